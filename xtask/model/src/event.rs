@@ -1,0 +1,133 @@
+//! What happened during a run, for the sinks of `xtask`: the engine never prints.
+
+use std::sync::mpsc::Sender;
+
+use serde::Serialize;
+
+use crate::{Finding, Verdict};
+
+/// Name and version of the event stream; fields may be added, never renamed.
+pub const SCHEMA: &str = "openwrt-offload-events/1";
+
+/// How a stage ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// The work was done.
+    Done,
+    /// It ended with a failure, reported as a [`Event::Finding`].
+    Failed,
+}
+
+/// One thing that happened. Durations are in milliseconds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Event {
+    /// First record of a run.
+    RunBegin {
+        /// Always [`SCHEMA`].
+        schema: &'static str,
+        /// The verb, such as `test`.
+        verb: String,
+    },
+    /// A stage starts working.
+    StageBegin {
+        /// Name of the stage, such as `packages`.
+        stage: String,
+        /// What it works on, for people.
+        detail: String,
+    },
+    /// A stage had nothing to do.
+    StageSkipped {
+        /// Name of the stage.
+        stage: String,
+        /// Why not, for people.
+        why: String,
+    },
+    /// How far a stage is.
+    Progress {
+        /// Name of the stage.
+        stage: String,
+        /// Units finished.
+        done: u64,
+        /// Units in all, when known.
+        total: Option<u64>,
+    },
+    /// A line worth showing to a curious user (`-v`).
+    Line {
+        /// Name of the stage or scenario.
+        stage: String,
+        /// The text.
+        text: String,
+    },
+    /// A note, warning or error.
+    Finding(Finding),
+    /// A stage ended.
+    StageEnd {
+        /// Name of the stage.
+        stage: String,
+        /// How.
+        status: Status,
+        /// How long it took.
+        millis: u64,
+        /// What came out, for people.
+        summary: String,
+    },
+    /// A scenario starts.
+    CaseBegin {
+        /// Its name.
+        case: String,
+    },
+    /// A scenario ended.
+    CaseEnd {
+        /// Its name.
+        case: String,
+        /// What was found.
+        verdict: Verdict,
+        /// How long it took.
+        millis: u64,
+        /// Observations worth a line each, such as counters.
+        notes: Vec<String>,
+    },
+    /// Last record of a run.
+    RunEnd {
+        /// Exit code.
+        exit: u8,
+        /// How long the run took.
+        millis: u64,
+    },
+}
+
+/// Where events go. Cheap to clone; sending never fails and never blocks.
+#[derive(Debug, Clone)]
+pub struct Events(Option<Sender<Event>>);
+
+impl Events {
+    /// Events go to `sender`.
+    pub fn to(sender: Sender<Event>) -> Self {
+        Events(Some(sender))
+    }
+
+    /// Events go nowhere.
+    pub fn discard() -> Self {
+        Events(None)
+    }
+
+    /// Sends one event. A listener that is gone is no error: the work goes on.
+    pub fn emit(&self, event: Event) {
+        if let Some(sender) = &self.0 {
+            let _gone = sender.send(event);
+        }
+    }
+
+    /// Sends a [`Event::Line`].
+    pub fn line(&self, stage: &str, text: impl Into<String>) {
+        self.emit(Event::Line { stage: stage.into(), text: text.into() });
+    }
+
+    /// Sends a [`Event::Progress`].
+    pub fn progress(&self, stage: &str, done: u64, total: Option<u64>) {
+        self.emit(Event::Progress { stage: stage.into(), done, total });
+    }
+}

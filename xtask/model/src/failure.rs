@@ -1,0 +1,219 @@
+//! What went wrong, why, and what to do about it.
+//!
+//! A [`Failure`] cannot be made without all three texts, an id that tests assert, and the exit code
+//! that tells a caller whether a retry makes sense.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// The exit codes of `cargo xtask`; each has one meaning for a caller that decides about a retry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[repr(u8)]
+pub enum Exit {
+    /// Everything asked for was done.
+    Done = 0,
+    /// A check or a test failed.
+    Failed = 1,
+    /// Wrong usage or configuration.
+    Usage = 2,
+    /// The host lacks something; the message holds the command that installs it.
+    Host = 3,
+    /// Upstream or the network; may be retried.
+    Upstream = 4,
+    /// A digest, signature or lock does not match; never retry.
+    Mismatch = 5,
+    /// Could not find out: guest, host or lab broke; may be retried once.
+    Blocked = 6,
+    /// A defect of ours.
+    Bug = 70,
+    /// Interrupted by the user.
+    Interrupted = 130,
+}
+
+impl Exit {
+    /// The number handed to the operating system.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+
+    /// The one to report when several apply: interrupted, our bug, then 5, 1, 6, 4 and the rest.
+    pub fn worse(self, other: Exit) -> Exit {
+        const ORDER: [Exit; 9] = [
+            Exit::Interrupted,
+            Exit::Bug,
+            Exit::Mismatch,
+            Exit::Failed,
+            Exit::Blocked,
+            Exit::Upstream,
+            Exit::Host,
+            Exit::Usage,
+            Exit::Done,
+        ];
+        let rank = |exit| ORDER.iter().position(|&known| known == exit);
+        if rank(self) <= rank(other) { self } else { other }
+    }
+}
+
+/// How much a [`Finding`] matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing.
+    Note,
+    /// Works, and will surprise somebody.
+    Warning,
+    /// Wrong.
+    Error,
+}
+
+/// Something that a user should know: what, why and how to fix it, under a stable id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Stable id: two to five capitals for the topic and three digits, such as `VM003`.
+    pub id: &'static str,
+    /// How much it matters.
+    pub severity: Severity,
+    /// File, package or place, when there is one.
+    #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// What happened, one sentence without the full stop.
+    pub what: String,
+    /// Why it happened or why it matters.
+    pub why: String,
+    /// What to do about it.
+    pub fix: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = match self.severity {
+            Severity::Note => "note",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        };
+        write!(f, "{severity}[{}]: {}", self.id, self.what)?;
+        if let Some(place) = &self.place {
+            write!(f, "\n  where: {place}")?;
+        }
+        for (label, text) in [("why", &self.why), ("fix", &self.fix)] {
+            write!(f, "\n  {label:>5}: {}", text.trim_end().replace('\n', "\n         "))?;
+        }
+        Ok(())
+    }
+}
+
+/// A [`Finding`] that ended the work, and the exit code it ends with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure(Box<(Exit, Finding)>);
+
+impl Failure {
+    /// A failure under a stable id; `what`, `why` and `fix` are all for the user's eyes.
+    pub fn new(
+        exit: Exit,
+        id: &'static str,
+        what: impl Into<String>,
+        why: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
+        let finding =
+            Finding { id, severity: Severity::Error, place: None, what: what.into(), why: why.into(), fix: fix.into() };
+        Failure(Box::new((exit, finding)))
+    }
+
+    /// Names the file, package or place.
+    #[must_use]
+    pub fn at(mut self, place: impl fmt::Display) -> Self {
+        self.0.1.place = Some(place.to_string());
+        self
+    }
+
+    /// A file operation that the operating system refused. `doing` completes "cannot …".
+    pub fn io(doing: &str, path: impl fmt::Display, error: &std::io::Error) -> Self {
+        use std::io::ErrorKind as Kind;
+        let (id, fix) = match error.kind() {
+            Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => (
+                "IO002",
+                "free some space, or point XDG_CACHE_HOME (cache) or --out (results) at a larger disk; nothing half-made was left behind",
+            ),
+            Kind::PermissionDenied | Kind::ReadOnlyFilesystem => {
+                ("IO003", "make the path accessible to this user, or choose another one")
+            }
+            Kind::NotFound => ("IO004", "check that the path is spelled right and still exists"),
+            _ => ("IO001", "check the path and the disk below it, then run the same command again"),
+        };
+        Failure::new(Exit::Host, id, format!("cannot {doing}"), error.to_string(), fix).at(path)
+    }
+
+    /// The run was interrupted by the user.
+    pub fn interrupted() -> Self {
+        Failure::new(
+            Exit::Interrupted,
+            "RUN001",
+            "interrupted",
+            "a signal asked the run to end; its children were ended with it",
+            "run the same command again: finished stages are kept",
+        )
+    }
+
+    /// The exit code this ends with.
+    pub fn exit(&self) -> Exit {
+        self.0.0
+    }
+
+    /// What to tell the user.
+    pub fn finding(&self) -> &Finding {
+        &self.0.1
+    }
+
+    /// The stable id.
+    pub fn id(&self) -> &'static str {
+        self.0.1.id
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.finding().fmt(f)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_prints_what_where_why_and_fix() {
+        let failure = Failure::new(Exit::Host, "VM001", "no QEMU", "not in PATH", "apt-get install it").at("/usr/bin");
+        assert_eq!(
+            failure.to_string(),
+            "error[VM001]: no QEMU\n  where: /usr/bin\n    why: not in PATH\n    fix: apt-get install it"
+        );
+    }
+
+    #[test]
+    fn a_full_disk_has_its_own_id_and_advice() {
+        for (kind, id) in [
+            (std::io::ErrorKind::StorageFull, "IO002"),
+            (std::io::ErrorKind::PermissionDenied, "IO003"),
+            (std::io::ErrorKind::NotFound, "IO004"),
+            (std::io::ErrorKind::BrokenPipe, "IO001"),
+        ] {
+            let failure = Failure::io("write", "/x", &std::io::Error::from(kind));
+            assert_eq!((failure.id(), failure.exit()), (id, Exit::Host));
+        }
+        assert_eq!(Failure::interrupted().id(), "RUN001");
+    }
+
+    #[test]
+    fn a_mismatch_outranks_a_failed_test_which_outranks_blocked() {
+        assert_eq!(Exit::Failed.worse(Exit::Mismatch), Exit::Mismatch);
+        assert_eq!(Exit::Blocked.worse(Exit::Failed), Exit::Failed);
+        assert_eq!(Exit::Upstream.worse(Exit::Blocked), Exit::Blocked);
+        assert_eq!(Exit::Done.worse(Exit::Usage), Exit::Usage);
+        assert_eq!(Exit::Interrupted.code(), 130);
+    }
+}
