@@ -1,1 +1,3 @@
-//! Placeholder, replaced below.
+//! Placeholder
+pub mod probes;
+pub mod scenario;

@@ -1,0 +1,136 @@
+//! What the router says about itself, read by field: pure functions over its texts.
+
+use std::collections::BTreeMap;
+
+/// One line of `/proc/net/nf_conntrack`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Conntrack {
+    /// `tcp`, `udp`, …
+    pub proto: String,
+    /// Fields before the second `src=`: as the first packet was sent.
+    pub original: BTreeMap<String, String>,
+    /// Fields from the second `src=` on: as answers arrive.
+    pub reply: BTreeMap<String, String>,
+    /// Words in brackets, such as `OFFLOAD`, `HW_OFFLOAD`, `ASSURED`.
+    pub marks: Vec<String>,
+}
+
+impl Conntrack {
+    /// Reads one line. The offload mark replaces the state and timeout columns, so nothing is found by
+    /// position but the protocol, the third word.
+    pub fn parse(line: &str) -> Option<Conntrack> {
+        let mut words = line.split_whitespace();
+        let (_family, _number) = (words.next()?, words.next()?);
+        let mut entry = Conntrack { proto: words.next()?.to_owned(), ..Conntrack::default() };
+        for word in words {
+            if let Some(mark) = word.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+                entry.marks.push(mark.to_owned());
+            } else if let Some((key, value)) = word.split_once('=') {
+                let again = entry.original.contains_key(key);
+                let side = if again || !entry.reply.is_empty() { &mut entry.reply } else { &mut entry.original };
+                side.insert(key.to_owned(), value.to_owned());
+            }
+        }
+        entry.original.contains_key("src").then_some(entry)
+    }
+
+    /// Whether the entry carries an offload mark: necessary for offload, never sufficient.
+    pub fn is_marked_offloaded(&self) -> bool {
+        self.marks.iter().any(|mark| mark == "OFFLOAD" || mark == "HW_OFFLOAD")
+    }
+
+    /// Packets counted in both directions, when accounting is on.
+    pub fn packets(&self) -> Option<(u64, u64)> {
+        Some((self.original.get("packets")?.parse().ok()?, self.reply.get("packets")?.parse().ok()?))
+    }
+
+    /// Bytes counted in both directions, headers included, when accounting is on.
+    pub fn bytes(&self) -> Option<(u64, u64)> {
+        Some((self.original.get("bytes")?.parse().ok()?, self.reply.get("bytes")?.parse().ok()?))
+    }
+}
+
+/// The entry of a flow, by protocol and the port it was sent from.
+pub fn find_flow(table: &str, proto: &str, source_port: u16) -> Option<Conntrack> {
+    let port = source_port.to_string();
+    table
+        .lines()
+        .filter_map(Conntrack::parse)
+        .find(|entry| entry.proto == proto && entry.original.get("sport") == Some(&port))
+}
+
+/// What a named nftables counter holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counter {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes from the network header on.
+    pub bytes: u64,
+}
+
+/// Reads the answer to `nft list counter …`: the line `packets P bytes B`.
+pub fn parse_counter(text: &str) -> Option<Counter> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.windows(4).find_map(|four| match four {
+        ["packets", packets, "bytes", bytes] => {
+            Some(Counter { packets: packets.parse().ok()?, bytes: bytes.parse().ok()? })
+        }
+        _ => None,
+    })
+}
+
+/// Names in `/proc/modules`.
+pub fn loaded_modules(text: &str) -> Vec<&str> {
+    text.lines().filter_map(|line| line.split_whitespace().next()).collect()
+}
+
+/// Names in the answer to `opkg list-installed`: `name - version` a line.
+pub fn installed_packages(text: &str) -> Vec<&str> {
+    text.lines().filter_map(|line| line.split_once(" - ")).map(|(name, _version)| name.trim()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Shapes seen on Debian 6.12 kernels.
+    const OFFLOADED: &str = "ipv4     2 udp      17 src=192.168.1.2 dst=203.0.113.2 sport=40000 dport=7 packets=2004 bytes=2060112 src=203.0.113.2 dst=203.0.113.1 sport=7 dport=40000 packets=2004 bytes=2060112 [OFFLOAD] mark=0 zone=0 use=3";
+    const SLOW: &str = "ipv4     2 tcp      6 431999 ESTABLISHED src=192.168.1.2 dst=203.0.113.2 sport=40001 dport=7 packets=3 bytes=180 src=203.0.113.2 dst=203.0.113.1 sport=7 dport=40001 packets=2 bytes=120 [ASSURED] mark=0 zone=0 use=2";
+
+    #[test]
+    fn a_flow_is_found_by_its_source_port_and_read_by_field() {
+        let table = format!("{SLOW}\n{OFFLOADED}\nrubbish\n");
+        let udp = find_flow(&table, "udp", 40000).unwrap();
+        assert!(udp.is_marked_offloaded());
+        assert_eq!((udp.packets(), udp.bytes()), (Some((2004, 2004)), Some((2060112, 2060112))));
+        assert_eq!(udp.reply.get("dst").map(String::as_str), Some("203.0.113.1"));
+        let tcp = find_flow(&table, "tcp", 40001).unwrap();
+        assert!(!tcp.is_marked_offloaded());
+        assert_eq!(tcp.marks, ["ASSURED"]);
+        assert_eq!(find_flow(&table, "udp", 40001), None);
+    }
+
+    #[test]
+    fn without_accounting_there_are_no_counters() {
+        let line = "ipv4 2 udp 17 src=1.1.1.1 dst=2.2.2.2 sport=1 dport=2 [OFFLOAD] src=2.2.2.2 dst=1.1.1.1 sport=2 dport=1 mark=0";
+        assert_eq!(Conntrack::parse(line).unwrap().packets(), None);
+        assert_eq!(Conntrack::parse(""), None);
+        assert_eq!(Conntrack::parse("ipv4 2 udp"), None);
+    }
+
+    #[test]
+    fn a_counter_is_read_whatever_stands_around_it() {
+        let text = "table inet lab {\n\tcounter c_forward {\n\t\tpackets 2 bytes 2056\n\t}\n}\n";
+        assert_eq!(parse_counter(text), Some(Counter { packets: 2, bytes: 2056 }));
+        assert_eq!(parse_counter("packets many bytes 1"), None);
+    }
+
+    #[test]
+    fn lists_are_read_by_their_first_word() {
+        assert_eq!(
+            loaded_modules("nf_nat 65536 2 nft_masq,nft_nat, Live 0x0\nnfnetlink 20480 1 - Live\n"),
+            ["nf_nat", "nfnetlink"]
+        );
+        assert_eq!(installed_packages("kernel - 6.12\nkmod-nf-nat - 6.12-r1\nnoise\n"), ["kernel", "kmod-nf-nat"]);
+    }
+}
