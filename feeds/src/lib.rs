@@ -1,1 +1,2 @@
-//! Placeholder, replaced below.
+//! Placeholder
+pub mod serve;

@@ -1,0 +1,140 @@
+//! Serves a feed directory over HTTP, for a router on the desk or a test on loopback.
+
+use std::fs::File;
+use std::io::Empty;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use model::{Cancel, Exit, Failure, Result};
+use tiny_http::{Header, Method, Request, Response, StatusCode};
+
+/// How long a wait for a request lasts before the interrupt is looked at.
+const LOOK_UP: Duration = Duration::from_millis(200);
+
+/// A listening server; requests are answered by [`Server::run`].
+pub struct Server {
+    http: tiny_http::Server,
+    address: SocketAddr,
+    folder: Utf8PathBuf,
+}
+
+impl Server {
+    /// Listens on `address`; port 0 takes a free one.
+    pub fn bind(folder: &Utf8Path, address: SocketAddr) -> Result<Server> {
+        let refused = |why: String| {
+            Failure::new(
+                Exit::Host,
+                "FEED001",
+                format!("cannot listen on {address}"),
+                why,
+                "choose another address, such as `--serve 127.0.0.1:0` for any free port",
+            )
+        };
+        let http = tiny_http::Server::http(address).map_err(|error| refused(error.to_string()))?;
+        let address = http.server_addr().to_ip().ok_or_else(|| refused("not an IP address".into()))?;
+        Ok(Server { http, address, folder: folder.to_owned() })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers requests until the run is cancelled; `log` is told method, path and status of each.
+    pub fn run(&self, cancel: &Cancel, mut log: impl FnMut(&str)) -> Result<()> {
+        while !cancel.is_cancelled() {
+            match self.http.recv_timeout(LOOK_UP) {
+                Ok(Some(request)) => log(&self.answer(request)),
+                Ok(None) => {}
+                Err(error) => return Err(Failure::io("receive a request", self.address, &error)),
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&self, request: Request) -> String {
+        let line = format!("{} {}", request.method(), request.url());
+        let status = |code: u16| -> Response<Empty> { Response::empty(StatusCode(code)) };
+        let head = *request.method() == Method::Head;
+        if !head && *request.method() != Method::Get {
+            let _gone = request.respond(status(405));
+            return format!("{line} 405");
+        }
+        let Some(file) = self.find(request.url()) else {
+            let _gone = request.respond(status(404));
+            return format!("{line} 404");
+        };
+        // A client that hangs up half-way is its own problem: the next request is answered as ever.
+        let mut response = Response::from_file(file);
+        if let Ok(kind) = Header::from_bytes("Content-Type", "application/octet-stream") {
+            response.add_header(kind);
+        }
+        let _gone = request.respond(response);
+        format!("{line} 200")
+    }
+
+    /// The regular file below the folder that a URL names; `..`, hidden names and links lead nowhere.
+    fn find(&self, url: &str) -> Option<File> {
+        let path = url.split(['?', '#']).next()?.strip_prefix('/')?;
+        let plain = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains(['\\', '%', '\0']);
+        if !path.split('/').all(plain) {
+            return None;
+        }
+        let file = self.folder.join(path);
+        if !file.symlink_metadata().ok()?.is_file() {
+            return None;
+        }
+        File::open(file).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+
+    fn ask(address: SocketAddr, request: &str) -> String {
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "{request} HTTP/1.1\r\nHost: feed\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    #[test]
+    fn files_of_the_folder_are_served_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(folder.path()).unwrap();
+        std::fs::create_dir(root.join("feed")).unwrap();
+        std::fs::write(root.join("feed/Packages"), "Package: a\n").unwrap();
+        std::fs::write(root.join("secret"), "key").unwrap();
+        std::os::unix::fs::symlink("../secret", root.join("feed/link")).unwrap();
+        let server = Server::bind(&root.join("feed"), "127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = server.address();
+        let cancel = Cancel::default();
+        std::thread::scope(|scope| {
+            scope.spawn(|| server.run(&cancel, |_line| {}).unwrap());
+            let answer = ask(address, "GET /Packages");
+            assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("Package: a\n"), "{answer}");
+            let answer = ask(address, "HEAD /Packages");
+            assert!(answer.starts_with("HTTP/1.1 200") && !answer.contains("Package: a"), "{answer}");
+            for path in ["/../secret", "/%2e%2e/secret", "/link", "/", "/missing", "/./Packages"] {
+                let answer = ask(address, &format!("GET {path}"));
+                assert!(answer.starts_with("HTTP/1.1 404"), "{path}: {answer}");
+            }
+            assert!(ask(address, "PUT /Packages").starts_with("HTTP/1.1 405"));
+            cancel.cancel();
+        });
+    }
+
+    #[test]
+    fn a_taken_address_is_explained() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(folder.path()).unwrap();
+        let first = Server::bind(root, "127.0.0.1:0".parse().unwrap()).unwrap();
+        let error = Server::bind(root, first.address()).err().unwrap();
+        assert_eq!((error.id(), error.exit()), ("FEED001", Exit::Host));
+    }
+}
