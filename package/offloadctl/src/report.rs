@@ -255,7 +255,8 @@ impl<'a> FlowList<'a> {
         self.begin()?;
         match &mut self.form {
             Form::Text(out) => {
-                writeln!(out, "{} flows, read from {}", self.count, self.source.name())?;
+                let flows = if self.count == 1 { "flow" } else { "flows" };
+                writeln!(out, "{} {flows}, read from {}", self.count, self.source.name())?;
                 if self.accounting == Some(false) {
                     writeln!(out, "No counters: nf_conntrack_acct is 0 (sysctl -w net.netfilter.nf_conntrack_acct=1)")?;
                 }
