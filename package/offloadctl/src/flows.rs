@@ -1,0 +1,152 @@
+//! The list of tracked connections, one at a time: from ctnetlink, or from `/proc` where that is missing.
+
+use std::io::{self, BufRead, BufReader, Read};
+
+use crate::conntrack::{self, Flow};
+use crate::files::Files;
+use crate::finding::{Finding, Stop};
+use crate::modules::{self, Module, State};
+use crate::netlink::Malformed;
+use crate::socket::{self, Trouble};
+
+const PROC_LIST: &str = "/proc/net/nf_conntrack";
+/// A line of the list has at most some 600 bytes; what is longer is not such a line.
+const LONGEST_LINE: u64 = 4096;
+const SUBJECT: &str = "the tracked connections";
+
+/// Where flows are read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// ctnetlink.
+    Netlink,
+    /// `/proc/net/nf_conntrack`.
+    Proc,
+}
+
+impl Source {
+    /// The word for it in every output.
+    pub fn name(self) -> &'static str {
+        match self {
+            Source::Netlink => "netlink",
+            Source::Proc => "proc",
+        }
+    }
+}
+
+/// Chooses the source. A module that is on disk but not loaded is not asked for: the question would load it.
+///
+/// # Errors
+/// Neither source is there.
+pub fn source(files: &Files, modules: &[Module]) -> Result<Source, Finding> {
+    match modules::state_of(modules, "nf_conntrack_netlink") {
+        State::Loaded | State::Builtin => Ok(Source::Netlink),
+        State::Loadable | State::Missing if files.exists(PROC_LIST) => Ok(Source::Proc),
+        // Perhaps compiled in and listed nowhere; asking loads nothing, as there is nothing to load.
+        State::Missing => Ok(Source::Netlink),
+        State::Loadable => Err(Finding::new(
+            "OCTL009",
+            format!("cannot read {SUBJECT}"),
+            format!("nf_conntrack_netlink is not loaded and {PROC_LIST} does not exist"),
+            "run: modprobe nf_conntrack_netlink",
+        )),
+    }
+}
+
+/// Whether connections are counted (`nf_conntrack_acct`); `None` where the kernel does not say.
+pub fn accounting(files: &Files) -> Option<bool> {
+    match files.read_or_empty("/proc/sys/net/netfilter/nf_conntrack_acct").trim() {
+        "0" => Some(false),
+        "1" => Some(true),
+        _ => None,
+    }
+}
+
+/// What ended the list early.
+enum Ended {
+    Trouble(Trouble),
+    Output(io::Error),
+}
+
+impl From<Trouble> for Ended {
+    fn from(trouble: Trouble) -> Ended {
+        Ended::Trouble(trouble)
+    }
+}
+
+impl From<Malformed> for Ended {
+    fn from(malformed: Malformed) -> Ended {
+        Ended::Trouble(malformed.into())
+    }
+}
+
+/// Hands each connection to `each`, without keeping any.
+///
+/// # Errors
+/// The source cannot be read, or `each` could not write.
+pub fn each(files: &Files, source: Source, mut each: impl FnMut(&Flow) -> io::Result<()>) -> Result<(), Stop> {
+    match source {
+        Source::Proc => {
+            let list = files.open(PROC_LIST).map_err(|error| Finding::unreadable(PROC_LIST, &error))?;
+            from_lines(BufReader::new(list), each)
+        }
+        Source::Netlink => {
+            let outcome = socket::dump(conntrack::GET_CONNECTIONS, |message| {
+                each(&conntrack::from_netlink(message)?).map_err(Ended::Output)
+            });
+            match outcome {
+                Ok(_) => Ok(()),
+                Err(Ended::Trouble(trouble)) => Err(trouble.finding(SUBJECT).into()),
+                Err(Ended::Output(error)) => Err(error.into()),
+            }
+        }
+    }
+}
+
+/// Reads the lines of `/proc/net/nf_conntrack`. A line that is not understood is left out.
+fn from_lines(mut list: impl BufRead, mut each: impl FnMut(&Flow) -> io::Result<()>) -> Result<(), Stop> {
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let read = list.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line);
+        if read.map_err(|error| Finding::unreadable(PROC_LIST, &error))? == 0 {
+            return Ok(());
+        }
+        if let Some(flow) = str::from_utf8(&line).ok().and_then(conntrack::from_proc_line) {
+            each(&flow)?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conntrack::Path;
+    use crate::modules::Purpose;
+
+    fn with_module(state: State) -> [Module; 1] {
+        [Module { name: "nf_conntrack_netlink", package: "", purpose: Purpose::Flows, state }]
+    }
+
+    #[test]
+    fn prefers_netlink_and_loads_nothing() {
+        let nowhere = Files::below("/nonexistent");
+        assert_eq!(source(&nowhere, &with_module(State::Loaded)), Ok(Source::Netlink));
+        assert_eq!(source(&nowhere, &with_module(State::Missing)), Ok(Source::Netlink));
+        assert_eq!(source(&nowhere, &with_module(State::Loadable)).unwrap_err().id, "OCTL009");
+        assert_eq!(accounting(&nowhere), None);
+    }
+
+    #[test]
+    fn an_overlong_or_foreign_line_is_left_out() {
+        let good =
+            "ipv4 2 udp 17 src=1.1.1.1 dst=2.2.2.2 sport=1 dport=2 src=2.2.2.2 dst=1.1.1.1 sport=2 dport=1 [OFFLOAD]\n";
+        let text = format!("{}\n{good}\u{0}\n\n{good}", "x".repeat(10_000));
+        let mut paths = Vec::new();
+        from_lines(text.as_bytes(), |flow| {
+            paths.push(flow.path);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(paths, [Path::Software; 2]);
+    }
+}

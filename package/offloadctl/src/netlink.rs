@@ -1,0 +1,240 @@
+//! The framing of netlink: messages in a datagram, attributes in a message.
+//!
+//! Layouts are those of `linux/netlink.h` and `linux/netfilter/nfnetlink.h`. Lengths and header fields are in the byte
+//! order of the machine; the values that netfilter puts into attributes are big-endian.
+
+/// Bytes of `struct nlmsghdr`: length, type, flags, sequence, port.
+const MESSAGE_HEADER: usize = 16;
+/// Bytes of `struct nfgenmsg`: family, version, resource id.
+const NETFILTER_HEADER: usize = 4;
+/// Bytes of `struct nlattr`: length, type.
+const ATTRIBUTE_HEADER: usize = 4;
+/// Bits of an attribute's type that are flags: `NLA_F_NESTED`, `NLA_F_NET_BYTEORDER`.
+const ATTRIBUTE_FLAGS: u16 = 0xc000;
+
+/// `NLMSG_ERROR`: an error number follows, 0 for an acknowledgement.
+pub const KIND_ERROR: u16 = 2;
+/// `NLMSG_DONE`: the end of a dump; an error number may follow.
+pub const KIND_DONE: u16 = 3;
+/// `NLM_F_DUMP_INTR`: the kernel's list changed during the dump.
+pub const FLAG_INTERRUPTED: u16 = 0x10;
+/// `NLM_F_REQUEST | NLM_F_DUMP`.
+const FLAGS_DUMP: u16 = 0x01 | 0x300;
+
+/// A length in the message does not fit the bytes that are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Malformed;
+
+/// One netlink message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Message<'a> {
+    /// For netfilter: the subsystem in the high byte, its message number in the low one.
+    pub kind: u16,
+    /// `NLM_F_…`.
+    pub flags: u16,
+    /// Copied by the kernel from the request.
+    pub sequence: u32,
+    /// What follows the header.
+    pub payload: &'a [u8],
+}
+
+impl<'a> Message<'a> {
+    /// Splits a netfilter message into its address family and its attributes.
+    pub fn netfilter(&self) -> Result<(u8, Attributes<'a>), Malformed> {
+        let (header, rest) = self.payload.split_at_checked(NETFILTER_HEADER).ok_or(Malformed)?;
+        Ok((header[0], attributes(rest)))
+    }
+
+    /// The error number of an `NLMSG_ERROR` or `NLMSG_DONE`, positive; 0 when there is none.
+    pub fn error_number(&self) -> i32 {
+        let code = self.payload.first_chunk::<4>().map_or(0, |bytes| i32::from_ne_bytes(*bytes));
+        code.checked_neg().unwrap_or(i32::MAX)
+    }
+}
+
+/// One attribute; its value may hold further attributes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attribute<'a> {
+    /// Its number, without the flag bits.
+    pub kind: u16,
+    /// Its value, without padding.
+    pub value: &'a [u8],
+}
+
+impl<'a> Attribute<'a> {
+    /// The attributes inside this one.
+    pub fn nested(&self) -> Attributes<'a> {
+        attributes(self.value)
+    }
+
+    /// A big-endian number of four bytes.
+    pub fn u32(&self) -> Result<u32, Malformed> {
+        self.value.first_chunk().map(|bytes| u32::from_be_bytes(*bytes)).ok_or(Malformed)
+    }
+
+    /// A big-endian number of eight bytes.
+    pub fn u64(&self) -> Result<u64, Malformed> {
+        self.value.first_chunk().map(|bytes| u64::from_be_bytes(*bytes)).ok_or(Malformed)
+    }
+
+    /// A big-endian number of two bytes.
+    pub fn u16(&self) -> Result<u16, Malformed> {
+        self.value.first_chunk().map(|bytes| u16::from_be_bytes(*bytes)).ok_or(Malformed)
+    }
+
+    /// A name, up to its terminating zero; bytes that are not UTF-8 are replaced.
+    pub fn text(&self) -> String {
+        let end = self.value.iter().position(|&byte| byte == 0).unwrap_or(self.value.len());
+        String::from_utf8_lossy(&self.value[..end]).into_owned()
+    }
+}
+
+/// The messages of one datagram. Ends after the first malformed one.
+pub fn messages(datagram: &[u8]) -> Messages<'_> {
+    Messages { rest: datagram }
+}
+
+/// See [`messages`].
+#[derive(Debug, Clone)]
+pub struct Messages<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Messages<'a> {
+    type Item = Result<Message<'a>, Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let message = take_message(&mut self.rest);
+        if message.is_err() {
+            self.rest = &[];
+        }
+        Some(message)
+    }
+}
+
+fn take_message<'a>(rest: &mut &'a [u8]) -> Result<Message<'a>, Malformed> {
+    let bytes = *rest;
+    let header: [u8; MESSAGE_HEADER] = *bytes.first_chunk().ok_or(Malformed)?;
+    let [l0, l1, l2, l3, k0, k1, f0, f1, s0, s1, s2, s3, ..] = header;
+    let length = usize::try_from(u32::from_ne_bytes([l0, l1, l2, l3])).map_err(|_| Malformed)?;
+    let payload = bytes.get(MESSAGE_HEADER..length).ok_or(Malformed)?;
+    *rest = after(bytes, length);
+    Ok(Message {
+        kind: u16::from_ne_bytes([k0, k1]),
+        flags: u16::from_ne_bytes([f0, f1]),
+        sequence: u32::from_ne_bytes([s0, s1, s2, s3]),
+        payload,
+    })
+}
+
+/// The attributes in `bytes`. Ends after the first malformed one.
+pub fn attributes(bytes: &[u8]) -> Attributes<'_> {
+    Attributes { rest: bytes }
+}
+
+/// See [`attributes`].
+#[derive(Debug, Clone)]
+pub struct Attributes<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = Result<Attribute<'a>, Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let attribute = take_attribute(&mut self.rest);
+        if attribute.is_err() {
+            self.rest = &[];
+        }
+        Some(attribute)
+    }
+}
+
+fn take_attribute<'a>(rest: &mut &'a [u8]) -> Result<Attribute<'a>, Malformed> {
+    let bytes = *rest;
+    let [l0, l1, k0, k1] = *bytes.first_chunk::<ATTRIBUTE_HEADER>().ok_or(Malformed)?;
+    let length = usize::from(u16::from_ne_bytes([l0, l1]));
+    let value = bytes.get(ATTRIBUTE_HEADER..length).ok_or(Malformed)?;
+    *rest = after(bytes, length);
+    Ok(Attribute { kind: u16::from_ne_bytes([k0, k1]) & !ATTRIBUTE_FLAGS, value })
+}
+
+/// What follows an item of `length` bytes: items start at multiples of four, the last one may lack its padding.
+fn after(bytes: &[u8], length: usize) -> &[u8] {
+    bytes.get(length.next_multiple_of(4)..).unwrap_or(&[])
+}
+
+/// The request for everything of one sort: `NLM_F_DUMP` for all address families.
+pub fn dump_request(kind: u16, sequence: u32) -> [u8; MESSAGE_HEADER + NETFILTER_HEADER] {
+    let mut request = [0; MESSAGE_HEADER + NETFILTER_HEADER];
+    request[0..4].copy_from_slice(&20_u32.to_ne_bytes());
+    request[4..6].copy_from_slice(&kind.to_ne_bytes());
+    request[6..8].copy_from_slice(&FLAGS_DUMP.to_ne_bytes());
+    request[8..12].copy_from_slice(&sequence.to_ne_bytes());
+    request
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_request_reads_back() {
+        let request = dump_request(0x0a17, 7);
+        let found: Vec<_> = messages(&request).collect();
+        let message = Message { kind: 0x0a17, flags: 0x301, sequence: 7, payload: &[0, 0, 0, 0] };
+        assert_eq!(found, [Ok(message)]);
+        let (family, mut inside) = message.netfilter().unwrap();
+        assert_eq!(family, 0);
+        assert!(inside.next().is_none());
+    }
+
+    #[test]
+    fn attributes_are_aligned_and_lose_their_flags() {
+        // Five bytes padded to eight, then a nested one whose padding was cut off.
+        let bytes = [&5_u16.to_ne_bytes()[..], &[1, 0, b'x', 9, 9, 9], &6_u16.to_ne_bytes(), &[3, 0x80, b'y', 0]];
+        let joined = bytes.concat();
+        let found: Vec<_> = attributes(&joined).map(Result::unwrap).collect();
+        assert_eq!(found[0], Attribute { kind: 1, value: b"x" });
+        assert_eq!(found[1].kind, if cfg!(target_endian = "little") { 3 } else { 0x380 });
+        assert_eq!(found[1].text(), "y");
+        assert_eq!(found.len(), 2);
+    }
+
+    #[test]
+    fn a_length_below_the_header_ends_the_list() {
+        for length in 0..4_u16 {
+            let mut bytes = [0; 8];
+            bytes[..2].copy_from_slice(&length.to_ne_bytes());
+            assert_eq!(attributes(&bytes).collect::<Vec<_>>(), [Err(Malformed)]);
+        }
+        assert_eq!(messages(&[0; 32]).collect::<Vec<_>>(), [Err(Malformed)]);
+    }
+
+    #[test]
+    fn the_lowest_error_number_does_not_overflow() {
+        let lowest = i32::MIN.to_ne_bytes();
+        let message = Message { kind: KIND_ERROR, flags: 0, sequence: 0, payload: &lowest };
+        assert_eq!(message.error_number(), i32::MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_end(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(messages(&bytes).count() <= bytes.len());
+            prop_assert!(attributes(&bytes).count() <= bytes.len());
+            for attribute in attributes(&bytes).flatten() {
+                let _ = (attribute.u16(), attribute.u32(), attribute.u64(), attribute.text());
+                prop_assert!(attribute.nested().count() <= attribute.value.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! Is offload on? Collects what the kernel tells, and judges it.
+
+use std::collections::BTreeSet;
+
+use crate::conntrack::{Flow, Path};
+use crate::files::Files;
+use crate::finding::{Finding, Stop};
+use crate::flows::{self, Source};
+use crate::modules::{self, Module, Purpose, State};
+use crate::nftables::{self, FlowRule, Flowtable};
+use crate::procfs;
+use crate::socket::Trouble;
+
+/// The answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// A rule fills a flowtable that has devices; hardware is asked, too.
+    OnHardware,
+    /// A rule fills a flowtable that has devices.
+    OnSoftware,
+    /// There is neither flowtable nor rule.
+    Off,
+    /// There is a flowtable, but it cannot work.
+    NotWorking,
+}
+
+impl Verdict {
+    /// Exit code of `offloadctl status`.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Verdict::OnHardware | Verdict::OnSoftware => 0,
+            Verdict::Off => 1,
+            Verdict::NotWorking => 2,
+        }
+    }
+}
+
+/// Number of flows on one path and what they carried, both directions together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Number of flows.
+    pub flows: u64,
+    /// How many of them have no counters, because accounting was off when they began.
+    pub uncounted: u64,
+    /// Packets of the counted ones.
+    pub packets: u64,
+    /// Bytes of the counted ones.
+    pub bytes: u64,
+}
+
+/// Totals of all tracked connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlowTotals {
+    /// Where they were read.
+    pub source: Source,
+    /// In the order of [`Path::ALL`].
+    pub paths: [Totals; 3],
+}
+
+impl FlowTotals {
+    /// No flows yet.
+    pub fn new(source: Source) -> FlowTotals {
+        FlowTotals { source, paths: [Totals::default(); 3] }
+    }
+
+    /// The totals of one path.
+    pub fn on(&self, path: Path) -> Totals {
+        Path::ALL.iter().zip(self.paths).find(|(known, _)| **known == path).map_or_else(Totals::default, |(_, t)| t)
+    }
+
+    /// Counts one flow.
+    pub fn add(&mut self, flow: &Flow) {
+        let Some((_, totals)) = Path::ALL.iter().zip(&mut self.paths).find(|(path, _)| **path == flow.path) else {
+            return;
+        };
+        totals.flows += 1;
+        let counters = [flow.original.counters, flow.reply.counters];
+        if counters == [None, None] {
+            totals.uncounted += 1;
+        }
+        for counted in counters.into_iter().flatten() {
+            totals.packets = totals.packets.saturating_add(counted.packets);
+            totals.bytes = totals.bytes.saturating_add(counted.bytes);
+        }
+    }
+}
+
+/// What the kernel tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// Release of the running kernel.
+    pub kernel: String,
+    /// The needed modules.
+    pub modules: Vec<Module>,
+    /// The flowtables.
+    pub flowtables: Vec<Flowtable>,
+    /// The rules that fill flowtables.
+    pub rules: Vec<FlowRule>,
+    /// Devices that exist, by name.
+    pub devices: BTreeSet<String>,
+    /// Flows by path, or why they cannot be counted.
+    pub flows: Result<FlowTotals, Finding>,
+    /// Whether connections are counted.
+    pub accounting: Option<bool>,
+}
+
+impl Facts {
+    /// Whether a device of a flowtable exists; a trailing `*` stands for all that begin so.
+    pub fn is_present(&self, device: &str) -> bool {
+        match device.strip_suffix('*') {
+            Some(prefix) => self.devices.iter().any(|known| known.starts_with(prefix)),
+            None => self.devices.contains(device),
+        }
+    }
+
+    /// Whether a flowtable has a device that exists and a rule that fills it.
+    fn can_work(&self, flowtable: &Flowtable) -> bool {
+        flowtable.devices.iter().any(|device| self.is_present(device))
+            && self.rules.iter().any(|rule| rule.fills(flowtable))
+    }
+}
+
+/// Facts, answer and remarks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// The answer.
+    pub verdict: Verdict,
+    /// What it was drawn from.
+    pub facts: Facts,
+    /// What the reader should know besides.
+    pub remarks: Vec<Finding>,
+}
+
+/// Asks the kernel and judges.
+///
+/// # Errors
+/// The rules cannot be read, so that nothing can be said.
+pub fn ask(files: &Files) -> Result<Status, Stop> {
+    let mut modules = modules::survey(files);
+    let (flowtables, rules) = match modules::state_of(&modules, "nf_tables") {
+        // On disk only: there is no ruleset, and to ask for it would load the module.
+        State::Loadable => (Vec::new(), Vec::new()),
+        State::Loaded | State::Builtin | State::Missing => ruleset(&mut modules)?,
+    };
+    let facts = Facts {
+        kernel: modules::kernel_release(files),
+        flowtables,
+        rules,
+        devices: procfs::devices(&files.read_or_empty("/proc/net/dev")).into_iter().collect(),
+        flows: count(files, &modules),
+        accounting: flows::accounting(files),
+        modules,
+    };
+    let (verdict, remarks) = judge(&facts);
+    Ok(Status { verdict, facts, remarks })
+}
+
+fn ruleset(modules: &mut [Module]) -> Result<(Vec<Flowtable>, Vec<FlowRule>), Finding> {
+    let flowtables = match nftables::flowtables() {
+        Ok(flowtables) => flowtables,
+        Err(Trouble::NotThere) => return Ok((Vec::new(), Vec::new())),
+        Err(trouble) => return Err(trouble.finding("the flowtables")),
+    };
+    let rules = nftables::flow_rules().map_err(|trouble| trouble.finding("the rules"))?;
+    // What answers is there, even if no list of modules names it.
+    let proven: [(&[&str], bool); 3] = [
+        (&["nfnetlink", "nf_tables"], true),
+        (&["nf_flow_table"], !flowtables.is_empty()),
+        (&["nft_flow_offload"], !rules.is_empty()),
+    ];
+    for module in modules.iter_mut().filter(|module| module.state == State::Missing) {
+        if proven.iter().any(|(names, proven)| *proven && names.contains(&module.name)) {
+            module.state = State::Builtin;
+        }
+    }
+    Ok((flowtables, rules))
+}
+
+fn count(files: &Files, modules: &[Module]) -> Result<FlowTotals, Finding> {
+    let source = flows::source(files, modules)?;
+    let mut totals = FlowTotals::new(source);
+    let outcome = flows::each(files, source, |flow| {
+        totals.add(flow);
+        Ok(())
+    });
+    match outcome {
+        Ok(()) => Ok(totals),
+        Err(stop) => stop.finding().map_or(Ok(totals), Err),
+    }
+}
+
+/// The answer and the remarks, from the facts alone.
+pub fn judge(facts: &Facts) -> (Verdict, Vec<Finding>) {
+    let working: Vec<_> = facts.flowtables.iter().filter(|flowtable| facts.can_work(flowtable)).collect();
+    let verdict = if working.iter().any(|flowtable| flowtable.hardware) {
+        Verdict::OnHardware
+    } else if !working.is_empty() {
+        Verdict::OnSoftware
+    } else if facts.flowtables.is_empty() {
+        Verdict::Off
+    } else {
+        Verdict::NotWorking
+    };
+    let mut remarks = Vec::new();
+    if working.is_empty() {
+        remarks.extend(modules_not_ready(&facts.modules, State::Missing));
+        remarks.extend(modules_not_ready(&facts.modules, State::Loadable));
+    }
+    for flowtable in &facts.flowtables {
+        remarks.extend(about_flowtable(facts, flowtable));
+    }
+    remarks.extend(about_flows(facts, verdict));
+    (verdict, remarks)
+}
+
+fn modules_not_ready(modules: &[Module], state: State) -> Option<Finding> {
+    let concerned = modules.iter().filter(|module| module.state == state && module.purpose == Purpose::Offload);
+    let names: Vec<_> = concerned.clone().map(|module| module.name).collect();
+    let mut packages: Vec<_> = concerned.map(|module| module.package).collect();
+    packages.dedup();
+    if names.is_empty() {
+        return None;
+    }
+    Some(match state {
+        State::Loadable => Finding::new(
+            "OCTL102",
+            format!("not loaded: {}", names.join(" ")),
+            "the modules are installed, and nothing has asked for them yet",
+            "turn offload on (offloadctl --help tells how), or run modprobe for each",
+        ),
+        _ => Finding::new(
+            "OCTL101",
+            format!("no such modules for this kernel: {}", names.join(" ")),
+            "flows cannot be offloaded without them, unless the kernel has them built in without saying so",
+            format!("install {} (apk add, or opkg update and opkg install)", packages.join(" ")),
+        ),
+    })
+}
+
+fn about_flowtable(facts: &Facts, flowtable: &Flowtable) -> Vec<Finding> {
+    let name = format!("flowtable {} {} {}", flowtable.family.name(), flowtable.table, flowtable.name);
+    let mut remarks = Vec::new();
+    let (present, absent): (Vec<&str>, Vec<&str>) =
+        flowtable.devices.iter().map(String::as_str).partition(|device| facts.is_present(device));
+    match (&present[..], &absent[..]) {
+        ([], []) => remarks.push(Finding::new(
+            "OCTL103",
+            format!("{name} has no devices"),
+            "it looks at the packets of its own devices only; they may have disappeared since it was made",
+            "name the LAN and the WAN device in it, or run: service firewall restart",
+        )),
+        (_, [_, ..]) => remarks.push(Finding::new(
+            "OCTL104",
+            format!("{name} names devices that do not exist: {}", absent.join(" ")),
+            "packets of other devices take the slow path",
+            "correct the names, or bring the devices up and run: service firewall restart",
+        )),
+        ([only], []) if !only.ends_with('*') => remarks.push(Finding::new(
+            "OCTL105",
+            format!("{name} has one device only: {only}"),
+            "packets that come in through another device take the slow path, so half of each flow does",
+            "add the device on the other side",
+        )),
+        _ => {}
+    }
+    if !facts.rules.iter().any(|rule| rule.fills(flowtable)) {
+        remarks.push(Finding::new(
+            "OCTL106",
+            format!("no rule adds flows to {name}"),
+            "a flowtable stays empty until a rule in a forward chain says so",
+            format!("add 'flow add @{}' to the forward chain, before any rule that accepts", flowtable.name),
+        ));
+    } else if !flowtable.counter {
+        remarks.push(Finding::new(
+            "OCTL107",
+            format!("{name} does not count"),
+            "packets and bytes of its flows stand still once they are offloaded",
+            "add 'counter' to the flowtable and make it anew: it cannot be changed in place",
+        ));
+    }
+    remarks
+}
+
+fn about_flows(facts: &Facts, verdict: Verdict) -> Vec<Finding> {
+    let mut remarks = Vec::new();
+    match &facts.flows {
+        Ok(flows) if verdict == Verdict::OnHardware => {
+            let (software, hardware) = (flows.on(Path::Software).flows, flows.on(Path::Hardware).flows);
+            if software > 0 && hardware == 0 {
+                remarks.push(Finding::new(
+                    "OCTL108",
+                    format!("hardware is asked for, and all {software} offloaded flows are in software"),
+                    "the driver refused these flows: it may not know their encapsulation, or its table is full",
+                    "look at dmesg and at the driver's documentation; software offload goes on working",
+                ));
+            }
+        }
+        Ok(_) => {}
+        Err(finding) => remarks.push(finding.clone()),
+    }
+    if facts.accounting == Some(false) {
+        remarks.push(Finding::new(
+            "OCTL109",
+            "connections are not counted",
+            "nf_conntrack_acct is 0, so new flows have no packet and byte counters",
+            "run: sysctl -w net.netfilter.nf_conntrack_acct=1",
+        ));
+    }
+    remarks
+}

@@ -1,0 +1,153 @@
+//! The answer of `status`, from facts alone: each remark, and each exit code with its opposite.
+
+mod common;
+
+use offloadctl::conntrack::{Flow, Path};
+use offloadctl::finding::Finding;
+use offloadctl::flows::Source;
+use offloadctl::modules::{Module, NEEDED, State};
+use offloadctl::status::{Facts, FlowTotals, Verdict, judge};
+
+/// A router on which everything is as it should be.
+fn working() -> Facts {
+    let modules = NEEDED
+        .iter()
+        .map(|&(name, package, purpose)| Module { name, package, purpose, state: State::Loaded })
+        .collect();
+    Facts {
+        kernel: "6.12".into(),
+        modules,
+        flowtables: common::recorded_flowtables(),
+        rules: common::recorded_rules(),
+        devices: ["lo", "lan", "wan"].map(String::from).into(),
+        flows: Ok(FlowTotals::new(Source::Netlink)),
+        accounting: Some(true),
+    }
+}
+
+fn judged(change: impl FnOnce(&mut Facts)) -> (Verdict, Vec<&'static str>) {
+    let mut facts = working();
+    change(&mut facts);
+    let (verdict, remarks) = judge(&facts);
+    (verdict, remarks.iter().map(|remark| remark.id).collect())
+}
+
+#[test]
+fn on_without_remarks() {
+    assert_eq!(judged(|_| {}), (Verdict::OnSoftware, vec![]));
+    assert_eq!(judged(|facts| facts.flowtables[0].hardware = true), (Verdict::OnHardware, vec![]));
+}
+
+#[test]
+fn exit_codes_are_those_of_the_help() {
+    let codes = [Verdict::OnHardware, Verdict::OnSoftware, Verdict::Off, Verdict::NotWorking].map(Verdict::exit_code);
+    assert_eq!(codes, [0, 0, 1, 2]);
+}
+
+#[test]
+fn off_without_flowtable() {
+    let empty = |facts: &mut Facts| {
+        facts.flowtables.clear();
+        facts.rules.clear();
+    };
+    assert_eq!(judged(empty), (Verdict::Off, vec![]));
+    let missing = judged(|facts| {
+        empty(facts);
+        facts.modules[5].state = State::Missing;
+    });
+    assert_eq!(missing, (Verdict::Off, vec!["OCTL101"]));
+    let not_loaded = judged(|facts| {
+        empty(facts);
+        facts.modules[5].state = State::Loadable;
+    });
+    assert_eq!(not_loaded, (Verdict::Off, vec!["OCTL102"]));
+    let nat_only = judged(|facts| {
+        empty(facts);
+        facts.modules[7].state = State::Missing;
+    });
+    assert_eq!(nat_only, (Verdict::Off, vec![]));
+}
+
+#[test]
+fn missing_modules_name_each_package_once() {
+    let mut facts = working();
+    facts.flowtables.clear();
+    for module in &mut facts.modules[4..6] {
+        module.state = State::Missing;
+    }
+    let (_, remarks) = judge(&facts);
+    assert_eq!(remarks[0].fix.matches("kmod-nft-offload").count(), 1);
+    assert!(remarks[0].what.contains("nf_flow_table_inet nft_flow_offload"));
+}
+
+#[test]
+fn a_flowtable_that_cannot_work() {
+    let no_devices = judged(|facts| facts.flowtables[0].devices.clear());
+    assert_eq!(no_devices, (Verdict::NotWorking, vec!["OCTL103"]));
+    let gone = judged(|facts| facts.devices.clear());
+    assert_eq!(gone, (Verdict::NotWorking, vec!["OCTL104"]));
+    let no_rule = judged(|facts| facts.rules.clear());
+    assert_eq!(no_rule, (Verdict::NotWorking, vec!["OCTL106"]));
+    let rule_elsewhere = judged(|facts| facts.rules[0].flowtable = "other".into());
+    assert_eq!(rule_elsewhere, (Verdict::NotWorking, vec!["OCTL106"]));
+}
+
+#[test]
+fn half_of_it() {
+    let one_gone = judged(|facts| {
+        facts.devices.remove("wan");
+    });
+    assert_eq!(one_gone, (Verdict::OnSoftware, vec!["OCTL104"]));
+    let one_device = judged(|facts| facts.flowtables[0].devices.truncate(1));
+    assert_eq!(one_device, (Verdict::OnSoftware, vec!["OCTL105"]));
+    let wildcard = judged(|facts| facts.flowtables[0].devices = vec!["*".into()]);
+    assert_eq!(wildcard, (Verdict::OnSoftware, vec![]));
+    let wildcard_for_none = judged(|facts| facts.flowtables[0].devices = vec!["ppp*".into()]);
+    assert_eq!(wildcard_for_none, (Verdict::NotWorking, vec!["OCTL104"]));
+}
+
+#[test]
+fn counters_that_stand_still() {
+    let flowtable = judged(|facts| facts.flowtables[0].counter = false);
+    assert_eq!(flowtable, (Verdict::OnSoftware, vec!["OCTL107"]));
+    let accounting = judged(|facts| facts.accounting = Some(false));
+    assert_eq!(accounting, (Verdict::OnSoftware, vec!["OCTL109"]));
+    assert_eq!(judged(|facts| facts.accounting = None), (Verdict::OnSoftware, vec![]));
+}
+
+#[test]
+fn hardware_that_takes_nothing() {
+    let mut totals = FlowTotals::new(Source::Netlink);
+    totals.add(&Flow { path: Path::Software, ..Flow::default() });
+    let refused = judged(|facts| {
+        facts.flowtables[0].hardware = true;
+        facts.flows = Ok(totals);
+    });
+    assert_eq!(refused, (Verdict::OnHardware, vec!["OCTL108"]));
+    let not_asked = judged(|facts| facts.flows = Ok(totals));
+    assert_eq!(not_asked, (Verdict::OnSoftware, vec![]));
+    totals.add(&Flow { path: Path::Hardware, ..Flow::default() });
+    let some_taken = judged(|facts| {
+        facts.flowtables[0].hardware = true;
+        facts.flows = Ok(totals);
+    });
+    assert_eq!(some_taken, (Verdict::OnHardware, vec![]));
+}
+
+#[test]
+fn flows_that_cannot_be_counted_are_a_remark() {
+    let denied = judged(|facts| facts.flows = Err(Finding::not_permitted("the tracked connections")));
+    assert_eq!(denied, (Verdict::OnSoftware, vec!["OCTL003"]));
+}
+
+#[test]
+fn totals_by_path() {
+    let mut totals = FlowTotals::new(Source::Netlink);
+    common::recorded_connections().iter().for_each(|flow| totals.add(flow));
+    let software = totals.on(Path::Software);
+    assert_eq!((software.flows, software.uncounted, software.packets), (3, 0, 874));
+    assert_eq!(totals.on(Path::Slow).flows, 1);
+    assert_eq!(totals.on(Path::Hardware).flows, 0);
+    totals.add(&Flow::default());
+    assert_eq!((totals.on(Path::Slow).flows, totals.on(Path::Slow).uncounted), (2, 1));
+}

@@ -1,0 +1,202 @@
+//! The README shows what the program prints: both are compared here, and so is what the binary does with its exit code.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests, outside of a function marked as one")]
+
+mod common;
+
+use std::fs;
+use std::process::{Command, Output};
+
+use offloadctl::conntrack::{Flow, Path};
+use offloadctl::files::Files;
+use offloadctl::flows::Source;
+use offloadctl::modules::{self, State};
+use offloadctl::report::{self, FlowList};
+use offloadctl::status::{Facts, FlowTotals, Status, judge};
+
+const README: &str = include_str!("../README.md");
+
+/// The router on which the answers were recorded; `nft_nat` was on disk and not loaded there.
+fn recorded_status(change: impl FnOnce(&mut Facts)) -> Status {
+    let mut flows = FlowTotals::new(Source::Netlink);
+    common::recorded_connections().iter().for_each(|flow| flows.add(flow));
+    let state = |name| if name == "nft_nat" { State::Loadable } else { State::Loaded };
+    let mut facts = Facts {
+        kernel: "6.12.107+deb13-amd64".into(),
+        modules: modules::NEEDED
+            .iter()
+            .map(|&(name, package, purpose)| modules::Module { name, package, purpose, state: state(name) })
+            .collect(),
+        flowtables: common::recorded_flowtables(),
+        rules: common::recorded_rules(),
+        devices: ["lan", "wan"].map(String::from).into(),
+        flows: Ok(flows),
+        accounting: Some(true),
+    };
+    change(&mut facts);
+    let (verdict, remarks) = judge(&facts);
+    Status { verdict, facts, remarks }
+}
+
+fn text_of(write: impl FnOnce(&mut Vec<u8>)) -> String {
+    let mut out = Vec::new();
+    write(&mut out);
+    String::from_utf8(out).unwrap()
+}
+
+fn flow_list(flows: &[Flow], json: bool, accounting: Option<bool>) -> String {
+    text_of(|out| {
+        let mut list = FlowList::new(out, json, Source::Netlink, accounting);
+        flows.iter().for_each(|flow| list.flow(flow).unwrap());
+        list.end().unwrap();
+    })
+}
+
+fn offloaded() -> Vec<Flow> {
+    common::recorded_connections().into_iter().filter(|flow| flow.path != Path::Slow).collect()
+}
+
+/// The README holds `text` as a whole code block.
+fn documented(language: &str, text: &str) {
+    assert!(README.contains(&format!("```{language}\n{text}```\n")), "not in README.md:\n{text}");
+}
+
+#[test]
+fn the_readme_shows_the_status() {
+    let status = recorded_status(|_| {});
+    documented("text", &text_of(|out| report::status_text(out, &status).unwrap()));
+    documented("json", &text_of(|out| report::status_json(out, &status).unwrap()));
+}
+
+#[test]
+fn the_readme_shows_a_remark() {
+    let status = recorded_status(|facts| facts.rules.clear());
+    documented("text", &text_of(|out| report::finding(out, "Remark", &status.remarks[0]).unwrap()));
+}
+
+#[test]
+fn the_readme_shows_the_flows() {
+    documented("text", &flow_list(&offloaded(), false, Some(true)));
+    documented("json", &flow_list(&offloaded(), true, Some(true)));
+}
+
+#[test]
+fn the_readme_names_every_id() {
+    let sources = ["finding", "arguments", "socket", "flows", "status"];
+    let mut ids = 0;
+    for source in sources {
+        let text = fs::read_to_string(format!("{}/src/{source}.rs", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        for id in code.split('"').filter(|word| word.starts_with("OCTL") && word.len() == 7) {
+            assert!(README.contains(&format!("`{id}`")), "{id} is not explained in README.md");
+            ids += 1;
+        }
+    }
+    assert_eq!(README.matches("| `OCTL").count(), ids);
+}
+
+#[test]
+fn absent_counters_are_said_to_be_absent() {
+    let mut flow = offloaded()[0];
+    flow.original.counters = None;
+    flow.reply.counters = None;
+    let text = flow_list(&[flow], false, Some(false));
+    assert!(text.contains(" -/- ") && text.contains("nf_conntrack_acct is 0"), "{text}");
+    assert!(text.contains("\n1 flow, read from netlink\n"), "{text}");
+    let json = flow_list(&[flow], true, Some(false));
+    assert!(json.contains("\"packets\": null, \"bytes\": null") && json.contains("\"accounting\": false"), "{json}");
+
+    let mut totals = FlowTotals::new(Source::Proc);
+    totals.add(&flow);
+    let status = recorded_status(|facts| facts.flows = Ok(totals));
+    let text = text_of(|out| report::status_text(out, &status).unwrap());
+    assert!(text.contains("software      1: not counted\n"), "{text}");
+}
+
+#[test]
+fn names_cannot_move_the_cursor() {
+    let status = recorded_status(|facts| {
+        facts.flowtables[0].devices = vec!["\u{1b}[2J\u{9b}x".into()];
+        facts.rules[0].chain = "a\rb".into();
+    });
+    let text = text_of(|out| report::status_text(out, &status).unwrap());
+    assert!(text.chars().all(|character| character == '\n' || !character.is_control()), "{text:?}");
+    assert!(text.contains("?[2J?x (absent)"), "{text}");
+}
+
+#[test]
+fn an_empty_list_is_still_a_list() {
+    assert!(flow_list(&[], false, None).ends_with("0 flows, read from netlink\n"));
+    assert!(flow_list(&[], true, None).contains("\"accounting\": null,\n  \"flows\": [],\n  \"count\": 0\n}"));
+}
+
+#[test]
+fn modules_are_found_where_they_are() {
+    let root = format!("{}/survey", env!("CARGO_TARGET_TMPDIR"));
+    let put = |path: &str, text: &str| {
+        let path = format!("{root}/{path}");
+        fs::create_dir_all(path.rsplit_once('/').unwrap().0).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    put("proc/sys/kernel/osrelease", "6.6.1\n");
+    put("proc/modules", "nf_tables 1 0 - Live 0x0\nnft_nat 1 0 - Unloading 0x0\n");
+    put("sys/module/nf_conntrack/parameters/acct", "N\n");
+    put("lib/modules/6.6.1/modules.builtin", "kernel/net/netfilter/nfnetlink.ko\n");
+    put("lib/modules/6.6.1/modules.dep", "kernel/net/netfilter/nft_masq.ko.xz: x.ko\n");
+    put("lib/modules/6.6.1/nf_flow_table.ko", "");
+    put("lib/modules/5.15.0/nft_flow_offload.ko", "of another kernel");
+    let files = Files::below(&root);
+    assert_eq!(modules::kernel_release(&files), "6.6.1");
+    let found = modules::survey(&files);
+    for (name, state) in [
+        ("nf_tables", State::Loaded),
+        ("nfnetlink", State::Builtin),
+        ("nf_conntrack", State::Builtin),
+        ("nf_flow_table", State::Loadable),
+        ("nft_masq", State::Loadable),
+        ("nft_nat", State::Missing),
+        ("nft_flow_offload", State::Missing),
+    ] {
+        assert_eq!(modules::state_of(&found, name), state, "{name}");
+    }
+    assert_eq!(modules::kernel_release(&Files::below("/nonexistent")), "unknown");
+}
+
+fn run(words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_offloadctl")).args(words).output().unwrap()
+}
+
+#[test]
+fn the_program_teaches_and_refuses() {
+    for words in [&[][..], &["--help"], &["status", "--help"]] {
+        let output = run(words);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(output.stdout.starts_with(b"offloadctl - ") && output.stderr.is_empty());
+    }
+    assert!(README.contains(&String::from_utf8(run(&["--help"]).stdout).unwrap()));
+
+    let output = run(&["flows", "--path", "fast"]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(output.stdout.is_empty());
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.starts_with("Error OCTL001: 'fast' ") && message.contains("\n  fix: "), "{message}");
+}
+
+#[test]
+fn status_answers_on_any_machine() {
+    let output = run(&["status", "--json"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    match output.status.code() {
+        Some(0..=2) => assert!(text.starts_with("{\n  \"schema\": \"offloadctl-status/1\"") && text.ends_with("\n}\n")),
+        Some(3) => assert!(text.is_empty() && output.stderr.starts_with(b"Error OCTL")),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error() {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_offloadctl")).arg("--help").stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert!(output.stderr.starts_with(b"Error OCTL011"));
+}
