@@ -82,7 +82,7 @@ impl Verb {
 /// Flags of every verb.
 #[derive(Debug, Clone, Args)]
 pub struct Global {
-    /// Say more; twice for the output of the programs that are run.
+    /// Say more: also what the programs say that are run.
     #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
     /// Say only what went wrong, and the last line.

@@ -20,11 +20,11 @@ pub enum Request {
     Show(String),
 }
 
-/// Reads the words of a command line, the program's name first. No words at all ask for help.
+/// Reads the words of a command line, the program's name first. No words at all ask for the short help.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request> {
     let mut words: Vec<OsString> = words.into_iter().collect();
     if words.len() <= 1 {
-        words.push("--help".into());
+        words.push("-h".into());
     }
     match Cli::try_parse_from(words) {
         Ok(cli) => Ok(Request::Run(Box::new(cli))),
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn no_words_and_help_show_the_same_text_with_examples() {
+    fn no_words_and_help_show_the_verbs_with_examples() {
         for line in ["", "--help"] {
             let Ok(Request::Show(text)) = read(line) else { panic!("{line:?}") };
             assert!(text.contains("cargo xtask test --install-deps") && text.contains("Exit codes"), "{text}");

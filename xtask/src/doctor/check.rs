@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::Result;
+use model::{Events, Result};
 
 use crate::{Ctx, process};
 
@@ -74,7 +74,9 @@ impl Host {
     fn version(&self, ctx: &Ctx, path: &Utf8Path, least: (u32, u32)) -> Result<Result<String, String>> {
         let words = [path.as_str().into(), "--version".into()];
         let mut output = String::new();
-        let ended = process::run(ctx, "doctor", &words, "/".into(), PATIENCE, |line| {
+        // What a program prints beside its version is of no interest to anybody.
+        let silent = Ctx { events: Events::discard(), ..ctx.clone() };
+        let ended = process::run(&silent, "doctor", &words, "/".into(), PATIENCE, |line| {
             output.push_str(line);
             output.push('\n');
         });
@@ -116,7 +118,7 @@ fn judge(output: &str, least: (u32, u32)) -> Result<String, String> {
 mod tests {
     use super::*;
     use crate::ctx::tests::ctx;
-    use model::{Events, Exit};
+    use model::Exit;
 
     #[test]
     fn versions_are_read_from_what_programs_print() {

@@ -180,6 +180,10 @@ impl<W: Write> Human<W> {
             bar.finish_and_clear();
         }
         let table = self.table.to_string();
+        if exit == 0 && table.is_empty() {
+            // Verbs that only show something have shown it.
+            return;
+        }
         if !table.is_empty() {
             self.say(&format!("\n{}", table.trim_end()));
         }
