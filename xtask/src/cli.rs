@@ -1,0 +1,290 @@
+//! Every verb and flag, and nothing else: what they do is in `cmd/<verb>.rs`.
+//!
+//! A flag is spelled and explained once, in a group that the verbs flatten, so that it means the
+//! same everywhere. Each environment variable that is read is shown with its flag.
+
+use camino::Utf8PathBuf;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Builds OpenWrt flow-offload packages, publishes them as a signed feed, boots a router in QEMU,
+/// installs them there and proves with real packets that flows are offloaded.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+    /// Flags of every verb.
+    #[command(flatten)]
+    pub global: Global,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask test --install-deps       everything, on a fresh Debian machine
+  cargo xtask build                     packages only; needs neither QEMU nor root
+  cargo xtask test --list               names of the scenarios
+  cargo xtask test NAME --exact --pcap captures
+                                        one scenario, with its packets kept
+  cargo xtask feed --serve              build, sign and serve the feed on loopback
+  cargo xtask doctor                    what this machine has and lacks
+
+Exit codes:
+  0 done        1 a check or test failed   2 usage or configuration   3 the host lacks something
+  4 network, may be retried   5 digest or signature mismatch, never retry   6 blocked, retry once
+  70 our defect   130 interrupted
+
+Environment: XDG_CACHE_HOME (cache), XDG_CONFIG_HOME (keys), NO_COLOR, SOURCE_DATE_EPOCH.";
+
+/// The verbs; each is implemented in the file of its name.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Build the packages.
+    Build(BuildArgs),
+    /// Build, publish, boot, install and prove offload.
+    Test(TestArgs),
+    /// Build and sign the feed; serve it or verify it.
+    Feed(FeedArgs),
+    /// Boot the router and give a console, or run one command in it.
+    Boot(BootArgs),
+    /// Show what this machine has and lacks.
+    Doctor(DoctorArgs),
+    /// Run what CI runs: format, lints, all tests, reproducibility, scenarios.
+    Ci(CiArgs),
+    /// Remove finished stages from the cache.
+    Clean(CleanArgs),
+}
+
+impl Verb {
+    /// The word on the command line.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Verb::Build(_) => "build",
+            Verb::Test(_) => "test",
+            Verb::Feed(_) => "feed",
+            Verb::Boot(_) => "boot",
+            Verb::Doctor(_) => "doctor",
+            Verb::Ci(_) => "ci",
+            Verb::Clean(_) => "clean",
+        }
+    }
+
+    /// Where a JUnit report is wanted.
+    pub fn junit(&self) -> Option<&Utf8PathBuf> {
+        match self {
+            Verb::Test(args) => args.junit.file.as_ref(),
+            Verb::Ci(args) => args.junit.file.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+/// Flags of every verb.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Say more: also what the programs say that are run.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+    /// Say only what went wrong, and the last line.
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// When to colour; NO_COLOR turns `auto` off.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+    /// `json` writes one event a line to stdout instead of text to stderr.
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "human")]
+    pub message_format: MessageFormat,
+    /// Open no sockets but loopback; work from the cache.
+    #[arg(long, global = true, conflicts_with = "install_deps")]
+    pub offline: bool,
+    /// Install what the host lacks, with apt (through sudo when not root).
+    #[arg(long, global = true)]
+    pub install_deps: bool,
+    /// How many jobs at once [default: one a core].
+    #[arg(short, long, global = true, value_name = "N")]
+    pub jobs: Option<std::num::NonZeroUsize>,
+    /// Where results go.
+    #[arg(long, global = true, value_name = "DIR", default_value = "target/offload")]
+    pub out: Utf8PathBuf,
+    /// How long to wait for another run that holds the same part of the cache, in seconds.
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 600)]
+    pub lock_timeout: u64,
+}
+
+/// What to build for.
+#[derive(Debug, Clone, Args)]
+pub struct Selection {
+    /// OpenWrt target/subtarget.
+    #[arg(long, value_name = "TARGET", default_value = "x86/64")]
+    pub target: String,
+    /// Kernel line of the stand-in SDK.
+    #[arg(long, value_name = "LINE", default_value = "6.12")]
+    pub kernel: Kernel,
+    /// Debian mirror, a URL or a directory [default: the one of the host's apt].
+    #[arg(long, value_name = "URL|DIR")]
+    pub debian_mirror: Option<String>,
+}
+
+/// How the router is run.
+#[derive(Debug, Clone, Args)]
+pub struct Machine {
+    /// `auto` uses KVM where a guest really runs in it, else emulation, and says why.
+    #[arg(long, value_name = "HOW", default_value = "auto")]
+    pub accel: Accel,
+    /// Write what crossed each wire as pcap files.
+    #[arg(long, value_name = "DIR")]
+    pub pcap: Option<Utf8PathBuf>,
+}
+
+/// A report for CI.
+#[derive(Debug, Clone, Args)]
+pub struct Junit {
+    /// Also write a JUnit report.
+    #[arg(id = "junit", long = "junit", value_name = "FILE")]
+    pub file: Option<Utf8PathBuf>,
+}
+
+/// `build`
+#[derive(Debug, Clone, Args)]
+pub struct BuildArgs {
+    /// What to build for.
+    #[command(flatten)]
+    pub selection: Selection,
+}
+
+/// `test`
+#[derive(Debug, Clone, Args)]
+pub struct TestArgs {
+    /// Run only the scenarios whose name contains this [default: all].
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// NAME is the whole name of a scenario.
+    #[arg(long, requires = "names")]
+    pub exact: bool,
+    /// Print the names of the scenarios that would run, and end.
+    #[arg(long)]
+    pub list: bool,
+    /// What to build for.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// How the router is run.
+    #[command(flatten)]
+    pub machine: Machine,
+    /// A report for CI.
+    #[command(flatten)]
+    pub junit: Junit,
+}
+
+/// `feed`
+#[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct FeedArgs {
+    /// What else to do with the feed.
+    #[command(subcommand)]
+    pub action: Option<FeedAction>,
+    /// Serve the feed over HTTP until interrupted [default address: 127.0.0.1:8080].
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "127.0.0.1:8080")]
+    pub serve: Option<std::net::SocketAddr>,
+    /// What to build for.
+    #[command(flatten)]
+    pub selection: Selection,
+}
+
+/// `feed verify`
+#[derive(Debug, Clone, Subcommand)]
+pub enum FeedAction {
+    /// Install every package of the feed into a scratch root, through its signatures.
+    Verify {
+        /// What to build for.
+        #[command(flatten)]
+        selection: Selection,
+    },
+}
+
+/// `boot`
+#[derive(Debug, Clone, Args)]
+pub struct BootArgs {
+    /// What to build for.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// How the router is run.
+    #[command(flatten)]
+    pub machine: Machine,
+    /// Run this in the router and end: 0 when it succeeded, else 1 with its own code in the text.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+/// `doctor`
+#[derive(Debug, Clone, Args)]
+pub struct DoctorArgs {}
+
+/// `ci`
+#[derive(Debug, Clone, Args)]
+pub struct CiArgs {
+    /// What to build for.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// How the router is run.
+    #[command(flatten)]
+    pub machine: Machine,
+    /// A report for CI.
+    #[command(flatten)]
+    pub junit: Junit,
+}
+
+/// `clean`
+#[derive(Debug, Clone, Args)]
+pub struct CleanArgs {
+    /// Keep what was used in the last DAYS days.
+    #[arg(long, value_name = "DAYS")]
+    pub older_than: Option<u32>,
+    /// Only these stages [default: all].
+    #[arg(value_name = "STAGE")]
+    pub stages: Vec<String>,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// For whom a run reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MessageFormat {
+    /// Text for people, on stderr.
+    Human,
+    /// One event a line, on stdout.
+    Json,
+}
+
+/// Kernel lines of the stand-in SDK.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kernel {
+    /// The long-term line of Debian 13 and OpenWrt 25.12.
+    #[value(name = "6.12")]
+    V6_12,
+    /// The long-term line of Debian 12.
+    #[value(name = "6.1")]
+    V6_1,
+    /// Debian's newest.
+    #[value(name = "newest")]
+    Newest,
+}
+
+/// How the guest's instructions are executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Accel {
+    /// KVM where it works, else emulation.
+    Auto,
+    /// KVM, or fail.
+    Kvm,
+    /// Emulation.
+    Tcg,
+}

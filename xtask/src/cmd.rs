@@ -1,0 +1,44 @@
+//! The verbs: each in the file of its name, each `run(&Ctx, &Args) -> Result<Outcome>`.
+
+pub mod boot;
+pub mod build;
+pub mod ci;
+pub mod clean;
+pub mod doctor;
+pub mod feed;
+pub mod test;
+
+use model::{Exit, Result};
+
+use crate::Ctx;
+use crate::cli::Verb;
+
+/// How a verb ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// What the process ends with.
+    pub exit: Exit,
+    /// What the user asked for, printed to stdout after everything else; events replace it under
+    /// `--message-format json`.
+    pub data: String,
+}
+
+impl Outcome {
+    /// Done, with `data` for stdout.
+    pub fn done(data: impl Into<String>) -> Self {
+        Outcome { exit: Exit::Done, data: data.into() }
+    }
+}
+
+/// Runs a verb.
+pub fn run(ctx: &Ctx, verb: &Verb) -> Result<Outcome> {
+    match verb {
+        Verb::Build(args) => build::run(ctx, args),
+        Verb::Test(args) => test::run(ctx, args),
+        Verb::Feed(args) => feed::run(ctx, args),
+        Verb::Boot(args) => boot::run(ctx, args),
+        Verb::Doctor(args) => doctor::run(ctx, args),
+        Verb::Ci(args) => ci::run(ctx, args),
+        Verb::Clean(args) => clean::run(ctx, args),
+    }
+}

@@ -1,0 +1,15 @@
+//! `boot`: the router, for a look around.
+
+use model::Result;
+
+use super::Outcome;
+use crate::cli::BootArgs;
+use crate::doctor::{self, Purpose};
+use crate::{Ctx, pipeline, usage};
+
+/// Boots the router and runs one command, or gives a console.
+pub fn run(ctx: &Ctx, args: &BootArgs) -> Result<Outcome> {
+    let target = usage::target(&args.selection)?;
+    doctor::require(ctx, Purpose::Test)?;
+    pipeline::boot(ctx, &target, args)
+}

@@ -1,0 +1,16 @@
+//! `build`: the packages, checked.
+
+use model::Result;
+
+use super::Outcome;
+use crate::cli::BuildArgs;
+use crate::doctor::{self, Purpose};
+use crate::{Ctx, pipeline, usage};
+
+/// Builds the packages and names their folder.
+pub fn run(ctx: &Ctx, args: &BuildArgs) -> Result<Outcome> {
+    let BuildArgs { selection } = args;
+    let target = usage::target(selection)?;
+    doctor::require(ctx, Purpose::Build)?;
+    pipeline::build(ctx, &target, selection)
+}

@@ -1,0 +1,198 @@
+//! `ci`: what CI runs, in the order in which a mistake is cheapest to find.
+
+use std::ffi::OsString;
+use std::time::{Duration, Instant};
+
+use model::{Event, Exit, Failure, Result, Status};
+
+use super::Outcome;
+use crate::cli::CiArgs;
+use crate::doctor::{self, Purpose};
+use crate::stage::millis;
+use crate::{Ctx, process, usage};
+
+/// No step takes longer on a slow machine that compiles everything.
+const PATIENCE: Duration = Duration::from_secs(60 * 60);
+
+/// One call of cargo.
+struct Step {
+    name: &'static str,
+    words: &'static [&'static str],
+    fix: &'static str,
+}
+
+const STEPS: &[Step] = &[
+    Step { name: "format", words: &["fmt", "--all", "--check"], fix: "cargo fmt --all" },
+    Step {
+        name: "lints",
+        words: &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
+        fix: "cargo clippy --workspace --all-targets, and correct what it names",
+    },
+    Step {
+        name: "tests",
+        words: &["test", "--workspace", "--locked"],
+        fix: "cargo test --workspace, and correct what fails",
+    },
+];
+
+/// Runs every step up to the first failure. The last line is of the form that `cargo test` ends with.
+pub fn run(ctx: &Ctx, args: &CiArgs) -> Result<Outcome> {
+    usage::target(&args.selection)?;
+    doctor::require(ctx, Purpose::Ci)?;
+    let started = Instant::now();
+    let mut counts = Counts::default();
+    let outcome = STEPS.iter().try_for_each(|step| step.run(ctx, &mut counts));
+    let exit = outcome.as_ref().map_or_else(Failure::exit, |()| Exit::Done);
+    if let Err(failure) = outcome {
+        ctx.events.emit(Event::Finding(failure.finding().clone()));
+    }
+    Ok(Outcome { exit, data: counts.last_line(exit, started.elapsed()) })
+}
+
+impl Step {
+    fn run(&self, ctx: &Ctx, counts: &mut Counts) -> Result<()> {
+        let started = Instant::now();
+        let shown = format!("cargo {}", self.words.join(" "));
+        ctx.events.emit(Event::StageBegin { stage: self.name.into(), detail: shown.clone() });
+        let mut here = Counts::default();
+        let ended = process::run(ctx, self.name, &self.line(ctx), &ctx.root, PATIENCE, |line| here.read(line));
+        let outcome = ended.and_then(|ended| match ended.success() {
+            true => Ok(()),
+            false => Err(Failure::new(
+                Exit::Failed,
+                "CI001",
+                format!("`{shown}` failed"),
+                format!("the end of its output:\n{}", ended.output()),
+                self.fix,
+            )),
+        });
+        counts.add(&here);
+        let (status, summary) = match &outcome {
+            Ok(()) => (Status::Done, here.summary()),
+            Err(failure) => (Status::Failed, failure.finding().what.clone()),
+        };
+        ctx.events.emit(Event::StageEnd {
+            stage: self.name.into(),
+            status,
+            millis: millis(started.elapsed()),
+            summary,
+        });
+        outcome
+    }
+
+    /// Test programs are tied to their cargo as cargo is tied to us, so that none outlives a killed run.
+    fn line(&self, ctx: &Ctx) -> Vec<OsString> {
+        let words: Vec<String> = model::tied_to_parent().iter().map(|word| format!("'{word}'")).collect();
+        let runner = format!("target.'cfg(unix)'.runner = [{}]", words.join(", "));
+        let mut line = vec![ctx.cargo.clone(), "--color=never".into()];
+        if self.words.first() == Some(&"test") {
+            line.extend(["--config".into(), runner.into()]);
+        }
+        if ctx.offline && self.words.first() != Some(&"fmt") {
+            line.push("--offline".into());
+        }
+        line.extend(self.words.iter().map(OsString::from));
+        line
+    }
+}
+
+/// Tests counted over all test programs.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Counts {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+impl Counts {
+    /// Reads a line such as `test result: ok. 5 passed; 0 failed; 1 ignored; …`; others are not for us.
+    fn read(&mut self, line: &str) {
+        let Some((_, numbers)) = line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". ")) else {
+            return;
+        };
+        for part in numbers.split("; ") {
+            let Some((number, word)) = part.split_once(' ') else { continue };
+            let Ok(number) = number.parse::<u64>() else { continue };
+            match word {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                "ignored" => self.ignored += number,
+                _ => {}
+            }
+        }
+    }
+
+    fn add(&mut self, other: &Counts) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.ignored += other.ignored;
+    }
+
+    fn summary(&self) -> String {
+        match self {
+            Counts { passed: 0, failed: 0, ignored: 0 } => String::new(),
+            Counts { passed, failed, ignored } => format!("{passed} passed; {failed} failed; {ignored} ignored"),
+        }
+    }
+
+    fn last_line(&self, exit: Exit, took: Duration) -> String {
+        let word = if exit == Exit::Done { "ok" } else { "FAILED" };
+        let Counts { passed, failed, ignored } = self;
+        format!(
+            "test result: {word}. {passed} passed; {failed} failed; {ignored} ignored; 0 measured; 0 filtered out; finished in {:.2}s",
+            took.as_secs_f64()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ctx::tests::ctx;
+    use model::Events;
+
+    #[test]
+    fn results_of_all_test_programs_are_added_up() {
+        let mut counts = Counts::default();
+        for line in [
+            "running 5 tests",
+            "test result: ok. 5 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out; finished in 0.12s",
+            "test result: FAILED. 7 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 3.00s",
+            "test result: who knows",
+        ] {
+            counts.read(line);
+        }
+        assert_eq!(counts, Counts { passed: 12, failed: 2, ignored: 1 });
+        let line = counts.last_line(Exit::Failed, Duration::from_millis(3120));
+        assert_eq!(
+            line,
+            "test result: FAILED. 12 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 3.12s"
+        );
+        let mut again = Counts::default();
+        again.read(&line);
+        assert_eq!(again, counts, "the last line reads like cargo's own");
+    }
+
+    #[test]
+    fn a_failing_step_ends_with_the_tail_of_its_output() {
+        let folder = tempfile::tempdir().unwrap();
+        let (sender, events) = std::sync::mpsc::channel();
+        let mut ctx = ctx(folder.path().to_str().unwrap().into(), Events::to(sender));
+        let step = Step { name: "format", words: &["fmt", "--no-such-flag"], fix: "cargo fmt" };
+        // `env` in place of cargo complains about the flag just as well.
+        ctx.cargo = "env".into();
+        let failure = step.run(&ctx, &mut Counts::default()).unwrap_err();
+        assert_eq!((failure.id(), failure.exit()), ("CI001", Exit::Failed));
+        assert!(failure.finding().why.contains("env: "), "{failure}");
+        assert!(events.try_iter().any(|event| matches!(event, Event::StageEnd { status: Status::Failed, .. })));
+    }
+
+    #[test]
+    fn test_programs_are_tied_to_their_cargo() {
+        let mut ctx = ctx("/tmp".into(), Events::discard());
+        ctx.offline = true;
+        let lines: Vec<String> = STEPS.iter().map(|step| format!("{:?}", step.line(&ctx))).collect();
+        assert!(lines[2].contains("pdeathsig") && lines[2].contains("--offline"), "{lines:?}");
+        assert!(!lines[0].contains("--offline"), "cargo fmt knows no --offline");
+    }
+}

@@ -1,0 +1,45 @@
+//! `clean`: finished stages, all or by age and name. Keys and results are never touched.
+
+use std::time::{Duration, SystemTime};
+
+use model::Result;
+
+use super::Outcome;
+use crate::cli::CleanArgs;
+use crate::{Ctx, stage};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Removes what was asked for; what another run works on stays.
+pub fn run(ctx: &Ctx, args: &CleanArgs) -> Result<Outcome> {
+    let CleanArgs { older_than, stages } = args;
+    let now = SystemTime::now();
+    let before = match older_than {
+        Some(days) => now.checked_sub(DAY.saturating_mul(*days)).unwrap_or(SystemTime::UNIX_EPOCH),
+        // A clock that was set back must not keep a stage from being removed.
+        None => now + DAY.saturating_mul(365 * 1000),
+    };
+    let removed = stage::clean(&ctx.cache, stages, before)?;
+    Ok(Outcome::done(format!("removed {removed} stages from {}", ctx.cache)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ctx::tests::ctx;
+    use camino::Utf8Path;
+    use model::Events;
+
+    #[test]
+    fn age_decides_and_nothing_but_the_cache_is_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let ctx = ctx(Utf8Path::from_path(folder.path()).unwrap(), Events::discard());
+        std::fs::create_dir_all(&ctx.keys).unwrap();
+        stage::stage(&ctx, "one", &stage::Inputs::new("a test"), |_| Ok(String::new())).unwrap();
+        let clean = |older_than| run(&ctx, &CleanArgs { older_than, stages: Vec::new() }).unwrap().data;
+        assert!(clean(Some(1)).starts_with("removed 0 "));
+        assert!(clean(Some(u32::MAX)).starts_with("removed 0 "));
+        assert!(clean(None).starts_with("removed 1 "));
+        assert!(ctx.keys.is_dir());
+    }
+}

@@ -1,0 +1,97 @@
+//! `doctor`: what this machine has and lacks, and what it will be like.
+
+use camino::Utf8Path;
+use model::Result;
+
+use super::Outcome;
+use crate::Ctx;
+use crate::cli::DoctorArgs;
+use crate::doctor::{self, Checked, Host, Purpose};
+
+/// Free space that a cold run needs at the cache: Debian packages, unpacked kernel, a saved guest.
+const SPACE: u64 = 3 << 30;
+
+/// Shows every need; fails when one is not met, after installing it if the user asked for that.
+pub fn run(ctx: &Ctx, _args: &DoctorArgs) -> Result<Outcome> {
+    let host = Host::this();
+    if ctx.install_deps {
+        doctor::require(ctx, Purpose::Ci)?;
+    }
+    let checked = doctor::examine(ctx, &host, Purpose::Ci)?;
+    let mut lines: Vec<String> = checked.iter().map(shown).collect();
+    lines.push(row(" ", "KVM", &kvm(Utf8Path::new("/dev/kvm"))));
+    lines.push(space(&ctx.cache));
+    for line in &lines {
+        ctx.events.line("doctor", line.as_str());
+    }
+    if checked.iter().any(|checked| checked.found.is_err()) {
+        let failure = doctor::lacks(&host, &checked);
+        ctx.events.emit(model::Event::Finding(failure.finding().clone()));
+        return Ok(Outcome { exit: failure.exit(), data: lines.join("\n") });
+    }
+    Ok(Outcome::done(lines.join("\n")))
+}
+
+fn shown(checked: &Checked) -> String {
+    match &checked.found {
+        Ok(found) => row("ok", checked.need.name, found),
+        Err(problem) => row("MISSING", checked.need.name, &format!("{problem}; it {}", checked.need.what_for)),
+    }
+}
+
+fn row(word: &str, name: &str, text: &str) -> String {
+    format!("{word:7}  {name:12}  {text}")
+}
+
+/// A device that opens may still hang guests, so this promises nothing: booting decides.
+fn kvm(device: &Utf8Path) -> String {
+    match std::fs::File::options().read(true).write(true).open(device) {
+        Ok(_) => format!("{device} opens; a probe guest decides at boot whether it is used"),
+        Err(error) => format!("{device}: {error}; the router is emulated, which is slower"),
+    }
+}
+
+fn space(cache: &Utf8Path) -> String {
+    let existing = cache.ancestors().find(|folder| folder.is_dir()).unwrap_or(cache);
+    match rustix::fs::statvfs(existing.as_std_path()) {
+        Ok(stat) => {
+            let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+            let word = if free < SPACE { "LOW" } else { "ok" };
+            row(word, "disk", &format!("{:.1} GiB free for {cache}, {} wanted", gib(free), gib(SPACE)))
+        }
+        Err(error) => row("LOW", "disk", &format!("{existing}: {error}")),
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "shown with one digit")]
+fn gib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 30)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ctx::tests::ctx;
+    use model::{Event, Events};
+
+    #[test]
+    fn every_need_and_the_machine_have_a_line() {
+        let (sender, events) = std::sync::mpsc::channel();
+        let ctx = ctx("/tmp/openwrt-offload-never-made".into(), Events::to(sender));
+        let outcome = run(&ctx, &DoctorArgs {}).unwrap();
+        for name in doctor::NEEDS.iter().map(|need| need.name).chain(["KVM", "disk"]) {
+            assert!(outcome.data.contains(name), "{name}\n{}", outcome.data);
+        }
+        assert!(outcome.data.contains("GiB free"));
+        let missing = outcome.data.contains("MISSING");
+        assert_eq!(missing, outcome.exit == model::Exit::Host);
+        assert_eq!(missing, events.try_iter().any(|event| matches!(event, Event::Finding(_))));
+        assert!(!ctx.cache.exists(), "looking changes nothing");
+    }
+
+    #[test]
+    fn a_device_that_does_not_open_is_no_failure() {
+        assert!(kvm(Utf8Path::new("/nowhere/kvm")).contains("emulated"));
+        assert!(kvm(Utf8Path::new("/dev/null")).contains("probe guest"));
+    }
+}

@@ -1,0 +1,17 @@
+//! `test`: the whole pipeline, up to the proof of offload.
+
+use model::Result;
+
+use super::Outcome;
+use crate::cli::TestArgs;
+use crate::doctor::{self, Purpose};
+use crate::{Ctx, pipeline, usage};
+
+/// Runs the scenarios that were asked for.
+pub fn run(ctx: &Ctx, args: &TestArgs) -> Result<Outcome> {
+    let target = usage::target(&args.selection)?;
+    if !args.list {
+        doctor::require(ctx, Purpose::Test)?;
+    }
+    pipeline::test(ctx, &target, args)
+}

@@ -1,0 +1,189 @@
+//! What every verb works with: places, limits, and the ways to speak and to be stopped.
+
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use model::{Cancel, Events, Exit, Failure, Result};
+
+use crate::cli::Global;
+
+/// Name of our folder below the user's cache and configuration folders.
+const FOLDER: &str = "openwrt-offload";
+
+/// Settings of one run. There is no other global state, and nothing depends on the current folder
+/// but relative paths that the user gave.
+#[derive(Debug, Clone)]
+pub struct Ctx {
+    /// The workspace: the folder that holds `xtask/`.
+    pub root: Utf8PathBuf,
+    /// Finished stages, safe to delete: `$XDG_CACHE_HOME/openwrt-offload`.
+    pub cache: Utf8PathBuf,
+    /// Signing keys, never inside a work tree: `$XDG_CONFIG_HOME/openwrt-offload/keys`.
+    pub keys: Utf8PathBuf,
+    /// Results for the user.
+    pub out: Utf8PathBuf,
+    /// Jobs at once.
+    pub jobs: NonZeroUsize,
+    /// No sockets but loopback.
+    pub offline: bool,
+    /// Install what the host lacks.
+    pub install_deps: bool,
+    /// How long to wait for another run's lock.
+    pub lock_timeout: Duration,
+    /// The cargo that started us.
+    pub cargo: OsString,
+    /// Where events go.
+    pub events: Events,
+    /// Set when the user interrupts.
+    pub cancel: Cancel,
+}
+
+impl Ctx {
+    /// Resolves places from the flags and the environment; creates nothing.
+    pub fn new(global: &Global, events: Events, cancel: Cancel) -> Result<Self> {
+        Ctx::with_environment(global, events, cancel, |name| std::env::var_os(name))
+    }
+
+    fn with_environment(
+        global: &Global,
+        events: Events,
+        cancel: Cancel,
+        environment: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Self> {
+        let here = std::env::current_dir()
+            .map_err(|error| Failure::io("find the current folder", ".", &error))
+            .and_then(|path| utf8(path.into_os_string(), "the current folder"))?;
+        let root = match environment("CARGO_MANIFEST_DIR") {
+            Some(manifest) => utf8(manifest, "CARGO_MANIFEST_DIR")?,
+            None => here.clone(),
+        };
+        Ok(Ctx {
+            root: workspace_above(&root)?,
+            cache: below_home(&environment, "XDG_CACHE_HOME", ".cache")?,
+            keys: below_home(&environment, "XDG_CONFIG_HOME", ".config")?.join("keys"),
+            out: here.join(&global.out),
+            jobs: global.jobs.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN),
+            offline: global.offline,
+            install_deps: global.install_deps,
+            lock_timeout: Duration::from_secs(global.lock_timeout),
+            cargo: environment("CARGO").unwrap_or_else(|| "cargo".into()),
+            events,
+            cancel,
+        })
+    }
+}
+
+/// The nearest folder, from `start` upwards, that holds this workspace.
+fn workspace_above(start: &Utf8Path) -> Result<Utf8PathBuf> {
+    start.ancestors().find(|folder| folder.join("xtask/model/Cargo.toml").is_file()).map(Utf8Path::to_owned).ok_or_else(
+        || {
+            Failure::new(
+                Exit::Usage,
+                "ENV001",
+                format!("the workspace was not found from {start} upwards"),
+                "scenarios, recipes and machines are read from the source tree",
+                "run `cargo xtask` inside a checkout",
+            )
+        },
+    )
+}
+
+/// `$VARIABLE/openwrt-offload`, else `$HOME/FALLBACK/openwrt-offload` (XDG base directories: a value
+/// that is not absolute is ignored).
+fn below_home(environment: &impl Fn(&str) -> Option<OsString>, variable: &str, fallback: &str) -> Result<Utf8PathBuf> {
+    let absolute = |name: &str| -> Result<Option<Utf8PathBuf>> {
+        let path = environment(name).map(|value| utf8(value, name)).transpose()?;
+        Ok(path.filter(|path| path.is_absolute()))
+    };
+    if let Some(base) = absolute(variable)? {
+        return Ok(base.join(FOLDER));
+    }
+    if let Some(home) = absolute("HOME")? {
+        return Ok(home.join(fallback).join(FOLDER));
+    }
+    Err(Failure::new(
+        Exit::Usage,
+        "ENV002",
+        format!("neither {variable} nor HOME names a folder"),
+        "finished stages and keys are kept outside the source tree",
+        format!("set {variable} to an absolute path"),
+    ))
+}
+
+fn utf8(path: OsString, what: &str) -> Result<Utf8PathBuf> {
+    let lossy = path.to_string_lossy().into_owned();
+    Utf8PathBuf::from_path_buf(path.into()).map_err(|_| {
+        Failure::new(
+            Exit::Usage,
+            "ENV003",
+            format!("{what} is not UTF-8: {lossy}"),
+            "paths end up in reports and in package metadata",
+            "use a folder whose name is UTF-8",
+        )
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::cli::{Color, MessageFormat};
+    use std::os::unix::ffi::OsStringExt;
+
+    pub(crate) fn global() -> Global {
+        Global {
+            verbose: 0,
+            quiet: false,
+            color: Color::Never,
+            message_format: MessageFormat::Human,
+            offline: false,
+            install_deps: false,
+            jobs: None,
+            out: "target/offload".into(),
+            lock_timeout: 600,
+        }
+    }
+
+    /// A context whose cache, keys and results are below `folder`.
+    pub(crate) fn ctx(folder: &Utf8Path, events: Events) -> Ctx {
+        let mut ctx = Ctx::new(&global(), events, Cancel::default()).unwrap();
+        ctx.cache = folder.join("cache");
+        ctx.keys = folder.join("keys");
+        ctx.out = folder.join("out");
+        ctx
+    }
+
+    fn with(variables: &[(&'static str, &[u8])]) -> Result<Ctx> {
+        let variables: Vec<_> =
+            variables.iter().map(|(name, value)| (*name, OsString::from_vec(value.to_vec()))).collect();
+        Ctx::with_environment(&global(), Events::discard(), Cancel::default(), |name| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
+        })
+    }
+
+    #[test]
+    fn places_follow_the_xdg_variables_and_fall_back_to_home() {
+        let ctx = with(&[("HOME", b"/h")]).unwrap();
+        assert_eq!(ctx.cache, "/h/.cache/openwrt-offload");
+        assert_eq!(ctx.keys, "/h/.config/openwrt-offload/keys");
+        assert!(ctx.root.join("xtask/src/ctx.rs").is_file(), "{}", ctx.root);
+        assert!(ctx.out.is_absolute());
+        let ctx = with(&[("HOME", b"/h"), ("XDG_CACHE_HOME", b"/c"), ("XDG_CONFIG_HOME", b"not/absolute")]).unwrap();
+        assert_eq!(ctx.cache, "/c/openwrt-offload");
+        assert_eq!(ctx.keys, "/h/.config/openwrt-offload/keys");
+    }
+
+    #[test]
+    fn an_unusable_environment_is_refused_with_its_id() {
+        for (variables, id) in [
+            (&[("HOME", &b"/h"[..]), ("CARGO_MANIFEST_DIR", b"/nowhere")][..], "ENV001"),
+            (&[], "ENV002"),
+            (&[("HOME", b"relative")], "ENV002"),
+            (&[("HOME", b"/h\xff")], "ENV003"),
+        ] {
+            let failure = with(variables).unwrap_err();
+            assert_eq!((failure.id(), failure.exit()), (id, Exit::Usage));
+        }
+    }
+}

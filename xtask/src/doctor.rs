@@ -1,0 +1,237 @@
+//! What the host must have, as data, and how to get it.
+//!
+//! Each need says how it is checked and what remedies it, so a message never says that something is
+//! missing without the command that installs it.
+
+mod check;
+mod install;
+
+use model::{Exit, Failure, Result};
+
+pub use check::{Check, Host};
+
+use crate::Ctx;
+
+/// What a run is going to do; each includes what is named before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purpose {
+    /// Make packages and the feed.
+    Build,
+    /// Also boot a router.
+    Test,
+    /// Also check the source.
+    Ci,
+}
+
+/// How to get what is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// Debian packages.
+    Apt(&'static [&'static str]),
+    /// A component of the Rust toolchain.
+    Rustup(&'static str),
+}
+
+/// One thing that the host must have.
+#[derive(Debug, Clone, Copy)]
+pub struct Need {
+    /// Its name, for people.
+    pub name: &'static str,
+    /// What needs it first.
+    pub purpose: Purpose,
+    /// What it is for.
+    pub what_for: &'static str,
+    /// How to see whether it is there.
+    pub check: Check,
+    /// How to get it.
+    pub remedy: Remedy,
+}
+
+/// Everything that is needed beyond a Rust toolchain.
+pub const NEEDS: &[Need] = &[
+    Need {
+        name: "apt-get",
+        purpose: Purpose::Build,
+        what_for: "fetches the kernel of the stand-in SDK and verifies its signatures",
+        check: Check::Program("apt-get"),
+        remedy: Remedy::Apt(&["apt"]),
+    },
+    Need {
+        name: "dpkg-deb",
+        purpose: Purpose::Build,
+        what_for: "unpacks Debian packages",
+        check: Check::Program("dpkg-deb"),
+        remedy: Remedy::Apt(&["dpkg"]),
+    },
+    Need {
+        name: "setpriv",
+        purpose: Purpose::Build,
+        what_for: "ends child processes together with us",
+        check: Check::Program("setpriv"),
+        remedy: Remedy::Apt(&["util-linux"]),
+    },
+    Need {
+        name: "C linker",
+        purpose: Purpose::Build,
+        what_for: "links the static tool for the router",
+        check: Check::Program("cc"),
+        remedy: Remedy::Apt(&["gcc", "libc6-dev"]),
+    },
+    Need {
+        name: "archive keys",
+        purpose: Purpose::Build,
+        what_for: "Debian 13's signing keys, for apt",
+        check: Check::Keyring("debian-archive-trixie"),
+        remedy: Remedy::Apt(&["debian-archive-keyring"]),
+    },
+    Need {
+        name: "QEMU",
+        purpose: Purpose::Test,
+        what_for: "runs the router; `-netdev stream` came with 7.2",
+        check: Check::Version { program: "qemu-system-x86_64", least: (7, 2) },
+        remedy: Remedy::Apt(&["qemu-system-x86"]),
+    },
+    Need {
+        name: "rustfmt",
+        purpose: Purpose::Ci,
+        what_for: "checks the source's format",
+        check: Check::Version { program: "cargo-fmt", least: (1, 0) },
+        remedy: Remedy::Rustup("rustfmt"),
+    },
+    Need {
+        name: "clippy",
+        purpose: Purpose::Ci,
+        what_for: "checks the source for likely mistakes",
+        check: Check::Version { program: "cargo-clippy", least: (0, 1) },
+        remedy: Remedy::Rustup("clippy"),
+    },
+];
+
+/// A need and what was found of it.
+#[derive(Debug)]
+pub struct Checked {
+    /// The need.
+    pub need: &'static Need,
+    /// What was found, or what is wrong.
+    pub found: Result<String, String>,
+}
+
+/// Checks everything that `purpose` needs.
+pub fn examine(ctx: &Ctx, host: &Host, purpose: Purpose) -> Result<Vec<Checked>> {
+    NEEDS
+        .iter()
+        .filter(|need| need.purpose <= purpose)
+        .map(|need| Ok(Checked { need, found: host.check(ctx, need.check)? }))
+        .collect()
+}
+
+/// Makes sure that the host can do `purpose`; installs what is missing if the user asked for it.
+pub fn require(ctx: &Ctx, purpose: Purpose) -> Result<()> {
+    let host = Host::this();
+    let checked = examine(ctx, &host, purpose)?;
+    if checked.iter().all(|checked| checked.found.is_ok()) {
+        return Ok(());
+    }
+    if !ctx.install_deps {
+        return Err(lacks(&host, &checked));
+    }
+    install::install(ctx, &host, &checked)?;
+    let again = examine(ctx, &host, purpose)?;
+    if again.iter().all(|checked| checked.found.is_ok()) { Ok(()) } else { Err(still_lacks(&again)) }
+}
+
+/// The failure that lists what is missing and the command that installs it.
+pub fn lacks(host: &Host, checked: &[Checked]) -> Failure {
+    if !host.has("apt-get") {
+        return Failure::new(
+            Exit::Host,
+            "HOST002",
+            format!("this host lacks {} and has no apt to install it", names(checked)),
+            "the stand-in SDK is assembled from Debian packages by apt itself",
+            "run this on Debian 12 or newer, or in a container of it, such as debian:13",
+        );
+    }
+    let commands: Vec<String> =
+        install::commands(checked, install::am_root()).iter().map(|words| words.join(" ")).collect();
+    Failure::new(
+        Exit::Host,
+        "HOST001",
+        format!("this host lacks {}", names(checked)),
+        reasons(checked),
+        format!("{}\nor run the same command with --install-deps", commands.join("\n")),
+    )
+}
+
+fn still_lacks(checked: &[Checked]) -> Failure {
+    Failure::new(
+        Exit::Host,
+        "HOST003",
+        format!("this host still lacks {} after installing it", names(checked)),
+        reasons(checked),
+        "use Debian 12 or newer with its updates: older releases carry older packages",
+    )
+}
+
+fn missing(checked: &[Checked]) -> impl Iterator<Item = (&'static Need, &str)> {
+    checked.iter().filter_map(|checked| Some((checked.need, checked.found.as_ref().err()?.as_str())))
+}
+
+fn names(checked: &[Checked]) -> String {
+    missing(checked).map(|(need, _)| need.name).collect::<Vec<_>>().join(", ")
+}
+
+fn reasons(checked: &[Checked]) -> String {
+    let lines: Vec<String> =
+        missing(checked).map(|(need, problem)| format!("{}: {problem}; it {}", need.name, need.what_for)).collect();
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(broken: &[&str]) -> Vec<Checked> {
+        NEEDS
+            .iter()
+            .map(|need| {
+                let found = if broken.contains(&need.name) { Err("not found".into()) } else { Ok("here".into()) };
+                Checked { need, found }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_is_missing_comes_with_the_exact_line_that_installs_it() {
+        let failure = lacks(&Host::this(), &checked(&["QEMU", "C linker", "clippy"]));
+        assert_eq!((failure.id(), failure.exit()), ("HOST001", Exit::Host));
+        let finding = failure.finding();
+        assert!(finding.what.contains("C linker, QEMU, clippy"), "{failure}");
+        assert!(finding.why.contains("`-netdev stream` came with 7.2"), "{failure}");
+        assert!(
+            finding.fix.contains("apt-get install --yes --no-install-recommends gcc libc6-dev qemu-system-x86\n")
+                && finding.fix.contains("rustup component add clippy\n"),
+            "{failure}"
+        );
+    }
+
+    #[test]
+    fn a_host_without_apt_is_told_where_to_go() {
+        let failure = lacks(&Host::at("/nowhere".into()), &checked(&["apt-get", "QEMU"]));
+        assert_eq!((failure.id(), failure.exit()), ("HOST002", Exit::Host));
+        assert!(!failure.finding().fix.contains("apt-get install"));
+    }
+
+    #[test]
+    fn what_an_installation_did_not_cure_is_told() {
+        let failure = still_lacks(&checked(&["QEMU"]));
+        assert_eq!((failure.id(), failure.exit()), ("HOST003", Exit::Host));
+        assert!(failure.finding().what.contains("QEMU"));
+    }
+
+    #[test]
+    fn building_needs_no_qemu() {
+        let first = |purpose| NEEDS.iter().filter(move |need| need.purpose <= purpose);
+        assert!(first(Purpose::Build).all(|need| !need.name.contains("QEMU")));
+        assert_eq!(first(Purpose::Ci).count(), NEEDS.len());
+    }
+}

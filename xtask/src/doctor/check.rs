@@ -1,0 +1,161 @@
+//! Looking at the host.
+
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use model::{Events, Result};
+
+use crate::{Ctx, process};
+
+/// How long a program may take to tell its version.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How to see whether something is there.
+#[derive(Debug, Clone, Copy)]
+pub enum Check {
+    /// A program in PATH.
+    Program(&'static str),
+    /// A program in PATH that says with `--version` that it is at least major.minor.
+    Version {
+        /// Its name.
+        program: &'static str,
+        /// Major and minor.
+        least: (u32, u32),
+    },
+    /// A key file of apt whose name begins with this.
+    Keyring(&'static str),
+}
+
+/// Where to look.
+#[derive(Debug, Clone)]
+pub struct Host {
+    programs: Vec<Utf8PathBuf>,
+    keyrings: Vec<Utf8PathBuf>,
+}
+
+impl Host {
+    /// The machine we run on.
+    pub fn this() -> Self {
+        let path = std::env::var("PATH").unwrap_or_default();
+        Host {
+            programs: path.split(':').map(Utf8PathBuf::from).collect(),
+            keyrings: vec!["/usr/share/keyrings".into(), "/etc/apt/trusted.gpg.d".into()],
+        }
+    }
+
+    /// A folder that holds everything.
+    pub fn at(folder: Utf8PathBuf) -> Self {
+        Host { programs: vec![folder.clone()], keyrings: vec![folder] }
+    }
+
+    /// Whether a program is there.
+    pub fn has(&self, program: &str) -> bool {
+        self.find(program).is_some()
+    }
+
+    /// What is there, or what is wrong with it. Fails only when interrupted.
+    pub fn check(&self, ctx: &Ctx, check: Check) -> Result<Result<String, String>> {
+        Ok(match check {
+            Check::Program(program) => {
+                self.find(program).map(Utf8PathBuf::into_string).ok_or_else(|| format!("no `{program}` in PATH"))
+            }
+            Check::Version { program, least } => match self.find(program) {
+                Some(path) => self.version(ctx, &path, least)?,
+                None => Err(format!("no `{program}` in PATH")),
+            },
+            Check::Keyring(prefix) => self
+                .key(prefix)
+                .map(Utf8PathBuf::into_string)
+                .ok_or_else(|| format!("no key `{prefix}*` in /usr/share/keyrings")),
+        })
+    }
+
+    fn version(&self, ctx: &Ctx, path: &Utf8Path, least: (u32, u32)) -> Result<Result<String, String>> {
+        let words = [path.as_str().into(), "--version".into()];
+        let mut output = String::new();
+        // What a program prints beside its version is of no interest to anybody.
+        let silent = Ctx { events: Events::discard(), ..ctx.clone() };
+        let ended = process::run(&silent, "doctor", &words, "/".into(), PATIENCE, |line| {
+            output.push_str(line);
+            output.push('\n');
+        });
+        ctx.cancel.check()?;
+        Ok(match ended {
+            Ok(ended) if ended.success() => judge(&output, least).map(|version| format!("{version} at {path}")),
+            Ok(_) => Err(format!("`{path} --version` failed: {}", output.trim())),
+            Err(failure) => Err(failure.finding().why.clone()),
+        })
+    }
+
+    fn find(&self, program: &str) -> Option<Utf8PathBuf> {
+        self.programs.iter().map(|folder| folder.join(program)).find(|path| {
+            std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+        })
+    }
+
+    fn key(&self, prefix: &str) -> Option<Utf8PathBuf> {
+        let entries = self.keyrings.iter().filter_map(|folder| folder.read_dir_utf8().ok());
+        entries.flatten().flatten().find(|entry| entry.file_name().starts_with(prefix)).map(|entry| entry.into_path())
+    }
+}
+
+/// The first word of the output that reads as a version must be at least `least`.
+fn judge(output: &str, least: (u32, u32)) -> Result<String, String> {
+    let version = output.split_whitespace().find_map(|word| {
+        let (major, rest) = word.split_once('.')?;
+        let minor: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        Some((major.parse::<u32>().ok()?, minor.parse::<u32>().ok()?))
+    });
+    match version {
+        Some(found) if found >= least => Ok(format!("{}.{}", found.0, found.1)),
+        Some(found) => Err(format!("version {}.{} is older than {}.{}", found.0, found.1, least.0, least.1)),
+        None => Err(format!("its version was not understood: {}", output.trim())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ctx::tests::ctx;
+    use model::Exit;
+
+    #[test]
+    fn versions_are_read_from_what_programs_print() {
+        for (output, expected) in [
+            ("QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)\nCopyright (c) 2003", Ok("7.2")),
+            ("QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)", Ok("10.0")),
+            ("QEMU emulator version 5.2.0", Err("version 5.2 is older than 7.2")),
+            ("QEMU emulator version 7.1.0", Err("version 7.1 is older than 7.2")),
+            ("segmentation fault", Err("its version was not understood: segmentation fault")),
+            ("", Err("its version was not understood: ")),
+        ] {
+            assert_eq!(judge(output, (7, 2)), expected.map(Into::into).map_err(Into::into));
+        }
+    }
+
+    #[test]
+    fn programs_versions_and_keys_are_looked_for_where_the_host_has_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(folder.path()).unwrap();
+        let ctx = ctx(root, Events::discard());
+        let host = Host::at(root.to_owned());
+        let check = |check| host.check(&ctx, check).unwrap();
+        // GNU echo tells its own version, 8 or later for many years.
+        let echo = |least| Check::Version { program: "echo", least };
+        assert!(check(echo((8, 0))).is_err());
+        std::os::unix::fs::symlink("/bin/env", root.join("echo")).unwrap();
+        assert!(check(echo((8, 0))).unwrap().ends_with("/echo"));
+        assert!(check(echo((9999, 0))).unwrap_err().contains("older than 9999.0"));
+        std::os::unix::fs::symlink("/bin/false", root.join("broken")).unwrap();
+        assert!(check(Check::Version { program: "broken", least: (1, 0) }).unwrap_err().contains("failed"));
+
+        std::fs::write(root.join("not-executable"), "").unwrap();
+        assert!(check(Check::Program("not-executable")).is_err() && check(Check::Program("echo")).is_ok());
+        assert!(check(Check::Keyring("debian-archive-trixie")).is_err());
+        std::fs::write(root.join("debian-archive-trixie-stable.gpg"), "").unwrap();
+        assert!(check(Check::Keyring("debian-archive-trixie")).is_ok());
+        ctx.cancel.cancel();
+        assert_eq!(host.check(&ctx, echo((8, 0))).unwrap_err().exit(), Exit::Interrupted);
+    }
+}

@@ -1,0 +1,91 @@
+//! The command line of the project: verbs, reports and the cache of finished stages.
+//!
+//! `main.rs` only starts what is here. A verb lives in `cmd/<verb>.rs`, its flags in [`cli`]; work is
+//! cached by [`stage`], told through events, and printed by the [`sink`]s alone.
+
+pub mod cli;
+pub mod cmd;
+pub mod ctx;
+pub mod doctor;
+pub mod files;
+pub mod interrupt;
+pub mod pipeline;
+pub mod process;
+pub mod sink;
+pub mod stage;
+pub mod usage;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use model::{Cancel, Event, Exit, Failure};
+
+pub use ctx::Ctx;
+
+use cli::{Cli, MessageFormat};
+use cmd::Outcome;
+use sink::Reporter;
+use usage::Request;
+
+/// Runs a command line, the program's name first, and returns what the process ends with.
+pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
+    match usage::parse(words) {
+        Ok(Request::Run(cli)) => run(&cli),
+        Ok(Request::Show(text)) => {
+            print(text.trim_end());
+            Exit::Done
+        }
+        Err(failure) => {
+            let _gone = writeln!(std::io::stderr(), "{failure}");
+            failure.exit()
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Exit {
+    let reporter = Reporter::start(&cli.global, &cli.verb);
+    let events = reporter.events();
+    // A panic is our defect; the user still gets a report, an id and exit code 70.
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let cancel = Cancel::default();
+        interrupt::listen(&cancel)?;
+        let ctx = Ctx::new(&cli.global, events.clone(), cancel)?;
+        cmd::run(&ctx, &cli.verb)
+    }))
+    .unwrap_or_else(|_panic| Err(defect()));
+    let Outcome { exit, data } = outcome.unwrap_or_else(|failure| {
+        events.emit(Event::Finding(failure.finding().clone()));
+        Outcome { exit: failure.exit(), data: String::new() }
+    });
+    let exit = reporter.end(exit);
+    if cli.global.message_format == MessageFormat::Human && !data.is_empty() {
+        print(&data);
+    }
+    exit
+}
+
+/// To stdout; a reader that went away is no failure.
+fn print(text: &str) {
+    let _gone = writeln!(std::io::stdout(), "{text}");
+}
+
+fn defect() -> Failure {
+    Failure::new(
+        Exit::Bug,
+        "BUG001",
+        "the program ended in an unexpected way",
+        "this is a defect of the program, not of your use of it; the lines above say where",
+        "report it with the command and these lines; `cargo xtask clean` gives a fresh start",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_defect_has_its_own_code() {
+        assert_eq!((defect().id(), defect().exit()), ("BUG001", Exit::Bug));
+    }
+}

@@ -1,0 +1,105 @@
+//! The table at the end of a run: every stage and scenario with its result and time.
+
+use std::fmt;
+
+use model::Verdict;
+
+/// Columns of the result words.
+pub const WORD: usize = 7;
+
+/// One stage or scenario.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    is_case: bool,
+    name: String,
+    /// `pass`, `FAIL`, `done` …
+    pub word: &'static str,
+    millis: Option<u64>,
+    note: String,
+}
+
+impl Row {
+    /// A stage; `millis` is `None` when there was nothing to do.
+    pub fn stage(name: &str, word: &'static str, millis: Option<u64>, note: &str) -> Self {
+        Row { is_case: false, name: name.into(), word, millis, note: first_line(note) }
+    }
+
+    /// A scenario.
+    pub fn case(name: &str, word: &'static str, millis: u64, verdict: &Verdict, notes: &[String]) -> Self {
+        let note = match verdict {
+            Verdict::Pass => notes.join("; "),
+            Verdict::Skip { reason } => reason.clone(),
+            Verdict::Fail { finding } | Verdict::Blocked { finding } => format!("{}: {}", finding.id, finding.what),
+        };
+        Row { is_case: true, name: name.into(), word, millis: Some(millis), note: first_line(&note) }
+    }
+
+    /// The row without its word, as printed when it happens.
+    pub fn rest(&self) -> String {
+        let time = self.millis.map(|millis| format!(" in {}", seconds(millis))).unwrap_or_default();
+        let note = if self.note.is_empty() { String::new() } else { format!(": {}", self.note) };
+        format!("{}{time}{note}", self.name)
+    }
+}
+
+/// All rows of a run.
+#[derive(Debug, Default)]
+pub struct Table {
+    rows: Vec<Row>,
+}
+
+impl Table {
+    /// Adds a row.
+    pub fn push(&mut self, row: Row) {
+        self.rows.push(row);
+    }
+
+    /// The scenarios by verdict, or nothing when there were none: `; 3 passed, …`.
+    pub fn counts(&self) -> String {
+        if !self.rows.iter().any(|row| row.is_case) {
+            return String::new();
+        }
+        let count = |word: &str| self.rows.iter().filter(|row| row.is_case && row.word == word).count();
+        format!(
+            ": {} passed, {} failed, {} blocked, {} skipped",
+            count("pass"),
+            count("FAIL"),
+            count("BLOCKED"),
+            count("skip")
+        )
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
+        for Row { is_case: _, name, word, millis, note } in &self.rows {
+            let time = millis.map_or_else(|| "-".into(), seconds);
+            let line = format!("  {name:width$}  {word:WORD$}  {time:>8}  {note}");
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// A duration for people: `0.42 s`, `95.3 s`.
+pub fn seconds(millis: u64) -> String {
+    let (whole, rest) = (millis / 1000, millis % 1000);
+    if whole < 10 { format!("{whole}.{:02} s", rest / 10) } else { format!("{whole}.{} s", rest / 100) }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_have_the_digits_that_matter() {
+        for (millis, text) in [(0, "0.00 s"), (428, "0.42 s"), (9_999, "9.99 s"), (95_340, "95.3 s")] {
+            assert_eq!(seconds(millis), text);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The one way in which work is cached.
+//!
+//! A stage is a function from inputs to a directory. The inputs are hashed into a key, and
+//! `cache/<name>/<key>/` with a stamp beside it means that the work was done: the stage is skipped
+//! and says so. Otherwise the work goes to a temporary sibling, which is renamed into place and then
+//! stamped; whatever stops us in between leaves nothing that looks finished.
+//!
+//! ```text
+//! cache/<name>/<key>/        the result
+//! cache/<name>/<key>.stamp   what went in; its time is that of the last use
+//! cache/<name>/<key>.lock    held while working, with the holder's process id
+//! cache/<name>/<key>.tmp/    work in progress, or what a dead run left of it
+//! ```
+
+mod key;
+mod lock;
+
+use std::time::{Duration, Instant, SystemTime};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use model::{Event, Failure, Result, Status};
+
+pub use key::Inputs;
+pub use lock::Lock;
+
+use crate::Ctx;
+
+/// Returns the directory of a stage's result, doing the work only if it was not done before.
+///
+/// `work` fills the empty directory that it is given, and returns a summary for people. It must not
+/// depend on anything that `inputs` does not name.
+pub fn stage(
+    ctx: &Ctx,
+    name: &str,
+    inputs: &Inputs,
+    work: impl FnOnce(&Utf8Path) -> Result<String>,
+) -> Result<Utf8PathBuf> {
+    ctx.cancel.check()?;
+    let started = Instant::now();
+    let key = inputs.key(name)?;
+    let place = Place::new(&ctx.cache.join(name), &key);
+    if place.is_finished() {
+        place.touch();
+        skipped(ctx, name, inputs);
+        return Ok(place.result);
+    }
+    create_folder(&ctx.cache.join(name))?;
+    let _lock = Lock::take(ctx, name, &place.lock)?;
+    if place.is_finished() {
+        // Another run did the work while we waited.
+        place.touch();
+        skipped(ctx, name, inputs);
+        return Ok(place.result);
+    }
+
+    ctx.events.emit(Event::StageBegin { stage: name.into(), detail: inputs.about().into() });
+    let outcome = place.fill(inputs, work);
+    let (status, summary) = match &outcome {
+        Ok(summary) => (Status::Done, summary.clone()),
+        Err(failure) => (Status::Failed, failure.finding().what.clone()),
+    };
+    ctx.events.emit(Event::StageEnd { stage: name.into(), status, millis: millis(started.elapsed()), summary });
+    outcome.map(|_summary| place.result)
+}
+
+/// Removes finished stages that were last used before `before`, and what dead runs left. A stage that
+/// another run works on is left alone. Returns how many results were removed.
+pub fn clean(cache: &Utf8Path, names: &[String], before: SystemTime) -> Result<usize> {
+    let mut removed = 0;
+    for stage in folders(cache)? {
+        if !names.is_empty() && !names.iter().any(|name| stage.file_name() == Some(name)) {
+            continue;
+        }
+        for lock in files_ending(&stage, ".lock")? {
+            let Some(key) = lock.file_name().and_then(|name| name.strip_suffix(".lock")) else { continue };
+            let place = Place::new(&stage, key);
+            let Some(_held) = Lock::try_take(&place.lock)? else { continue };
+            remove(&place.temporary)?;
+            if place.last_used().is_some_and(|used| used >= before) {
+                continue;
+            }
+            removed += usize::from(place.result.exists());
+            place.clear()?;
+            remove(&place.lock)?;
+        }
+    }
+    Ok(removed)
+}
+
+/// The paths of one key of one stage.
+struct Place {
+    result: Utf8PathBuf,
+    stamp: Utf8PathBuf,
+    lock: Utf8PathBuf,
+    temporary: Utf8PathBuf,
+}
+
+impl Place {
+    fn new(folder: &Utf8Path, key: &str) -> Self {
+        let sibling = |ending: &str| folder.join(format!("{key}.{ending}"));
+        Place { result: folder.join(key), stamp: sibling("stamp"), lock: sibling("lock"), temporary: sibling("tmp") }
+    }
+
+    fn is_finished(&self) -> bool {
+        self.stamp.is_file() && self.result.is_dir()
+    }
+
+    fn last_used(&self) -> Option<SystemTime> {
+        std::fs::metadata(&self.stamp).and_then(|meta| meta.modified()).ok()
+    }
+
+    /// Notes the time of use. A cache that can only be read still serves.
+    fn touch(&self) {
+        if let Ok(file) = std::fs::File::options().append(true).open(&self.stamp) {
+            let _read_only = file.set_modified(SystemTime::now());
+        }
+    }
+
+    /// Does the work; the caller holds the lock, so what is found in the way is a dead run's.
+    fn fill(&self, inputs: &Inputs, work: impl FnOnce(&Utf8Path) -> Result<String>) -> Result<String> {
+        self.clear()?;
+        create_folder(&self.temporary)?;
+        let outcome = work(&self.temporary).and_then(|summary| {
+            std::fs::rename(&self.temporary, &self.result)
+                .map_err(|error| Failure::io("move the finished stage into place", &self.result, &error))?;
+            crate::files::write_aside(&self.stamp, inputs.listing().as_bytes())?;
+            Ok(summary)
+        });
+        if outcome.is_err() {
+            // The failure of the work matters more than one of tidying up after it.
+            let _kept = self.clear();
+        }
+        outcome
+    }
+
+    /// Removes everything but the lock; the stamp first, so that no half-removed result looks finished.
+    fn clear(&self) -> Result<()> {
+        [&self.stamp, &self.result, &self.temporary].into_iter().try_for_each(|path| remove(path))
+    }
+}
+
+fn skipped(ctx: &Ctx, name: &str, inputs: &Inputs) {
+    ctx.events
+        .emit(Event::StageSkipped { stage: name.into(), why: format!("same inputs as before: {}", inputs.about()) });
+}
+
+fn create_folder(path: &Utf8Path) -> Result<()> {
+    std::fs::create_dir_all(path).map_err(|error| Failure::io("create the folder", path, &error))
+}
+
+/// Removes a file or a folder with everything in it; nothing there is fine.
+fn remove(path: &Utf8Path) -> Result<()> {
+    let removed = match std::fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => std::fs::remove_dir_all(path),
+        Ok(_) => std::fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::io("remove the old result", path, &error))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn folders(path: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
+    entries(path, |entry| entry.is_dir())
+}
+
+fn files_ending(path: &Utf8Path, ending: &str) -> Result<Vec<Utf8PathBuf>> {
+    entries(path, |entry| entry.is_file() && entry.as_str().ends_with(ending))
+}
+
+fn entries(path: &Utf8Path, wanted: impl Fn(&Utf8Path) -> bool) -> Result<Vec<Utf8PathBuf>> {
+    let listing = match path.read_dir_utf8() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        listing => listing.map_err(|error| Failure::io("list the folder", path, &error))?,
+    };
+    let mut found: Vec<Utf8PathBuf> =
+        listing.flatten().map(|entry| entry.path().to_owned()).filter(|entry| wanted(entry)).collect();
+    found.sort();
+    Ok(found)
+}
+
+/// Whole milliseconds.
+pub fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

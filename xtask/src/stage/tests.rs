@@ -1,0 +1,198 @@
+//! What the cache promises: work once, whole or not at all, alone, and removable.
+
+use std::cell::Cell;
+use std::sync::mpsc;
+
+use super::*;
+use crate::ctx::tests::ctx;
+use model::{Events, Exit};
+
+struct Bench {
+    _folder: tempfile::TempDir,
+    ctx: Ctx,
+    events: mpsc::Receiver<Event>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (sender, events) = mpsc::channel();
+        let ctx = ctx(Utf8Path::from_path(folder.path()).unwrap(), Events::to(sender));
+        Bench { _folder: folder, ctx, events }
+    }
+
+    /// Names of the events since the last call.
+    fn told(&self) -> Vec<&'static str> {
+        self.events
+            .try_iter()
+            .map(|event| match event {
+                Event::StageBegin { .. } => "begin",
+                Event::StageSkipped { .. } => "skipped",
+                Event::StageEnd { status: Status::Done, .. } => "done",
+                Event::StageEnd { .. } => "failed",
+                Event::Line { .. } => "line",
+                _ => "other",
+            })
+            .collect()
+    }
+
+    fn entries(&self) -> Vec<String> {
+        entries(&self.ctx.cache.join("one"), |_| true)
+            .unwrap()
+            .iter()
+            .map(|path| path.extension().unwrap_or("result").to_owned())
+            .collect()
+    }
+}
+
+fn inputs() -> Inputs {
+    Inputs::new("a test").text("version", 1)
+}
+
+fn write_one(folder: &Utf8Path) -> Result<String> {
+    std::fs::write(folder.join("file"), "content").unwrap();
+    Ok("one file".into())
+}
+
+#[test]
+fn work_is_done_once_and_again_when_an_input_changes() {
+    let bench = Bench::new();
+    let runs = Cell::new(0);
+    let work = |folder: &Utf8Path| {
+        runs.set(runs.get() + 1);
+        write_one(folder)
+    };
+    let first = stage(&bench.ctx, "one", &inputs(), work).unwrap();
+    assert_eq!(bench.told(), ["begin", "done"]);
+    assert_eq!(stage(&bench.ctx, "one", &inputs(), work).unwrap(), first);
+    assert_eq!((bench.told(), runs.get()), (vec!["skipped"], 1));
+    assert_eq!(std::fs::read_to_string(first.join("file")).unwrap(), "content");
+    let other = stage(&bench.ctx, "one", &Inputs::new("").text("version", 2), work).unwrap();
+    assert!(other != first && runs.get() == 2);
+}
+
+#[test]
+fn a_failure_leaves_only_the_lock_and_the_next_run_works() {
+    let bench = Bench::new();
+    let failure = stage(&bench.ctx, "one", &inputs(), |folder| {
+        write_one(folder)?;
+        std::fs::write("/dev/full", "x").map_err(|error| Failure::io("write", folder, &error))?;
+        Ok(String::new())
+    })
+    .unwrap_err();
+    assert_eq!((failure.id(), failure.exit()), ("IO002", Exit::Host));
+    assert_eq!(bench.told(), ["begin", "failed"]);
+    assert_eq!(bench.entries(), ["lock"]);
+    stage(&bench.ctx, "one", &inputs(), write_one).unwrap();
+    assert_eq!(bench.entries(), ["result", "lock", "stamp"]);
+}
+
+#[test]
+fn what_a_killed_run_left_is_not_taken_for_a_result() {
+    let bench = Bench::new();
+    let result = stage(&bench.ctx, "one", &inputs(), write_one).unwrap();
+    let sibling = |ending: &str| Utf8PathBuf::from(format!("{result}.{ending}"));
+    // Killed while working: a temporary folder. Killed between rename and stamp: no stamp.
+    std::fs::create_dir(sibling("tmp")).unwrap();
+    std::fs::write(sibling("tmp").join("half"), "").unwrap();
+    std::fs::write(result.join("half"), "").unwrap();
+    std::fs::remove_file(sibling("stamp")).unwrap();
+    bench.told();
+    stage(&bench.ctx, "one", &inputs(), write_one).unwrap();
+    assert_eq!(bench.told(), ["begin", "done"]);
+    assert!(!result.join("half").exists() && !sibling("tmp").exists());
+}
+
+#[test]
+fn two_runs_at_once_work_once() {
+    let bench = Bench::new();
+    let runs = std::sync::atomic::AtomicU32::new(0);
+    let (entered, entrance) = mpsc::channel();
+    let (open, gate) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        let (ctx, runs) = (&bench.ctx, &runs);
+        scope.spawn(move || {
+            stage(ctx, "one", &inputs(), |folder| {
+                entered.send(()).unwrap();
+                gate.recv().unwrap();
+                runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                write_one(folder)
+            })
+            .unwrap();
+        });
+        entrance.recv().unwrap();
+        let second = scope.spawn(move || {
+            stage(ctx, "one", &inputs(), |_| {
+                runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                Ok(String::new())
+            })
+            .unwrap()
+        });
+        open.send(()).unwrap();
+        assert!(second.join().unwrap().join("file").is_file());
+    });
+    assert_eq!(runs.into_inner(), 1);
+}
+
+#[test]
+fn a_busy_stage_says_who_holds_it_and_gives_up_in_time() {
+    let mut bench = Bench::new();
+    bench.ctx.lock_timeout = Duration::from_millis(1100);
+    let folder = bench.ctx.cache.join("one");
+    create_folder(&folder).unwrap();
+    let place = Place::new(&folder, &inputs().key("one").unwrap());
+    let held = Lock::try_take(&place.lock).unwrap().unwrap();
+    let failure = stage(&bench.ctx, "one", &inputs(), write_one).unwrap_err();
+    assert_eq!((failure.id(), failure.exit()), ("CACHE001", Exit::Blocked));
+    assert!(failure.finding().why.contains(&format!("process {}", std::process::id())), "{failure}");
+    assert_eq!(bench.told(), ["line"]);
+    assert_eq!(bench.entries(), ["lock"], "a busy cache is left untouched");
+    drop(held);
+    stage(&bench.ctx, "one", &inputs(), write_one).unwrap();
+}
+
+#[test]
+fn waiting_for_a_lock_ends_when_interrupted() {
+    let bench = Bench::new();
+    let folder = bench.ctx.cache.join("one");
+    create_folder(&folder).unwrap();
+    let place = Place::new(&folder, &inputs().key("one").unwrap());
+    let _held = Lock::try_take(&place.lock).unwrap().unwrap();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| stage(&bench.ctx, "one", &inputs(), write_one));
+        bench.ctx.cancel.cancel();
+        assert_eq!(waiting.join().unwrap().unwrap_err().exit(), Exit::Interrupted);
+    });
+}
+
+#[test]
+fn cleaning_removes_what_is_old_and_leaves_what_is_held_or_not_named() {
+    let bench = Bench::new();
+    let cache = bench.ctx.cache.clone();
+    let one = stage(&bench.ctx, "one", &inputs(), write_one).unwrap();
+    let two = stage(&bench.ctx, "two", &inputs(), write_one).unwrap();
+    let hour = Duration::from_secs(3600);
+    assert_eq!(clean(&cache, &[], SystemTime::now() - hour).unwrap(), 0);
+    let later = SystemTime::now() + hour;
+    assert_eq!(clean(&cache, &["two".into()], later).unwrap(), 1);
+    assert!(one.is_dir() && !two.exists());
+    let held = Lock::try_take(&Utf8PathBuf::from(format!("{one}.lock"))).unwrap().unwrap();
+    assert_eq!(clean(&cache, &[], later).unwrap(), 0);
+    drop(held);
+    assert_eq!(clean(&cache, &[], later).unwrap(), 1);
+    assert_eq!(bench.entries(), [""; 0]);
+    assert_eq!(clean(&cache.join("never-made"), &[], later).unwrap(), 0);
+}
+
+#[test]
+fn a_lock_on_a_removed_file_is_taken_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = Utf8Path::from_path(folder.path()).unwrap().join("x.lock");
+    let first = Lock::try_take(&path).unwrap().unwrap();
+    assert!(Lock::try_take(&path).unwrap().is_none());
+    std::fs::remove_file(&path).unwrap();
+    let second = Lock::try_take(&path).unwrap();
+    assert!(second.is_some() && path.exists());
+    drop(first);
+    assert!(Lock::try_take(&path).unwrap().is_none(), "the second lock counts");
+}

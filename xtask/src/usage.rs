@@ -1,0 +1,150 @@
+//! Reading the command line, with refusals in the voice of every other failure.
+
+use std::ffi::OsString;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use model::{Exit, Failure, Result, Target};
+
+use crate::cli::{Cli, Selection};
+
+/// Targets that can be built and booted today; each has a file in `qemu/machines/`.
+pub const TARGETS: &[&str] = &["x86/64"];
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Request {
+    /// Run a verb.
+    Run(Box<Cli>),
+    /// Print this text to stdout: help or version.
+    Show(String),
+}
+
+/// Reads the words of a command line, the program's name first. No words at all ask for the short help.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request> {
+    let mut words: Vec<OsString> = words.into_iter().collect();
+    if words.len() <= 1 {
+        words.push("-h".into());
+    }
+    match Cli::try_parse_from(words) {
+        Ok(cli) => Ok(Request::Run(Box::new(cli))),
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            Ok(Request::Show(error.render().to_string()))
+        }
+        Err(error) => Err(refusal(&error)),
+    }
+}
+
+/// clap's message is "error: WHAT", then blocks of tips, usage and a pointer to the help.
+fn refusal(error: &clap::Error) -> Failure {
+    let text = error.render().to_string();
+    let mut blocks = text.split("\n\n").map(str::trim);
+    let what = blocks.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    let mut why = "the command line must match the verb's flags exactly".to_owned();
+    let mut fix = Vec::new();
+    for block in blocks {
+        match block.split_once(':') {
+            Some(("tip", tip)) => fix.extend(tip.split("\n  tip:").map(|tip| tip.trim().to_owned())),
+            Some(("Usage", usage)) => why = format!("the usage is `{}`", usage.trim()),
+            _ => {}
+        }
+    }
+    fix.push("add --help to see the verb's flags with examples".into());
+    Failure::new(Exit::Usage, "USE001", what, why, fix.join("\n"))
+}
+
+/// The target that was asked for; an unknown one names the nearest that there is.
+pub fn target(selection: &Selection) -> Result<Target> {
+    let asked = selection.target.as_str();
+    let unknown = |why: String| {
+        let nearest = TARGETS
+            .iter()
+            .max_by(|one, other| strsim::jaro(one, asked).total_cmp(&strsim::jaro(other, asked)))
+            .copied()
+            .unwrap_or_default();
+        Failure::new(
+            Exit::Usage,
+            "USE002",
+            format!("unknown target `{asked}`"),
+            why,
+            format!("the nearest is `--target {nearest}`; there are: {}", TARGETS.join(", ")),
+        )
+    };
+    let target: Target = asked.parse().map_err(|error: model::UnknownTarget| unknown(error.to_string()))?;
+    if TARGETS.contains(&asked) { Ok(target) } else { Err(unknown("no machine is described for it".into())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::Verb;
+    use clap::CommandFactory;
+
+    fn read(line: &str) -> Result<Request> {
+        parse(std::iter::once("xtask").chain(line.split_whitespace()).map(OsString::from))
+    }
+
+    fn refused(line: &str) -> Failure {
+        read(line).unwrap_err()
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_words_and_help_show_the_verbs_with_examples() {
+        for line in ["", "--help"] {
+            let Ok(Request::Show(text)) = read(line) else { panic!("{line:?}") };
+            assert!(text.contains("cargo xtask test --install-deps") && text.contains("Exit codes"), "{text}");
+        }
+    }
+
+    #[test]
+    fn global_flags_may_follow_the_verb() {
+        let Ok(Request::Run(cli)) = read("test -v --message-format json --junit r.xml --offline") else { panic!() };
+        assert_eq!((cli.global.verbose, cli.verb.word()), (1, "test"));
+        assert!(cli.global.offline);
+        assert_eq!(cli.verb.junit().map(|path| path.as_str()), Some("r.xml"));
+    }
+
+    #[test]
+    fn serve_takes_an_address_or_none() {
+        for (line, address) in [("feed --serve", "127.0.0.1:8080"), ("feed --serve 127.0.0.1:0", "127.0.0.1:0")] {
+            let Ok(Request::Run(cli)) = read(line) else { panic!("{line}") };
+            let Verb::Feed(args) = cli.verb else { panic!("{line}") };
+            assert_eq!(args.serve.map(|address| address.to_string()).as_deref(), Some(address));
+        }
+        assert!(matches!(read("feed verify"), Ok(Request::Run(_))));
+    }
+
+    #[test]
+    fn wrong_usage_says_what_why_and_fix_and_ends_with_2() {
+        for (line, what, fix) in [
+            ("tset", "tset", "test"),
+            ("build --ofline", "--ofline", "--offline"),
+            ("build --kernel 5.4", "5.4", "--help"),
+            ("test --offline --install-deps", "--install-deps", "--help"),
+            ("--verbose", "", "--help"),
+        ] {
+            let failure = refused(line);
+            assert_eq!((failure.id(), failure.exit()), ("USE001", Exit::Usage), "{line}");
+            let finding = failure.finding();
+            assert!(finding.what.contains(what) && finding.fix.contains(fix), "{line}: {failure}");
+            assert!(!finding.why.is_empty() && !finding.what.is_empty(), "{line}: {failure}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_target_names_the_nearest() {
+        let selection =
+            |target: &str| Selection { target: target.into(), kernel: crate::cli::Kernel::V6_12, debian_mirror: None };
+        for text in ["x86/46", "x86", "ath79/generic", "../.."] {
+            let failure = target(&selection(text)).unwrap_err();
+            assert_eq!((failure.id(), failure.exit()), ("USE002", Exit::Usage), "{text}");
+            assert!(failure.finding().fix.contains("x86/64"), "{failure}");
+        }
+        assert_eq!(target(&selection("x86/64")).unwrap().slug(), "x86-64");
+    }
+}

@@ -1,0 +1,119 @@
+//! The program as a user meets it: exit codes, and which stream carries what.
+
+#![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
+
+use std::io::{BufRead, BufReader, Lines};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn xtask(cache: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command.args(words).env("XDG_CACHE_HOME", cache).env("XDG_CONFIG_HOME", cache).env_remove("NO_COLOR");
+    command
+}
+
+fn run(words: &[&str]) -> (Output, String, String) {
+    let cache = tempfile::tempdir().unwrap();
+    let output = xtask(cache.path(), words).output().unwrap();
+    assert_eq!(cache.path().read_dir().unwrap().count(), 0, "{words:?} left something in the cache");
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    (output, out, err)
+}
+
+#[test]
+fn help_goes_to_stdout_and_refusals_to_stderr() {
+    for words in [&[][..], &["--help"], &["test", "--help"]] {
+        let (output, out, err) = run(words);
+        assert_eq!((output.status.code(), err.as_str()), (Some(0), ""), "{words:?}");
+        assert!(out.contains("--install-deps"), "{out}");
+    }
+    for (words, id) in [(&["tset"][..], "USE001"), (&["build", "--target", "x86/46"], "USE002")] {
+        let (output, out, err) = run(words);
+        assert_eq!((output.status.code(), out.as_str()), (Some(2), ""), "{words:?}");
+        for part in [id, "why:", "fix:"] {
+            assert!(err.contains(part), "{err}");
+        }
+    }
+}
+
+#[test]
+fn json_is_all_that_stdout_carries_when_asked_for() {
+    let (output, out, err) = run(&["build", "--target", "x86/46", "--message-format", "json"]);
+    assert_eq!((output.status.code(), err.as_str()), (Some(2), ""));
+    let records: Vec<serde_json::Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names: Vec<_> = records.iter().map(|record| record["event"].as_str().unwrap()).collect();
+    assert_eq!(names, ["run-begin", "finding", "run-end"]);
+    assert_eq!((&records[1]["id"], &records[2]["exit"]), (&"USE002".into(), &2.into()));
+}
+
+/// A run that waits for a `cargo` that never ends; the host looks complete.
+struct Endless {
+    _folder: tempfile::TempDir,
+    run: Child,
+    records: Lines<BufReader<ChildStdout>>,
+    /// Process id of the sleeping `cargo`.
+    cargo: String,
+}
+
+impl Endless {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        // The shell writes the program, so that no file open for writing is inherited by a parallel test.
+        let script = "printf '#!/bin/sh\necho pid $$\nexec sleep 600\n' > cargo && chmod +x cargo \
+            && for name in qemu-system-x86_64 cargo-fmt cargo-clippy; do ln -s /bin/env $name; done";
+        assert!(Command::new("sh").args(["-c", script]).current_dir(folder.path()).status().unwrap().success());
+        let mut path = folder.path().as_os_str().to_owned();
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap());
+        let mut run = xtask(folder.path(), &["ci", "--message-format", "json"])
+            .env("PATH", path)
+            .env("CARGO", folder.path().join("cargo"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut records = BufReader::new(run.stdout.take().unwrap()).lines();
+        let cargo = records
+            .by_ref()
+            .find_map(|record| Some(record.unwrap().split_once("pid ")?.1.trim_end_matches(['"', '}']).to_owned()))
+            .unwrap();
+        Endless { _folder: folder, run, records, cargo }
+    }
+
+    /// Sends a signal; returns the exit code and what was told after it.
+    fn end(mut self, signal: &str) -> (Option<i32>, String) {
+        assert!(is_alive(&self.cargo));
+        let id = self.run.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+        let rest: Vec<String> = self.records.map(Result::unwrap).collect();
+        let code = self.run.wait().unwrap().code();
+        let give_up = Instant::now() + Duration::from_secs(10);
+        while is_alive(&self.cargo) && Instant::now() < give_up {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(!is_alive(&self.cargo), "a child outlived the run");
+        (code, rest.join("\n"))
+    }
+}
+
+/// Whether a process runs; one that is dead and waits to be collected does not.
+fn is_alive(id: &str) -> bool {
+    std::fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+#[test]
+fn an_interrupt_ends_the_run_and_its_children_with_130() {
+    for signal in ["INT", "TERM"] {
+        let (code, told) = Endless::start().end(signal);
+        assert_eq!(code, Some(130), "{signal}: {told}");
+        assert!(told.contains("RUN001") && told.ends_with("}"), "{told}");
+        assert!(told.lines().last().unwrap().contains("\"exit\":130"), "{told}");
+    }
+}
+
+#[test]
+fn a_killed_run_leaves_no_children() {
+    let (code, _) = Endless::start().end("KILL");
+    assert_eq!(code, None);
+}
