@@ -1,4 +1,7 @@
 //! The list of tracked connections, one at a time: from ctnetlink, or from `/proc` where that is missing.
+//!
+//! Netlink is preferred for more than its form: for `/proc` the kernel walks its table from the start for each page that
+//! is read, so the time grows with the square of the number of connections.
 
 use std::io::{self, BufRead, BufReader, Read};
 
