@@ -64,6 +64,11 @@ pub fn accounting(files: &Files) -> Option<bool> {
     }
 }
 
+/// How many connections the kernel tracks now; `None` where it does not say.
+pub fn tracked(files: &Files) -> Option<u64> {
+    files.read_or_empty("/proc/sys/net/netfilter/nf_conntrack_count").trim().parse().ok()
+}
+
 /// What ended the list early.
 enum Ended {
     Trouble(Trouble),
