@@ -1,4 +1,7 @@
 //! The list of tracked connections, one at a time: from ctnetlink, or from `/proc` where that is missing.
+//!
+//! Netlink is preferred for more than its form: for `/proc` the kernel walks its table from the start for each page that
+//! is read, so the time grows with the square of the number of connections.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -59,6 +62,11 @@ pub fn accounting(files: &Files) -> Option<bool> {
         "1" => Some(true),
         _ => None,
     }
+}
+
+/// How many connections the kernel tracks now; `None` where it does not say.
+pub fn tracked(files: &Files) -> Option<u64> {
+    files.read_or_empty("/proc/sys/net/netfilter/nf_conntrack_count").trim().parse().ok()
 }
 
 /// What ended the list early.

@@ -258,7 +258,10 @@ impl<'a> FlowList<'a> {
                 let flows = if self.count == 1 { "flow" } else { "flows" };
                 writeln!(out, "{} {flows}, read from {}", self.count, self.source.name())?;
                 if self.accounting == Some(false) {
-                    writeln!(out, "No counters: nf_conntrack_acct is 0 (sysctl -w net.netfilter.nf_conntrack_acct=1)")?;
+                    writeln!(
+                        out,
+                        "New flows have no counters: nf_conntrack_acct is 0 (sysctl -w net.netfilter.nf_conntrack_acct=1)"
+                    )?;
                 }
                 Ok(())
             }

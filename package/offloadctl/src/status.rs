@@ -11,6 +11,9 @@ use crate::nftables::{self, FlowRule, Flowtable};
 use crate::procfs;
 use crate::socket::Trouble;
 
+/// Above this number of connections, reading `/proc` takes more than a few seconds on a slow machine: 99,000 took 87 s.
+const MOST_BY_PROC: u64 = 20_000;
+
 /// The answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -176,8 +179,21 @@ fn ruleset(modules: &mut [Module]) -> Result<(Vec<Flowtable>, Vec<FlowRule>), Fi
     Ok((flowtables, rules))
 }
 
-fn count(files: &Files, modules: &[Module]) -> Result<FlowTotals, Finding> {
+/// Counts the flows by path.
+///
+/// # Errors
+/// They cannot be read, or not in reasonable time.
+pub fn count(files: &Files, modules: &[Module]) -> Result<FlowTotals, Finding> {
     let source = flows::source(files, modules)?;
+    let tracked = flows::tracked(files).unwrap_or(0);
+    if source == Source::Proc && tracked > MOST_BY_PROC {
+        return Err(Finding::new(
+            "OCTL110",
+            format!("the {tracked} tracked connections were not counted"),
+            "without nf_conntrack_netlink the kernel takes minutes to list that many",
+            "install kmod-nf-conntrack-netlink, or list them with patience: offloadctl flows",
+        ));
+    }
     let mut totals = FlowTotals::new(source);
     let outcome = flows::each(files, source, |flow| {
         totals.add(flow);

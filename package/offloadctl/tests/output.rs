@@ -12,7 +12,7 @@ use offloadctl::files::Files;
 use offloadctl::flows::Source;
 use offloadctl::modules::{self, State};
 use offloadctl::report::{self, FlowList};
-use offloadctl::status::{Facts, FlowTotals, Status, judge};
+use offloadctl::status::{self, Facts, FlowTotals, Status, judge};
 
 const README: &str = include_str!("../README.md");
 
@@ -54,6 +54,11 @@ fn flow_list(flows: &[Flow], json: bool, accounting: Option<bool>) -> String {
 
 fn offloaded() -> Vec<Flow> {
     common::recorded_connections().into_iter().filter(|flow| flow.path != Path::Slow).collect()
+}
+
+/// A directory of this run alone; cargo keeps them below the target directory.
+fn scratch_root(name: &str) -> String {
+    format!("{}/{name}-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id())
 }
 
 /// The README holds `text` as a whole code block.
@@ -132,7 +137,7 @@ fn an_empty_list_is_still_a_list() {
 
 #[test]
 fn modules_are_found_where_they_are() {
-    let root = format!("{}/survey", env!("CARGO_TARGET_TMPDIR"));
+    let root = scratch_root("survey");
     let put = |path: &str, text: &str| {
         let path = format!("{root}/{path}");
         fs::create_dir_all(path.rsplit_once('/').unwrap().0).unwrap();
@@ -160,6 +165,29 @@ fn modules_are_found_where_they_are() {
         assert_eq!(modules::state_of(&found, name), state, "{name}");
     }
     assert_eq!(modules::kernel_release(&Files::below("/nonexistent")), "unknown");
+    fs::remove_dir_all(root).unwrap();
+}
+
+#[test]
+fn flows_are_read_from_proc_and_too_many_are_not_added_up() {
+    let root = scratch_root("proc-list");
+    fs::create_dir_all(format!("{root}/proc/net")).unwrap();
+    fs::create_dir_all(format!("{root}/proc/sys/net/netfilter")).unwrap();
+    fs::write(format!("{root}/proc/net/nf_conntrack"), common::PROC_LIST).unwrap();
+    let tracked =
+        |number: &str| fs::write(format!("{root}/proc/sys/net/netfilter/nf_conntrack_count"), number).unwrap();
+    let files = Files::below(&root);
+    let modules = modules::survey(&files);
+
+    tracked("20000\n");
+    let mut expected = FlowTotals::new(Source::Proc);
+    common::recorded_connections().iter().for_each(|flow| expected.add(flow));
+    assert_eq!(status::count(&files, &modules), Ok(expected));
+    tracked("20001\n");
+    let finding = status::count(&files, &modules).unwrap_err();
+    assert_eq!(finding.id, "OCTL110");
+    assert!(finding.what.contains("20001"));
+    fs::remove_dir_all(root).unwrap();
 }
 
 fn run(words: &[&str]) -> Output {
