@@ -3,6 +3,7 @@
 mod flows;
 mod robust;
 mod router;
+mod web;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::PermissionsExt;
