@@ -263,6 +263,8 @@ impl Engine {
             Command::Forget { id } => self.forget(id),
             Command::Serve { root, reply } => {
                 self.server.serve(root);
+                // A caller who was answered may rely on a listening socket.
+                self.server.advance(&mut self.hosts.wan);
                 reply.send(Ok(()));
             }
             Command::Requests { reply } => reply.send(Ok(self.server.log())),

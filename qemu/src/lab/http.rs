@@ -20,7 +20,7 @@ use super::request::{self, Head, MAX_HEAD, Method, Refusal};
 pub(super) const PORT: u16 = 80;
 
 /// Sockets that wait for a connection: smoltcp refuses a SYN that finds none.
-const LISTENING: usize = 8;
+const LISTENING: usize = 16;
 
 /// Connections at once; more are refused.
 const CONNECTIONS: usize = 64;
