@@ -1,1 +1,3 @@
 //! Placeholder, replaced below.
+
+pub mod lab;

@@ -1,0 +1,407 @@
+//! The lab's thread: one loop over both links, both hosts, all flows and the web server.
+//!
+//! It sleeps in poll(2) until a frame, a command or a due time. Callers talk to it through a channel,
+//! and wake it through a socket pair.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::net::SocketAddr;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use camino::Utf8PathBuf;
+use model::{Cancel, Deadline, Failure, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::failures;
+use super::flow::OpenFlow;
+use super::host::Host;
+use super::http::{Request, Server};
+use super::link::{Link, LinkCounts, Record};
+use super::plan::{Both, Plan, Side};
+use super::traffic::{Exchange, Flow, FlowReport};
+
+/// How often a waiting caller looks whether the user interrupted.
+const LOOK_AT_CANCEL: Duration = Duration::from_millis(50);
+
+/// What the thread gets beyond a deadline to say that it passed.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// For questions that need no packets.
+const ASK: Duration = Duration::from_secs(10);
+
+/// How often a flow that was never answered is looked at, to ask for its next hop again.
+const UNANSWERED: Duration = Duration::from_millis(50);
+
+/// Where one answer goes.
+#[derive(Debug)]
+pub(super) struct Reply<T>(SyncSender<Result<T>>);
+
+impl<T> Reply<T> {
+    /// Answers. A caller that waits no more is no error.
+    pub(super) fn send(&self, answer: Result<T>) {
+        let _gone = self.0.try_send(answer);
+    }
+}
+
+/// What callers ask for.
+pub(super) enum Command {
+    Connected { deadline: Deadline, reply: Reply<()> },
+    Open { id: u64, flow: Flow, deadline: Deadline, reply: Reply<SocketAddr> },
+    Exchange { id: u64, amount: u64, deadline: Deadline, reply: Reply<Exchange> },
+    Report { id: u64, reply: Reply<FlowReport> },
+    End { id: u64, abort: bool, deadline: Deadline, reply: Reply<FlowReport> },
+    Forget { id: u64 },
+    Serve { root: Utf8PathBuf, reply: Reply<()> },
+    Requests { reply: Reply<Vec<Request>> },
+    Counts { reply: Reply<Both<LinkCounts>> },
+    Shutdown,
+}
+
+/// The caller's end of the channel.
+#[derive(Debug, Clone)]
+pub(super) struct Remote {
+    commands: Sender<Command>,
+    wake: Arc<UnixStream>,
+    cancel: Cancel,
+}
+
+impl Remote {
+    pub(super) fn new(commands: Sender<Command>, wake: UnixStream, cancel: Cancel) -> Self {
+        Remote { commands, wake: Arc::new(wake), cancel }
+    }
+
+    /// Sends a command that needs no answer.
+    pub(super) fn tell(&self, command: Command) {
+        let _gone = self.commands.send(command);
+        // A full pipe has bytes in it already, which wake the thread as well.
+        let _full = (&*self.wake).write(&[1]);
+    }
+
+    /// Sends a command and waits for its answer; the thread looks at the deadline itself.
+    pub(super) fn call<T>(&self, deadline: Deadline, command: impl FnOnce(Reply<T>) -> Command) -> Result<T> {
+        let (sender, answer) = sync_channel(1);
+        self.tell(command(Reply(sender)));
+        loop {
+            self.cancel.check()?;
+            match answer.recv_timeout(LOOK_AT_CANCEL) {
+                Ok(answer) => return answer,
+                Err(RecvTimeoutError::Timeout) if Instant::now() < deadline.at + GRACE => {}
+                Err(_) => return Err(failures::ended()),
+            }
+        }
+    }
+
+    /// As [`Remote::call`], for what is answered at once.
+    pub(super) fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T> {
+        self.call(Deadline::after(ASK), command)
+    }
+}
+
+/// One of the two wires.
+struct End {
+    side: Side,
+    listener: UnixListener,
+    link: Option<Link>,
+    record: Record,
+    /// Why there is no link any more.
+    down: Option<Failure>,
+}
+
+impl End {
+    /// Why there is no link.
+    fn reason(&self) -> Failure {
+        match &self.down {
+            Some(failure) => failure.clone(),
+            None => failures::not_connected(self.side, "QEMU has not connected yet"),
+        }
+    }
+}
+
+/// Everything that the thread owns.
+pub(super) struct Engine {
+    commands: Receiver<Command>,
+    wake: UnixStream,
+    ends: Both<End>,
+    hosts: Both<Host>,
+    flows: BTreeMap<u64, OpenFlow>,
+    server: Server,
+    connecting: Vec<(Deadline, Reply<()>)>,
+    /// What broke the lab itself; from then on it only answers with this.
+    fault: Option<Failure>,
+}
+
+/// What the thread is started with: sockets that do not block.
+pub(super) struct Parts {
+    pub(super) commands: Receiver<Command>,
+    pub(super) wake: UnixStream,
+    pub(super) listeners: Both<UnixListener>,
+    pub(super) records: Both<Record>,
+    pub(super) plan: Plan,
+}
+
+impl Engine {
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts { commands, wake, listeners, records, plan } = parts;
+        let epoch = Instant::now();
+        let end = |side, listener, record| End { side, listener, link: None, record, down: None };
+        Engine {
+            commands,
+            wake,
+            ends: Both {
+                lan: end(Side::Lan, listeners.lan, records.lan),
+                wan: end(Side::Wan, listeners.wan, records.wan),
+            },
+            hosts: Both { lan: Host::new(plan.lan, epoch), wan: Host::new(plan.wan, epoch) },
+            flows: BTreeMap::new(),
+            server: Server::default(),
+            connecting: Vec::new(),
+            fault: None,
+        }
+    }
+
+    /// Runs until it is told to end, or nobody is left to tell it.
+    pub(super) fn run(mut self) {
+        loop {
+            self.sleep();
+            loop {
+                match self.commands.try_recv() {
+                    Ok(Command::Shutdown) => return,
+                    Ok(command) => self.obey(command),
+                    Err(std::sync::mpsc::TryRecvError::Empty) => break,
+                    Err(std::sync::mpsc::TryRecvError::Disconnected) => return,
+                }
+            }
+            if self.fault.is_none() {
+                self.turn();
+            }
+        }
+    }
+
+    /// Waits for a frame, a command or a due time.
+    fn sleep(&mut self) {
+        let timeout = self.timeout();
+        let mut watched = vec![PollFd::new(&self.wake, PollFlags::IN)];
+        if self.fault.is_none() {
+            for end in [&self.ends.lan, &self.ends.wan] {
+                watched.push(match &end.link {
+                    None => PollFd::new(&end.listener, PollFlags::IN),
+                    Some(link) => {
+                        let mut flags = PollFlags::empty();
+                        flags.set(PollFlags::IN, !link.is_congested());
+                        flags.set(PollFlags::OUT, link.has_unsent());
+                        PollFd::new(link.stream(), flags)
+                    }
+                });
+            }
+        }
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        let outcome = poll(&mut watched, timeout.as_ref());
+        drop(watched);
+        if let Err(error) = outcome
+            && error != rustix::io::Errno::INTR
+        {
+            self.break_down(failures::broken("wait for frames", &error.into()));
+        }
+        let mut bytes = [0; 64];
+        while matches!(self.wake.read(&mut bytes), Ok(64)) {}
+    }
+
+    /// How long nothing is due; `None` for ever.
+    fn timeout(&mut self) -> Option<Duration> {
+        if self.fault.is_some() {
+            return None;
+        }
+        let mut delays = Vec::new();
+        for (end, host) in [(&mut self.ends.lan, &mut self.hosts.lan), (&mut self.ends.wan, &mut self.hosts.wan)] {
+            // While QEMU has to catch up, the stack's wish to send cannot be granted.
+            if end.link.as_ref().is_some_and(|link| !link.is_congested()) {
+                delays.extend(host.delay());
+            }
+        }
+        let now = Instant::now();
+        let hosts = &self.hosts;
+        let due = self.flows.values().filter_map(OpenFlow::wakeup);
+        let due = due.chain(self.flows.values().filter(|flow| flow.is_unanswered(hosts)).map(|_| now + UNANSWERED));
+        let due = due.chain(self.server.wakeup(&hosts.wan));
+        let due = due.chain(self.connecting.iter().map(|(deadline, _)| deadline.at));
+        delays.extend(due.map(|at| at.saturating_duration_since(now)));
+        delays.into_iter().min()
+    }
+
+    /// Does what a caller asks for, or begins to.
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Connected { deadline, reply } => match &self.fault {
+                Some(fault) => reply.send(Err(fault.clone())),
+                None => self.connecting.push((deadline, reply)),
+            },
+            Command::Open { id, flow, deadline, reply } => match self.not_ready() {
+                Some(failure) => reply.send(Err(failure)),
+                None => {
+                    if let Some(flow) = OpenFlow::open(flow, deadline, reply, &mut self.hosts) {
+                        self.flows.insert(id, flow);
+                    }
+                }
+            },
+            Command::Exchange { id, amount, deadline, reply } => match (self.not_ready(), self.flows.get_mut(&id)) {
+                (Some(failure), _) => reply.send(Err(failure)),
+                (None, Some(flow)) => flow.exchange(amount, deadline, reply),
+                (None, None) => reply.send(Err(failures::ended())),
+            },
+            Command::Report { id, reply } => match self.flows.get(&id) {
+                Some(flow) => reply.send(Ok(flow.report(&self.hosts))),
+                None => reply.send(Err(failures::ended())),
+            },
+            Command::End { id, abort, deadline, reply } => match (self.not_ready(), self.flows.get_mut(&id)) {
+                (Some(failure), _) => reply.send(Err(failure)),
+                (None, Some(flow)) => flow.end(abort, deadline, reply, &mut self.hosts),
+                (None, None) => reply.send(Err(failures::ended())),
+            },
+            Command::Forget { id } => self.forget(id),
+            Command::Serve { root, reply } => {
+                self.server.serve(root);
+                // A caller who was answered may rely on a listening socket.
+                self.server.advance(&mut self.hosts.wan);
+                reply.send(Ok(()));
+            }
+            Command::Requests { reply } => reply.send(Ok(self.server.log())),
+            Command::Counts { reply } => reply.send(match &self.fault {
+                Some(fault) => Err(fault.clone()),
+                None => Ok(Both { lan: self.ends.lan.record.counts, wan: self.ends.wan.record.counts }),
+            }),
+            Command::Shutdown => {}
+        }
+    }
+
+    /// Why no packets can be sent.
+    fn not_ready(&self) -> Option<Failure> {
+        let down = |end: &End| end.link.is_none().then(|| end.reason());
+        self.fault.clone().or_else(|| down(&self.ends.lan)).or_else(|| down(&self.ends.wan))
+    }
+
+    fn forget(&mut self, id: u64) {
+        if let Some(flow) = self.flows.remove(&id) {
+            flow.remove(&mut self.hosts);
+        }
+    }
+
+    /// One turn: take frames, move payload, send frames, answer callers.
+    fn turn(&mut self) {
+        for side in [Side::Lan, Side::Wan] {
+            let outcome = self.take(side);
+            self.lose_on_error(side, outcome);
+        }
+        self.poll_hosts();
+        for flow in self.flows.values_mut() {
+            flow.advance(&mut self.hosts);
+        }
+        self.server.advance(&mut self.hosts.wan);
+        self.ask_for_neighbours();
+        self.poll_hosts();
+        for side in [Side::Lan, Side::Wan] {
+            let outcome = self.ends.get_mut(side).link.as_mut().map_or(Ok(()), |link| {
+                link.flush()?;
+                link.has_frame().map(|_| ())
+            });
+            self.lose_on_error(side, outcome);
+        }
+        self.settle();
+        for side in [Side::Lan, Side::Wan] {
+            let capture = self.ends.get_mut(side).record.capture.as_mut();
+            if let Some(Err(failure)) = capture.map(super::pcap::Capture::flush) {
+                return self.break_down(failure);
+            }
+        }
+    }
+
+    /// Accepts QEMU's connection, or reads what it sent.
+    fn take(&mut self, side: Side) -> Result<()> {
+        let end = self.ends.get_mut(side);
+        if let Some(link) = &mut end.link {
+            // What QEMU sends waits while it does not take what we sent: that bounds our memory.
+            return if link.is_congested() { Ok(()) } else { link.fill() };
+        }
+        match end.listener.accept().and_then(|(stream, _)| Link::new(side, stream)) {
+            Ok(link) => {
+                end.link = Some(link);
+                end.down = None;
+                end.record.counts.connections += 1;
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(error) => self.break_down(failures::broken("accept QEMU's connection", &error)),
+        }
+        Ok(())
+    }
+
+    fn poll_hosts(&mut self) {
+        for side in [Side::Lan, Side::Wan] {
+            let End { link, record, .. } = self.ends.get_mut(side);
+            if let Some(link) = link {
+                self.hosts.get_mut(side).poll(link, record);
+            }
+        }
+    }
+
+    fn ask_for_neighbours(&mut self) {
+        for flow in self.flows.values_mut().filter(|flow| flow.is_unanswered(&self.hosts)) {
+            let side = flow.flow.from;
+            let End { link, record, .. } = self.ends.get_mut(side);
+            if let Some(link) = link {
+                self.hosts.get(side).ask_for_neighbour(flow.flow.to.ip(), link, record, &mut flow.asked);
+            }
+        }
+    }
+
+    /// A link that failed is gone, and with it whatever went over it.
+    fn lose_on_error(&mut self, side: Side, outcome: Result<()>) {
+        let Err(failure) = outcome else { return };
+        let end = self.ends.get_mut(side);
+        end.link = None;
+        for flow in self.flows.values_mut() {
+            flow.fail(&failure);
+        }
+        end.down = Some(failure);
+        if side == Side::Wan {
+            self.server.reset(&mut self.hosts.wan);
+        }
+    }
+
+    /// Answers those whose time has come.
+    fn settle(&mut self) {
+        let over: Vec<u64> =
+            self.flows.iter_mut().filter_map(|(id, flow)| flow.settle(&mut self.hosts).then_some(*id)).collect();
+        for id in over {
+            self.forget(id);
+        }
+        let missing: Vec<&str> = [&self.ends.lan, &self.ends.wan]
+            .iter()
+            .filter(|end| end.link.is_none())
+            .map(|end| end.side.word())
+            .collect();
+        self.connecting.retain(|(deadline, reply)| {
+            if missing.is_empty() {
+                reply.send(Ok(()));
+            } else if deadline.passed() {
+                reply.send(Err(failures::never_connected(&missing.join(" and "), *deadline)));
+            } else {
+                return true;
+            }
+            false
+        });
+    }
+
+    /// The lab itself cannot go on: everybody who waits is told, and everybody who asks.
+    fn break_down(&mut self, failure: Failure) {
+        for flow in self.flows.values_mut() {
+            flow.fail(&failure);
+        }
+        for (_, reply) in self.connecting.drain(..) {
+            reply.send(Err(failure.clone()));
+        }
+        self.fault = Some(failure);
+        self.settle();
+    }
+}

@@ -1,0 +1,400 @@
+//! One of our two hosts: a user-space TCP/IP stack on a link.
+//!
+//! ARP, neighbour discovery, ping and TCP are smoltcp's. What smoltcp does not tell is noted here
+//! from the frames themselves: the hop limit and number of the packets that arrive for a port.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
+use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::socket::{tcp, udp};
+use smoltcp::time::Instant as StackInstant;
+use smoltcp::wire::{
+    ArpOperation, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, HardwareAddress, Icmpv6Repr,
+    IpCidr, IpProtocol, Ipv4Packet, Ipv6Packet, Ipv6Repr, NdiscRepr,
+};
+
+use super::link::{Link, Outbox, Record};
+use super::plan::HostPlan;
+use super::traffic::Transport;
+
+/// Bytes of an Ethernet header.
+const ETHERNET_HEADER: usize = 14;
+
+/// How often we ask for a neighbour. smoltcp asks once a second, too seldom for a guest that has
+/// just come up.
+const ASK_EVERY: Duration = Duration::from_millis(50);
+
+/// Ports that near ends are given: the dynamic range of RFC 6335.
+const PORTS: std::ops::RangeInclusive<u16> = 49_152..=65_535;
+
+/// What arrived on the wire for one port of a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Arrivals {
+    /// IP packets, TCP's acknowledgements and retransmissions included.
+    pub packets: u64,
+    /// Their bytes, IP headers included.
+    pub bytes: u64,
+    /// Smallest and largest TTL or hop limit; both hosts send with 64, so 63 came through one router.
+    pub hop_limit: Option<(u8, u8)>,
+}
+
+/// A port of a host, as packets name it.
+type Port = (Transport, u16);
+
+/// A host.
+pub(super) struct Host {
+    pub(super) plan: HostPlan,
+    interface: Interface,
+    pub(super) sockets: SocketSet<'static>,
+    watched: HashMap<Port, Arrivals>,
+    next_port: u16,
+    epoch: Instant,
+}
+
+impl Host {
+    /// A host with the addresses of `plan`; time starts at `epoch`.
+    pub(super) fn new(plan: HostPlan, epoch: Instant) -> Self {
+        let address = HardwareAddress::Ethernet(EthernetAddress(plan.mac));
+        let mut interface = Interface::new(Config::new(address), &mut NoWire { mtu: plan.mtu }, StackInstant::ZERO);
+        interface.update_ip_addrs(|list| {
+            let (address4, prefix4) = plan.ipv4;
+            let (address6, prefix6) = plan.ipv6;
+            for cidr in [
+                IpCidr::new(address4.into(), prefix4.min(32)),
+                IpCidr::new(address6.into(), prefix6.min(128)),
+                IpCidr::new(plan.link_local.into(), 64),
+            ] {
+                // The list is sized for these by a feature of smoltcp.
+                let _full = list.push(cidr);
+            }
+        });
+        if let Some(gateway) = plan.gateway4 {
+            let _full = interface.routes_mut().add_default_ipv4_route(gateway);
+        }
+        if let Some(gateway) = plan.gateway6 {
+            let _full = interface.routes_mut().add_default_ipv6_route(gateway);
+        }
+        Host {
+            plan,
+            interface,
+            sockets: SocketSet::new(Vec::new()),
+            watched: HashMap::new(),
+            next_port: *PORTS.start(),
+            epoch,
+        }
+    }
+
+    fn now(&self) -> StackInstant {
+        StackInstant::from_micros(i64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(i64::MAX))
+    }
+
+    /// Takes what arrived and sends what sockets hold.
+    pub(super) fn poll(&mut self, link: &mut Link, record: &mut Record) {
+        let now = self.now();
+        let mut wire = Wire { link, record, watched: &mut self.watched, mtu: self.plan.mtu };
+        self.interface.poll(now, &mut wire, &mut self.sockets);
+    }
+
+    /// How long the stack can wait; `None` when only a frame can change anything.
+    pub(super) fn delay(&mut self) -> Option<Duration> {
+        let now = self.now();
+        self.interface.poll_delay(now, &self.sockets).map(Into::into)
+    }
+
+    /// The address that packets to `destination` carry.
+    pub(super) fn source_for(&self, destination: IpAddr) -> IpAddr {
+        match destination {
+            IpAddr::V4(_) => IpAddr::V4(self.plan.ipv4.0),
+            IpAddr::V6(address) if address.is_unicast_link_local() => IpAddr::V6(self.plan.link_local),
+            IpAddr::V6(_) => IpAddr::V6(self.plan.ipv6.0),
+        }
+    }
+
+    /// A port that is not in use.
+    pub(super) fn free_port(&mut self, transport: Transport) -> Option<u16> {
+        for _ in PORTS {
+            let port = self.next_port;
+            self.next_port = if port == *PORTS.end() { *PORTS.start() } else { port + 1 };
+            if !self.watched.contains_key(&(transport, port)) {
+                return Some(port);
+            }
+        }
+        None
+    }
+
+    /// Starts to note what arrives for a port; `false` when somebody does already.
+    pub(super) fn watch(&mut self, transport: Transport, port: u16) -> bool {
+        let mut new = false;
+        self.watched.entry((transport, port)).or_insert_with(|| {
+            new = true;
+            Arrivals::default()
+        });
+        new
+    }
+
+    /// What arrived for a port since [`Host::watch`].
+    pub(super) fn arrivals(&self, transport: Transport, port: u16) -> Arrivals {
+        self.watched.get(&(transport, port)).copied().unwrap_or_default()
+    }
+
+    /// Ends what [`Host::watch`] started.
+    pub(super) fn unwatch(&mut self, transport: Transport, port: u16) {
+        self.watched.remove(&(transport, port));
+    }
+
+    /// A new TCP socket with buffers of `window` bytes.
+    ///
+    /// Nagle's algorithm (RFC 896) is off: together with delayed acknowledgements it makes every odd
+    /// last segment wait.
+    pub(super) fn add_tcp(&mut self, window: usize) -> SocketHandle {
+        let buffer = || tcp::SocketBuffer::new(vec![0; window]);
+        let mut socket = tcp::Socket::new(buffer(), buffer());
+        socket.set_nagle_enabled(false);
+        self.sockets.add(socket)
+    }
+
+    /// A TCP socket of this host.
+    pub(super) fn tcp(&mut self, handle: SocketHandle) -> &mut tcp::Socket<'static> {
+        self.sockets.get_mut(handle)
+    }
+
+    /// A UDP socket of this host.
+    pub(super) fn udp(&mut self, handle: SocketHandle) -> &mut udp::Socket<'static> {
+        self.sockets.get_mut(handle)
+    }
+
+    /// Starts a TCP connection; `false` when the addresses cannot be used.
+    pub(super) fn connect(&mut self, handle: SocketHandle, from: SocketAddr, to: SocketAddr) -> bool {
+        let context = self.interface.context();
+        self.sockets.get_mut::<tcp::Socket<'_>>(handle).connect(context, to, from).is_ok()
+    }
+
+    /// Asks the wire for the hardware address of the next hop towards `destination`; the stack
+    /// learns it from the answer. Not oftener than [`ASK_EVERY`], which `last` remembers.
+    pub(super) fn ask_for_neighbour(
+        &self,
+        destination: IpAddr,
+        link: &mut Link,
+        record: &mut Record,
+        last: &mut Option<Instant>,
+    ) {
+        let now = Instant::now();
+        if last.is_some_and(|last| now.duration_since(last) < ASK_EVERY) {
+            return;
+        }
+        *last = Some(now);
+        if let (Some(hop), Some(outbox)) = (self.plan.next_hop(destination), link.outbox()) {
+            match hop {
+                IpAddr::V4(hop) => self.ask_ipv4(hop, outbox, record),
+                IpAddr::V6(hop) => self.ask_ipv6(hop, outbox, record),
+            }
+        }
+    }
+
+    /// An ARP request, RFC 826.
+    fn ask_ipv4(&self, hop: std::net::Ipv4Addr, outbox: &mut Outbox, record: &mut Record) {
+        let own = EthernetAddress(self.plan.mac);
+        let question = ArpRepr::EthernetIpv4 {
+            operation: ArpOperation::Request,
+            source_hardware_addr: own,
+            source_protocol_addr: self.plan.ipv4.0,
+            target_hardware_addr: EthernetAddress([0; 6]),
+            target_protocol_addr: hop,
+        };
+        let header =
+            EthernetRepr { src_addr: own, dst_addr: EthernetAddress::BROADCAST, ethertype: EthernetProtocol::Arp };
+        outbox.push(record, ETHERNET_HEADER + question.buffer_len(), |bytes| {
+            let mut frame = EthernetFrame::new_unchecked(bytes);
+            header.emit(&mut frame);
+            question.emit(&mut smoltcp::wire::ArpPacket::new_unchecked(frame.payload_mut()));
+        });
+    }
+
+    /// A neighbour solicitation to the solicited-node group, RFC 4861 §4.3.
+    fn ask_ipv6(&self, hop: std::net::Ipv6Addr, outbox: &mut Outbox, record: &mut Record) {
+        let own = EthernetAddress(self.plan.mac);
+        let [.., a, b, c] = hop.octets();
+        let group = std::net::Ipv6Addr::from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c]);
+        let source = self.plan.ipv6.0;
+        let question = Icmpv6Repr::Ndisc(NdiscRepr::NeighborSolicit { target_addr: hop, lladdr: Some(own.into()) });
+        let packet = Ipv6Repr {
+            src_addr: source,
+            dst_addr: group,
+            next_header: IpProtocol::Icmpv6,
+            payload_len: question.buffer_len(),
+            hop_limit: 255,
+        };
+        let header = EthernetRepr {
+            src_addr: own,
+            dst_addr: EthernetAddress([0x33, 0x33, 0xff, a, b, c]),
+            ethertype: EthernetProtocol::Ipv6,
+        };
+        let length = ETHERNET_HEADER + packet.buffer_len() + question.buffer_len();
+        outbox.push(record, length, |bytes| {
+            let mut frame = EthernetFrame::new_unchecked(bytes);
+            header.emit(&mut frame);
+            let mut ipv6 = Ipv6Packet::new_unchecked(frame.payload_mut());
+            packet.emit(&mut ipv6);
+            let mut icmp = smoltcp::wire::Icmpv6Packet::new_unchecked(ipv6.payload_mut());
+            question.emit(&source, &group, &mut icmp, &smoltcp::phy::ChecksumCapabilities::default());
+        });
+    }
+}
+
+/// Notes an arriving frame if it is a packet for a watched port.
+fn note(watched: &mut HashMap<Port, Arrivals>, frame: &[u8]) {
+    if let Some((port, bytes, hop_limit)) = port_of(frame)
+        && let Some(arrivals) = watched.get_mut(&port)
+    {
+        arrivals.packets += 1;
+        arrivals.bytes += u64::from(bytes);
+        let (low, high) = arrivals.hop_limit.unwrap_or((hop_limit, hop_limit));
+        arrivals.hop_limit = Some((low.min(hop_limit), high.max(hop_limit)));
+    }
+}
+
+/// Destination port, IP length and hop limit of a TCP or UDP packet in a frame. Later fragments have
+/// no ports and IPv6 packets with extension headers are passed over: neither is sent by a flow.
+fn port_of(frame: &[u8]) -> Option<(Port, u32, u8)> {
+    let frame = EthernetFrame::new_checked(frame).ok()?;
+    let (protocol, segment, length, hop_limit) = match frame.ethertype() {
+        EthernetProtocol::Ipv4 => {
+            let packet = Ipv4Packet::new_checked(frame.payload()).ok()?;
+            if packet.frag_offset() != 0 {
+                return None;
+            }
+            (packet.next_header(), packet.payload(), packet.total_len().into(), packet.hop_limit())
+        }
+        EthernetProtocol::Ipv6 => {
+            let packet = Ipv6Packet::new_checked(frame.payload()).ok()?;
+            (packet.next_header(), packet.payload(), 40 + u32::from(packet.payload_len()), packet.hop_limit())
+        }
+        _ => return None,
+    };
+    let transport = match protocol {
+        IpProtocol::Tcp => Transport::Tcp,
+        IpProtocol::Udp => Transport::Udp,
+        _ => return None,
+    };
+    // Both protocols start with the source and the destination port.
+    let port = segment.get(2..4).and_then(|bytes| bytes.try_into().ok()).map(u16::from_be_bytes)?;
+    Some(((transport, port), length, hop_limit))
+}
+
+/// What the stack needs to know of an Ethernet device.
+fn capabilities(mtu: usize) -> DeviceCapabilities {
+    let mut capabilities = DeviceCapabilities::default();
+    capabilities.medium = Medium::Ethernet;
+    capabilities.max_transmission_unit = mtu + ETHERNET_HEADER;
+    capabilities
+}
+
+/// A link, as smoltcp sees it.
+struct Wire<'a> {
+    link: &'a mut Link,
+    record: &'a mut Record,
+    watched: &'a mut HashMap<Port, Arrivals>,
+    mtu: usize,
+}
+
+/// A frame that arrived.
+struct Arrived<'a>(&'a [u8]);
+
+/// Room for a frame.
+struct Room<'a> {
+    outbox: &'a mut Outbox,
+    record: &'a mut Record,
+}
+
+impl RxToken for Arrived<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
+        read(self.0)
+    }
+}
+
+impl TxToken for Room<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
+        self.outbox.push(self.record, length, write)
+    }
+}
+
+impl Device for Wire<'_> {
+    type RxToken<'a>
+        = Arrived<'a>
+    where
+        Self: 'a;
+    type TxToken<'a>
+        = Room<'a>
+    where
+        Self: 'a;
+
+    fn receive(&mut self, _: StackInstant) -> Option<(Arrived<'_>, Room<'_>)> {
+        let (frame, outbox) = self.link.next_frame(self.record)?;
+        note(self.watched, frame);
+        Some((Arrived(frame), Room { outbox, record: self.record }))
+    }
+
+    fn transmit(&mut self, _: StackInstant) -> Option<Room<'_>> {
+        Some(Room { outbox: self.link.outbox()?, record: self.record })
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        capabilities(self.mtu)
+    }
+}
+
+/// A device without a wire: an interface can only be made with a device at hand, and no link exists
+/// before QEMU connects.
+struct NoWire {
+    mtu: usize,
+}
+
+impl Device for NoWire {
+    type RxToken<'a> = Arrived<'a>;
+    type TxToken<'a> = Room<'a>;
+
+    fn receive(&mut self, _: StackInstant) -> Option<(Arrived<'_>, Room<'_>)> {
+        None
+    }
+
+    fn transmit(&mut self, _: StackInstant) -> Option<Room<'_>> {
+        None
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        capabilities(self.mtu)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_are_told_by_port_and_everything_else_is_passed_over() {
+        // An IPv4 UDP packet to port 9 with TTL 63, written by hand after RFC 791 and RFC 768.
+        let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
+        frame.extend([0x45, 0, 0, 28, 0, 0, 0, 0, 63, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2]);
+        frame.extend([0, 7, 0, 9, 0, 8, 0, 0]);
+        assert_eq!(port_of(&frame), Some(((Transport::Udp, 9), 28, 63)));
+
+        let mut watched = HashMap::from([((Transport::Udp, 9), Arrivals::default())]);
+        note(&mut watched, &frame);
+        frame[22] = 61;
+        note(&mut watched, &frame);
+        let seen = watched[&(Transport::Udp, 9)];
+        assert_eq!((seen.packets, seen.bytes, seen.hop_limit), (2, 56, Some((61, 63))));
+
+        for end in 0..frame.len() {
+            assert_eq!(port_of(&frame[..end]), None, "cut at {end}");
+        }
+        frame[21] = 1; // a later fragment
+        assert_eq!(port_of(&frame), None);
+        frame[12] = 0x88;
+        assert_eq!(port_of(&frame), None);
+    }
+}

@@ -1,0 +1,221 @@
+//! The lab: this process is both ends of the wire.
+//!
+//! ```text
+//!              our process                          QEMU                        our process
+//!  ┌──────────────────────────────┐     ┌───────────────────────┐     ┌──────────────────────────────┐
+//!  │ LAN host      192.168.1.2/24 │     │        router         │     │ WAN host      203.0.113.2/24 │
+//!  │ smoltcp, flows ── lan.sock ──┼─────┼─ eth0           eth1 ─┼─────┼── wan.sock ── smoltcp, flows │
+//!  │ gateway 192.168.1.1          │     │ 192.168.1.1 203.0.113.1     │ web server on port 80        │
+//!  └──────────────────────────────┘     └───────────────────────┘     └──────────────────────────────┘
+//! ```
+//!
+//! Each NIC of the router is a `-netdev stream` that connects to one of our unix sockets. There is no
+//! other path: what the router sends ends here, and is counted, checked and, if asked for, captured.
+//! No privilege, bridge, tap device or second guest is needed.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use model::{Cancel, Deadline};
+//! use vm::lab::{Flow, Lab, Options, Plan, Side};
+//!
+//! # fn main() -> model::Result<()> {
+//! let soon = || Deadline::after(Duration::from_secs(10));
+//! let lab = Lab::start(Options::new("/tmp/private".into(), Plan::masquerade(), Cancel::default()))?;
+//! // Start QEMU with `lab.socket(Side::Lan)` and `lab.socket(Side::Wan)`, then:
+//! lab.connected(soon())?;
+//! let mut flow = lab.open(Flow::udp(Side::Lan, ([203, 0, 113, 2], 5000).into()), soon())?;
+//! flow.exchange(2000, soon())?;
+//! // Look at the router while the flow is alive, then go on or end it.
+//! let report = flow.close(soon())?;
+//! report.check()?;
+//! assert_eq!(report.there.source.map(|from| from.ip()), Some([203, 0, 113, 1].into()), "masqueraded");
+//! assert_eq!(report.there.wire.hop_limit, Some((63, 63)), "one router on the way");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Every call that waits has a deadline and ends early when the user interrupts. Dropping the [`Lab`]
+//! ends its thread and removes its sockets.
+
+mod engine;
+mod failures;
+mod flow;
+mod host;
+mod http;
+mod link;
+mod payload;
+mod pcap;
+mod plan;
+mod request;
+mod traffic;
+mod way;
+
+#[cfg(test)]
+mod tests;
+
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use model::{Cancel, Deadline, Failure, Result};
+
+use engine::{Command, Engine, Parts, Remote};
+use link::{MAX_FRAME, Record};
+use pcap::Capture;
+
+pub use host::Arrivals;
+pub use http::Request;
+pub use link::{FrameCounts, LinkCounts};
+pub use plan::{Both, HostPlan, Plan, Side};
+pub use traffic::{Amount, Direction, Exchange, Flow, FlowHandle, FlowReport, Transport};
+
+/// What the stack can do: IPv6 needs 1,280 bytes, and smoltcp is tested up to 9,216.
+const MTUS: std::ops::RangeInclusive<usize> = 1280..=9000;
+
+/// How to start a [`Lab`].
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// An empty directory for the two sockets, which only this user may enter (mode 0700).
+    pub directory: Utf8PathBuf,
+    /// The addresses of both hosts.
+    pub plan: Plan,
+    /// An existing directory for `lan.pcap` and `wan.pcap`, if links are to be captured.
+    pub captures: Option<Utf8PathBuf>,
+    /// Ends all waits.
+    pub cancel: Cancel,
+}
+
+impl Options {
+    /// Without captures.
+    pub fn new(directory: Utf8PathBuf, plan: Plan, cancel: Cancel) -> Self {
+        Options { directory, plan, captures: None, cancel }
+    }
+}
+
+/// Two links with a host on each, and the thread that runs them.
+#[derive(Debug)]
+pub struct Lab {
+    remote: Remote,
+    thread: Option<JoinHandle<()>>,
+    sockets: Both<Utf8PathBuf>,
+    next_flow: AtomicU64,
+}
+
+impl Lab {
+    /// Starts to listen for QEMU.
+    ///
+    /// Fails with `LAB001` when a socket cannot be had, `LAB005` for an MTU that no stack can do,
+    /// `IO…` when a capture cannot be written, and `LAB013` when the thread cannot be started.
+    pub fn start(options: Options) -> Result<Lab> {
+        let Options { directory, plan, captures, cancel } = options;
+        for side in [Side::Lan, Side::Wan] {
+            let mtu = plan.get(side).mtu;
+            if !MTUS.contains(&mtu) {
+                let (least, most) = (MTUS.start(), MTUS.end());
+                return Err(failures::bad_flow(format!("an MTU of {mtu} is not between {least} and {most}")));
+            }
+        }
+        check_private(&directory)?;
+        let record = |side: Side| -> Result<Record> {
+            let capture = match &captures {
+                Some(directory) => {
+                    let path = directory.join(format!("{}.pcap", side.word()));
+                    Some(Capture::create(&path, u32::try_from(MAX_FRAME).unwrap_or(u32::MAX))?)
+                }
+                None => None,
+            };
+            Ok(Record { capture, ..Record::default() })
+        };
+        let records = Both { lan: record(Side::Lan)?, wan: record(Side::Wan)? };
+        let socket = |side: Side| directory.join(format!("{}.sock", side.word()));
+        let sockets = Both { lan: socket(Side::Lan), wan: socket(Side::Wan) };
+        let listeners = Both { lan: listen(&sockets.lan)?, wan: listen(&sockets.wan)? };
+        let fail = |error: std::io::Error| failures::broken("start its thread", &error);
+        let (commands, received) = channel();
+        let (wake, woken) = UnixStream::pair().map_err(fail)?;
+        for end in [&wake, &woken] {
+            end.set_nonblocking(true).map_err(fail)?;
+        }
+        let engine = Engine::new(Parts { commands: received, wake: woken, listeners, records, plan });
+        let thread = std::thread::Builder::new().name("lab".into()).spawn(|| engine.run()).map_err(fail)?;
+        let remote = Remote::new(commands, wake, cancel);
+        Ok(Lab { remote, thread: Some(thread), sockets, next_flow: AtomicU64::new(0) })
+    }
+
+    /// The socket that QEMU's NIC on this side has to connect to.
+    pub fn socket(&self, side: Side) -> &Utf8Path {
+        self.sockets.get(side)
+    }
+
+    /// Waits until QEMU has connected both NICs. Fails with `LAB002` after the deadline.
+    pub fn connected(&self, deadline: Deadline) -> Result<()> {
+        self.remote.call(deadline, |reply| Command::Connected { deadline, reply })
+    }
+
+    /// Opens a flow; a TCP connection is established at both ends when this returns.
+    ///
+    /// Fails with `LAB003` when a link is down, `LAB005` when the flow makes no sense, `LAB006` after
+    /// the deadline, and `LAB009` when the connection was refused.
+    pub fn open(&self, flow: Flow, deadline: Deadline) -> Result<FlowHandle> {
+        let id = self.next_flow.fetch_add(1, Ordering::Relaxed);
+        match self.remote.call(deadline, |reply| Command::Open { id, flow, deadline, reply }) {
+            Ok(near) => Ok(FlowHandle::new(self.remote.clone(), id, near)),
+            Err(failure) => {
+                self.remote.tell(Command::Forget { id });
+                Err(failure)
+            }
+        }
+    }
+
+    /// Serves a directory on port 80 of the WAN host from now on, in place of the one before.
+    pub fn serve(&self, directory: &Utf8Path) -> Result<()> {
+        let fail = |error| Failure::io("serve the directory", directory, &error);
+        let root = directory.canonicalize_utf8().map_err(fail)?;
+        std::fs::read_dir(&root).map_err(fail)?;
+        self.remote.ask(|reply| Command::Serve { root, reply })
+    }
+
+    /// What the web server was asked for so far.
+    pub fn requests(&self) -> Result<Vec<Request>> {
+        self.remote.ask(|reply| Command::Requests { reply })
+    }
+
+    /// What went over the links so far.
+    pub fn counts(&self) -> Result<Both<LinkCounts>> {
+        self.remote.ask(|reply| Command::Counts { reply })
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        self.remote.tell(Command::Shutdown);
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has said so already.
+            let _panicked = thread.join();
+        }
+        for path in [&self.sockets.lan, &self.sockets.wan] {
+            let _gone = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Whoever may enter the directory may pretend to be the router.
+fn check_private(directory: &Utf8Path) -> Result<()> {
+    let metadata =
+        std::fs::metadata(directory).map_err(|error| Failure::io("use the work directory", directory, &error))?;
+    if metadata.permissions().mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    let error = std::io::Error::other("others may enter its directory, which must have mode 0700");
+    Err(failures::listen(directory, &error))
+}
+
+fn listen(path: &Utf8Path) -> Result<UnixListener> {
+    let fail = |error| failures::listen(path, &error);
+    let listener = UnixListener::bind(path).map_err(fail)?;
+    listener.set_nonblocking(true).map_err(fail)?;
+    Ok(listener)
+}
