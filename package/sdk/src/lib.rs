@@ -1,1 +1,5 @@
-//! Placeholder, replaced below.
+//! Where packages come from.
+
+mod command;
+mod files;
+pub mod local;
