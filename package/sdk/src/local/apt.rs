@@ -5,12 +5,11 @@
 //! certificates and its access data for private mirrors stay in force, because `apt.conf.d` and
 //! `auth.conf.d` are read as always. Works as root and as an ordinary user.
 
-use std::io::Read;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use formats::sha256::Digest;
 use model::{Cancel, Events, Exit, Failure, Result};
-use sha2::{Digest, Sha256};
 
 use super::apt_message::explain;
 use super::mirror::Mirror;
@@ -174,7 +173,9 @@ impl Apt {
             let name = format!("{}={}", package.name, package.version);
             self.checked("apt-get", &["download", "--", &name], Some(out), DOWNLOAD_LIMIT, cancel)?;
             let file = out.join(&package.file_name);
-            let sha256 = digest(&file)?;
+            let failed = |error| Failure::io("read the package", &file, &error);
+            let mut reader = std::fs::File::open(&file).map_err(failed)?;
+            let sha256 = Digest::of_reader(&mut reader).map_err(failed)?.0.to_string();
             if sha256 != package.sha256 {
                 return Err(Failure::new(
                     Exit::Mismatch,
@@ -305,20 +306,6 @@ fn bad_path(path: &str) -> Failure {
         "point XDG_CACHE_HOME at a directory with a plain name",
     )
     .at(path)
-}
-
-/// Hex sha256 of a file of any size.
-fn digest(file: &Utf8Path) -> Result<String> {
-    let failed = |error| Failure::io("read the package", file, &error);
-    let mut reader = std::fs::File::open(file).map_err(failed)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match reader.read(&mut buffer).map_err(failed)? {
-            0 => return Ok(files::hex(&hash.finalize())),
-            count => hash.update(&buffer[..count]),
-        }
-    }
 }
 
 #[cfg(test)]
