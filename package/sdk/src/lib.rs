@@ -1,1 +1,22 @@
-//! Placeholder, replaced below.
+//! Where packages come from: recipes, a kernel, and what is built of them.
+//!
+//! ```text
+//! apt ── fetch ──> .deb files ── Kernel::prepare ──> Kernel ─┐
+//!                                    recipes/*.yaml ─────────┼── build ──> *.ipk
+//!                                    cargo, static ──────────┘
+//! ```
+//!
+//! Every function fills an empty directory that its caller gives and reports through
+//! [`model::Events`]; stamps, locks and renames are the caller's.
+
+mod build;
+mod command;
+mod files;
+mod kmod;
+pub mod local;
+pub mod recipe;
+mod userspace;
+
+pub use build::{BuiltPackage, Request, build};
+pub use recipe::Recipes;
+pub use userspace::{CargoBuild, StaticBinary, cargo_static, static_target};

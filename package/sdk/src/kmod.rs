@@ -1,0 +1,291 @@
+//! A kernel module package, planned from its recipe and a kernel, as OpenWrt 24.10 builds it.
+//!
+//! Unlike OpenWrt's own build, which warns about a missing kernel option and makes an empty package with
+//! exit code 0, everything that would give an empty or unloadable package is an error here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use formats::depend::Dependency;
+use formats::{Content, Entry, Package};
+use model::{Arch, Events, Exit, Failure, Result};
+
+use crate::files;
+use crate::local::{Kernel, Module, Setting};
+use crate::recipe::{Kmod, Line, Option_, Recipes};
+
+/// The stage's name in events.
+pub(crate) const STAGE: &str = "packages";
+
+/// What kernel and modules are published under.
+const LICENSE: &str = "GPL-2.0";
+
+/// A package, ready to be written, and what there is to say about it.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    /// What to write.
+    pub(crate) package: Package,
+    /// A remark for people, such as why it has no module.
+    pub(crate) note: Option<String>,
+}
+
+/// Plans every kmod that this kernel's line has, and the virtual package `kernel`.
+///
+/// # Errors
+/// `KMOD001` an option is not set, `KMOD002` a module is neither a file nor built in, `KMOD003` nothing
+/// would be in the package, `KMOD004` a module was built for another kernel, `KMOD005` a module needs one
+/// that no recipe has.
+pub(crate) fn plan(recipes: &Recipes, kernel: &Kernel, arch: &Arch, epoch: u64, events: &Events) -> Result<Vec<Plan>> {
+    let planner = Planner::new(recipes, kernel, arch, epoch)?;
+    let mut plans = vec![planner.kernel_package()?];
+    let contents: BTreeMap<&str, Contents> =
+        planner.active.iter().map(|(name, kmod)| Ok((*name, planner.contents(kmod)?))).collect::<Result<_>>()?;
+    let added = planner.missing_dependencies(&contents, events)?;
+    for (name, kmod) in &planner.active {
+        let Some(contents) = contents.get(name) else { continue };
+        plans.push(planner.package(kmod, contents, added.get(name), events));
+    }
+    Ok(plans)
+}
+
+/// What is the same for every package.
+struct Planner<'a> {
+    kernel: &'a Kernel,
+    line: Line,
+    arch: &'a Arch,
+    epoch: u64,
+    /// Recipes that apply to this kernel's line.
+    active: BTreeMap<&'a str, &'a Kmod>,
+    /// Which of them owns a module.
+    owners: BTreeMap<String, &'a str>,
+}
+
+/// The modules of one kmod: as files, and those that are part of the kernel image.
+#[derive(Default)]
+struct Contents {
+    modules: Vec<Module>,
+    builtin: Vec<String>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(recipes: &'a Recipes, kernel: &'a Kernel, arch: &'a Arch, epoch: u64) -> Result<Self> {
+        let line: Line = kernel.id().version.parse().map_err(|why: String| {
+            Failure::new(Exit::Bug, "KMOD006", "the kernel's version is not understood", why, "report this kernel")
+        })?;
+        let active: BTreeMap<_, _> = recipes
+            .kmods
+            .iter()
+            .filter(|(_, kmod)| kmod.kernel.hold(line))
+            .map(|(name, kmod)| (name.as_str(), kmod))
+            .collect();
+        let mut owners = BTreeMap::new();
+        for (name, kmod) in &active {
+            for module in kmod.modules.iter().filter(|module| module.applies_to(line)) {
+                owners.insert(module.name.replace('-', "_"), *name);
+            }
+        }
+        Ok(Planner { kernel, line, arch, epoch, active, owners })
+    }
+
+    /// Finds a kmod's modules and checks all that the recipe expects of the kernel.
+    fn contents(&self, kmod: &Kmod) -> Result<Contents> {
+        for option in &kmod.kconfig {
+            self.check_option(kmod, option)?;
+        }
+        let mut contents = Contents::default();
+        for wanted in kmod.modules.iter().filter(|module| module.applies_to(self.line)) {
+            if self.kernel.is_builtin(&wanted.name) {
+                contents.builtin.push(wanted.name.clone());
+            } else if self.kernel.has_module(&wanted.name) {
+                let module = self.kernel.module(&wanted.name)?;
+                self.check_vermagic(kmod, &module)?;
+                contents.modules.push(module);
+            } else {
+                return Err(self.refuse(
+                    kmod,
+                    "KMOD002",
+                    format!("module `{}` is missing", wanted.name),
+                    "the kernel has it neither as a file nor built in",
+                    "give the module's line in the recipe its `since` or `before`, or use a kernel that has it",
+                ));
+            }
+        }
+        contents.modules.sort_by(|a, b| a.file_name.cmp(&b.file_name));
+        let nothing = contents.modules.is_empty() && contents.builtin.is_empty();
+        if nothing && kmod.empty.is_none() {
+            return Err(self.refuse(
+                kmod,
+                "KMOD003",
+                "it would be empty".into(),
+                "none of its modules applies to this kernel, and the recipe does not say that this is right",
+                "limit the recipe to kernels that have it (`kernel:`), or say why it is empty (`empty:`)",
+            ));
+        }
+        Ok(contents)
+    }
+
+    fn check_option(&self, kmod: &Kmod, option: &Option_) -> Result<()> {
+        let Option_ { symbol, builtin } = option;
+        let (what, why) = match self.kernel.setting(symbol) {
+            Some(Setting::BuiltIn) => return Ok(()),
+            Some(Setting::Module) if !builtin => return Ok(()),
+            Some(Setting::Module) => (format!("CONFIG_{symbol} is `m`"), "the package needs it built in"),
+            None => (format!("CONFIG_{symbol} is not set"), "OpenWrt's build would make an empty package of it"),
+        };
+        Err(self.refuse(kmod, "KMOD001", what, why, "use a kernel with that option"))
+    }
+
+    fn check_vermagic(&self, kmod: &Kmod, module: &Module) -> Result<()> {
+        if module.kernel_release() == self.kernel.release() {
+            return Ok(());
+        }
+        Err(self.refuse(
+            kmod,
+            "KMOD004",
+            format!("{} was built for kernel `{}`", module.file_name, module.kernel_release()),
+            "the kernel would refuse to load it, or crash where that check is compiled out",
+            "fetch image and modules of one and the same kernel again",
+        ))
+    }
+
+    /// Dependencies that the kernel's own build makes necessary and the recipe does not have. OpenWrt's
+    /// build stops there (`is missing dependencies for the following libraries`): with its kernel options
+    /// they do not arise.
+    fn missing_dependencies(
+        &self,
+        contents: &BTreeMap<&str, Contents>,
+        events: &Events,
+    ) -> Result<BTreeMap<&'a str, BTreeSet<&'a str>>> {
+        let mut added: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (name, kmod) in &self.active {
+            let reachable = self.reachable(kmod);
+            for module in contents.get(name).iter().flat_map(|contents| &contents.modules) {
+                for needed in module.depends.iter().filter(|needed| !self.kernel.is_builtin(needed)) {
+                    let owner = self.owners.get(needed.replace('-', "_").as_str()).ok_or_else(|| {
+                        self.refuse(
+                            kmod,
+                            "KMOD005",
+                            format!("{} needs module `{needed}`", module.file_name),
+                            "no recipe that applies to this kernel has that module, so it could never be loaded",
+                            "write a recipe for the kmod that holds it",
+                        )
+                    })?;
+                    if owner != name && !reachable.contains(owner) && added.entry(name).or_default().insert(owner) {
+                        let text = format!("{name}: dependency {owner} added, this kernel's {} needs {needed}", module.name);
+                        events.line(STAGE, text);
+                    }
+                }
+            }
+        }
+        Ok(added)
+    }
+
+    /// Everything that a kmod depends on by recipe, among what applies to this kernel.
+    fn reachable(&self, kmod: &'a Kmod) -> BTreeSet<&'a str> {
+        let mut found = BTreeSet::new();
+        let mut open: Vec<&Kmod> = vec![kmod];
+        while let Some(kmod) = open.pop() {
+            for name in self.depends(kmod) {
+                if found.insert(name) {
+                    open.extend(self.active.get(name));
+                }
+            }
+        }
+        found
+    }
+
+    /// A recipe's dependencies without those that this kernel's line does not have.
+    fn depends<'k>(&self, kmod: &'k Kmod) -> impl Iterator<Item = &'k str> {
+        kmod.depends.iter().map(String::as_str).filter(|name| self.active.contains_key(name))
+    }
+
+    fn package(&self, kmod: &Kmod, contents: &Contents, added: Option<&BTreeSet<&str>>, events: &Events) -> Plan {
+        let id = self.kernel.id();
+        let mut depends = vec![Dependency::exactly("kernel", id.package_version())];
+        depends.extend(self.depends(kmod).chain(added.into_iter().flatten().copied()).map(Dependency::on));
+        let note = remark(kmod, contents);
+        if let Some(note) = &note {
+            events.line(STAGE, format!("{}: {note}", kmod.package));
+        }
+        let package = Package {
+            name: kmod.package.clone(),
+            version: id.kmod_version(),
+            depends,
+            description: kmod.title.clone(),
+            source: format!("package/recipes/{}.yaml", kmod.package),
+            files: self.files(kmod, contents),
+            ..self.base()
+        };
+        Plan { package, note }
+    }
+
+    /// What kernel and kmods have in common.
+    fn base(&self) -> Package {
+        Package {
+            architecture: self.arch.to_string(),
+            license: LICENSE.into(),
+            section: "kernel".into(),
+            source_name: "linux".into(),
+            source_date_epoch: self.epoch,
+            ..Package::default()
+        }
+    }
+
+    fn files(&self, kmod: &Kmod, contents: &Contents) -> Vec<Entry> {
+        let text = |path: String, text: String| Entry::file(path, 0o644, Content::from(text));
+        let folder = format!("lib/modules/{}", self.kernel.release());
+        let mut entries: Vec<Entry> = contents
+            .modules
+            .iter()
+            .map(|module| Entry::file(format!("{folder}/{}", module.file_name), 0o644, module.bytes.clone().into()))
+            .collect();
+        if !contents.modules.is_empty() {
+            let name = match kmod.autoload.priority {
+                Some(priority) => format!("{priority:02}-{}", kmod.short_name()),
+                None => kmod.short_name().to_owned(),
+            };
+            let names = contents.modules.iter().map(|module| module.file_name.trim_end_matches(".ko").to_owned() + "\n");
+            entries.push(text(format!("etc/modules.d/{name}"), names.collect()));
+            if kmod.autoload.boot {
+                entries.push(Entry::symlink(format!("etc/modules-boot.d/{name}"), format!("../modules.d/{name}")));
+            }
+        }
+        entries.extend(kmod.files.iter().map(|file| text(file.path.clone(), file.text.clone())));
+        entries
+    }
+
+    /// The package that every kmod depends on. An image has it installed; like OpenWrt's it is on hold,
+    /// brings nothing but the lists of what is built in, and stays out of the feed's index.
+    fn kernel_package(&self) -> Result<Plan> {
+        let folder = format!("lib/modules/{}", self.kernel.release());
+        let mut entries = Vec::new();
+        for list in self.kernel.builtin_lists() {
+            let name = list.file_name().unwrap_or_default();
+            entries.push(Entry::file(format!("{folder}/{name}"), 0o644, files::read(list)?.into()));
+        }
+        let package = Package {
+            name: "kernel".into(),
+            version: self.kernel.id().package_version(),
+            description: "Virtual kernel package".into(),
+            source: "package/recipes".into(),
+            hold: true,
+            files: entries,
+            ..self.base()
+        };
+        Ok(Plan { package, note: Some("part of the image: not in the feed's index".into()) })
+    }
+
+    fn refuse(&self, kmod: &Kmod, id: &'static str, what: String, why: &str, fix: &str) -> Failure {
+        Failure::new(Exit::Failed, id, what, why, fix).at(format!("{} on kernel {}", kmod.package, self.kernel.release()))
+    }
+}
+
+/// Why a package has no module, or fewer than it could.
+fn remark(kmod: &Kmod, contents: &Contents) -> Option<String> {
+    let builtin = contents.builtin.join(", ");
+    match (&kmod.empty, contents.modules.is_empty(), builtin.is_empty()) {
+        (_, false, true) => None,
+        (_, false, false) => Some(format!("built into this kernel: {builtin}")),
+        (_, true, false) => Some(format!("no module files, all built into this kernel: {builtin}")),
+        (reason, true, true) => reason.clone(),
+    }
+}

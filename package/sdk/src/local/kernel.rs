@@ -1,0 +1,294 @@
+//! A kernel as Debian ships it, opened for building packages and for booting.
+//!
+//! Debian 12 and 13 have one package with `/boot`; from 7.x on image, configuration and modules all lie
+//! below `/usr/lib/modules/RELEASE`. Both are read here, after `dpkg-deb -x`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt as _;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use model::{Cancel, Events, Exit, Failure, KernelId, Result};
+
+use super::boot_image::BootImage;
+use super::config::{Config, Setting};
+use super::module::{self, Module};
+use crate::command::{Command, run};
+use crate::files;
+
+/// The stage's name in events.
+const STAGE: &str = "kernel";
+
+/// 110 MB unpack in 3 s here.
+const UNPACK_LIMIT: Duration = Duration::from_secs(600);
+
+/// Where a kernel's modules lie: Debian 13 and later, Debian 12.
+const MODULE_FOLDERS: [&str; 2] = ["usr/lib/modules", "lib/modules"];
+
+/// A Debian kernel in a directory.
+#[derive(Debug, Clone)]
+pub struct Kernel {
+    directory: Utf8PathBuf,
+    release: String,
+    id: KernelId,
+    built: u64,
+    config: Config,
+    builtin: BTreeSet<String>,
+    modules: BTreeMap<String, Utf8PathBuf>,
+    builtin_lists: Vec<Utf8PathBuf>,
+}
+
+impl Kernel {
+    /// Unpacks kernel packages into the empty directory `out`, takes the uncompressed kernel out of the
+    /// boot image, and opens the result.
+    ///
+    /// # Errors
+    /// As [`unpack`] and [`Kernel::open`].
+    pub fn prepare(debs: &[Utf8PathBuf], out: &Utf8Path, events: &Events, cancel: &Cancel) -> Result<Self> {
+        unpack(debs, &out.join("root"), cancel)?;
+        let boot_image = locate(out)?.vmlinuz;
+        let bytes = files::read(&boot_image)?;
+        let vmlinux = BootImage::read(&bytes).and_then(|image| image.vmlinux());
+        files::write(&out.join("vmlinux"), &vmlinux.map_err(|why| unreadable_image(why, &boot_image))?)?;
+        let kernel = Kernel::open(out)?;
+        events.line(STAGE, format!("kernel {} with {} modules", kernel.release, kernel.modules.len()));
+        Ok(kernel)
+    }
+
+    /// Opens what [`Kernel::prepare`] made.
+    ///
+    /// # Errors
+    /// `KRN001` no kernel, or several; `KRN002` a part of it is missing; `KRN003` its boot image is not
+    /// understood; `IO…` when files cannot be read.
+    pub fn open(directory: &Utf8Path) -> Result<Self> {
+        let Located { release, folder, vmlinuz, config } = locate(directory)?;
+        let image = files::read(&vmlinuz)?;
+        let banner = BootImage::read(&image).and_then(|image| image.banner());
+        let banner = banner.map_err(|why| unreadable_image(why, &vmlinuz))?;
+        let (version, revision) = debian_version(&banner)
+            .ok_or_else(|| unreadable_image(format!("its version text `{banner}` names no Debian version"), &vmlinuz))?;
+        let built = std::fs::metadata(&vmlinuz).map_err(|error| Failure::io("read the file", &vmlinuz, &error))?.mtime();
+        let config = Config::parse(&files::read_text(&config)?);
+        let list = folder.join("modules.builtin");
+        let builtin = files::read_text(&list)?.lines().filter_map(module::name_of_path).collect();
+        let mut modules = BTreeMap::new();
+        module::index(&folder.join("kernel"), &mut modules)?;
+        Ok(Kernel {
+            directory: directory.to_owned(),
+            id: KernelId { version, config_hash: config.hash.clone(), release: revision },
+            built: u64::try_from(built).unwrap_or_default(),
+            builtin_lists: [list, folder.join("modules.builtin.modinfo")].into_iter().filter(|file| file.is_file()).collect(),
+            release,
+            config,
+            builtin,
+            modules,
+        })
+    }
+
+    /// What `uname -r` prints on it.
+    pub fn release(&self) -> &str {
+        &self.release
+    }
+
+    /// Version, configuration hash and Debian revision.
+    pub fn id(&self) -> &KernelId {
+        &self.id
+    }
+
+    /// When Debian built it, in seconds since 1970: the time that the package gives its files.
+    pub fn built(&self) -> u64 {
+        self.built
+    }
+
+    /// The uncompressed kernel, an ELF file with a PVH entry.
+    pub fn vmlinux(&self) -> Utf8PathBuf {
+        self.directory.join("vmlinux")
+    }
+
+    /// Whether and how a configuration symbol, given without `CONFIG_`, is set.
+    pub fn setting(&self, symbol: &str) -> Option<Setting> {
+        self.config.get(symbol)
+    }
+
+    /// Whether a module is part of the kernel image; `-` and `_` are the same in names.
+    pub fn is_builtin(&self, name: &str) -> bool {
+        self.builtin.contains(&module::normal(name))
+    }
+
+    /// Whether a module exists as a file.
+    pub fn has_module(&self, name: &str) -> bool {
+        self.modules.contains_key(&module::normal(name))
+    }
+
+    /// `modules.builtin` and its companion, which the package `kernel` carries.
+    pub(crate) fn builtin_lists(&self) -> &[Utf8PathBuf] {
+        &self.builtin_lists
+    }
+
+    /// A module, decompressed, its signature kept: with it the stock kernel loads it without a taint.
+    ///
+    /// # Errors
+    /// `KRN004` no such module; `KRN005` its file is damaged.
+    pub fn module(&self, name: &str) -> Result<Module> {
+        let path = self.modules.get(&module::normal(name)).ok_or_else(|| {
+            Failure::new(
+                Exit::Failed,
+                "KRN004",
+                format!("kernel {} has no module `{name}`", self.release),
+                "it is neither among its module files nor built in",
+                "check the spelling, or take it out of what is wanted of this kernel",
+            )
+        })?;
+        Module::read(path)
+    }
+
+    /// The named modules and all they need, each after those it needs; built-in ones are left out.
+    ///
+    /// Debian ships no `modules.dep` (its postinst makes one), so the modules' own words are followed:
+    /// `depends`, and of `softdep` what is to be loaded before, where that names a module file.
+    ///
+    /// # Errors
+    /// As [`Kernel::module`].
+    pub fn closure(&self, names: &[&str]) -> Result<Vec<Module>> {
+        let mut closure = Closure { kernel: self, seen: BTreeSet::new(), modules: Vec::new() };
+        for name in names {
+            closure.add(name)?;
+        }
+        Ok(closure.modules)
+    }
+
+    /// Writes the closure of `names` flat into `out`, with a `modules.dep`, and returns the file names in
+    /// the order of loading.
+    ///
+    /// # Errors
+    /// As [`Kernel::closure`].
+    pub fn take(&self, names: &[&str], out: &Utf8Path) -> Result<Vec<String>> {
+        let modules = self.closure(names)?;
+        files::create_directory(out)?;
+        for module in &modules {
+            files::write(&out.join(&module.file_name), &module.bytes)?;
+        }
+        files::write(&out.join("modules.dep"), module::dependency_list(&modules).as_bytes())?;
+        Ok(modules.into_iter().map(|module| module.file_name).collect())
+    }
+}
+
+/// A walk along the modules' dependencies.
+struct Closure<'a> {
+    kernel: &'a Kernel,
+    seen: BTreeSet<String>,
+    modules: Vec<Module>,
+}
+
+impl Closure<'_> {
+    fn add(&mut self, name: &str) -> Result<()> {
+        let name = module::normal(name);
+        if self.kernel.is_builtin(&name) || !self.seen.insert(name.clone()) {
+            return Ok(());
+        }
+        let module = self.kernel.module(&name)?;
+        for needed in &module.depends {
+            self.add(needed)?;
+        }
+        for wished in module.before.iter().filter(|wished| self.kernel.has_module(wished)) {
+            self.add(wished)?;
+        }
+        self.modules.push(module);
+        Ok(())
+    }
+}
+
+/// Unpacks Debian packages, all into one directory.
+///
+/// # Errors
+/// `CMD001` without dpkg-deb, `KRN006` for a damaged package, `IO002` without space.
+pub fn unpack(debs: &[Utf8PathBuf], out: &Utf8Path, cancel: &Cancel) -> Result<()> {
+    files::create_directory(out)?;
+    for deb in debs {
+        let words = ["dpkg-deb", "--extract", deb.as_str(), out.as_str()].map(str::to_owned).into();
+        let command = Command { words, package: "dpkg", directory: None, variables: vec![], limit: UNPACK_LIMIT };
+        let output = run(&command, cancel)?;
+        if output.stderr.contains("No space left on device") {
+            return Err(Failure::io("unpack the package", deb, &std::io::ErrorKind::StorageFull.into()));
+        }
+        if !output.success {
+            return Err(Failure::new(
+                Exit::Host,
+                "KRN006",
+                "a Debian package cannot be unpacked",
+                output.last_words(),
+                "it was right when apt fetched it: check the disk, then `cargo xtask clean` and run again",
+            )
+            .at(deb));
+        }
+    }
+    Ok(())
+}
+
+/// The parts of the one kernel below a directory.
+struct Located {
+    release: String,
+    folder: Utf8PathBuf,
+    vmlinuz: Utf8PathBuf,
+    config: Utf8PathBuf,
+}
+
+fn locate(directory: &Utf8Path) -> Result<Located> {
+    let root = directory.join("root");
+    let mut folders = Vec::new();
+    for parent in MODULE_FOLDERS.map(|folder| root.join(folder)) {
+        let Ok(entries) = parent.read_dir_utf8() else { continue };
+        folders.extend(entries.flatten().map(|entry| entry.path().to_owned()).filter(|path| path.join("kernel").is_dir()));
+    }
+    let [folder] = &folders[..] else {
+        return Err(Failure::new(
+            Exit::Failed,
+            "KRN001",
+            format!("{} kernels where one is expected", folders.len()),
+            "the Debian packages must hold exactly one set of kernel modules",
+            "name one kernel package of one suite",
+        )
+        .at(root));
+    };
+    let release = folder.file_name().unwrap_or_default().to_owned();
+    let part = |name: &str| {
+        let places = [root.join("boot").join(format!("{name}-{release}")), folder.join(name)];
+        places.iter().find(|place| place.is_file()).cloned().ok_or_else(|| missing_part(name, &release, &places[0]))
+    };
+    let (vmlinuz, config) = (part("vmlinuz")?, part("config")?);
+    part("modules.builtin")?;
+    Ok(Located { vmlinuz, config, folder: folder.clone(), release })
+}
+
+fn missing_part(name: &str, release: &str, place: &Utf8Path) -> Failure {
+    Failure::new(
+        Exit::Failed,
+        "KRN002",
+        format!("kernel {release} comes without its `{name}`"),
+        "the Debian packages do not hold it where releases 12, 13 and sid have it",
+        "fetch the whole kernel: linux-image-…, and on newer releases also linux-modules-… and linux-base-…",
+    )
+    .at(place)
+}
+
+fn unreadable_image(why: String, place: &Utf8Path) -> Failure {
+    Failure::new(
+        Exit::Failed,
+        "KRN003",
+        "the kernel's boot image is not understood",
+        why,
+        "use another kernel of Debian (--kernel), and report this one",
+    )
+    .at(place)
+}
+
+/// From `6.1.0-50-amd64 (…) #1 SMP … Debian 6.1.176-1 (2026-07-02)`: version `6.1.176` and revision 1.
+/// The release alone will not do: Debian 12 keeps `6.1.0` in it for ever.
+fn debian_version(banner: &str) -> Option<(String, u32)> {
+    let (_, rest) = banner.rsplit_once(" Debian ")?;
+    let (version, revision) = rest.split(' ').next()?.split_once('-')?;
+    let digits = revision.split(|character: char| !character.is_ascii_digit()).next()?;
+    let plain = version.starts_with(|first: char| first.is_ascii_digit())
+        && version.chars().all(|character| character.is_ascii_alphanumeric() || "._~".contains(character));
+    Some((plain.then(|| version.to_owned())?, digits.parse().ok()?))
+}

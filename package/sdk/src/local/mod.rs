@@ -1,0 +1,18 @@
+//! The provider `local`: a stand-in for an OpenWrt SDK, made of Debian's own packages.
+//!
+//! [`fetch`] gets the packages through apt, [`Kernel`] opens the kernel among them.
+
+mod apt;
+mod apt_message;
+mod boot_image;
+mod config;
+mod kernel;
+mod mirror;
+mod module;
+mod unpack;
+
+pub use apt::{Deb, Request, fetch};
+pub use config::Setting;
+pub use kernel::{Kernel, unpack};
+pub use mirror::Mirror;
+pub use module::Module;

@@ -1,0 +1,131 @@
+//! Kernel modules: names, files, and what they say about themselves.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use model::{Exit, Failure, Result};
+
+use super::unpack::decompress;
+use crate::files;
+
+/// A module's file and its own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Module {
+    /// Name with `_` for `-`, such as `nf_conntrack`.
+    pub name: String,
+    /// Name of the uncompressed file, such as `crc32c-cryptoapi.ko`.
+    pub file_name: String,
+    /// The ELF file, decompressed, with its signature if it has one.
+    pub bytes: Vec<u8>,
+    /// The kernel it was built for: `RELEASE FLAGS…`.
+    pub vermagic: String,
+    /// Modules it cannot be loaded without.
+    pub depends: Vec<String>,
+    /// Modules or aliases that it asks to be loaded before it.
+    pub before: Vec<String>,
+}
+
+impl Module {
+    /// Reads a module file, compressed or not.
+    ///
+    /// # Errors
+    /// `KRN005` when it is damaged.
+    pub(super) fn read(path: &Utf8Path) -> Result<Self> {
+        let packed = files::read(path)?;
+        let bytes = match decompress(&packed) {
+            Some(unpacked) => unpacked.map_err(|why| damaged(path, why))?,
+            None => packed,
+        };
+        let info = formats::modinfo::ModuleInfo::read(&bytes).map_err(|error| damaged(path, error.to_string()))?;
+        let file_name = path.file_name().unwrap_or_default();
+        let stem = file_name.split(".ko").next().unwrap_or_default();
+        Ok(Module {
+            name: normal(stem),
+            file_name: format!("{stem}.ko"),
+            vermagic: info.vermagic,
+            depends: info.depends,
+            before: info.softdep.iter().flat_map(|line| wanted_before(line)).collect(),
+            bytes,
+        })
+    }
+
+    /// The release of the kernel it was built for.
+    pub fn kernel_release(&self) -> &str {
+        self.vermagic.split(' ').next().unwrap_or_default()
+    }
+}
+
+fn damaged(path: &Utf8Path, why: String) -> Failure {
+    Failure::new(
+        Exit::Failed,
+        "KRN005",
+        "a kernel module's file is damaged",
+        why,
+        "check the disk, then `cargo xtask clean` and run again",
+    )
+    .at(path)
+}
+
+/// The `pre:` part of a softdep line, `pre: a b post: c`.
+fn wanted_before(softdep: &str) -> Vec<String> {
+    let mut before = false;
+    let mut names = Vec::new();
+    for word in softdep.split_whitespace() {
+        match word {
+            "pre:" => before = true,
+            "post:" => before = false,
+            name if before => names.push(normal(name)),
+            _ => {}
+        }
+    }
+    names
+}
+
+/// The one spelling of a module's name: the kernel takes `-` and `_` for the same.
+pub(super) fn normal(name: &str) -> String {
+    name.replace('-', "_")
+}
+
+/// `kernel/net/netfilter/nf-x.ko.xz` → `nf_x`.
+pub(super) fn name_of_path(path: &str) -> Option<String> {
+    let file = path.rsplit('/').next()?;
+    let (stem, rest) = file.split_at_checked(file.find(".ko")?)?;
+    matches!(rest, ".ko" | ".ko.xz" | ".ko.zst" | ".ko.gz").then(|| normal(stem))
+}
+
+/// Collects the module files below a folder, by name.
+pub(super) fn index(folder: &Utf8Path, modules: &mut BTreeMap<String, Utf8PathBuf>) -> Result<()> {
+    let failed = |error| Failure::io("list the kernel's modules", folder, &error);
+    for entry in folder.read_dir_utf8().map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        // Not followed: a link could lead anywhere, or in a circle.
+        if entry.file_type().map_err(failed)?.is_dir() {
+            index(entry.path(), modules)?;
+        } else if let Some(name) = name_of_path(entry.file_name()) {
+            modules.insert(name, entry.into_path());
+        }
+    }
+    Ok(())
+}
+
+/// A `modules.dep` for modules that lie side by side: `x.ko: y.ko z.ko`, as depmod writes it.
+pub(super) fn dependency_list(modules: &[Module]) -> String {
+    let mut lines = BTreeSet::new();
+    for module in modules {
+        let mut needed = Vec::new();
+        collect(module, modules, &mut needed);
+        lines.insert(format!("{}:{}\n", module.file_name, needed.iter().map(|name| format!(" {name}")).collect::<String>()));
+    }
+    lines.into_iter().collect()
+}
+
+/// All that a module needs, nearest first, the way modprobe expects to find it.
+fn collect(module: &Module, modules: &[Module], needed: &mut Vec<String>) {
+    for name in &module.depends {
+        let found = modules.iter().find(|other| other.name == normal(name));
+        if let Some(other) = found.filter(|other| !needed.contains(&other.file_name)) {
+            needed.push(other.file_name.clone());
+            collect(other, modules, needed);
+        }
+    }
+}

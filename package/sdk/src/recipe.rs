@@ -1,0 +1,303 @@
+//! Recipes: what to build, and what must be true of it. Strict YAML, one package a file.
+//!
+//! A file `kmod-NAME.yaml` describes a kernel module package the way OpenWrt 24.10 defines it; any other
+//! name a program of this workspace. A kmod recipe is also an expectation: the same words are checked
+//! against whatever kernel is at hand.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+
+use camino::Utf8Path;
+use model::{Exit, Failure, Result, yaml};
+use serde::Deserialize;
+
+/// A kernel module package.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Kmod {
+    #[serde(rename = "version")]
+    _version: u32,
+    /// Such as `kmod-nft-offload`; also the file's name.
+    pub package: String,
+    /// What it is for, one line.
+    pub title: String,
+    /// Kernels that have it; on others it is not built, and nothing depends on it.
+    #[serde(default)]
+    pub kernel: Bounds,
+    /// Options that the kernel must have been built with.
+    #[serde(default)]
+    pub kconfig: Vec<Option_>,
+    /// Its modules.
+    #[serde(default)]
+    pub modules: Vec<ModuleRef>,
+    /// Why it may have no module at all.
+    pub empty: Option<String>,
+    /// Other kmods that it needs.
+    #[serde(default)]
+    pub depends: Vec<String>,
+    /// When its modules are loaded.
+    #[serde(default)]
+    pub autoload: Autoload,
+    /// Further files.
+    #[serde(default)]
+    pub files: Vec<TextFile>,
+}
+
+impl Kmod {
+    /// The name without `kmod-`: the file in `/etc/modules.d`.
+    pub fn short_name(&self) -> &str {
+        self.package.strip_prefix(KMOD).unwrap_or(&self.package)
+    }
+}
+
+/// Names of kernel module packages begin with it.
+const KMOD: &str = "kmod-";
+
+/// A kernel option, `SYMBOL` (built in or a module) or `SYMBOL=y` (built in), without `CONFIG_`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Option_ {
+    /// Such as `NF_FLOW_TABLE`.
+    pub symbol: String,
+    /// Whether `m` is not enough.
+    pub builtin: bool,
+}
+
+/// A module and the kernels that have it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModuleRef {
+    /// File name without `.ko`.
+    pub name: String,
+    /// First kernel that has it as a module, such as `5.13`.
+    pub since: Option<Line>,
+    /// First kernel that no longer has it.
+    pub before: Option<Line>,
+}
+
+/// Kernel lines from `since` on, up to but without `before`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bounds {
+    /// First line.
+    pub since: Option<Line>,
+    /// First line that is out again.
+    pub before: Option<Line>,
+}
+
+impl Bounds {
+    /// Whether a kernel lies within.
+    pub fn hold(self, line: Line) -> bool {
+        self.since.is_none_or(|since| line >= since) && self.before.is_none_or(|before| line < before)
+    }
+}
+
+impl ModuleRef {
+    /// Whether a kernel is meant to have it.
+    pub fn applies_to(&self, line: Line) -> bool {
+        Bounds { since: self.since, before: self.before }.hold(line)
+    }
+}
+
+/// A kernel's line, the first two numbers of its version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Line {
+    major: u32,
+    minor: u32,
+}
+
+/// How OpenWrt's `kmodloader` treats the modules: with a priority in that order at boot, otherwise
+/// probed with their dependencies after those (`AutoLoad` and `AutoProbe` of include/kernel.mk).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Autoload {
+    /// 0 to 99; smaller is earlier.
+    pub priority: Option<u8>,
+    /// Also before the root file system is set up (`/etc/modules-boot.d`).
+    #[serde(default)]
+    pub boot: bool,
+}
+
+/// A small file that a package brings, mode 0644.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextFile {
+    /// Path without leading slash.
+    pub path: String,
+    /// Its content.
+    pub text: String,
+}
+
+/// A program of this workspace, linked statically.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Program {
+    #[serde(rename = "version")]
+    _version: u32,
+    /// Name of the package; also the file's name.
+    pub package: String,
+    /// What it is for, one line.
+    pub title: String,
+    /// More lines.
+    #[serde(default)]
+    pub description: String,
+    /// SPDX expression.
+    pub license: String,
+    /// Menu section.
+    pub section: String,
+    /// Raised when the packaging changes and the program's version does not.
+    pub release: u32,
+    /// Where the program comes from.
+    pub cargo: CargoSource,
+    /// Path on the router, without leading slash.
+    pub install: String,
+    /// Bytes that the installed files may have in all.
+    pub max_installed_size: u64,
+    /// Packages that it needs.
+    #[serde(default)]
+    pub depends: Vec<String>,
+}
+
+/// A binary target of a cargo package.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CargoSource {
+    /// The cargo package.
+    pub package: String,
+    /// Its binary.
+    pub binary: String,
+}
+
+impl FromStr for Line {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut numbers = text.split(|character: char| !character.is_ascii_digit());
+        let mut next = || numbers.next().and_then(|digits| digits.parse().ok());
+        match (next(), next()) {
+            (Some(major), Some(minor)) => Ok(Line { major, minor }),
+            _ => Err(format!("`{text}` is no kernel version such as \"6.12\"")),
+        }
+    }
+}
+
+impl TryFrom<String> for Line {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+impl TryFrom<String> for Option_ {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let (symbol, builtin) = match text.split_once('=') {
+            None => (text.as_str(), false),
+            Some((symbol, "y")) => (symbol, true),
+            Some(_) => return Err(format!("`{text}`: only `=y` can be asked of a kernel option")),
+        };
+        let plain = |character: char| character.is_ascii_uppercase() || character.is_ascii_digit() || character == '_';
+        if symbol.is_empty() || symbol.starts_with("CONFIG_") || !symbol.chars().all(plain) {
+            return Err(format!("`{text}` is no kernel option, written without CONFIG_"));
+        }
+        Ok(Option_ { symbol: symbol.into(), builtin })
+    }
+}
+
+/// All recipes of a folder.
+#[derive(Debug, Clone, Default)]
+pub struct Recipes {
+    /// By name.
+    pub kmods: BTreeMap<String, Kmod>,
+    /// By name.
+    pub programs: BTreeMap<String, Program>,
+}
+
+impl Recipes {
+    /// Reads every `*.yaml` of a folder and checks that they fit together.
+    ///
+    /// # Errors
+    /// `CONF…` for a file that is not as described; `RCP001` a name that is not the file's, `RCP002` a
+    /// dependency that nobody provides, `RCP003` a circle, `RCP004` one module in two packages,
+    /// `RCP005` no recipe at all.
+    pub fn load(folder: &Utf8Path) -> Result<Self> {
+        let failed = |error| Failure::io("list the recipes", folder, &error);
+        let mut recipes = Recipes::default();
+        for entry in folder.read_dir_utf8().map_err(failed)? {
+            let path = entry.map_err(failed)?.into_path();
+            if path.extension() == Some("yaml") {
+                recipes.add(&path)?;
+            }
+        }
+        recipes.check(folder)?;
+        Ok(recipes)
+    }
+
+    fn add(&mut self, path: &Utf8Path) -> Result<()> {
+        let stem = path.file_stem().unwrap_or_default();
+        let package = if stem.starts_with(KMOD) {
+            let kmod: Kmod = yaml::load(path)?;
+            self.kmods.entry(stem.into()).insert_entry(kmod).get().package.clone()
+        } else {
+            let program: Program = yaml::load(path)?;
+            self.programs.entry(stem.into()).insert_entry(program).get().package.clone()
+        };
+        if package == stem {
+            return Ok(());
+        }
+        Err(refuse("RCP001", format!("the recipe is for `{package}`"), "a recipe is found by its file name", path))
+    }
+
+    fn check(&self, folder: &Utf8Path) -> Result<()> {
+        if self.kmods.is_empty() && self.programs.is_empty() {
+            return Err(refuse("RCP005", "there is no recipe".into(), "nothing would be built", folder));
+        }
+        let mut owners = BTreeMap::new();
+        for (name, kmod) in &self.kmods {
+            let place = folder.join(format!("{name}.yaml"));
+            for module in &kmod.modules {
+                if let Some(other) = owners.insert(module.name.replace('-', "_"), name) {
+                    let what = format!("module `{}` is in {other} and in {name}", module.name);
+                    return Err(refuse("RCP004", what, "two packages cannot own one file", &place));
+                }
+            }
+            for needed in &kmod.depends {
+                if !self.kmods.contains_key(needed) {
+                    let what = format!("{name} depends on {needed}");
+                    return Err(refuse("RCP002", what, "there is no recipe of that name", &place));
+                }
+            }
+            if self.dependencies_of(kmod).contains(name.as_str()) {
+                let what = format!("{name} depends on itself");
+                return Err(refuse("RCP003", what, "one of its dependencies leads back to it", &place));
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything that a kmod depends on, at any distance.
+    pub(crate) fn dependencies_of<'a>(&'a self, kmod: &'a Kmod) -> BTreeSet<&'a str> {
+        let mut found = BTreeSet::new();
+        let mut open: Vec<&str> = kmod.depends.iter().map(String::as_str).collect();
+        while let Some(name) = open.pop() {
+            if found.insert(name) {
+                open.extend(self.kmods.get(name).iter().flat_map(|kmod| kmod.depends.iter().map(String::as_str)));
+            }
+        }
+        found
+    }
+}
+
+fn refuse(id: &'static str, what: String, why: &str, place: &Utf8Path) -> Failure {
+    Failure::new(Exit::Usage, id, what, why, "correct the recipe; the neighbouring files show how they fit together").at(place)
+}
