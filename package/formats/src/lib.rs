@@ -1,1 +1,51 @@
-//! Placeholder, replaced below.
+//! OpenWrt package formats in pure Rust.
+//!
+//! The crate writes and reads what OpenWrt's package managers exchange, from one neutral plan
+//! ([`Package`]): [`ipk`] packages, [`packages`] indexes and [`usign`] signatures, with the
+//! [`version`] and [`depend`] rules of the manager that reads them.
+//!
+//! Three promises hold everywhere:
+//!
+//! * **Pure.** Bytes come from [`std::io::Read`] and go to [`std::io::Write`]; nothing opens a file,
+//!   asks for the time or for randomness.
+//! * **Bytes are a function of the inputs.** Owner, order, times and compression headers are fixed.
+//! * **Foreign bytes are hostile.** Every reader has [`Limits`], refuses what it does not understand
+//!   with an [`Error`] that carries a stable id, and never panics. What the real programs accept by
+//!   mistake (paths out of the root, truncated data, wrong checksums) is refused.
+//!
+//! ```
+//! use formats::{Content, Entry, Package, ipk};
+//!
+//! let package = Package {
+//!     name: "hello".into(),
+//!     version: "1.0-r1".into(),
+//!     architecture: "all".into(),
+//!     description: "Says hello".into(),
+//!     files: vec![Entry::file("usr/bin/hello", 0o755, Content::from("#!/bin/sh\necho hello\n"))],
+//!     ..Package::default()
+//! };
+//! let bytes = ipk::to_vec(&package)?;
+//! let read = ipk::read(&bytes[..], &formats::Limits::default())?;
+//! assert_eq!(read.metadata.control.package, "hello");
+//! assert_eq!(ipk::file_name(&package), "hello_1.0-r1_all.ipk");
+//! # Ok::<(), formats::Error>(())
+//! ```
+
+pub mod control;
+pub mod depend;
+mod error;
+pub mod gzip;
+mod inflate;
+pub mod ipk;
+mod limits;
+pub mod modinfo;
+mod package;
+pub mod packages;
+pub mod sha256;
+pub mod tar;
+pub mod usign;
+pub mod version;
+
+pub use error::Error;
+pub use limits::Limits;
+pub use package::{Content, Device, Entry, Kind, Owner, Package, Scripts};

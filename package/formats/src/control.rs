@@ -1,0 +1,357 @@
+//! Control data: the text stanzas that describe a package, in the package and in an index.
+//!
+//! A [`Stanza`] is any block of `Field: value` lines; a [`Control`] is one whose fields make sense as
+//! a package.
+
+use std::fmt;
+
+use crate::depend::{self, Dependency, Provide, Term};
+use crate::{Error, Package};
+
+/// Fields in a stanza beyond which it is refused.
+const MOST_FIELDS: usize = 200;
+
+/// Fields and their values in the order they were written.
+///
+/// Lines of a value are joined by `\n`, without the blank that continues them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stanza {
+    fields: Vec<(String, String)>,
+}
+
+impl Stanza {
+    /// The value of a field.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Sets a field, at the end if it is new.
+    pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
+        let (name, value) = (name.into(), value.into());
+        match self.fields.iter_mut().find(|(field, _)| *field == name) {
+            Some(slot) => slot.1 = value,
+            None => self.fields.push((name, value)),
+        }
+    }
+
+    /// Takes a field away.
+    pub fn remove(&mut self, name: &str) {
+        self.fields.retain(|(field, _)| field != name);
+    }
+
+    /// All fields in order.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Reads exactly one stanza.
+    pub fn parse(text: &[u8]) -> Result<Self, Error> {
+        let mut stanzas = Self::parse_all(text)?;
+        match stanzas.len() {
+            1 => Ok(stanzas.remove(0)),
+            0 => Err(Error::ControlSyntax { line: 1, why: "it is empty" }),
+            _ => Err(Error::ControlSyntax { line: 1, why: "an empty line splits it into several" }),
+        }
+    }
+
+    /// Reads stanzas separated by empty lines, as in `Packages` and opkg's `status`.
+    pub fn parse_all(text: &[u8]) -> Result<Vec<Self>, Error> {
+        let mut stanzas = Vec::new();
+        let mut current = Stanza::default();
+        for (position, line) in text.split(|&byte| byte == b'\n').enumerate() {
+            let refuse = |why| Error::ControlSyntax { line: position + 1, why };
+            let line = std::str::from_utf8(line).map_err(|_| refuse("it is not UTF-8"))?;
+            if line.contains(|c: char| c.is_control() && c != '\t') {
+                return Err(refuse("it has control characters, such as the line ends of Windows"));
+            }
+            if line.is_empty() {
+                if !current.fields.is_empty() {
+                    stanzas.push(std::mem::take(&mut current));
+                }
+            } else if let Some(more) = line.strip_prefix([' ', '\t']) {
+                let (_, value) = current.fields.last_mut().ok_or_else(|| refuse("it continues no field"))?;
+                value.push('\n');
+                value.push_str(more.trim_end());
+            } else {
+                let (name, value) = line.split_once(':').ok_or_else(|| refuse("it has no colon"))?;
+                if name.is_empty() || name.contains(|c: char| !c.is_ascii_alphanumeric() && c != '-') {
+                    return Err(refuse("a field name is letters, digits and dashes"));
+                }
+                if current.get(name).is_some() {
+                    return Err(refuse("the field is there twice"));
+                }
+                if current.fields.len() == MOST_FIELDS {
+                    return Err(refuse("there are too many fields"));
+                }
+                current.fields.push((name.to_owned(), value.trim().to_owned()));
+            }
+        }
+        if !current.fields.is_empty() {
+            stanzas.push(current);
+        }
+        Ok(stanzas)
+    }
+}
+
+/// Prints one line a field, continuation lines with one blank in front. `Description` has a second
+/// blank after its colon, as OpenWrt writes it.
+impl fmt::Display for Stanza {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value) in &self.fields {
+            let blank = if name == "Description" { " " } else { "" };
+            writeln!(f, "{name}: {blank}{}", value.replace('\n', "\n "))?;
+        }
+        Ok(())
+    }
+}
+
+/// What a package says about itself, parsed and checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Control {
+    /// Published name, ABI suffix included.
+    pub package: String,
+    /// Version with release.
+    pub version: String,
+    /// OpenWrt architecture, or `all`.
+    pub architecture: String,
+    /// What must be installed too.
+    pub depends: Vec<Dependency>,
+    /// What must not be installed.
+    pub conflicts: Vec<Term>,
+    /// Other names.
+    pub provides: Vec<Provide>,
+    /// Links managed by `alternatives`: `priority:path:target`.
+    pub alternatives: Vec<String>,
+    /// Bytes of the uncompressed payload archive.
+    pub installed_size: Option<u64>,
+    /// Every field as it was written.
+    pub stanza: Stanza,
+}
+
+impl Control {
+    /// Checks the fields of a stanza; the ones that opkg cannot do without must be there.
+    pub fn new(stanza: Stanza) -> Result<Self, Error> {
+        let required =
+            |field| stanza.get(field).filter(|value| !value.is_empty()).ok_or(Error::ControlMissing { field });
+        let package = required("Package")?;
+        let version = required("Version")?;
+        let architecture = required("Architecture")?;
+        if !is_package_name(package) {
+            return Err(bad_value(
+                "Package",
+                package,
+                "a name is letters, digits and + . _ -, a letter or digit first",
+            ));
+        }
+        if !version.chars().all(|c| c.is_ascii_graphic() && !"/(),|\\".contains(c)) {
+            return Err(bad_value("Version", version, "it has characters that versions do not have"));
+        }
+        if !architecture.chars().all(|c| c.is_ascii_alphanumeric() || "_-+.".contains(c)) {
+            return Err(bad_value("Architecture", architecture, "it has characters that architectures do not have"));
+        }
+        let text = |field| stanza.get(field).unwrap_or_default();
+        let installed_size = match stanza.get("Installed-Size") {
+            None => None,
+            Some(value) => {
+                Some(value.parse().map_err(|_| bad_value("Installed-Size", value, "it is not a number of bytes"))?)
+            }
+        };
+        Ok(Control {
+            package: package.to_owned(),
+            version: version.to_owned(),
+            architecture: architecture.to_owned(),
+            depends: depend::list(text("Depends"))?,
+            conflicts: depend::list(text("Conflicts"))?,
+            provides: depend::list(text("Provides"))?,
+            alternatives: text("Alternatives")
+                .split(',')
+                .map(|item| item.trim().to_owned())
+                .filter(|item| !item.is_empty())
+                .collect(),
+            installed_size,
+            stanza,
+        })
+    }
+
+    /// Reads and checks one stanza.
+    pub fn parse(text: &[u8]) -> Result<Self, Error> {
+        Self::new(Stanza::parse(text)?)
+    }
+
+    /// Whether this package answers to a name and satisfies the term. A provided name has no version
+    /// for opkg, so it satisfies a term only when that has no constraint.
+    pub fn satisfies(&self, term: &Term) -> bool {
+        term.accepts(&self.package, &self.version)
+            || term.constraint.is_none() && self.provides.iter().any(|provide| provide.name == term.name)
+    }
+}
+
+fn bad_value(field: &'static str, value: &str, why: &'static str) -> Error {
+    Error::ControlValue { field, value: value.chars().take(80).collect(), why }
+}
+
+/// The name of a package itself: it becomes a file name, so the rules are tight.
+pub(crate) fn is_package_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.len() <= 128
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "+._-".contains(c))
+}
+
+/// The control data of a plan, fields in OpenWrt's order and absent when empty.
+///
+/// `installed_size` is the length of the uncompressed payload archive.
+pub fn of_package(package: &Package, installed_size: u64) -> Result<Control, Error> {
+    let mut provides = package.provides.clone();
+    if package.full_name() != package.name {
+        provides = std::iter::once(Provide::name(&package.name))
+            .chain(provides.into_iter().flat_map(|provide| {
+                let suffixed = Provide::name(package.with_abi(&provide.name));
+                [provide, suffixed]
+            }))
+            .collect();
+    }
+    let provides: Vec<_> = provides.iter().map(|provide| provide.name.as_str()).collect();
+    let epoch = if package.source_date_epoch == 0 { String::new() } else { package.source_date_epoch.to_string() };
+    let flag = |set, text: &str| if set { text.to_owned() } else { String::new() };
+    let fields = [
+        ("Package", package.full_name()),
+        ("Version", package.version.clone()),
+        ("Depends", depend::join(&package.depends)),
+        ("Conflicts", depend::join(&package.conflicts)),
+        ("Provides", provides.join(", ")),
+        ("Alternatives", package.alternatives.join(", ")),
+        ("Source", package.source.clone()),
+        ("SourceName", package.source_name.clone()),
+        ("License", package.license.clone()),
+        ("LicenseFiles", package.license_files.clone()),
+        ("Section", package.section.clone()),
+        ("Require-User", package.require_user.clone()),
+        ("SourceDateEpoch", epoch),
+        ("URL", package.url.clone()),
+        ("ABIVersion", package.abi_version.clone()),
+        ("CPE-ID", package.cpe_id.clone()),
+        ("Status", flag(package.hold, "unknown hold not-installed")),
+        ("Essential", flag(package.essential, "yes")),
+        ("Maintainer", package.maintainer.clone()),
+        ("Architecture", package.architecture.clone()),
+        ("Installed-Size", installed_size.to_string()),
+    ];
+    let mut stanza = Stanza::default();
+    for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
+        if value.contains(char::is_control) {
+            return Err(bad_value(name, &value, "a field of a plan is one line without control characters"));
+        }
+        stanza.set(name, value.trim());
+    }
+    // Blanks at the start of a source line collapse into the one that continues the field.
+    let lines: Vec<&str> = package.description.trim().lines().map(str::trim).collect();
+    if lines.iter().any(|line| line.contains(char::is_control)) {
+        return Err(bad_value("Description", &package.description, "it has control characters"));
+    }
+    stanza.set("Description", lines.join("\n"));
+    Control::new(stanza)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HELLO: &str = "Package: hello\nVersion: 1\nArchitecture: all\nDescription:  A\n B\n";
+
+    #[test]
+    fn prints_what_it_read() {
+        let stanza = Stanza::parse(HELLO.as_bytes()).unwrap();
+        assert_eq!(stanza.to_string(), HELLO);
+        assert_eq!(stanza.get("Description"), Some("A\nB"));
+        assert_eq!(Stanza::parse_all(format!("{HELLO}\n\n{HELLO}\n").as_bytes()).unwrap().len(), 2);
+        assert_eq!(Stanza::parse_all(b"\n").unwrap(), []);
+    }
+
+    #[test]
+    fn fields_can_be_set_and_removed() {
+        let mut stanza = Stanza::default();
+        stanza.set("A", "1");
+        stanza.set("B", "2");
+        stanza.set("A", "3");
+        stanza.remove("B");
+        assert_eq!(stanza.fields().collect::<Vec<_>>(), [("A", "3")]);
+    }
+
+    #[test]
+    fn syntax_that_opkg_would_guess_at_is_refused() {
+        for text in [
+            "",
+            "\n",
+            "A: 1\n\nB: 2\n",
+            " x\n",
+            "novalue\n",
+            ": x\n",
+            "A b: x\n",
+            "A: 1\r\n",
+            "A: 1\nA: 2\n",
+            "A: \0\n",
+        ] {
+            assert_eq!(Stanza::parse(text.as_bytes()).unwrap_err().id(), "CTL001", "{text:?}");
+        }
+        assert_eq!(Stanza::parse(b"A: \xff\n").unwrap_err().id(), "CTL001");
+        let many: String = (0..=MOST_FIELDS).map(|n| format!("F{n}: x\n")).collect();
+        assert_eq!(Stanza::parse(many.as_bytes()).unwrap_err().id(), "CTL001");
+    }
+
+    #[test]
+    fn a_package_needs_name_version_and_architecture() {
+        for field in ["Package", "Version", "Architecture"] {
+            let text: String =
+                HELLO.lines().filter(|line| !line.starts_with(field)).map(|line| format!("{line}\n")).collect();
+            assert_eq!(Control::parse(text.as_bytes()).unwrap_err().id(), "CTL002");
+        }
+        for (good, bad) in [
+            ("Package: hello", "Package: ../../x"),
+            ("Package: hello", "Package: -x"),
+            ("Version: 1", "Version: 1/2"),
+            ("Architecture: all", "Architecture: a b"),
+            ("Version: 1", "Version: 1\nInstalled-Size: -1"),
+        ] {
+            assert_eq!(Control::parse(HELLO.replace(good, bad).as_bytes()).unwrap_err().id(), "CTL003", "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_provided_name_satisfies_a_term_without_version() {
+        let control = Control::parse(HELLO.replace("Version: 1", "Version: 1\nProvides: greeting").as_bytes()).unwrap();
+        let satisfies = |term: &str| control.satisfies(&term.parse().unwrap());
+        assert!(satisfies("hello") && satisfies("hello (>= 1)") && satisfies("greeting"));
+        assert!(!satisfies("hello (>= 2)") && !satisfies("greeting (>= 1)") && !satisfies("other"));
+    }
+
+    #[test]
+    fn a_field_cannot_smuggle_in_another() {
+        let plan = |license: &str, name: &str| Package {
+            name: name.into(),
+            version: "1".into(),
+            architecture: "all".into(),
+            license: license.into(),
+            ..Package::default()
+        };
+        assert_eq!(of_package(&plan("MIT\nEssential: yes", "a"), 0).unwrap_err().id(), "CTL003");
+        assert_eq!(of_package(&plan("MIT", ""), 0).unwrap_err().id(), "CTL002");
+        assert!(of_package(&plan("MIT", "a"), 0).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Control::parse(&bytes);
+        }
+
+        #[test]
+        fn a_good_stanza_survives_a_round_trip(values in prop::collection::btree_map("[A-Z][A-Za-z-]{0,8}", "([!-~]([ -~]{0,10}[!-~])?)?", 1..8)) {
+            let mut stanza = Stanza::default();
+            for (name, value) in values {
+                stanza.set(name, value);
+            }
+            prop_assert_eq!(Stanza::parse(stanza.to_string().as_bytes()).unwrap(), stanza);
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! How much a reader may take from foreign bytes.
+
+/// Bounds for every reader: what lies beyond them is refused, never cut off silently.
+///
+/// The defaults are far above any package that OpenWrt ships.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes that one compressed stream may unpack to.
+    pub unpacked: u64,
+    /// Members of one archive.
+    pub entries: usize,
+    /// Bytes of one control file or maintainer script.
+    pub control: u64,
+    /// Bytes of an index.
+    pub index: u64,
+    /// Whether device nodes and fifos may be in a payload.
+    pub devices: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { unpacked: 512 << 20, entries: 100_000, control: 1 << 20, index: 64 << 20, devices: false }
+    }
+}

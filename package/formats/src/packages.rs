@@ -1,0 +1,146 @@
+//! The feed's index: `Packages.manifest`, `Packages` and `index.json`.
+//!
+//! The signature of a feed covers the uncompressed bytes of `Packages`; check it before [`read`].
+
+use std::fmt::Write as _;
+use std::io::Read;
+
+use crate::control::{Control, Stanza};
+use crate::sha256::Digest;
+use crate::{Error, Limits, gzip, tar};
+
+/// A package as an index lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The package's control data, as far as the index keeps it.
+    pub control: Control,
+    /// Path of the package file, relative to the index.
+    pub filename: String,
+    /// Length of the package file in bytes.
+    pub size: u64,
+    /// Digest of the package file.
+    pub sha256: Digest,
+}
+
+impl Listed {
+    /// Checks length and digest of the package file.
+    pub fn check_file(&self, size: u64, sha256: Digest) -> Result<(), Error> {
+        self.same("Size", self.size, size)?;
+        self.same("SHA256sum", self.sha256, sha256)
+    }
+
+    /// Checks that the file is the package that the index promised; opkg would install any other.
+    pub fn check_control(&self, file: &Control) -> Result<(), Error> {
+        self.same("Package", &self.control.package, &file.package)?;
+        self.same("Version", &self.control.version, &file.version)?;
+        self.same("Architecture", &self.control.architecture, &file.architecture)
+    }
+
+    fn same<T: PartialEq + ToString>(&self, field: &'static str, index: T, file: T) -> Result<(), Error> {
+        if index == file {
+            return Ok(());
+        }
+        let package = self.control.package.clone();
+        Err(Error::IndexMismatch { package, field, index: index.to_string(), file: file.to_string() })
+    }
+}
+
+/// `Packages.manifest`: everything about every package, sorted by path. The virtual packages
+/// `kernel` and `libc` belong to an image, not to a feed, and are left out.
+pub fn manifest(packages: &[Listed]) -> String {
+    let mut sorted: Vec<_> =
+        packages.iter().filter(|listed| !matches!(listed.control.package.as_str(), "kernel" | "libc")).collect();
+    sorted.sort_by(|a, b| a.filename.cmp(&b.filename));
+    let mut text: String = sorted.iter().map(|listed| format!("{}\n", stanza(listed))).collect();
+    if text.is_empty() {
+        text.push('\n');
+    }
+    text
+}
+
+/// File name, size and digest stand before the description.
+fn stanza(listed: &Listed) -> Stanza {
+    let mut stanza = listed.control.stanza.clone();
+    let description = stanza.get("Description").unwrap_or_default().to_owned();
+    stanza.remove("Description");
+    stanza.set("Filename", &listed.filename);
+    stanza.set("Size", listed.size.to_string());
+    stanza.set("SHA256sum", listed.sha256.to_string());
+    stanza.set("Description", description);
+    stanza
+}
+
+/// `Packages`, made from the text of the manifest: what a router does not need is left out.
+///
+/// Old verifiers have a wrong SHA-512 for some lengths; two empty lines at the end avoid these.
+pub fn packages(manifest: &str) -> String {
+    const LEFT_OUT: [&str; 4] = ["Maintainer", "LicenseFiles", "Source", "Require"];
+    let kept = manifest.lines().filter(|line| !LEFT_OUT.iter().any(|prefix| line.starts_with(prefix)));
+    let mut text: String = kept.map(|line| format!("{line}\n")).collect();
+    if matches!((64 + text.len()) % 128, 110 | 111) {
+        text.push_str("\n\n");
+    }
+    text
+}
+
+/// `Packages.gz`.
+pub fn compressed(packages: &str) -> Result<Vec<u8>, Error> {
+    gzip::compress(packages.as_bytes(), gzip::Level::Best)
+}
+
+/// `index.json`, version 2: name without ABI version, and version, in the order of the index.
+pub fn index_json(architecture: &str, packages: &[Listed]) -> String {
+    let mut names: Vec<(&str, &str)> = Vec::new();
+    for Listed { control, .. } in packages {
+        let abi = control.stanza.get("ABIVersion").unwrap_or_default();
+        let name = control.package.strip_suffix(abi).unwrap_or(&control.package);
+        match names.iter_mut().find(|(known, _)| *known == name) {
+            Some(slot) => slot.1 = &control.version,
+            None => names.push((name, &control.version)),
+        }
+    }
+    let mut text = format!("{{\n  \"version\": 2,\n  \"architecture\": \"{architecture}\",\n  \"packages\": {{");
+    for (position, (name, version)) in names.iter().enumerate() {
+        // Names and versions were checked: none of their characters needs escaping in JSON.
+        let comma = if position == 0 { "" } else { "," };
+        let _ = write!(text, "{comma}\n    \"{name}\": \"{version}\"");
+    }
+    text.push_str(if names.is_empty() { "}\n}\n" } else { "\n  }\n}\n" });
+    text
+}
+
+/// Reads `Packages`, plain text.
+pub fn read(text: &[u8], limits: &Limits) -> Result<Vec<Listed>, Error> {
+    if text.len() as u64 > limits.index {
+        return Err(Error::IndexTooLarge { limit: limits.index });
+    }
+    Stanza::parse_all(text)?.into_iter().map(listed).collect()
+}
+
+/// Unpacks `Packages.gz`; check the signature of the result before reading it.
+pub fn decompress(input: impl Read, limits: &Limits) -> Result<Vec<u8>, Error> {
+    gzip::decompress(input, limits.index)
+}
+
+fn listed(stanza: Stanza) -> Result<Listed, Error> {
+    let control = Control::new(stanza)?;
+    let package = &control.package;
+    let field =
+        |field| control.stanza.get(field).ok_or_else(|| Error::IndexMissing { package: package.clone(), field });
+    let sha256 = field("SHA256sum")?.parse()?;
+    let size = field("Size")?;
+    let size = size.parse().map_err(|_| Error::ControlValue {
+        field: "Size",
+        value: size.to_owned(),
+        why: "it is not a number of bytes",
+    })?;
+    let filename = field("Filename")?.to_owned();
+    let problem = match filename.strip_prefix("./").unwrap_or(&filename) {
+        path if path.contains([':', '?', '#', '%', '\\']) => Some("it has characters with a meaning in URLs"),
+        path => tar::path_problem(path),
+    };
+    if let Some(why) = problem {
+        return Err(Error::IndexFilename { package: package.clone(), filename, why });
+    }
+    Ok(Listed { sha256, size, filename, control })
+}

@@ -1,0 +1,108 @@
+//! SHA-256, the digest of both indexes, in the spelling they use.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::str::FromStr;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::Error;
+
+/// A SHA-256 digest; prints as 64 lower-case hex digits and reads either case.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    /// The digest of bytes in memory.
+    pub fn of(bytes: impl AsRef<[u8]>) -> Self {
+        Digest(Sha256::digest(bytes.as_ref()).into())
+    }
+
+    /// The digest and length of everything that `input` yields.
+    pub fn of_reader(input: &mut dyn Read) -> io::Result<(Self, u64)> {
+        let mut hasher = Hasher::new(io::sink());
+        let length = io::copy(input, &mut hasher)?;
+        Ok((hasher.finish().1, length))
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = Error;
+
+    /// Exactly 64 hex digits. Opkg takes anything else for "no checksum"; here it is an error.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let refuse = || Error::BadDigest { text: text.chars().take(80).collect() };
+        let nibbles: Option<Vec<u8>> =
+            text.chars().map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
+        let nibbles = nibbles.filter(|nibbles| nibbles.len() == 64).ok_or_else(refuse)?;
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(nibbles.chunks_exact(2)) {
+            *byte = pair[0] << 4 | pair[1];
+        }
+        Ok(Digest(bytes))
+    }
+}
+
+/// Passes bytes through and hashes them on the way.
+pub struct Hasher<W> {
+    inner: W,
+    state: Sha256,
+}
+
+impl<W: Write> Hasher<W> {
+    /// Hashes what is written and hands it to `inner`.
+    pub fn new(inner: W) -> Self {
+        Hasher { inner, state: Sha256::new() }
+    }
+
+    /// The inner writer and the digest of everything that it took.
+    pub fn finish(self) -> (W, Digest) {
+        (self.inner, Digest(self.state.finalize().into()))
+    }
+}
+
+impl<W: Write> Write for Hasher<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = self.inner.write(bytes)?;
+        self.state.update(&bytes[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn prints_lower_case_and_reads_either() {
+        assert_eq!(Digest::of(b"").to_string(), EMPTY);
+        assert_eq!(EMPTY.to_uppercase().parse::<Digest>().unwrap(), Digest::of(b""));
+        assert_eq!(Digest::of_reader(&mut &b""[..]).unwrap(), (Digest::of(b""), 0));
+    }
+
+    #[test]
+    fn anything_but_64_hex_digits_is_an_error_and_not_an_absent_checksum() {
+        for text in ["", "e3b0", &EMPTY[1..], &format!("{EMPTY}0"), &EMPTY.replace('e', "g"), &EMPTY.replace('e', "é")]
+        {
+            assert_eq!(text.parse::<Digest>().unwrap_err().id(), "SHA001", "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The GNU tar archives inside an ipk package.
+//!
+//! [`Writer`] makes what `tar --format=gnu --numeric-owner --sort=name` makes of the same entries.
+//! [`Reader`] takes any GNU or ustar archive that stays within what opkg understands, and refuses
+//! the rest: opkg itself checks no path, no duplicate and hardly a number.
+
+mod header;
+mod read;
+mod write;
+
+pub use read::{Member, Reader};
+pub use write::Writer;
+
+/// Size of a header and of the unit that content is padded to.
+const BLOCK: usize = 512;
+/// Archives are padded to a multiple of this (GNU tar's blocking factor 20).
+const RECORD: u64 = 20 * BLOCK as u64;
+/// Longest path or link text that is read or written; the kernel's own bound.
+const LONGEST_NAME: usize = 4096;
+/// Bytes of paths that a reader remembers per archive, directories above each member included.
+const REMEMBERED: usize = 64 << 20;
+
+/// What is wrong with a path relative to the root, if anything.
+///
+/// Good paths have one spelling: components that are neither empty, `.` nor `..`, joined by `/`,
+/// without control characters.
+pub fn path_problem(path: &str) -> Option<&'static str> {
+    if path.is_empty() {
+        return Some("it is empty");
+    }
+    if path.len() >= LONGEST_NAME {
+        return Some("it is too long");
+    }
+    if path.chars().any(char::is_control) {
+        return Some("it has control characters");
+    }
+    path.split('/').find_map(|component| match component {
+        "" => Some("it is absolute, ends in a slash or has two in a row"),
+        "." => Some("it has a component '.'"),
+        ".." => Some("it has a component '..', which leads out of its directory"),
+        _ if component.len() > 255 => Some("a component is longer than 255 bytes"),
+        _ => None,
+    })
+}
