@@ -1,0 +1,3 @@
+//! opkg.
+mod config;
+pub use config::{Config, Source};
