@@ -89,12 +89,12 @@ pub enum Error {
         /// What the reader said.
         problem: String,
     },
-    /// The index says too little or something dangerous about a package that is wanted.
-    #[error("The index entry of package {package} cannot be trusted")]
+    /// The index describes a package in a way that its file could not be verified, or not be found safely.
+    #[error("The index of the feed {feed} has an entry that cannot be trusted")]
     IndexEntry {
-        /// Name in the index.
-        package: String,
-        /// What is missing or wrong.
+        /// Name of the source.
+        feed: String,
+        /// Which entry, and what is missing or wrong.
         problem: String,
     },
     /// What was downloaded is not what the signed index describes.
