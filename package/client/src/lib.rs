@@ -1,1 +1,26 @@
-//! Placeholder, replaced below.
+//! A package client for routers: installs from a signed feed into a root directory.
+//!
+//! The root is the running system, or a directory somewhere else: the same code is `/bin/opkg` on a
+//! router and checks a feed on a build machine by installing all of it. Trust starts at a key of the
+//! root; from there every byte is verified before the first file is written, and no package can write
+//! outside of the root.
+//!
+//! ```no_run
+//! use client::opkg::{Client, Config, Root};
+//!
+//! let root = Root::open("/tmp/scratch".into())?;
+//! let config = Config::load_offline(&root)?;
+//! let client = Client::new(root, config);
+//! let mut seen = Vec::new();
+//! client.update(&mut |progress| seen.push(progress.to_string()))?;
+//! client.install(&["kmod-nft-offload".to_owned()], &mut |progress| seen.push(progress.to_string()))?;
+//! # Ok::<(), client::Error>(())
+//! ```
+
+mod error;
+mod fetch;
+mod lock;
+pub mod opkg;
+mod root;
+
+pub use error::{Error, Result};

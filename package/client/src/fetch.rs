@@ -1,0 +1,132 @@
+//! Fetching the files of a feed: over HTTP, or from a directory of this system.
+//!
+//! There is no TLS on purpose: trust comes from signatures and digests, and it would triple the size
+//! of a static binary. Each connection, each answer and each file as a whole has a deadline, and a
+//! file that is larger than it may be ends the transfer instead of filling the memory of a router.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use formats::sha256::{Digest, Hasher};
+
+use crate::error::{Error, Result};
+
+/// How long a server may take to accept a connection.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long it may stay silent, before its answer and within it.
+const SILENCE: Duration = Duration::from_secs(30);
+/// How long one file may take in all.
+const WHOLE: Duration = Duration::from_secs(600);
+
+/// What was fetched.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Fetched {
+    /// Bytes received: one more than allowed when there was more.
+    pub(crate) size: u64,
+    /// Digest of them.
+    pub(crate) sha256: Digest,
+}
+
+/// Fetches `http://…`, `file:///…` or a plain path into `into`, reading at most one byte more than
+/// `limit`: the caller knows whether that is a wrong size or a file too large.
+pub(crate) fn fetch(url: &str, limit: u64, into: &mut dyn Write) -> Result<Fetched> {
+    let mut content = open(url)?.take(limit + 1);
+    let mut into = Hasher::new(into);
+    let size = std::io::copy(&mut content, &mut into)
+        .map_err(|error| Error::Download { url: url.to_owned(), problem: error.to_string() })?;
+    Ok(Fetched { size, sha256: into.finish().1 })
+}
+
+/// Fetches a small file into memory; one that is larger than `limit` is an error.
+pub(crate) fn fetch_small(url: &str, limit: u64) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if fetch(url, limit, &mut bytes)?.size > limit {
+        let problem = format!("it has more than the {limit} bytes that such a file may have");
+        return Err(Error::Download { url: url.to_owned(), problem });
+    }
+    Ok(bytes)
+}
+
+fn open(url: &str) -> Result<Box<dyn Read>> {
+    let failed = |problem: String| Error::Download { url: url.to_owned(), problem };
+    let path = match url.split_once("://") {
+        Some(("http", _)) => {
+            let settings = ureq::Agent::config_builder()
+                .timeout_connect(Some(CONNECT))
+                .timeout_recv_response(Some(SILENCE))
+                .timeout_per_read(Some(SILENCE))
+                .timeout_global(Some(WHOLE))
+                .max_redirects(3)
+                .proxy(None)
+                .user_agent("opkg")
+                .build();
+            let answer = settings.new_agent().get(url).call().map_err(|error| failed(error.to_string()))?;
+            return Ok(Box::new(answer.into_body().into_reader()));
+        }
+        Some(("file", path)) if path.starts_with('/') => path,
+        Some((scheme, _)) => {
+            return Err(failed(format!("`{scheme}:` is not supported: only http:// and file:/// addresses are")));
+        }
+        None => url,
+    };
+    let file = File::open(path).map_err(|error| failed(error.to_string()))?;
+    match file.metadata() {
+        Ok(about) if about.is_file() => Ok(Box::new(file)),
+        Ok(_) => Err(failed("it is not a regular file".into())),
+        Err(error) => Err(failed(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    /// Answers one request with `answer` and hangs up.
+    fn serve(answer: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/file", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let (mut stream, _peer) = listener.accept().unwrap();
+            let _request = stream.read(&mut [0; 4096]).unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        url
+    }
+
+    #[test]
+    fn a_file_comes_with_size_and_digest_from_http_and_from_a_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "abc").unwrap();
+        let path = path.to_str().unwrap();
+        let http = serve("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc");
+        for url in [&http, path, &format!("file://{path}")] {
+            let mut bytes = Vec::new();
+            let fetched = fetch(url, 100, &mut bytes).unwrap();
+            assert_eq!((bytes.as_slice(), fetched), (&b"abc"[..], Fetched { size: 3, sha256: Digest::of("abc") }));
+        }
+        assert_eq!(fetch(path, 2, &mut Vec::new()).unwrap().size, 3, "one byte more than allowed is told");
+    }
+
+    #[test]
+    fn what_cannot_be_fetched_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let refused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        for (url, word) in [
+            (serve("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"), "404"),
+            (serve("HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\nshort"), ""),
+            (serve("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nlarge"), "4 bytes"),
+            (serve("no HTTP at all\r\n\r\n"), ""),
+            (format!("http://{refused}/file"), "refused"),
+            ("https://127.0.0.1/file".into(), "https"),
+            ("/no/such/file".into(), "No such file"),
+            (folder.path().to_str().unwrap().into(), "regular file"),
+        ] {
+            let error = fetch_small(&url, 4).unwrap_err();
+            assert_eq!(error.id(), "OPKG005", "{url}");
+            assert!(error.line().contains(word) && error.line().contains(&url), "{}", error.line());
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! One run at a time for each root.
+//!
+//! The lock belongs to the open file, so it ends with the process however that dies. The file holds
+//! who we are, for the message of a run that waited in vain, and is gone when nobody works.
+
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::error::{Error, Result};
+use crate::root::Root;
+
+/// Where opkg keeps its lock.
+const PATH: &str = "/var/lock/opkg.lock";
+
+/// How often a waiting run looks again: flock has no wait with a deadline.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Held until dropped.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    root: Root,
+    made: Vec<Utf8PathBuf>,
+    _file: OwnedFd,
+}
+
+impl Lock {
+    /// Takes the lock, waiting up to `patience` for another run to end.
+    pub(crate) fn take(root: &Root, patience: Duration) -> Result<Lock> {
+        let path = Utf8Path::new(PATH);
+        let failed = |error: Errno| Error::io("lock", path)(error.into());
+        let deadline = Instant::now() + patience;
+        loop {
+            // All of it again each time: a run that ends takes the file, and a folder it made, with it.
+            let made = root.make_parents(path)?;
+            let (folder, name) = root.parent(path).map_err(Error::io("lock", path))?;
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let file = match rustix::fs::openat(&folder, &name, flags, Mode::from_raw_mode(0o644)) {
+                Ok(file) => file,
+                Err(Errno::NOENT) if Instant::now() < deadline => continue,
+                Err(error) => return Err(failed(error)),
+            };
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) if still_there(&folder, &name, &file) => {
+                    rustix::fs::ftruncate(&file, 0).map_err(failed)?;
+                    rustix::io::write(&file, format!("{}\n", std::process::id()).as_bytes()).map_err(failed)?;
+                    return Ok(Lock { root: root.clone(), made, _file: file });
+                }
+                Ok(()) => {}
+                Err(Errno::WOULDBLOCK) if Instant::now() < deadline => std::thread::sleep(LOOK_AGAIN),
+                Err(Errno::WOULDBLOCK) => {
+                    return Err(Error::Locked { path: path.into(), holder: holder(&file), waited: patience });
+                }
+                Err(error) => return Err(failed(error)),
+            }
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Removed while still held, so nobody can lose a lock that he took in between.
+        let _gone = self.root.remove(Utf8Path::new(PATH));
+        for folder in self.made.iter().rev() {
+            let _in_use = self.root.remove_empty(folder);
+        }
+    }
+}
+
+/// Whether the name still leads to the file that was locked.
+fn still_there(folder: &OwnedFd, name: &str, file: &OwnedFd) -> bool {
+    let named = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
+    match (named, rustix::fs::fstat(file)) {
+        (Ok(named), Ok(held)) => (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino),
+        _ => false,
+    }
+}
+
+/// Who the lock file says holds it.
+fn holder(file: &OwnedFd) -> String {
+    let mut text = [0; 20];
+    let length = rustix::io::read(file, &mut text).unwrap_or(0);
+    match String::from_utf8_lossy(&text[..length]).trim() {
+        "" => "a process that did not say who it is".into(),
+        number => format!("process {number}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_run_waits_and_then_says_who_holds_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::open(Utf8Path::from_path(folder.path()).unwrap()).unwrap();
+        let first = Lock::take(&root, Duration::ZERO).unwrap();
+        let error = Lock::take(&root, Duration::from_millis(50)).unwrap_err();
+        assert_eq!(error.id(), "OPKG022");
+        assert!(error.line().contains(&format!("process {}", std::process::id())), "{}", error.line());
+
+        let waiting = std::thread::spawn({
+            let root = root.clone();
+            move || Lock::take(&root, Duration::from_secs(20)).map(drop)
+        });
+        drop(first);
+        waiting.join().unwrap().unwrap();
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0, "nothing is left behind");
+    }
+}

@@ -1,0 +1,289 @@
+//! opkg's view of a root: its configuration, lists, status and commands.
+//!
+//! [`Client`] is the whole of it. Nothing here prints: what happens is told to a callback as
+//! [`Progress`], whose text is worded as opkg words it.
+//!
+//! What differs from opkg, on purpose: an `update` whose signature check fails is an error; checksums
+//! are mandatory; a package must be the one its index entry describes; a transaction that is refused
+//! leaves the root as it was; the package `kernel` is never brought in by a dependency.
+
+mod config;
+mod lists;
+mod prepare;
+mod remove;
+mod resolve;
+mod scripts;
+mod status;
+mod unpack;
+
+use std::fmt;
+
+use camino::Utf8PathBuf;
+use formats::control::Control;
+
+pub use self::config::{Config, Source};
+use self::prepare::Prepared;
+use self::resolve::{Request, resolve};
+use self::status::Status;
+pub use self::status::{Installed, State};
+use self::unpack::Unpacker;
+use crate::error::{Error, Result};
+use crate::lock::Lock;
+pub use crate::root::Root;
+
+/// Something that happened, or that the user should know. `Display` is a line of opkg's output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Progress {
+    /// A file of a feed is being fetched.
+    Downloading {
+        /// Its address.
+        url: String,
+    },
+    /// A new list is in place.
+    Updated {
+        /// Where, seen from the root.
+        path: Utf8PathBuf,
+    },
+    /// The list that was just put in place has a good signature.
+    SignaturePassed,
+    /// A package is being unpacked.
+    Installing {
+        /// Its name.
+        name: String,
+        /// Its version.
+        version: String,
+        /// The version it replaces.
+        from: Option<String>,
+    },
+    /// A package's `postinst` is about to run.
+    Configuring {
+        /// Its name.
+        name: String,
+    },
+    /// A package is being removed.
+    Removing {
+        /// Its name.
+        name: String,
+    },
+    /// A package that was asked for is installed already.
+    UpToDate {
+        /// Its name.
+        name: String,
+        /// The installed version.
+        version: String,
+    },
+    /// A conffile that was changed stays, the new one was put beside it.
+    ConffileKept {
+        /// The changed one.
+        path: Utf8PathBuf,
+        /// The new one.
+        new: Utf8PathBuf,
+    },
+    /// A conffile that was changed outlives its package.
+    ConffileNotRemoved {
+        /// It.
+        path: Utf8PathBuf,
+    },
+    /// Something worth knowing that is no error.
+    Note {
+        /// One sentence.
+        text: String,
+    },
+    /// One of several feeds or packages failed while the work went on; the first failure is returned.
+    Failed {
+        /// The whole message.
+        line: String,
+    },
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Progress::Downloading { url } => write!(f, "Downloading {url}"),
+            Progress::Updated { path } => write!(f, "Updated list of available packages in {path}"),
+            Progress::SignaturePassed => write!(f, "Signature check passed."),
+            Progress::Installing { name, version, from: None } => {
+                write!(f, "Installing {name} ({version}) to root...")
+            }
+            Progress::Installing { name, version, from: Some(from) } => {
+                write!(f, "Upgrading {name} on root from {from} to {version}...")
+            }
+            Progress::Configuring { name } => write!(f, "Configuring {name}."),
+            Progress::Removing { name } => write!(f, "Removing package {name} from root..."),
+            Progress::UpToDate { name, version } => {
+                write!(f, "Package {name} ({version}) installed in root is up to date.")
+            }
+            Progress::ConffileKept { path, new } => {
+                write!(
+                    f,
+                    "Existing conffile {path} is different from the conffile in the new package. The new conffile will be placed at {new}."
+                )
+            }
+            Progress::ConffileNotRemoved { path } => write!(f, "Not deleting modified conffile {path}."),
+            Progress::Note { text } => f.write_str(text),
+            Progress::Failed { line } => f.write_str(line),
+        }
+    }
+}
+
+/// Installs into one root, as one configuration says.
+#[derive(Debug, Clone)]
+pub struct Client {
+    root: Root,
+    config: Config,
+}
+
+impl Client {
+    /// A client for `root`. Nothing is read or locked before a command runs.
+    pub fn new(root: Root, config: Config) -> Client {
+        Client { root, config }
+    }
+
+    /// What it was made with.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Fetches and verifies the list of every source. All are tried; the first failure is returned.
+    pub fn update(&self, on: &mut dyn FnMut(Progress)) -> Result<()> {
+        let _lock = self.begin(on)?;
+        if self.config.sources.is_empty() {
+            on(Progress::Note { text: "No feed is configured: /etc/opkg has no `src/gz` line.".into() });
+        }
+        let mut failures = Failures::default();
+        for source in &self.config.sources {
+            failures.add(lists::update(&self.root, &self.config, source, on), on);
+        }
+        failures.end()
+    }
+
+    /// Installs packages with everything they need. A name is looked up in the lists; anything with a
+    /// slash in it or ending in `.ipk` is a file. What is refused is refused before the first change.
+    pub fn install(&self, wanted: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
+        let _lock = self.begin(on)?;
+        let scratch = tempfile::tempdir().map_err(Error::io("make a scratch directory in", "/tmp"))?;
+        let mut status = Status::load(&self.root)?;
+        let offers = lists::load(&self.root, &self.config)?;
+
+        let mut candidates: Vec<Control> = offers.iter().map(|offer| offer.listed.control.clone()).collect();
+        let mut files = Vec::new();
+        let mut requests = Vec::new();
+        for name in wanted {
+            if name.contains('/') || name.ends_with(".ipk") {
+                let prepared = prepare::from_file(name, &scratch)?;
+                requests.push(Request::Candidate(candidates.len()));
+                candidates.push(prepared.control().clone());
+                files.push(Some(prepared));
+            } else {
+                requests.push(Request::Name(name.clone()));
+            }
+        }
+        let plan = resolve(&candidates, &status, &self.config.arches, &requests)?;
+        for name in &plan.up_to_date {
+            let version = status.0.get(name).map(|package| package.control.version.clone()).unwrap_or_default();
+            on(Progress::UpToDate { name: name.clone(), version });
+        }
+
+        let mut packages: Vec<Prepared> = Vec::new();
+        for &index in &plan.install {
+            match offers.get(index) {
+                Some(offer) => packages.push(prepare::from_feed(offer, &scratch, on)?),
+                None => packages.extend(files.get_mut(index - offers.len()).and_then(Option::take)),
+            }
+        }
+        prepare::check_against(&self.root, &status, &packages)?;
+
+        let asked = |name: &str| {
+            let is_file = |index: &usize| *index >= offers.len() && candidates[*index].package == name;
+            wanted.iter().any(|wanted| wanted == name) || plan.install.iter().any(is_file)
+        };
+        let mut unpacker =
+            Unpacker { root: &self.root, config: &self.config, scratch: &scratch, status: &mut status, on };
+        let mut failures = Failures::default();
+        let mut unconfigured: Vec<(String, bool)> = plan.configure.iter().map(|name| (name.clone(), false)).collect();
+        for mut package in packages {
+            let name = package.name().to_owned();
+            let upgrade = unpacker.status.usable(&name).is_some();
+            let unpacked = unpacker.unpack(&mut package, asked(&name));
+            if unpacked.is_err() {
+                // Those after it may need it. Those before it are complete and get their configuration.
+                failures.add(unpacked, unpacker.on);
+                break;
+            }
+            unconfigured.push((name, upgrade));
+        }
+        for (name, upgrade) in unconfigured {
+            let configured = unpacker.configure(&name, upgrade);
+            failures.add(configured, unpacker.on);
+        }
+        failures.end()
+    }
+
+    /// Removes packages; refuses when something that stays needs one of them.
+    pub fn remove(&self, names: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
+        let _lock = self.begin(on)?;
+        let mut status = Status::load(&self.root)?;
+        for name in remove::plan(&status, names)? {
+            remove::remove(&self.root, &self.config, &mut status, &name, on)?;
+        }
+        Ok(())
+    }
+
+    /// Every package of the status file, by name, with how far its installation came.
+    pub fn installed(&self) -> Result<Vec<Installed>> {
+        Ok(Status::load(&self.root)?.0.into_values().collect())
+    }
+
+    /// Every package that the kept lists offer, in their order.
+    pub fn available(&self) -> Result<Vec<Control>> {
+        let offers = lists::load(&self.root, &self.config)?;
+        Ok(offers.into_iter().map(|offer| offer.listed.control).collect())
+    }
+
+    /// The files of an installed package, sorted.
+    pub fn files(&self, name: &str) -> Result<Vec<Utf8PathBuf>> {
+        if !Status::load(&self.root)?.0.contains_key(name) {
+            return Err(Error::Unknown { name: name.into(), problem: "it is not installed".into() });
+        }
+        Ok(status::read_paths(&self.root, name, "list")?.into_iter().collect())
+    }
+
+    /// Takes the lock and says what a user must not overlook.
+    fn begin(&self, on: &mut dyn FnMut(Progress)) -> Result<Lock> {
+        for note in &self.config.notes {
+            on(Progress::Note { text: note.clone() });
+        }
+        if !self.config.check_signature {
+            let text = "Signatures are NOT checked: a configuration file says `option check_signature 0`.".into();
+            on(Progress::Note { text });
+        }
+        let lock = Lock::take(&self.root, self.config.patience)?;
+        for package in Status::load(&self.root)?.0.into_values().filter(|package| !package.is_usable()) {
+            let name = package.control.package;
+            let text = format!(
+                "Package {name} is half-installed: an earlier run was interrupted. Install or remove it again."
+            );
+            on(Progress::Note { text });
+        }
+        Ok(lock)
+    }
+}
+
+/// The first failure of several; the others are told on the way.
+#[derive(Default)]
+struct Failures(Option<Error>);
+
+impl Failures {
+    fn add(&mut self, result: Result<()>, on: &mut dyn FnMut(Progress)) {
+        match result {
+            Ok(()) => {}
+            Err(error) if self.0.is_none() => self.0 = Some(error),
+            Err(error) => on(Progress::Failed { line: error.line() }),
+        }
+    }
+
+    fn end(self) -> Result<()> {
+        self.0.map_or(Ok(()), Err)
+    }
+}

@@ -1,0 +1,109 @@
+//! Takes packages away again: scripts, files, and the folders that were made for them.
+
+use std::collections::BTreeSet;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::Progress;
+use super::config::Config;
+use super::scripts::{self, Call};
+use super::status::{Installed, State, Status, read_paths, remove_info};
+use crate::error::{Error, Result};
+use crate::root::{Kind, Root};
+
+/// The named packages, dependents before what they need. Refuses when something that stays needs one.
+pub(crate) fn plan(status: &Status, names: &[String]) -> Result<Vec<String>> {
+    let going: BTreeSet<String> = names.iter().cloned().collect();
+    for name in &going {
+        let Some(package) = status.0.get(name) else {
+            return Err(Error::Unknown { name: name.clone(), problem: "it is not installed".into() });
+        };
+        let mut dependents: Vec<&str> = status
+            .0
+            .values()
+            .filter(|other| !going.contains(&other.control.package) && needs(other, name, status, &going))
+            .map(|other| other.control.package.as_str())
+            .collect();
+        if package.control.stanza.get("Essential") == Some("yes") {
+            dependents.push("the system itself, which it is marked essential for");
+        }
+        if !dependents.is_empty() {
+            return Err(Error::Needed { package: name.clone(), dependents: dependents.join(", ") });
+        }
+    }
+    let mut left = going;
+    let mut order = Vec::new();
+    while let Some(first) = left.first() {
+        let alone = BTreeSet::new();
+        let free = |name: &&String| {
+            let others = left.iter().filter(|other| other != name).filter_map(|other| status.0.get(other));
+            !others.into_iter().any(|other| direct(other, name, status, &alone))
+        };
+        // Packages that need each other go in the order of their names.
+        let next = left.iter().find(free).unwrap_or(first).clone();
+        left.remove(&next);
+        order.push(next);
+    }
+    Ok(order)
+}
+
+/// Whether a dependency of `package` is met now, by `name` among others, and would not be afterwards.
+fn needs(package: &Installed, name: &str, status: &Status, going: &BTreeSet<String>) -> bool {
+    package.is_usable() && direct(package, name, status, going)
+}
+
+/// Whether `package` names `name` in a dependency that nothing outside of `going` meets.
+fn direct(package: &Installed, name: &str, status: &Status, going: &BTreeSet<String>) -> bool {
+    let Some(target) = status.0.get(name) else { return false };
+    package.control.depends.iter().any(|dependency| {
+        let terms = &dependency.alternatives;
+        terms.iter().any(|term| target.control.satisfies(term))
+            && (going.is_empty() || !terms.iter().any(|term| status.provider(term, going).is_some()))
+    })
+}
+
+/// Removes one package. Killed half-way it is half-installed, and can be removed or installed again.
+pub(crate) fn remove(
+    root: &Root,
+    config: &Config,
+    status: &mut Status,
+    name: &str,
+    on: &mut dyn FnMut(Progress),
+) -> Result<()> {
+    on(Progress::Removing { name: name.to_owned() });
+    let script =
+        |script| scripts::run(root, config, Call { package: name, script, words: &["remove"], upgrade: false });
+    let Some(package) = status.0.get_mut(name) else { return Ok(()) };
+    if package.is_usable() {
+        script("prerm")?;
+    }
+    package.state = State::HalfInstalled;
+    let conffiles = package.conffiles.clone();
+    status.save(root)?;
+
+    let mut others = (BTreeSet::new(), BTreeSet::new());
+    for other in status.0.keys().filter(|other| *other != name) {
+        others.0.extend(read_paths(root, other, "list")?);
+        others.1.extend(read_paths(root, other, "dirs")?);
+    }
+    for path in read_paths(root, name, "list")?.difference(&others.0) {
+        let recorded = conffiles.get(path);
+        if recorded.is_some() && root.sha256(path)?.is_some_and(|there| Some(&there) != recorded) {
+            on(Progress::ConffileNotRemoved { path: path.clone() });
+        } else if root.kind(path)? != Some(Kind::Folder) {
+            root.remove(path)?;
+        }
+    }
+    remove_folders(root, &read_paths(root, name, "dirs")?, &others.1);
+    script("postrm")?;
+    remove_info(root, name, &[])?;
+    status.0.remove(name);
+    status.save(root)
+}
+
+/// Innermost first; one that still holds something stays.
+fn remove_folders(root: &Root, folders: &BTreeSet<Utf8PathBuf>, others: &BTreeSet<Utf8PathBuf>) {
+    for folder in folders.iter().rev().filter(|folder| !others.contains(*folder)) {
+        let _not_empty = root.remove_empty(Utf8Path::new(folder));
+    }
+}

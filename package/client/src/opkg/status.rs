@@ -1,0 +1,261 @@
+//! What is installed: `/usr/lib/opkg/status` and the `info` directory beside it, laid out as opkg does.
+//!
+//! The status file is replaced in one step and is the last word: a package is *half-installed* from
+//! before its first file is touched until its last one is in place, then *unpacked* until its
+//! `postinst` has run, then *installed*. Whatever moment a run dies at, the next one sees how far it
+//! came. `info/NAME.dirs` is ours alone: the directories that were made for the package.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use formats::control::{Control, Stanza};
+use formats::depend::Term;
+use formats::sha256::Digest;
+
+use crate::error::{Error, Result};
+use crate::root::{Access, Root};
+
+/// Where opkg keeps one stanza for each package.
+const STATUS: &str = "/usr/lib/opkg/status";
+/// Where opkg keeps each package's control files and list of files.
+const INFO: &str = "/usr/lib/opkg/info";
+/// Largest status file or list of files.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// How far the installation of a package came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// All of it.
+    Installed,
+    /// The files are in place; `postinst` has not run, or failed.
+    Unpacked,
+    /// Some files may be in place, some not: it has to be installed or removed again.
+    HalfInstalled,
+}
+
+impl State {
+    fn word(self) -> &'static str {
+        match self {
+            State::Installed => "installed",
+            State::Unpacked => "unpacked",
+            State::HalfInstalled => "half-installed",
+        }
+    }
+}
+
+/// A package of the status file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installed {
+    /// Its control data, with the fields that opkg adds.
+    pub control: Control,
+    /// How far its installation came.
+    pub state: State,
+    /// Each conffile with the digest of the content that the package brought.
+    pub conffiles: BTreeMap<Utf8PathBuf, Digest>,
+}
+
+impl Installed {
+    /// The status of a package that was just taken apart. `asked` tells a package that was named by the
+    /// user from one that came along.
+    pub(crate) fn new(control: &Control, asked: bool) -> Installed {
+        const KEPT: [&str; 8] =
+            ["Package", "Version", "Depends", "Conflicts", "Provides", "Alternatives", "Essential", "Architecture"];
+        let mut kept = control.clone();
+        kept.stanza = Stanza::default();
+        for (name, value) in control.stanza.fields().filter(|(name, _)| KEPT.contains(name)) {
+            kept.stanza.set(name, value);
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        kept.stanza.set("Installed-Time", now.to_string());
+        if !asked {
+            kept.stanza.set("Auto-Installed", "yes");
+        }
+        Installed { control: kept, state: State::HalfInstalled, conffiles: BTreeMap::new() }
+    }
+
+    /// Whether its files are all there, so that others can rely on it.
+    pub fn is_usable(&self) -> bool {
+        self.state != State::HalfInstalled
+    }
+
+    /// The stanza as it stands in the status file; nothing for a package that was removed.
+    fn parse(stanza: Stanza) -> Result<Option<Installed>, String> {
+        let words: Vec<_> = stanza.get("Status").unwrap_or_default().split_ascii_whitespace().collect();
+        let state = match words.last() {
+            Some(&"installed") => State::Installed,
+            Some(&("unpacked" | "half-configured" | "post-inst-failed")) => State::Unpacked,
+            Some(&("half-installed" | "removal-failed")) => State::HalfInstalled,
+            Some(&("not-installed" | "config-files")) => return Ok(None),
+            _ => return Err(format!("the stanza of {:?} has no known Status", stanza.get("Package"))),
+        };
+        let mut conffiles = BTreeMap::new();
+        for line in stanza.get("Conffiles").unwrap_or_default().lines().filter(|line| !line.is_empty()) {
+            let wrong = || format!("the conffile line {line:?} is no path and digest");
+            let (path, digest) = line.trim().split_once(' ').ok_or_else(wrong)?;
+            conffiles.insert(Utf8PathBuf::from(path), digest.trim().parse().map_err(|_no_digest| wrong())?);
+        }
+        let control = Control::new(stanza).map_err(|error| error.to_string())?;
+        Ok(Some(Installed { control, state, conffiles }))
+    }
+
+    /// The stanza as it stands in the status file.
+    pub fn stanza(&self) -> Stanza {
+        let mut stanza = self.control.stanza.clone();
+        let want = if stanza.get("Auto-Installed").is_some() { "install ok" } else { "install user" };
+        stanza.set("Status", format!("{want} {}", self.state.word()));
+        let lines = self.conffiles.iter().map(|(path, digest)| format!("\n{path} {digest}"));
+        match lines.collect::<String>() {
+            none if none.is_empty() => stanza.remove("Conffiles"),
+            lines => stanza.set("Conffiles", lines),
+        }
+        stanza
+    }
+}
+
+/// Everything in the status file.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Status(pub(crate) BTreeMap<String, Installed>);
+
+impl Status {
+    pub(crate) fn load(root: &Root) -> Result<Status> {
+        let path = Utf8Path::new(STATUS);
+        let wrong = |problem: String| Error::State { path: path.to_owned(), problem };
+        let bytes = root.read(path, MAX_BYTES)?.unwrap_or_default();
+        let mut packages = BTreeMap::new();
+        for stanza in Stanza::parse_all(&bytes).map_err(|error| wrong(error.to_string()))? {
+            if let Some(package) = Installed::parse(stanza).map_err(wrong)? {
+                packages.insert(package.control.package.clone(), package);
+            }
+        }
+        Ok(Status(packages))
+    }
+
+    /// Replaces the file in one step.
+    pub(crate) fn save(&self, root: &Root) -> Result<()> {
+        let path = Utf8Path::new(STATUS);
+        root.make_parents(path)?;
+        let text: String = self.0.values().map(|package| format!("{}\n", package.stanza())).collect();
+        root.write(path, Access::root(0o644), true, &mut text.as_bytes())
+    }
+
+    /// The package of that name whose files are all there.
+    pub(crate) fn usable(&self, name: &str) -> Option<&Installed> {
+        self.0.get(name).filter(|package| package.is_usable())
+    }
+
+    /// A usable package that satisfies the term, those named in `without` left aside.
+    pub(crate) fn provider(&self, term: &Term, without: &BTreeSet<String>) -> Option<&Installed> {
+        self.0.values().find(|package| {
+            package.is_usable() && !without.contains(&package.control.package) && package.control.satisfies(term)
+        })
+    }
+}
+
+/// Path of one of a package's files in the info directory, such as `NAME.list`.
+pub(crate) fn info_file(name: &str, kind: &str) -> Utf8PathBuf {
+    Utf8Path::new(INFO).join(format!("{name}.{kind}"))
+}
+
+/// The paths in `info/NAME.list` or `info/NAME.dirs`.
+pub(crate) fn read_paths(root: &Root, name: &str, kind: &str) -> Result<BTreeSet<Utf8PathBuf>> {
+    let path = info_file(name, kind);
+    let bytes = root.read(&path, MAX_BYTES)?.unwrap_or_default();
+    let text = String::from_utf8(bytes)
+        .map_err(|_not_utf8| Error::State { path: path.clone(), problem: "the list is not UTF-8".into() })?;
+    let plain = |line: &str| line.starts_with('/') && !line.split('/').any(|part| part == "..");
+    if let Some(line) = text.lines().find(|line| !plain(line)) {
+        return Err(Error::State { path, problem: format!("{line:?} is not an absolute, plain path") });
+    }
+    Ok(text.lines().map(Utf8PathBuf::from).collect())
+}
+
+/// Writes `info/NAME.list` or `info/NAME.dirs`.
+pub(crate) fn write_paths(root: &Root, name: &str, kind: &str, paths: &BTreeSet<Utf8PathBuf>) -> Result<()> {
+    let text: String = paths.iter().map(|path| format!("{path}\n")).collect();
+    write_info(root, name, kind, 0o644, text.as_bytes())
+}
+
+/// Writes one of a package's files in the info directory.
+pub(crate) fn write_info(root: &Root, name: &str, kind: &str, mode: u32, bytes: &[u8]) -> Result<()> {
+    let path = info_file(name, kind);
+    root.make_parents(&path)?;
+    root.write(&path, Access::root(mode), false, &mut &bytes[..])
+}
+
+/// Removes all of a package's files in the info directory but those of the kinds in `keep`.
+pub(crate) fn remove_info(root: &Root, name: &str, keep: &[&str]) -> Result<()> {
+    for file in root.names(Utf8Path::new(INFO))? {
+        // The kinds have no dot in them; the names of packages may.
+        if let Some((package, kind)) = file.rsplit_once('.')
+            && package == name
+            && !keep.contains(&kind)
+        {
+            root.remove(&Utf8Path::new(INFO).join(&file))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch(status: &str) -> (tempfile::TempDir, Root) {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("usr/lib/opkg")).unwrap();
+        std::fs::write(folder.path().join("usr/lib/opkg/status"), status).unwrap();
+        let root = Root::open(Utf8Path::from_path(folder.path()).unwrap()).unwrap();
+        (folder, root)
+    }
+
+    #[test]
+    fn what_opkg_wrote_is_read_and_written_back() {
+        let digest = "a".repeat(64);
+        let text = format!(
+            "Package: base-files\nVersion: 1\nDepends: libc\nStatus: install user installed\nEssential: yes\n\
+             Architecture: x86_64\nConffiles: \n /etc/hosts {digest}\nInstalled-Time: 1\n\n\
+             Package: gone\nVersion: 1\nStatus: deinstall ok not-installed\nArchitecture: all\n\n\
+             Package: torn\nVersion: 1\nStatus: install ok half-installed\nArchitecture: all\n\n"
+        );
+        let (folder, root) = scratch(&text);
+        let status = Status::load(&root).unwrap();
+        assert_eq!(status.0.keys().collect::<Vec<_>>(), ["base-files", "torn"]);
+        assert!(status.usable("base-files").is_some() && status.usable("torn").is_none());
+        let conffiles = &status.0["base-files"].conffiles;
+        assert_eq!(conffiles[Utf8Path::new("/etc/hosts")].to_string(), digest);
+        status.save(&root).unwrap();
+        let again = Status::load(&root).unwrap();
+        assert_eq!(again.0["base-files"].conffiles, *conffiles);
+        let written = std::fs::read_to_string(folder.path().join("usr/lib/opkg/status")).unwrap();
+        assert!(written.contains("Essential: yes\n") && written.contains("Status: install user installed\n"));
+    }
+
+    #[test]
+    fn a_damaged_state_is_no_empty_state() {
+        for text in [
+            "Package: a\nVersion: 1\nArchitecture: all\n",
+            "Package: a\nStatus: install ok installed\n",
+            "Package: a\nVersion: 1\nArchitecture: all\nStatus: install ok installed\nConffiles:\n /etc/a xyz\n",
+            "nonsense",
+        ] {
+            let (_folder, root) = scratch(text);
+            let error = Status::load(&root).unwrap_err();
+            assert!(error.id() == "OPKG024" && error.line().contains("/usr/lib/opkg/status"), "{}", error.line());
+        }
+        let (_folder, root) = scratch("");
+        write_info(&root, "a", "list", 0o644, b"/ok\n/a/../b\n").unwrap();
+        assert_eq!(read_paths(&root, "a", "list").unwrap_err().id(), "OPKG024");
+    }
+
+    #[test]
+    fn the_info_of_a_package_is_not_that_of_a_longer_name() {
+        let (_folder, root) = scratch("");
+        for name in ["a", "a.b"] {
+            write_info(&root, name, "list", 0o644, b"/x\n").unwrap();
+            write_info(&root, name, "control", 0o644, b"").unwrap();
+        }
+        remove_info(&root, "a", &["list"]).unwrap();
+        assert_eq!(root.names(INFO.into()).unwrap(), ["a.b.control", "a.b.list", "a.list"]);
+    }
+}

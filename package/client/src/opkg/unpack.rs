@@ -1,0 +1,253 @@
+//! Puts one prepared package into the root, and gives it its configuration.
+//!
+//! Order matters more than anything here: the status says *half-installed* before the first change and
+//! *unpacked* after the last one, and the list of files on disk always covers the files on disk.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use formats::sha256::Digest;
+use formats::tar::Member;
+use formats::{Kind, Limits, ipk};
+use tempfile::TempDir;
+
+use super::Progress;
+use super::config::Config;
+use super::prepare::{Prepared, path_of};
+use super::scripts::{self, Call};
+use super::status::{Installed, State, Status, read_paths, remove_info, write_info, write_paths};
+use crate::error::{Error, Result};
+use crate::root::{Access, Root};
+
+/// Lists that are ours to write; the rest of the info directory comes from the package.
+const LISTS: [&str; 2] = ["list", "dirs"];
+
+/// What one package is put in place with.
+pub(crate) struct Unpacker<'a> {
+    pub(crate) root: &'a Root,
+    pub(crate) config: &'a Config,
+    /// Where a script waits that is not in the root yet.
+    pub(crate) scratch: &'a TempDir,
+    pub(crate) status: &'a mut Status,
+    pub(crate) on: &'a mut dyn FnMut(Progress),
+}
+
+impl Unpacker<'_> {
+    /// Runs the scripts that come before, replaces the files, and leaves the package unpacked.
+    pub(crate) fn unpack(&mut self, package: &mut Prepared, asked: bool) -> Result<()> {
+        let name = package.name().to_owned();
+        let version = package.control().version.clone();
+        let before = self.status.0.get(&name).cloned();
+        let from = before.as_ref().filter(|old| old.is_usable()).map(|old| old.control.version.clone());
+        let upgrade = from.is_some();
+        let asked = asked || before.as_ref().is_some_and(|old| old.control.stanza.get("Auto-Installed").is_none());
+        (self.on)(Progress::Installing { name: name.clone(), version: version.clone(), from: from.clone() });
+
+        if upgrade {
+            let words = ["upgrade", version.as_str()];
+            self.script(Call { package: &name, script: "prerm", words: &words, upgrade })?;
+        }
+        let mut now = Installed::new(package.control(), asked);
+        now.conffiles = before.as_ref().map(|old| old.conffiles.clone()).unwrap_or_default();
+        self.set(&name, now)?;
+        if let Err(error) = self.preinst(package, from.as_deref()) {
+            // Nothing of the package is there yet: the root is as it was, and so is the status.
+            self.restore(&name, before)?;
+            return Err(error);
+        }
+
+        let old_files = read_paths(self.root, &name, "list")?;
+        let new_files: BTreeSet<_> = package.files().collect();
+        write_paths(self.root, &name, "list", &old_files.union(&new_files).cloned().collect())?;
+        let folders = self.folders(package)?;
+        write_paths(self.root, &name, "dirs", &folders)?;
+        let conffiles = self.files(package)?;
+        self.remove_obsolete(&name, old_files.difference(&new_files))?;
+        if upgrade {
+            let words = ["upgrade", version.as_str()];
+            self.script(Call { package: &name, script: "postrm", words: &words, upgrade })?;
+        }
+        remove_info(self.root, &name, &LISTS)?;
+        for (kind, file) in &package.metadata.files {
+            if !LISTS.contains(&kind.as_str()) && !kind.contains('.') {
+                write_info(self.root, &name, kind, file.mode & 0o755, &file.bytes)?;
+            }
+        }
+        write_paths(self.root, &name, "list", &new_files)?;
+        if self.root.path() == "/" {
+            self.root.sync()?;
+        }
+        let mut now = Installed::new(package.control(), asked);
+        now.state = State::Unpacked;
+        now.conffiles = conffiles;
+        self.set(&name, now)
+    }
+
+    /// Runs `postinst configure`; a package whose script fails stays unpacked.
+    pub(crate) fn configure(&mut self, name: &str, upgrade: bool) -> Result<()> {
+        (self.on)(Progress::Configuring { name: name.to_owned() });
+        self.script(Call { package: name, script: "postinst", words: &["configure"], upgrade })?;
+        if let Some(package) = self.status.0.get_mut(name) {
+            package.state = State::Installed;
+        }
+        self.status.save(self.root)
+    }
+
+    fn script(&self, call: Call) -> Result<()> {
+        scripts::run(self.root, self.config, call)
+    }
+
+    fn set(&mut self, name: &str, package: Installed) -> Result<()> {
+        self.status.0.insert(name.to_owned(), package);
+        self.status.save(self.root)
+    }
+
+    fn restore(&mut self, name: &str, before: Option<Installed>) -> Result<()> {
+        match before {
+            Some(before) => self.status.0.insert(name.to_owned(), before),
+            None => self.status.0.remove(name),
+        };
+        self.status.save(self.root)
+    }
+
+    /// The new package's `preinst` is not in the root yet, so it runs from the scratch directory.
+    fn preinst(&self, package: &Prepared, from: Option<&str>) -> Result<()> {
+        let Some(text) = package.metadata.file("preinst").filter(|_| self.config.run_scripts) else { return Ok(()) };
+        let path = self.scratch.path().join("preinst");
+        let path = Utf8PathBuf::from_path_buf(path)
+            .map_err(|path| Error::io("use", path.to_string_lossy().as_ref())(io::ErrorKind::InvalidFilename.into()))?;
+        write_script(&path, text).map_err(Error::io("write", &path))?;
+        let words = match from {
+            Some(from) => vec!["upgrade", from],
+            None => vec!["install"],
+        };
+        let call = Call { package: package.name(), script: "preinst", words: &words, upgrade: from.is_some() };
+        scripts::run_file(self.root, self.config, call, &path)
+    }
+
+    /// The directories that were made for the package or will be: those that are missing now, and those
+    /// it shares with others that were made by us, so that the last one to go takes them along.
+    fn folders(&self, package: &Prepared) -> Result<BTreeSet<Utf8PathBuf>> {
+        let mut made = BTreeSet::new();
+        for name in self.status.0.keys() {
+            made.extend(read_paths(self.root, name, "dirs")?);
+        }
+        let mut folders = read_paths(self.root, package.name(), "dirs")?;
+        for member in &package.members {
+            let path = path_of(member);
+            let itself = (member.entry.kind == Kind::Dir).then_some(path.as_path());
+            for folder in path.ancestors().skip(1).chain(itself).filter(|folder| *folder != "/") {
+                if made.contains(folder) || !self.root.is_folder(folder) {
+                    folders.insert(folder.to_owned());
+                }
+            }
+        }
+        Ok(folders)
+    }
+
+    /// Writes the payload and returns the digests of the conffiles as the package has them.
+    fn files(&mut self, package: &mut Prepared) -> Result<BTreeMap<Utf8PathBuf, Digest>> {
+        let name = package.name().to_owned();
+        let conffiles: BTreeSet<_> = package.metadata.conffiles.iter().map(Utf8PathBuf::from).collect();
+        let recorded = self.status.0.get(&name).map(|package| package.conffiles.clone()).unwrap_or_default();
+        let mut digests = BTreeMap::new();
+        let mut failure = None;
+        let read = ipk::visit(package.open()?, &Limits::default(), &mut |member, content| {
+            let path = path_of(member);
+            let written = match conffiles.contains(&path) && matches!(member.entry.kind, Kind::File(_)) {
+                true => self.conffile(&path, member, recorded.get(&path), content).map(|digest| {
+                    digests.insert(path, digest);
+                }),
+                false => self.file(&name, &path, member, content),
+            };
+            written.map_err(|error| {
+                let stop = io::Error::other(error.to_string());
+                failure = Some(error);
+                stop
+            })
+        });
+        match (failure, read) {
+            (Some(error), _) => Err(error),
+            (None, Err(error)) => Err(Error::Package { file: name, problem: format!("{error} ({})", error.id()) }),
+            (None, Ok(_)) => Ok(digests),
+        }
+    }
+
+    fn file(&mut self, package: &str, path: &Utf8Path, member: &Member, content: &mut dyn Read) -> Result<()> {
+        let entry = &member.entry;
+        let access = access(member);
+        self.root.make_parents(path)?;
+        match &entry.kind {
+            Kind::Dir if self.root.is_folder(path) => Ok(()),
+            Kind::Dir => self.root.make_folder(path, access).map(|_made| ()),
+            Kind::File(_) => {
+                if entry.mode & 0o6000 != 0 {
+                    let text = format!("Package {package} installs {path} with the rights of its owner or group.");
+                    (self.on)(Progress::Note { text });
+                }
+                self.root.write(path, access, false, content)
+            }
+            Kind::Symlink(target) => self.root.link(path, target),
+            Kind::HardLink(target) => self.root.hard_link(path, &Utf8Path::new("/").join(target)),
+            Kind::Device(_) => Err(Error::Special { package: package.into(), path: path.to_owned() }),
+        }
+    }
+
+    /// A conffile that the owner changed stays, and the new one is put beside it.
+    fn conffile(
+        &mut self,
+        path: &Utf8Path,
+        member: &Member,
+        recorded: Option<&Digest>,
+        content: &mut dyn Read,
+    ) -> Result<Digest> {
+        let mut bytes = Vec::new();
+        content.read_to_end(&mut bytes).map_err(Error::io("unpack", path))?;
+        let new = Digest::of(&bytes);
+        self.root.make_parents(path)?;
+        let place = match self.root.sha256(path)? {
+            Some(there) if there == new => return Ok(new),
+            Some(there) if Some(&there) != recorded => {
+                let beside = Utf8PathBuf::from(format!("{path}-opkg"));
+                (self.on)(Progress::ConffileKept { path: path.to_owned(), new: beside.clone() });
+                beside
+            }
+            _ => path.to_owned(),
+        };
+        self.root.write(&place, access(member), false, &mut &bytes[..])?;
+        Ok(new)
+    }
+
+    /// Removes what the old version had and the new one has not, unless it is another's by now.
+    fn remove_obsolete<'a>(&mut self, name: &str, files: impl Iterator<Item = &'a Utf8PathBuf>) -> Result<()> {
+        let files: Vec<_> = files.collect();
+        if files.is_empty() {
+            return Ok(());
+        }
+        let mut others = BTreeSet::new();
+        for other in self.status.0.keys().filter(|other| *other != name) {
+            others.extend(read_paths(self.root, other, "list")?);
+        }
+        for path in files.into_iter().filter(|path| !others.contains(*path)) {
+            let recorded = self.status.0.get(name).and_then(|package| package.conffiles.get(path));
+            if recorded.is_some() && self.root.sha256(path)?.as_ref() != recorded {
+                (self.on)(Progress::ConffileNotRemoved { path: path.clone() });
+            } else {
+                self.root.remove(path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn access(member: &Member) -> Access {
+    let entry = &member.entry;
+    Access { mode: entry.mode, user: entry.owner.id, group: entry.group.id }
+}
+
+fn write_script(path: &Utf8Path, text: &[u8]) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(path, text)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))
+}

@@ -1,0 +1,467 @@
+//! The directory that packages are installed into, and file operations that cannot leave it.
+//!
+//! A path is walked one component at a time from the open root, and a symbolic link on the way is
+//! resolved as if the root were `/`: absolute links start again at the root and `..` ends there. This
+//! is what the system itself will see once it runs from that root, and nothing a package or an
+//! earlier package's link says can reach a file outside. Every path is absolute, seen from the root.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use formats::sha256::Digest;
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
+use rustix::io::Errno;
+
+use crate::error::{Error, Result};
+
+/// Links followed on one path before it counts as a loop, as in the kernel.
+const MAX_LINKS: u32 = 40;
+
+/// What a path names; a link is not followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    File,
+    Folder,
+    Link,
+    Other,
+}
+
+/// Mode and owner of something new. The owner is only set when we may: by root.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Access {
+    /// Permission bits, with setuid, setgid and sticky.
+    pub(crate) mode: u32,
+    pub(crate) user: u32,
+    pub(crate) group: u32,
+}
+
+impl Access {
+    /// Root's own, with these permission bits.
+    pub(crate) fn root(mode: u32) -> Access {
+        Access { mode, user: 0, group: 0 }
+    }
+}
+
+/// An open root directory. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Root {
+    dir: Arc<OwnedFd>,
+    path: Utf8PathBuf,
+}
+
+impl Root {
+    /// Opens `path`, `/` for the running system or a directory to install into from outside.
+    pub fn open(path: &Utf8Path) -> Result<Root> {
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = rustix::fs::open(path.as_std_path(), flags, Mode::empty())
+            .map_err(|error| Error::io("open the root", path)(error.into()))?;
+        Ok(Root { dir: Arc::new(dir), path: path.to_owned() })
+    }
+
+    /// Where it is on this system.
+    pub fn path(&self) -> &Utf8Path {
+        &self.path
+    }
+
+    /// A path of the root as this system sees it, for programs that take a path.
+    pub(crate) fn outside(&self, path: &Utf8Path) -> Utf8PathBuf {
+        self.path.join(path.as_str().trim_start_matches('/'))
+    }
+
+    /// What `path` names, or nothing.
+    pub(crate) fn kind(&self, path: &Utf8Path) -> Result<Option<Kind>> {
+        let stat = self
+            .parent(path)
+            .and_then(|(folder, name)| Ok(rustix::fs::statat(&folder, &name, AtFlags::SYMLINK_NOFOLLOW)?));
+        match stat {
+            Ok(stat) => Ok(Some(match FileType::from_raw_mode(stat.st_mode) {
+                FileType::RegularFile => Kind::File,
+                FileType::Directory => Kind::Folder,
+                FileType::Symlink => Kind::Link,
+                _ => Kind::Other,
+            })),
+            Err(error) if missing(&error) => Ok(None),
+            Err(error) => Err(Error::io("look at", path)(error)),
+        }
+    }
+
+    /// Whether `path` is a directory, or a link to one.
+    pub(crate) fn is_folder(&self, path: &Utf8Path) -> bool {
+        self.walk(path).is_ok()
+    }
+
+    /// Opens a regular file for reading; nothing when there is none.
+    pub(crate) fn open_file(&self, path: &Utf8Path) -> Result<Option<File>> {
+        // A link as the last component is resolved like those before it.
+        let open = |path: &Utf8Path| -> io::Result<File> {
+            let mut path = path.to_owned();
+            for _link in 0..MAX_LINKS {
+                let (folder, name) = self.parent(&path)?;
+                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+                match rustix::fs::openat(&folder, &name, flags, Mode::empty()) {
+                    Ok(file) => return Ok(File::from(file)),
+                    Err(Errno::LOOP) => {
+                        let target = read_link(&folder, &name)?;
+                        let place = path.parent().unwrap_or(Utf8Path::new("/")).to_owned();
+                        path = place.join(target);
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Err(Errno::LOOP.into())
+        };
+        match open(path) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if missing(&error) => Ok(None),
+            Err(error) => Err(Error::io("open", path)(error)),
+        }
+    }
+
+    /// Reads a file of at most `limit` bytes; nothing when there is none.
+    pub(crate) fn read(&self, path: &Utf8Path, limit: u64) -> Result<Option<Vec<u8>>> {
+        let Some(file) = self.open_file(path)? else { return Ok(None) };
+        let mut bytes = Vec::new();
+        file.take(limit + 1).read_to_end(&mut bytes).map_err(Error::io("read", path))?;
+        if bytes.len() as u64 > limit {
+            let problem = format!("the file has more than {limit} bytes");
+            return Err(Error::State { path: path.to_owned(), problem });
+        }
+        Ok(Some(bytes))
+    }
+
+    /// The digest of a file's content; nothing when there is no file.
+    pub(crate) fn sha256(&self, path: &Utf8Path) -> Result<Option<Digest>> {
+        let Some(mut file) = self.open_file(path)? else { return Ok(None) };
+        let (digest, _length) = Digest::of_reader(&mut file).map_err(Error::io("read", path))?;
+        Ok(Some(digest))
+    }
+
+    /// Names of the entries of a directory, sorted; none when there is no directory.
+    pub(crate) fn names(&self, path: &Utf8Path) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        let Ok((folder, _)) = self.walk(path) else { return Ok(names) };
+        let read = || -> io::Result<rustix::fs::Dir> { Ok(rustix::fs::Dir::read_from(reopen(&folder)?)?) };
+        for entry in read().map_err(Error::io("list", path))? {
+            let entry = entry.map_err(|error| Error::io("list", path)(error.into()))?;
+            match entry.file_name().to_str() {
+                Ok("." | "..") | Err(_) => {}
+                Ok(name) => names.push(name.to_owned()),
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Puts a file in place in one step: written aside, then renamed. With `durable` it also outlives
+    /// a power cut right after.
+    pub(crate) fn write(&self, path: &Utf8Path, access: Access, durable: bool, content: &mut dyn Read) -> Result<()> {
+        let mut write = || -> io::Result<()> {
+            let (folder, name) = self.parent(path)?;
+            let aside = aside(path);
+            remove_at(&folder, &aside)?;
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let mut file = File::from(rustix::fs::openat(&folder, &aside, flags, Mode::from_raw_mode(0o600))?);
+            let filled = (|| -> io::Result<()> {
+                io::copy(content, &mut file)?;
+                file.flush()?;
+                // The owner first: changing it drops setuid.
+                own(&file, access)?;
+                rustix::fs::fchmod(&file, Mode::from_raw_mode(access.mode))?;
+                if durable {
+                    rustix::fs::fsync(&file)?;
+                }
+                Ok(rustix::fs::renameat(&folder, &aside, &folder, &name)?)
+            })();
+            if filled.is_err() {
+                let _gone = remove_at(&folder, &aside);
+            } else if durable {
+                rustix::fs::fsync(&reopen(&folder)?)?;
+            }
+            filled
+        };
+        write().map_err(Error::io("write", path))
+    }
+
+    /// Puts a symbolic link in place in one step. Where it leads is not looked at: following it stays
+    /// in the root.
+    pub(crate) fn link(&self, path: &Utf8Path, target: &str) -> Result<()> {
+        let link = || -> io::Result<()> {
+            let (folder, name) = self.parent(path)?;
+            let aside = aside(path);
+            remove_at(&folder, &aside)?;
+            rustix::fs::symlinkat(target, &folder, &aside)?;
+            Ok(rustix::fs::renameat(&folder, &aside, &folder, &name)?)
+        };
+        link().map_err(Error::io("link", path))
+    }
+
+    /// Gives the file `target` a further name in one step.
+    pub(crate) fn hard_link(&self, path: &Utf8Path, target: &Utf8Path) -> Result<()> {
+        let link = || -> io::Result<()> {
+            let (folder, name) = self.parent(path)?;
+            let (target_folder, target_name) = self.parent(target)?;
+            let aside = aside(path);
+            remove_at(&folder, &aside)?;
+            rustix::fs::linkat(&target_folder, &target_name, &folder, &aside, AtFlags::empty())?;
+            rustix::fs::renameat(&folder, &aside, &folder, &name)?;
+            // Renaming does nothing when both names are of the same file already.
+            remove_at(&folder, &aside)?;
+            Ok(())
+        };
+        link().map_err(Error::io("link", path))
+    }
+
+    /// The path that `path` has once the links on its way are followed, as far as it exists; what it
+    /// names itself is not looked at.
+    pub(crate) fn canonical(&self, path: &Utf8Path) -> Utf8PathBuf {
+        for folder in path.ancestors().skip(1) {
+            if let (Ok((_, real)), Ok(rest)) = (self.walk(folder), path.strip_prefix(folder)) {
+                return real.join(rest);
+            }
+        }
+        path.to_owned()
+    }
+
+    /// Makes the directories above `path` that are missing, and says which.
+    pub(crate) fn make_parents(&self, path: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
+        let mut made = Vec::new();
+        for folder in self.missing_parents(path) {
+            if self.make_folder(&folder, Access::root(0o755))? {
+                made.push(folder);
+            }
+        }
+        Ok(made)
+    }
+
+    /// The directories above `path` that do not exist, outermost first.
+    pub(crate) fn missing_parents(&self, path: &Utf8Path) -> Vec<Utf8PathBuf> {
+        let mut missing: Vec<_> =
+            path.ancestors().skip(1).take_while(|folder| !self.is_folder(folder)).map(Utf8Path::to_owned).collect();
+        missing.reverse();
+        missing
+    }
+
+    /// Makes one directory; false when it was there.
+    pub(crate) fn make_folder(&self, path: &Utf8Path, access: Access) -> Result<bool> {
+        let make = || -> io::Result<bool> {
+            let (folder, name) = self.parent(path)?;
+            match rustix::fs::mkdirat(&folder, &name, Mode::from_raw_mode(0o700)) {
+                Ok(()) => {}
+                Err(Errno::EXIST) => return Ok(false),
+                Err(error) => return Err(error.into()),
+            }
+            let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let made = rustix::fs::openat(&folder, &name, flags, Mode::empty())?;
+            own(&made, access)?;
+            rustix::fs::fchmod(&made, Mode::from_raw_mode(access.mode))?;
+            Ok(true)
+        };
+        make().map_err(Error::io("make the folder", path))
+    }
+
+    /// Removes a file or link, and what an interrupted write of it left; false when there was none.
+    pub(crate) fn remove(&self, path: &Utf8Path) -> Result<bool> {
+        let remove = || -> io::Result<bool> {
+            let (folder, name) = self.parent(path)?;
+            remove_at(&folder, &aside(path))?;
+            remove_at(&folder, &name)
+        };
+        match remove() {
+            Err(error) if missing(&error) => Ok(false),
+            result => result.map_err(Error::io("remove", path)),
+        }
+    }
+
+    /// Removes a directory that is empty; false when it is not, or is no directory.
+    pub(crate) fn remove_empty(&self, path: &Utf8Path) -> bool {
+        self.parent(path).is_ok_and(|(folder, name)| rustix::fs::unlinkat(&folder, &name, AtFlags::REMOVEDIR).is_ok())
+    }
+
+    /// Asks the system to put everything written so far on the disk.
+    pub(crate) fn sync(&self) -> Result<()> {
+        rustix::fs::syncfs(&*self.dir).map_err(|error| Error::io("sync", &self.path)(error.into()))
+    }
+
+    /// Bytes that an ordinary user can still write; nothing where the file system has no such number.
+    pub(crate) fn free(&self) -> Option<u64> {
+        let stat = rustix::fs::fstatvfs(&*self.dir).ok()?;
+        (stat.f_blocks > 0).then(|| stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    /// The open directory that holds `path`, and the last component.
+    pub(crate) fn parent(&self, path: &Utf8Path) -> io::Result<(OwnedFd, String)> {
+        let name = path.file_name().ok_or(Errno::INVAL)?;
+        let (folder, _) = self.walk(path.parent().unwrap_or(Utf8Path::new("/")))?;
+        Ok((folder, name.to_owned()))
+    }
+
+    /// Opens the directory `path`, following links inside the root, and says where it really is.
+    fn walk(&self, path: &Utf8Path) -> io::Result<(OwnedFd, Utf8PathBuf)> {
+        // From the root to where we are; `..` goes back in it and so never above the root.
+        let mut way: Vec<(OwnedFd, String)> = Vec::new();
+        let mut left: Vec<String> = components(path.as_str());
+        let mut links = 0;
+        while let Some(name) = left.pop() {
+            if name == ".." {
+                way.pop();
+                continue;
+            }
+            let here = way.last().map_or(self.dir.as_fd(), |(folder, _)| folder.as_fd());
+            let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let next = rustix::fs::openat(here, &name, flags, Mode::empty())?;
+            match FileType::from_raw_mode(rustix::fs::fstat(&next)?.st_mode) {
+                FileType::Directory => way.push((next, name)),
+                FileType::Symlink => {
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(Errno::LOOP.into());
+                    }
+                    let target = read_link(here, &name)?;
+                    if target.starts_with('/') {
+                        way.clear();
+                    }
+                    left.extend(components(&target));
+                }
+                _ => return Err(Errno::NOTDIR.into()),
+            }
+        }
+        let mut real = Utf8PathBuf::from("/");
+        real.extend(way.iter().map(|(_, name)| name));
+        match way.pop() {
+            Some((folder, _)) => Ok((folder, real)),
+            None => Ok((self.dir.try_clone()?, real)),
+        }
+    }
+}
+
+/// The components of a path, last first, ready to be popped.
+fn components(path: &str) -> Vec<String> {
+    path.split('/').filter(|name| !name.is_empty() && *name != ".").rev().map(str::to_owned).collect()
+}
+
+fn read_link(folder: impl AsFd, name: &str) -> io::Result<String> {
+    let target = rustix::fs::readlinkat(folder, name, Vec::new())?;
+    target.into_string().map_err(|_not_utf8| Errno::INVAL.into())
+}
+
+/// The name a file has until it is complete: the same for each try, so that nothing piles up.
+fn aside(path: &Utf8Path) -> String {
+    format!(".opkg-{:.16}", Digest::of(path.as_str()).to_string())
+}
+
+fn remove_at(folder: &OwnedFd, name: &str) -> io::Result<bool> {
+    match rustix::fs::unlinkat(folder, name, AtFlags::empty()) {
+        Ok(()) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// An `O_PATH` directory as one that can be synced.
+fn reopen(folder: &OwnedFd) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::openat(folder, ".", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+fn own(file: impl AsFd, access: Access) -> io::Result<()> {
+    if rustix::process::geteuid().is_root() {
+        let owner = (Uid::from_raw(access.user), Gid::from_raw(access.group));
+        rustix::fs::fchown(file, Some(owner.0), Some(owner.1))?;
+    }
+    Ok(())
+}
+
+fn missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn scratch() -> (tempfile::TempDir, Root) {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("root")).unwrap();
+        let root = Root::open(&Utf8Path::from_path(folder.path()).unwrap().join("root")).unwrap();
+        (folder, root)
+    }
+
+    fn put(root: &Root, path: &str) -> Result<()> {
+        root.make_parents(path.into())?;
+        root.write(path.into(), Access::root(0o640), false, &mut &b"text"[..])
+    }
+
+    #[test]
+    fn links_are_resolved_as_if_the_root_were_the_system() {
+        let (folder, root) = scratch();
+        let outside = folder.path().join("outside");
+        std::fs::create_dir(&outside).unwrap();
+        std::fs::create_dir_all(folder.path().join("root/usr/lib")).unwrap();
+        let inside = |path: &str| folder.path().join("root").join(path);
+        symlink("usr/lib", inside("lib")).unwrap();
+        symlink("/usr/lib", inside("absolute")).unwrap();
+        symlink("../../../../..", inside("up")).unwrap();
+        symlink(&outside, inside("out")).unwrap();
+        symlink("loop", inside("loop")).unwrap();
+
+        put(&root, "/lib/one").unwrap();
+        put(&root, "/absolute/two").unwrap();
+        put(&root, "/up/three").unwrap();
+        assert!(inside("usr/lib/one").is_file() && inside("usr/lib/two").is_file() && inside("three").is_file());
+        assert_eq!(inside("usr/lib/one").metadata().unwrap().permissions().mode() & 0o7777, 0o640);
+        let error = put(&root, "/out/four").unwrap_err();
+        assert_eq!(error.id(), "OPKG003", "the link leads to a folder that the root does not have");
+        assert_eq!(put(&root, "/loop/five").unwrap_err().id(), "OPKG003");
+        assert_eq!(put(&root, "/usr/lib/one/six").unwrap_err().id(), "OPKG003", "a file is no folder");
+        assert_eq!(outside.read_dir().unwrap().count(), 0, "nothing was written outside");
+        assert_eq!(root.canonical("/lib/one".into()), "/usr/lib/one");
+        assert_eq!(root.canonical("/up/lib/new/two".into()), "/usr/lib/new/two");
+        assert_eq!(root.kind("/lib".into()).unwrap(), Some(Kind::Link));
+        assert_eq!(root.kind("/usr/lib/one".into()).unwrap(), Some(Kind::File));
+        assert_eq!(root.kind("/nowhere/at/all".into()).unwrap(), None);
+    }
+
+    #[test]
+    fn a_link_in_place_of_a_file_is_replaced_and_not_followed() {
+        let (folder, root) = scratch();
+        std::fs::write(folder.path().join("secret"), "secret").unwrap();
+        symlink(folder.path().join("secret"), folder.path().join("root/etc")).unwrap();
+        put(&root, "/etc").unwrap();
+        assert_eq!(std::fs::read_to_string(folder.path().join("secret")).unwrap(), "secret");
+        assert_eq!(root.kind("/etc".into()).unwrap(), Some(Kind::File));
+        root.link("/etc".into(), "/secret").unwrap();
+        assert_eq!(root.kind("/etc".into()).unwrap(), Some(Kind::Link));
+        assert!(root.open_file("/etc".into()).unwrap().is_none(), "the root has no /secret");
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_the_old_file_and_nothing_aside() {
+        struct Broken;
+        impl Read for Broken {
+            fn read(&mut self, _buffer: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("torn"))
+            }
+        }
+        let (folder, root) = scratch();
+        put(&root, "/file").unwrap();
+        let error = root.write("/file".into(), Access::root(0o644), true, &mut Broken).unwrap_err();
+        assert!(error.id() == "OPKG003" && error.line().contains("torn"), "{}", error.line());
+        assert_eq!(root.read("/file".into(), 10).unwrap().unwrap(), b"text");
+        assert_eq!(folder.path().join("root").read_dir().unwrap().count(), 1);
+        assert_eq!(root.read("/file".into(), 3).unwrap_err().id(), "OPKG024");
+    }
+
+    #[test]
+    fn only_missing_folders_are_made_and_only_empty_ones_removed() {
+        let (_folder, root) = scratch();
+        let made = root.make_parents("/a/b/c".into()).unwrap();
+        assert_eq!(made, ["/a", "/a/b"]);
+        assert!(root.make_parents("/a/b/c".into()).unwrap().is_empty());
+        assert!(!root.remove_empty("/a".into()) && root.remove_empty("/a/b".into()));
+        assert!(root.remove_empty("/a".into()));
+        assert!(!root.remove("/a/b/c".into()).unwrap());
+    }
+}
