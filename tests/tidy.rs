@@ -106,11 +106,11 @@ fn rust(tree: &Tree) -> impl Iterator<Item = (&Utf8PathBuf, &String)> {
 }
 
 /// Splits a Rust file into what ships and what tests it. A file of tests is named `tests.rs` or lies in
-/// a `tests` folder beside a crate's `src`, or directly in the top folder `tests`; an inline module of
-/// tests is the end of its file.
+/// a folder `tests`, but for the crate whose source is `tests/src`; an inline module of tests is the end
+/// of its file.
 fn split_tests<'a>(path: &Utf8Path, text: &'a str) -> (&'a str, &'a str) {
-    let folder = path.parent().unwrap_or(Utf8Path::new(""));
-    if path.file_name() == Some("tests.rs") || folder.file_name() == Some("tests") {
+    let below = path.strip_prefix("tests/src").unwrap_or(path);
+    if path.file_name() == Some("tests.rs") || below.components().any(|part| part.as_str() == "tests") {
         return ("", text);
     }
     let inline = text.match_indices("#[cfg(test)]").map(|(at, _)| at).find(|&at| {
@@ -176,9 +176,13 @@ fn every_error_id_has_one_place_and_a_test() {
             ("b/tests.rs", "\"VM002\""),
             ("c.rs", "\"VM003\""),
             ("tests/e2e.rs", "\"VM003\""),
+            ("package/x/tests/vectors/ipk.rs", "\"VM003\""),
+            ("tests/src/runner.rs", "\"VM004\""),
+            ("tests/src/runner/tests/all.rs", "\"VM004\""),
         ],
         &[
             &[("a.rs", "f(\"VM001\")")],
+            &[("tests/src/runner.rs", "f(\"VM001\")")],
             &[("a.rs", &format!("f(\"VM001\")\n{test}")), ("b.rs", "f(\"VM001\")")],
             &[("a.rs", &format!("f(\"VM001\") g(\"VM001\")\n{test}"))],
             &[("a.rs", "#[cfg(test)]\nmod tests;\nf(\"VM001\")")],
