@@ -3,6 +3,11 @@
 pub mod accel;
 pub mod console;
 pub mod digest;
+pub mod image;
 pub mod machine;
 pub mod process;
+pub mod qmp;
+pub mod session;
+mod sockets;
 pub mod splat;
+pub mod state;
