@@ -1,0 +1,57 @@
+# What the maintainer scripts of packages call: the parts of OpenWrt's /lib/functions.sh that install
+# and remove a package on a running router. The first argument is the script's own file name.
+
+# Files of a package, by the list that its package manager keeps.
+package_files() {
+	cat "$IPKG_INSTROOT/usr/lib/opkg/info/$1.list" "$IPKG_INSTROOT/lib/apk/packages/$1.list" 2>/dev/null |
+		sed 's,^/*,/,'
+}
+
+package_of_script() {
+	basename "${1%.*}"
+}
+
+default_postinst() {
+	local name files file code=0
+	name=${pkgname:-$(package_of_script "$1")}
+	files=$(package_files "$name")
+
+	if [ -z "$IPKG_INSTROOT" ]; then
+		case $files in */etc/modules.d/*) kmodloader ;; esac
+		for file in $(echo "$files" | grep '^/etc/sysctl\.d/'); do
+			sysctl -q -p "$file"
+		done
+		for file in $(echo "$files" | grep '^/etc/uci-defaults/'); do
+			[ -f "$file" ] && (. "$file") && rm -f "$file"
+		done
+	fi
+
+	file=$IPKG_INSTROOT/usr/lib/opkg/info/$name.postinst-pkg
+	if [ -f "$file" ]; then
+		(. "$file")
+		code=$?
+	fi
+
+	for file in $(echo "$files" | grep '^/etc/init\.d/'); do
+		[ "$PKG_UPGRADE" = 1 ] || "$IPKG_INSTROOT$file" enable
+		[ -n "$IPKG_INSTROOT" ] || "$file" start
+	done
+	return $code
+}
+
+default_prerm() {
+	local name file code=0
+	name=${pkgname:-$(package_of_script "$1")}
+
+	file=$IPKG_INSTROOT/usr/lib/opkg/info/$name.prerm-pkg
+	if [ -f "$file" ]; then
+		(. "$file")
+		code=$?
+	fi
+
+	for file in $(package_files "$name" | grep '^/etc/init\.d/'); do
+		[ "$PKG_UPGRADE" = 1 ] || "$IPKG_INSTROOT$file" disable
+		[ -n "$IPKG_INSTROOT" ] || "$file" stop
+	done
+	return $code
+}

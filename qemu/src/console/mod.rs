@@ -1,0 +1,332 @@
+//! A root shell on the guest's serial console, used as a channel with exit codes and lengths.
+//!
+//! Needs nothing in the guest but a shell and the usual small tools, so it works on any image. What
+//! a command prints goes to a file first and comes back in a [frame]; a frame that the kernel wrote
+//! into is asked for again. Every wait has a deadline, looks for a crash, and notices QEMU's end.
+
+mod crash;
+mod frame;
+mod transfer;
+mod trouble;
+mod wire;
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant, SystemTime};
+
+use model::{Cancel, Deadline};
+
+pub use crash::Crash;
+use frame::{Frame, Search, Token};
+pub use trouble::Trouble;
+use wire::{Received, Wire};
+
+/// Lines of the console that a failure shows.
+const TAIL_LINES: usize = 60;
+/// Bytes of the console that are kept for them.
+const TAIL_BYTES: usize = 64 << 10;
+/// Kernel lines that are kept.
+const KERNEL_LINES: usize = 2000;
+/// How often a wait looks at [`Cancel`].
+const SLICE: Duration = Duration::from_millis(100);
+/// See `Console::alive_wait`.
+const ALIVE_WAIT: Duration = Duration::from_secs(10);
+/// After a crash's first line, more lines are worth this much silence, and no more than ten times that.
+const TRACE_WAIT: Duration = Duration::from_millis(200);
+/// How often a damaged answer is asked for.
+const ATTEMPTS: usize = 3;
+/// Longest line that is typed: the line editors of busybox stop at 512 (OpenWrt) or 1024 bytes.
+const LINE_BYTES: usize = 480;
+
+/// What a command came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// Exit code; 128 and the signal's number for a command that a signal ended.
+    pub code: i32,
+    /// What it printed, to both of its outputs.
+    pub out: Vec<u8>,
+}
+
+impl Output {
+    /// What it printed, as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.out).into_owned()
+    }
+
+    /// Whether the exit code is zero.
+    pub fn success(&self) -> bool {
+        self.code == 0
+    }
+}
+
+/// A shell on a serial console.
+pub struct Console {
+    wire: Wire,
+    cancel: Cancel,
+    tail: VecDeque<u8>,
+    kernel: Vec<String>,
+    session: u32,
+    command: u32,
+    /// What the names of our own files in the guest begin with.
+    scratch: String,
+    /// How long a guest may take to show that it is alive after a command was interrupted.
+    alive_wait: Duration,
+}
+
+impl Console {
+    /// A console over a connected socket.
+    pub fn new(socket: UnixStream, cancel: Cancel) -> io::Result<Console> {
+        let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        // Differs between the processes that use one saved state, which is all it is for.
+        let session = since.subsec_nanos() ^ std::process::id().rotate_left(16);
+        Ok(Console {
+            wire: Wire::new(socket)?,
+            cancel,
+            tail: VecDeque::new(),
+            kernel: Vec::new(),
+            session,
+            command: 0,
+            scratch: "/tmp/.vm".into(),
+            alive_wait: ALIVE_WAIT,
+        })
+    }
+
+    /// Waits for a text on the console of a booting guest.
+    pub fn wait_for(&mut self, text: &str, deadline: Deadline) -> Result<(), Trouble> {
+        let mut fresh = Vec::new();
+        loop {
+            match self.receive(deadline)? {
+                Some(bytes) => fresh.extend(bytes),
+                None => {
+                    let late = Trouble::NotReady { line: text.into(), after: deadline.after };
+                    return Err(crashed(self.tail.make_contiguous()).unwrap_or(late));
+                }
+            }
+            if String::from_utf8_lossy(&fresh).contains(text) {
+                self.keep_kernel_lines(frame::kernel_lines(&fresh));
+                return Ok(());
+            }
+            self.look_for_crash(&fresh)?;
+            // Whole lines have been looked at.
+            let begun = fresh.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+            self.keep_kernel_lines(frame::kernel_lines(&fresh[..begun]));
+            fresh.drain(..begun);
+        }
+    }
+
+    /// Takes the shell over: quiet, without echo where the guest can, and with our functions.
+    pub fn attach(&mut self, deadline: Deadline) -> Result<(), Trouble> {
+        // The empty line wakes consoles that wait for Enter.
+        let mut lines = vec![String::new(), "PS1= PS2=; stty -echo 2>/dev/null; dmesg -n 1 2>/dev/null".into()];
+        lines.extend(frame::functions(&self.output_file()));
+        for line in lines {
+            self.type_text(&format!("{line}\n"), "the first lines", deadline)?;
+        }
+        self.synchronise("the first command", deadline)
+    }
+
+    /// Asks for an answer to an empty command, as after a resume.
+    pub fn synchronise(&mut self, command: &str, deadline: Deadline) -> Result<(), Trouble> {
+        match self.exchange("true", command, deadline)? {
+            Some(_) => Ok(()),
+            None => Err(self.hung(command, deadline)),
+        }
+    }
+
+    /// Runs a command made of words; none of them is read by the guest's shell.
+    pub fn run(&mut self, words: &[&str], deadline: Deadline) -> Result<Output, Trouble> {
+        let mut line = String::new();
+        for word in words {
+            line.push_str(&quoted(word)?);
+            line.push(' ');
+        }
+        self.run_line(line.trim_end(), &words.join(" "), deadline)
+    }
+
+    /// Runs a shell script in a shell of its own.
+    pub fn script(&mut self, script: &str, deadline: Deadline) -> Result<Output, Trouble> {
+        let name = script.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+        self.run_line(&format!("sh -c {}", quoted(script)?), name, deadline)
+    }
+
+    /// The last lines of the console.
+    pub fn tail(&self) -> String {
+        let bytes: Vec<u8> = self.tail.iter().copied().filter(|&byte| byte != b'\r').collect();
+        let text = String::from_utf8_lossy(&bytes);
+        let lines: Vec<_> = text.trim_end().lines().collect();
+        lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
+    }
+
+    /// Lines that the kernel wrote to the console, oldest first: its boot, and what came since.
+    pub fn kernel_lines(&self) -> &[String] {
+        &self.kernel
+    }
+
+    /// Runs one line; `name` is what messages call it. A line that cannot be typed is sent as a file.
+    fn run_line(&mut self, line: &str, name: &str, deadline: Deadline) -> Result<Output, Trouble> {
+        if can_be_typed(line) {
+            return self.run_typed(&format!("({line})"), name, deadline);
+        }
+        let file = format!("{}-script", self.scratch);
+        self.store(&file, line.as_bytes(), deadline)?;
+        self.run_typed(&format!("(. {file})"), name, deadline)
+    }
+
+    fn run_typed(&mut self, line: &str, name: &str, deadline: Deadline) -> Result<Output, Trouble> {
+        let line = format!("{line} >{} 2>&1 </dev/null", self.output_file());
+        let Some(mut frame) = self.exchange(&line, name, deadline)? else {
+            return Err(self.no_answer(name, deadline));
+        };
+        for _ in 1..ATTEMPTS {
+            if frame.body.is_ok() {
+                break;
+            }
+            let token = self.token();
+            self.type_text(&format!("vm_show {}\n", token.words()), name, deadline)?;
+            frame = match self.answer(&token, deadline)? {
+                Some(frame) => frame,
+                None => return Err(self.no_answer(name, deadline)),
+            };
+        }
+        match frame.body {
+            Ok(out) => Ok(Output { code: frame.code, out }),
+            Err(frame::Garbled { expected, got }) => Err(Trouble::Garbled { expected, got }),
+        }
+    }
+
+    /// Types one command and waits for its frame; `None` when the deadline passed.
+    fn exchange(&mut self, line: &str, name: &str, deadline: Deadline) -> Result<Option<Frame>, Trouble> {
+        let token = self.token();
+        self.type_text(&format!("{line}; vm_answer {}\n", token.words()), name, deadline)?;
+        self.answer(&token, deadline)
+    }
+
+    fn answer(&mut self, token: &Token, deadline: Deadline) -> Result<Option<Frame>, Trouble> {
+        let mut search = Search::new(token);
+        loop {
+            let Some(bytes) = self.receive(deadline)? else { return Ok(None) };
+            if let Some(mut frame) = search.push(&bytes) {
+                self.keep_kernel_lines(std::mem::take(&mut frame.noise));
+                return Ok(Some(frame));
+            }
+            self.look_for_crash(search.outside())?;
+        }
+    }
+
+    /// After a deadline: is it the command, or the guest?
+    fn no_answer(&mut self, name: &str, deadline: Deadline) -> Trouble {
+        if self.wire.interrupt().is_err() {
+            return self.hung(name, deadline);
+        }
+        match self.exchange("true", name, Deadline::after(self.alive_wait)) {
+            Ok(Some(_)) => Trouble::Stuck { command: name.into(), after: deadline.after },
+            Ok(None) => self.hung(name, deadline),
+            Err(trouble) => trouble,
+        }
+    }
+
+    fn hung(&mut self, command: &str, deadline: Deadline) -> Trouble {
+        let hung = Trouble::Hung { command: command.into(), after: deadline.after };
+        crashed(self.tail.make_contiguous()).unwrap_or(hung)
+    }
+
+    fn output_file(&self) -> String {
+        format!("{}-output", self.scratch)
+    }
+
+    fn token(&mut self) -> Token {
+        self.command = self.command.wrapping_add(1);
+        Token::new(self.session, self.command)
+    }
+
+    fn type_text(&mut self, text: &str, name: &str, deadline: Deadline) -> Result<(), Trouble> {
+        match self.wire.send(text) {
+            Ok(()) => Ok(()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                Err(self.hung(name, deadline))
+            }
+            Err(_) => Err(self.closed()),
+        }
+    }
+
+    /// Bytes from the guest; `None` once the deadline passed.
+    fn receive(&mut self, deadline: Deadline) -> Result<Option<Vec<u8>>, Trouble> {
+        loop {
+            self.cancel.check().map_err(Trouble::Ended)?;
+            match self.wire.receive(deadline.left().min(SLICE)) {
+                Received::Bytes(bytes) => {
+                    self.keep(&bytes);
+                    return Ok(Some(bytes));
+                }
+                Received::Closed => return Err(self.closed()),
+                Received::Nothing if deadline.passed() => return Ok(None),
+                Received::Nothing => {}
+            }
+        }
+    }
+
+    fn closed(&mut self) -> Trouble {
+        while let Received::Bytes(bytes) = self.wire.receive(Duration::ZERO) {
+            self.keep(&bytes);
+        }
+        crashed(self.tail.make_contiguous()).unwrap_or(Trouble::Closed)
+    }
+
+    /// A crash in what the guest printed outside of answers; a lockup is left to the deadline, as the
+    /// kernel may recover from it on a busy host.
+    fn look_for_crash(&mut self, outside: &[u8]) -> Result<(), Trouble> {
+        match crash::recognise(outside) {
+            None | Some((Crash::Lockup, _)) => Ok(()),
+            Some((crash, line)) => {
+                self.read_trace();
+                Err(crashed(self.tail.make_contiguous()).unwrap_or(Trouble::Crashed { crash, line }))
+            }
+        }
+    }
+
+    /// Takes in the rest of a crash report: until silence, the end, or long enough.
+    fn read_trace(&mut self) {
+        let enough = Instant::now() + TRACE_WAIT * 10;
+        while Instant::now() < enough {
+            match self.wire.receive(TRACE_WAIT) {
+                Received::Bytes(bytes) => self.keep(&bytes),
+                Received::Nothing | Received::Closed => return,
+            }
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        self.tail.extend(bytes);
+        let surplus = self.tail.len().saturating_sub(TAIL_BYTES);
+        self.tail.drain(..surplus);
+    }
+
+    fn keep_kernel_lines(&mut self, lines: Vec<String>) {
+        self.kernel.extend(lines);
+        let surplus = self.kernel.len().saturating_sub(KERNEL_LINES);
+        self.kernel.drain(..surplus);
+    }
+}
+
+fn crashed(console: &[u8]) -> Option<Trouble> {
+    crash::recognise(console).map(|(crash, line)| Trouble::Crashed { crash, line })
+}
+
+/// A word that the shell takes as it is.
+fn quoted(word: &str) -> Result<String, Trouble> {
+    if word.contains('\0') {
+        return Err(Trouble::Unspeakable { word: word.into() });
+    }
+    Ok(format!("'{}'", word.replace('\'', r"'\''")))
+}
+
+/// Whether a line survives a terminal and a line editor: short, and without control characters.
+fn can_be_typed(line: &str) -> bool {
+    // What is typed around it: redirections and the token.
+    const FRAME_BYTES: usize = 80;
+    line.len() + FRAME_BYTES <= LINE_BYTES && line.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+}
+
+#[cfg(test)]
+mod tests;

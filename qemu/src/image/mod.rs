@@ -1,0 +1,265 @@
+//! The `local` image: Debian's own programs around Debian's own kernel, as an initramfs.
+//!
+//! A stand-in for an OpenWrt image, and labelled so: what a package from our feed touches is where
+//! OpenWrt has it (opkg's status and configuration, `/lib/functions.sh`, `kmodloader`), and nothing
+//! else pretends. Kernel modules other than the network driver are left to the packages under test.
+
+mod cpio;
+mod elf;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use model::{Arch, Exit, Failure, KernelId, Result};
+use serde::Deserialize;
+
+use cpio::{Entry, Tree};
+
+/// The line that the image prints when a shell is about to read from the console.
+pub const READY: &str = "vm: the router is ready";
+
+/// The line that a probe image prints; see [`probe`].
+pub const PROBE_READY: &str = "vm: the probe runs";
+
+const RECIPE: &str = include_str!("../../local/image.yaml");
+const INIT: &str = include_str!("../../local/init");
+const KMODLOADER: &str = include_str!("../../local/kmodloader");
+const FUNCTIONS: &str = include_str!("../../local/functions.sh");
+const OPKG_CONF: &str = include_str!("../../local/opkg.conf");
+
+/// Where Debian packages keep libraries: of all architectures in a folder named by the multiarch triplet.
+const LIBRARY_FOLDERS: [&str; 4] = ["usr/lib", "lib", "usr/lib64", "lib64"];
+
+/// What goes into the image, read from `qemu/local/image.yaml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    #[expect(dead_code, reason = "checked by model::yaml")]
+    version: u32,
+    /// Names of Debian packages, for apt.
+    pub packages: Vec<String>,
+    /// Path in the image, and the paths at which packages may have it.
+    pub programs: BTreeMap<String, Vec<String>>,
+    /// Addresses with prefix length, by network device.
+    pub addresses: BTreeMap<String, Vec<String>>,
+}
+
+impl Recipe {
+    /// The recipe that this program was built with.
+    pub fn embedded() -> Result<Recipe> {
+        model::yaml::parse("qemu/local/image.yaml".into(), RECIPE)
+    }
+}
+
+/// What an image is made from, besides its recipe.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'a> {
+    /// Folders, each with the contents of one Debian package or of several.
+    pub packages: &'a [Utf8PathBuf],
+    /// What `uname -r` says: the name of the folder below `/lib/modules`.
+    pub kernel_release: &'a str,
+    /// Uncompressed modules of the network driver, in the order of loading.
+    pub boot_modules: &'a [Utf8PathBuf],
+    /// The kernel that opkg believes to be installed.
+    pub kernel: &'a KernelId,
+    /// OpenWrt's name of the architecture.
+    pub arch: &'a Arch,
+    /// Further files, such as `/bin/opkg`.
+    pub extra: &'a [Extra],
+}
+
+/// A file of the caller's.
+#[derive(Debug, Clone)]
+pub struct Extra {
+    /// Absolute path in the image.
+    pub path: String,
+    /// The file on the host.
+    pub source: Utf8PathBuf,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// Builds the initramfs; the bytes are a function of the inputs.
+pub fn build(recipe: &Recipe, inputs: &Inputs<'_>) -> Result<Vec<u8>> {
+    let mut tree = Tree::default();
+    add_skeleton(&mut tree, recipe, inputs);
+    add_programs(&mut tree, recipe, inputs.packages)?;
+    add_boot_modules(&mut tree, inputs)?;
+    for Extra { path, source, mode } in inputs.extra {
+        if !path.starts_with('/') || path.split('/').any(|part| part == "..") {
+            return Err(Failure::new(
+                Exit::Usage,
+                "VM030",
+                format!("`{path}` is no path of an image"),
+                "files go to absolute paths without `..`",
+                "correct the path in the list of extra files",
+            ));
+        }
+        tree.file(path, *mode, read(source)?);
+    }
+    Ok(tree.archive())
+}
+
+/// Builds the smallest image that shows that a kernel runs programs: busybox, and one line on the console.
+pub fn probe(recipe: &Recipe, packages: &[Utf8PathBuf]) -> Result<Vec<u8>> {
+    let mut tree = Tree::default();
+    add_console(&mut tree);
+    tree.file("/bin/busybox", 0o755, find_program("/bin/busybox", recipe, packages)?);
+    tree.file("/init", 0o755, format!("#!/bin/busybox sh\necho '{PROBE_READY}'\n/bin/busybox poweroff -f\n"));
+    Ok(tree.archive())
+}
+
+/// Writes an image aside and renames it into place.
+pub fn write(path: &Utf8Path, bytes: &[u8]) -> Result<()> {
+    let failed = |error: &std::io::Error| Failure::io("write the image", path, error);
+    let folder = path.parent().filter(|folder| !folder.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
+    let mut aside = tempfile::NamedTempFile::new_in(folder).map_err(|error| failed(&error))?;
+    aside.write_all(bytes).map_err(|error| failed(&error))?;
+    aside.persist(path).map_err(|error| failed(&error.error))?;
+    Ok(())
+}
+
+fn add_console(tree: &mut Tree) {
+    tree.add("/dev/console", Entry::Device { mode: 0o600, major: 5, minor: 1 });
+}
+
+fn add_skeleton(tree: &mut Tree, recipe: &Recipe, inputs: &Inputs<'_>) {
+    let Inputs { kernel, arch, .. } = inputs;
+    add_console(tree);
+    for folder in ["proc", "sys", "root", "sbin", "usr/bin", "usr/sbin", "etc/modules.d", "etc/opkg/keys", "overlay"] {
+        tree.add(folder, Entry::Directory { mode: 0o755 });
+    }
+    tree.add("/tmp", Entry::Directory { mode: 0o1777 });
+    tree.add("/var", Entry::Link { target: "tmp".into() });
+
+    tree.file("/init", 0o755, INIT);
+    tree.file("/sbin/kmodloader", 0o755, KMODLOADER);
+    tree.file("/lib/functions.sh", 0o644, FUNCTIONS);
+    tree.file("/etc/passwd", 0o644, "root::0:0:root:/root:/bin/sh\n");
+    tree.file("/etc/group", 0o644, "root:x:0:\n");
+
+    let lines = |(device, addresses): (&String, &Vec<String>)| -> String {
+        addresses.iter().map(|address| format!("{device} {address}\n")).collect()
+    };
+    tree.file("/etc/addresses", 0o644, recipe.addresses.iter().map(lines).collect::<String>());
+
+    tree.file(
+        "/etc/openwrt_release",
+        0o644,
+        format!(
+            "DISTRIB_ID='stand-in'\nDISTRIB_RELEASE='local'\nDISTRIB_ARCH='{arch}'\n\
+         DISTRIB_DESCRIPTION='A stand-in for OpenWrt: kernel and programs are of Debian'\n"
+        ),
+    );
+    tree.file("/etc/opkg.conf", 0o644, format!("{OPKG_CONF}arch all 1\narch noarch 1\narch {arch} 10\n"));
+    let version = kernel.package_version();
+    tree.file("/usr/lib/opkg/status", 0o644, format!(
+        "Package: kernel\nVersion: {version}\nStatus: install hold installed\nArchitecture: {arch}\nInstalled-Time: 0\n\n"
+    ));
+    tree.file("/usr/lib/opkg/info/kernel.control", 0o644, format!(
+        "Package: kernel\nVersion: {version}\nArchitecture: {arch}\nDescription: Virtual package of the running kernel\n"
+    ));
+    tree.file("/usr/lib/opkg/info/kernel.list", 0o644, "");
+}
+
+fn add_boot_modules(tree: &mut Tree, inputs: &Inputs<'_>) -> Result<()> {
+    let folder = format!("/lib/modules/{}", inputs.kernel_release);
+    tree.add(&folder, Entry::Directory { mode: 0o755 });
+    let mut list = String::new();
+    for module in inputs.boot_modules {
+        let path = format!("{folder}/{}", module.file_name().unwrap_or_default());
+        tree.file(&path, 0o644, read(module)?);
+        list.push_str(&format!("{path}\n"));
+    }
+    tree.file("/etc/boot-modules", 0o644, list);
+    Ok(())
+}
+
+/// Adds the programs, and of the libraries those that something needs.
+fn add_programs(tree: &mut Tree, recipe: &Recipe, packages: &[Utf8PathBuf]) -> Result<()> {
+    let mut wanted = BTreeSet::new();
+    for path in recipe.programs.keys() {
+        let bytes = find_program(path, recipe, packages)?;
+        let needs = needs_of(path, &bytes)?;
+        wanted.extend(needs.libraries);
+        if let Some(loader) = needs.interpreter.filter(|loader| !tree.contains(loader)) {
+            let name = Utf8Path::new(&loader).file_name().unwrap_or_default();
+            tree.file(&loader, 0o755, find_library(name, path, packages)?);
+        }
+        tree.file(path, 0o755, bytes);
+    }
+    while let Some(name) = wanted.pop_first() {
+        let path = format!("/lib/{name}");
+        if tree.contains(&path) {
+            continue;
+        }
+        let bytes = find_library(&name, "a program", packages)?;
+        wanted.extend(needs_of(&name, &bytes)?.libraries);
+        tree.file(&path, 0o755, bytes);
+    }
+    Ok(())
+}
+
+fn needs_of(path: &str, bytes: &[u8]) -> Result<elf::Needs> {
+    elf::needs(bytes).map_err(|error| {
+        Failure::new(
+            Exit::Host,
+            "VM031",
+            format!("{path} is no program"),
+            format!("it cannot be read as ELF: {error}"),
+            "remove the folder of unpacked packages and run the same command again",
+        )
+    })
+}
+
+fn find_program(path: &str, recipe: &Recipe, packages: &[Utf8PathBuf]) -> Result<Vec<u8>> {
+    let candidates = recipe.programs.get(path).map(Vec::as_slice).unwrap_or_default();
+    let mut files = packages.iter().flat_map(|package| candidates.iter().map(move |place| package.join(place)));
+    match files.find(|file| file.is_file()) {
+        Some(file) => read(&file),
+        None => Err(Failure::new(
+            Exit::Host,
+            "VM032",
+            format!("no package has {path}"),
+            format!("looked for {} in {} unpacked packages", candidates.join(" and "), packages.len()),
+            "name the Debian package that has it in qemu/local/image.yaml, and the place where it has it",
+        )),
+    }
+}
+
+fn find_library(name: &str, needed_by: &str, packages: &[Utf8PathBuf]) -> Result<Vec<u8>> {
+    for package in packages {
+        for folder in LIBRARY_FOLDERS {
+            let folder = package.join(folder);
+            let mut places = vec![folder.clone()];
+            places.extend(multiarch_folders(&folder));
+            if let Some(file) = places.iter().map(|place| place.join(name)).find(|file| file.is_file()) {
+                return read(&file);
+            }
+        }
+    }
+    Err(Failure::new(
+        Exit::Host,
+        "VM033",
+        format!("no package has the library {name}"),
+        format!("{needed_by} does not start without it"),
+        "fetch the packages again together with what they depend on",
+    ))
+}
+
+/// Folders such as `x86_64-linux-gnu`, in order.
+fn multiarch_folders(folder: &Utf8Path) -> Vec<Utf8PathBuf> {
+    let entries = folder.read_dir_utf8().into_iter().flatten().filter_map(Result::ok);
+    let mut found: Vec<_> =
+        entries.map(camino::Utf8DirEntry::into_path).filter(|path| path.as_str().contains("-linux-gnu")).collect();
+    found.sort();
+    found
+}
+
+fn read(path: &Utf8Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|error| Failure::io("read a file of the image", path, &error))
+}
+
+#[cfg(test)]
+mod tests;

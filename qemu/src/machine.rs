@@ -1,0 +1,323 @@
+//! What QEMU is asked to be: a description in YAML, turned into a list of words.
+//!
+//! Nothing here starts a process. The words are a function of their inputs, so that they can be
+//! read and tested without QEMU, and so that a saved state fits every later start.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8Path;
+use model::{Exit, Failure, Result, Target};
+use serde::{Deserialize, Serialize};
+
+use crate::accel::Accel;
+
+/// A kind of router, read from `qemu/machines/NAME.yaml`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Machine {
+    version: u32,
+    /// The OpenWrt target that this machine runs.
+    pub target: Target,
+    /// The emulator.
+    pub qemu: Emulator,
+    /// `-machine`.
+    pub machine: String,
+    /// `-cpu`, by accelerator.
+    pub cpu: Cpu,
+    /// Guest memory in MiB.
+    pub memory_mib: u32,
+    /// Number of virtual CPUs.
+    pub cpus: u32,
+    /// Kernel command line.
+    pub append: Vec<String>,
+    /// Device that carries the console's character device.
+    pub console: String,
+    /// The two network cards.
+    pub nic: Nic,
+}
+
+/// Which QEMU, and what to install to get it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Emulator {
+    /// Program name or path.
+    pub binary: String,
+    /// Debian package that holds it.
+    pub package: String,
+    /// Lowest version that works, such as `7.2`.
+    pub minimum: String,
+}
+
+/// CPU model by accelerator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cpu {
+    /// Under emulation.
+    pub tcg: String,
+    /// Under KVM.
+    pub kvm: String,
+}
+
+/// Model and addresses of the network cards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Nic {
+    /// `-device` model.
+    pub device: String,
+    /// Further properties of the device.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
+    /// Address of the LAN card, the first one.
+    pub lan_mac: String,
+    /// Address of the WAN card.
+    pub wan_mac: String,
+}
+
+/// Unix sockets that QEMU connects to as a client. All of them listen before QEMU starts.
+#[derive(Debug, Clone, Copy)]
+pub struct Sockets<'a> {
+    /// Serial console.
+    pub console: &'a Utf8Path,
+    /// QMP, QEMU's control channel.
+    pub control: &'a Utf8Path,
+    /// Frames of the LAN and of the WAN card; without them the guest has no network card at all.
+    pub links: Option<Links<'a>>,
+}
+
+/// The far ends of the two network cards: each frame goes with its length, 4 bytes big endian, in front.
+#[derive(Debug, Clone, Copy)]
+pub struct Links<'a> {
+    /// Far end of the LAN card.
+    pub lan: &'a Utf8Path,
+    /// Far end of the WAN card.
+    pub wan: &'a Utf8Path,
+}
+
+/// One start of a machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Start<'a> {
+    /// Uncompressed kernel.
+    pub kernel: &'a Utf8Path,
+    /// Initial file system.
+    pub initramfs: &'a Utf8Path,
+    /// How instructions are run.
+    pub accel: Accel,
+    /// Where QEMU connects to.
+    pub sockets: Sockets<'a>,
+    /// Wait for a saved state over QMP instead of booting.
+    pub incoming: bool,
+}
+
+impl Machine {
+    /// Reads a machine file.
+    pub fn load(path: &Utf8Path) -> Result<Machine> {
+        let machine: Machine = model::yaml::load(path)?;
+        machine.check().map_err(|failure| failure.at(path))?;
+        Ok(machine)
+    }
+
+    /// Reads the text of a machine file; `path` is for messages.
+    pub fn parse(path: &Utf8Path, text: &str) -> Result<Machine> {
+        let machine: Machine = model::yaml::parse(path, text)?;
+        machine.check().map_err(|failure| failure.at(path))?;
+        Ok(machine)
+    }
+
+    fn check(&self) -> Result<()> {
+        let refuse = |what: String, fix: &str| {
+            Err(Failure::new(
+                Exit::Usage,
+                "VM001",
+                what,
+                "QEMU would refuse to start or the guest would not answer",
+                fix,
+            ))
+        };
+        if !(64..=65_536).contains(&self.memory_mib) {
+            return refuse(format!("memory-mib is {}", self.memory_mib), "give it between 64 and 65536 MiB");
+        }
+        if !(1..=64).contains(&self.cpus) {
+            return refuse(format!("cpus is {}", self.cpus), "give it between 1 and 64 CPUs");
+        }
+        for mac in [&self.nic.lan_mac, &self.nic.wan_mac] {
+            if !is_unicast_mac(mac) {
+                return refuse(format!("`{mac}` is no unicast MAC address"), "write it as 52:54:00:00:01:01");
+            }
+        }
+        if self.nic.lan_mac.eq_ignore_ascii_case(&self.nic.wan_mac) {
+            return refuse("lan-mac and wan-mac are the same".into(), "give each card its own address");
+        }
+        Ok(())
+    }
+
+    /// The words after the name of QEMU's binary.
+    pub fn arguments(&self, start: &Start<'_>) -> Vec<String> {
+        let cpu = match start.accel {
+            Accel::Tcg => &self.cpu.tcg,
+            Accel::Kvm => &self.cpu.kvm,
+        };
+        let mut words = Words::default();
+        // Only what is named here exists: no default card, no user's configuration, no display, no
+        // monitor; and the guest's reboot is QEMU's end.
+        words.flags(&["-nodefaults", "-no-user-config", "-no-reboot"]);
+        words.pair("-display", "none");
+        words.pair("-machine", &self.machine);
+        words.pair("-accel", start.accel.word());
+        words.pair("-cpu", cpu);
+        words.pair("-m", format!("{}M", self.memory_mib));
+        words.pair("-smp", self.cpus.to_string());
+        words.pair("-kernel", start.kernel);
+        words.pair("-initrd", start.initramfs);
+        words.pair("-append", self.append.join(" "));
+        words.pair("-chardev", format!("socket,id=console,path={},server=off", option_value(start.sockets.console)));
+        words.pair("-device", format!("{},chardev=console", self.console));
+        words.pair("-chardev", format!("socket,id=control,path={},server=off", option_value(start.sockets.control)));
+        words.pair("-mon", "chardev=control,mode=control");
+        match start.sockets.links {
+            None => words.pair("-nic", "none"),
+            Some(Links { lan, wan }) => {
+                for (id, mac, path) in [("lan", &self.nic.lan_mac, lan), ("wan", &self.nic.wan_mac, wan)] {
+                    let path = option_value(path);
+                    words.pair("-netdev", format!("stream,id={id},server=off,addr.type=unix,addr.path={path}"));
+                    words.pair("-device", self.nic.device_option(id, mac));
+                }
+            }
+        }
+        if start.incoming {
+            words.pair("-incoming", "defer");
+        }
+        words.0
+    }
+}
+
+impl Nic {
+    fn device_option(&self, netdev: &str, mac: &str) -> String {
+        let mut text = format!("{},netdev={netdev},mac={mac}", self.device);
+        for (key, value) in &self.options {
+            text.push_str(&format!(",{key}={}", option_value(value)));
+        }
+        text
+    }
+}
+
+/// A list of words under construction.
+#[derive(Default)]
+struct Words(Vec<String>);
+
+impl Words {
+    fn flags(&mut self, flags: &[&str]) {
+        self.0.extend(flags.iter().map(ToString::to_string));
+    }
+
+    fn pair(&mut self, option: &str, value: impl ToString) {
+        self.0.extend([option.to_string(), value.to_string()]);
+    }
+}
+
+/// In QEMU's option lists a comma ends a value and two commas are one.
+fn option_value(value: impl ToString) -> String {
+    value.to_string().replace(',', ",,")
+}
+
+fn is_unicast_mac(text: &str) -> bool {
+    let octets: Vec<_> = text.split(':').collect();
+    let hex = |octet: &&str| octet.len() == 2 && octet.bytes().all(|byte| byte.is_ascii_hexdigit());
+    octets.len() == 6 && octets.iter().all(hex) && u8::from_str_radix(octets[0], 16).is_ok_and(|first| first & 1 == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const X86_64: &str = include_str!("../machines/x86-64.yaml");
+
+    fn x86_64() -> Machine {
+        Machine::parse("x86-64.yaml".into(), X86_64).unwrap()
+    }
+
+    fn start(links: Option<Links<'_>>) -> Start<'_> {
+        Start {
+            kernel: "/k/vmlinux".into(),
+            initramfs: "/i/initramfs".into(),
+            accel: Accel::Tcg,
+            sockets: Sockets { console: "/s/console".into(), control: "/s/control".into(), links },
+            incoming: false,
+        }
+    }
+
+    fn links() -> Option<Links<'static>> {
+        Some(Links { lan: "/s/lan".into(), wan: "/s/wan".into() })
+    }
+
+    /// Values of an option that may be given more than once.
+    fn values<'a>(words: &'a [String], option: &str) -> Vec<&'a str> {
+        words.windows(2).filter(|pair| pair[0] == option).map(|pair| pair[1].as_str()).collect()
+    }
+
+    #[test]
+    fn the_lan_card_comes_first_and_there_is_no_other() {
+        let words = x86_64().arguments(&start(links()));
+        assert_eq!(
+            values(&words, "-netdev"),
+            [
+                "stream,id=lan,server=off,addr.type=unix,addr.path=/s/lan",
+                "stream,id=wan,server=off,addr.type=unix,addr.path=/s/wan"
+            ]
+        );
+        assert_eq!(
+            values(&words, "-device"),
+            [
+                "isa-serial,chardev=console",
+                "virtio-net-pci,netdev=lan,mac=52:54:00:00:01:01,romfile=",
+                "virtio-net-pci,netdev=wan,mac=52:54:00:00:02:01,romfile="
+            ]
+        );
+        assert!(words.contains(&"-nodefaults".into()) && !words.contains(&"-nic".into()));
+        let words = x86_64().arguments(&start(None));
+        assert_eq!((values(&words, "-nic"), values(&words, "-netdev").len()), (vec!["none"], 0));
+    }
+
+    #[test]
+    fn a_broken_guest_ends_qemu_and_a_resumed_one_waits_for_its_state() {
+        let machine = x86_64();
+        let words = machine.arguments(&start(links()));
+        let append = values(&words, "-append")[0];
+        assert!(append.contains("panic=-1") && append.contains("oops=panic"), "{append}");
+        assert!(words.contains(&"-no-reboot".into()) && values(&words, "-incoming").is_empty());
+        let words = machine.arguments(&Start { incoming: true, ..start(links()) });
+        assert_eq!(values(&words, "-incoming"), ["defer"]);
+    }
+
+    #[test]
+    fn cpu_follows_the_accelerator() {
+        for (accel, expected) in [(Accel::Tcg, ("tcg", "max")), (Accel::Kvm, ("kvm", "host"))] {
+            let words = x86_64().arguments(&Start { accel, ..start(None) });
+            assert_eq!((values(&words, "-accel")[0], values(&words, "-cpu")[0]), expected);
+        }
+    }
+
+    #[test]
+    fn a_comma_in_a_path_does_not_end_the_option() {
+        let links = Links { lan: "/s/a,server=on".into(), wan: "/s/wan".into() };
+        let words = x86_64().arguments(&start(Some(links)));
+        assert!(values(&words, "-netdev")[0].ends_with("addr.path=/s/a,,server=on"));
+    }
+
+    #[test]
+    fn a_machine_that_cannot_work_is_refused() {
+        for (from, to) in [
+            ("memory-mib: 256", "memory-mib: 16"),
+            ("cpus: 1", "cpus: 0"),
+            ("52:54:00:00:02:01", "52:54:00:00:01:01"),
+            ("52:54:00:00:02:01", "53:54:00:00:02:01"),
+            ("52:54:00:00:02:01", "52:54:00:00:02"),
+        ] {
+            assert!(X86_64.contains(from), "{from}");
+            let failure = Machine::parse("m.yaml".into(), &X86_64.replace(from, to)).unwrap_err();
+            assert_eq!((failure.id(), failure.exit()), ("VM001", Exit::Usage), "{to}");
+            assert!(failure.to_string().contains("m.yaml"));
+        }
+        let failure = Machine::parse("m.yaml".into(), &format!("{X86_64}bios: x\n")).unwrap_err();
+        assert_eq!(failure.id(), "CONF001");
+    }
+}

@@ -1,0 +1,253 @@
+//! The QEMU process: found, checked, tied to us, and never left behind.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Output};
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use model::{Deadline, Exit, Failure, Result, tied_to_parent};
+
+use crate::machine::Emulator;
+
+/// Printing a version takes milliseconds; a program that needs longer is not QEMU.
+const VERSION_WAIT: Duration = Duration::from_secs(10);
+
+/// Bytes of QEMU's own messages that a failure shows.
+const LAST_WORDS: usize = 2000;
+
+/// A QEMU that is installed and new enough.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Qemu {
+    /// Program name or path.
+    pub binary: String,
+    /// Such as `7.2.22`.
+    pub version: String,
+}
+
+impl Qemu {
+    /// Asks the emulator for its version and compares it with the minimum.
+    pub fn find(emulator: &Emulator) -> Result<Qemu> {
+        let output = version_output(&emulator.binary).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => Failure::new(
+                Exit::Host,
+                "VM002",
+                format!("{} is not installed", emulator.binary),
+                "the router runs in QEMU, and no program of that name is in PATH",
+                install_line(emulator),
+            ),
+            _ => unreadable(emulator, &error.to_string()),
+        })?;
+        Qemu::judge(emulator, &output)
+    }
+
+    /// Reads what `--version` printed.
+    fn judge(emulator: &Emulator, output: &Output) -> Result<Qemu> {
+        let text = String::from_utf8_lossy(&output.stdout);
+        let Some(version) = version_in(&text).filter(|_| output.status.success()) else {
+            let said = [text.trim(), String::from_utf8_lossy(&output.stderr).trim()].join(" ");
+            return Err(unreadable(emulator, &said));
+        };
+        if numbers(&version) < numbers(&emulator.minimum) {
+            return Err(Failure::new(
+                Exit::Host,
+                "VM003",
+                format!("QEMU {version} is too old"),
+                format!("network frames over a unix socket need QEMU {} or newer", emulator.minimum),
+                format!("install a newer one (Debian 12 and later have it): {}", install_line(emulator)),
+            ));
+        }
+        Ok(Qemu { binary: emulator.binary.clone(), version })
+    }
+}
+
+fn version_output(binary: &str) -> std::io::Result<Output> {
+    let handle = duct::cmd!(binary, "--version").stdin_null().stdout_capture().stderr_capture().unchecked().start()?;
+    match handle.wait_timeout(VERSION_WAIT)? {
+        Some(output) => Ok(output.clone()),
+        None => {
+            handle.kill()?;
+            Err(std::io::Error::from(ErrorKind::TimedOut))
+        }
+    }
+}
+
+fn install_line(emulator: &Emulator) -> String {
+    format!("sudo apt-get install -y --no-install-recommends {}", emulator.package)
+}
+
+fn unreadable(emulator: &Emulator, said: &str) -> Failure {
+    Failure::new(
+        Exit::Host,
+        "VM004",
+        format!("`{} --version` does not name a version", emulator.binary),
+        format!("it said: {}", said.trim()),
+        format!("check that it is QEMU and starts at all, or install it again: {}", install_line(emulator)),
+    )
+}
+
+fn cannot_start(program: &str, error: &std::io::Error) -> Failure {
+    Failure::new(
+        Exit::Host,
+        "VM005",
+        "QEMU cannot be started",
+        format!("{program}: {error}"),
+        "QEMU is started through setpriv, which ends it together with us: sudo apt-get install -y util-linux",
+    )
+}
+
+/// The version in `QEMU emulator version 7.2.22 (Debian …)`.
+fn version_in(text: &str) -> Option<String> {
+    let after = text.split("QEMU emulator version ").nth(1)?;
+    let version: String = after.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+    (!numbers(&version).is_empty()).then_some(version)
+}
+
+fn numbers(version: &str) -> Vec<u32> {
+    version.split('.').map_while(|part| part.parse().ok()).collect()
+}
+
+/// A running QEMU. Dropping it kills it; so does our own death, by `kill -9` too.
+///
+/// The kernel ends the child together with the *thread* that started it: start it from a thread
+/// that lives as long as the guest.
+#[derive(Debug)]
+pub struct Process {
+    handle: duct::Handle,
+    messages: Utf8PathBuf,
+}
+
+impl Process {
+    /// Starts `binary` with `arguments`; what it prints goes to the file `messages`.
+    pub fn start(binary: &str, arguments: &[String], messages: &Utf8Path) -> Result<Process> {
+        let [tie, rest @ ..] = tied_to_parent();
+        let words = rest.into_iter().chain([binary]).chain(arguments.iter().map(String::as_str));
+        let file =
+            File::create(messages).map_err(|error| Failure::io("write QEMU's messages to a file", messages, &error))?;
+        let handle = duct::cmd(tie, words)
+            .stdin_null()
+            // duct applies the last redirection first.
+            .stderr_to_stdout()
+            .stdout_file(file)
+            .unchecked()
+            .start()
+            .map_err(|error| cannot_start(tie, &error))?;
+        Ok(Process { handle, messages: messages.to_owned() })
+    }
+
+    /// How it ended, when it did.
+    pub fn ended(&self) -> Option<ExitStatus> {
+        self.handle.try_wait().ok().flatten().map(|output| output.status)
+    }
+
+    /// Waits for its end; `None` when it still runs at the deadline.
+    pub fn wait(&self, deadline: Deadline) -> Option<ExitStatus> {
+        self.handle.wait_deadline(deadline.at).ok().flatten().map(|output| output.status)
+    }
+
+    /// What it printed last, and how it ended, for messages.
+    pub fn last_words(&self) -> String {
+        let printed = std::fs::read(&self.messages).unwrap_or_default();
+        let tail = String::from_utf8_lossy(&printed[printed.len().saturating_sub(LAST_WORDS)..]).trim().to_owned();
+        let end = match self.ended() {
+            None => "QEMU still runs".to_owned(),
+            Some(status) => match (status.code(), status.signal()) {
+                (Some(code), _) => format!("QEMU ended with exit code {code}"),
+                (None, Some(signal)) => format!("QEMU was ended by signal {signal}"),
+                (None, None) => "QEMU ended".to_owned(),
+            },
+        };
+        if tail.is_empty() { format!("{end} and printed nothing") } else { format!("{end} and printed:\n{tail}") }
+    }
+
+    /// The process id, for tests and messages.
+    pub fn id(&self) -> Option<u32> {
+        self.handle.pids().first().copied()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Already gone is as good.
+        let _ended = self.handle.kill();
+        let _reaped = self.handle.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn emulator(binary: &str) -> Emulator {
+        Emulator { binary: binary.into(), package: "qemu-system-x86".into(), minimum: "7.2".into() }
+    }
+
+    /// Judges a program that printed this and ended with this code.
+    fn judge(printed: &str, code: i32) -> Result<Qemu> {
+        let status = ExitStatus::from_raw(code << 8);
+        Qemu::judge(&emulator("qemu"), &Output { status, stdout: printed.into(), stderr: vec![] })
+    }
+
+    #[test]
+    fn the_version_is_read_and_compared_by_number() {
+        for version in ["7.2.22", "7.2", "10.0.2"] {
+            let qemu = judge(&format!("QEMU emulator version {version} (Debian 1:{version})\n"), 0).unwrap();
+            assert_eq!(qemu.version, version);
+        }
+        for version in ["7.1.9", "6.12", "2.11.1"] {
+            let failure = judge(&format!("QEMU emulator version {version}\n"), 0).unwrap_err();
+            assert_eq!((failure.id(), failure.exit()), ("VM003", Exit::Host));
+            assert!(failure.finding().what.contains(version) && failure.finding().why.contains("7.2"));
+        }
+    }
+
+    #[test]
+    fn a_missing_qemu_comes_with_the_line_that_installs_it() {
+        let failure = Qemu::find(&emulator("/no/qemu")).unwrap_err();
+        assert_eq!((failure.id(), failure.exit()), ("VM002", Exit::Host));
+        assert!(failure.finding().fix.contains("apt-get install") && failure.finding().fix.contains("qemu-system-x86"));
+    }
+
+    #[test]
+    fn a_program_that_is_no_qemu_is_refused() {
+        for (printed, code) in [("hello", 0), ("", 3), ("version x", 0), ("QEMU emulator version 9.0", 1)] {
+            assert_eq!(judge(printed, code).unwrap_err().id(), "VM004", "{printed}");
+        }
+        assert_eq!(Qemu::find(&emulator("true")).unwrap_err().id(), "VM004");
+    }
+
+    /// A process that runs these shell lines in place of QEMU.
+    fn shell(script: &str) -> (tempfile::TempDir, Process) {
+        let dir = tempfile::tempdir().unwrap();
+        let messages = Utf8PathBuf::from_path_buf(dir.path().join("messages")).unwrap();
+        let process = Process::start("sh", &["-c".into(), script.into()], &messages).unwrap();
+        (dir, process)
+    }
+
+    #[test]
+    fn the_last_words_are_kept_and_an_early_end_is_seen() {
+        let (_dir, process) = shell("echo 'could not open the kernel' >&2; exit 1");
+        assert_eq!(process.wait(Deadline::after(VERSION_WAIT)).unwrap().code(), Some(1));
+        let words = process.last_words();
+        assert!(words.contains("exit code 1") && words.contains("could not open the kernel"), "{words}");
+    }
+
+    #[test]
+    fn dropping_kills() {
+        let (_dir, process) = shell("exec sleep 600");
+        let entry = format!("/proc/{}", process.id().unwrap());
+        assert!(std::fs::exists(&entry).unwrap() && process.ended().is_none());
+        drop(process);
+        assert!(!std::fs::exists(&entry).unwrap());
+    }
+
+    #[test]
+    fn what_keeps_qemu_from_starting_is_named() {
+        let failure = Process::start("true", &[], "/no/such/dir/messages".into()).unwrap_err();
+        assert_eq!((failure.id(), failure.exit()), ("IO004", Exit::Host));
+        let failure = cannot_start("setpriv", &ErrorKind::NotFound.into());
+        assert_eq!((failure.id(), failure.exit()), ("VM005", Exit::Host));
+        assert!(failure.finding().fix.contains("util-linux"));
+    }
+}

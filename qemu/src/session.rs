@@ -1,0 +1,182 @@
+//! A running guest: booted or resumed, spoken to, and gone when dropped.
+
+use std::time::{Duration, SystemTime};
+
+use camino::Utf8PathBuf;
+use model::{Cancel, Deadline, Failure, Result};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::accel::Accel;
+use crate::console::{Console, Output, Trouble};
+use crate::machine::{Links, Machine, Sockets, Start};
+use crate::process::{Process, Qemu};
+use crate::qmp::Qmp;
+use crate::sockets;
+
+/// How long QEMU may take to end after it closed the console, before its last words are read.
+const END_WAIT: Duration = Duration::from_secs(2);
+
+/// What a guest runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Uncompressed kernel (`vmlinux`).
+    pub kernel: Utf8PathBuf,
+    /// Initial file system.
+    pub initramfs: Utf8PathBuf,
+    /// What its console shows once a shell is there, or one press of Enter away.
+    pub ready: String,
+}
+
+/// Everything that a start needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Launch<'a> {
+    /// The emulator.
+    pub qemu: &'a Qemu,
+    /// The kind of router.
+    pub machine: &'a Machine,
+    /// What it runs.
+    pub image: &'a Image,
+    /// How it runs.
+    pub accel: Accel,
+    /// Sockets that somebody already listens on; `None` for a guest without network cards.
+    pub links: Option<Links<'a>>,
+    /// The user's interrupt.
+    pub cancel: &'a Cancel,
+}
+
+/// A guest with a shell on its console. Dropping it kills QEMU.
+///
+/// The kernel also kills QEMU when the thread that made the session ends: use it on that thread, or
+/// keep the thread alive.
+pub struct Session {
+    console: Console,
+    pub(crate) qmp: Qmp,
+    pub(crate) cancel: Cancel,
+    process: Process,
+    /// Sockets and messages; removed last.
+    pub(crate) folder: TempDir,
+}
+
+/// A QEMU that has connected and whose guest has said nothing yet.
+pub(crate) struct Started {
+    pub(crate) console: Console,
+    pub(crate) qmp: Qmp,
+    pub(crate) process: Process,
+    pub(crate) folder: TempDir,
+}
+
+/// Starts QEMU and waits for its two channels.
+pub(crate) fn start(launch: &Launch<'_>, incoming: bool, deadline: Deadline) -> Result<Started> {
+    let temporary = std::env::temp_dir();
+    let failed = |error: &std::io::Error| Failure::io("make a folder for sockets", temporary.display(), error);
+    let folder = tempfile::Builder::new().prefix("vm-").tempdir().map_err(|error| failed(&error))?;
+    let path = |name: &str| in_folder(&folder, name);
+    let (console_path, control_path) = (path("console")?, path("control")?);
+    let (console, control) = (sockets::listen(&console_path)?, sockets::listen(&control_path)?);
+    let words = launch.machine.arguments(&Start {
+        kernel: &launch.image.kernel,
+        initramfs: &launch.image.initramfs,
+        accel: launch.accel,
+        sockets: Sockets { console: &console_path, control: &control_path, links: launch.links },
+        incoming,
+    });
+    let process = Process::start(&launch.qemu.binary, &words, &path("messages")?)?;
+    let ended = || process.ended().map(|_| process.last_words());
+    let console = sockets::accept(&console, "its console", ended, launch.cancel, deadline)?;
+    let control = sockets::accept(&control, "its control channel", ended, launch.cancel, deadline)?;
+    let console = Console::new(console, launch.cancel.clone())
+        .map_err(|error| Failure::io("use the console's socket", &console_path, &error))?;
+    let qmp = Qmp::connect(control, launch.cancel.clone(), deadline)?;
+    Ok(Started { console, qmp, process, folder })
+}
+
+pub(crate) fn in_folder(folder: &TempDir, name: &str) -> Result<Utf8PathBuf> {
+    Utf8PathBuf::from_path_buf(folder.path().join(name)).map_err(|path| {
+        let error = std::io::Error::from(std::io::ErrorKind::InvalidFilename);
+        Failure::io("use a folder whose name is not UTF-8", path.display(), &error)
+    })
+}
+
+impl Started {
+    /// The failure for trouble on the console, with what is known of QEMU's end.
+    pub(crate) fn explain(&self, trouble: Trouble) -> Failure {
+        explain(&self.console, &self.process, trouble)
+    }
+
+    pub(crate) fn into_session(self, cancel: &Cancel) -> Session {
+        let Started { console, qmp, process, folder } = self;
+        Session { console, qmp, cancel: cancel.clone(), process, folder }
+    }
+}
+
+fn explain(console: &Console, process: &Process, trouble: Trouble) -> Failure {
+    if matches!(trouble, Trouble::Closed) {
+        let _ended = process.wait(Deadline::after(END_WAIT));
+    }
+    trouble.into_failure(&console.tail(), &process.last_words())
+}
+
+/// Boots a guest and waits for its shell.
+pub fn boot(launch: &Launch<'_>, deadline: Deadline) -> Result<Session> {
+    let mut started = start(launch, false, deadline)?;
+    let ready = started.console.wait_for(&launch.image.ready, deadline);
+    let attached = ready.and_then(|()| started.console.attach(deadline));
+    attached.map_err(|trouble| started.explain(trouble))?;
+    Ok(started.into_session(launch.cancel))
+}
+
+impl Session {
+    /// Runs a command made of words. A deadline that passes is a failure, an exit code is not.
+    pub fn run(&mut self, words: &[&str], deadline: Deadline) -> Result<Output> {
+        self.console.run(words, deadline).map_err(|trouble| explain(&self.console, &self.process, trouble))
+    }
+
+    /// Runs a shell script, in a shell of its own.
+    pub fn script(&mut self, script: &str, deadline: Deadline) -> Result<Output> {
+        self.console.script(script, deadline).map_err(|trouble| explain(&self.console, &self.process, trouble))
+    }
+
+    /// Writes a file in the guest; it appears whole or not at all.
+    pub fn put(&mut self, path: &str, bytes: &[u8], deadline: Deadline) -> Result<()> {
+        self.console.put(path, bytes, deadline).map_err(|trouble| explain(&self.console, &self.process, trouble))
+    }
+
+    /// The guest's kernel log; see [`crate::splat`] for what to look for in it.
+    pub fn kernel_log(&mut self, deadline: Deadline) -> Result<String> {
+        Ok(self.run(&["dmesg"], deadline)?.text())
+    }
+
+    /// Sets the guest's clock to the host's: a saved guest believes that no time has passed.
+    pub fn set_clock(&mut self, deadline: Deadline) -> Result<()> {
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
+        self.run(&["date", "-u", "-s", &format!("@{now}")], deadline)?;
+        Ok(())
+    }
+
+    /// The last lines of the console, for reports.
+    pub fn console_tail(&self) -> String {
+        self.console.tail()
+    }
+
+    /// The process id of QEMU.
+    pub fn process_id(&self) -> Option<u32> {
+        self.process.id()
+    }
+
+    /// Ends QEMU, and the guest with it, in an orderly way; its file systems are in memory.
+    pub fn power_off(mut self, deadline: Deadline) -> Result<()> {
+        self.qmp.execute("quit", json!({}), deadline)?;
+        // A QEMU that does not end in time is killed when the session is dropped.
+        let _ended = self.process.wait(deadline);
+        Ok(())
+    }
+
+    pub(crate) fn socket_path(&self, name: &str) -> Result<Utf8PathBuf> {
+        in_folder(&self.folder, name)
+    }
+
+    pub(crate) fn ended(&self) -> Option<String> {
+        self.process.ended().map(|_| self.process.last_words())
+    }
+}

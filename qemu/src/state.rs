@@ -1,0 +1,210 @@
+//! The state of a booted guest in a file: boot once, resume everywhere.
+//!
+//! QEMU sends the state over a unix socket (`migrate`) and takes it from one (`migrate-incoming`),
+//! which every version does, without a shell and without its changing file options; we write and
+//! read the file. It appears under its name when it is whole, and never before.
+//!
+//! A state fits only the same QEMU, machine, kernel and image. Callers put these into [`key`].
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use model::{Cancel, Deadline, Event, Events, Exit, Failure, Finding, Result, Severity};
+use serde_json::json;
+
+use crate::accel::Accel;
+use crate::digest;
+use crate::machine::Machine;
+use crate::process::Qemu;
+use crate::qmp::Qmp;
+use crate::session::{self, Launch, Session};
+use crate::sockets;
+
+/// Between two questions whether QEMU is done.
+const POLL: Duration = Duration::from_millis(5);
+/// How long the socket may block before the deadline is looked at.
+const SLICE: Duration = Duration::from_millis(100);
+/// QEMU's default limit is for networks, 128 MiB/s.
+const BYTES_PER_SECOND: u64 = 64 << 30;
+/// Bytes copied at a time.
+const CHUNK: usize = 1 << 20;
+
+/// Names the state of a guest by everything that it depends on. The digests are the caller's; network sockets
+/// may differ from start to start.
+pub fn key(qemu: &Qemu, machine: &Machine, accel: Accel, kernel_digest: &str, image_digest: &str) -> String {
+    let machine = serde_json::to_string(machine).unwrap_or_default();
+    let parts = [env!("CARGO_PKG_VERSION"), &qemu.version, &machine, accel.word(), kernel_digest, image_digest];
+    digest::sha256(parts.join("\0").as_bytes())
+}
+
+/// Saves the guest's state to a file, and lets the guest go on.
+pub fn save(session: &mut Session, path: &Utf8Path, deadline: Deadline) -> Result<()> {
+    let socket = session.socket_path("outgoing")?;
+    let listener = sockets::listen(&socket)?;
+    session.qmp.execute("stop", json!({}), deadline)?;
+    session.qmp.execute("migrate-set-parameters", json!({ "max-bandwidth": BYTES_PER_SECOND }), deadline)?;
+    session.qmp.execute("migrate", json!({ "uri": format!("unix:{socket}") }), deadline)?;
+    let cancel = session.cancel.clone();
+    let from = sockets::accept(&listener, "the outgoing state", || session.ended(), &cancel, deadline)?;
+    write_aside(from, path, &cancel, deadline, || migrated(&mut session.qmp, &cancel, deadline))?;
+    session.qmp.execute("cont", json!({}), deadline)?;
+    // A file of this name is of no more use, and a second save wants it.
+    let _gone = std::fs::remove_file(&socket);
+    Ok(())
+}
+
+/// Copies the state beside its place, asks whether QEMU is content, and only then gives it its name.
+fn write_aside(
+    from: UnixStream,
+    path: &Utf8Path,
+    cancel: &Cancel,
+    deadline: Deadline,
+    complete: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    let failed = |error: &std::io::Error| Failure::io("save the guest's state", path, error);
+    let folder = path.parent().filter(|folder| !folder.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
+    let mut aside = tempfile::NamedTempFile::new_in(folder).map_err(|error| failed(&error))?;
+    from.set_read_timeout(Some(SLICE)).map_err(|error| failed(&error))?;
+    copy(&mut &from, aside.as_file_mut(), cancel, deadline, |error| failed(&error))?;
+    complete()?;
+    aside.persist(path).map_err(|error| failed(&error.error))?;
+    Ok(())
+}
+
+/// Resumes a guest from a saved state. A state that QEMU does not take is `VM043`.
+pub fn resume(launch: &Launch<'_>, path: &Utf8Path, deadline: Deadline) -> Result<Session> {
+    let mut file = File::open(path).map_err(|error| Failure::io("read the guest's state", path, &error))?;
+    let mut started = session::start(launch, true, deadline)?;
+    let socket = session::in_folder(&started.folder, "incoming")?;
+    started.qmp.execute("migrate-incoming", json!({ "uri": format!("unix:{socket}") }), deadline)?;
+    let refused = |why: String| refused(path, &why);
+    {
+        let to = UnixStream::connect(&socket).map_err(|error| refused(error.to_string()))?;
+        to.set_write_timeout(Some(SLICE)).map_err(|error| refused(error.to_string()))?;
+        copy(&mut file, &mut &to, launch.cancel, deadline, |error| refused(error.to_string()))?;
+    }
+    if let Err(failure) = migrated(&mut started.qmp, launch.cancel, deadline) {
+        // QEMU ends when it cannot take a state, and says why on its way out.
+        let said = match started.process.wait(Deadline::after(Duration::from_secs(1))) {
+            Some(_) => started.process.last_words(),
+            None => failure.finding().why.clone(),
+        };
+        return if failure.exit() == Exit::Interrupted { Err(failure) } else { Err(refused(said)) };
+    }
+    started.qmp.execute("cont", json!({}), deadline)?;
+    let answered = started.console.synchronise("the first command", deadline);
+    answered.map_err(|trouble| started.explain(trouble))?;
+    let mut session = started.into_session(launch.cancel);
+    session.set_clock(deadline)?;
+    Ok(session)
+}
+
+/// Resumes the state in the file, or boots afresh and saves it there: at first, and when QEMU does not take it.
+///
+/// Each of the two starts has `deadline` for itself. The note on a refused state goes to `events`.
+pub fn resume_or_boot(launch: &Launch<'_>, path: &Utf8Path, within: Duration, events: &Events) -> Result<Session> {
+    if path.exists() {
+        match resume(launch, path, Deadline::after(within)) {
+            Ok(session) => return Ok(session),
+            Err(failure) if failure.exit() == Exit::Interrupted || launch.cancel.is_cancelled() => return Err(failure),
+            Err(failure) => events.emit(Event::Finding(fresh_boot(path, &failure))),
+        }
+    }
+    let mut session = session::boot(launch, Deadline::after(within))?;
+    save(&mut session, path, Deadline::after(within))?;
+    Ok(session)
+}
+
+fn fresh_boot(path: &Utf8Path, failure: &Failure) -> Finding {
+    Finding {
+        id: "VM044",
+        severity: Severity::Note,
+        place: Some(path.to_string()),
+        what: "the saved guest could not be resumed; a fresh one is booted and saved in its place".into(),
+        why: failure.finding().why.clone(),
+        fix: "nothing needs to be done; if it happens on every run, remove the file and report it".into(),
+    }
+}
+
+fn refused(path: &Utf8Path, why: &str) -> Failure {
+    Failure::new(
+        Exit::Blocked,
+        "VM043",
+        "QEMU did not take the saved state of the guest",
+        why,
+        "remove the file; the next run boots a guest and saves it again",
+    )
+    .at(path)
+}
+
+/// Waits until QEMU says that a state has gone or come whole.
+fn migrated(qmp: &mut Qmp, cancel: &Cancel, deadline: Deadline) -> Result<()> {
+    loop {
+        cancel.check()?;
+        let answer = qmp.execute("query-migrate", json!({}), deadline)?;
+        let status = answer["status"].as_str().unwrap_or("none");
+        match status {
+            "completed" => return Ok(()),
+            "failed" | "cancelled" => {
+                let why = answer["error-desc"].as_str().unwrap_or("it gave no reason");
+                return Err(not_moved(&format!("QEMU says `{status}`: {why}")));
+            }
+            _ if deadline.passed() => return Err(not_moved(&format!("it was `{status}` after {:?}", deadline.after))),
+            _ => std::thread::sleep(POLL),
+        }
+    }
+}
+
+fn not_moved(why: &str) -> Failure {
+    Failure::new(
+        Exit::Blocked,
+        "VM042",
+        "the guest's state could not be saved or resumed",
+        why,
+        "run it once more; on a busy or slow host give it a longer deadline",
+    )
+}
+
+/// Copies until the end, looking at the deadline whenever a side blocks or a chunk is done.
+fn copy(
+    from: &mut impl Read,
+    to: &mut impl Write,
+    cancel: &Cancel,
+    deadline: Deadline,
+    failed: impl Fn(std::io::Error) -> Failure,
+) -> Result<()> {
+    let check = || {
+        cancel.check()?;
+        if deadline.passed() { Err(failed(ErrorKind::TimedOut.into())) } else { Ok(()) }
+    };
+    let waits = |error: &std::io::Error| {
+        matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
+    };
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        check()?;
+        let count = match from.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => count,
+            Err(error) if waits(&error) => continue,
+            Err(error) => return Err(failed(error)),
+        };
+        let mut rest = &buffer[..count];
+        while !rest.is_empty() {
+            match to.write(rest) {
+                Ok(0) => return Err(failed(ErrorKind::WriteZero.into())),
+                Ok(written) => rest = &rest[written..],
+                Err(error) if waits(&error) => check()?,
+                Err(error) => return Err(failed(error)),
+            }
+        }
+    }
+}
+
+/// The file of a state in a folder of the cache.
+pub fn path(folder: &Utf8Path, key: &str) -> Utf8PathBuf {
+    folder.join(format!("{key}.state"))
+}
