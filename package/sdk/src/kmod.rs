@@ -11,7 +11,7 @@ use model::{Arch, Events, Exit, Failure, Result};
 
 use crate::files;
 use crate::local::{Kernel, Module, Setting};
-use crate::recipe::{Kmod, Line, Option_, Recipes};
+use crate::recipe::{Kmod, Line, ModuleRef, KernelOption, Recipes};
 
 /// The stage's name in events.
 pub(crate) const STAGE: &str = "packages";
@@ -59,6 +59,9 @@ struct Planner<'a> {
     owners: BTreeMap<String, &'a str>,
 }
 
+/// Dependencies that kmods gained, by the kmod's name.
+type Added<'a> = BTreeMap<&'a str, BTreeSet<&'a str>>;
+
 /// The modules of one kmod: as files, and those that are part of the kernel image.
 #[derive(Default)]
 struct Contents {
@@ -93,7 +96,7 @@ impl<'a> Planner<'a> {
         }
         let mut contents = Contents::default();
         for wanted in kmod.modules.iter().filter(|module| module.applies_to(self.line)) {
-            if self.kernel.is_builtin(&wanted.name) {
+            if self.is_builtin(wanted) {
                 contents.builtin.push(wanted.name.clone());
             } else if self.kernel.has_module(&wanted.name) {
                 let module = self.kernel.module(&wanted.name)?;
@@ -123,8 +126,13 @@ impl<'a> Planner<'a> {
         Ok(contents)
     }
 
-    fn check_option(&self, kmod: &Kmod, option: &Option_) -> Result<()> {
-        let Option_ { symbol, builtin } = option;
+    fn is_builtin(&self, module: &ModuleRef) -> bool {
+        let set = |option: &KernelOption| self.kernel.setting(&option.symbol) == Some(Setting::BuiltIn);
+        self.kernel.is_builtin(&module.name) || module.option.as_ref().is_some_and(set)
+    }
+
+    fn check_option(&self, kmod: &Kmod, option: &KernelOption) -> Result<()> {
+        let KernelOption { symbol, builtin } = option;
         let (what, why) = match self.kernel.setting(symbol) {
             Some(Setting::BuiltIn) => return Ok(()),
             Some(Setting::Module) if !builtin => return Ok(()),
@@ -154,13 +162,13 @@ impl<'a> Planner<'a> {
         &self,
         contents: &BTreeMap<&str, Contents>,
         events: &Events,
-    ) -> Result<BTreeMap<&'a str, BTreeSet<&'a str>>> {
-        let mut added: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        for (name, kmod) in &self.active {
-            let reachable = self.reachable(kmod);
+    ) -> Result<Added<'a>> {
+        let mut added: Added = BTreeMap::new();
+        for (name, kmod) in self.dependencies_first() {
+            let mut reachable = self.reachable(kmod, &added);
             for module in contents.get(name).iter().flat_map(|contents| &contents.modules) {
                 for needed in module.depends.iter().filter(|needed| !self.kernel.is_builtin(needed)) {
-                    let owner = self.owners.get(needed.replace('-', "_").as_str()).ok_or_else(|| {
+                    let owner = *self.owners.get(needed.replace('-', "_").as_str()).ok_or_else(|| {
                         self.refuse(
                             kmod,
                             "KMOD005",
@@ -169,7 +177,8 @@ impl<'a> Planner<'a> {
                             "write a recipe for the kmod that holds it",
                         )
                     })?;
-                    if owner != name && !reachable.contains(owner) && added.entry(name).or_default().insert(owner) {
+                    if owner != name && reachable.insert(owner) {
+                        added.entry(name).or_default().insert(owner);
                         let text = format!("{name}: dependency {owner} added, this kernel's {} needs {needed}", module.name);
                         events.line(STAGE, text);
                     }
@@ -179,12 +188,21 @@ impl<'a> Planner<'a> {
         Ok(added)
     }
 
-    /// Everything that a kmod depends on by recipe, among what applies to this kernel.
-    fn reachable(&self, kmod: &'a Kmod) -> BTreeSet<&'a str> {
+    /// The kmods, each after those it depends on: what those gained then counts for it too. There are no
+    /// circles, so a kmod reaches more than any that it depends on.
+    fn dependencies_first(&self) -> Vec<(&'a str, &'a Kmod)> {
+        let mut kmods: Vec<_> = self.active.iter().map(|(name, kmod)| (*name, *kmod)).collect();
+        kmods.sort_by_key(|(_, kmod)| self.reachable(kmod, &BTreeMap::new()).len());
+        kmods
+    }
+
+    /// Everything that a kmod depends on, among what applies to this kernel.
+    fn reachable(&self, kmod: &'a Kmod, added: &Added<'a>) -> BTreeSet<&'a str> {
         let mut found = BTreeSet::new();
         let mut open: Vec<&Kmod> = vec![kmod];
         while let Some(kmod) = open.pop() {
-            for name in self.depends(kmod) {
+            let gained = added.get(kmod.package.as_str()).into_iter().flatten().copied();
+            for name in self.depends(kmod).chain(gained) {
                 if found.insert(name) {
                     open.extend(self.active.get(name));
                 }

@@ -27,7 +27,7 @@ pub struct Kmod {
     pub kernel: Bounds,
     /// Options that the kernel must have been built with.
     #[serde(default)]
-    pub kconfig: Vec<Option_>,
+    pub kconfig: Vec<KernelOption>,
     /// Its modules.
     #[serde(default)]
     pub modules: Vec<ModuleRef>,
@@ -57,7 +57,7 @@ const KMOD: &str = "kmod-";
 /// A kernel option, `SYMBOL` (built in or a module) or `SYMBOL=y` (built in), without `CONFIG_`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Option_ {
+pub struct KernelOption {
     /// Such as `NF_FLOW_TABLE`.
     pub symbol: String,
     /// Whether `m` is not enough.
@@ -74,6 +74,9 @@ pub struct ModuleRef {
     pub since: Option<Line>,
     /// First kernel that no longer has it.
     pub before: Option<Line>,
+    /// The option behind it, where that is or became a plain yes or no: when set, the module's code is part
+    /// of the kernel, though `modules.builtin` names only what could have been a module.
+    pub option: Option<KernelOption>,
 }
 
 /// Kernel lines from `since` on, up to but without `before`.
@@ -154,10 +157,21 @@ pub struct Program {
     /// Path on the router, without leading slash.
     pub install: String,
     /// Bytes that the installed files may have in all.
-    pub max_installed_size: u64,
+    pub max_installed_size: Budget,
     /// Packages that it needs.
     #[serde(default)]
     pub depends: Vec<String>,
+}
+
+/// Bytes that a static program may have, by the C library that is linked into it: glibc alone brings
+/// some 900 kB, so what ships (musl) and what stands in for it cannot share one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Budget {
+    /// With Rust's musl target.
+    pub musl: u64,
+    /// On a host that has only the gnu target.
+    pub glibc: u64,
 }
 
 /// A binary target of a cargo package.
@@ -197,7 +211,7 @@ impl fmt::Display for Line {
     }
 }
 
-impl TryFrom<String> for Option_ {
+impl TryFrom<String> for KernelOption {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -210,7 +224,7 @@ impl TryFrom<String> for Option_ {
         if symbol.is_empty() || symbol.starts_with("CONFIG_") || !symbol.chars().all(plain) {
             return Err(format!("`{text}` is no kernel option, written without CONFIG_"));
         }
-        Ok(Option_ { symbol: symbol.into(), builtin })
+        Ok(KernelOption { symbol: symbol.into(), builtin })
     }
 }
 

@@ -204,7 +204,7 @@ pub(crate) fn plan(
 ) -> Result<Plan> {
     let built = cargo_static(build, events, cancel)?;
     let bytes = files::read(&built.file)?;
-    check_size(program, u64::try_from(bytes.len()).unwrap_or(u64::MAX))?;
+    check_size(program, &built, u64::try_from(bytes.len()).unwrap_or(u64::MAX))?;
     let description = format!("{}\n{}", program.title, program.description);
     let package = Package {
         name: program.package.clone(),
@@ -223,15 +223,18 @@ pub(crate) fn plan(
     Ok(Plan { package, note: Some(format!("static, {}", built.target)) })
 }
 
-fn check_size(program: &Program, size: u64) -> Result<()> {
-    if size <= program.max_installed_size {
+fn check_size(program: &Program, built: &StaticBinary, size: u64) -> Result<()> {
+    let budget = program.max_installed_size;
+    let allowed = if built.target == MUSL { budget.musl } else { budget.glibc };
+    if size <= allowed {
         return Ok(());
     }
     Err(Failure::new(
         Exit::Failed,
         "CRG004",
-        format!("{} has {size} bytes, its budget is {}", program.package, program.max_installed_size),
+        format!("{} has {size} bytes, its budget for {} is {allowed}", program.package, built.target),
         "flash on routers is small, and the budget is a promise to their owners",
         "find what grew (`cargo bloat`), or raise `max-installed-size` in the recipe and say why",
-    ))
+    )
+    .at(&built.file))
 }
