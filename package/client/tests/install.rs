@@ -1,4 +1,5 @@
 //! What works: packages come from a signed feed, change with it, and go again without a trace.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails is a failed test")]
 
 mod common;
 

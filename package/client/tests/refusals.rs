@@ -1,4 +1,5 @@
 //! What is refused: each with its own id, and each leaves the root exactly as it was.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails is a failed test")]
 
 mod common;
 
@@ -141,7 +142,7 @@ fn modules_of_another_kernel() {
 #[test]
 fn another_architecture() {
     let plan = Package { architecture: "mips_24kc".into(), ..package("a", "1", "") };
-    let feed = Feed::new(&[plan.clone()]);
+    let feed = Feed::new(std::slice::from_ref(&plan));
     let root = Scratch::updated(&feed);
     refused(&root, &["install", "a"], "OPKG017", "incompatible with the architectures configured");
     refused(&root, &["install", feed.path().join("a_1_mips_24kc.ipk").as_str()], "OPKG017", "mips_24kc");

@@ -1,5 +1,6 @@
 //! A signed feed made on the spot, a root to install into, and the program run on it.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails is a failed test")]
 
 use std::collections::BTreeMap;
 use std::fs;
