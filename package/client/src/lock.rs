@@ -3,6 +3,7 @@
 //! The lock belongs to the open file, so it ends with the process however that dies. The file holds
 //! who we are, for the message of a run that waited in vain, and is gone when nobody works.
 
+use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -27,35 +28,56 @@ pub(crate) struct Lock {
     _file: OwnedFd,
 }
 
+/// What one try came to.
+enum Attempt {
+    Taken(Lock),
+    /// By whom.
+    Held(String),
+}
+
 impl Lock {
     /// Takes the lock, waiting up to `patience` for another run to end.
     pub(crate) fn take(root: &Root, patience: Duration) -> Result<Lock> {
-        let path = Utf8Path::new(PATH);
-        let failed = |error: Errno| Error::io("lock", path)(error.into());
+        let failed = Error::io("lock", PATH);
         let deadline = Instant::now() + patience;
         loop {
             // All of it again each time: a run that ends takes the file, and a folder it made, with it.
-            let made = root.make_parents(path)?;
-            let (folder, name) = root.parent(path).map_err(Error::io("lock", path))?;
-            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let file = match rustix::fs::openat(&folder, &name, flags, Mode::from_raw_mode(0o644)) {
-                Ok(file) => file,
-                Err(Errno::NOENT) if Instant::now() < deadline => continue,
-                Err(error) => return Err(failed(error)),
-            };
-            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) if still_there(&folder, &name, &file) => {
-                    rustix::fs::ftruncate(&file, 0).map_err(failed)?;
-                    rustix::io::write(&file, format!("{}\n", std::process::id()).as_bytes()).map_err(failed)?;
-                    return Ok(Lock { root: root.clone(), made, _file: file });
+            match Lock::try_take(root) {
+                Ok(Attempt::Taken(lock)) => return Ok(lock),
+                Ok(Attempt::Held(holder)) if Instant::now() >= deadline => {
+                    return Err(Error::Locked { path: PATH.into(), holder, waited: patience });
                 }
-                Ok(()) => {}
-                Err(Errno::WOULDBLOCK) if Instant::now() < deadline => std::thread::sleep(LOOK_AGAIN),
-                Err(Errno::WOULDBLOCK) => {
-                    return Err(Error::Locked { path: path.into(), holder: holder(&file), waited: patience });
+                Err(error) if error.kind() != ErrorKind::NotFound || Instant::now() >= deadline => {
+                    return Err(failed(error));
                 }
-                Err(error) => return Err(failed(error)),
+                Ok(Attempt::Held(_)) | Err(_) => std::thread::sleep(LOOK_AGAIN),
             }
+        }
+    }
+
+    fn try_take(root: &Root) -> io::Result<Attempt> {
+        let path = Utf8Path::new(PATH);
+        let mut made = Vec::new();
+        for folder in root.missing_parents(path) {
+            let (parent, name) = root.parent(&folder)?;
+            match rustix::fs::mkdirat(&parent, &name, Mode::from_raw_mode(0o755)) {
+                Ok(()) => made.push(folder),
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let (folder, name) = root.parent(path)?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&folder, &name, flags, Mode::from_raw_mode(0o644))?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) if still_there(&folder, &name, &file) => {
+                rustix::fs::ftruncate(&file, 0)?;
+                rustix::io::write(&file, format!("{}\n", std::process::id()).as_bytes())?;
+                Ok(Attempt::Taken(Lock { root: root.clone(), made, _file: file }))
+            }
+            Ok(()) => Ok(Attempt::Held("a process that has just ended".into())),
+            Err(Errno::WOULDBLOCK) => Ok(Attempt::Held(holder(&file))),
+            Err(error) => Err(error.into()),
         }
     }
 }

@@ -244,19 +244,23 @@ impl Root {
         missing
     }
 
-    /// Makes one directory; false when it was there.
+    /// Makes one directory, in one step with its mode and owner; false when it was there.
     pub(crate) fn make_folder(&self, path: &Utf8Path, access: Access) -> Result<bool> {
         let make = || -> io::Result<bool> {
             let (folder, name) = self.parent(path)?;
-            match rustix::fs::mkdirat(&folder, &name, Mode::from_raw_mode(0o700)) {
-                Ok(()) => {}
-                Err(Errno::EXIST) => return Ok(false),
+            if rustix::fs::statat(&folder, &name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+                return Ok(false);
+            }
+            let aside = aside(path);
+            match rustix::fs::mkdirat(&folder, &aside, Mode::from_raw_mode(0o700)) {
+                Ok(()) | Err(Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
             }
             let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let made = rustix::fs::openat(&folder, &name, flags, Mode::empty())?;
+            let made = rustix::fs::openat(&folder, &aside, flags, Mode::empty())?;
             own(&made, access)?;
             rustix::fs::fchmod(&made, Mode::from_raw_mode(access.mode))?;
+            rustix::fs::renameat(&folder, &aside, &folder, &name)?;
             Ok(true)
         };
         make().map_err(Error::io("make the folder", path))
@@ -275,9 +279,13 @@ impl Root {
         }
     }
 
-    /// Removes a directory that is empty; false when it is not, or is no directory.
+    /// Removes a directory that is empty, and what an interrupted making of it left; false when it is
+    /// not empty, or is no directory.
     pub(crate) fn remove_empty(&self, path: &Utf8Path) -> bool {
-        self.parent(path).is_ok_and(|(folder, name)| rustix::fs::unlinkat(&folder, &name, AtFlags::REMOVEDIR).is_ok())
+        self.parent(path).is_ok_and(|(folder, name)| {
+            let _gone = rustix::fs::unlinkat(&folder, aside(path), AtFlags::REMOVEDIR);
+            rustix::fs::unlinkat(&folder, &name, AtFlags::REMOVEDIR).is_ok()
+        })
     }
 
     /// Asks the system to put everything written so far on the disk.

@@ -131,8 +131,10 @@ pub(crate) fn check_against(root: &Root, status: &Status, packages: &[Prepared])
     let mut needed: u64 = 0;
     for package in packages {
         for member in &package.members {
+            check_way(root, package, packages, &path_of(member))?;
+        }
+        for member in &package.members {
             let path = path_of(member);
-            check_way(root, package, packages, &path)?;
             check_place(root, package, member, &path)?;
             if member.entry.kind != Content::Dir {
                 let holder = owners.insert(places.canonical(&path), package.name().to_owned());
@@ -144,7 +146,12 @@ pub(crate) fn check_against(root: &Root, status: &Status, packages: &[Prepared])
             needed = needed.saturating_add(member.length);
         }
     }
-    match root.free() {
+    check_space(needed, root.free())
+}
+
+/// A file system that does not say how much is free, such as the one of an initramfs, is believed to do.
+fn check_space(needed: u64, free: Option<u64>) -> Result<()> {
+    match free {
         Some(free) if free < needed => Err(Error::Space { needed, free }),
         _ => Ok(()),
     }
@@ -197,5 +204,17 @@ impl Places<'_> {
             self.known.insert(folder.to_owned(), place.to_owned());
         }
         real
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_little_space_is_known_before_the_first_file() {
+        assert!(check_space(10, Some(10)).is_ok() && check_space(10, None).is_ok());
+        let error = check_space(11, Some(10)).unwrap_err();
+        assert!(error.id() == "OPKG025" && error.line().contains("11 bytes are needed and 10 are free"));
     }
 }

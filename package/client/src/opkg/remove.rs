@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use camino::{Utf8Path, Utf8PathBuf};
-
 use super::Progress;
 use super::config::Config;
 use super::scripts::{self, Call};
@@ -81,12 +79,8 @@ pub(crate) fn remove(
     let conffiles = package.conffiles.clone();
     status.save(root)?;
 
-    let mut others = (BTreeSet::new(), BTreeSet::new());
-    for other in status.0.keys().filter(|other| *other != name) {
-        others.0.extend(read_paths(root, other, "list")?);
-        others.1.extend(read_paths(root, other, "dirs")?);
-    }
-    for path in read_paths(root, name, "list")?.difference(&others.0) {
+    let others = status.paths_of_others(root, name, "list")?;
+    for path in read_paths(root, name, "list")?.difference(&others) {
         let recorded = conffiles.get(path);
         if recorded.is_some() && root.sha256(path)?.is_some_and(|there| Some(&there) != recorded) {
             on(Progress::ConffileNotRemoved { path: path.clone() });
@@ -94,16 +88,13 @@ pub(crate) fn remove(
             root.remove(path)?;
         }
     }
-    remove_folders(root, &read_paths(root, name, "dirs")?, &others.1);
+    // Innermost first; one that still holds something, or that another one needs, stays.
+    let others = status.paths_of_others(root, name, "dirs")?;
+    for folder in read_paths(root, name, "dirs")?.iter().rev().filter(|folder| !others.contains(*folder)) {
+        let _not_empty = root.remove_empty(folder);
+    }
     script("postrm")?;
     remove_info(root, name, &[])?;
     status.0.remove(name);
     status.save(root)
-}
-
-/// Innermost first; one that still holds something stays.
-fn remove_folders(root: &Root, folders: &BTreeSet<Utf8PathBuf>, others: &BTreeSet<Utf8PathBuf>) {
-    for folder in folders.iter().rev().filter(|folder| !others.contains(*folder)) {
-        let _not_empty = root.remove_empty(Utf8Path::new(folder));
-    }
 }

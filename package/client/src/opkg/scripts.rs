@@ -52,6 +52,8 @@ pub(crate) fn run_file(root: &Root, config: &Config, call: Call, path: &Utf8Path
         .args(["-c", "\"$0\" \"$@\"", path.as_str()])
         .args(call.words)
         .env("PKG_ROOT", root.path())
+        // What OpenWrt's own scripts look at: empty on the system that they run on.
+        .env("IPKG_INSTROOT", if root.path() == "/" { "" } else { root.path().as_str().trim_end_matches('/') })
         .env("PKG_UPGRADE", if call.upgrade { "1" } else { "0" })
         .stdin(Stdio::null())
         .spawn()

@@ -144,6 +144,15 @@ impl Status {
         self.0.get(name).filter(|package| package.is_usable())
     }
 
+    /// What `info/….list` or `info/….dirs` of all packages but one say.
+    pub(crate) fn paths_of_others(&self, root: &Root, name: &str, kind: &str) -> Result<BTreeSet<Utf8PathBuf>> {
+        let mut paths = BTreeSet::new();
+        for other in self.0.keys().filter(|other| *other != name) {
+            paths.extend(read_paths(root, other, kind)?);
+        }
+        Ok(paths)
+    }
+
     /// A usable package that satisfies the term, those named in `without` left aside.
     pub(crate) fn provider(&self, term: &Term, without: &BTreeSet<String>) -> Option<&Installed> {
         self.0.values().find(|package| {

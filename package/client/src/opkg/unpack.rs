@@ -60,10 +60,17 @@ impl Unpacker<'_> {
         let old_files = read_paths(self.root, &name, "list")?;
         let new_files: BTreeSet<_> = package.files().collect();
         write_paths(self.root, &name, "list", &old_files.union(&new_files).cloned().collect())?;
-        let folders = self.folders(package)?;
-        write_paths(self.root, &name, "dirs", &folders)?;
+        let old_folders = read_paths(self.root, &name, "dirs")?;
+        let new_folders = self.folders(package)?;
+        write_paths(self.root, &name, "dirs", &old_folders.union(&new_folders).cloned().collect())?;
         let conffiles = self.files(package)?;
         self.remove_obsolete(&name, old_files.difference(&new_files))?;
+        // Innermost first. One that still holds something stays ours, to go with the package.
+        let others = self.status.paths_of_others(self.root, &name, "dirs")?;
+        let unneeded = |folder: &&Utf8PathBuf| !new_folders.contains(*folder) && !others.contains(*folder);
+        let stays = |folder: &&Utf8PathBuf| !self.root.remove_empty(folder) && self.root.is_folder(folder);
+        let kept = old_folders.iter().rev().filter(unneeded).filter(stays);
+        let folders = new_folders.iter().chain(kept).cloned().collect();
         if upgrade {
             let words = ["upgrade", version.as_str()];
             self.script(Call { package: &name, script: "postrm", words: &words, upgrade })?;
@@ -75,6 +82,7 @@ impl Unpacker<'_> {
             }
         }
         write_paths(self.root, &name, "list", &new_files)?;
+        write_paths(self.root, &name, "dirs", &folders)?;
         if self.root.path() == "/" {
             self.root.sync()?;
         }
@@ -129,11 +137,9 @@ impl Unpacker<'_> {
     /// The directories that were made for the package or will be: those that are missing now, and those
     /// it shares with others that were made by us, so that the last one to go takes them along.
     fn folders(&self, package: &Prepared) -> Result<BTreeSet<Utf8PathBuf>> {
-        let mut made = BTreeSet::new();
-        for name in self.status.0.keys() {
-            made.extend(read_paths(self.root, name, "dirs")?);
-        }
-        let mut folders = read_paths(self.root, package.name(), "dirs")?;
+        let mut made = self.status.paths_of_others(self.root, package.name(), "dirs")?;
+        made.extend(read_paths(self.root, package.name(), "dirs")?);
+        let mut folders = BTreeSet::new();
         for member in &package.members {
             let path = path_of(member);
             let itself = (member.entry.kind == Kind::Dir).then_some(path.as_path());
@@ -225,10 +231,7 @@ impl Unpacker<'_> {
         if files.is_empty() {
             return Ok(());
         }
-        let mut others = BTreeSet::new();
-        for other in self.status.0.keys().filter(|other| *other != name) {
-            others.extend(read_paths(self.root, other, "list")?);
-        }
+        let others = self.status.paths_of_others(self.root, name, "list")?;
         for path in files.into_iter().filter(|path| !others.contains(*path)) {
             let recorded = self.status.0.get(name).and_then(|package| package.conffiles.get(path));
             if recorded.is_some() && self.root.sha256(path)?.as_ref() != recorded {

@@ -1,0 +1,222 @@
+//! What works: packages come from a signed feed, change with it, and go again without a trace.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails is a failed test")]
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+
+use common::{Feed, KERNEL, Scratch, file, logging, package};
+use formats::{Content, Entry, Package, ipk};
+
+/// A module, what it needs, and a tool.
+fn plans() -> Vec<Package> {
+    let kernel = format!("kernel (={KERNEL})");
+    let mut top = package("kmod-top", "6.12.1-r1", &format!("{kernel}, kmod-base"));
+    top.files = vec![file("lib/modules/6.12.1/top.ko", "top"), file("etc/modules.d/top", "top\n")];
+    let mut base = package("kmod-base", "6.12.1-r1", &kernel);
+    base.files = vec![file("lib/modules/6.12.1/base.ko", "base")];
+    let mut tool = package("tool", "1.0-r1", "");
+    tool.files = vec![
+        Entry::file("usr/sbin/tool", 0o755, Content::from("#!/bin/sh\n")),
+        Entry::symlink("usr/bin/tool", "../sbin/tool"),
+        Entry::dir("var/spool/tool", 0o700),
+        file("etc/config/tool", "default\n"),
+    ];
+    tool.conffiles = vec!["/etc/config/tool".into()];
+    vec![top, base, tool]
+}
+
+#[test]
+fn packages_come_with_what_they_need_and_go_without_a_trace() {
+    let feed = Feed::new(&plans());
+    let root = Scratch::new(&[feed.path().as_str()]);
+    let before = root.tree();
+    let answer = root.opkg(&["update"]).done();
+    for text in
+        ["Downloading ", "Updated list of available packages in /var/opkg-lists/feed0", "Signature check passed."]
+    {
+        assert!(answer.out.contains(text), "{}", answer.out);
+    }
+    let updated = root.tree();
+    let answer = root.opkg(&["install", "kmod-top", "tool"]).done().says("Installing kmod-top (6.12.1-r1) to root...");
+    let order = ["Installing kmod-base", "Installing kmod-top", "Configuring kmod-base.", "Configuring kmod-top."];
+    let places: Vec<_> = order.iter().map(|text| answer.out.find(text).expect(text)).collect();
+    assert!(places.is_sorted(), "{}", answer.out);
+    assert_eq!(root.installed(), ["kmod-base - 6.12.1-r1", "kmod-top - 6.12.1-r1", "tool - 1.0-r1"]);
+    assert_eq!(root.read("lib/modules/6.12.1/base.ko"), "base");
+    assert_eq!(root.path("usr/bin/tool").read_link_utf8().unwrap(), "../sbin/tool");
+    let mode = |path: &str| root.path(path).metadata().unwrap().permissions().mode() & 0o7777;
+    assert_eq!((mode("usr/sbin/tool"), mode("var/spool/tool"), mode("etc/config")), (0o755, 0o700, 0o755));
+    let files = root.opkg(&["files", "tool"]).done().out;
+    let files: Vec<_> = files.lines().filter(|line| line.starts_with('/')).collect();
+    assert_eq!(files, ["/etc/config/tool", "/usr/bin/tool", "/usr/sbin/tool"]);
+    let status = root.read("usr/lib/opkg/status");
+    assert!(status.contains("Package: tool\nVersion: 1.0-r1\nArchitecture: all\n"), "{status}");
+    assert!(status.contains("Status: install user installed") && status.contains("\n /etc/config/tool "), "{status}");
+    assert!(root.read("usr/lib/opkg/info/tool.control").starts_with("Package: tool\n"));
+    assert_eq!(root.read("usr/lib/opkg/info/kmod-top.list"), "/etc/modules.d/top\n/lib/modules/6.12.1/top.ko\n");
+    root.opkg(&["install", "tool"]).done().says("Package tool (1.0-r1) installed in root is up to date.");
+
+    // What the first one needs stays until nobody needs it; shared folders go with the last user.
+    root.opkg(&["remove", "kmod-base"]).refused("OPKG023").says("depended upon by packages: kmod-top");
+    root.opkg(&["remove", "kmod-top"]).done().says("Removing package kmod-top from root...");
+    assert!(!root.has("etc/modules.d") && root.has("lib/modules/6.12.1/base.ko"));
+    root.opkg(&["remove", "tool", "kmod-base"]).done();
+    assert!(root.installed().is_empty());
+    let mut after = root.tree();
+    after.retain(|path, _| !["usr/lib/opkg/info", "usr/lib/opkg/status"].contains(&path.as_str()));
+    let mut expected = updated;
+    expected.remove("usr/lib/opkg/status");
+    assert_eq!(after, expected);
+    assert!(!before.contains_key("var"), "the lock leaves nothing either");
+}
+
+#[test]
+fn a_feed_is_fetched_over_http() {
+    let feed = Feed::new(&plans());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let root = Scratch::new(&[&format!("http://{}/feed", listener.local_addr().unwrap())]);
+    let folder = feed.path().to_owned();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 4096];
+            let length = stream.read(&mut request).unwrap();
+            let request = String::from_utf8_lossy(&request[..length]).into_owned();
+            let path = request.split(' ').nth(1).unwrap().strip_prefix("/feed/").unwrap();
+            let (head, body) = match std::fs::read(folder.join(path)) {
+                Ok(body) => ("200 OK", body),
+                Err(_missing) => ("404 Not Found", Vec::new()),
+            };
+            write!(stream, "HTTP/1.1 {head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len()).unwrap();
+            stream.write_all(&body).unwrap();
+        }
+    });
+    root.opkg(&["update"]).done().says("Signature check passed.");
+    root.opkg(&["install", "kmod-top"]).done();
+    assert_eq!(root.installed().len(), 2);
+    std::fs::remove_file(feed.path().join(&feed.listed[2].filename)).unwrap();
+    let before = root.tree();
+    root.opkg(&["install", "tool"]).refused("OPKG005").says("404");
+    std::fs::remove_file(feed.path().join("Packages.gz")).unwrap();
+    root.opkg(&["update"]).refused("OPKG005").says("/feed/Packages.gz");
+    assert_eq!(root.tree(), before, "the verified list of before is still good");
+}
+
+#[test]
+fn scripts_are_told_what_happens() {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let path = camino::Utf8Path::from_path(log.path()).unwrap();
+    let version = |version: &str| Package { scripts: logging("a", version, path), ..package("a", version, "") };
+    let feed = Feed::new(&[version("1.0-r1")]);
+    let root = Scratch::updated(&feed);
+    root.opkg(&["install", "a"]).done();
+    root.opkg(&["remove", "a"]).done();
+    assert_eq!(std::fs::read_to_string(path).unwrap(), "", "no script runs on a root that is not the running system");
+
+    root.live(&["install", "a"]).done();
+    let newer = Feed::new(&[version("1.0-r1"), version("1.1-r1")]);
+    root.write("etc/opkg/feeds.conf", &format!("src/gz feed0 {}\n", newer.path()));
+    root.opkg(&["update"]).done();
+    root.live(&["install", "a"]).done().says("Upgrading a on root from 1.0-r1 to 1.1-r1...");
+    root.live(&["remove", "a"]).done();
+    let place = root.path("");
+    let said = std::fs::read_to_string(path).unwrap().replace(&format!(" root={place}"), "");
+    let expected = [
+        "a 1.0-r1 preinst install upgrade=0",
+        "a 1.0-r1 postinst configure upgrade=0",
+        "a 1.0-r1 prerm upgrade 1.1-r1 upgrade=1",
+        "a 1.1-r1 preinst upgrade 1.0-r1 upgrade=1",
+        "a 1.0-r1 postrm upgrade 1.1-r1 upgrade=1",
+        "a 1.1-r1 postinst configure upgrade=1",
+        "a 1.1-r1 prerm remove upgrade=0",
+        "a 1.1-r1 postrm remove upgrade=0",
+    ];
+    assert_eq!(said.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn an_upgrade_replaces_files_and_keeps_what_the_owner_changed() {
+    let tool = |version: &str, files: &[(&str, &str)]| Package {
+        files: files.iter().map(|(path, text)| file(path, text)).collect(),
+        conffiles: vec!["/etc/changed".into(), "/etc/same".into()],
+        ..package("tool", version, "")
+    };
+    let old = tool("1", &[("etc/changed", "1"), ("etc/same", "1"), ("usr/old/gone", "1"), ("usr/stays", "1")]);
+    let new = tool("2", &[("etc/changed", "2"), ("etc/same", "2"), ("usr/new", "2"), ("usr/stays", "2")]);
+    let feed = Feed::new(&[old]);
+    let root = Scratch::updated(&feed);
+    root.opkg(&["install", "tool"]).done();
+    root.write("etc/changed", "mine");
+    let feed = Feed::new(&[new]);
+    root.write("etc/opkg/feeds.conf", &format!("src/gz feed0 {}\n", feed.path()));
+    root.opkg(&["update"]).done();
+    root.opkg(&["install", "tool"]).done().says("placed at /etc/changed-opkg");
+    let texts = ["etc/changed", "etc/changed-opkg", "etc/same", "usr/new", "usr/stays"].map(|path| root.read(path));
+    assert_eq!(texts, ["mine", "2", "2", "2", "2"]);
+    assert!(!root.has("usr/old/gone"));
+    assert_eq!(root.installed(), ["tool - 2"]);
+    root.opkg(&["remove", "tool"]).done().says("Not deleting modified conffile /etc/changed.");
+    assert!(root.has("etc/changed") && !root.has("etc/same") && !root.has("usr/new") && !root.has("usr/old"));
+}
+
+#[test]
+fn a_package_can_be_given_as_a_file() {
+    let plan = package("local", "1", &format!("kernel (={KERNEL})"));
+    let root = Scratch::new(&[]);
+    let path = root.path("tmp-local.ipk");
+    std::fs::write(&path, ipk::to_vec(&plan).unwrap()).unwrap();
+    root.opkg(&["install", path.as_str()]).done();
+    assert_eq!(root.installed(), ["local - 1"]);
+    root.opkg(&["update"]).done().says("No feed is configured");
+}
+
+#[test]
+fn links_that_the_root_has_are_followed_inside_of_it() {
+    let feed = Feed::new(&plans());
+    let root = Scratch::updated(&feed);
+    std::fs::remove_dir_all(root.path("lib")).unwrap();
+    std::os::unix::fs::symlink("/usr/lib", root.path("lib")).unwrap();
+    root.opkg(&["install", "kmod-base"]).done();
+    assert_eq!(root.read("usr/lib/modules/6.12.1/base.ko"), "base");
+    root.opkg(&["remove", "kmod-base"]).done();
+    assert!(!root.has("usr/lib/modules") && root.has("lib"));
+}
+
+#[test]
+fn set_user_id_is_allowed_and_told() {
+    let mut plan = package("su", "1", "");
+    plan.files = vec![Entry::file("bin/su", 0o4755, Content::from("su"))];
+    let feed = Feed::new(&[plan]);
+    let root = Scratch::updated(&feed);
+    root.opkg(&["install", "su"]).done().says("Package su installs /bin/su with the rights of its owner or group.");
+    assert_eq!(root.path("bin/su").metadata().unwrap().permissions().mode() & 0o7777, 0o4755);
+}
+
+#[test]
+fn the_other_commands_answer() {
+    let root = Scratch::updated(&Feed::new(&plans()));
+    root.opkg(&["list"]).done().says("kmod-top - 6.12.1-r1 - The test package kmod-top");
+    root.opkg(&["info", "tool"]).done().says("Package: tool\n");
+    root.opkg(&["status", "kernel"]).done().says("Status: install user installed");
+    assert_eq!(root.opkg(&["print-architecture"]).done().out, "arch all 1\narch x86_64 10\n");
+    assert!(root.opkg(&["--add-arch", "mips:3", "print-architecture"]).done().out.contains("arch mips 3\n"));
+    root.opkg(&["compare-versions", "1.10-r1", ">>", "1.9-r1"]).done();
+    assert_eq!(root.opkg(&["compare-versions", "1.0~rc1", ">=", "1.0"]).code, 1);
+    root.opkg(&["--help"]).done().says("usage: opkg");
+    root.opkg(&["files", "tool"]).refused("OPKG015").says("it is not installed");
+    for words in [
+        &[][..],
+        &["upgrade"],
+        &["install"],
+        &["list", "x"],
+        &["--nodeps", "install", "tool"],
+        &["--add-arch", "mips", "list"],
+        &["update", "-f"],
+        &["compare-versions", "1", "~", "2"],
+    ] {
+        root.opkg(words).refused("OPKG001");
+    }
+}

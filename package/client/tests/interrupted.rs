@@ -1,0 +1,163 @@
+//! Two runs at once, and runs that die at any moment: the next one goes on from what it finds.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails is a failed test")]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{Feed, Scratch, file, package};
+use formats::{Package, Scripts};
+
+/// Longest wait for something that takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A script that says it runs and goes on once `hold` is gone, at the latest after a minute.
+fn blocking() -> Option<String> {
+    Some("#!/bin/sh\n: > $PKG_ROOT/running\nn=0\nwhile [ -e $PKG_ROOT/hold ] && [ $n -lt 600 ]; do sleep 0.1; n=$((n+1)); done\n".into())
+}
+
+fn spawn(root: &Scratch, words: &[&str]) -> Child {
+    root.command(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// Starts an install that stops in a script, and kills it there.
+fn killed_in_script(scripts: Scripts) -> (Scratch, Feed) {
+    let feed = Feed::new(&[Package { scripts, ..package("a", "1", "b") }, package("b", "1", "")]);
+    let root = Scratch::updated(&feed);
+    root.write("hold", "");
+    let mut child = spawn(&root, &["--force-postinstall", "install", "a"]);
+    until("the script runs", || root.has("running"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    std::fs::remove_file(root.path("hold")).unwrap();
+    (root, feed)
+}
+
+#[test]
+fn killed_before_the_files() {
+    let (root, _feed) = killed_in_script(Scripts { preinst: blocking(), ..Scripts::default() });
+    assert_eq!(root.installed(), ["b - 1"], "what is not complete does not count");
+    root.opkg(&["status", "a"]).done().says("half-installed");
+    root.opkg(&["update"]).done().says("Package a is half-installed");
+    root.live(&["install", "a"]).done().says("Installing a (1)").says("Configuring a.");
+    assert_eq!(root.read("usr/share/a/version"), "1");
+    root.opkg(&["status", "a"]).done().says("Status: install user installed");
+}
+
+#[test]
+fn killed_before_the_configuration() {
+    let (root, _feed) = killed_in_script(Scripts { postinst: blocking(), ..Scripts::default() });
+    root.opkg(&["status", "a"]).done().says("Status: install user unpacked");
+    let answer = root.live(&["install", "a"]).done().says("Configuring a.");
+    assert!(!answer.out.contains("Installing"), "the files are all there: {}", answer.out);
+    root.opkg(&["status", "a"]).done().says("Status: install user installed");
+}
+
+/// Two versions with files that stay, come and go, and conffiles.
+fn version(version: &str, numbers: std::ops::Range<u32>) -> Package {
+    let mut plan = package("many", version, "");
+    plan.files = numbers.map(|number| file(&format!("usr/many/{number}/file"), &version.repeat(20_000))).collect();
+    plan.files.push(file("etc/many", version));
+    plan.conffiles = vec!["/etc/many".into()];
+    plan
+}
+
+/// What must be equal after an interrupted and an uninterrupted run: everything but times and lists.
+fn result(root: &Scratch) -> BTreeMap<String, String> {
+    let mut tree = root.tree();
+    tree.retain(|path, _| !path.starts_with("var") && path != "usr/lib/opkg/status");
+    tree.insert("installed".into(), root.installed().join(", "));
+    tree
+}
+
+#[track_caller]
+fn same(root: &Scratch, expected: &BTreeMap<String, String>, step: u32) {
+    let found = result(root);
+    let paths: BTreeSet<_> = found.keys().chain(expected.keys()).collect();
+    let wrong: Vec<_> = paths.into_iter().filter(|path| found.get(*path) != expected.get(*path)).collect();
+    assert!(wrong.is_empty(), "after {step} steps these differ: {wrong:?}");
+}
+
+/// Runs `words` on roots made by `prepare`, killed a little later each time, and then again without
+/// being killed.
+fn killed_at_any_moment(prepare: impl Fn() -> Scratch, words: &[&str]) {
+    const STEPS: u32 = 24;
+    let whole = prepare();
+    let begin = Instant::now();
+    whole.opkg(words).done();
+    let step_length = begin.elapsed() / STEPS;
+    let expected = result(&whole);
+    let mut dead = 0;
+    for step in 0..STEPS {
+        let root = prepare();
+        let mut child = spawn(&root, words);
+        std::thread::sleep(step_length * step);
+        child.kill().unwrap();
+        if !child.wait().unwrap().success() {
+            dead += 1;
+            let again = root.opkg(words);
+            let removed = words[0] == "remove" && again.err.contains("OPKG015");
+            assert!(again.code == 0 || removed, "after {step} steps: {}{}", again.out, again.err);
+        }
+        same(&root, &expected, step);
+    }
+    assert!(dead > 2, "the run was killed {dead} times only");
+}
+
+#[test]
+fn killed_at_any_moment_of_an_install() {
+    let feed = Feed::new(&[version("1", 0..20)]);
+    killed_at_any_moment(|| Scratch::updated(&feed), &["install", "many"]);
+}
+
+#[test]
+fn killed_at_any_moment_of_an_upgrade() {
+    let (old, new) = (Feed::new(&[version("1", 0..20)]), Feed::new(&[version("2", 10..30)]));
+    let prepare = || {
+        let root = Scratch::updated(&old);
+        root.opkg(&["install", "many"]).done();
+        root.write("etc/opkg/feeds.conf", &format!("src/gz feed0 {}\n", new.path()));
+        root.opkg(&["update"]).done();
+        root
+    };
+    killed_at_any_moment(prepare, &["install", "many"]);
+}
+
+#[test]
+fn killed_at_any_moment_of_a_removal() {
+    let feed = Feed::new(&[version("1", 0..40)]);
+    let prepare = || {
+        let root = Scratch::updated(&feed);
+        root.opkg(&["install", "many"]).done();
+        root
+    };
+    killed_at_any_moment(prepare, &["remove", "many"]);
+}
+
+#[test]
+fn runs_at_the_same_time_take_turns() {
+    let names = ["a", "b", "c", "d", "e"];
+    let plans: Vec<_> =
+        names.iter().map(|name| package(name, "1", "shared")).chain([package("shared", "1", "")]).collect();
+    let feed = Feed::new(&plans);
+    let root = Scratch::updated(&feed);
+    let start =
+        |name: &&str| root.command(&["install", name]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let children: Vec<_> = names.iter().map(start).collect();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(root.installed(), ["a - 1", "b - 1", "c - 1", "d - 1", "e - 1", "shared - 1"]);
+    assert!(!root.has("var/lock/opkg.lock"), "the last one takes the lock with it");
+}

@@ -1,0 +1,261 @@
+//! What is refused: each with its own id, and each leaves the root exactly as it was.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails is a failed test")]
+
+mod common;
+
+use common::{Feed, KERNEL, Scratch, file, package};
+use formats::usign::SecretKey;
+use formats::{Entry, Package, Scripts, depend, ipk};
+
+/// Two packages, the first of which needs the second.
+fn pair() -> Vec<Package> {
+    vec![package("top", "1", &format!("kernel (={KERNEL}), base")), package("base", "1", "")]
+}
+
+/// The command is refused with the id, says the text, and changes nothing.
+#[track_caller]
+fn refused(root: &Scratch, words: &[&str], id: &str, text: &str) {
+    let before = root.tree();
+    root.live(words).refused(id).says(text);
+    assert_eq!(root.tree(), before, "{words:?} changed the root");
+}
+
+/// `update` is refused, and there is nothing to install afterwards.
+#[track_caller]
+fn no_list(root: &Scratch, id: &str) {
+    root.opkg(&["update"]).refused(id).says("Signature check failed");
+    assert!(!root.has("var/opkg-lists/feed0"));
+    refused(root, &["install", "top"], "OPKG015", "Unknown package 'top'");
+    assert!(root.installed().is_empty());
+}
+
+#[test]
+fn a_feed_that_nobody_signed() {
+    let feed = Feed::new(&pair());
+    let root = Scratch::updated(&feed);
+    std::fs::remove_file(feed.path().join("Packages.sig")).unwrap();
+    no_list(&root, "OPKG006");
+}
+
+#[test]
+fn a_feed_signed_by_a_stranger() {
+    let feed = Feed::new(&pair());
+    let stranger = SecretKey::from_random([9; 40]);
+    feed.publish_text(&feed.text(), &stranger);
+    let root = Scratch::new(&[feed.path().as_str()]);
+    no_list(&root, "OPKG007");
+    root.opkg(&["update"]).refused("OPKG007").says(&stranger.fingerprint().to_string());
+    // A key file of the right name with another key in it is no better.
+    root.write(&format!("etc/opkg/keys/{}", stranger.fingerprint()), &common::key().public().to_text("x"));
+    no_list(&root, "OPKG008");
+}
+
+#[test]
+fn an_index_that_was_changed_or_has_the_signature_of_another_day() {
+    let feed = Feed::new(&pair());
+    let root = Scratch::updated(&feed);
+    feed.write_index(&feed.text().replace("Version: 1", "Version: 2"));
+    no_list(&root, "OPKG008");
+    feed.publish();
+    root.opkg(&["update"]).done();
+    // Genuine signature, genuine key, but of what the feed held before.
+    feed.write_index(&Feed::new(&[package("top", "0", "")]).text());
+    no_list(&root, "OPKG008");
+}
+
+#[test]
+fn a_list_that_was_changed_on_the_router() {
+    let feed = Feed::new(&pair());
+    let root = Scratch::updated(&feed);
+    let list = root.read("var/opkg-lists/feed0");
+    root.write("var/opkg-lists/feed0", &list.replace("top", "pot"));
+    refused(&root, &["install", "pot"], "OPKG008", "Signature check failed");
+    root.write("var/opkg-lists/feed0", &list);
+    std::fs::remove_file(root.path("var/opkg-lists/feed0.sig")).unwrap();
+    refused(&root, &["install", "top"], "OPKG006", "without a signature");
+}
+
+#[test]
+fn checking_cannot_be_off_silently() {
+    let feed = Feed::new(&pair());
+    std::fs::remove_file(feed.path().join("Packages.sig")).unwrap();
+    let root = Scratch::new(&[feed.path().as_str()]);
+    root.write("etc/opkg/unsafe.conf", "option check_signature 0\n");
+    for words in [&["update"][..], &["install", "top"], &["remove", "top"]] {
+        root.opkg(words).done().says("Signatures are NOT checked");
+    }
+}
+
+#[test]
+fn one_bad_feed_does_not_hide_a_good_one() {
+    let (good, bad) = (Feed::new(&pair()), Feed::new(&[package("other", "1", "")]));
+    std::fs::remove_file(bad.path().join("Packages.sig")).unwrap();
+    let root = Scratch::new(&[bad.path().as_str(), good.path().as_str(), "/no/such/feed"]);
+    root.opkg(&["update"]).refused("OPKG006").says("[OPKG005] Failed to download /no/such/feed/Packages.gz");
+    root.opkg(&["install", "top"]).done();
+}
+
+#[test]
+fn a_package_with_one_byte_changed() {
+    let feed = Feed::new(&pair());
+    let root = Scratch::updated(&feed);
+    feed.flip("top_1_all.ipk");
+    refused(&root, &["install", "top"], "OPKG004", "Checksum or size mismatch for package top");
+    std::fs::write(feed.path().join("top_1_all.ipk"), "short").unwrap();
+    refused(&root, &["install", "top"], "OPKG004", "Size");
+    assert!(root.installed().is_empty(), "not even what it needs");
+}
+
+#[test]
+fn an_index_without_checksum_or_with_the_file_of_another() {
+    let mut feed = Feed::new(&pair());
+    let without: String =
+        feed.text().lines().filter(|line| !line.starts_with("SHA256")).map(|line| format!("{line}\n")).collect();
+    feed.publish_text(&without, &common::key());
+    let root = Scratch::new(&[feed.path().as_str()]);
+    root.opkg(&["update"]).refused("OPKG010").says("SHA256sum");
+
+    // Size and digest are those of the other file: only its control data tells.
+    let base = feed.listed[1].clone();
+    let entry = &mut feed.listed[0];
+    (entry.filename, entry.size, entry.sha256) = (base.filename, base.size, base.sha256);
+    feed.publish();
+    root.opkg(&["update"]).done();
+    refused(&root, &["install", "top"], "OPKG011", "The file of package top is another package");
+}
+
+#[test]
+fn modules_of_another_kernel() {
+    let other = "kernel (=6.12.1~ffffffffffffffffffffffffffffffff-r1)";
+    let feed = Feed::new(&[
+        package("kmod-a", "6.12.1-r1", &format!("{other}, kmod-b")),
+        package("kmod-b", "6.12.1-r1", other),
+    ]);
+    let root = Scratch::updated(&feed);
+    // Nothing is even fetched.
+    std::fs::remove_file(feed.path().join("kmod-a_6.12.1-r1_all.ipk")).unwrap();
+    let text =
+        format!("Cannot satisfy the following dependencies for kmod-a: {other}: this system runs the kernel {KERNEL}");
+    refused(&root, &["install", "kmod-a"], "OPKG016", &text);
+}
+
+#[test]
+fn another_architecture() {
+    let plan = Package { architecture: "mips_24kc".into(), ..package("a", "1", "") };
+    let feed = Feed::new(std::slice::from_ref(&plan));
+    let root = Scratch::updated(&feed);
+    refused(&root, &["install", "a"], "OPKG017", "incompatible with the architectures configured");
+    refused(&root, &["install", feed.path().join("a_1_mips_24kc.ipk").as_str()], "OPKG017", "mips_24kc");
+}
+
+#[test]
+fn a_file_that_somebody_has_already() {
+    let mut plans = pair();
+    plans[0].files = vec![file("usr/lib/owned", "top")];
+    plans[1].files = vec![file("usr/lib/owned", "base")];
+    plans.push(Package { files: vec![file("lib/owned", "sly")], ..package("sly", "1", "") });
+    plans.push(Package { files: vec![file("etc/opkg", "a file")], ..package("folder", "1", "") });
+    plans.push(Package { files: vec![Entry::dir("etc/opkg/arch.conf", 0o755)], ..package("file", "1", "") });
+    let feed = Feed::new(&plans);
+    let root = Scratch::updated(&feed);
+    refused(&root, &["install", "top"], "OPKG020", "already provided by package base");
+    refused(&root, &["install", "folder"], "OPKG020", "a folder is there");
+    refused(&root, &["install", "file"], "OPKG020", "something that is no folder is there");
+    root.opkg(&["install", "base"]).done();
+    refused(&root, &["install", "top"], "OPKG020", "/usr/lib/owned, but that file is already provided by package base");
+    // The same file by another name, through a link of the root.
+    std::fs::remove_dir_all(root.path("lib")).unwrap();
+    std::os::unix::fs::symlink("usr/lib", root.path("lib")).unwrap();
+    refused(&root, &["install", "sly"], "OPKG020", "already provided by package base");
+}
+
+#[test]
+fn a_link_of_one_package_is_no_way_for_another() {
+    let link = Package { files: vec![Entry::symlink("opt/link", "/etc")], ..package("link", "1", "") };
+    let through = Package { files: vec![file("opt/link/passwd", "root::0:0")], ..package("through", "1", "link") };
+    let feed = Feed::new(&[link, through]);
+    let root = Scratch::updated(&feed);
+    refused(&root, &["install", "through"], "OPKG013", "through the link /opt/link");
+    // One after the other it lands in the root's own /etc, never in that of this system.
+    root.opkg(&["install", "link"]).done();
+    root.opkg(&["install", "through"]).done();
+    assert_eq!(root.read("etc/passwd"), "root::0:0");
+
+    let root = Scratch::updated(&feed);
+    std::fs::create_dir(root.path("opt")).unwrap();
+    std::os::unix::fs::symlink("/nowhere", root.path("opt/link")).unwrap();
+    let through = feed.path().join("through_1_all.ipk");
+    root.write(
+        "usr/lib/opkg/status",
+        &format!(
+            "{}Package: link\nVersion: 1\nStatus: install ok installed\nArchitecture: all\n",
+            root.read("usr/lib/opkg/status")
+        ),
+    );
+    refused(&root, &["install", through.as_str()], "OPKG013", "leads to no folder");
+    std::fs::remove_file(root.path("opt/link")).unwrap();
+    root.write("opt/link", "a file");
+    refused(&root, &["install", through.as_str()], "OPKG013", "is no folder");
+}
+
+#[test]
+fn scripts_that_fail() {
+    let script = |text: &str| Some(format!("#!/bin/sh\n{text}\n"));
+    let scripted = |name: &str, scripts: Scripts| Package { scripts, ..package(name, "1", "") };
+    let feed = Feed::new(&[
+        scripted("pre", Scripts { preinst: script("exit 3"), ..Scripts::default() }),
+        scripted("post", Scripts { postinst: script("[ -e $PKG_ROOT/may-go ] || exit 4"), ..Scripts::default() }),
+        scripted("prerm", Scripts { prerm: script("kill -9 $PPID; kill -9 $$"), ..Scripts::default() }),
+        package("needs-pre", "1", "pre"),
+        package("fine", "1", ""),
+    ]);
+    let root = Scratch::updated(&feed);
+    root.live(&["install", "fine"]).done();
+    refused(
+        &root,
+        &["install", "needs-pre"],
+        "OPKG021",
+        "The preinst script of package pre failed: it ended with exit code 3",
+    );
+    root.live(&["install", "post"]).refused("OPKG021").says("exit code 4");
+    assert!(root.has("usr/share/post/version"));
+    root.opkg(&["status", "post"]).done().says("Status: install user unpacked");
+    root.write("may-go", "");
+    let answer = root.live(&["install", "post"]).done().says("Configuring post.");
+    assert!(!answer.out.contains("Installing"), "{}", answer.out);
+    root.opkg(&["status", "post"]).done().says("Status: install user installed");
+    root.live(&["install", "prerm"]).done();
+    refused(&root, &["remove", "prerm"], "OPKG021", "The prerm script of package prerm failed");
+}
+
+#[test]
+fn removing_what_is_needed_or_not_there() {
+    let mut plans = pair();
+    plans[1].essential = true;
+    plans.push(Package { conflicts: vec!["base".parse().unwrap()], ..package("foe", "1", "") });
+    plans.push(Package { depends: depend::list("base | foe").unwrap(), ..package("either", "1", "") });
+    let feed = Feed::new(&plans);
+    let root = Scratch::updated(&feed);
+    root.opkg(&["install", "top"]).done();
+    refused(&root, &["remove", "base"], "OPKG023", "depended upon by packages: top, the system itself");
+    refused(&root, &["remove", "kernel"], "OPKG023", "top");
+    refused(&root, &["remove", "gone"], "OPKG015", "it is not installed");
+    refused(&root, &["install", "foe"], "OPKG018", "foe conflicts with base (1)");
+}
+
+#[test]
+fn a_root_or_state_that_cannot_be_used() {
+    let feed = Feed::new(&pair());
+    let root = Scratch::updated(&feed);
+    root.write("usr/lib/opkg/status", "nonsense");
+    refused(&root, &["install", "top"], "OPKG024", "/usr/lib/opkg/status");
+    root.write("etc/opkg/broken.conf", "\nsrc/gz alone\n");
+    refused(&root, &["update"], "OPKG002", "/etc/opkg/broken.conf:2");
+    let nowhere = Scratch::new(&[]).path("");
+    root.opkg(&["-o", nowhere.as_str(), "update"]).refused("OPKG003").says(nowhere.as_str());
+    let bytes = ipk::to_vec(&package("a", "1", "")).unwrap();
+    std::fs::write(root.path("cut.ipk"), &bytes[..bytes.len() - 9]).unwrap();
+    std::fs::remove_file(root.path("etc/opkg/broken.conf")).unwrap();
+    root.write("usr/lib/opkg/status", "");
+    refused(&root, &["install", root.path("cut.ipk").as_str()], "OPKG012", "Malformed package file cut.ipk");
+}
