@@ -12,8 +12,8 @@ use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::{tcp, udp};
 use smoltcp::time::Instant as StackInstant;
 use smoltcp::wire::{
-    ArpOperation, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, HardwareAddress, Icmpv6Repr,
-    IpCidr, IpProtocol, Ipv4Packet, Ipv6Packet, Ipv6Repr, NdiscRepr,
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, HardwareAddress,
+    Icmpv6Message, Icmpv6Packet, Icmpv6Repr, IpCidr, IpProtocol, Ipv4Packet, Ipv6Packet, Ipv6Repr, NdiscRepr,
 };
 
 use super::link::{Link, Outbox, Record};
@@ -23,9 +23,12 @@ use super::traffic::Transport;
 /// Bytes of an Ethernet header.
 const ETHERNET_HEADER: usize = 14;
 
-/// How often we ask for a neighbour. smoltcp asks once a second, too seldom for a guest that has
-/// just come up.
+/// How often we ask for a neighbour that does not answer. smoltcp asks once a second, too seldom for
+/// a guest that has just come up.
 const ASK_EVERY: Duration = Duration::from_millis(50);
+
+/// How long an answer is good for; smoltcp forgets it after a minute.
+const KNOWN_FOR: Duration = Duration::from_secs(30);
 
 /// Ports that near ends are given: the dynamic range of RFC 6335.
 const PORTS: std::ops::RangeInclusive<u16> = 49_152..=65_535;
@@ -45,12 +48,26 @@ pub struct Arrivals {
 /// A port of a host, as packets name it.
 type Port = (Transport, u16);
 
+/// A neighbour that we asked for.
+#[derive(Debug, Clone, Copy)]
+struct Neighbour {
+    asked: Instant,
+    answered: Option<Instant>,
+}
+
+/// What is noted about the frames that arrive.
+#[derive(Debug, Default)]
+struct Notes {
+    watched: HashMap<Port, Arrivals>,
+    neighbours: HashMap<IpAddr, Neighbour>,
+}
+
 /// A host.
 pub(super) struct Host {
     pub(super) plan: HostPlan,
     interface: Interface,
     pub(super) sockets: SocketSet<'static>,
-    watched: HashMap<Port, Arrivals>,
+    notes: Notes,
     next_port: u16,
     epoch: Instant,
 }
@@ -82,7 +99,7 @@ impl Host {
             plan,
             interface,
             sockets: SocketSet::new(Vec::new()),
-            watched: HashMap::new(),
+            notes: Notes::default(),
             next_port: *PORTS.start(),
             epoch,
         }
@@ -95,7 +112,7 @@ impl Host {
     /// Takes what arrived and sends what sockets hold.
     pub(super) fn poll(&mut self, link: &mut Link, record: &mut Record) {
         let now = self.now();
-        let mut wire = Wire { link, record, watched: &mut self.watched, mtu: self.plan.mtu };
+        let mut wire = Wire { link, record, notes: &mut self.notes, mtu: self.plan.mtu };
         self.interface.poll(now, &mut wire, &mut self.sockets);
     }
 
@@ -119,7 +136,7 @@ impl Host {
         for _ in PORTS {
             let port = self.next_port;
             self.next_port = if port == *PORTS.end() { *PORTS.start() } else { port + 1 };
-            if !self.watched.contains_key(&(transport, port)) {
+            if !self.notes.watched.contains_key(&(transport, port)) {
                 return Some(port);
             }
         }
@@ -129,7 +146,7 @@ impl Host {
     /// Starts to note what arrives for a port; `false` when somebody does already.
     pub(super) fn watch(&mut self, transport: Transport, port: u16) -> bool {
         let mut new = false;
-        self.watched.entry((transport, port)).or_insert_with(|| {
+        self.notes.watched.entry((transport, port)).or_insert_with(|| {
             new = true;
             Arrivals::default()
         });
@@ -138,12 +155,12 @@ impl Host {
 
     /// What arrived for a port since [`Host::watch`].
     pub(super) fn arrivals(&self, transport: Transport, port: u16) -> Arrivals {
-        self.watched.get(&(transport, port)).copied().unwrap_or_default()
+        self.notes.watched.get(&(transport, port)).copied().unwrap_or_default()
     }
 
     /// Ends what [`Host::watch`] started.
     pub(super) fn unwatch(&mut self, transport: Transport, port: u16) {
-        self.watched.remove(&(transport, port));
+        self.notes.watched.remove(&(transport, port));
     }
 
     /// A new TCP socket with buffers of `window` bytes.
@@ -173,26 +190,29 @@ impl Host {
         self.sockets.get_mut::<tcp::Socket<'_>>(handle).connect(context, to, from).is_ok()
     }
 
-    /// Asks the wire for the hardware address of the next hop towards `destination`; the stack
-    /// learns it from the answer. Not oftener than [`ASK_EVERY`], which `last` remembers.
-    pub(super) fn ask_for_neighbour(
-        &self,
-        destination: IpAddr,
-        link: &mut Link,
-        record: &mut Record,
-        last: &mut Option<Instant>,
-    ) {
+    /// Asks the wire for the hardware address of the next hop towards `destination`, unless it is
+    /// known or was asked for just now; the stack learns it from the answer.
+    pub(super) fn ask_for_neighbour(&mut self, destination: IpAddr, link: &mut Link, record: &mut Record) {
         let now = Instant::now();
-        if last.is_some_and(|last| now.duration_since(last) < ASK_EVERY) {
+        let (Some(hop), Some(outbox)) = (self.plan.next_hop(destination), link.outbox()) else { return };
+        let before = self.notes.neighbours.get(&hop);
+        let recent = |neighbour: &Neighbour| {
+            now.duration_since(neighbour.asked) < ASK_EVERY
+                || neighbour.answered.is_some_and(|at| now.duration_since(at) < KNOWN_FOR)
+        };
+        if before.is_some_and(recent) {
             return;
         }
-        *last = Some(now);
-        if let (Some(hop), Some(outbox)) = (self.plan.next_hop(destination), link.outbox()) {
-            match hop {
-                IpAddr::V4(hop) => self.ask_ipv4(hop, outbox, record),
-                IpAddr::V6(hop) => self.ask_ipv6(hop, outbox, record),
-            }
+        self.notes.neighbours.insert(hop, Neighbour { asked: now, answered: None });
+        match hop {
+            IpAddr::V4(hop) => self.ask_ipv4(hop, outbox, record),
+            IpAddr::V6(hop) => self.ask_ipv6(hop, outbox, record),
         }
+    }
+
+    /// Nothing is known about neighbours any more: another guest is at the wire.
+    pub(super) fn forget_neighbours(&mut self) {
+        self.notes.neighbours.clear();
     }
 
     /// An ARP request, RFC 826.
@@ -210,7 +230,7 @@ impl Host {
         outbox.push(record, ETHERNET_HEADER + question.buffer_len(), |bytes| {
             let mut frame = EthernetFrame::new_unchecked(bytes);
             header.emit(&mut frame);
-            question.emit(&mut smoltcp::wire::ArpPacket::new_unchecked(frame.payload_mut()));
+            question.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
         });
     }
 
@@ -239,21 +259,47 @@ impl Host {
             header.emit(&mut frame);
             let mut ipv6 = Ipv6Packet::new_unchecked(frame.payload_mut());
             packet.emit(&mut ipv6);
-            let mut icmp = smoltcp::wire::Icmpv6Packet::new_unchecked(ipv6.payload_mut());
+            let mut icmp = Icmpv6Packet::new_unchecked(ipv6.payload_mut());
             question.emit(&source, &group, &mut icmp, &smoltcp::phy::ChecksumCapabilities::default());
         });
     }
 }
 
-/// Notes an arriving frame if it is a packet for a watched port.
-fn note(watched: &mut HashMap<Port, Arrivals>, frame: &[u8]) {
-    if let Some((port, bytes, hop_limit)) = port_of(frame)
-        && let Some(arrivals) = watched.get_mut(&port)
-    {
-        arrivals.packets += 1;
-        arrivals.bytes += u64::from(bytes);
-        let (low, high) = arrivals.hop_limit.unwrap_or((hop_limit, hop_limit));
-        arrivals.hop_limit = Some((low.min(hop_limit), high.max(hop_limit)));
+impl Notes {
+    /// Notes an arriving frame if it is a packet for a watched port, or the answer of a neighbour.
+    fn note(&mut self, frame: &[u8]) {
+        if let Some((port, bytes, hop_limit)) = port_of(frame) {
+            if let Some(arrivals) = self.watched.get_mut(&port) {
+                arrivals.packets += 1;
+                arrivals.bytes += u64::from(bytes);
+                let (low, high) = arrivals.hop_limit.unwrap_or((hop_limit, hop_limit));
+                arrivals.hop_limit = Some((low.min(hop_limit), high.max(hop_limit)));
+            }
+        } else if let Some(neighbour) = neighbour_of(frame).and_then(|address| self.neighbours.get_mut(&address)) {
+            neighbour.answered = Some(Instant::now());
+        }
+    }
+}
+
+/// The neighbour that an ARP reply or a neighbour advertisement (RFC 4861 §4.4) comes from.
+fn neighbour_of(frame: &[u8]) -> Option<IpAddr> {
+    let frame = EthernetFrame::new_checked(frame).ok()?;
+    match frame.ethertype() {
+        EthernetProtocol::Arp => {
+            let answer = ArpPacket::new_checked(frame.payload()).ok()?;
+            let ArpRepr::EthernetIpv4 { operation, source_protocol_addr, .. } = ArpRepr::parse(&answer).ok()? else {
+                return None;
+            };
+            (operation == ArpOperation::Reply).then_some(source_protocol_addr.into())
+        }
+        EthernetProtocol::Ipv6 => {
+            let packet = Ipv6Packet::new_checked(frame.payload()).ok()?;
+            let icmp = Icmpv6Packet::new_checked(packet.payload()).ok()?;
+            let is_answer =
+                packet.next_header() == IpProtocol::Icmpv6 && icmp.msg_type() == Icmpv6Message::NeighborAdvert;
+            is_answer.then(|| packet.src_addr().into())
+        }
+        _ => None,
     }
 }
 
@@ -297,7 +343,7 @@ fn capabilities(mtu: usize) -> DeviceCapabilities {
 struct Wire<'a> {
     link: &'a mut Link,
     record: &'a mut Record,
-    watched: &'a mut HashMap<Port, Arrivals>,
+    notes: &'a mut Notes,
     mtu: usize,
 }
 
@@ -334,7 +380,7 @@ impl Device for Wire<'_> {
 
     fn receive(&mut self, _: StackInstant) -> Option<(Arrived<'_>, Room<'_>)> {
         let (frame, outbox) = self.link.next_frame(self.record)?;
-        note(self.watched, frame);
+        self.notes.note(frame);
         Some((Arrived(frame), Room { outbox, record: self.record }))
     }
 
@@ -382,11 +428,12 @@ mod tests {
         frame.extend([0, 7, 0, 9, 0, 8, 0, 0]);
         assert_eq!(port_of(&frame), Some(((Transport::Udp, 9), 28, 63)));
 
-        let mut watched = HashMap::from([((Transport::Udp, 9), Arrivals::default())]);
-        note(&mut watched, &frame);
+        let mut notes = Notes::default();
+        notes.watched.insert((Transport::Udp, 9), Arrivals::default());
+        notes.note(&frame);
         frame[22] = 61;
-        note(&mut watched, &frame);
-        let seen = watched[&(Transport::Udp, 9)];
+        notes.note(&frame);
+        let seen = notes.watched[&(Transport::Udp, 9)];
         assert_eq!((seen.packets, seen.bytes, seen.hop_limit), (2, 56, Some((61, 63))));
 
         for end in 0..frame.len() {
