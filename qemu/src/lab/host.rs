@@ -1,27 +1,24 @@
 //! One of our two hosts: a user-space TCP/IP stack on a link.
 //!
-//! ARP, neighbour discovery, ping and TCP are smoltcp's. What smoltcp does not tell is noted here
-//! from the frames themselves: the hop limit and number of the packets that arrive for a port.
+//! ARP, neighbour discovery, ping and TCP are smoltcp's. Only the first question for a neighbour is
+//! our own: smoltcp waits a whole second before it repeats one.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
-use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::socket::{tcp, udp};
 use smoltcp::time::Instant as StackInstant;
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, HardwareAddress,
-    Icmpv6Message, Icmpv6Packet, Icmpv6Repr, IpCidr, IpProtocol, Ipv4Packet, Ipv6Packet, Ipv6Repr, NdiscRepr,
+    Icmpv6Packet, Icmpv6Repr, IpCidr, IpProtocol, Ipv6Packet, Ipv6Repr, NdiscRepr,
 };
 
 use super::link::{Link, Outbox, Record};
 use super::plan::HostPlan;
 use super::traffic::Transport;
-
-/// Bytes of an Ethernet header.
-const ETHERNET_HEADER: usize = 14;
+use super::wire::{Arrivals, ETHERNET_HEADER, Neighbour, NoWire, Notes, Wire};
 
 /// How often we ask for a neighbour that does not answer. smoltcp asks once a second, too seldom for
 /// a guest that has just come up.
@@ -32,35 +29,6 @@ const KNOWN_FOR: Duration = Duration::from_secs(30);
 
 /// Ports that near ends are given: the dynamic range of RFC 6335.
 const PORTS: std::ops::RangeInclusive<u16> = 49_152..=65_535;
-
-/// What arrived on the wire for one port of a host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Arrivals {
-    /// IP packets, TCP's acknowledgements and retransmissions included.
-    pub packets: u64,
-    /// Their bytes, IP headers included.
-    pub bytes: u64,
-    /// Smallest and largest TTL or hop limit; both hosts send with 64, so 63 came through one router.
-    pub hop_limit: Option<(u8, u8)>,
-}
-
-/// A port of a host, as packets name it.
-type Port = (Transport, u16);
-
-/// A neighbour that we asked for.
-#[derive(Debug, Clone, Copy)]
-struct Neighbour {
-    asked: Instant,
-    answered: Option<Instant>,
-}
-
-/// What is noted about the frames that arrive.
-#[derive(Debug, Default)]
-struct Notes {
-    watched: HashMap<Port, Arrivals>,
-    neighbours: HashMap<IpAddr, Neighbour>,
-}
 
 /// A host.
 pub(super) struct Host {
@@ -216,7 +184,7 @@ impl Host {
     }
 
     /// An ARP request, RFC 826.
-    fn ask_ipv4(&self, hop: std::net::Ipv4Addr, outbox: &mut Outbox, record: &mut Record) {
+    fn ask_ipv4(&self, hop: Ipv4Addr, outbox: &mut Outbox, record: &mut Record) {
         let own = EthernetAddress(self.plan.mac);
         let question = ArpRepr::EthernetIpv4 {
             operation: ArpOperation::Request,
@@ -235,10 +203,10 @@ impl Host {
     }
 
     /// A neighbour solicitation to the solicited-node group, RFC 4861 §4.3.
-    fn ask_ipv6(&self, hop: std::net::Ipv6Addr, outbox: &mut Outbox, record: &mut Record) {
+    fn ask_ipv6(&self, hop: Ipv6Addr, outbox: &mut Outbox, record: &mut Record) {
         let own = EthernetAddress(self.plan.mac);
         let [.., a, b, c] = hop.octets();
-        let group = std::net::Ipv6Addr::from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c]);
+        let group = Ipv6Addr::from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c]);
         let source = self.plan.ipv6.0;
         let question = Icmpv6Repr::Ndisc(NdiscRepr::NeighborSolicit { target_addr: hop, lladdr: Some(own.into()) });
         let packet = Ipv6Repr {
@@ -260,188 +228,7 @@ impl Host {
             let mut ipv6 = Ipv6Packet::new_unchecked(frame.payload_mut());
             packet.emit(&mut ipv6);
             let mut icmp = Icmpv6Packet::new_unchecked(ipv6.payload_mut());
-            question.emit(&source, &group, &mut icmp, &smoltcp::phy::ChecksumCapabilities::default());
+            question.emit(&source, &group, &mut icmp, &ChecksumCapabilities::default());
         });
-    }
-}
-
-impl Notes {
-    /// Notes an arriving frame if it is a packet for a watched port, or the answer of a neighbour.
-    fn note(&mut self, frame: &[u8]) {
-        if let Some((port, bytes, hop_limit)) = port_of(frame) {
-            if let Some(arrivals) = self.watched.get_mut(&port) {
-                arrivals.packets += 1;
-                arrivals.bytes += u64::from(bytes);
-                let (low, high) = arrivals.hop_limit.unwrap_or((hop_limit, hop_limit));
-                arrivals.hop_limit = Some((low.min(hop_limit), high.max(hop_limit)));
-            }
-        } else if let Some(neighbour) = neighbour_of(frame).and_then(|address| self.neighbours.get_mut(&address)) {
-            neighbour.answered = Some(Instant::now());
-        }
-    }
-}
-
-/// The neighbour that an ARP reply or a neighbour advertisement (RFC 4861 §4.4) comes from.
-fn neighbour_of(frame: &[u8]) -> Option<IpAddr> {
-    let frame = EthernetFrame::new_checked(frame).ok()?;
-    match frame.ethertype() {
-        EthernetProtocol::Arp => {
-            let answer = ArpPacket::new_checked(frame.payload()).ok()?;
-            let ArpRepr::EthernetIpv4 { operation, source_protocol_addr, .. } = ArpRepr::parse(&answer).ok()? else {
-                return None;
-            };
-            (operation == ArpOperation::Reply).then_some(source_protocol_addr.into())
-        }
-        EthernetProtocol::Ipv6 => {
-            let packet = Ipv6Packet::new_checked(frame.payload()).ok()?;
-            let icmp = Icmpv6Packet::new_checked(packet.payload()).ok()?;
-            let is_answer =
-                packet.next_header() == IpProtocol::Icmpv6 && icmp.msg_type() == Icmpv6Message::NeighborAdvert;
-            is_answer.then(|| packet.src_addr().into())
-        }
-        _ => None,
-    }
-}
-
-/// Destination port, IP length and hop limit of a TCP or UDP packet in a frame. Later fragments have
-/// no ports and IPv6 packets with extension headers are passed over: neither is sent by a flow.
-fn port_of(frame: &[u8]) -> Option<(Port, u32, u8)> {
-    let frame = EthernetFrame::new_checked(frame).ok()?;
-    let (protocol, segment, length, hop_limit) = match frame.ethertype() {
-        EthernetProtocol::Ipv4 => {
-            let packet = Ipv4Packet::new_checked(frame.payload()).ok()?;
-            if packet.frag_offset() != 0 {
-                return None;
-            }
-            (packet.next_header(), packet.payload(), packet.total_len().into(), packet.hop_limit())
-        }
-        EthernetProtocol::Ipv6 => {
-            let packet = Ipv6Packet::new_checked(frame.payload()).ok()?;
-            (packet.next_header(), packet.payload(), 40 + u32::from(packet.payload_len()), packet.hop_limit())
-        }
-        _ => return None,
-    };
-    let transport = match protocol {
-        IpProtocol::Tcp => Transport::Tcp,
-        IpProtocol::Udp => Transport::Udp,
-        _ => return None,
-    };
-    // Both protocols start with the source and the destination port.
-    let port = segment.get(2..4).and_then(|bytes| bytes.try_into().ok()).map(u16::from_be_bytes)?;
-    Some(((transport, port), length, hop_limit))
-}
-
-/// What the stack needs to know of an Ethernet device.
-fn capabilities(mtu: usize) -> DeviceCapabilities {
-    let mut capabilities = DeviceCapabilities::default();
-    capabilities.medium = Medium::Ethernet;
-    capabilities.max_transmission_unit = mtu + ETHERNET_HEADER;
-    capabilities
-}
-
-/// A link, as smoltcp sees it.
-struct Wire<'a> {
-    link: &'a mut Link,
-    record: &'a mut Record,
-    notes: &'a mut Notes,
-    mtu: usize,
-}
-
-/// A frame that arrived.
-struct Arrived<'a>(&'a [u8]);
-
-/// Room for a frame.
-struct Room<'a> {
-    outbox: &'a mut Outbox,
-    record: &'a mut Record,
-}
-
-impl RxToken for Arrived<'_> {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
-        read(self.0)
-    }
-}
-
-impl TxToken for Room<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
-        self.outbox.push(self.record, length, write)
-    }
-}
-
-impl Device for Wire<'_> {
-    type RxToken<'a>
-        = Arrived<'a>
-    where
-        Self: 'a;
-    type TxToken<'a>
-        = Room<'a>
-    where
-        Self: 'a;
-
-    fn receive(&mut self, _: StackInstant) -> Option<(Arrived<'_>, Room<'_>)> {
-        let (frame, outbox) = self.link.next_frame(self.record)?;
-        self.notes.note(frame);
-        Some((Arrived(frame), Room { outbox, record: self.record }))
-    }
-
-    fn transmit(&mut self, _: StackInstant) -> Option<Room<'_>> {
-        Some(Room { outbox: self.link.outbox()?, record: self.record })
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        capabilities(self.mtu)
-    }
-}
-
-/// A device without a wire: an interface can only be made with a device at hand, and no link exists
-/// before QEMU connects.
-struct NoWire {
-    mtu: usize,
-}
-
-impl Device for NoWire {
-    type RxToken<'a> = Arrived<'a>;
-    type TxToken<'a> = Room<'a>;
-
-    fn receive(&mut self, _: StackInstant) -> Option<(Arrived<'_>, Room<'_>)> {
-        None
-    }
-
-    fn transmit(&mut self, _: StackInstant) -> Option<Room<'_>> {
-        None
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        capabilities(self.mtu)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn packets_are_told_by_port_and_everything_else_is_passed_over() {
-        // An IPv4 UDP packet to port 9 with TTL 63, written by hand after RFC 791 and RFC 768.
-        let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
-        frame.extend([0x45, 0, 0, 28, 0, 0, 0, 0, 63, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2]);
-        frame.extend([0, 7, 0, 9, 0, 8, 0, 0]);
-        assert_eq!(port_of(&frame), Some(((Transport::Udp, 9), 28, 63)));
-
-        let mut notes = Notes::default();
-        notes.watched.insert((Transport::Udp, 9), Arrivals::default());
-        notes.note(&frame);
-        frame[22] = 61;
-        notes.note(&frame);
-        let seen = notes.watched[&(Transport::Udp, 9)];
-        assert_eq!((seen.packets, seen.bytes, seen.hop_limit), (2, 56, Some((61, 63))));
-
-        for end in 0..frame.len() {
-            assert_eq!(port_of(&frame[..end]), None, "cut at {end}");
-        }
-        frame[21] = 1; // a later fragment
-        assert_eq!(port_of(&frame), None);
-        frame[12] = 0x88;
-        assert_eq!(port_of(&frame), None);
     }
 }
