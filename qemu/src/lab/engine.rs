@@ -329,6 +329,7 @@ impl Engine {
                 end.link = Some(link);
                 end.down = None;
                 end.record.counts.connections += 1;
+                self.hosts.get_mut(side).forget_neighbours();
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             Err(error) => self.break_down(failures::broken("accept QEMU's connection", &error)),
@@ -346,11 +347,13 @@ impl Engine {
     }
 
     fn ask_for_neighbours(&mut self) {
-        for flow in self.flows.values_mut().filter(|flow| flow.is_unanswered(&self.hosts)) {
-            let side = flow.flow.from;
-            let End { link, record, .. } = self.ends.get_mut(side);
-            if let Some(link) = link {
-                self.hosts.get(side).ask_for_neighbour(flow.flow.to.ip(), link, record, &mut flow.asked);
+        for flow in self.flows.values() {
+            if flow.is_unanswered(&self.hosts) {
+                let side = flow.flow.from;
+                let End { link, record, .. } = self.ends.get_mut(side);
+                if let Some(link) = link {
+                    self.hosts.get_mut(side).ask_for_neighbour(flow.flow.to.ip(), link, record);
+                }
             }
         }
     }

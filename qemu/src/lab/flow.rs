@@ -61,8 +61,6 @@ pub(super) struct OpenFlow {
     wait: Option<(Wait, Deadline)>,
     /// Why the flow can go on no more.
     broken: Option<Failure>,
-    /// When the near end last asked for its next hop.
-    pub(super) asked: Option<Instant>,
 }
 
 impl OpenFlow {
@@ -114,7 +112,6 @@ impl OpenFlow {
             progress: now,
             wait: None,
             broken: None,
-            asked: None,
             flow,
         };
         if open.start(hosts) {

@@ -1,56 +1,41 @@
 //! One of our two hosts: a user-space TCP/IP stack on a link.
 //!
-//! ARP, neighbour discovery, ping and TCP are smoltcp's. What smoltcp does not tell is noted here
-//! from the frames themselves: the hop limit and number of the packets that arrive for a port.
+//! ARP, neighbour discovery, ping and TCP are smoltcp's. Only the first question for a neighbour is
+//! our own: smoltcp waits a whole second before it repeats one.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
-use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::socket::{tcp, udp};
 use smoltcp::time::Instant as StackInstant;
 use smoltcp::wire::{
-    ArpOperation, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, HardwareAddress, Icmpv6Repr,
-    IpCidr, IpProtocol, Ipv4Packet, Ipv6Packet, Ipv6Repr, NdiscRepr,
+    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, HardwareAddress,
+    Icmpv6Packet, Icmpv6Repr, IpCidr, IpProtocol, Ipv6Packet, Ipv6Repr, NdiscRepr,
 };
 
 use super::link::{Link, Outbox, Record};
 use super::plan::HostPlan;
 use super::traffic::Transport;
+use super::wire::{Arrivals, ETHERNET_HEADER, Neighbour, NoWire, Notes, Wire};
 
-/// Bytes of an Ethernet header.
-const ETHERNET_HEADER: usize = 14;
-
-/// How often we ask for a neighbour. smoltcp asks once a second, too seldom for a guest that has
-/// just come up.
+/// How often we ask for a neighbour that does not answer. smoltcp asks once a second, too seldom for
+/// a guest that has just come up.
 const ASK_EVERY: Duration = Duration::from_millis(50);
+
+/// How long an answer is good for; smoltcp forgets it after a minute.
+const KNOWN_FOR: Duration = Duration::from_secs(30);
 
 /// Ports that near ends are given: the dynamic range of RFC 6335.
 const PORTS: std::ops::RangeInclusive<u16> = 49_152..=65_535;
-
-/// What arrived on the wire for one port of a host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Arrivals {
-    /// IP packets, TCP's acknowledgements and retransmissions included.
-    pub packets: u64,
-    /// Their bytes, IP headers included.
-    pub bytes: u64,
-    /// Smallest and largest TTL or hop limit; both hosts send with 64, so 63 came through one router.
-    pub hop_limit: Option<(u8, u8)>,
-}
-
-/// A port of a host, as packets name it.
-type Port = (Transport, u16);
 
 /// A host.
 pub(super) struct Host {
     pub(super) plan: HostPlan,
     interface: Interface,
     pub(super) sockets: SocketSet<'static>,
-    watched: HashMap<Port, Arrivals>,
+    notes: Notes,
     next_port: u16,
     epoch: Instant,
 }
@@ -82,7 +67,7 @@ impl Host {
             plan,
             interface,
             sockets: SocketSet::new(Vec::new()),
-            watched: HashMap::new(),
+            notes: Notes::default(),
             next_port: *PORTS.start(),
             epoch,
         }
@@ -95,7 +80,7 @@ impl Host {
     /// Takes what arrived and sends what sockets hold.
     pub(super) fn poll(&mut self, link: &mut Link, record: &mut Record) {
         let now = self.now();
-        let mut wire = Wire { link, record, watched: &mut self.watched, mtu: self.plan.mtu };
+        let mut wire = Wire { link, record, notes: &mut self.notes, mtu: self.plan.mtu };
         self.interface.poll(now, &mut wire, &mut self.sockets);
     }
 
@@ -119,7 +104,7 @@ impl Host {
         for _ in PORTS {
             let port = self.next_port;
             self.next_port = if port == *PORTS.end() { *PORTS.start() } else { port + 1 };
-            if !self.watched.contains_key(&(transport, port)) {
+            if !self.notes.watched.contains_key(&(transport, port)) {
                 return Some(port);
             }
         }
@@ -129,7 +114,7 @@ impl Host {
     /// Starts to note what arrives for a port; `false` when somebody does already.
     pub(super) fn watch(&mut self, transport: Transport, port: u16) -> bool {
         let mut new = false;
-        self.watched.entry((transport, port)).or_insert_with(|| {
+        self.notes.watched.entry((transport, port)).or_insert_with(|| {
             new = true;
             Arrivals::default()
         });
@@ -138,12 +123,12 @@ impl Host {
 
     /// What arrived for a port since [`Host::watch`].
     pub(super) fn arrivals(&self, transport: Transport, port: u16) -> Arrivals {
-        self.watched.get(&(transport, port)).copied().unwrap_or_default()
+        self.notes.watched.get(&(transport, port)).copied().unwrap_or_default()
     }
 
     /// Ends what [`Host::watch`] started.
     pub(super) fn unwatch(&mut self, transport: Transport, port: u16) {
-        self.watched.remove(&(transport, port));
+        self.notes.watched.remove(&(transport, port));
     }
 
     /// A new TCP socket with buffers of `window` bytes.
@@ -173,30 +158,33 @@ impl Host {
         self.sockets.get_mut::<tcp::Socket<'_>>(handle).connect(context, to, from).is_ok()
     }
 
-    /// Asks the wire for the hardware address of the next hop towards `destination`; the stack
-    /// learns it from the answer. Not oftener than [`ASK_EVERY`], which `last` remembers.
-    pub(super) fn ask_for_neighbour(
-        &self,
-        destination: IpAddr,
-        link: &mut Link,
-        record: &mut Record,
-        last: &mut Option<Instant>,
-    ) {
+    /// Asks the wire for the hardware address of the next hop towards `destination`, unless it is
+    /// known or was asked for just now; the stack learns it from the answer.
+    pub(super) fn ask_for_neighbour(&mut self, destination: IpAddr, link: &mut Link, record: &mut Record) {
         let now = Instant::now();
-        if last.is_some_and(|last| now.duration_since(last) < ASK_EVERY) {
+        let (Some(hop), Some(outbox)) = (self.plan.next_hop(destination), link.outbox()) else { return };
+        let before = self.notes.neighbours.get(&hop);
+        let recent = |neighbour: &Neighbour| {
+            now.duration_since(neighbour.asked) < ASK_EVERY
+                || neighbour.answered.is_some_and(|at| now.duration_since(at) < KNOWN_FOR)
+        };
+        if before.is_some_and(recent) {
             return;
         }
-        *last = Some(now);
-        if let (Some(hop), Some(outbox)) = (self.plan.next_hop(destination), link.outbox()) {
-            match hop {
-                IpAddr::V4(hop) => self.ask_ipv4(hop, outbox, record),
-                IpAddr::V6(hop) => self.ask_ipv6(hop, outbox, record),
-            }
+        self.notes.neighbours.insert(hop, Neighbour { asked: now, answered: None });
+        match hop {
+            IpAddr::V4(hop) => self.ask_ipv4(hop, outbox, record),
+            IpAddr::V6(hop) => self.ask_ipv6(hop, outbox, record),
         }
     }
 
+    /// Nothing is known about neighbours any more: another guest is at the wire.
+    pub(super) fn forget_neighbours(&mut self) {
+        self.notes.neighbours.clear();
+    }
+
     /// An ARP request, RFC 826.
-    fn ask_ipv4(&self, hop: std::net::Ipv4Addr, outbox: &mut Outbox, record: &mut Record) {
+    fn ask_ipv4(&self, hop: Ipv4Addr, outbox: &mut Outbox, record: &mut Record) {
         let own = EthernetAddress(self.plan.mac);
         let question = ArpRepr::EthernetIpv4 {
             operation: ArpOperation::Request,
@@ -210,15 +198,15 @@ impl Host {
         outbox.push(record, ETHERNET_HEADER + question.buffer_len(), |bytes| {
             let mut frame = EthernetFrame::new_unchecked(bytes);
             header.emit(&mut frame);
-            question.emit(&mut smoltcp::wire::ArpPacket::new_unchecked(frame.payload_mut()));
+            question.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
         });
     }
 
     /// A neighbour solicitation to the solicited-node group, RFC 4861 §4.3.
-    fn ask_ipv6(&self, hop: std::net::Ipv6Addr, outbox: &mut Outbox, record: &mut Record) {
+    fn ask_ipv6(&self, hop: Ipv6Addr, outbox: &mut Outbox, record: &mut Record) {
         let own = EthernetAddress(self.plan.mac);
         let [.., a, b, c] = hop.octets();
-        let group = std::net::Ipv6Addr::from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c]);
+        let group = Ipv6Addr::from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c]);
         let source = self.plan.ipv6.0;
         let question = Icmpv6Repr::Ndisc(NdiscRepr::NeighborSolicit { target_addr: hop, lladdr: Some(own.into()) });
         let packet = Ipv6Repr {
@@ -239,162 +227,8 @@ impl Host {
             header.emit(&mut frame);
             let mut ipv6 = Ipv6Packet::new_unchecked(frame.payload_mut());
             packet.emit(&mut ipv6);
-            let mut icmp = smoltcp::wire::Icmpv6Packet::new_unchecked(ipv6.payload_mut());
-            question.emit(&source, &group, &mut icmp, &smoltcp::phy::ChecksumCapabilities::default());
+            let mut icmp = Icmpv6Packet::new_unchecked(ipv6.payload_mut());
+            question.emit(&source, &group, &mut icmp, &ChecksumCapabilities::default());
         });
-    }
-}
-
-/// Notes an arriving frame if it is a packet for a watched port.
-fn note(watched: &mut HashMap<Port, Arrivals>, frame: &[u8]) {
-    if let Some((port, bytes, hop_limit)) = port_of(frame)
-        && let Some(arrivals) = watched.get_mut(&port)
-    {
-        arrivals.packets += 1;
-        arrivals.bytes += u64::from(bytes);
-        let (low, high) = arrivals.hop_limit.unwrap_or((hop_limit, hop_limit));
-        arrivals.hop_limit = Some((low.min(hop_limit), high.max(hop_limit)));
-    }
-}
-
-/// Destination port, IP length and hop limit of a TCP or UDP packet in a frame. Later fragments have
-/// no ports and IPv6 packets with extension headers are passed over: neither is sent by a flow.
-fn port_of(frame: &[u8]) -> Option<(Port, u32, u8)> {
-    let frame = EthernetFrame::new_checked(frame).ok()?;
-    let (protocol, segment, length, hop_limit) = match frame.ethertype() {
-        EthernetProtocol::Ipv4 => {
-            let packet = Ipv4Packet::new_checked(frame.payload()).ok()?;
-            if packet.frag_offset() != 0 {
-                return None;
-            }
-            (packet.next_header(), packet.payload(), packet.total_len().into(), packet.hop_limit())
-        }
-        EthernetProtocol::Ipv6 => {
-            let packet = Ipv6Packet::new_checked(frame.payload()).ok()?;
-            (packet.next_header(), packet.payload(), 40 + u32::from(packet.payload_len()), packet.hop_limit())
-        }
-        _ => return None,
-    };
-    let transport = match protocol {
-        IpProtocol::Tcp => Transport::Tcp,
-        IpProtocol::Udp => Transport::Udp,
-        _ => return None,
-    };
-    // Both protocols start with the source and the destination port.
-    let port = segment.get(2..4).and_then(|bytes| bytes.try_into().ok()).map(u16::from_be_bytes)?;
-    Some(((transport, port), length, hop_limit))
-}
-
-/// What the stack needs to know of an Ethernet device.
-fn capabilities(mtu: usize) -> DeviceCapabilities {
-    let mut capabilities = DeviceCapabilities::default();
-    capabilities.medium = Medium::Ethernet;
-    capabilities.max_transmission_unit = mtu + ETHERNET_HEADER;
-    capabilities
-}
-
-/// A link, as smoltcp sees it.
-struct Wire<'a> {
-    link: &'a mut Link,
-    record: &'a mut Record,
-    watched: &'a mut HashMap<Port, Arrivals>,
-    mtu: usize,
-}
-
-/// A frame that arrived.
-struct Arrived<'a>(&'a [u8]);
-
-/// Room for a frame.
-struct Room<'a> {
-    outbox: &'a mut Outbox,
-    record: &'a mut Record,
-}
-
-impl RxToken for Arrived<'_> {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
-        read(self.0)
-    }
-}
-
-impl TxToken for Room<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
-        self.outbox.push(self.record, length, write)
-    }
-}
-
-impl Device for Wire<'_> {
-    type RxToken<'a>
-        = Arrived<'a>
-    where
-        Self: 'a;
-    type TxToken<'a>
-        = Room<'a>
-    where
-        Self: 'a;
-
-    fn receive(&mut self, _: StackInstant) -> Option<(Arrived<'_>, Room<'_>)> {
-        let (frame, outbox) = self.link.next_frame(self.record)?;
-        note(self.watched, frame);
-        Some((Arrived(frame), Room { outbox, record: self.record }))
-    }
-
-    fn transmit(&mut self, _: StackInstant) -> Option<Room<'_>> {
-        Some(Room { outbox: self.link.outbox()?, record: self.record })
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        capabilities(self.mtu)
-    }
-}
-
-/// A device without a wire: an interface can only be made with a device at hand, and no link exists
-/// before QEMU connects.
-struct NoWire {
-    mtu: usize,
-}
-
-impl Device for NoWire {
-    type RxToken<'a> = Arrived<'a>;
-    type TxToken<'a> = Room<'a>;
-
-    fn receive(&mut self, _: StackInstant) -> Option<(Arrived<'_>, Room<'_>)> {
-        None
-    }
-
-    fn transmit(&mut self, _: StackInstant) -> Option<Room<'_>> {
-        None
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        capabilities(self.mtu)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn packets_are_told_by_port_and_everything_else_is_passed_over() {
-        // An IPv4 UDP packet to port 9 with TTL 63, written by hand after RFC 791 and RFC 768.
-        let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0];
-        frame.extend([0x45, 0, 0, 28, 0, 0, 0, 0, 63, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2]);
-        frame.extend([0, 7, 0, 9, 0, 8, 0, 0]);
-        assert_eq!(port_of(&frame), Some(((Transport::Udp, 9), 28, 63)));
-
-        let mut watched = HashMap::from([((Transport::Udp, 9), Arrivals::default())]);
-        note(&mut watched, &frame);
-        frame[22] = 61;
-        note(&mut watched, &frame);
-        let seen = watched[&(Transport::Udp, 9)];
-        assert_eq!((seen.packets, seen.bytes, seen.hop_limit), (2, 56, Some((61, 63))));
-
-        for end in 0..frame.len() {
-            assert_eq!(port_of(&frame[..end]), None, "cut at {end}");
-        }
-        frame[21] = 1; // a later fragment
-        assert_eq!(port_of(&frame), None);
-        frame[12] = 0x88;
-        assert_eq!(port_of(&frame), None);
     }
 }

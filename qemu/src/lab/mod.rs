@@ -49,6 +49,7 @@ mod plan;
 mod request;
 mod traffic;
 mod way;
+mod wire;
 
 #[cfg(test)]
 mod tests;
@@ -66,11 +67,11 @@ use engine::{Command, Engine, Parts, Remote};
 use link::{MAX_FRAME, Record};
 use pcap::Capture;
 
-pub use host::Arrivals;
 pub use http::Request;
 pub use link::{FrameCounts, LinkCounts};
 pub use plan::{Both, HostPlan, Plan, Side};
 pub use traffic::{Amount, Direction, Exchange, Flow, FlowHandle, FlowReport, Transport};
+pub use wire::Arrivals;
 
 /// What the stack can do: IPv6 needs 1,280 bytes, and smoltcp is tested up to 9,216.
 const MTUS: std::ops::RangeInclusive<usize> = 1280..=9000;

@@ -8,8 +8,8 @@ use model::{Deadline, Result};
 
 use super::engine::{Command, Remote};
 use super::failures;
-use super::host::Arrivals;
 use super::plan::Side;
+use super::wire::Arrivals;
 
 /// The transport protocol of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

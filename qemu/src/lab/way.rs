@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use sha2::{Digest, Sha256};
 
-use super::host::Arrivals;
 use super::payload::Payload;
 use super::traffic::{Amount, Direction};
+use super::wire::Arrivals;
 
 /// What one end sent or received.
 #[derive(Debug, Default)]

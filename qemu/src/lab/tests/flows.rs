@@ -113,6 +113,8 @@ fn many_flows_at_once_from_many_threads() {
             });
         }
     });
+    let arp = lab.counts().unwrap().lan.to_router.arp;
+    assert!((1..10).contains(&arp), "a neighbour that answered is not asked for by every flow: {arp}");
 }
 
 #[test]
