@@ -12,12 +12,14 @@ mod assemble;
 pub mod keys;
 mod refused;
 pub mod serve;
+mod verify;
 
 use camino::Utf8Path;
 use model::{Exit, Failure};
 
 pub use assemble::{assemble, sign};
 pub use refused::{Spoil, spoil};
+pub use verify::{Verified, verify};
 
 /// An error of the `formats` crate, for the user's eyes.
 pub fn explain(exit: Exit, place: &Utf8Path, error: &formats::Error) -> Failure {

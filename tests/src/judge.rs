@@ -68,9 +68,9 @@ impl Observation {
 
 /// What must hold with or without offload, and then what differs. `None`: all of it holds.
 pub fn judge(seen: &Observation, offload: bool, seen_from: IpAddr) -> Option<Finding> {
-    intact(seen).or_else(|| forwarded(seen, seen_from)).or_else(|| {
-        if offload { fast_path(seen).or_else(|| counters_agree(seen)) } else { slow_path(seen) }
-    })
+    intact(seen)
+        .or_else(|| forwarded(seen, seen_from))
+        .or_else(|| if offload { fast_path(seen).or_else(|| counters_agree(seen)) } else { slow_path(seen) })
 }
 
 fn finding(id: &'static str, seen: &Observation, what: String, why: &str, fix: &str) -> Option<Finding> {
@@ -172,7 +172,10 @@ fn slow_path(seen: &Observation) -> Option<Finding> {
         return finding(
             "PROOF008",
             seen,
-            format!("without offload the forward hook saw {} bytes; at least {least} were expected", seen.forward.bytes),
+            format!(
+                "without offload the forward hook saw {} bytes; at least {least} were expected",
+                seen.forward.bytes
+            ),
             "a test that passes with the feature off proves nothing",
             "check that the control ruleset has no flowtable and that the counting rule sees every packet",
         );
@@ -189,7 +192,12 @@ fn slow_path(seen: &Observation) -> Option<Finding> {
     None
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a bound, not a count")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a bound, not a count"
+)]
 fn share(payload: u64, part: f64) -> u64 {
     (payload as f64 * part) as u64
 }

@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use model::{Deadline, Exit, Failure, Finding, Result};
-use vm::Session;
-use vm::lab::{Direction, Flow, FlowReport, Lab, Side, Transport};
+use vm::lab::{Direction, Flow, FlowReport, Lab, Plan, Side};
+use vm::session::Session;
 
 use crate::judge::{self, Arrived, Observation};
 use crate::probes;
@@ -22,13 +22,19 @@ const RULESET: &str = "/tmp/lab.nft";
 const FAR_PORT: u16 = 7007;
 
 /// Runs the control run and then the run with offload. Notes tell what was seen; a finding, what did not hold.
-pub fn prove(session: &mut Session, lab: &Lab, proof: &OffloadProof, notes: &mut Vec<String>) -> Result<Option<Finding>> {
+pub fn prove(
+    session: &mut Session,
+    lab: &Lab,
+    plan: &Plan,
+    proof: &OffloadProof,
+    notes: &mut Vec<String>,
+) -> Result<Option<Finding>> {
     // Without accounting conntrack has no counters to compare.
     steps::read(session, &["sysctl", "-w", "net.netfilter.nf_conntrack_acct=1"])?;
     for offload in [false, true] {
         load_ruleset(session, proof, offload)?;
         for (number, traffic) in proof.traffic.iter().enumerate() {
-            let seen = observe(session, lab, traffic, number as u64)?;
+            let seen = observe(session, lab, plan, traffic, number as u64)?;
             notes.push(seen.summary(offload));
             if let Some(finding) = judge::judge(&seen, offload, proof.seen_from) {
                 return Ok(Some(finding));
@@ -50,9 +56,8 @@ fn load_ruleset(session: &mut Session, proof: &OffloadProof, offload: bool) -> R
 }
 
 /// One flow: exchange, look at the router while the flow is open, end it.
-fn observe(session: &mut Session, lab: &Lab, traffic: &Traffic, seed: u64) -> Result<Observation> {
-    let far = lab.plan().wan.ipv4.0;
-    let to = SocketAddr::new(IpAddr::V4(far), FAR_PORT);
+fn observe(session: &mut Session, lab: &Lab, plan: &Plan, traffic: &Traffic, seed: u64) -> Result<Observation> {
+    let to = SocketAddr::new(IpAddr::V4(plan.wan.ipv4.0), FAR_PORT);
     let (flow, amount) = match traffic.proto {
         Proto::Udp => {
             let flow = Flow { sizes: vec![traffic.size], seed, ..Flow::udp(Side::Lan, to) };

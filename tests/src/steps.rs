@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::{Deadline, Exit, Failure, Finding, Result, Severity};
-use vm::Session;
+use vm::session::Session;
 
 use crate::probes;
 use crate::scenario::{ExpectedExit, Step};
@@ -109,13 +109,15 @@ fn broken(id: &'static str, number: usize, what: String, why: String) -> Option<
         place: Some(format!("step {number}")),
         what,
         why,
-        fix: "compare with what the scenario file promises; `cargo xtask boot` gives a console on the same router".into(),
+        fix: "compare with what the scenario file promises; `cargo xtask boot` gives a console on the same router"
+            .into(),
     })
 }
 
 fn answer(number: usize, step: &Step, code: i32, text: &str) -> Option<Finding> {
     let command = step.run.join(" ");
-    let said = || if text.trim().is_empty() { "it printed nothing".into() } else { format!("it printed:\n{}", text.trim()) };
+    let said =
+        || if text.trim().is_empty() { "it printed nothing".into() } else { format!("it printed:\n{}", text.trim()) };
     if !step.exit.accepts(code) {
         let wanted = match step.exit {
             ExpectedExit::Code(wanted) => wanted.to_string(),

@@ -61,6 +61,13 @@ pub enum Event {
         /// The text.
         text: String,
     },
+    /// Something that the user asked to be told, such as an address; shown unless `-q`.
+    Notice {
+        /// Name of the stage or verb.
+        stage: String,
+        /// The text.
+        text: String,
+    },
     /// A note, warning or error.
     Finding(Finding),
     /// A stage ended.
@@ -124,6 +131,11 @@ impl Events {
     /// Sends a [`Event::Line`].
     pub fn line(&self, stage: &str, text: impl Into<String>) {
         self.emit(Event::Line { stage: stage.into(), text: text.into() });
+    }
+
+    /// Sends a [`Event::Notice`].
+    pub fn notice(&self, stage: &str, text: impl Into<String>) {
+        self.emit(Event::Notice { stage: stage.into(), text: text.into() });
     }
 
     /// Sends a [`Event::Progress`].

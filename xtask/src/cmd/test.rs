@@ -10,8 +10,9 @@ use crate::{Ctx, pipeline, usage};
 /// Runs the scenarios that were asked for.
 pub fn run(ctx: &Ctx, args: &TestArgs) -> Result<Outcome> {
     let target = usage::target(&args.selection)?;
-    if !args.list {
-        doctor::require(ctx, Purpose::Test)?;
+    if args.list {
+        return pipeline::list(ctx, args);
     }
+    doctor::require(ctx, Purpose::Test)?;
     pipeline::test(ctx, &target, args)
 }

@@ -211,6 +211,10 @@ impl<W: Write + Send> Sink for Human<W> {
             }
             Event::Progress { stage, done, total } => self.progress(stage, *done, *total),
             Event::Line { stage, text } => self.line(stage, text),
+            Event::Notice { stage, text } => {
+                let stage = self.paint(Paint::Faint, stage);
+                self.say(&format!("      {stage} | {text}"));
+            }
             Event::Finding(finding) => self.finding(finding),
             Event::CaseBegin { case } => self.begin(case, ""),
             Event::CaseEnd { case, verdict, millis, notes } => {

@@ -1,0 +1,228 @@
+//! Runs scenarios, several at once, each on a router of its own.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use model::{Cancel, Deadline, Event, Events, Exit, Failure, Finding, Result, Severity, Verdict};
+use vm::lab::{Lab, Options, Plan};
+use vm::session::Session;
+use vm::splat;
+
+use crate::offload;
+use crate::scenario::{FeedVariant, Scenario};
+use crate::steps::{self, Fingerprint};
+
+/// How long a command of ours on the router may take.
+const COMMAND: Duration = Duration::from_secs(30);
+/// How long QEMU may take to connect its network cards.
+const CONNECT: Duration = Duration::from_secs(30);
+/// The WAN host's address as routers know it: where the feed is served.
+const FEED_URL: &str = "http://203.0.113.2";
+
+/// What a router must know to install from the feed through its signature.
+#[derive(Debug, Clone)]
+pub struct Trust {
+    /// The feed's name in opkg's configuration.
+    pub feed: String,
+    /// The key's fingerprint: its file name on the router.
+    pub fingerprint: String,
+    /// The public key file.
+    pub key: String,
+}
+
+/// What the scenarios run on.
+pub struct Bench<'a> {
+    /// Gives a fresh router whose network cards end in the lab.
+    pub boot: &'a (dyn Fn(&Lab) -> Result<Session> + Sync),
+    /// The directory of a feed, as published or spoiled.
+    pub feed: &'a (dyn Fn(FeedVariant) -> Result<Utf8PathBuf> + Sync),
+    /// What the router trusts.
+    pub trust: &'a Trust,
+    /// Where captures go, a folder a scenario.
+    pub captures: Option<&'a Utf8Path>,
+    /// Routers at once.
+    pub jobs: usize,
+    /// Where events go.
+    pub events: &'a Events,
+    /// The user's interrupt.
+    pub cancel: &'a Cancel,
+}
+
+/// Runs all scenarios and returns the worst of their exit codes. Every scenario gets a verdict.
+pub fn run(bench: &Bench<'_>, scenarios: &[Scenario]) -> Exit {
+    let next = Mutex::new(scenarios.iter());
+    let worst = Mutex::new(Exit::Done);
+    let take = || next.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).next();
+    std::thread::scope(|scope| {
+        for _ in 0..bench.jobs.clamp(1, scenarios.len().max(1)) {
+            // QEMU dies with the thread that started it, and this one outlives its routers.
+            scope.spawn(|| {
+                while let Some(scenario) = take() {
+                    let exit = bench.run_one(scenario);
+                    let mut worst = worst.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                    *worst = worst.worse(exit);
+                }
+            });
+        }
+    });
+    if bench.cancel.is_cancelled() {
+        return Exit::Interrupted;
+    }
+    worst.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+impl Bench<'_> {
+    fn run_one(&self, scenario: &Scenario) -> Exit {
+        self.events.emit(Event::CaseBegin { case: scenario.name.clone() });
+        let started = Instant::now();
+        let mut notes = Vec::new();
+        let mut verdict = self.verdict(scenario, &mut notes);
+        if let (Verdict::Blocked { finding }, false) = (&verdict, self.cancel.is_cancelled()) {
+            let first = format!("blocked at first ({}: {}), tried once more", finding.id, finding.what);
+            notes = vec![first];
+            verdict = self.verdict(scenario, &mut notes);
+        }
+        let exit = verdict.exit();
+        let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.events.emit(Event::CaseEnd { case: scenario.name.clone(), verdict, millis, notes });
+        exit
+    }
+
+    fn verdict(&self, scenario: &Scenario, notes: &mut Vec<String>) -> Verdict {
+        match self.attempt(scenario, notes) {
+            Ok(None) => Verdict::Pass,
+            Ok(Some(finding)) => Verdict::Fail { finding },
+            Err(failure) => Verdict::Blocked { finding: failure.finding().clone() },
+        }
+    }
+
+    /// One try on a fresh router. `Ok(Some(_))`: something did not hold. `Err`: could not find out.
+    fn attempt(&self, scenario: &Scenario, notes: &mut Vec<String>) -> Result<Option<Finding>> {
+        self.cancel.check()?;
+        let plan = Plan::masquerade();
+        let (_folder, lab) = lab(&plan, self.captures.map(|captures| captures.join(&scenario.name)), self.cancel)?;
+        let started = Instant::now();
+        let mut session = (self.boot)(&lab)?;
+        lab.connected(Deadline::after(CONNECT))?;
+        notes.push(format!("router ready after {:.2} s", started.elapsed().as_secs_f64()));
+        lab.serve(&(self.feed)(scenario.feed)?)?;
+        self.teach(&mut session)?;
+        let needs_fingerprint = scenario.steps.iter().any(|step| step.root_unchanged);
+        let before = if needs_fingerprint { Some(Fingerprint::take(&mut session)?) } else { None };
+
+        for (number, step) in scenario.steps.iter().enumerate() {
+            if let Some(finding) = steps::run(&mut session, number + 1, step, before.as_ref())? {
+                return Ok(Some(finding));
+            }
+        }
+        if let Some(proof) = &scenario.offload {
+            let found = offload::prove(&mut session, &lab, &plan, proof, notes)?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        let log = session.kernel_log(Deadline::after(COMMAND))?;
+        let found = clean_log(&log);
+        session.power_off(Deadline::after(COMMAND))?;
+        Ok(found)
+    }
+
+    /// Gives the router the feed's address and the key to trust.
+    fn teach(&self, session: &mut Session) -> Result<()> {
+        let Trust { feed, fingerprint, key } = self.trust;
+        let deadline = || Deadline::after(COMMAND);
+        steps::read(session, &["mkdir", "-p", "/etc/opkg/keys"])?;
+        session.put(&format!("/etc/opkg/keys/{fingerprint}"), key.as_bytes(), deadline())?;
+        let line = format!("src/gz {feed} {FEED_URL}\n");
+        session.put("/etc/opkg/customfeeds.conf", line.as_bytes(), deadline())
+    }
+}
+
+/// A lab that listens for a router; the folder holds its sockets and must outlive it.
+pub fn lab(plan: &Plan, captures: Option<Utf8PathBuf>, cancel: &Cancel) -> Result<(tempfile::TempDir, Lab)> {
+    let io = |error: &std::io::Error| Failure::io("make a folder for the lab's sockets", "/tmp", error);
+    let folder = tempfile::Builder::new().prefix("lab-").tempdir().map_err(|error| io(&error))?;
+    let path = Utf8PathBuf::from_path_buf(folder.path().to_owned())
+        .map_err(|_| io(&std::io::Error::from(std::io::ErrorKind::InvalidFilename)))?;
+    if let Some(captures) = &captures {
+        std::fs::create_dir_all(captures)
+            .map_err(|error| Failure::io("make the folder for captures", captures, &error))?;
+    }
+    let mut options = Options::new(path, plan.clone(), cancel.clone());
+    options.captures = captures;
+    Ok((folder, Lab::start(options)?))
+}
+
+/// No scenario passes with a kernel that complained.
+fn clean_log(log: &str) -> Option<Finding> {
+    let found = splat::splats(log, &splat::DENIED, &splat::ALLOWED);
+    let first = found.first()?;
+    Some(Finding {
+        id: "PROOF010",
+        severity: Severity::Error,
+        place: Some("kernel log".into()),
+        what: format!("the kernel complained: {first}"),
+        why: format!("{} suspicious lines; whatever else held, a kernel in trouble proves nothing", found.len()),
+        fix: "run the scenario alone with -v, and look the line up in the kernel's source".into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn bench<'a>(
+        boot: &'a (dyn Fn(&Lab) -> Result<Session> + Sync),
+        trust: &'a Trust,
+        events: &'a Events,
+    ) -> Bench<'a> {
+        let cancel = Box::leak(Box::new(Cancel::default()));
+        Bench { boot, feed: &|_variant| Ok("/tmp".into()), trust, captures: None, jobs: 2, events, cancel }
+    }
+
+    fn trust() -> Trust {
+        Trust { feed: "f".into(), fingerprint: "0".into(), key: String::new() }
+    }
+
+    fn scenarios(count: usize) -> Vec<Scenario> {
+        let folder = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+        crate::scenario::load_all(&folder).unwrap().into_iter().take(count).collect()
+    }
+
+    #[test]
+    fn a_router_that_never_comes_up_is_blocked_after_a_second_try() {
+        let boots = AtomicUsize::new(0);
+        let boot = |_lab: &Lab| {
+            boots.fetch_add(1, Ordering::Relaxed);
+            Err(Failure::new(Exit::Blocked, "VM000", "no guest", "it is a test", "none"))
+        };
+        let (sender, received) = std::sync::mpsc::channel();
+        let (trust, events) = (trust(), Events::to(sender));
+        assert_eq!(run(&bench(&boot, &trust, &events), &scenarios(3)), Exit::Blocked);
+        assert_eq!(boots.load(Ordering::Relaxed), 6);
+        let verdicts = received.try_iter().filter(|event| {
+            matches!(event, Event::CaseEnd { verdict: Verdict::Blocked { finding }, notes, .. }
+                if finding.id == "VM000" && notes[0].contains("tried once more"))
+        });
+        assert_eq!(verdicts.count(), 3);
+    }
+
+    #[test]
+    fn an_interrupt_ends_the_run_and_is_not_retried() {
+        let (trust, events) = (trust(), Events::discard());
+        let boot = |_lab: &Lab| Err(Failure::interrupted());
+        let bench = bench(&boot, &trust, &events);
+        bench.cancel.cancel();
+        assert_eq!(run(&bench, &scenarios(2)), Exit::Interrupted);
+    }
+
+    #[test]
+    fn a_complaint_of_the_kernel_fails_a_scenario() {
+        assert_eq!(clean_log("[ 1.0] eth0: link up\n"), None);
+        let finding = clean_log("[ 1.0] WARNING: CPU: 0 PID: 1 at net/core/dev.c:1\n").unwrap();
+        assert_eq!(finding.id, "PROOF010");
+        assert!(finding.what.contains("net/core/dev.c"));
+    }
+}

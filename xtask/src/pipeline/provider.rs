@@ -1,0 +1,173 @@
+//! The provider `local`: kernel and packages from Debian's own packages.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use model::{Arch, Exit, Failure, Result, Target};
+use sdk::local::{self, Kernel};
+
+use crate::Ctx;
+use crate::cli::{Kernel as Line, Selection};
+use crate::stage::{Inputs, stage};
+
+/// The architecture of the one target that the stand-in serves.
+const ARCH: &str = "x86_64";
+
+/// Which Debian suite holds which kernel line; the package is the same meta package in all of them.
+fn suite(line: Line) -> &'static str {
+    match line {
+        Line::V6_12 => "trixie",
+        Line::V6_1 => "bookworm",
+        Line::Newest => "sid",
+    }
+}
+
+/// The suite that programs of the image come from, whatever its kernel is.
+const IMAGE_SUITE: &str = "trixie";
+
+/// Checked packages.
+pub(super) struct Packages {
+    /// The stage's directory.
+    pub(super) folder: Utf8PathBuf,
+    /// The stage of the kernel that they belong to.
+    pub(super) kernel: Utf8PathBuf,
+    /// What they are for.
+    pub(super) arch: Arch,
+}
+
+impl Packages {
+    /// The package files, sorted.
+    pub(super) fn files(&self) -> Result<Vec<Utf8PathBuf>> {
+        files(&self.folder, ".ipk")
+    }
+}
+
+/// Debian packages of a suite, verified by apt.
+fn debian(ctx: &Ctx, name: &str, suite: &str, packages: &[String], selection: &Selection) -> Result<Utf8PathBuf> {
+    let mirror = selection.debian_mirror.as_deref();
+    let inputs = Inputs::new(format!("{} of Debian {suite}", packages.join(", ")))
+        .text("suite", suite)
+        .text("packages", packages.join(" "))
+        .text("mirror", mirror.unwrap_or("of the host"));
+    stage(ctx, name, &inputs, |out| {
+        if ctx.offline {
+            return Err(Failure::new(
+                Exit::Upstream,
+                "NET001",
+                format!("{} must be fetched, and --offline forbids it", packages.join(", ")),
+                "the cache holds no earlier download of them",
+                "run once without --offline",
+            ));
+        }
+        let debs = local::fetch(&local::Request { suite, packages, mirror }, out, &ctx.events, &ctx.cancel)?;
+        Ok(debs.iter().map(|deb| format!("{} {}", deb.name, deb.version)).collect::<Vec<_>>().join(", "))
+    })
+}
+
+/// The kernel of the selected line; open the directory with [`Kernel::open`].
+pub(super) fn kernel(ctx: &Ctx, selection: &Selection) -> Result<Utf8PathBuf> {
+    let debs = debian(ctx, "debian-kernel", suite(selection.kernel), &["linux-image-amd64".into()], selection)?;
+    let inputs = Inputs::new("the kernel, unpacked")
+        .stage("debian-kernel", &debs)
+        .path("code", ctx.root.join("package/sdk/src/local"));
+    stage(ctx, "kernel", &inputs, |out| {
+        let kernel = Kernel::prepare(&files(&debs, ".deb")?, out, &ctx.events, &ctx.cancel)?;
+        Ok(format!("{}, a stand-in for OpenWrt's kernel", kernel.id()))
+    })
+}
+
+/// The programs of the image, unpacked.
+pub(super) fn image_programs(ctx: &Ctx, packages: &[String], selection: &Selection) -> Result<Utf8PathBuf> {
+    let debs = debian(ctx, "debian-image", IMAGE_SUITE, packages, selection)?;
+    let inputs = Inputs::new("the image's programs, unpacked").stage("debian-image", &debs);
+    stage(ctx, "programs", &inputs, |out| {
+        local::unpack(&files(&debs, ".deb")?, out, &ctx.cancel)?;
+        Ok(String::new())
+    })
+}
+
+/// Every recipe as a checked package.
+pub(super) fn packages(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Packages> {
+    let kernel = kernel(ctx, selection)?;
+    let arch = Arch(ARCH.into());
+    let inputs = sources(ctx, Inputs::new(format!("packages for {target}")), &["package/offloadctl"])
+        .stage("kernel", &kernel)
+        .path("recipes", ctx.root.join("package/recipes"))
+        .path("sdk", ctx.root.join("package/sdk/src"))
+        .path("formats", ctx.root.join("package/formats/src"))
+        .text("target", target)
+        .text("epoch", std::env::var("SOURCE_DATE_EPOCH").unwrap_or_default());
+    let folder = stage(ctx, "packages", &inputs, |out| {
+        let built = build_into(ctx, &Kernel::open(&kernel)?, &arch, out)?;
+        Ok(format!("{} packages", built.len()))
+    })?;
+    Ok(Packages { folder, kernel, arch })
+}
+
+/// Builds every recipe into an empty directory, whatever the cache holds.
+pub(super) fn build_into(ctx: &Ctx, kernel: &Kernel, arch: &Arch, out: &Utf8Path) -> Result<Vec<sdk::BuiltPackage>> {
+    let recipes = sdk::Recipes::load(&ctx.root.join("package/recipes"))?;
+    let request = sdk::Request {
+        recipes: &recipes,
+        kernel,
+        arch,
+        source_date_epoch: None,
+        workspace: &ctx.root,
+        target_directory: &target_directory(ctx),
+        offline: ctx.offline,
+    };
+    sdk::build(&request, out, &ctx.events, &ctx.cancel)
+}
+
+/// Our package manager for the guest, static.
+pub(super) fn guest_client(ctx: &Ctx) -> Result<Utf8PathBuf> {
+    let inputs = sources(ctx, Inputs::new("opkg for the stand-in image"), &["package/client", "package/formats"]);
+    let folder = stage(ctx, "opkg", &inputs, |out| {
+        let build = sdk::CargoBuild {
+            workspace: &ctx.root,
+            target_directory: &target_directory(ctx),
+            package: "client",
+            binary: "opkg",
+            offline: ctx.offline,
+        };
+        let binary = sdk::cargo_static(&build, &ctx.events, &ctx.cancel)?;
+        let target = out.join("opkg");
+        let size = std::fs::copy(&binary.file, &target).map_err(|error| Failure::io("copy", &target, &error))?;
+        Ok(format!("{} KiB, static, {}", size / 1024, binary.target))
+    })?;
+    Ok(folder.join("opkg"))
+}
+
+/// What a program of the workspace is compiled from, besides the toolchain.
+fn sources(ctx: &Ctx, inputs: Inputs, crates: &[&str]) -> Inputs {
+    let inputs = inputs
+        .path("workspace", ctx.root.join("Cargo.toml"))
+        .path("lock", ctx.root.join("Cargo.lock"))
+        .text("toolchain", toolchain());
+    crates.iter().fold(inputs, |inputs, folder| {
+        let folder = ctx.root.join(folder);
+        inputs.path("source", folder.join("src")).path("manifest", folder.join("Cargo.toml"))
+    })
+}
+
+/// The compiler that built this program, which is the one that cargo uses for the router's programs too.
+fn toolchain() -> &'static str {
+    env!("XTASK_RUSTC_VERSION")
+}
+
+/// Apart from host builds, whose flags differ.
+fn target_directory(ctx: &Ctx) -> Utf8PathBuf {
+    ctx.root.join("target/router")
+}
+
+/// Files of a folder with an ending, sorted.
+fn files(folder: &Utf8Path, ending: &str) -> Result<Vec<Utf8PathBuf>> {
+    let io = |error: std::io::Error| Failure::io("list the folder", folder, &error);
+    let mut files = Vec::new();
+    for entry in folder.read_dir_utf8().map_err(io)? {
+        let path = entry.map_err(io)?.into_path();
+        if path.as_str().ends_with(ending) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}

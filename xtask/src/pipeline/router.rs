@@ -1,0 +1,218 @@
+//! The router: its image, its saved state, and what is done with it.
+
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use model::{Deadline, Exit, Failure, Result, Target};
+use scenarios::{Bench, FeedVariant, Scenario, Trust};
+use sdk::local::Kernel;
+use vm::accel::Accel;
+use vm::image;
+use vm::lab::{Lab, Plan, Side};
+use vm::machine::{Links, Machine};
+use vm::process::Qemu;
+use vm::session::{self, Image, Launch, Session};
+use vm::state;
+
+use super::{Feed, provider, signed};
+use crate::Ctx;
+use crate::cli::{Accel as Wanted, BootArgs, Selection, TestArgs};
+use crate::cmd::Outcome;
+use crate::stage::{Inputs, stage};
+
+/// How long a router may take to boot: seconds where it works, more on a loaded machine.
+const BOOT: Duration = Duration::from_secs(120);
+
+/// The package whose file the negative scenario spoils.
+const SPOILED_PACKAGE: &str = "kmod-nft-offload";
+
+/// A router that can be started any number of times.
+struct Router {
+    qemu: Qemu,
+    machine: Machine,
+    image: Image,
+    accel: Accel,
+    /// State of a booted guest, to resume from.
+    state: Utf8PathBuf,
+}
+
+/// Runs the scenarios that were asked for on the packages of this source tree.
+pub fn test(ctx: &Ctx, target: &Target, args: &TestArgs) -> Result<Outcome> {
+    let chosen = chosen(ctx, args)?;
+    let feed = signed(ctx, target, &args.selection)?;
+    let router = prepare(ctx, target, &feed, &args.selection, args.machine.accel)?;
+    let trust = Trust {
+        feed: feed.name.clone(),
+        fingerprint: feed.key.fingerprint().to_string(),
+        key: feed.key.public().to_text("signs the feed under test"),
+    };
+    let bench = Bench {
+        boot: &|lab| router.start(ctx, lab),
+        feed: &|variant| spoiled(ctx, &feed, variant),
+        trust: &trust,
+        captures: args.machine.pcap.as_deref(),
+        jobs: ctx.jobs.get(),
+        events: &ctx.events,
+        cancel: &ctx.cancel,
+    };
+    let exit = scenarios::run(&bench, &chosen);
+    if exit == Exit::Interrupted { Err(Failure::interrupted()) } else { Ok(Outcome { exit, data: String::new() }) }
+}
+
+/// The names and titles of the scenarios that would run.
+pub fn list(ctx: &Ctx, args: &TestArgs) -> Result<Outcome> {
+    let lines: Vec<String> =
+        chosen(ctx, args)?.iter().map(|scenario| format!("{:<24} {}", scenario.name, scenario.title)).collect();
+    Ok(Outcome::done(lines.join("\n")))
+}
+
+/// Boots the router; runs one command in it, or lists what a console would be for.
+pub fn boot(ctx: &Ctx, target: &Target, args: &BootArgs) -> Result<Outcome> {
+    let feed = signed(ctx, target, &args.selection)?;
+    let router = prepare(ctx, target, &feed, &args.selection, args.machine.accel)?;
+    let captures = args.machine.pcap.clone();
+    let (_folder, lab) = scenarios::runner::lab(&Plan::masquerade(), captures, &ctx.cancel)?;
+    let mut session = router.start(ctx, &lab)?;
+    lab.serve(&feed.folder)?;
+    let words: Vec<&str> = args.command.iter().map(String::as_str).collect();
+    let output = session.run(&words, Deadline::after(BOOT))?;
+    session.power_off(Deadline::after(BOOT))?;
+    let exit = if output.success() { Exit::Done } else { Exit::Failed };
+    let mut data = output.text().trim_end().to_owned();
+    if exit != Exit::Done {
+        data.push_str(&format!("\n(exit code {} in the router)", output.code));
+    }
+    Ok(Outcome { exit, data })
+}
+
+/// Scenarios whose name contains, or with `--exact` is, one of the given words.
+fn chosen(ctx: &Ctx, args: &TestArgs) -> Result<Vec<Scenario>> {
+    let folder = ctx.root.join("tests/scenarios");
+    let all = scenarios::scenario::load_all(&folder)?;
+    let names: Vec<String> = all.iter().map(|scenario| scenario.name.clone()).collect();
+    let matches = |name: &str, word: &str| if args.exact { name == word } else { name.contains(word) };
+    if let Some(word) = args.names.iter().find(|word| !names.iter().any(|name| matches(name, word))) {
+        return Err(Failure::new(
+            Exit::Usage,
+            "TEST001",
+            format!("no scenario is called `{word}`"),
+            format!("there are: {}", names.join(", ")),
+            "choose from `cargo xtask test --list`",
+        )
+        .at(folder));
+    }
+    let wanted = |name: &str| args.names.is_empty() || args.names.iter().any(|word| matches(name, word));
+    Ok(all.into_iter().filter(|scenario| wanted(&scenario.name)).collect())
+}
+
+/// The feed's directory, or that of a copy spoiled in one way.
+fn spoiled(ctx: &Ctx, feed: &Feed, variant: FeedVariant) -> Result<Utf8PathBuf> {
+    let spoil = match variant {
+        FeedVariant::Published => return Ok(feed.folder.clone()),
+        FeedVariant::WrongKey => feeds::Spoil::WrongKey,
+        FeedVariant::FlippedPackage => feeds::Spoil::FlippedPackage(SPOILED_PACKAGE),
+        FeedVariant::FlippedIndex => feeds::Spoil::FlippedIndex,
+        FeedVariant::OtherKernel => feeds::Spoil::OtherKernel,
+    };
+    let inputs = Inputs::new(format!("a feed to be refused: {spoil:?}"))
+        .stage("feed", &feed.folder)
+        .text("spoil", format!("{spoil:?}"))
+        .path("code", ctx.root.join("feeds/src"));
+    stage(ctx, "spoiled-feed", &inputs, |out| {
+        feeds::spoil(&feed.folder, spoil, &feed.packages.arch, &feed.key, out)?;
+        Ok(String::new())
+    })
+}
+
+/// Image, accelerator and saved state of the target's router.
+fn prepare(ctx: &Ctx, target: &Target, feed: &Feed, selection: &Selection, wanted: Wanted) -> Result<Router> {
+    let machine_file = ctx.root.join("qemu/machines").join(format!("{}.yaml", target.slug()));
+    let machine = Machine::load(&machine_file)?;
+    let qemu = Qemu::find(&machine.qemu)?;
+    let recipe = image::Recipe::embedded()?;
+    let programs = provider::image_programs(ctx, &recipe.packages, selection)?;
+    let opkg = provider::guest_client(ctx)?;
+    let kernel = &feed.packages.kernel;
+
+    let inputs = Inputs::new(format!("stand-in image for {target}"))
+        .stage("kernel", kernel)
+        .stage("programs", &programs)
+        .path("opkg", &opkg)
+        .path("local", ctx.root.join("qemu/local"))
+        .path("code", ctx.root.join("qemu/src/image"));
+    let folder = stage(ctx, "image", &inputs, |out| build_image(feed, &recipe, &programs, &opkg, out))?;
+    let image = Image {
+        kernel: kernel.join("vmlinux"),
+        initramfs: folder.join("initramfs"),
+        ready: image::READY.into(),
+    };
+    let accel = accelerator(ctx, &qemu, &machine, &image.kernel, &folder.join("probe"), wanted)?;
+    let mut router = Router { qemu, machine, image, accel, state: Utf8PathBuf::new() };
+    let inputs = Inputs::new(format!("booted {target} router, {}", router.accel.word()))
+        .stage("kernel", kernel)
+        .stage("image", &folder)
+        .path("machine", &machine_file)
+        .text("qemu", &router.qemu.version)
+        .text("accel", router.accel.word());
+    let saved = stage(ctx, "state", &inputs, |out| {
+        router.state = out.join("guest");
+        let (_folder, lab) = scenarios::runner::lab(&Plan::masquerade(), None, &ctx.cancel)?;
+        let started = std::time::Instant::now();
+        let session = session::boot(&router.launch(ctx, &lab), Deadline::after(BOOT))?;
+        let booted = started.elapsed();
+        let mut session = session;
+        state::save(&mut session, &router.state, Deadline::after(BOOT))?;
+        let saved = started.elapsed() - booted;
+        Ok(format!("booted in {:.2} s, saved in {:.2} s", booted.as_secs_f64(), saved.as_secs_f64()))
+    })?;
+    router.state = saved.join("guest");
+    Ok(router)
+}
+
+fn build_image(
+    feed: &Feed,
+    recipe: &image::Recipe,
+    programs: &Utf8Path,
+    opkg: &Utf8Path,
+    out: &Utf8Path,
+) -> Result<String> {
+    let kernel = Kernel::open(&feed.packages.kernel)?;
+    let modules = out.join("modules");
+    let boot_modules: Vec<Utf8PathBuf> =
+        kernel.take(&["virtio_net"], &modules)?.iter().map(|file| modules.join(file)).collect();
+    let packages = [programs.to_owned()];
+    let extra = [image::Extra { path: "/bin/opkg".into(), source: opkg.to_owned(), mode: 0o755 }];
+    let inputs = image::Inputs {
+        packages: &packages,
+        kernel_release: kernel.release(),
+        boot_modules: &boot_modules,
+        kernel: kernel.id(),
+        arch: &feed.packages.arch,
+        extra: &extra,
+    };
+    let bytes = image::build(recipe, &inputs)?;
+    image::write(&out.join("initramfs"), &bytes)?;
+    image::write(&out.join("probe"), &image::probe(recipe, &packages)?)?;
+    Ok(format!("{} MiB initramfs, a stand-in for an OpenWrt image", bytes.len() >> 20))
+}
+
+impl Router {
+    fn launch<'a>(&'a self, ctx: &'a Ctx, lab: &'a Lab) -> Launch<'a> {
+        Launch {
+            qemu: &self.qemu,
+            machine: &self.machine,
+            image: &self.image,
+            accel: self.accel,
+            links: Some(Links { lan: lab.socket(Side::Lan), wan: lab.socket(Side::Wan) }),
+            cancel: &ctx.cancel,
+        }
+    }
+
+    /// A fresh router: resumed from the saved state, or booted when QEMU refuses that.
+    fn start(&self, ctx: &Ctx, lab: &Lab) -> Result<Session> {
+        state::resume_or_boot(&self.launch(ctx, lab), &self.state, BOOT, &ctx.events)
+    }
+}
+fn accelerator(_ctx: &Ctx, _qemu: &Qemu, _machine: &Machine, _kernel: &Utf8Path, _probe: &Utf8Path, _wanted: Wanted) -> Result<Accel> {
+    Ok(Accel::Tcg)
+}
