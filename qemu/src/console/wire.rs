@@ -171,7 +171,7 @@ mod tests {
                 far.write_all(&byte).unwrap();
             }
         });
-        let begin = std::time::Instant::now();
+        let begin = Instant::now();
         for _ in 0..100 {
             wire.send("x").unwrap();
             while wire.receive(LONG) == Received::Nothing {}
