@@ -1,6 +1,26 @@
-//! stub
+//! How guest instructions are run, and whether KVM can be trusted to.
+//!
+//! That `/dev/kvm` opens proves nothing: there are hosts on which it creates a machine, runs its
+//! firmware, and then hangs every stock kernel at full load, or makes QEMU abort on a register that
+//! it cannot set. So the kernel that is to run is booted under KVM once, with an image that prints one
+//! line, and has a few seconds for it. The verdict is kept for as long as the host stays up.
 
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::time::Duration;
+
+use camino::Utf8Path;
+use model::{Cancel, Deadline, Exit, Failure, Result};
 use serde::{Deserialize, Serialize};
+
+use crate::digest;
+use crate::image::PROBE_READY;
+use crate::machine::Machine;
+use crate::process::Qemu;
+use crate::session::{self, Image, Launch};
+
+/// A kernel that runs at all is through its boot in less than a second under KVM.
+const PROBE_WAIT: Duration = Duration::from_secs(6);
 
 /// How guest instructions are run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,5 +39,196 @@ impl Accel {
             Accel::Tcg => "tcg",
             Accel::Kvm => "kvm",
         }
+    }
+}
+
+/// What the user asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// KVM where it works.
+    Auto,
+    /// KVM or nothing.
+    Kvm,
+    /// Emulation.
+    Tcg,
+}
+
+/// What is used, and why, for `doctor` and reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// What is used.
+    pub accel: Accel,
+    /// Why.
+    pub why: String,
+}
+
+/// What a probe boots.
+#[derive(Debug, Clone, Copy)]
+pub struct Probe<'a> {
+    /// The emulator.
+    pub qemu: &'a Qemu,
+    /// The kind of router.
+    pub machine: &'a Machine,
+    /// The kernel that is to run, uncompressed.
+    pub kernel: &'a Utf8Path,
+    /// Its SHA-256.
+    pub kernel_digest: &'a str,
+    /// The image made by [`crate::image::probe`].
+    pub initramfs: &'a Utf8Path,
+    /// Folder for verdicts; made when missing.
+    pub cache: &'a Utf8Path,
+    /// The device, `/dev/kvm`.
+    pub device: &'a Utf8Path,
+    /// The user's interrupt.
+    pub cancel: &'a Cancel,
+}
+
+/// Whether KVM works, as kept in the cache.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Verdict {
+    usable: bool,
+    why: String,
+}
+
+/// Decides how to run; boots a probe only when the answer is not known yet.
+pub fn choose(wanted: Wanted, probe: &Probe<'_>) -> Result<Choice> {
+    if wanted == Wanted::Tcg {
+        return Ok(Choice { accel: Accel::Tcg, why: "asked for".into() });
+    }
+    let Verdict { usable, why } = verdict(probe)?;
+    match (usable, wanted) {
+        (true, _) => Ok(Choice { accel: Accel::Kvm, why }),
+        (false, Wanted::Kvm) => Err(Failure::new(
+            Exit::Host,
+            "VM020",
+            "KVM was asked for and does not work here",
+            why,
+            "use `--accel tcg`, which is slower and works everywhere, or a host with working nested virtualisation",
+        )
+        .at(probe.device)),
+        (false, _) => Ok(Choice { accel: Accel::Tcg, why }),
+    }
+}
+
+fn verdict(probe: &Probe<'_>) -> Result<Verdict> {
+    if let Err(error) = OpenOptions::new().read(true).write(true).open(probe.device) {
+        // Not kept: a group or a module away from working, and asked in no time.
+        return Ok(Verdict { usable: false, why: format!("{} cannot be opened: {error}", probe.device) });
+    }
+    let path = probe.cache.join(format!("{}.json", key(probe)));
+    if let Some(known) = File::open(&path).ok().and_then(|file| serde_json::from_reader(file).ok()) {
+        return Ok(known);
+    }
+    let verdict = boot(probe)?;
+    keep(probe.cache, &path, &verdict).map_err(|error| Failure::io("keep the verdict on KVM", &path, &error))?;
+    Ok(verdict)
+}
+
+/// Boots the probe. Only the user's interrupt is a failure; everything else is a verdict.
+fn boot(probe: &Probe<'_>) -> Result<Verdict> {
+    let Probe { qemu, machine, cancel, .. } = *probe;
+    let image = Image { kernel: probe.kernel.into(), initramfs: probe.initramfs.into(), ready: PROBE_READY.into() };
+    let launch = Launch { qemu, machine, image: &image, accel: Accel::Kvm, links: None, cancel };
+    let deadline = Deadline::after(PROBE_WAIT);
+    let ran = session::start(&launch, false, deadline).and_then(|mut started| {
+        let ready = started.console.wait_for(PROBE_READY, deadline);
+        ready.map_err(|trouble| started.explain(trouble))
+    });
+    cancel.check()?;
+    Ok(match ran {
+        Ok(()) => Verdict { usable: true, why: "a probe booted under KVM".into() },
+        Err(failure) => {
+            let finding = failure.finding();
+            let reason = finding.why.lines().take(3).collect::<Vec<_>>().join(" ");
+            Verdict { usable: false, why: format!("a probe under KVM failed: {}: {reason}", finding.what) }
+        }
+    })
+}
+
+/// Everything that a verdict depends on. The boot id also stands for the host's kernel and its modules.
+fn key(probe: &Probe<'_>) -> String {
+    let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpuinfo.lines().find(|line| line.starts_with("model name")).unwrap_or_default();
+    let Qemu { binary, version } = probe.qemu;
+    let parts = [&boot_id, model, probe.kernel_digest, binary, version, &probe.machine.machine, &probe.machine.cpu.kvm];
+    digest::sha256(parts.join("\0").as_bytes())
+}
+
+fn keep(folder: &Utf8Path, path: &Utf8Path, verdict: &Verdict) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let mut aside = tempfile::NamedTempFile::new_in(folder)?;
+    serde_json::to_writer(&mut aside, verdict)?;
+    aside.flush()?;
+    aside.persist(path)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use camino::Utf8PathBuf;
+
+    use super::*;
+
+    /// Chooses with a program in place of QEMU and a file in place of `/dev/kvm`.
+    fn choose_with(wanted: Wanted, binary: &str, device: &str, cache: &Utf8Path) -> Result<Choice> {
+        let machine = Machine::parse("x86-64.yaml".into(), include_str!("../machines/x86-64.yaml")).unwrap();
+        let qemu = Qemu { binary: binary.into(), version: "7.2".into() };
+        choose(
+            wanted,
+            &Probe {
+                qemu: &qemu,
+                machine: &machine,
+                kernel: "/no/vmlinux".into(),
+                kernel_digest: "digest",
+                initramfs: "/no/initramfs".into(),
+                cache,
+                device: device.into(),
+                cancel: &Cancel::default(),
+            },
+        )
+    }
+
+    fn folder() -> (tempfile::TempDir, Utf8PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = Utf8PathBuf::from_path_buf(dir.path().join("verdicts")).unwrap();
+        (dir, path)
+    }
+
+    #[test]
+    fn without_the_device_nothing_is_probed() {
+        let (_dir, cache) = folder();
+        let choice = choose_with(Wanted::Auto, "/no/qemu", "/no/kvm", &cache).unwrap();
+        assert!(choice.accel == Accel::Tcg && choice.why.contains("/no/kvm"), "{choice:?}");
+        assert!(!cache.exists());
+        let failure = choose_with(Wanted::Kvm, "/no/qemu", "/no/kvm", &cache).unwrap_err();
+        assert_eq!((failure.id(), failure.exit()), ("VM020", Exit::Host));
+        assert!(failure.finding().fix.contains("--accel tcg"));
+    }
+
+    #[test]
+    fn emulation_is_not_argued_with() {
+        let (_dir, cache) = folder();
+        let choice = choose_with(Wanted::Tcg, "/no/qemu", "/dev/null", &cache).unwrap();
+        assert_eq!((choice.accel, cache.exists()), (Accel::Tcg, false));
+    }
+
+    #[test]
+    fn an_early_exit_means_emulation_and_is_remembered() {
+        let (_dir, cache) = folder();
+        // The device opens, and "QEMU" ends at once.
+        let choice = choose_with(Wanted::Auto, "false", "/dev/null", &cache).unwrap();
+        assert!(choice.accel == Accel::Tcg && choice.why.contains("exit code 1"), "{choice:?}");
+        let kept: Vec<_> = cache.read_dir_utf8().unwrap().map(|entry| entry.unwrap().into_path()).collect();
+        assert_eq!(kept.len(), 1);
+        // A verdict that is there is believed, and one that cannot be read is made again.
+        std::fs::write(&kept[0], r#"{"usable":true,"why":"known"}"#).unwrap();
+        let known = choose_with(Wanted::Kvm, "false", "/dev/null", &cache).unwrap();
+        assert_eq!(known, Choice { accel: Accel::Kvm, why: "known".into() });
+        std::fs::write(&kept[0], "{").unwrap();
+        assert_eq!(choose_with(Wanted::Auto, "false", "/dev/null", &cache).unwrap(), choice);
+        // Another QEMU is another question.
+        let other = choose_with(Wanted::Auto, "true", "/dev/null", &cache).unwrap();
+        assert!(other.why.contains("exit code 0"), "{other:?}");
     }
 }

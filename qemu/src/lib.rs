@@ -1,4 +1,32 @@
-//! A router in QEMU.
+//! A router in QEMU: what it is, how it is started, and how one speaks to it.
+//!
+//! ```text
+//! machines/x86-64.yaml ─> Machine ─┐                        ┌─> run, script, put, kernel_log
+//! Qemu::find ─────────────> Qemu ──┼─> Launch ─> boot ──────┤
+//! image::build ───────────> Image ─┤          └> resume ────┴─> Session ─> drop kills QEMU
+//! accel::choose ──────────> Accel ─┘               ▲  save │
+//! sockets of the lab ─────> Links                  └───────┘ a file, see [`state`]
+//! ```
+//!
+//! ```no_run
+//! # fn main() -> model::Result<()> {
+//! use std::time::Duration;
+//! use vm::{accel::Accel, image, machine::Machine, process::Qemu, session::{self, Image, Launch}};
+//!
+//! let cancel = model::Cancel::default();
+//! let machine = Machine::load("qemu/machines/x86-64.yaml".into())?;
+//! let qemu = Qemu::find(&machine.qemu)?;
+//! let image = Image { kernel: "vmlinux".into(), initramfs: "initramfs".into(), ready: image::READY.into() };
+//! let launch =
+//!     Launch { qemu: &qemu, machine: &machine, image: &image, accel: Accel::Tcg, links: None, cancel: &cancel };
+//! let soon = || model::Deadline::after(Duration::from_secs(60));
+//! let mut router = session::boot(&launch, soon())?;
+//! let output = router.run(&["nft", "list", "ruleset"], soon())?;
+//! # drop(output); Ok(()) }
+//! ```
+//!
+//! Nothing here knows what a scenario is. What goes wrong is a [`model::Failure`] under `VMnnn`, mostly
+//! *blocked*: the guest, the host or QEMU broke, and nothing was found out.
 
 pub mod accel;
 pub mod console;

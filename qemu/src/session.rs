@@ -87,7 +87,13 @@ pub(crate) fn start(launch: &Launch<'_>, incoming: bool, deadline: Deadline) -> 
     let control = sockets::accept(&control, "its control channel", ended, launch.cancel, deadline)?;
     let console = Console::new(console, launch.cancel.clone())
         .map_err(|error| Failure::io("use the console's socket", &console_path, &error))?;
-    let qmp = Qmp::connect(control, launch.cancel.clone(), deadline)?;
+    let qmp = Qmp::connect(control, launch.cancel.clone(), deadline).map_err(|failure| {
+        // A QEMU that gives up after it has connected says why only in its last words.
+        match process.wait(Deadline::after(END_WAIT.min(deadline.left()))) {
+            Some(_) => sockets::not_opened("its control channel", &process.last_words()),
+            None => failure,
+        }
+    })?;
     Ok(Started { console, qmp, process, folder })
 }
 

@@ -35,15 +35,7 @@ pub(crate) fn accept(
     cancel: &Cancel,
     deadline: Deadline,
 ) -> Result<UnixStream> {
-    let failed = |why: String| {
-        Failure::new(
-            Exit::Blocked,
-            "VM051",
-            format!("QEMU did not open {what}"),
-            why,
-            "see what QEMU printed; on a busy or slow host give it a longer deadline",
-        )
-    };
+    let failed = |why: String| not_opened(what, &why);
     loop {
         match listener.accept() {
             Ok((socket, _)) => {
@@ -62,6 +54,17 @@ pub(crate) fn accept(
         }
         std::thread::sleep(POLL);
     }
+}
+
+/// QEMU ended, or took too long, before it could be spoken to.
+pub(crate) fn not_opened(what: &str, why: &str) -> Failure {
+    Failure::new(
+        Exit::Blocked,
+        "VM051",
+        format!("QEMU did not open {what}"),
+        why,
+        "see what QEMU printed; on a busy or slow host give it a longer deadline",
+    )
 }
 
 #[cfg(test)]

@@ -208,3 +208,100 @@ fn copy(
 pub fn path(folder: &Utf8Path, key: &str) -> Utf8PathBuf {
     folder.join(format!("{key}.state"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(300);
+
+    /// A QEMU that gives these answers, one per question.
+    fn qmp(answers: &[&str]) -> (Qmp, UnixStream) {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        far.write_all(b"{\"QMP\": {}}\n{\"return\": {}}\n").unwrap();
+        for answer in answers {
+            writeln!(far, "{{\"return\": {answer}}}").unwrap();
+        }
+        (Qmp::connect(near, Cancel::default(), Deadline::after(SHORT)).unwrap(), far)
+    }
+
+    fn folder() -> (tempfile::TempDir, Utf8PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = Utf8PathBuf::from_path_buf(dir.path().to_owned()).unwrap();
+        (dir, path)
+    }
+
+    #[test]
+    fn a_state_is_whole_when_qemu_says_so() {
+        let (mut control, _far) = qmp(&[r#"{"status": "active"}"#, r#"{"status": "completed"}"#]);
+        migrated(&mut control, &Cancel::default(), Deadline::after(SHORT)).unwrap();
+        let (mut control, _far) = qmp(&[r#"{"status": "failed", "error-desc": "no space"}"#]);
+        let failure = migrated(&mut control, &Cancel::default(), Deadline::after(SHORT)).unwrap_err();
+        assert_eq!((failure.id(), failure.exit()), ("VM042", Exit::Blocked));
+        assert!(failure.finding().why.contains("no space"));
+    }
+
+    /// Saves these bytes while QEMU says `complete`; what is in the folder afterwards.
+    fn saved(bytes: &[u8], complete: Result<()>, cancel: &Cancel) -> (Result<()>, Vec<(String, Vec<u8>)>) {
+        let (_dir, folder) = folder();
+        let (near, mut far) = UnixStream::pair().unwrap();
+        far.write_all(bytes).unwrap();
+        drop(far);
+        let result = write_aside(near, &folder.join("state"), cancel, Deadline::after(SHORT), || complete);
+        let entries = folder.read_dir_utf8().unwrap().map(|entry| entry.unwrap());
+        let files = entries.map(|entry| (entry.file_name().into(), std::fs::read(entry.path()).unwrap())).collect();
+        (result, files)
+    }
+
+    #[test]
+    fn a_state_appears_whole_or_not_at_all() {
+        let running = Cancel::default();
+        let (result, files) = saved(b"memory", Ok(()), &running);
+        assert_eq!((result, files), (Ok(()), vec![("state".to_owned(), b"memory".to_vec())]));
+        let (result, files) = saved(b"half of the mem", Err(not_moved("killed")), &running);
+        assert_eq!((result.unwrap_err().id(), files), ("VM042", vec![]));
+        let interrupted = Cancel::default();
+        interrupted.cancel();
+        let (result, files) = saved(b"memory", Ok(()), &interrupted);
+        assert_eq!((result.unwrap_err().exit(), files), (Exit::Interrupted, vec![]));
+    }
+
+    #[test]
+    fn a_sender_that_stalls_does_not_stall_us() {
+        let (_dir, folder) = folder();
+        let (near, _far) = UnixStream::pair().unwrap();
+        let result = write_aside(near, &folder.join("state"), &Cancel::default(), Deadline::after(SHORT), || Ok(()));
+        assert_eq!(result.unwrap_err().id(), "IO001");
+    }
+
+    #[test]
+    fn a_refused_state_is_a_note_when_a_fresh_boot_follows() {
+        let failure = refused("/c/key.state".into(), "qemu: Length mismatch: 0000:00:03.0/virtio-net-pci.rom");
+        assert_eq!((failure.id(), failure.exit()), ("VM043", Exit::Blocked));
+        let note = fresh_boot("/c/key.state".into(), &failure);
+        assert_eq!((note.id, note.severity), ("VM044", Severity::Note));
+        assert!(note.to_string().contains("Length mismatch") && note.to_string().contains("/c/key.state"));
+    }
+
+    #[test]
+    fn a_key_changes_with_everything_that_a_state_depends_on() {
+        let text = include_str!("../machines/x86-64.yaml");
+        let machine = |text: &str| Machine::parse("m.yaml".into(), text).unwrap();
+        let qemu = |version: &str| Qemu { binary: "qemu".into(), version: version.into() };
+        let small = machine(&text.replace("memory-mib: 256", "memory-mib: 128"));
+        let (large, old, new) = (machine(text), qemu("7.2"), qemu("10.0"));
+        let keys = [
+            key(&old, &large, Accel::Tcg, "k", "i"),
+            key(&new, &large, Accel::Tcg, "k", "i"),
+            key(&old, &small, Accel::Tcg, "k", "i"),
+            key(&old, &large, Accel::Kvm, "k", "i"),
+            key(&old, &large, Accel::Tcg, "l", "i"),
+            key(&old, &large, Accel::Tcg, "k", "j"),
+        ];
+        for (index, one) in keys.iter().enumerate() {
+            assert!(!keys[index + 1..].contains(one), "{index}");
+        }
+        assert_eq!(keys[0], key(&old, &large, Accel::Tcg, "k", "i"));
+        assert_eq!(path("/c".into(), "key"), "/c/key.state");
+    }
+}

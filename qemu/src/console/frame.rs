@@ -31,7 +31,12 @@ pub(super) struct Token {
 
 impl Token {
     pub(super) fn new(session: u32, command: u32) -> Token {
-        Token { first: format!("{session:08x}"), second: format!("{command:04x}") }
+        Token { first: Token::session_word(session), second: format!("{command:04x}") }
+    }
+
+    /// The word that all frames of a session have in common.
+    pub(super) fn session_word(session: u32) -> String {
+        format!("{session:08x}")
     }
 
     /// As it is sent.

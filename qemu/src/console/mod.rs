@@ -1,7 +1,7 @@
 //! A root shell on the guest's serial console, used as a channel with exit codes and lengths.
 //!
 //! Needs nothing in the guest but a shell and the usual small tools, so it works on any image. What
-//! a command prints goes to a file first and comes back in a [frame]; a frame that the kernel wrote
+//! a command prints goes to a file first and comes back in a frame; a frame that the kernel wrote
 //! into is asked for again. Every wait has a deadline, looks for a crash, and notices QEMU's end.
 
 mod crash;
@@ -32,7 +32,7 @@ const KERNEL_LINES: usize = 2000;
 const SLICE: Duration = Duration::from_millis(100);
 /// See `Console::alive_wait`.
 const ALIVE_WAIT: Duration = Duration::from_secs(10);
-/// After a crash's first line, more lines are worth this much silence, and no more than ten times that.
+/// The last words of a guest are worth waiting for through this much silence, ten times as long at most.
 const TRACE_WAIT: Duration = Duration::from_millis(200);
 /// How often a damaged answer is asked for.
 const ATTEMPTS: usize = 3;
@@ -154,7 +154,9 @@ impl Console {
     pub fn tail(&self) -> String {
         let bytes: Vec<u8> = self.tail.iter().copied().filter(|&byte| byte != b'\r').collect();
         let text = String::from_utf8_lossy(&bytes);
-        let lines: Vec<_> = text.trim_end().lines().collect();
+        // Our own frames and the empty lines around them tell nobody anything.
+        let frame = Token::session_word(self.session);
+        let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty() && !line.contains(&frame)).collect();
         lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
     }
 
@@ -267,9 +269,8 @@ impl Console {
     }
 
     fn closed(&mut self) -> Trouble {
-        while let Received::Bytes(bytes) = self.wire.receive(Duration::ZERO) {
-            self.keep(&bytes);
-        }
+        // A write fails before the last words have been read.
+        self.read_trace();
         crashed(self.tail.make_contiguous()).unwrap_or(Trouble::Closed)
     }
 
@@ -285,7 +286,7 @@ impl Console {
         }
     }
 
-    /// Takes in the rest of a crash report: until silence, the end, or long enough.
+    /// Takes in the rest of what a dying guest says: until silence, the end, or long enough.
     fn read_trace(&mut self) {
         let enough = Instant::now() + TRACE_WAIT * 10;
         while Instant::now() < enough {

@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rexpect::error::Error;
 use rexpect::reader::Regex;
@@ -68,14 +68,23 @@ impl Wire {
 
     /// Waits up to `within` for bytes and returns all that have arrived.
     pub(super) fn receive(&mut self, within: Duration) -> Received {
-        let mut found = self.arrived();
-        if found == Received::Nothing {
-            match self.bell.recv_timeout(within) {
-                Ok(()) | Err(RecvTimeoutError::Disconnected) => found = self.arrived(),
-                Err(RecvTimeoutError::Timeout) => {}
+        let until = Instant::now() + within;
+        loop {
+            let found = self.arrived();
+            if found != Received::Nothing {
+                return found;
+            }
+            match self.bell.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                // It may have rung for bytes that were taken before.
+                Ok(()) => {}
+                Err(RecvTimeoutError::Timeout) => return Received::Nothing,
+                // rexpect's thread has passed on everything and ended.
+                Err(RecvTimeoutError::Disconnected) => {
+                    let last = self.arrived();
+                    return if last == Received::Nothing { Received::Closed } else { last };
+                }
             }
         }
-        found
     }
 
     fn arrived(&mut self) -> Received {
@@ -136,7 +145,7 @@ mod tests {
     fn every_byte_value_survives_in_order() {
         let (near, mut far) = UnixStream::pair().unwrap();
         let mut wire = Wire::new(near).unwrap();
-        let sent: Vec<u8> = (0..300_000u32).map(|i| (i % 256) as u8).collect();
+        let sent: Vec<u8> = (0..=u8::MAX).cycle().take(300_000).collect();
         let copy = sent.clone();
         let writer = std::thread::spawn(move || far.write_all(&copy).map(|()| far));
         let mut got = Vec::new();
@@ -149,9 +158,7 @@ mod tests {
         }
         assert!(got == sent);
         drop(writer.join().unwrap().unwrap());
-        // The bell may have a stroke left over from before.
-        let end = std::iter::repeat_with(|| wire.receive(LONG)).find(|received| *received != Received::Nothing);
-        assert_eq!(end, Some(Received::Closed));
+        assert_eq!(wire.receive(LONG), Received::Closed);
     }
 
     #[test]
@@ -164,7 +171,7 @@ mod tests {
                 far.write_all(&byte).unwrap();
             }
         });
-        let begin = std::time::Instant::now();
+        let begin = Instant::now();
         for _ in 0..100 {
             wire.send("x").unwrap();
             while wire.receive(LONG) == Received::Nothing {}

@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn the_records_are_newc() {
         let archive = tree().archive();
-        assert!(archive.starts_with(b"070701") && archive.len() % 4 == 0);
+        assert!(archive.starts_with(b"070701") && archive.len().is_multiple_of(4));
         let text = String::from_utf8_lossy(&archive);
         assert_eq!(text.matches("070701").count(), 8);
         // The file: mode 0100755, one link, ten bytes, a name of 14 bytes with its end.
