@@ -55,14 +55,14 @@ pub(super) fn framing(side: Side, length: u32, most: usize) -> Failure {
     )
 }
 
-/// A flow that cannot be set up as asked.
+/// A flow, or a plan of the lab, that cannot be had.
 pub(super) fn bad_flow(why: impl Into<String>) -> Failure {
     Failure::new(
         Exit::Usage,
         "LAB005",
-        "the flow cannot be set up",
+        "the lab cannot do what was asked for",
         why,
-        "correct the flow in the scenario; the plan of the lab names the addresses of both hosts",
+        "correct the flow or the plan of the lab in the scenario; the plan names the addresses of both hosts",
     )
 }
 

@@ -131,7 +131,7 @@ impl Link {
         &self.stream
     }
 
-    /// Reads what is there, as far as there is room. Fails when QEMU is gone.
+    /// Reads what is there, as far as there is room. Fails when QEMU is gone and its last frame taken.
     pub(super) fn fill(&mut self) -> Result<()> {
         if self.filled.is_empty() {
             self.filled = 0..0;
@@ -141,6 +141,8 @@ impl Link {
         }
         while self.filled.end < self.inbox.len() {
             match self.stream.read(&mut self.inbox[self.filled.end..]) {
+                // The last frames are worth having; the end is found again after them.
+                Ok(0) if matches!(self.has_frame(), Ok(true)) => break,
                 Ok(0) => return Err(failures::not_connected(self.side, "QEMU closed the connection")),
                 Ok(count) => self.filled.end += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
@@ -301,6 +303,19 @@ mod tests {
         assert_eq!(link.fill().unwrap_err().id(), "LAB003");
         link.outbox().unwrap().push(&mut record, 3, |_| ());
         assert_eq!(link.flush().unwrap_err().id(), "LAB003");
+    }
+
+    #[test]
+    fn the_last_frames_of_a_peer_that_is_gone_are_taken() {
+        let (mut link, mut theirs, mut record) = pair();
+        theirs.write_all(b"\0\0\0\x01a\0\0\0\x01b\0\0\0\x09half").unwrap();
+        drop(theirs);
+        link.fill().unwrap();
+        assert_eq!(link.next_frame(&mut record).map(|(frame, _)| frame.to_vec()), Some(b"a".to_vec()));
+        link.fill().unwrap();
+        assert_eq!(link.next_frame(&mut record).map(|(frame, _)| frame.to_vec()), Some(b"b".to_vec()));
+        assert!(link.next_frame(&mut record).is_none(), "the third was cut off");
+        assert_eq!(link.fill().unwrap_err().id(), "LAB003");
     }
 
     #[test]

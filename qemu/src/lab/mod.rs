@@ -1,12 +1,13 @@
 //! The lab: this process is both ends of the wire.
 //!
 //! ```text
-//!              our process                          QEMU                        our process
-//!  ┌──────────────────────────────┐     ┌───────────────────────┐     ┌──────────────────────────────┐
-//!  │ LAN host      192.168.1.2/24 │     │        router         │     │ WAN host      203.0.113.2/24 │
-//!  │ smoltcp, flows ── lan.sock ──┼─────┼─ eth0           eth1 ─┼─────┼── wan.sock ── smoltcp, flows │
-//!  │ gateway 192.168.1.1          │     │ 192.168.1.1 203.0.113.1     │ web server on port 80        │
-//!  └──────────────────────────────┘     └───────────────────────┘     └──────────────────────────────┘
+//!          our process                          QEMU                          our process
+//!  ┌──────────────────────────┐     ┌─────────────────────────┐     ┌──────────────────────────┐
+//!  │ LAN host  192.168.1.2/24 │     │         router          │     │ WAN host  203.0.113.2/24 │
+//!  │ flows, smoltcp           ├─────┤ eth0               eth1 ├─────┤ flows, smoltcp           │
+//!  │ gateway 192.168.1.1      │  ▲  │ 192.168.1.1 203.0.113.1 │  ▲  │ web server on port 80    │
+//!  └──────────────────────────┘  │  └─────────────────────────┘  │  └──────────────────────────┘
+//!                             lan.sock                       wan.sock
 //! ```
 //!
 //! Each NIC of the router is a `-netdev stream` that connects to one of our unix sockets. There is no

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::router::{Router, damage, forward, honest, payload_length};
 use super::{Place, at_once, soon};
-use crate::lab::{Flow, Side};
+use crate::lab::{Flow, Lab, Side};
 
 fn wan(port: u16) -> SocketAddr {
     ([10, 0, 0, 2], port).into()
@@ -300,4 +300,51 @@ fn a_router_may_change_the_port_that_the_far_host_listens_on() {
     let report = handle.close(soon()).unwrap();
     report.check().unwrap();
     assert_eq!((report.back.source, report.there.wire.packets), (Some(wan(8080)), 20));
+}
+
+#[test]
+fn a_translated_source_is_seen_at_the_far_end() {
+    let place = Place::new();
+    let lab = place.lab();
+    // The near end's port loses its highest bit on the way, and gets it back.
+    let _router = Router::connect(&lab, |side, _, frame| {
+        if payload_length(frame).is_some() {
+            frame[if side == Side::Lan { 34 } else { 36 }] ^= 0x80;
+            frame[40..42].fill(0);
+        }
+        true
+    });
+    lab.connected(soon()).unwrap();
+    let mut handle = lab.open(Flow::udp(Side::Lan, wan(5000)), soon()).unwrap();
+    handle.exchange(5, soon()).unwrap();
+    let near = handle.near();
+    let report = handle.close(soon()).unwrap();
+    report.check().unwrap();
+    let seen = report.there.source.unwrap();
+    assert_eq!((seen.ip(), seen.port()), (near.ip(), near.port() ^ 0x8000));
+}
+
+#[test]
+fn the_mtu_of_a_plan_bounds_datagrams_and_segments() {
+    for mtu in [1280, 9000] {
+        let place = Place::new();
+        let mut options = place.options();
+        (options.plan.lan.mtu, options.plan.wan.mtu) = (mtu, mtu);
+        let lab = Lab::start(options).unwrap();
+        let _router = Router::connect(&lab, honest);
+        lab.connected(soon()).unwrap();
+        let sized = |size| Flow { sizes: vec![size], ..Flow::udp(Side::Lan, wan(5000)) };
+        assert_eq!(lab.open(sized(mtu - 27), soon()).unwrap_err().id(), "LAB005");
+        let mut udp = lab.open(sized(mtu - 28), soon()).unwrap();
+        udp.exchange(10, soon()).unwrap();
+        let report = udp.close(soon()).unwrap();
+        report.check().unwrap();
+        assert_eq!(report.there.wire.bytes, 10 * mtu as u64);
+
+        let mut tcp = lab.open(Flow::tcp(Side::Lan, wan(5000)), soon()).unwrap();
+        tcp.exchange(1_000_000, soon()).unwrap();
+        let packets = tcp.close(soon()).unwrap().there.wire.packets;
+        let full = 1_000_000 / (mtu as u64 - 40);
+        assert!((full..2 * full + 200).contains(&packets), "{packets} packets for an MTU of {mtu}");
+    }
 }
