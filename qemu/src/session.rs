@@ -186,3 +186,37 @@ impl Session {
         self.process.ended().map(|_| self.process.last_words())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use model::Exit;
+
+    use super::*;
+
+    /// Boots with a program in place of QEMU.
+    fn boot_with(binary: &str, cancel: &Cancel) -> Failure {
+        let machine = Machine::parse("x86-64.yaml".into(), include_str!("../machines/x86-64.yaml")).unwrap();
+        let qemu = Qemu { binary: binary.into(), version: "7.2".into() };
+        let image = Image { kernel: "/no/vmlinux".into(), initramfs: "/no/initramfs".into(), ready: "ready".into() };
+        let launch = Launch { qemu: &qemu, machine: &machine, image: &image, accel: Accel::Tcg, links: None, cancel };
+        match boot(&launch, Deadline::after(Duration::from_millis(500))) {
+            Ok(_) => panic!("{binary} is no QEMU"),
+            Err(failure) => failure,
+        }
+    }
+
+    #[test]
+    fn a_qemu_that_ends_at_once_is_blocked_with_its_last_words() {
+        let failure = boot_with("cat", &Cancel::default());
+        assert_eq!((failure.id(), failure.exit()), ("VM051", Exit::Blocked));
+        // cat complains about options it does not know, as QEMU does.
+        assert!(failure.finding().why.contains("exit code 1") && failure.finding().why.contains("cat:"), "{failure}");
+    }
+
+    #[test]
+    fn an_interrupt_ends_a_boot() {
+        let cancel = Cancel::default();
+        cancel.cancel();
+        assert_eq!(boot_with("cat", &cancel).exit(), Exit::Interrupted);
+    }
+}

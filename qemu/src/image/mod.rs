@@ -262,4 +262,6 @@ fn read(path: &Utf8Path) -> Result<Vec<u8>> {
 }
 
 #[cfg(test)]
+mod scripts;
+#[cfg(test)]
 mod tests;

@@ -1,0 +1,80 @@
+//! Tests of the image's shell scripts, run by the host's `sh`.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::{FUNCTIONS, KMODLOADER};
+
+struct Folder {
+    _dir: tempfile::TempDir,
+    path: Utf8PathBuf,
+}
+
+/// A folder with these files; those in `bin` are programs.
+fn folder(files: &[(&str, &str)]) -> Folder {
+    let dir = tempfile::tempdir().unwrap();
+    let path = Utf8PathBuf::from_path_buf(dir.path().to_owned()).unwrap();
+    for (name, text) in files {
+        let file = path.join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, text).unwrap();
+        let mode = if name.contains("bin/") || name.contains("init.d/") { 0o755 } else { 0o644 };
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+    Folder { _dir: dir, path }
+}
+
+/// Runs a script with the folder's `bin` first in PATH; its exit code and what it printed.
+fn sh(folder: &Utf8Path, script: &str, variables: BTreeMap<&str, &str>) -> (Option<i32>, String) {
+    let path = format!("{folder}/bin:{}", std::env::var("PATH").unwrap());
+    let output = Command::new("sh").args(["-c", script]).env("PATH", path).envs(variables).output().unwrap();
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    (output.status.code(), said)
+}
+
+#[test]
+fn kmodloader_keeps_the_order_and_skips_what_is_unknown() {
+    let files = folder(&[
+        ("modules.dep", "nf_tables.ko:\nkernel/net/nft-offload.ko: nf_tables.ko\nzram.ko: \na.ko:\nb.ko:\n"),
+        ("modules.d/nft-offload", "nft_offload\nno_such_module\n"),
+        ("modules.d/20-b", "b\n"),
+        ("modules.d/10-nf", "nf_tables first=1 second=2\nzram"),
+        ("modules.d/a", "a\n"),
+        ("bin/depmod", "#!/bin/sh\n"),
+        ("bin/modprobe", "#!/bin/sh\necho \"$@\" >>\"$LOG\"\n"),
+    ]);
+    let log = files.path.join("log");
+    let script = format!("set -- {0}/modules.d {0}\n{KMODLOADER}", files.path);
+    let (code, said) = sh(&files.path, &script, [("LOG", log.as_str())].into());
+    assert_eq!((code, said.as_str()), (Some(0), ""));
+    assert_eq!(std::fs::read_to_string(log).unwrap(), "nf_tables first=1 second=2\nzram\nb\na\nnft_offload\n");
+}
+
+#[test]
+fn maintainer_scripts_do_what_fits_the_root() {
+    let files = folder(&[
+        ("usr/lib/opkg/info/kmod-x.list", "/etc/modules.d/x\n/etc/init.d/x\n"),
+        ("usr/lib/opkg/info/kmod-x.postinst-pkg", "echo own script; false"),
+        ("bin/kmodloader", "#!/bin/sh\necho loaded\n"),
+        ("etc/init.d/x", "#!/bin/sh\necho \"x $1\"\n"),
+    ]);
+    let functions = files.path.join("functions.sh");
+    std::fs::write(&functions, FUNCTIONS).unwrap();
+    // As a package manager with another root: only what is right for an image that is being built.
+    let call = |function: &str, script: &str| format!(". {functions}; {function} /x/{script}");
+    let root = [("IPKG_INSTROOT", files.path.as_str())];
+    let (code, said) = sh(&files.path, &call("default_postinst", "kmod-x.postinst"), root.into());
+    assert_eq!((code, said.as_str()), (Some(1), "own script\nx enable\n"));
+    let (code, said) = sh(&files.path, &call("default_prerm", "kmod-x.prerm"), root.into());
+    assert_eq!((code, said.as_str()), (Some(0), "x disable\n"));
+    let upgrade = [("IPKG_INSTROOT", files.path.as_str()), ("PKG_UPGRADE", "1")];
+    let (_, said) = sh(&files.path, &call("default_postinst", "kmod-x.postinst"), upgrade.into());
+    assert_eq!(said, "own script\n");
+    // On the running system: the list is looked for below `/`, so it is given by a function here.
+    let live =
+        format!(". {functions}; package_files() {{ echo /etc/modules.d/x; }}; default_postinst /x/kmod-x.postinst");
+    assert_eq!(sh(&files.path, &live, BTreeMap::new()), (Some(0), "loaded\n".into()));
+}
