@@ -36,8 +36,8 @@ pub struct Arrived {
 pub struct Observation {
     /// `tcp` or `udp`.
     pub proto: &'static str,
-    /// Payload bytes sent, both ways together.
-    pub payload: u64,
+    /// Payload bytes sent, there and back.
+    pub payload: (u64, u64),
     /// First difference of the payload, if any.
     pub damage: Option<String>,
     /// What reached the far host, and what came back to the near one.
@@ -53,14 +53,13 @@ pub struct Observation {
 impl Observation {
     /// One line for the report.
     pub fn summary(&self, offload: bool) -> String {
-        let sent = self.there.packets + self.back.packets;
         let marked = self.conntrack.as_ref().is_some_and(Conntrack::is_marked_offloaded);
         format!(
-            "{} {}: forward hook saw {} of {} packets, conntrack {}",
+            "{} {}: the forward hook saw {} of {} bytes, conntrack {}",
             self.proto,
             if offload { "with offload" } else { "control run, without" },
-            self.forward.packets,
-            sent,
+            self.forward.bytes,
+            self.there.bytes + self.back.bytes,
             if marked { "marked OFFLOAD" } else { "not marked" },
         )
     }
@@ -116,14 +115,16 @@ fn forwarded(seen: &Observation, seen_from: IpAddr) -> Option<Finding> {
 
 /// Proofs 2 and 3: the forward hook saw the first packets only, and conntrack carries the mark.
 fn fast_path(seen: &Observation) -> Option<Finding> {
-    let most = share(seen.payload, FORWARDED_AT_MOST);
+    let most = share(seen.payload.0 + seen.payload.1, FORWARDED_AT_MOST);
     if seen.forward.bytes > most {
         return finding(
             "PROOF004",
             seen,
             format!(
                 "the forward hook saw {} packets with {} bytes; at most {most} of {} bytes of payload may pass it",
-                seen.forward.packets, seen.forward.bytes, seen.payload
+                seen.forward.packets,
+                seen.forward.bytes,
+                seen.payload.0 + seen.payload.1
             ),
             "packets of an offloaded flow bypass the forward hook: this flow took the slow path",
             "check that `flow add` is reached (no earlier accept of established flows), that the flowtable names both devices, and that no helper, fragment or IP option is involved",
@@ -150,16 +151,29 @@ fn fast_path(seen: &Observation) -> Option<Finding> {
     None
 }
 
-/// Proof 4: conntrack, fed by the flowtable's `counter`, agrees with what arrived.
+/// Proof 4: conntrack, fed by the flowtable's `counter`, agrees with what was sent and what arrived.
+///
+/// The kernel may merge TCP segments before it counts them (GRO), so that packets differ and headers are
+/// counted once: bytes lie between payload and wire. Datagrams are never merged, and agree to the byte.
 fn counters_agree(seen: &Observation) -> Option<Finding> {
-    let counted = seen.conntrack.as_ref().and_then(Conntrack::packets);
-    if counted == Some((seen.there.packets, seen.back.packets)) {
+    let counted = seen.conntrack.as_ref().and_then(Conntrack::bytes);
+    let merged = seen.proto == "tcp";
+    let agree = |counted: u64, payload: u64, arrived: &Arrived| {
+        let least = if merged { payload } else { arrived.bytes };
+        (least..=arrived.bytes).contains(&counted)
+    };
+    let (there, back) = (&seen.there, &seen.back);
+    if counted.is_some_and(|(a, b)| agree(a, seen.payload.0, there) && agree(b, seen.payload.1, back)) {
         return None;
     }
     finding(
         "PROOF007",
         seen,
-        format!("conntrack counted {counted:?} packets, {:?} arrived", (seen.there.packets, seen.back.packets)),
+        format!(
+            "conntrack counted {counted:?} bytes; {:?} arrived, {:?} of them payload",
+            (there.bytes, back.bytes),
+            seen.payload
+        ),
         "with `counter` on the flowtable and nf_conntrack_acct=1 both must agree; counters that stand still belong to no flow that was measured",
         "check `counter` on the flowtable and net.netfilter.nf_conntrack_acct",
     )
@@ -167,7 +181,7 @@ fn counters_agree(seen: &Observation) -> Option<Finding> {
 
 /// The control run: the same flow without offload shows the opposite.
 fn slow_path(seen: &Observation) -> Option<Finding> {
-    let least = share(seen.payload, FORWARDED_AT_LEAST);
+    let least = share(seen.payload.0 + seen.payload.1, FORWARDED_AT_LEAST);
     if seen.forward.bytes < least {
         return finding(
             "PROOF008",
@@ -212,8 +226,8 @@ mod tests {
         Arrived { packets: 2000, bytes: 2_056_000, hop_limit: Some((63, 63)), source: Some(source.parse().unwrap()) }
     }
 
-    fn entry(mark: &str, packets: u64) -> Conntrack {
-        let half = |from, to| format!("src={from} dst={to} sport=1 dport=2 packets={packets} bytes=2056000");
+    fn entry(mark: &str, bytes: u64) -> Conntrack {
+        let half = |from, to| format!("src={from} dst={to} sport=1 dport=2 packets=2000 bytes={bytes}");
         let line = format!("ipv4 2 udp 17 {} {} {mark} use=1", half("a", "b"), half("b", "r"));
         Conntrack::parse(&line).unwrap()
     }
@@ -221,19 +235,19 @@ mod tests {
     fn offloaded() -> Observation {
         Observation {
             proto: "udp",
-            payload: 4_000_000,
+            payload: (2_000_000, 2_000_000),
             damage: None,
             there: arrived(ROUTER),
             back: arrived("203.0.113.2"),
             forward: Counter { packets: 2, bytes: 2056 },
-            conntrack: Some(entry("[OFFLOAD]", 2000)),
+            conntrack: Some(entry("[OFFLOAD]", 2_056_000)),
         }
     }
 
     fn control() -> Observation {
         Observation {
             forward: Counter { packets: 4000, bytes: 4_112_000 },
-            conntrack: Some(entry("[ASSURED]", 2000)),
+            conntrack: Some(entry("[ASSURED]", 2_056_000)),
             ..offloaded()
         }
     }
@@ -251,6 +265,15 @@ mod tests {
     }
 
     #[test]
+    fn merged_segments_are_counted_between_payload_and_wire() {
+        let tcp = |bytes| Observation { proto: "tcp", conntrack: Some(entry("[OFFLOAD]", bytes)), ..offloaded() };
+        assert_eq!(id(&tcp(2_000_000), true), None);
+        assert_eq!(id(&tcp(2_056_000), true), None);
+        assert_eq!(id(&tcp(1_999_999), true), Some("PROOF007"));
+        assert_eq!(id(&tcp(2_056_001), true), Some("PROOF007"));
+    }
+
+    #[test]
     fn every_proof_can_fail_alone() {
         let wrong = |change: fn(&mut Observation), offload: bool| {
             let mut seen = if offload { offloaded() } else { control() };
@@ -264,10 +287,11 @@ mod tests {
         assert_eq!(wrong(|seen| seen.forward = Counter { packets: 0, bytes: 0 }, true), Some("PROOF005"));
         // Marked or not: slow flows were seen with the mark, so the counter is asked first.
         assert_eq!(wrong(|seen| seen.conntrack = None, true), Some("PROOF006"));
-        assert_eq!(wrong(|seen| seen.conntrack = Some(entry("[ASSURED]", 2000)), true), Some("PROOF006"));
-        assert_eq!(wrong(|seen| seen.conntrack = Some(entry("[OFFLOAD]", 1)), true), Some("PROOF007"));
+        assert_eq!(wrong(|seen| seen.conntrack = Some(entry("[ASSURED]", 2_056_000)), true), Some("PROOF006"));
+        assert_eq!(wrong(|seen| seen.conntrack = Some(entry("[OFFLOAD]", 2_055_999)), true), Some("PROOF007"));
+        assert_eq!(wrong(|seen| seen.conntrack = Some(entry("[OFFLOAD]", 2_056_001)), true), Some("PROOF007"));
         assert_eq!(wrong(|seen| seen.forward.bytes = 3_700_000, false), Some("PROOF008"));
-        assert_eq!(wrong(|seen| seen.conntrack = Some(entry("[OFFLOAD]", 2000)), false), Some("PROOF009"));
+        assert_eq!(wrong(|seen| seen.conntrack = Some(entry("[OFFLOAD]", 2_056_000)), false), Some("PROOF009"));
         assert_eq!(wrong(|seen| seen.conntrack = None, false), Some("PROOF009"));
     }
 }

@@ -92,7 +92,7 @@ fn observation(
     };
     Observation {
         proto: proto.word(),
-        payload: report.there.sent.bytes + report.back.sent.bytes,
+        payload: (report.there.sent.bytes, report.back.sent.bytes),
         damage: report.check().err().map(|failure| failure.finding().why.clone()),
         there: arrived(&report.there),
         back: arrived(&report.back),

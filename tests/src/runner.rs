@@ -142,7 +142,8 @@ impl Bench<'_> {
 /// A lab that listens for a router; the folder holds its sockets and must outlive it.
 pub fn lab(plan: &Plan, captures: Option<Utf8PathBuf>, cancel: &Cancel) -> Result<(tempfile::TempDir, Lab)> {
     let io = |error: &std::io::Error| Failure::io("make a folder for the lab's sockets", "/tmp", error);
-    let folder = tempfile::Builder::new().prefix("lab-").tempdir().map_err(|error| io(&error))?;
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    let folder = tempfile::Builder::new().prefix("lab-").permissions(private).tempdir().map_err(|error| io(&error))?;
     let path = Utf8PathBuf::from_path_buf(folder.path().to_owned())
         .map_err(|_| io(&std::io::Error::from(std::io::ErrorKind::InvalidFilename)))?;
     if let Some(captures) = &captures {

@@ -6,7 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use model::{Deadline, Exit, Failure, Result, Target};
 use scenarios::{Bench, FeedVariant, Scenario, Trust};
 use sdk::local::Kernel;
-use vm::accel::Accel;
+use vm::accel::{self, Accel};
 use vm::image;
 use vm::lab::{Lab, Plan, Side};
 use vm::machine::{Links, Machine};
@@ -141,11 +141,8 @@ fn prepare(ctx: &Ctx, target: &Target, feed: &Feed, selection: &Selection, wante
         .path("local", ctx.root.join("qemu/local"))
         .path("code", ctx.root.join("qemu/src/image"));
     let folder = stage(ctx, "image", &inputs, |out| build_image(feed, &recipe, &programs, &opkg, out))?;
-    let image = Image {
-        kernel: kernel.join("vmlinux"),
-        initramfs: folder.join("initramfs"),
-        ready: image::READY.into(),
-    };
+    let image =
+        Image { kernel: kernel.join("vmlinux"), initramfs: folder.join("initramfs"), ready: image::READY.into() };
     let accel = accelerator(ctx, &qemu, &machine, &image.kernel, &folder.join("probe"), wanted)?;
     let mut router = Router { qemu, machine, image, accel, state: Utf8PathBuf::new() };
     let inputs = Inputs::new(format!("booted {target} router, {}", router.accel.word()))
@@ -213,6 +210,35 @@ impl Router {
         state::resume_or_boot(&self.launch(ctx, lab), &self.state, BOOT, &ctx.events)
     }
 }
-fn accelerator(_ctx: &Ctx, _qemu: &Qemu, _machine: &Machine, _kernel: &Utf8Path, _probe: &Utf8Path, _wanted: Wanted) -> Result<Accel> {
-    Ok(Accel::Tcg)
+/// KVM where the kernel really runs in it, else emulation; says which and why.
+fn accelerator(
+    ctx: &Ctx,
+    qemu: &Qemu,
+    machine: &Machine,
+    kernel: &Utf8Path,
+    image: &Utf8Path,
+    wanted: Wanted,
+) -> Result<Accel> {
+    let wanted = match wanted {
+        Wanted::Auto => accel::Wanted::Auto,
+        Wanted::Kvm => accel::Wanted::Kvm,
+        Wanted::Tcg => accel::Wanted::Tcg,
+    };
+    // The stage's key stands for the kernel's content.
+    let digest = kernel.parent().and_then(Utf8Path::file_name).unwrap_or_default();
+    let choice = accel::choose(
+        wanted,
+        &accel::Probe {
+            qemu,
+            machine,
+            kernel,
+            kernel_digest: digest,
+            initramfs: image,
+            cache: &ctx.cache.join("accel"),
+            device: "/dev/kvm".into(),
+            cancel: &ctx.cancel,
+        },
+    )?;
+    ctx.events.notice("accel", format!("{}: {}", choice.accel.word(), choice.why));
+    Ok(choice.accel)
 }
