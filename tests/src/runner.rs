@@ -112,8 +112,12 @@ impl Bench<'_> {
         let before = if needs_fingerprint { Some(Fingerprint::take(&mut session)?) } else { None };
 
         for (number, step) in scenario.steps.iter().enumerate() {
-            if let Some(finding) = steps::run(&mut session, number + 1, step, before.as_ref())? {
-                return Ok(Some(finding));
+            let started = Instant::now();
+            let found = steps::run(&mut session, number + 1, step, before.as_ref())?;
+            let took = started.elapsed().as_secs_f64();
+            self.events.line(&scenario.name, format!("step {}, {took:.2} s: {step}", number + 1));
+            if found.is_some() {
+                return Ok(found);
             }
         }
         if let Some(proof) = &scenario.offload {

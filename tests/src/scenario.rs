@@ -229,6 +229,12 @@ fn check(scenario: &Scenario) -> Result<(), String> {
     Ok(())
 }
 
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.run.is_empty() { write!(f, "{} facts", self.facts()) } else { f.write_str(&self.run.join(" ")) }
+    }
+}
+
 impl Step {
     fn facts(&self) -> usize {
         self.loaded.len()
