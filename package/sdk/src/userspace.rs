@@ -57,7 +57,8 @@ pub struct StaticBinary {
 /// Builds a binary of the workspace for the router with profile `router`, linked statically.
 ///
 /// # Errors
-/// `CRG001` cargo failed, `CRG002` it made no such binary, `CRG003` the binary is not static.
+/// `CRG001` it does not compile, `CRG002` cargo made no such binary, `CRG003` the binary is not static,
+/// `CRG005` this host cannot link it, `CRG006` a crate cannot be had.
 pub fn cargo_static(build: &CargoBuild<'_>, events: &Events, cancel: &Cancel) -> Result<StaticBinary> {
     let target = static_target(cancel)?;
     let CargoBuild { workspace, target_directory, package, binary, offline } = *build;
@@ -70,27 +71,49 @@ pub fn cargo_static(build: &CargoBuild<'_>, events: &Events, cancel: &Cancel) ->
     }
     let command = Command {
         words,
-        package: "cargo",
+        package: "rustup",
         directory: Some(workspace),
         // This variable outranks RUSTFLAGS and configuration files: nothing of the host leaks in.
         variables: vec![("CARGO_ENCODED_RUSTFLAGS", flags(workspace).join("\x1f"))],
         limit: BUILD_LIMIT,
     };
+    events.line(STAGE, format!("building {binary} for {target}"));
     let output = run(&command, cancel)?;
     if !output.success {
-        return Err(Failure::new(
-            Exit::Failed,
-            "CRG001",
-            format!("`{package}` does not build for the router"),
-            output.last_words(),
-            format!("see the whole of it: cargo build --profile router -p {package}"),
-        ));
+        return Err(why_cargo_failed(&output.stderr, &output.last_words(), package));
     }
     let artifact = Artifact::find(&output.stdout, build)?;
     let file = artifact.executable;
     check_static(&files::read(&file)?).map_err(|why| not_static(&why, &file))?;
-    events.line(STAGE, format!("{binary} {} for {target}", artifact.version));
     Ok(StaticBinary { file, version: artifact.version, target })
+}
+
+/// Words of cargo and its libraries when crates cannot be had.
+const NETWORK: [&str; 5] = [
+    "failed to download",
+    "download of",
+    "spurious network error",
+    "Could not resolve host",
+    "--offline was specified",
+];
+
+/// Words of rustc and ld when the host cannot link a static program.
+const LINKER: [&str; 3] = ["linker `cc` not found", "cannot find -lc", "cannot find -lgcc_eh"];
+
+/// Tells a fault of the sources from one of the network or the host.
+fn why_cargo_failed(stderr: &str, last_words: &str, package: &str) -> Failure {
+    let what = format!("`{package}` does not build for the router");
+    let says = |words: &[&str]| words.iter().any(|word| stderr.contains(word));
+    if says(&LINKER) {
+        let why = format!("this host has no linker, or no static C library\n{last_words}");
+        return Failure::new(Exit::Host, "CRG005", what, why, "apt-get install gcc libc6-dev");
+    }
+    if says(&NETWORK) {
+        let why = format!("a crate cannot be had from the registry\n{last_words}");
+        return Failure::new(Exit::Upstream, "CRG006", what, why, "check the network, or run once without --offline");
+    }
+    let fix = format!("see the whole of it: cargo build --profile router -p {package}");
+    Failure::new(Exit::Failed, "CRG001", what, last_words, fix)
 }
 
 /// The Rust target that static programs are built for on this host: part of what their bytes depend on.
@@ -101,7 +124,7 @@ pub fn static_target(cancel: &Cancel) -> Result<&'static str> {
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
     let words = [&rustc, "--print", "target-libdir", "--target", MUSL].map(str::to_owned).into();
     let command =
-        Command { words, package: "rustc", directory: None, variables: vec![], limit: Duration::from_secs(60) };
+        Command { words, package: "rustup", directory: None, variables: vec![], limit: Duration::from_secs(60) };
     let output = run(&command, cancel)?;
     let installed = output.success && Utf8Path::new(output.stdout.trim()).is_dir();
     Ok(if installed { MUSL } else { GNU })
@@ -327,6 +350,20 @@ mod tests {
         let failure = Project::new("fn main() { nothing }").build("a").unwrap_err();
         assert_eq!((failure.id(), failure.exit()), ("CRG001", Exit::Failed));
         assert!(failure.to_string().contains("tiny"), "{failure}");
+    }
+
+    #[test]
+    fn a_fault_of_host_or_network_is_not_blamed_on_the_sources() {
+        for (stderr, id, exit) in [
+            ("error: linker `cc` not found", "CRG005", Exit::Host),
+            ("  /usr/bin/ld: cannot find -lc: No such file or directory", "CRG005", Exit::Host),
+            ("error: failed to download from `https://x`", "CRG006", Exit::Upstream),
+            ("error: failed to get `x`\n  but --offline was specified", "CRG006", Exit::Upstream),
+            ("error[E0425]: cannot find value `x`", "CRG001", Exit::Failed),
+        ] {
+            let failure = why_cargo_failed(stderr, stderr, "tiny");
+            assert_eq!((failure.id(), failure.exit()), (id, exit), "{stderr}");
+        }
     }
 
     #[test]
