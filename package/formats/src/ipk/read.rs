@@ -120,16 +120,18 @@ fn read_data(
 fn read_control(input: impl Read, limits: &Limits) -> Result<Metadata, Error> {
     /// A package has a handful of scripts; all together may take this many times one file's limit.
     const FILES: u64 = 16;
-    let mut archive = tar::Reader::new(gzip::Reader::new(input, limits.control.saturating_mul(FILES))?, limits);
+    let mut archive = tar::Reader::new(gzip::Reader::new(input, limits.unpacked)?, limits);
+    let mut left = limits.control.saturating_mul(FILES);
     let mut files = BTreeMap::new();
     while let Some(member) = archive.next_member()? {
         let name = member.entry.path;
         if !matches!(member.entry.kind, Kind::File(_)) || name.contains('/') {
             return Err(Error::IpkMember { member: name, why: "control data is regular files without directories" });
         }
-        if member.length > limits.control {
+        if member.length > limits.control.min(left) {
             return Err(Error::IpkControlTooLarge { name, limit: limits.control });
         }
+        left -= member.length;
         files.insert(name, ControlFile { mode: member.entry.mode, bytes: archive.bytes()? });
     }
     let control = files.get("control").ok_or(Error::IpkMissing { member: "control" })?;
