@@ -97,7 +97,8 @@ fn write_all(plans: &[Plan], out: &Utf8Path, events: &Events, cancel: &Cancel) -
         let threads: Vec<_> = (0..WRITERS).map(|_| scope.spawn(worker)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(writer_died()))).collect()
     });
-    let mut packages: Vec<BuiltPackage> = results.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+    let mut packages: Vec<BuiltPackage> =
+        results.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
     packages.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(packages)
 }
@@ -154,7 +155,8 @@ fn read_back(package: &Package, file: &Utf8Path) -> Result<u64> {
         return Err(bad(format!("its dependencies became {:?}", control.depends)));
     }
     let planned = package.tree().map_err(|error| bad(error.to_string()))?;
-    let same = |a: &Entry, b: &Entry| a.path == b.path && a.mode == b.mode && a.kind == b.kind && a.owner.id == b.owner.id;
+    let same =
+        |a: &Entry, b: &Entry| a.path == b.path && a.mode == b.mode && a.kind == b.kind && a.owner.id == b.owner.id;
     if planned.len() != read.entries.len() || !planned.iter().zip(&read.entries).all(|(a, b)| same(a, b)) {
         return Err(bad("its files are not the planned ones".into()));
     }
@@ -183,4 +185,131 @@ fn writer_died() -> Failure {
         "its message stands above",
         "report it with that message",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use formats::Content;
+
+    use super::*;
+    use crate::local::fixture::{Fixture, RELEASE};
+    use crate::recipe;
+
+    fn sample(path: &str) -> Plan {
+        let package = Package {
+            name: "a".into(),
+            version: "1-r1".into(),
+            architecture: "x86_64".into(),
+            description: "A".into(),
+            files: vec![Entry::file(path, 0o644, Content::from("text"))],
+            ..Package::default()
+        };
+        Plan { package, note: None }
+    }
+
+    fn scratch() -> (tempfile::TempDir, Utf8PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(directory.path()).unwrap().to_owned();
+        (directory, path)
+    }
+
+    #[test]
+    fn two_builds_of_the_same_inputs_are_the_same_bytes() {
+        let fixture = Fixture::new(&[("top", "depends=nfnetlink"), ("nfnetlink", "depends=")]);
+        let recipes = recipe::tests::load(&[
+            ("kmod-nl.yaml", "package: kmod-nl\ntitle: Netlink\nmodules: [{name: nfnetlink}]\n"),
+            ("kmod-top.yaml", "package: kmod-top\ntitle: Top\nmodules: [{name: top}]\ndepends: [kmod-nl]\n"),
+        ])
+        .unwrap();
+        let (kernel, arch) = (fixture.open(), Arch("x86_64".into()));
+        let request = |epoch| Request {
+            recipes: &recipes,
+            kernel: &kernel,
+            arch: &arch,
+            source_date_epoch: epoch,
+            workspace: fixture.directory(),
+            target_directory: fixture.directory(),
+            offline: true,
+        };
+        let run = |epoch| {
+            let (directory, out) = scratch();
+            let built = build(&request(epoch), &out, &Events::discard(), &Cancel::default()).unwrap();
+            (directory, built)
+        };
+        let ((_first, a), (_second, b), (_third, later)) = (run(Some(1)), run(Some(1)), run(Some(2)));
+        let names: Vec<_> = a.iter().map(|package| package.file.file_name().unwrap()).collect();
+        let hash = &kernel.id().config_hash;
+        assert_eq!(
+            names,
+            [
+                &format!("kernel_6.12.1~{hash}-r2_x86_64.ipk"),
+                "kmod-nl_6.12.1-r2_x86_64.ipk",
+                "kmod-top_6.12.1-r2_x86_64.ipk"
+            ]
+        );
+        for ((a, b), later) in a.iter().zip(&b).zip(&later) {
+            let bytes = std::fs::read(&a.file).unwrap();
+            assert!(bytes == std::fs::read(&b.file).unwrap(), "{} differs", a.name);
+            assert_eq!((a.sha256.clone(), &a.sha256), (Digest::of(&bytes).to_string(), &b.sha256));
+            assert_ne!(a.sha256, later.sha256);
+        }
+        let read = ipk::read(&std::fs::read(&a[2].file).unwrap()[..], &Limits::default()).unwrap();
+        assert!(read.entries.iter().any(|entry| entry.path == format!("lib/modules/{RELEASE}/top.ko")));
+        assert_eq!(a[2].installed_size, read.metadata.control.installed_size.unwrap());
+    }
+
+    #[test]
+    fn a_plan_that_cannot_be_written_is_named() {
+        let (_directory, out) = scratch();
+        let failure = write_all(&[sample("b"), sample("../b")], &out, &Events::discard(), &Cancel::default());
+        let failure = failure.unwrap_err();
+        assert_eq!((failure.id(), failure.exit()), ("PKG001", Exit::Failed));
+    }
+
+    #[test]
+    fn an_interrupt_ends_the_writing() {
+        let (_directory, out) = scratch();
+        let cancel = Cancel::default();
+        cancel.cancel();
+        let failure = write_all(&[sample("b")], &out, &Events::discard(), &cancel).unwrap_err();
+        assert_eq!(failure.id(), "RUN001");
+        assert_eq!(out.read_dir_utf8().unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_file_that_is_not_as_planned_is_found_out() {
+        let (_directory, out) = scratch();
+        let plan = sample("b");
+        let built = write_one(&plan, &out).unwrap();
+        assert_eq!(read_back(&plan.package, &built.file), Ok(built.installed_size));
+        let changes: [fn(&mut Package); 4] = [
+            |package| package.version = "2-r1".into(),
+            |package| package.depends = vec![formats::depend::Dependency::on("b")],
+            |package| package.files[0].mode = 0o755,
+            |package| package.files.clear(),
+        ];
+        for change in changes {
+            let mut other = plan.package.clone();
+            change(&mut other);
+            let failure = read_back(&other, &built.file).unwrap_err();
+            assert_eq!((failure.id(), failure.exit()), ("PKG002", Exit::Bug));
+        }
+        std::fs::write(&built.file, "no package").unwrap();
+        assert_eq!(read_back(&plan.package, &built.file).unwrap_err().id(), "PKG002");
+    }
+
+    #[test]
+    fn the_date_is_a_number_or_an_error() {
+        assert_eq!(epoch_of_environment(None), Ok(None));
+        assert_eq!(epoch_of_environment(Some("12".into())), Ok(Some(12)));
+        for bad in ["", "-1", "yesterday", "1.5"] {
+            let failure = epoch_of_environment(Some(bad.into())).unwrap_err();
+            assert_eq!((failure.id(), failure.exit()), ("PKG003", Exit::Usage), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_writer_that_dies_is_our_bug() {
+        assert_eq!((writer_died().id(), writer_died().exit()), ("PKG004", Exit::Bug));
+    }
 }

@@ -261,10 +261,14 @@ impl Recipes {
         let stem = path.file_stem().unwrap_or_default();
         let package = if stem.starts_with(KMOD) {
             let kmod: Kmod = yaml::load(path)?;
-            self.kmods.entry(stem.into()).insert_entry(kmod).get().package.clone()
+            let package = kmod.package.clone();
+            self.kmods.insert(stem.into(), kmod);
+            package
         } else {
             let program: Program = yaml::load(path)?;
-            self.programs.entry(stem.into()).insert_entry(program).get().package.clone()
+            let package = program.package.clone();
+            self.programs.insert(stem.into(), program);
+            package
         };
         if package == stem {
             return Ok(());
@@ -313,5 +317,83 @@ impl Recipes {
 }
 
 fn refuse(id: &'static str, what: String, why: &str, place: &Utf8Path) -> Failure {
-    Failure::new(Exit::Usage, id, what, why, "correct the recipe; the neighbouring files show how they fit together").at(place)
+    Failure::new(Exit::Usage, id, what, why, "correct the recipe; the neighbouring files show how they fit together")
+        .at(place)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Recipes from pairs of file name and text.
+    pub(crate) fn load(files: &[(&str, &str)]) -> Result<Recipes> {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(directory.path()).unwrap();
+        for (name, text) in files {
+            std::fs::write(folder.join(name), format!("version: 1\n{text}")).unwrap();
+        }
+        Recipes::load(folder)
+    }
+
+    fn refused(files: &[(&str, &str)]) -> (&'static str, Exit) {
+        let failure = load(files).unwrap_err();
+        (failure.id(), failure.exit())
+    }
+
+    #[test]
+    fn the_recipes_of_this_repository_fit_together() {
+        let recipes = Recipes::load(Utf8Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../recipes"))).unwrap();
+        // The closure of kmod-nft-offload as OpenWrt 22.03 to 25.12 have it: 15 packages with itself.
+        let closure = recipes.dependencies_of(&recipes.kmods["kmod-nft-offload"]);
+        assert_eq!((closure.len(), recipes.kmods.len()), (14, 15));
+        let nat = recipes.dependencies_of(&recipes.kmods["kmod-nft-nat"]);
+        let only_offload: Vec<_> = closure.difference(&nat).copied().collect();
+        assert_eq!(only_offload, ["kmod-nf-flow", "kmod-nft-nat"]);
+        assert!(recipes.programs.contains_key("offloadctl"));
+    }
+
+    #[test]
+    fn recipes_that_do_not_fit_together_are_refused() {
+        let a = ("kmod-a.yaml", "package: kmod-a\ntitle: a\nmodules: [{name: x-y}]\ndepends: [kmod-b]\n");
+        let b = |depends: &str| format!("package: kmod-b\ntitle: b\nmodules: [{{name: z}}]\ndepends: [{depends}]\n");
+        assert!(load(&[a, ("kmod-b.yaml", &b(""))]).is_ok());
+        assert_eq!(refused(&[("kmod-c.yaml", a.1)]), ("RCP001", Exit::Usage));
+        assert_eq!(refused(&[a]), ("RCP002", Exit::Usage));
+        assert_eq!(refused(&[a, ("kmod-b.yaml", &b("kmod-a"))]), ("RCP003", Exit::Usage));
+        let twice = b("").replace('z', "x_y");
+        assert_eq!(refused(&[a, ("kmod-b.yaml", &twice)]), ("RCP004", Exit::Usage));
+        assert_eq!(refused(&[("notes.txt", "")]), ("RCP005", Exit::Usage));
+    }
+
+    #[test]
+    fn what_a_recipe_does_not_have_is_refused_with_its_line() {
+        for (line, word) in [
+            ("colour: red", "colour"),
+            ("kconfig: [CONFIG_X]", "CONFIG_X"),
+            ("kconfig: [X=m]", "X=m"),
+            ("kconfig: [\"\"]", "kernel option"),
+            ("kernel: {before: six}", "six"),
+            ("kernel: {until: \"6.1\"}", "until"),
+            ("modules: [{name: x, before: \"6\"}]", "`6`"),
+            ("autoload: {priority: 300}", "priority"),
+        ] {
+            let failure = load(&[("kmod-a.yaml", &format!("package: kmod-a\ntitle: a\n{line}\n"))]).unwrap_err();
+            assert_eq!(failure.id(), "CONF001", "{line}");
+            let text = failure.to_string();
+            assert!(text.contains(word) && text.contains("kmod-a.yaml:4"), "{text}");
+        }
+    }
+
+    #[test]
+    fn bounds_compare_numbers() {
+        let line = |text: &str| text.parse::<Line>().unwrap();
+        let bounds = Bounds { since: Some(line("5.13")), before: Some(line("6.2")) };
+        for (version, holds) in
+            [("5.4.1", false), ("5.13", true), ("6.1.192", true), ("6.2-rc1", false), ("6.12", false), ("10.0", false)]
+        {
+            assert_eq!(bounds.hold(line(version)), holds, "{version}");
+        }
+        assert_eq!(line("6.12.94").to_string(), "6.12");
+        assert!(Bounds::default().hold(line("0.1")));
+    }
 }

@@ -57,7 +57,8 @@ pub struct StaticBinary {
 /// Builds a binary of the workspace for the router with profile `router`, linked statically.
 ///
 /// # Errors
-/// `CRG001` cargo failed, `CRG002` it made no such binary, `CRG003` the binary is not static.
+/// `CRG001` it does not compile, `CRG002` cargo made no such binary, `CRG003` the binary is not static,
+/// `CRG005` this host cannot link it, `CRG006` a crate cannot be had.
 pub fn cargo_static(build: &CargoBuild<'_>, events: &Events, cancel: &Cancel) -> Result<StaticBinary> {
     let target = static_target(cancel)?;
     let CargoBuild { workspace, target_directory, package, binary, offline } = *build;
@@ -70,36 +71,49 @@ pub fn cargo_static(build: &CargoBuild<'_>, events: &Events, cancel: &Cancel) ->
     }
     let command = Command {
         words,
-        package: "cargo",
+        package: "rustup",
         directory: Some(workspace),
         // This variable outranks RUSTFLAGS and configuration files: nothing of the host leaks in.
         variables: vec![("CARGO_ENCODED_RUSTFLAGS", flags(workspace).join("\x1f"))],
         limit: BUILD_LIMIT,
     };
+    events.line(STAGE, format!("building {binary} for {target}"));
     let output = run(&command, cancel)?;
     if !output.success {
-        return Err(Failure::new(
-            Exit::Failed,
-            "CRG001",
-            format!("`{package}` does not build for the router"),
-            output.last_words(),
-            format!("see the whole of it: cargo build --profile router -p {package}"),
-        ));
+        return Err(why_cargo_failed(&output.stderr, &output.last_words(), package));
     }
-    let artifact = output.stdout.lines().find_map(|line| Artifact::from_line(line, binary));
-    let artifact = artifact.ok_or_else(|| {
-        Failure::new(
-            Exit::Failed,
-            "CRG002",
-            format!("cargo made no program `{binary}`"),
-            format!("the package `{package}` has no binary target of that name"),
-            "compare `cargo:` in the recipe with the package's Cargo.toml",
-        )
-    })?;
+    let artifact = Artifact::find(&output.stdout, build)?;
     let file = artifact.executable;
     check_static(&files::read(&file)?).map_err(|why| not_static(&why, &file))?;
-    events.line(STAGE, format!("{binary} {} for {target}", artifact.version));
     Ok(StaticBinary { file, version: artifact.version, target })
+}
+
+/// Words of cargo and its libraries when crates cannot be had.
+const NETWORK: [&str; 5] = [
+    "failed to download",
+    "download of",
+    "spurious network error",
+    "Could not resolve host",
+    "--offline was specified",
+];
+
+/// Words of rustc and ld when the host cannot link a static program.
+const LINKER: [&str; 3] = ["linker `cc` not found", "cannot find -lc", "cannot find -lgcc_eh"];
+
+/// Tells a fault of the sources from one of the network or the host.
+fn why_cargo_failed(stderr: &str, last_words: &str, package: &str) -> Failure {
+    let what = format!("`{package}` does not build for the router");
+    let says = |words: &[&str]| words.iter().any(|word| stderr.contains(word));
+    if says(&LINKER) {
+        let why = format!("this host has no linker, or no static C library\n{last_words}");
+        return Failure::new(Exit::Host, "CRG005", what, why, "apt-get install gcc libc6-dev");
+    }
+    if says(&NETWORK) {
+        let why = format!("a crate cannot be had from the registry\n{last_words}");
+        return Failure::new(Exit::Upstream, "CRG006", what, why, "check the network, or run once without --offline");
+    }
+    let fix = format!("see the whole of it: cargo build --profile router -p {package}");
+    Failure::new(Exit::Failed, "CRG001", what, last_words, fix)
 }
 
 /// The Rust target that static programs are built for on this host: part of what their bytes depend on.
@@ -109,7 +123,8 @@ pub fn cargo_static(build: &CargoBuild<'_>, events: &Events, cancel: &Cancel) ->
 pub fn static_target(cancel: &Cancel) -> Result<&'static str> {
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
     let words = [&rustc, "--print", "target-libdir", "--target", MUSL].map(str::to_owned).into();
-    let command = Command { words, package: "rustc", directory: None, variables: vec![], limit: Duration::from_secs(60) };
+    let command =
+        Command { words, package: "rustup", directory: None, variables: vec![], limit: Duration::from_secs(60) };
     let output = run(&command, cancel)?;
     let installed = output.success && Utf8Path::new(output.stdout.trim()).is_dir();
     Ok(if installed { MUSL } else { GNU })
@@ -137,6 +152,19 @@ struct Artifact {
 }
 
 impl Artifact {
+    /// Finds the binary among what cargo says it made.
+    fn find(messages: &str, build: &CargoBuild<'_>) -> Result<Self> {
+        messages.lines().find_map(|line| Artifact::from_line(line, build.binary)).ok_or_else(|| {
+            Failure::new(
+                Exit::Failed,
+                "CRG002",
+                format!("cargo made no program `{}`", build.binary),
+                format!("the package `{}` has no binary target of that name", build.package),
+                "compare `cargo:` in the recipe with the package's Cargo.toml",
+            )
+        })
+    }
+
     /// Reads a line of `--message-format=json`; `None` when it is about something else.
     fn from_line(line: &str, binary: &str) -> Option<Self> {
         #[derive(Deserialize)]
@@ -237,4 +265,139 @@ fn check_size(program: &Program, built: &StaticBinary, size: u64) -> Result<()> 
         "find what grew (`cargo bloat`), or raise `max-installed-size` in the recipe and say why",
     )
     .at(&built.file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A cargo workspace with one program.
+    struct Project(tempfile::TempDir);
+
+    impl Project {
+        fn new(main: &str) -> Self {
+            let project = Project(tempfile::tempdir().unwrap());
+            project.put("Cargo.toml", "[package]\nname = \"tiny\"\nversion = \"1.2.3\"\nedition = \"2024\"\n[profile.router]\ninherits = \"release\"\npanic = \"abort\"\nstrip = true\n");
+            project.put("Cargo.lock", "version = 4\n\n[[package]]\nname = \"tiny\"\nversion = \"1.2.3\"\n");
+            project.put("src/main.rs", main);
+            project
+        }
+
+        fn root(&self) -> &Utf8Path {
+            Utf8Path::from_path(self.0.path()).unwrap()
+        }
+
+        fn put(&self, path: &str, text: &str) {
+            let path = self.root().join(path);
+            files::create_directory(path.parent().unwrap()).unwrap();
+            files::write(&path, text.as_bytes()).unwrap();
+        }
+
+        fn build(&self, target_directory: &str) -> Result<StaticBinary> {
+            let target_directory = self.root().join(target_directory);
+            let build = CargoBuild {
+                workspace: self.root(),
+                target_directory: &target_directory,
+                package: "tiny",
+                binary: "tiny",
+                offline: true,
+            };
+            cargo_static(&build, &Events::discard(), &Cancel::default())
+        }
+    }
+
+    fn program(budget: u64) -> Program {
+        model::yaml::parse(
+            "x.yaml".into(),
+            &format!(
+                "version: 1\npackage: x\ntitle: Title\ndescription: More\nlicense: MIT\nsection: net\nrelease: 4\n\
+                 cargo: {{package: tiny, binary: tiny}}\ninstall: usr/bin/x\nmax-installed-size: {{musl: {budget}, glibc: {budget}}}\n"
+            ),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn a_program_is_static_and_the_same_from_two_target_directories() {
+        let project = Project::new("fn main() { let n = std::env::args().count(); println!(\"{}\", [1, 2][n]) }");
+        let (first, second) = (project.build("a").unwrap(), project.build("b").unwrap());
+        assert_eq!(first.version, "1.2.3");
+        let bytes = files::read(&first.file).unwrap();
+        assert_eq!(check_static(&bytes), Ok(()));
+        assert!(bytes == files::read(&second.file).unwrap(), "two builds differ");
+        let path = project.root().as_str().as_bytes();
+        assert!(!bytes.windows(path.len()).any(|window| window == path), "a path of this machine is in it");
+
+        let build = CargoBuild {
+            workspace: project.root(),
+            target_directory: &project.root().join("a"),
+            package: "tiny",
+            binary: "tiny",
+            offline: true,
+        };
+        let plan =
+            |budget| plan(&program(budget), &build, &Arch("x86_64".into()), 7, &Events::discard(), &Cancel::default());
+        let package = plan(u64::MAX).unwrap().package;
+        assert_eq!((package.name.as_str(), package.version.as_str()), ("x", "1.2.3-r4"));
+        assert_eq!(package.description, "Title\nMore");
+        assert_eq!(package.files, [Entry::file("usr/bin/x", 0o755, Content::from(bytes))]);
+        let failure = plan(1000).unwrap_err();
+        assert_eq!((failure.id(), failure.exit()), ("CRG004", Exit::Failed));
+    }
+
+    #[test]
+    fn a_program_that_does_not_compile_shows_why() {
+        let failure = Project::new("fn main() { nothing }").build("a").unwrap_err();
+        assert_eq!((failure.id(), failure.exit()), ("CRG001", Exit::Failed));
+        assert!(failure.to_string().contains("tiny"), "{failure}");
+    }
+
+    #[test]
+    fn a_fault_of_host_or_network_is_not_blamed_on_the_sources() {
+        for (stderr, id, exit) in [
+            ("error: linker `cc` not found", "CRG005", Exit::Host),
+            ("  /usr/bin/ld: cannot find -lc: No such file or directory", "CRG005", Exit::Host),
+            ("error: failed to download from `https://x`", "CRG006", Exit::Upstream),
+            ("error: failed to get `x`\n  but --offline was specified", "CRG006", Exit::Upstream),
+            ("error[E0425]: cannot find value `x`", "CRG001", Exit::Failed),
+        ] {
+            let failure = why_cargo_failed(stderr, stderr, "tiny");
+            assert_eq!((failure.id(), failure.exit()), (id, exit), "{stderr}");
+        }
+    }
+
+    #[test]
+    fn the_program_is_found_among_cargos_messages() {
+        let root = Utf8Path::new("/w");
+        let build = CargoBuild { workspace: root, target_directory: root, package: "p", binary: "b", offline: true };
+        let line = |name: &str, id: &str| {
+            format!(
+                r#"{{"reason":"compiler-artifact","package_id":"{id}","target":{{"name":"{name}"}},"executable":"/t/{name}"}}"#
+            )
+        };
+        let messages = [
+            "no json",
+            r#"{"reason":"build-finished","success":true}"#,
+            &line("a", "x#1"),
+            &line("b", "path+file:///w/p#1.2.3"),
+        ];
+        let artifact = Artifact::find(&messages.join("\n"), &build).unwrap();
+        assert_eq!((artifact.executable.as_str(), artifact.version.as_str()), ("/t/b", "1.2.3"));
+        assert_eq!(Artifact::find(&line("b", "path+file:///w#p@0.1.0"), &build).unwrap().version, "0.1.0");
+        let failure = Artifact::find(&line("a", "x#1"), &build).unwrap_err();
+        assert_eq!((failure.id(), failure.exit()), ("CRG002", Exit::Failed));
+    }
+
+    #[test]
+    fn a_program_that_needs_a_loader_or_is_none_is_refused() {
+        // This test itself is linked dynamically on every Debian.
+        let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        let why = check_static(&own).unwrap_err();
+        assert!(why.contains("PT_INTERP") || why.contains("DT_NEEDED"), "{why}");
+        let module = crate::local::fixture::elf("vermagic=x\0");
+        assert!(check_static(&module).unwrap_err().contains("no program"));
+        assert!(check_static(b"#!/bin/sh\n").unwrap_err().contains("no ELF"));
+        let failure = not_static(&why, Utf8Path::new("x"));
+        assert_eq!((failure.id(), failure.exit()), ("CRG003", Exit::Failed));
+    }
 }

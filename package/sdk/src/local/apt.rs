@@ -11,6 +11,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use formats::sha256::Digest;
 use model::{Cancel, Events, Exit, Failure, Result};
 
+use super::apt_index::{Wanted, exact_kernel_dependencies};
 use super::apt_message::explain;
 use super::mirror::Mirror;
 use crate::command::{Command, Output, run};
@@ -213,48 +214,6 @@ impl Apt {
     }
 }
 
-/// What the index says about one package file.
-#[derive(Debug, PartialEq, Eq)]
-struct Wanted {
-    name: String,
-    version: String,
-    file_name: String,
-    size: u64,
-    sha256: String,
-}
-
-impl Wanted {
-    /// Reads a line of `apt-get --print-uris`: `'URI' NAME_VERSION_ARCH.deb SIZE SHA256:HEX`.
-    fn from_line(line: &str) -> Option<Self> {
-        let (_, rest) = line.strip_prefix('\'')?.split_once("' ")?;
-        let [file_name, size, digest] = rest.split(' ').collect::<Vec<_>>()[..] else { return None };
-        let (name, rest) = file_name.strip_suffix(".deb")?.split_once('_')?;
-        let (version, _architecture) = rest.rsplit_once('_')?;
-        if file_name.contains('/') {
-            return None;
-        }
-        Some(Wanted {
-            name: name.into(),
-            // The colon of an epoch is the one character that file names escape.
-            version: version.replace("%3a", ":"),
-            file_name: file_name.into(),
-            size: size.parse().ok()?,
-            sha256: digest.strip_prefix("SHA256:")?.into(),
-        })
-    }
-}
-
-/// From a control stanza: the `linux-…` packages that are wanted in one exact version.
-fn exact_kernel_dependencies(stanza: &str) -> Vec<String> {
-    let depends = stanza.lines().find_map(|line| line.strip_prefix("Depends:")).unwrap_or_default();
-    let exact = |item: &str| {
-        let (name, constraint) = item.trim().split_once(' ')?;
-        let version = constraint.strip_prefix("(= ")?.strip_suffix(')')?;
-        name.starts_with("linux-").then(|| format!("{name}={version}"))
-    };
-    depends.split(',').filter_map(exact).collect()
-}
-
 /// Ours on top of the host's configuration: `-c FILE` is read last.
 fn configuration(root: &Utf8Path) -> Result<String> {
     // apt.conf(5) has no escape for these.
@@ -272,6 +231,8 @@ fn configuration(root: &Utf8Path) -> Result<String> {
 Dir::State "{root}/state";
 Dir::State::status "{root}/status";
 Dir::Cache "{root}/cache";
+Dir::Cache::pkgcache "pkgcache.bin";
+Dir::Cache::srcpkgcache "srcpkgcache.bin";
 Dir::Etc::sourcelist "{root}/mirror.sources";
 Dir::Etc::sourceparts "/dev/null";
 Dir::Etc::preferences "/dev/null";
@@ -337,8 +298,7 @@ mod tests {
                 println!("skipped: this host has no apt");
                 return None;
             }
-            let place =
-                Place { directory: tempfile::tempdir().unwrap(), keyring: format!("{FIXTURE}/keyring.gpg") };
+            let place = Place { directory: tempfile::tempdir().unwrap(), keyring: format!("{FIXTURE}/keyring.gpg") };
             for file in ["dists/trixie/InRelease", "dists/trixie/main/binary-amd64/Packages"] {
                 let bytes = std::fs::read(format!("{FIXTURE}/{file}")).unwrap();
                 place.put(file, &bytes);
@@ -503,14 +463,5 @@ mod tests {
     fn a_host_without_debians_keys_is_told_so() {
         let failure = require_keys(Utf8Path::new("/no/such/keyring.gpg")).unwrap_err();
         assert_eq!((failure.id(), failure.exit()), ("APT012", Exit::Host));
-    }
-
-    #[test]
-    fn lines_of_print_uris_are_read() {
-        let wanted = Wanted::from_line("'https://x/a_1.2.deb' a_1%3a1.2_amd64.deb 12 SHA256:ab").unwrap();
-        assert_eq!((wanted.name.as_str(), wanted.version.as_str(), wanted.size), ("a", "1:1.2", 12));
-        for bad in ["", "'x'", "'x' a.deb 1 SHA256:ab", "'x' ../a_1_b.deb 1 SHA256:ab", "'x' a_1_b.deb 1 MD5Sum:ab"] {
-            assert_eq!(Wanted::from_line(bad), None, "{bad}");
-        }
     }
 }

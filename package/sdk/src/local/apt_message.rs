@@ -41,7 +41,16 @@ const PHRASES: &[(Cause, &[&str])] = &[
     (Cause::Unsigned, &["is not signed", "is no longer signed", "cannot be authenticated", "Weak security"]),
     (Cause::Digest, &["Hash Sum mismatch", "File has unexpected size"]),
     (Cause::Expired, &["is expired (invalid since", "is not valid yet"]),
-    (Cause::NoPackage, &["Unable to locate package", "was not found", "No packages found", "Can't find a source to download", "404  Not Found"]),
+    (
+        Cause::NoPackage,
+        &[
+            "Unable to locate package",
+            "was not found",
+            "No packages found",
+            "Can't find a source to download",
+            "404  Not Found",
+        ],
+    ),
     (
         Cause::Unreachable,
         &[
@@ -81,7 +90,9 @@ pub(super) fn explain(text: &str, last_words: &str, mirror: &str, suite: &str) -
             Exit::Mismatch,
             "APT003",
             format!("the mirror's `{suite}` is signed by a key that this host does not trust"),
-            format!("Debian's archive keyring on this host is older than the suite, or the mirror is not Debian's\n{last_words}"),
+            format!(
+                "Debian's archive keyring on this host is older than the suite, or the mirror is not Debian's\n{last_words}"
+            ),
             "apt-get update && apt-get install debian-archive-keyring",
         ),
         Some(Cause::BadSignature) => Failure::new(

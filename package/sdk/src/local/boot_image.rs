@@ -124,10 +124,12 @@ pub(super) mod tests {
         };
         assert!(damaged(MAGIC, b'h').contains("no setup header"));
         assert!(damaged(PROTOCOL, 7).contains("2.07"));
-        assert!(damaged(PAYLOAD_OFFSET, 17).contains("other than"));
+        assert!(damaged(PAYLOAD_OFFSET, 15).contains("other than"));
         assert!(damaged(PAYLOAD_OFFSET + 3, 0xff).contains("outside"));
         let bytes = image("x");
-        assert!(damaged(bytes.len() - 4, 99).contains("damaged") || damaged(bytes.len() - 4, 99).contains("instead of"));
+        assert!(
+            damaged(bytes.len() - 4, 99).contains("damaged") || damaged(bytes.len() - 4, 99).contains("instead of")
+        );
         assert!(vmlinux(&bytes[..0x24a]).unwrap_err().contains("cut off"));
     }
 

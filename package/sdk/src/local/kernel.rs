@@ -65,9 +65,11 @@ impl Kernel {
         let image = files::read(&vmlinuz)?;
         let banner = BootImage::read(&image).and_then(|image| image.banner());
         let banner = banner.map_err(|why| unreadable_image(why, &vmlinuz))?;
-        let (version, revision) = debian_version(&banner)
-            .ok_or_else(|| unreadable_image(format!("its version text `{banner}` names no Debian version"), &vmlinuz))?;
-        let built = std::fs::metadata(&vmlinuz).map_err(|error| Failure::io("read the file", &vmlinuz, &error))?.mtime();
+        let (version, revision) = debian_version(&banner).ok_or_else(|| {
+            unreadable_image(format!("its version text `{banner}` names no Debian version"), &vmlinuz)
+        })?;
+        let built =
+            std::fs::metadata(&vmlinuz).map_err(|error| Failure::io("read the file", &vmlinuz, &error))?.mtime();
         let config = Config::parse(&files::read_text(&config)?);
         let list = folder.join("modules.builtin");
         let builtin = files::read_text(&list)?.lines().filter_map(module::name_of_path).collect();
@@ -77,7 +79,10 @@ impl Kernel {
             directory: directory.to_owned(),
             id: KernelId { version, config_hash: config.hash.clone(), release: revision },
             built: u64::try_from(built).unwrap_or_default(),
-            builtin_lists: [list, folder.join("modules.builtin.modinfo")].into_iter().filter(|file| file.is_file()).collect(),
+            builtin_lists: [list, folder.join("modules.builtin.modinfo")]
+                .into_iter()
+                .filter(|file| file.is_file())
+                .collect(),
             release,
             config,
             builtin,
@@ -238,7 +243,8 @@ fn locate(directory: &Utf8Path) -> Result<Located> {
     let mut folders = Vec::new();
     for parent in MODULE_FOLDERS.map(|folder| root.join(folder)) {
         let Ok(entries) = parent.read_dir_utf8() else { continue };
-        folders.extend(entries.flatten().map(|entry| entry.path().to_owned()).filter(|path| path.join("kernel").is_dir()));
+        folders
+            .extend(entries.flatten().map(|entry| entry.path().to_owned()).filter(|path| path.join("kernel").is_dir()));
     }
     let [folder] = &folders[..] else {
         return Err(Failure::new(
@@ -291,4 +297,175 @@ fn debian_version(banner: &str) -> Option<(String, u32)> {
     let plain = version.starts_with(|first: char| first.is_ascii_digit())
         && version.chars().all(|character| character.is_ascii_alphanumeric() || "._~".contains(character));
     Some((plain.then(|| version.to_owned())?, digits.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{Fixture, RELEASE, elf};
+    use super::*;
+
+    const MODULES: &[(&str, &str)] = &[
+        ("nf_tables", "depends=nfnetlink,libcrc32c"),
+        ("nfnetlink", "depends="),
+        ("libcrc32c", "depends=crypto_hash\0softdep=pre: crc32c some-alias post: nft-late"),
+        ("crc32c", "depends="),
+        ("nft-late", "depends=nf-tables"),
+    ];
+
+    #[test]
+    fn a_kernel_is_known_by_version_configuration_and_revision() {
+        let fixture = Fixture::new(MODULES);
+        let kernel = fixture.open();
+        assert_eq!(kernel.release(), RELEASE);
+        let hash = "a3f24b6ff5ef053c836afecc8114f6ee"; // printf 'CONFIG_NETFILTER=y\nCONFIG_NF_TABLES=m\n' | md5sum
+        assert_eq!(kernel.id().package_version(), format!("6.12.1~{hash}-r2"));
+        assert_eq!(kernel.setting("NF_TABLES"), Some(Setting::Module));
+        assert_eq!(kernel.setting("NFT_QUEUE"), None);
+        assert!(
+            kernel.is_builtin("crypto_hash") && kernel.is_builtin("crypto-hash") && !kernel.is_builtin("nfnetlink")
+        );
+        assert!(kernel.has_module("nft_late") && kernel.has_module("nft-late") && !kernel.has_module("nft"));
+        let image = fixture.directory().join(format!("root/boot/vmlinuz-{RELEASE}"));
+        let time = std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        std::fs::File::options().write(true).open(image).unwrap().set_modified(time).unwrap();
+        assert_eq!(fixture.open().built(), 1_700_000_000);
+    }
+
+    #[test]
+    fn the_layout_of_newer_and_older_packages_is_found() {
+        let fixture = Fixture::new(MODULES);
+        for part in ["vmlinuz", "config"] {
+            let old = fixture.directory().join(format!("root/boot/{part}-{RELEASE}"));
+            std::fs::rename(old, fixture.modules().join(part)).unwrap();
+        }
+        assert_eq!(fixture.open().release(), RELEASE);
+        let root = fixture.directory().join("root");
+        std::fs::rename(root.join("usr/lib"), root.join("lib")).unwrap();
+        assert_eq!(fixture.open().release(), RELEASE);
+    }
+
+    #[test]
+    fn the_closure_is_in_the_order_of_loading() {
+        let fixture = Fixture::new(MODULES);
+        let out = fixture.directory().join("out");
+        let order = fixture.open().take(&["nft_late", "nfnetlink"], &out).unwrap();
+        assert_eq!(order, ["nfnetlink.ko", "crc32c.ko", "libcrc32c.ko", "nf_tables.ko", "nft-late.ko"]);
+        assert_eq!(
+            files::read_text(&out.join("modules.dep")).unwrap(),
+            "crc32c.ko:\nlibcrc32c.ko:\nnf_tables.ko: nfnetlink.ko libcrc32c.ko\nnfnetlink.ko:\n\
+             nft-late.ko: nf_tables.ko nfnetlink.ko libcrc32c.ko\n"
+        );
+        assert_eq!(files::read(&out.join("crc32c.ko")).unwrap(), fixture.open().module("crc32c").unwrap().bytes);
+    }
+
+    #[test]
+    fn a_circle_of_modules_ends() {
+        let kernel = Fixture::new(&[("a", "depends=b"), ("b", "depends=a")]);
+        assert_eq!(kernel.open().closure(&["a"]).unwrap().len(), 2);
+        assert_eq!(kernel.open().take(&["a"], &kernel.directory().join("out")).unwrap(), ["b.ko", "a.ko"]);
+    }
+
+    #[test]
+    fn compressed_modules_are_decompressed() {
+        let fixture = Fixture::new(&[]);
+        let bytes = elf(&format!("vermagic={RELEASE} SMP\0depends=\0"));
+        fixture.put_module("packed.ko.gz", &super::super::unpack::tests::gzip(&bytes));
+        let module = fixture.open().module("packed").unwrap();
+        assert_eq!((module.bytes, module.file_name.as_str()), (bytes, "packed.ko"));
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_module_is_said() {
+        let fixture = Fixture::new(&[("a", "depends=nowhere")]);
+        fixture.put_module("cut.ko.xz", b"\xfd7zXZ\0cut");
+        fixture.put_module("text.ko", b"no ELF file");
+        let kernel = fixture.open();
+        for (name, id) in [("a", "KRN004"), ("nowhere", "KRN004"), ("cut", "KRN005"), ("text", "KRN005")] {
+            let failure = kernel.closure(&[name]).unwrap_err();
+            assert_eq!((failure.id(), failure.exit()), (id, Exit::Failed), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_holds_no_whole_kernel_is_refused() {
+        let id = |fixture: &Fixture| Kernel::open(fixture.directory()).unwrap_err().id();
+        let fixture = Fixture::new(MODULES);
+        fixture.put("root/lib/modules/6.1.0-1-amd64/kernel/x.ko", b"");
+        assert_eq!(id(&fixture), "KRN001");
+        let fixture = Fixture::new(&[]);
+        assert_eq!(id(&fixture), "KRN001", "no modules, no kernel");
+        for part in [
+            format!("boot/vmlinuz-{RELEASE}"),
+            format!("boot/config-{RELEASE}"),
+            format!("usr/lib/modules/{RELEASE}/modules.builtin"),
+        ] {
+            let fixture = Fixture::new(MODULES);
+            std::fs::remove_file(fixture.directory().join("root").join(&part)).unwrap();
+            assert_eq!(id(&fixture), "KRN002", "{part}");
+        }
+        for image in [b"MZ".to_vec(), super::super::boot_image::tests::image("no version in it")] {
+            let fixture = Fixture::new(MODULES);
+            fixture.put(&format!("root/boot/vmlinuz-{RELEASE}"), &image);
+            assert_eq!(id(&fixture), "KRN003");
+        }
+    }
+
+    #[test]
+    fn the_debian_version_is_in_the_banner() {
+        let version = |banner| debian_version(banner);
+        assert_eq!(
+            version("6.1.0-50-amd64 (x@debian.org) #1 SMP PREEMPT_DYNAMIC Debian 6.1.176-1 (2026-07-02)"),
+            Some(("6.1.176".into(), 1))
+        );
+        assert_eq!(version("7.2 (x) #1 Debian 7.2~rc1-1~exp2 (2026-07-02)"), Some(("7.2~rc1".into(), 1)));
+        for bad in ["", "6.1 (x) #1", "x Debian 6.1", "x Debian ../6-1 ", "x Debian 6.1-x "] {
+            assert_eq!(version(bad), None, "{bad}");
+        }
+    }
+
+    /// A Debian package with one file, as dpkg-deb makes it.
+    fn deb(fixture: &Fixture) -> Option<Utf8PathBuf> {
+        let tree = fixture.directory().join("tree");
+        fixture.put(
+            "tree/DEBIAN/control",
+            b"Package: x\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example.org>\nDescription: x\n",
+        );
+        fixture.put("tree/usr/share/x", b"text");
+        let file = fixture.directory().join("x.deb");
+        let built = std::process::Command::new("dpkg-deb").args(["--build", tree.as_str(), file.as_str()]).output();
+        if built.is_ok_and(|output| output.status.success()) {
+            return Some(file);
+        }
+        println!("skipped: this host has no dpkg-deb");
+        None
+    }
+
+    #[test]
+    fn packages_are_unpacked_and_damaged_ones_refused() {
+        let fixture = Fixture::new(&[]);
+        let Some(deb) = deb(&fixture) else { return };
+        let out = fixture.directory().join("unpacked");
+        unpack(std::slice::from_ref(&deb), &out, &Cancel::default()).unwrap();
+        assert_eq!(files::read_text(&out.join("usr/share/x")).unwrap(), "text");
+        std::fs::write(&deb, "no package").unwrap();
+        let failure = unpack(&[deb], &out, &Cancel::default()).unwrap_err();
+        assert_eq!((failure.id(), failure.exit()), ("KRN006", Exit::Host));
+    }
+
+    #[test]
+    fn prepare_takes_the_kernel_out_of_the_boot_image() {
+        let fixture = Fixture::new(MODULES);
+        let control = b"Package: x\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example.org>\nDescription: x\n";
+        fixture.put("root/DEBIAN/control", control);
+        let (tree, deb) = (fixture.directory().join("root"), fixture.directory().join("kernel.deb"));
+        let built = std::process::Command::new("dpkg-deb").args(["--build", tree.as_str(), deb.as_str()]).output();
+        if !built.is_ok_and(|output| output.status.success()) {
+            println!("skipped: this host has no dpkg-deb");
+            return;
+        }
+        let out = fixture.directory().join("prepared");
+        let kernel = Kernel::prepare(&[deb], &out, &Events::discard(), &Cancel::default()).unwrap();
+        assert_eq!(files::read(&kernel.vmlinux()).unwrap(), b"\x7fELF and so on");
+        assert_eq!(kernel.id(), fixture.open().id());
+    }
 }

@@ -96,7 +96,9 @@ impl fmt::Display for Mirror {
 /// `VERSION_CODENAME` of os-release(5), when the host is Debian; sid has none.
 fn code_name(os_release: &str) -> Option<&str> {
     let value = |key: &str| {
-        os_release.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('=').map(|value| value.trim_matches('"')))
+        os_release
+            .lines()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix('=').map(|value| value.trim_matches('"')))
     };
     (value("ID") == Some("debian")).then(|| value("VERSION_CODENAME").unwrap_or("sid"))
 }
@@ -154,7 +156,10 @@ https://second.example/debian/ bookworm main
 
     #[test]
     fn a_named_mirror_is_a_url_or_a_directory() {
-        assert_eq!(Mirror::named("https://mirror.example/debian").unwrap().to_string(), "https://mirror.example/debian");
+        assert_eq!(
+            Mirror::named("https://mirror.example/debian").unwrap().to_string(),
+            "https://mirror.example/debian"
+        );
         let directory = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(directory.path()).unwrap().canonicalize_utf8().unwrap().join("a mirror");
         std::fs::create_dir_all(root.join("dists")).unwrap();

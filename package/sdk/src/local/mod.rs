@@ -3,9 +3,12 @@
 //! [`fetch`] gets the packages through apt, [`Kernel`] opens the kernel among them.
 
 mod apt;
+mod apt_index;
 mod apt_message;
 mod boot_image;
 mod config;
+#[cfg(test)]
+pub(crate) mod fixture;
 mod kernel;
 mod mirror;
 mod module;

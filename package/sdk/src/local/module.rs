@@ -114,7 +114,11 @@ pub(super) fn dependency_list(modules: &[Module]) -> String {
     for module in modules {
         let mut needed = Vec::new();
         collect(module, modules, &mut needed);
-        lines.insert(format!("{}:{}\n", module.file_name, needed.iter().map(|name| format!(" {name}")).collect::<String>()));
+        lines.insert(format!(
+            "{}:{}\n",
+            module.file_name,
+            needed.iter().map(|name| format!(" {name}")).collect::<String>()
+        ));
     }
     lines.into_iter().collect()
 }
@@ -127,5 +131,31 @@ fn collect(module: &Module, modules: &[Module], needed: &mut Vec<String>) {
             needed.push(other.file_name.clone());
             collect(other, modules, needed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_come_from_paths() {
+        for (path, name) in [
+            ("kernel/net/nf-x.ko.xz", Some("nf_x")),
+            ("a.ko", Some("a")),
+            ("a.ko.zst", Some("a")),
+            ("kernel/net/Makefile", None),
+            ("a.ko.debug", None),
+            ("", None),
+        ] {
+            assert_eq!(name_of_path(path).as_deref(), name, "{path}");
+        }
+    }
+
+    #[test]
+    fn only_what_comes_before_is_taken_from_a_softdep() {
+        assert_eq!(wanted_before("pre: a b-c post: d pre: e"), ["a", "b_c", "e"]);
+        assert_eq!(wanted_before("post: d"), Vec::<String>::new());
+        assert_eq!(wanted_before("d"), Vec::<String>::new());
     }
 }

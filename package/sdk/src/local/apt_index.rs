@@ -1,0 +1,64 @@
+//! What apt's programs print about packages of the index.
+
+/// What the index says about one package file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) file_name: String,
+    pub(super) size: u64,
+    pub(super) sha256: String,
+}
+
+impl Wanted {
+    /// Reads a line of `apt-get --print-uris`: `'URI' NAME_VERSION_ARCH.deb SIZE SHA256:HEX`.
+    pub(super) fn from_line(line: &str) -> Option<Self> {
+        let (_, rest) = line.strip_prefix('\'')?.split_once("' ")?;
+        let [file_name, size, digest] = rest.split(' ').collect::<Vec<_>>()[..] else { return None };
+        let (name, rest) = file_name.strip_suffix(".deb")?.split_once('_')?;
+        let (version, _architecture) = rest.rsplit_once('_')?;
+        if file_name.contains('/') {
+            return None;
+        }
+        Some(Wanted {
+            name: name.into(),
+            // The colon of an epoch is the one character that file names escape.
+            version: version.replace("%3a", ":"),
+            file_name: file_name.into(),
+            size: size.parse().ok()?,
+            sha256: digest.strip_prefix("SHA256:")?.into(),
+        })
+    }
+}
+
+/// From a control stanza: the `linux-…` packages that are wanted in one exact version.
+pub(super) fn exact_kernel_dependencies(stanza: &str) -> Vec<String> {
+    let depends = stanza.lines().find_map(|line| line.strip_prefix("Depends:")).unwrap_or_default();
+    let exact = |item: &str| {
+        let (name, constraint) = item.trim().split_once(' ')?;
+        let version = constraint.strip_prefix("(= ")?.strip_suffix(')')?;
+        name.starts_with("linux-").then(|| format!("{name}={version}"))
+    };
+    depends.split(',').filter_map(exact).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_print_uris_are_read() {
+        let wanted = Wanted::from_line("'https://x/a_1.2.deb' a_1%3a1.2_amd64.deb 12 SHA256:ab").unwrap();
+        assert_eq!((wanted.name.as_str(), wanted.version.as_str(), wanted.size), ("a", "1:1.2", 12));
+        for bad in ["", "'x'", "'x' a.deb 1 SHA256:ab", "'x' ../a_1_b.deb 1 SHA256:ab", "'x' a_1_b.deb 1 MD5Sum:ab"] {
+            assert_eq!(Wanted::from_line(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_exact_versions_of_linux_packages_are_followed() {
+        let stanza = "Package: linux-image-x\nDepends: kmod, linux-modules-x (= 7.2.13-1), initramfs-tools (>= 0.1) | linux-initramfs-tool, linux-base (>= 4), other (= 1)\n";
+        assert_eq!(exact_kernel_dependencies(stanza), ["linux-modules-x=7.2.13-1"]);
+        assert_eq!(exact_kernel_dependencies("Package: x\n"), Vec::<String>::new());
+    }
+}
