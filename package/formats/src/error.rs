@@ -279,6 +279,99 @@ pub enum Error {
         key: String,
     },
 
+    // apk v3
+    /// Not an ADB file.
+    #[error("this is not an apk v3 file, but {found}")]
+    AdbMagic {
+        /// What it looks like instead.
+        found: &'static str,
+    },
+    /// The file ends within a block.
+    #[error("the apk file ends too early: it was cut off")]
+    AdbTruncated,
+    /// Blocks that are malformed or out of order.
+    #[error("the blocks of the apk file are malformed: {why}")]
+    AdbBlock {
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// Made for a newer reader.
+    #[error("the apk file needs a newer reader: its compatibility version is not 0")]
+    AdbVersion,
+    /// An offset that leaves the metadata or is not aligned.
+    #[error("an offset in the apk metadata leads outside of it, or is not aligned")]
+    AdbOffset,
+    /// A value of the wrong type or form.
+    #[error("the apk metadata is malformed: {what}")]
+    AdbValue {
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// Shared values that would unfold into far more than was stored.
+    #[error("the apk metadata unfolds into more values than any package has")]
+    AdbBudget,
+    /// Metadata of 256 MiB or more.
+    #[error("the metadata is larger than an apk file can hold")]
+    AdbTooLarge,
+    /// No signature by a known key.
+    #[error("none of the {signatures} signatures was made by one of the {keys} trusted keys")]
+    AdbUntrusted {
+        /// Number of signatures in the file.
+        signatures: usize,
+        /// Number of keys that were tried.
+        keys: usize,
+    },
+    /// A field that a package cannot be without, or with a value that makes no sense.
+    #[error("the apk metadata has a bad {field}: {why}")]
+    ApkField {
+        /// Name of the field.
+        field: &'static str,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A path that leaves the root, is there twice, or lies below a link.
+    #[error("path {path:?} of the package is refused: {why}")]
+    ApkPath {
+        /// The path as stored.
+        path: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// Entries that are not in the order apk looks them up in.
+    #[error("{list} of the apk metadata is not sorted, or has duplicates: apk would not find its entries")]
+    ApkOrder {
+        /// Name of the list.
+        list: &'static str,
+    },
+    /// The bytes of a file are not the ones that the metadata describes.
+    #[error("the content of {path} does not match its SHA-256 in the metadata")]
+    ApkContent {
+        /// The file.
+        path: String,
+    },
+    /// File data that is missing, out of order or too much.
+    #[error("the file data of the package does not fit its list of files: {why}")]
+    ApkData {
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// A device node or fifo where none is expected.
+    #[error("{path} is a device node or fifo, which packages do not ship")]
+    ApkDevice {
+        /// The path.
+        path: String,
+    },
+
+    // keys of apk
+    /// Not a PEM file with an EC key on P-256.
+    #[error("this is not an EC {expected} for apk: {why}")]
+    EcFormat {
+        /// What was expected.
+        expected: &'static str,
+        /// What is wrong.
+        why: &'static str,
+    },
+
     // kernel modules
     /// Not an ELF file that can be read.
     #[error("this is not a readable ELF file: {why}")]
@@ -345,6 +438,22 @@ impl Error {
             Error::UsignChecksum => "SIG003",
             Error::UsignOtherKey { .. } => "SIG004",
             Error::UsignBadSignature { .. } => "SIG005",
+            Error::AdbMagic { .. } => "ADB001",
+            Error::AdbTruncated => "ADB002",
+            Error::AdbBlock { .. } => "ADB003",
+            Error::AdbVersion => "ADB004",
+            Error::AdbOffset => "ADB005",
+            Error::AdbValue { .. } => "ADB006",
+            Error::AdbBudget => "ADB007",
+            Error::AdbTooLarge => "ADB008",
+            Error::AdbUntrusted { .. } => "ADB009",
+            Error::ApkField { .. } => "APK001",
+            Error::ApkPath { .. } => "APK002",
+            Error::ApkOrder { .. } => "APK003",
+            Error::ApkContent { .. } => "APK004",
+            Error::ApkData { .. } => "APK005",
+            Error::ApkDevice { .. } => "APK006",
+            Error::EcFormat { .. } => "ECK001",
             Error::ModuleElf { .. } => "KMOD001",
             Error::ModuleInfo => "KMOD002",
         }
@@ -360,7 +469,10 @@ impl Error {
             | Error::GzipCorrupt
             | Error::GzipChecksum
             | Error::TarTruncated { .. }
-            | Error::TarChecksum { .. } => {
+            | Error::TarChecksum { .. }
+            | Error::AdbMagic { .. }
+            | Error::AdbTruncated
+            | Error::ApkContent { .. } => {
                 "fetch the file again; if it stays like this, ask its publisher to upload it anew"
             }
             Error::GzipTooLarge { .. }
@@ -369,7 +481,7 @@ impl Error {
             | Error::IndexTooLarge { .. } => {
                 "raise the limit if the file is trusted and really this large; otherwise do not use it"
             }
-            Error::UsignOtherKey { .. } | Error::UsignBadSignature { .. } => {
+            Error::UsignOtherKey { .. } | Error::UsignBadSignature { .. } | Error::AdbUntrusted { .. } => {
                 "install the feed's public key if you trust its owner; if it is installed, do not use this file"
             }
             Error::UsignFormat { .. } | Error::UsignPassphrase | Error::UsignChecksum => {
@@ -379,9 +491,23 @@ impl Error {
             | Error::IndexMissing { .. }
             | Error::IndexFilename { .. }
             | Error::IndexMismatch { .. } => "ask the feed's publisher to generate the index again from the packages",
+            Error::EcFormat { .. } => {
+                "make a key with `openssl ecparam -name prime256v1 -genkey -noout`, and its public half with `openssl ec -pubout`"
+            }
+            Error::AdbVersion => "use a newer version of this program",
+            Error::AdbTooLarge => "split the package or index",
             Error::ModuleElf { .. } | Error::ModuleInfo => "give the uncompressed .ko file of a kernel module",
             Error::GzipTrailing
             | Error::GzipHeader
+            | Error::AdbBlock { .. }
+            | Error::AdbOffset
+            | Error::AdbValue { .. }
+            | Error::AdbBudget
+            | Error::ApkField { .. }
+            | Error::ApkPath { .. }
+            | Error::ApkOrder { .. }
+            | Error::ApkData { .. }
+            | Error::ApkDevice { .. }
             | Error::TarNumber { .. }
             | Error::TarPath { .. }
             | Error::TarKind { .. }

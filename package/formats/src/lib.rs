@@ -31,8 +31,10 @@
 //! # Ok::<(), formats::Error>(())
 //! ```
 
+pub mod adb;
 pub mod control;
 pub mod depend;
+pub mod ec;
 mod error;
 pub mod gzip;
 mod inflate;

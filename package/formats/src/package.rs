@@ -117,6 +117,7 @@ impl Package {
         }
         entries.sort_by(|a, b| a.path.split('/').cmp(b.path.split('/')));
         check_parents(&entries)?;
+        check_hard_links(&entries)?;
         Ok(entries)
     }
 }
@@ -132,6 +133,23 @@ fn check_parents(sorted: &[Entry]) -> Result<(), Error> {
         }
         if !matches!(entry.kind, Kind::Dir) {
             files.insert(entry.path.as_str());
+        }
+    }
+    Ok(())
+}
+
+/// A hard link is a further name of a file that was unpacked before.
+fn check_hard_links(sorted: &[Entry]) -> Result<(), Error> {
+    let mut files = BTreeSet::new();
+    for entry in sorted {
+        match &entry.kind {
+            Kind::File(_) => _ = files.insert(entry.path.as_str()),
+            Kind::HardLink(target) if !files.contains(target.as_str()) => {
+                let what =
+                    format!("hard link {} must sort behind its target {target}, a file of the payload", entry.path);
+                return Err(Error::Plan { what });
+            }
+            _ => {}
         }
     }
     Ok(())
@@ -335,6 +353,8 @@ mod tests {
             vec![file("/a")],
             vec![file("a/")],
             vec![Entry::symlink("a", "b"), file("a/b")],
+            vec![file("b"), Entry { kind: Kind::HardLink("b".into()), ..file("a") }],
+            vec![file("b"), Entry { kind: Kind::HardLink("a".into()), ..file("c") }],
         ] {
             let package = Package { files, ..Package::default() };
             assert_eq!(package.tree().unwrap_err().id(), "FMT002");

@@ -2,6 +2,7 @@
 //!
 //! The signature of a feed covers the uncompressed bytes of `Packages`; check it before [`read`].
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::Read;
 
@@ -91,19 +92,21 @@ pub fn compressed(packages: &str) -> Result<Vec<u8>, Error> {
 /// `index.json`, version 2: name without ABI version, and version, in the order of the index.
 pub fn index_json(architecture: &str, packages: &[Listed]) -> String {
     let mut names: Vec<(&str, &str)> = Vec::new();
+    let mut positions = HashMap::new();
     for Listed { control, .. } in packages {
         let abi = control.stanza.get("ABIVersion").unwrap_or_default();
         let name = control.package.strip_suffix(abi).unwrap_or(&control.package);
-        match names.iter_mut().find(|(known, _)| *known == name) {
+        let position = *positions.entry(name).or_insert(names.len());
+        match names.get_mut(position) {
             Some(slot) => slot.1 = &control.version,
             None => names.push((name, &control.version)),
         }
     }
-    let mut text = format!("{{\n  \"version\": 2,\n  \"architecture\": \"{architecture}\",\n  \"packages\": {{");
+    let mut text = format!("{{\n  \"version\": 2,\n  \"architecture\": {architecture:?},\n  \"packages\": {{");
     for (position, (name, version)) in names.iter().enumerate() {
-        // Names and versions were checked: none of their characters needs escaping in JSON.
+        // For ASCII, which names and versions were checked to be, Rust escapes as JSON does.
         let comma = if position == 0 { "" } else { "," };
-        let _ = write!(text, "{comma}\n    \"{name}\": \"{version}\"");
+        let _ = write!(text, "{comma}\n    {name:?}: {version:?}");
     }
     text.push_str(if names.is_empty() { "}\n}\n" } else { "\n  }\n}\n" });
     text

@@ -42,3 +42,6 @@ pub fn path_problem(path: &str) -> Option<&'static str> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests;

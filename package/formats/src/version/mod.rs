@@ -3,6 +3,7 @@
 //! Opkg and apk read `1.0` and `1.00`, `1.0~x` and epochs differently, so there is no common version
 //! type: a version stays a string, and the module names the reader.
 
+pub mod apk;
 pub mod opkg;
 
 /// The comparison of a constraint.

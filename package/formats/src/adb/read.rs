@@ -1,0 +1,161 @@
+//! Reads the tree of values in an ADB block without believing any offset.
+//!
+//! A small file can describe an enormous tree, because values may be shared; every value that is
+//! looked at is therefore paid from a [`Tree`]'s budget.
+
+use std::cell::Cell;
+
+use super::value::{Tag, Value};
+use crate::Error;
+
+/// Values that may be looked at in one tree; a blob counts as one and one for every 64 bytes.
+const BUDGET: u64 = 4 << 20;
+
+/// A payload and what may still be taken from it.
+pub(crate) struct Tree<'a> {
+    payload: &'a [u8],
+    budget: Cell<u64>,
+}
+
+/// The slots of an object or list.
+#[derive(Clone, Copy)]
+pub(crate) struct Object<'a> {
+    tree: &'a Tree<'a>,
+    /// The values behind the count.
+    slots: &'a [u8],
+}
+
+impl<'a> Tree<'a> {
+    /// Checks the header; the payload must be that of an ADB block.
+    pub(crate) fn new(payload: &'a [u8]) -> Result<Self, Error> {
+        match payload {
+            [0, _, 0, 0, _, _, _, _, ..] => Ok(Tree { payload, budget: Cell::new(BUDGET) }),
+            [0, ..] => Err(Error::AdbValue { what: "the header of the metadata is malformed" }),
+            _ => Err(Error::AdbVersion),
+        }
+    }
+
+    /// The root object.
+    pub(crate) fn root(&'a self) -> Result<Object<'a>, Error> {
+        let root = Value(u32::from_le_bytes(self.array(4)?));
+        self.object(root)?.ok_or(Error::AdbValue { what: "the metadata has no root" })
+    }
+
+    /// An object or list; nothing for an absent one. Readers accept either tag for both.
+    pub(crate) fn object(&'a self, value: Value) -> Result<Option<Object<'a>>, Error> {
+        match value.tag() {
+            Some(Tag::Special) if value == Value::NULL => return Ok(None),
+            Some(Tag::Array | Tag::Object) => {}
+            _ => return Err(Error::AdbValue { what: "a value has another type than its field" }),
+        }
+        let at = aligned(value, 4)?;
+        let count = u32::from_le_bytes(self.array(at)?) as usize;
+        let length = count.checked_mul(4).filter(|length| *length >= 8);
+        let length = length.ok_or(Error::AdbValue { what: "an object has an impossible number of fields" })?;
+        self.spend(1)?;
+        Ok(Some(Object { tree: self, slots: &self.bytes(at, length)?[4..] }))
+    }
+
+    /// A number; nothing for an absent one.
+    pub(crate) fn int(&self, value: Value) -> Result<Option<u64>, Error> {
+        self.spend(1)?;
+        Ok(Some(match value.tag() {
+            Some(Tag::Special) if value == Value::NULL => return Ok(None),
+            Some(Tag::Int) => u64::from(value.content()),
+            Some(Tag::Int32) => u64::from(u32::from_le_bytes(self.array(aligned(value, 4)?)?)),
+            Some(Tag::Int64) => u64::from_le_bytes(self.array(aligned(value, 4)?)?),
+            _ => return Err(Error::AdbValue { what: "a value has another type than its field" }),
+        }))
+    }
+
+    /// A text or binary; an absent one is empty.
+    pub(crate) fn blob(&self, value: Value) -> Result<&'a [u8], Error> {
+        let (at, prefix, length) = match value.tag() {
+            Some(Tag::Special) if value == Value::NULL => return Ok(&[]),
+            Some(Tag::Blob8) => {
+                let at = value.content() as usize;
+                (at, 1, usize::from(u8::from_le_bytes(self.array(at)?)))
+            }
+            Some(Tag::Blob16) => {
+                let at = aligned(value, 2)?;
+                (at, 2, usize::from(u16::from_le_bytes(self.array(at)?)))
+            }
+            Some(Tag::Blob32) => {
+                let at = aligned(value, 4)?;
+                (at, 4, u32::from_le_bytes(self.array(at)?) as usize)
+            }
+            _ => return Err(Error::AdbValue { what: "a value has another type than its field" }),
+        };
+        let content = self.bytes(at + prefix, length)?;
+        self.spend(1 + length as u64 / 64)?;
+        Ok(content)
+    }
+
+    fn array<const N: usize>(&self, at: usize) -> Result<[u8; N], Error> {
+        let mut array = [0; N];
+        array.copy_from_slice(self.bytes(at, N)?);
+        Ok(array)
+    }
+
+    fn bytes(&self, at: usize, length: usize) -> Result<&'a [u8], Error> {
+        let end = at.checked_add(length).ok_or(Error::AdbOffset)?;
+        self.payload.get(at..end).ok_or(Error::AdbOffset)
+    }
+
+    fn spend(&self, cost: u64) -> Result<(), Error> {
+        self.budget.set(self.budget.get().checked_sub(cost).ok_or(Error::AdbBudget)?);
+        Ok(())
+    }
+}
+
+/// The offset of a value, which must be a multiple of its alignment.
+fn aligned(value: Value, alignment: usize) -> Result<usize, Error> {
+    let at = value.content() as usize;
+    if at % alignment == 0 { Ok(at) } else { Err(Error::AdbOffset) }
+}
+
+impl<'a> Object<'a> {
+    /// The value of a field, counted from 1; fields beyond the end are absent.
+    pub(crate) fn field(&self, number: usize) -> Value {
+        let slot = number.checked_sub(1).and_then(|index| self.slots.chunks_exact(4).nth(index));
+        slot.map_or(Value::NULL, |slot| Value(u32::from_le_bytes([slot[0], slot[1], slot[2], slot[3]])))
+    }
+
+    /// All values in order.
+    pub(crate) fn values(&self) -> impl Iterator<Item = Value> + use<'a> {
+        self.slots.chunks_exact(4).map(|slot| Value(u32::from_le_bytes([slot[0], slot[1], slot[2], slot[3]])))
+    }
+
+    /// A field that is an object or list.
+    pub(crate) fn object(&self, number: usize) -> Result<Option<Object<'a>>, Error> {
+        self.tree.object(self.field(number))
+    }
+
+    /// A field that is a number.
+    pub(crate) fn int(&self, number: usize) -> Result<Option<u64>, Error> {
+        self.tree.int(self.field(number))
+    }
+
+    /// A field that is binary.
+    pub(crate) fn blob(&self, number: usize) -> Result<&'a [u8], Error> {
+        self.tree.blob(self.field(number))
+    }
+
+    /// A field that is text.
+    pub(crate) fn text(&self, number: usize) -> Result<&'a str, Error> {
+        text(self.blob(number)?)
+    }
+
+    /// The tree that this belongs to.
+    pub(crate) fn tree(&self) -> &'a Tree<'a> {
+        self.tree
+    }
+}
+
+/// Texts are UTF-8 without NUL, which would end them for a program in C.
+pub(super) fn text(bytes: &[u8]) -> Result<&str, Error> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains('\0') => Ok(text),
+        _ => Err(Error::AdbValue { what: "a text is not UTF-8, or contains NUL" }),
+    }
+}
