@@ -239,7 +239,8 @@ fn removing_what_is_needed_or_not_there() {
     let mut plans = pair();
     plans[1].essential = true;
     plans.push(Package { conflicts: vec!["base".parse().unwrap()], ..package("foe", "1", "") });
-    plans.push(Package { depends: depend::list("base | foe").unwrap(), ..package("either", "1", "") });
+    plans.push(Package { depends: depend::list("base | stand-in").unwrap(), ..package("either", "1", "") });
+    plans.push(package("stand-in", "1", ""));
     let feed = Feed::new(&plans);
     let root = Scratch::updated(&feed);
     root.opkg(&["install", "top"]).done();
@@ -247,6 +248,11 @@ fn removing_what_is_needed_or_not_there() {
     refused(&root, &["remove", "kernel"], "OPKG023", "top");
     refused(&root, &["remove", "gone"], "OPKG015", "it is not installed");
     refused(&root, &["install", "foe"], "OPKG018", "foe conflicts with base (1)");
+    // An alternative that stays is enough.
+    root.opkg(&["install", "either", "stand-in"]).done();
+    refused(&root, &["remove", "stand-in", "base"], "OPKG023", "packages: either, top");
+    let answer = root.opkg(&["remove", "stand-in", "top"]).done();
+    assert_eq!(answer.out.lines().count(), 2, "{}", answer.out);
 }
 
 #[test]
