@@ -12,12 +12,18 @@ use formats::sha256::{Digest, Hasher};
 
 use crate::error::{Error, Result};
 
-/// How long a server may take to accept a connection.
-const CONNECT: Duration = Duration::from_secs(10);
-/// How long it may stay silent, before its answer and within it.
-const SILENCE: Duration = Duration::from_secs(30);
-/// How long one file may take in all.
-const WHOLE: Duration = Duration::from_secs(600);
+/// How long a server may take.
+struct Patience {
+    /// To accept a connection.
+    connect: Duration,
+    /// Without a sign of life, before its answer and within it.
+    silence: Duration,
+    /// For one file in all.
+    whole: Duration,
+}
+
+const PATIENCE: Patience =
+    Patience { connect: Duration::from_secs(10), silence: Duration::from_secs(30), whole: Duration::from_secs(600) };
 
 /// What was fetched.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,7 +37,7 @@ pub(crate) struct Fetched {
 /// Fetches `http://…`, `file:///…` or a plain path into `into`, reading at most one byte more than
 /// `limit`: the caller knows whether that is a wrong size or a file too large.
 pub(crate) fn fetch(url: &str, limit: u64, into: &mut dyn Write) -> Result<Fetched> {
-    let mut content = open(url)?.take(limit + 1);
+    let mut content = open(url, &PATIENCE)?.take(limit + 1);
     let mut into = Hasher::new(into);
     let size = std::io::copy(&mut content, &mut into)
         .map_err(|error| Error::Download { url: url.to_owned(), problem: error.to_string() })?;
@@ -48,15 +54,15 @@ pub(crate) fn fetch_small(url: &str, limit: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn open(url: &str) -> Result<Box<dyn Read>> {
+fn open(url: &str, patience: &Patience) -> Result<Box<dyn Read>> {
     let failed = |problem: String| Error::Download { url: url.to_owned(), problem };
     let path = match url.split_once("://") {
         Some(("http", _)) => {
             let settings = ureq::Agent::config_builder()
-                .timeout_connect(Some(CONNECT))
-                .timeout_recv_response(Some(SILENCE))
-                .timeout_per_read(Some(SILENCE))
-                .timeout_global(Some(WHOLE))
+                .timeout_connect(Some(patience.connect))
+                .timeout_recv_response(Some(patience.silence))
+                .timeout_per_read(Some(patience.silence))
+                .timeout_global(Some(patience.whole))
                 .max_redirects(3)
                 .proxy(None)
                 .user_agent("opkg")
@@ -82,6 +88,7 @@ fn open(url: &str) -> Result<Box<dyn Read>> {
 mod tests {
     use super::*;
     use std::net::TcpListener;
+    use std::time::Instant;
 
     /// Answers one request with `answer` and hangs up.
     fn serve(answer: &'static str) -> String {
@@ -127,6 +134,30 @@ mod tests {
             let error = fetch_small(&url, 4).unwrap_err();
             assert_eq!(error.id(), "OPKG005", "{url}");
             assert!(error.line().contains(word) && error.line().contains(&url), "{}", error.line());
+        }
+    }
+
+    #[test]
+    fn a_server_that_falls_silent_or_trickles_is_left() {
+        const LIMIT: Duration = Duration::from_secs(20);
+        let short = Duration::from_millis(100);
+        for (silence, whole) in [(short, LIMIT * 2), (LIMIT * 2, short)] {
+            for begins in ["", "HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\nhalf"] {
+                let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+                let url = format!("http://{}/file", listener.local_addr().unwrap());
+                let begin = Instant::now();
+                let silent = std::thread::spawn(move || {
+                    let (mut stream, _peer) = listener.accept().unwrap();
+                    stream.write_all(begins.as_bytes()).unwrap();
+                    // Until the client hangs up.
+                    while stream.read(&mut [0; 4096]).is_ok_and(|length| length > 0) {}
+                });
+                let patience = Patience { connect: LIMIT, silence, whole };
+                let read = open(&url, &patience).map(|mut content| content.read_to_end(&mut Vec::new()).is_err());
+                assert!(read.is_err() || read.is_ok_and(|failed| failed), "{begins:?}");
+                assert!(begin.elapsed() < LIMIT, "{begins:?} with {silence:?} and {whole:?}");
+                silent.join().unwrap();
+            }
         }
     }
 }

@@ -130,6 +130,16 @@ mod tests {
         });
         drop(first);
         waiting.join().unwrap().unwrap();
-        assert_eq!(folder.path().read_dir().unwrap().count(), 0, "nothing is left behind");
+        assert_eq!(root.kind(PATH.into()).unwrap(), None);
+    }
+
+    #[test]
+    fn a_run_alone_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::open(Utf8Path::from_path(folder.path()).unwrap()).unwrap();
+        let lock = Lock::take(&root, Duration::ZERO).unwrap();
+        assert_eq!(root.names("/var/lock".into()).unwrap(), ["opkg.lock"]);
+        drop(lock);
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0);
     }
 }

@@ -472,4 +472,34 @@ mod tests {
         assert!(root.remove_empty("/a".into()));
         assert!(!root.remove("/a/b/c".into()).unwrap());
     }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn no_mesh_of_links_leads_out(
+            links in proptest::collection::vec(("[ab](/[ab]){0,1}", "OUT|(\\.\\./){1,3}outside|/?((\\.\\.|[ab])/){0,3}[ab]"), 1..6),
+            path in "(/[ab]){1,4}",
+        ) {
+            let (folder, root) = scratch();
+            std::fs::create_dir(folder.path().join("outside")).unwrap();
+            for (place, target) in links {
+                // Made by the system, so that they are as wild as an attacker could make them.
+                let place = folder.path().join("root").join(place);
+                let _exists = std::fs::create_dir_all(place.parent().unwrap());
+                if place.parent().unwrap().canonicalize().is_ok_and(|real| real.starts_with(root.path())) {
+                    let outside = folder.path().join("outside");
+                    let _exists = symlink(target.replace("OUT", outside.to_str().unwrap()), place);
+                }
+            }
+            let path = Utf8Path::new(&path);
+            let _refused = put(&root, path.as_str());
+            let _refused = root.link(path, "../../outside/link");
+            let _refused = root.hard_link(&path.join("a"), path);
+            let _refused = root.make_folder(&path.join("b"), Access::root(0o755));
+            let _refused = root.remove(path);
+            proptest::prop_assert_eq!(folder.path().join("outside").read_dir().unwrap().count(), 0);
+            proptest::prop_assert_eq!(folder.path().read_dir().unwrap().count(), 2);
+        }
+    }
 }

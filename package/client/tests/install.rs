@@ -63,7 +63,10 @@ fn packages_come_with_what_they_need_and_go_without_a_trace() {
     root.opkg(&["remove", "kmod-base"]).refused("OPKG023").says("depended upon by packages: kmod-top");
     root.opkg(&["remove", "kmod-top"]).done().says("Removing package kmod-top from root...");
     assert!(!root.has("etc/modules.d") && root.has("lib/modules/6.12.1/base.ko"));
-    root.opkg(&["remove", "tool", "kmod-base"]).done();
+    root.opkg(&["install", "kmod-top"]).done();
+    let answer = root.opkg(&["remove", "tool", "kmod-base", "kmod-top"]).done();
+    let place = |name: &str| answer.out.find(&format!("Removing package {name} ")).unwrap();
+    assert!(place("kmod-top") < place("kmod-base"), "{}", answer.out);
     assert!(root.installed().is_empty());
     let mut after = root.tree();
     after.retain(|path, _| !["usr/lib/opkg/info", "usr/lib/opkg/status"].contains(&path.as_str()));
@@ -186,12 +189,14 @@ fn links_that_the_root_has_are_followed_inside_of_it() {
 }
 
 #[test]
-fn set_user_id_is_allowed_and_told() {
+fn set_user_id_is_allowed_and_told_and_so_is_what_is_left_out() {
     let mut plan = package("su", "1", "");
+    plan.alternatives = vec!["100:/bin/su:/bin/busybox".into()];
     plan.files = vec![Entry::file("bin/su", 0o4755, Content::from("su"))];
     let feed = Feed::new(&[plan]);
     let root = Scratch::updated(&feed);
-    root.opkg(&["install", "su"]).done().says("Package su installs /bin/su with the rights of its owner or group.");
+    let text = "Package su installs /bin/su with the rights of its owner or group.";
+    root.opkg(&["install", "su"]).done().says(text).says("Package su has Alternatives");
     assert_eq!(root.path("bin/su").metadata().unwrap().permissions().mode() & 0o7777, 0o4755);
 }
 

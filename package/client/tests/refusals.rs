@@ -175,11 +175,17 @@ fn a_link_of_one_package_is_no_way_for_another() {
     let through = Package { files: vec![file("opt/link/passwd", "root::0:0")], ..package("through", "1", "link") };
     let feed = Feed::new(&[link, through]);
     let root = Scratch::updated(&feed);
-    refused(&root, &["install", "through"], "OPKG013", "through the link /opt/link");
+    refused(&root, &["install", "through"], "OPKG013", "through /opt/link, a link");
     // One after the other it lands in the root's own /etc, never in that of this system.
     root.opkg(&["install", "link"]).done();
     root.opkg(&["install", "through"]).done();
     assert_eq!(root.read("etc/passwd"), "root::0:0");
+
+    // A link of the version that is replaced will be gone.
+    let newer = Package { files: vec![file("opt/link/passwd", "")], ..package("link", "2", "") };
+    std::fs::write(root.path("newer.ipk"), ipk::to_vec(&newer).unwrap()).unwrap();
+    root.opkg(&["remove", "through"]).done();
+    refused(&root, &["install", root.path("newer.ipk").as_str()], "OPKG013", "through /opt/link, a link");
 
     let root = Scratch::updated(&feed);
     std::fs::create_dir(root.path("opt")).unwrap();
@@ -233,7 +239,8 @@ fn removing_what_is_needed_or_not_there() {
     let mut plans = pair();
     plans[1].essential = true;
     plans.push(Package { conflicts: vec!["base".parse().unwrap()], ..package("foe", "1", "") });
-    plans.push(Package { depends: depend::list("base | foe").unwrap(), ..package("either", "1", "") });
+    plans.push(Package { depends: depend::list("base | stand-in").unwrap(), ..package("either", "1", "") });
+    plans.push(package("stand-in", "1", ""));
     let feed = Feed::new(&plans);
     let root = Scratch::updated(&feed);
     root.opkg(&["install", "top"]).done();
@@ -241,6 +248,11 @@ fn removing_what_is_needed_or_not_there() {
     refused(&root, &["remove", "kernel"], "OPKG023", "top");
     refused(&root, &["remove", "gone"], "OPKG015", "it is not installed");
     refused(&root, &["install", "foe"], "OPKG018", "foe conflicts with base (1)");
+    // An alternative that stays is enough.
+    root.opkg(&["install", "either", "stand-in"]).done();
+    refused(&root, &["remove", "stand-in", "base"], "OPKG023", "packages: either, top");
+    let answer = root.opkg(&["remove", "stand-in", "top"]).done();
+    assert_eq!(answer.out.lines().count(), 2, "{}", answer.out);
 }
 
 #[test]

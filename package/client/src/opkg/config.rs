@@ -247,4 +247,14 @@ mod tests {
         write("etc/opkg/a.conf", b"# ok\n\xff\n");
         assert!(Config::load(&root).unwrap_err().line().contains("[OPKG002] /etc/opkg/a.conf:2:"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic_or_stop_checking(text in "(src/gz|src|option|arch|dest|lists_dir|[ \"#/a-z0-9\n])*") {
+            if let Ok(config) = parse(&text) {
+                proptest::prop_assert!(config.check_signature || text.contains("check_signature"));
+                proptest::prop_assert!(config.sources.iter().all(|source| is_file_name(&source.name)));
+            }
+        }
+    }
 }

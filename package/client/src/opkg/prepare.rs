@@ -128,10 +128,11 @@ pub(crate) fn check_against(root: &Root, status: &Status, packages: &[Prepared])
             owners.insert(places.canonical(&path), name.clone());
         }
     }
+    let mut ways = Ways { root, passed: BTreeSet::new(), changing: changing(root, status, packages)? };
     let mut needed: u64 = 0;
     for package in packages {
         for member in &package.members {
-            check_way(root, package, packages, &path_of(member))?;
+            ways.check(package, &path_of(member))?;
         }
         for member in &package.members {
             let path = path_of(member);
@@ -157,21 +158,53 @@ fn check_space(needed: u64, free: Option<u64>) -> Result<()> {
     }
 }
 
-/// Every directory on the way must be one, or be missing.
-fn check_way(root: &Root, package: &Prepared, packages: &[Prepared], path: &Utf8Path) -> Result<()> {
-    for folder in path.ancestors().skip(1).filter(|folder| *folder != "/") {
-        let through = packages.iter().flat_map(|other| &other.members).any(|member| {
-            matches!(member.entry.kind, Content::Symlink(_)) && folder.as_str()[1..] == member.entry.path
-        });
-        let problem = match root.kind(folder)? {
-            _ if through => format!("its way leads through the link {folder} that comes with the same transaction"),
-            Some(Kind::Link) if !root.is_folder(folder) => format!("the link {folder} on its way leads to no folder"),
-            Some(Kind::File | Kind::Other) => format!("{folder} on its way is no folder"),
-            _ => continue,
-        };
-        return Err(Error::Escape { package: package.name().into(), path: path.to_owned(), problem });
+/// Paths that are, or may be, links before the transaction and something else after it: those the
+/// packages bring, and those of the versions they replace.
+fn changing(root: &Root, status: &Status, packages: &[Prepared]) -> Result<BTreeSet<Utf8PathBuf>> {
+    let mut paths = BTreeSet::new();
+    for package in packages {
+        if status.0.contains_key(package.name()) {
+            paths.extend(read_paths(root, package.name(), "list")?);
+        }
+        let links = package.members.iter().filter(|member| matches!(member.entry.kind, Content::Symlink(_)));
+        paths.extend(links.map(path_of));
     }
-    Ok(())
+    Ok(paths)
+}
+
+/// The directories that files of the transaction go through.
+struct Ways<'a> {
+    root: &'a Root,
+    passed: BTreeSet<Utf8PathBuf>,
+    changing: BTreeSet<Utf8PathBuf>,
+}
+
+impl Ways<'_> {
+    /// Every directory on the way must be one, or be missing, and stay what it is.
+    fn check(&mut self, package: &Prepared, path: &Utf8Path) -> Result<()> {
+        for folder in path.ancestors().skip(1).filter(|folder| *folder != "/") {
+            if self.passed.contains(folder) {
+                continue;
+            }
+            let problem = match self.root.kind(folder)? {
+                _ if self.changing.contains(folder) => {
+                    format!(
+                        "its way leads through {folder}, a link or file that the same transaction brings or replaces"
+                    )
+                }
+                Some(Kind::Link) if !self.root.is_folder(folder) => {
+                    format!("the link {folder} on its way leads to no folder")
+                }
+                Some(Kind::File | Kind::Other) => format!("{folder} on its way is no folder"),
+                _ => {
+                    self.passed.insert(folder.to_owned());
+                    continue;
+                }
+            };
+            return Err(Error::Escape { package: package.name().into(), path: path.to_owned(), problem });
+        }
+        Ok(())
+    }
 }
 
 /// A folder is not replaced by a file, nor the other way round.

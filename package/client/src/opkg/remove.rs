@@ -11,15 +11,14 @@ use crate::root::{Kind, Root};
 
 /// The named packages, dependents before what they need. Refuses when something that stays needs one.
 pub(crate) fn plan(status: &Status, names: &[String]) -> Result<Vec<String>> {
-    let going: BTreeSet<String> = names.iter().cloned().collect();
+    let mut going: BTreeSet<String> = names.iter().cloned().collect();
     for name in &going {
         let Some(package) = status.0.get(name) else {
             return Err(Error::Unknown { name: name.clone(), problem: "it is not installed".into() });
         };
-        let mut dependents: Vec<&str> = status
-            .0
-            .values()
-            .filter(|other| !going.contains(&other.control.package) && needs(other, name, status, &going))
+        let staying = status.0.values().filter(|other| other.is_usable() && !going.contains(&other.control.package));
+        let mut dependents: Vec<&str> = staying
+            .filter(|other| breaks(other, package, status, &going))
             .map(|other| other.control.package.as_str())
             .collect();
         if package.control.stanza.get("Essential") == Some("yes") {
@@ -29,35 +28,31 @@ pub(crate) fn plan(status: &Status, names: &[String]) -> Result<Vec<String>> {
             return Err(Error::Needed { package: name.clone(), dependents: dependents.join(", ") });
         }
     }
-    let mut left = going;
     let mut order = Vec::new();
-    while let Some(first) = left.first() {
-        let alone = BTreeSet::new();
-        let free = |name: &&String| {
-            let others = left.iter().filter(|other| other != name).filter_map(|other| status.0.get(other));
-            !others.into_iter().any(|other| direct(other, name, status, &alone))
-        };
+    while let Some(first) = going.first() {
         // Packages that need each other go in the order of their names.
-        let next = left.iter().find(free).unwrap_or(first).clone();
-        left.remove(&next);
+        let next = going.iter().find(|name| !is_named_by_others(name, &going, status)).unwrap_or(first).clone();
+        going.remove(&next);
         order.push(next);
     }
     Ok(order)
 }
 
-/// Whether a dependency of `package` is met now, by `name` among others, and would not be afterwards.
-fn needs(package: &Installed, name: &str, status: &Status, going: &BTreeSet<String>) -> bool {
-    package.is_usable() && direct(package, name, status, going)
+/// Whether `other` has a dependency that `package` meets and nothing would meet any more.
+fn breaks(other: &Installed, package: &Installed, status: &Status, going: &BTreeSet<String>) -> bool {
+    other.control.depends.iter().any(|dependency| {
+        dependency.alternatives.iter().any(|term| package.control.satisfies(term))
+            && !dependency.alternatives.iter().any(|term| status.provider(term, going).is_some())
+    })
 }
 
-/// Whether `package` names `name` in a dependency that nothing outside of `going` meets.
-fn direct(package: &Installed, name: &str, status: &Status, going: &BTreeSet<String>) -> bool {
-    let Some(target) = status.0.get(name) else { return false };
-    package.control.depends.iter().any(|dependency| {
-        let terms = &dependency.alternatives;
-        terms.iter().any(|term| target.control.satisfies(term))
-            && (going.is_empty() || !terms.iter().any(|term| status.provider(term, going).is_some()))
-    })
+/// Whether a package of `going` names `name`, or what it provides, in its dependencies.
+fn is_named_by_others(name: &str, going: &BTreeSet<String>, status: &Status) -> bool {
+    let Some(package) = status.0.get(name) else { return false };
+    let others = going.iter().filter(|other| *other != name).filter_map(|other| status.0.get(other));
+    others
+        .flat_map(|other| &other.control.depends)
+        .any(|dependency| dependency.alternatives.iter().any(|term| package.control.satisfies(term)))
 }
 
 /// Removes one package. Killed half-way it is half-installed, and can be removed or installed again.

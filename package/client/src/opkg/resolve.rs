@@ -51,6 +51,8 @@ pub(crate) struct Resolver<'a> {
     /// Every candidate of the plan, also those whose dependencies are still being followed.
     chosen: Vec<usize>,
     order: Vec<usize>,
+    /// Installed packages that the plan relies on and that lack their configuration.
+    unconfigured: BTreeSet<String>,
     steps: usize,
 }
 
@@ -61,8 +63,16 @@ pub(crate) fn resolve(
     arches: &BTreeMap<String, u32>,
     requests: &[Request],
 ) -> Result<Plan> {
-    let mut resolver =
-        Resolver { candidates, installed, arches, top: String::new(), chosen: Vec::new(), order: Vec::new(), steps: 0 };
+    let mut resolver = Resolver {
+        candidates,
+        installed,
+        arches,
+        top: String::new(),
+        chosen: Vec::new(),
+        order: Vec::new(),
+        unconfigured: BTreeSet::new(),
+        steps: 0,
+    };
     let mut plan = Plan::default();
     for request in requests {
         let (name, choices) = match request {
@@ -73,6 +83,8 @@ pub(crate) fn resolve(
         resolver.request(&name, &choices, &mut plan)?;
     }
     resolver.check_the_others()?;
+    let replaced = resolver.replaced();
+    plan.configure = resolver.unconfigured.difference(&replaced).cloned().collect();
     plan.install = resolver.order;
     Ok(plan)
 }
@@ -94,7 +106,9 @@ impl<'a> Resolver<'a> {
             if newer.is_none() {
                 match installed.state {
                     State::Installed => plan.up_to_date.push(name.to_owned()),
-                    _ => plan.configure.push(name.to_owned()),
+                    _ => {
+                        self.unconfigured.insert(name.to_owned());
+                    }
                 }
                 return Ok(());
             }
@@ -156,6 +170,9 @@ impl<'a> Resolver<'a> {
 
     fn require(&mut self, control: &Control, dependency: &Dependency) -> Result<()> {
         if dependency.alternatives.iter().any(|term| self.is_satisfied(term)) {
+            let here = |term| self.installed.provider(term, &BTreeSet::new());
+            let unpacked = dependency.alternatives.iter().filter_map(here).filter(|here| here.state == State::Unpacked);
+            self.unconfigured.extend(unpacked.map(|here| here.control.package.clone()));
             return Ok(());
         }
         let choices: Vec<usize> = dependency

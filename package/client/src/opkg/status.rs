@@ -267,4 +267,32 @@ mod tests {
         remove_info(&root, "a", &["list"]).unwrap();
         assert_eq!(root.names(INFO.into()).unwrap(), ["a.b.control", "a.b.list", "a.list"]);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn what_was_written_is_read(names in proptest::collection::btree_set("[a-z][a-z0-9+.-]{0,8}", 0..4), kept in "[!-~]{1,10}") {
+            let (_folder, root) = scratch("");
+            let mut status = Status::default();
+            for name in names {
+                let text = format!("Package: {name}\nVersion: 1\nArchitecture: all\n");
+                let mut package = Installed::new(&Control::parse(text.as_bytes()).unwrap(), name.len() % 2 == 0);
+                package.conffiles.insert(format!("/etc/{kept}").into(), Digest::of(&name));
+                status.0.insert(name, package);
+            }
+            status.save(&root).unwrap();
+            let read = Status::load(&root).unwrap();
+            proptest::prop_assert_eq!(read.0.len(), status.0.len());
+            for (name, package) in &status.0 {
+                proptest::prop_assert_eq!(&read.0[name].conffiles, &package.conffiles);
+                proptest::prop_assert_eq!(read.0[name].state, State::HalfInstalled);
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..100)) {
+            let (_folder, root) = scratch("");
+            root.write(STATUS.into(), Access::root(0o644), false, &mut &bytes[..]).unwrap();
+            let _refused = Status::load(&root);
+        }
+    }
 }

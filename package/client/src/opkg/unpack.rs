@@ -44,6 +44,11 @@ impl Unpacker<'_> {
         let asked = asked || before.as_ref().is_some_and(|old| old.control.stanza.get("Auto-Installed").is_none());
         (self.on)(Progress::Installing { name: name.clone(), version: version.clone(), from: from.clone() });
 
+        if !package.control().alternatives.is_empty() {
+            let text = format!("Package {name} has Alternatives, which this client does not link.");
+            (self.on)(Progress::Note { text });
+        }
+
         if upgrade {
             let words = ["upgrade", version.as_str()];
             self.script(Call { package: &name, script: "prerm", words: &words, upgrade })?;
@@ -57,20 +62,7 @@ impl Unpacker<'_> {
             return Err(error);
         }
 
-        let old_files = read_paths(self.root, &name, "list")?;
-        let new_files: BTreeSet<_> = package.files().collect();
-        write_paths(self.root, &name, "list", &old_files.union(&new_files).cloned().collect())?;
-        let old_folders = read_paths(self.root, &name, "dirs")?;
-        let new_folders = self.folders(package)?;
-        write_paths(self.root, &name, "dirs", &old_folders.union(&new_folders).cloned().collect())?;
-        let conffiles = self.files(package)?;
-        self.remove_obsolete(&name, old_files.difference(&new_files))?;
-        // Innermost first. One that still holds something stays ours, to go with the package.
-        let others = self.status.paths_of_others(self.root, &name, "dirs")?;
-        let unneeded = |folder: &&Utf8PathBuf| !new_folders.contains(*folder) && !others.contains(*folder);
-        let stays = |folder: &&Utf8PathBuf| !self.root.remove_empty(folder) && self.root.is_folder(folder);
-        let kept = old_folders.iter().rev().filter(unneeded).filter(stays);
-        let folders = new_folders.iter().chain(kept).cloned().collect();
+        let conffiles = self.replace_files(package)?;
         if upgrade {
             let words = ["upgrade", version.as_str()];
             self.script(Call { package: &name, script: "postrm", words: &words, upgrade })?;
@@ -81,8 +73,6 @@ impl Unpacker<'_> {
                 write_info(self.root, &name, kind, file.mode & 0o755, &file.bytes)?;
             }
         }
-        write_paths(self.root, &name, "list", &new_files)?;
-        write_paths(self.root, &name, "dirs", &folders)?;
         if self.root.path() == "/" {
             self.root.sync()?;
         }
@@ -90,6 +80,29 @@ impl Unpacker<'_> {
         now.state = State::Unpacked;
         now.conffiles = conffiles;
         self.set(&name, now)
+    }
+
+    /// From the files of the old version, if there is one, to those of the new one. On the way the lists
+    /// hold both. Returns the digests of the conffiles as the package has them.
+    fn replace_files(&mut self, package: &mut Prepared) -> Result<BTreeMap<Utf8PathBuf, Digest>> {
+        let name = package.name().to_owned();
+        let (old_files, new_files) = (read_paths(self.root, &name, "list")?, package.files().collect());
+        write_paths(self.root, &name, "list", &(&old_files | &new_files))?;
+        let (old_folders, new_folders) = (read_paths(self.root, &name, "dirs")?, self.folders(package)?);
+        write_paths(self.root, &name, "dirs", &(&old_folders | &new_folders))?;
+
+        let conffiles = self.files(package)?;
+        self.remove_obsolete(&name, &(&old_files - &new_files))?;
+        // Innermost first. One that still holds something stays ours, to go with the package.
+        let others = self.status.paths_of_others(self.root, &name, "dirs")?;
+        let unneeded = |folder: &&Utf8PathBuf| !new_folders.contains(*folder) && !others.contains(*folder);
+        let stays = |folder: &&Utf8PathBuf| !self.root.remove_empty(folder) && self.root.is_folder(folder);
+        let kept = old_folders.iter().rev().filter(unneeded).filter(stays);
+        let folders = new_folders.iter().chain(kept).cloned().collect();
+
+        write_paths(self.root, &name, "list", &new_files)?;
+        write_paths(self.root, &name, "dirs", &folders)?;
+        Ok(conffiles)
     }
 
     /// Runs `postinst configure`; a package whose script fails stays unpacked.
@@ -226,13 +239,12 @@ impl Unpacker<'_> {
     }
 
     /// Removes what the old version had and the new one has not, unless it is another's by now.
-    fn remove_obsolete<'a>(&mut self, name: &str, files: impl Iterator<Item = &'a Utf8PathBuf>) -> Result<()> {
-        let files: Vec<_> = files.collect();
+    fn remove_obsolete(&mut self, name: &str, files: &BTreeSet<Utf8PathBuf>) -> Result<()> {
         if files.is_empty() {
             return Ok(());
         }
         let others = self.status.paths_of_others(self.root, name, "list")?;
-        for path in files.into_iter().filter(|path| !others.contains(*path)) {
+        for path in files.difference(&others) {
             let recorded = self.status.0.get(name).and_then(|package| package.conffiles.get(path));
             if recorded.is_some() && self.root.sha256(path)?.as_ref() != recorded {
                 (self.on)(Progress::ConffileNotRemoved { path: path.clone() });
