@@ -107,7 +107,7 @@ impl Bench<'_> {
         lab.connected(Deadline::after(CONNECT))?;
         notes.push(format!("router ready after {:.2} s", started.elapsed().as_secs_f64()));
         lab.serve(&(self.feed)(scenario.feed)?)?;
-        self.teach(&mut session)?;
+        self.trust.teach(&mut session)?;
         let needs_fingerprint = scenario.steps.iter().any(|step| step.root_unchanged);
         let before = if needs_fingerprint { Some(Fingerprint::take(&mut session)?) } else { None };
 
@@ -131,10 +131,12 @@ impl Bench<'_> {
         session.power_off(Deadline::after(COMMAND))?;
         Ok(found)
     }
+}
 
+impl Trust {
     /// Gives the router the feed's address and the key to trust.
-    fn teach(&self, session: &mut Session) -> Result<()> {
-        let Trust { feed, fingerprint, key } = self.trust;
+    pub fn teach(&self, session: &mut Session) -> Result<()> {
+        let Trust { feed, fingerprint, key } = self;
         let deadline = || Deadline::after(COMMAND);
         steps::read(session, &["mkdir", "-p", "/etc/opkg/keys"])?;
         session.put(&format!("/etc/opkg/keys/{fingerprint}"), key.as_bytes(), deadline())?;

@@ -8,8 +8,10 @@
 //! debian-image ────────────┴─> image ─> state ──────────────────────┘
 //! ```
 
+mod console;
 mod provider;
 mod publish;
+mod reproduce;
 mod router;
 
 use std::net::SocketAddr;
@@ -24,6 +26,7 @@ use crate::cli::Selection;
 use crate::cmd::Outcome;
 use crate::stage::{Inputs, stage};
 
+pub use reproduce::reproduce;
 pub use router::{boot, list, test};
 
 /// Environment variable that names another file for the secret key.

@@ -43,7 +43,12 @@ impl Packages {
 /// Debian packages of a suite, verified by apt.
 fn debian(ctx: &Ctx, name: &str, suite: &str, packages: &[String], selection: &Selection) -> Result<Utf8PathBuf> {
     let mirror = selection.debian_mirror.as_deref();
-    let inputs = Inputs::new(format!("{} of Debian {suite}", packages.join(", ")))
+    let what = match packages {
+        [one] => one.clone(),
+        [first, rest @ ..] => format!("{first} and {} more", rest.len()),
+        [] => String::new(),
+    };
+    let inputs = Inputs::new(format!("{what} of Debian {suite}"))
         .text("suite", suite)
         .text("packages", packages.join(" "))
         .text("mirror", mirror.unwrap_or("of the host"));
@@ -52,13 +57,16 @@ fn debian(ctx: &Ctx, name: &str, suite: &str, packages: &[String], selection: &S
             return Err(Failure::new(
                 Exit::Upstream,
                 "NET001",
-                format!("{} must be fetched, and --offline forbids it", packages.join(", ")),
+                format!("{what} must be fetched, and --offline forbids it"),
                 "the cache holds no earlier download of them",
                 "run once without --offline",
             ));
         }
         let debs = local::fetch(&local::Request { suite, packages, mirror }, out, &ctx.events, &ctx.cancel)?;
-        Ok(debs.iter().map(|deb| format!("{} {}", deb.name, deb.version)).collect::<Vec<_>>().join(", "))
+        Ok(match &debs[..] {
+            [deb] => format!("{} {}", deb.name, deb.version),
+            debs => format!("{} packages, verified by apt", debs.len()),
+        })
     })
 }
 
@@ -159,7 +167,7 @@ fn target_directory(ctx: &Ctx) -> Utf8PathBuf {
 }
 
 /// Files of a folder with an ending, sorted.
-fn files(folder: &Utf8Path, ending: &str) -> Result<Vec<Utf8PathBuf>> {
+pub(super) fn files(folder: &Utf8Path, ending: &str) -> Result<Vec<Utf8PathBuf>> {
     let io = |error: std::io::Error| Failure::io("list the folder", folder, &error);
     let mut files = Vec::new();
     for entry in folder.read_dir_utf8().map_err(io)? {

@@ -1,6 +1,6 @@
 //! The router: its image, its saved state, and what is done with it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use model::{Deadline, Exit, Failure, Result, Target};
@@ -14,7 +14,7 @@ use vm::process::Qemu;
 use vm::session::{self, Image, Launch, Session};
 use vm::state;
 
-use super::{Feed, provider, signed};
+use super::{Feed, console, provider, signed};
 use crate::Ctx;
 use crate::cli::{Accel as Wanted, BootArgs, Selection, TestArgs};
 use crate::cmd::Outcome;
@@ -41,11 +41,7 @@ pub fn test(ctx: &Ctx, target: &Target, args: &TestArgs) -> Result<Outcome> {
     let chosen = chosen(ctx, args)?;
     let feed = signed(ctx, target, &args.selection)?;
     let router = prepare(ctx, target, &feed, &args.selection, args.machine.accel)?;
-    let trust = Trust {
-        feed: feed.name.clone(),
-        fingerprint: feed.key.fingerprint().to_string(),
-        key: feed.key.public().to_text("signs the feed under test"),
-    };
+    let trust = trust(&feed);
     let bench = Bench {
         boot: &|lab| router.start(ctx, lab),
         feed: &|variant| spoiled(ctx, &feed, variant),
@@ -66,7 +62,7 @@ pub fn list(ctx: &Ctx, args: &TestArgs) -> Result<Outcome> {
     Ok(Outcome::done(lines.join("\n")))
 }
 
-/// Boots the router; runs one command in it, or lists what a console would be for.
+/// Boots a router that knows the feed; runs one command in it, or what is typed.
 pub fn boot(ctx: &Ctx, target: &Target, args: &BootArgs) -> Result<Outcome> {
     let feed = signed(ctx, target, &args.selection)?;
     let router = prepare(ctx, target, &feed, &args.selection, args.machine.accel)?;
@@ -74,15 +70,31 @@ pub fn boot(ctx: &Ctx, target: &Target, args: &BootArgs) -> Result<Outcome> {
     let (_folder, lab) = scenarios::runner::lab(&Plan::masquerade(), captures, &ctx.cancel)?;
     let mut session = router.start(ctx, &lab)?;
     lab.serve(&feed.folder)?;
-    let words: Vec<&str> = args.command.iter().map(String::as_str).collect();
-    let output = session.run(&words, Deadline::after(BOOT))?;
+    trust(&feed).teach(&mut session)?;
+    let outcome =
+        if args.command.is_empty() { console::run(ctx, &mut session)? } else { once(&mut session, &args.command)? };
     session.power_off(Deadline::after(BOOT))?;
-    let exit = if output.success() { Exit::Done } else { Exit::Failed };
+    Ok(outcome)
+}
+
+fn once(session: &mut Session, command: &[String]) -> Result<Outcome> {
+    let words: Vec<&str> = command.iter().map(String::as_str).collect();
+    let output = session.run(&words, Deadline::after(BOOT))?;
     let mut data = output.text().trim_end().to_owned();
-    if exit != Exit::Done {
-        data.push_str(&format!("\n(exit code {} in the router)", output.code));
+    if output.success() {
+        return Ok(Outcome::done(data));
     }
-    Ok(Outcome { exit, data })
+    data.push_str(&format!("\n(exit code {} in the router)", output.code));
+    Ok(Outcome { exit: Exit::Failed, data })
+}
+
+/// What a router must know to install from the feed.
+fn trust(feed: &Feed) -> Trust {
+    Trust {
+        feed: feed.name.clone(),
+        fingerprint: feed.key.fingerprint().to_string(),
+        key: feed.key.public().to_text(&format!("public key {}", feed.key.fingerprint())),
+    }
 }
 
 /// Scenarios whose name contains, or with `--exact` is, one of the given words.
@@ -154,10 +166,9 @@ fn prepare(ctx: &Ctx, target: &Target, feed: &Feed, selection: &Selection, wante
     let saved = stage(ctx, "state", &inputs, |out| {
         router.state = out.join("guest");
         let (_folder, lab) = scenarios::runner::lab(&Plan::masquerade(), None, &ctx.cancel)?;
-        let started = std::time::Instant::now();
-        let session = session::boot(&router.launch(ctx, &lab), Deadline::after(BOOT))?;
+        let started = Instant::now();
+        let mut session = session::boot(&router.launch(ctx, &lab), Deadline::after(BOOT))?;
         let booted = started.elapsed();
-        let mut session = session;
         state::save(&mut session, &router.state, Deadline::after(BOOT))?;
         let saved = started.elapsed() - booted;
         Ok(format!("booted in {:.2} s, saved in {:.2} s", booted.as_secs_f64(), saved.as_secs_f64()))
