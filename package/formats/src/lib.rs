@@ -32,6 +32,7 @@
 //! ```
 
 pub mod adb;
+pub mod apk;
 pub mod control;
 pub mod depend;
 pub mod ec;

@@ -91,15 +91,22 @@ pub fn compressed(packages: &str) -> Result<Vec<u8>, Error> {
 
 /// `index.json`, version 2: name without ABI version, and version, in the order of the index.
 pub fn index_json(architecture: &str, packages: &[Listed]) -> String {
+    let names = packages.iter().map(|Listed { control, .. }| {
+        let abi = control.stanza.get("ABIVersion").unwrap_or_default();
+        (control.package.strip_suffix(abi).unwrap_or(&control.package), control.version.as_str())
+    });
+    json(architecture, names)
+}
+
+/// The JSON itself; of a name that comes twice, the later version stays.
+pub(crate) fn json<'a>(architecture: &str, packages: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut names: Vec<(&str, &str)> = Vec::new();
     let mut positions = HashMap::new();
-    for Listed { control, .. } in packages {
-        let abi = control.stanza.get("ABIVersion").unwrap_or_default();
-        let name = control.package.strip_suffix(abi).unwrap_or(&control.package);
+    for (name, version) in packages {
         let position = *positions.entry(name).or_insert(names.len());
         match names.get_mut(position) {
-            Some(slot) => slot.1 = &control.version,
-            None => names.push((name, &control.version)),
+            Some(slot) => slot.1 = version,
+            None => names.push((name, version)),
         }
     }
     let mut text = format!("{{\n  \"version\": 2,\n  \"architecture\": {architecture:?},\n  \"packages\": {{");

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may fail like tests")]
 
+mod apk;
 mod common;
 mod feed;
 mod ipk;

@@ -1,0 +1,182 @@
+//! `packages.adb`, the index of a feed.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use super::info::Info;
+use super::metadata::Metadata;
+use super::schema::{index, info};
+use crate::adb::{Adb, Builder, Schema, Tree};
+use crate::sha256::Digest;
+use crate::version::apk;
+use crate::{Error, Limits, ec};
+
+/// A feed's packages and how their files are named.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Index {
+    /// What the feed is.
+    pub description: String,
+    /// How package files are named when not `${name}-${version}.apk`. Kept as it is; see [`Listed`].
+    pub name_spec: String,
+    /// Sorted by name and version.
+    pub packages: Vec<Listed>,
+}
+
+/// A package as an index lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Everything that a solver needs.
+    pub info: Info,
+    /// SHA-256 of the package's metadata; a package that matches is trusted as much as the index.
+    pub sha256: Digest,
+    /// Length of the package file in bytes.
+    pub file_size: u64,
+}
+
+impl Listed {
+    /// The entry of a package file; `file_size` is its length.
+    pub fn of_package(adb: &Adb, file_size: u64, limits: &Limits) -> Result<Self, Error> {
+        Ok(Listed { info: Metadata::read(adb, limits)?.info, sha256: adb.digest(), file_size })
+    }
+
+    /// Checks that a package file is the one that was listed: its metadata, and with them name and
+    /// version. Apk itself leaves the names alone and would install one package as another.
+    pub fn check(&self, adb: &Adb, limits: &Limits) -> Result<(), Error> {
+        let mismatch = |field, index: String, file: String| {
+            let package = self.info.name.clone();
+            if index == file { Ok(()) } else { Err(Error::IndexMismatch { package, field, index, file }) }
+        };
+        mismatch("hashes", self.sha256.to_string(), adb.digest().to_string())?;
+        let info = Metadata::read(adb, limits)?.info;
+        mismatch("name", self.info.name.clone(), info.name)?;
+        mismatch("version", self.info.version.clone(), info.version)?;
+        mismatch("arch", self.info.arch.clone(), info.arch)
+    }
+}
+
+impl Index {
+    /// The file of the index without signature, as `apk mkndx` makes it: values in the order the packages
+    /// are given, entries sorted.
+    pub fn to_adb(&self) -> Result<Adb, Error> {
+        let mut builder = Builder::new();
+        let mut entries = Vec::with_capacity(self.packages.len());
+        for listed in &self.packages {
+            listed.info.check()?;
+            let mut values = listed.info.values(&mut builder, true)?;
+            values[info::FILE_SIZE - 1] = builder.int(listed.file_size)?;
+            values[info::HASHES - 1] = builder.blob(&listed.sha256.0)?;
+            entries.push((&listed.info, builder.object(values)?));
+        }
+        entries.sort_by(|(a, _), (b, _)| order(a, b));
+        if entries.windows(2).any(|pair| order(pair[0].0, pair[1].0).is_eq()) {
+            return Err(Error::ApkOrder { list: "packages" });
+        }
+        let description = builder.blob(self.description.as_bytes())?;
+        let name_spec = builder.blob(self.name_spec.as_bytes())?;
+        let packages = builder.list(&entries.iter().map(|(_, value)| *value).collect::<Vec<_>>())?;
+        let root = builder.object([description, packages, name_spec])?;
+        Ok(Adb { schema: Schema::Index, payload: builder.finish(root), signatures: Vec::new() })
+    }
+
+    /// Reads an index if one of the keys has signed it.
+    pub fn read(input: impl Read, keys: &[ec::PublicKey], limits: &Limits) -> Result<(Self, ec::KeyId), Error> {
+        let adb = Adb::read(input, limits)?;
+        let key = adb.verify(keys)?;
+        Ok((Self::from_adb(&adb, limits)?, key))
+    }
+
+    /// Reads the entries of an index file; whether it is to be trusted was asked before.
+    pub fn from_adb(adb: &Adb, limits: &Limits) -> Result<Self, Error> {
+        if adb.schema != Schema::Index {
+            return Err(Error::AdbMagic { found: "a package" });
+        }
+        let tree = Tree::new(&adb.payload)?;
+        let root = tree.root()?;
+        let mut packages: Vec<Listed> = Vec::new();
+        if let Some(list) = root.object(index::PACKAGES)? {
+            for value in list.values() {
+                if packages.len() == limits.entries {
+                    return Err(Error::TooManyEntries { limit: limits.entries });
+                }
+                let object = tree.object(value)?;
+                let object = object.ok_or(Error::ApkField { field: "packages", why: "an entry is absent" })?;
+                let sha256 = object.blob(info::HASHES)?.try_into().map(Digest);
+                let listed = Listed {
+                    info: Info::read(object)?,
+                    sha256: sha256.map_err(|_| Error::ApkField { field: "hashes", why: "it is not a SHA-256" })?,
+                    file_size: object.int(info::FILE_SIZE)?.unwrap_or(0),
+                };
+                if packages.last().is_some_and(|last| order(&last.info, &listed.info).is_ge()) {
+                    return Err(Error::ApkOrder { list: "packages" });
+                }
+                packages.push(listed);
+            }
+        }
+        let text = |number| root.text(number).map(str::to_owned);
+        Ok(Index { description: text(index::DESCRIPTION)?, name_spec: text(index::NAME_SPEC)?, packages })
+    }
+
+    /// Adds the packages of another index that this one does not have; for the same name and version
+    /// this one's entry stays. So a feed keeps its older packages.
+    pub fn merge(&mut self, other: Index) {
+        self.packages.extend(other.packages);
+        self.packages.sort_by(|a, b| order(&a.info, &b.info));
+        self.packages.dedup_by(|later, earlier| order(&later.info, &earlier.info).is_eq());
+    }
+
+    /// `index.json`, version 2: name without ABI version, and version.
+    pub fn index_json(&self, architecture: &str) -> String {
+        let names = self.packages.iter().map(|listed| {
+            let tag = |tag: &'_ String| tag.strip_prefix("openwrt:abiversion=").map(str::to_owned);
+            let abi = listed.info.tags.iter().find_map(tag).unwrap_or_default();
+            let name = listed.info.name.strip_suffix(&abi).unwrap_or(&listed.info.name);
+            (name, listed.info.version.as_str())
+        });
+        crate::packages::json(architecture, names)
+    }
+}
+
+/// By name, then version: the order in which apk looks an entry up.
+fn order(a: &Info, b: &Info) -> std::cmp::Ordering {
+    a.name.as_bytes().cmp(b.name.as_bytes()).then_with(|| apk::compare(&a.version, &b.version))
+}
+
+/// What changed between two indexes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// In the new one only, by name.
+    pub added: BTreeMap<String, String>,
+    /// In the old one only, by name.
+    pub removed: BTreeMap<String, String>,
+    /// In both, with old and new version.
+    pub changed: BTreeMap<String, (String, String)>,
+    /// Of the same version, but not the same bytes.
+    pub rebuilt: BTreeMap<String, String>,
+}
+
+/// Compares the newest version of every package in two indexes.
+pub fn changes(old: &Index, new: &Index) -> Changes {
+    // Sorted by version, so the newest of a name is the last.
+    let newest = |index: &Index| -> BTreeMap<String, (String, Digest)> {
+        let entry = |listed: &Listed| (listed.info.name.clone(), (listed.info.version.clone(), listed.sha256));
+        index.packages.iter().map(entry).collect()
+    };
+    let (old, new) = (newest(old), newest(new));
+    let mut changes = Changes::default();
+    for (name, (version, digest)) in &new {
+        match old.get(name) {
+            None => _ = changes.added.insert(name.clone(), version.clone()),
+            Some((before, _)) if before != version => {
+                changes.changed.insert(name.clone(), (before.clone(), version.clone()));
+            }
+            Some((_, before)) if before != digest => _ = changes.rebuilt.insert(name.clone(), version.clone()),
+            Some(_) => {}
+        }
+    }
+    for (name, (version, _)) in old {
+        if !new.contains_key(&name) {
+            changes.removed.insert(name, version);
+        }
+    }
+    changes
+}
