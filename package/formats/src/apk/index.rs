@@ -8,6 +8,7 @@ use super::metadata::Metadata;
 use super::schema::{index, info};
 use crate::adb::{Adb, Builder, Schema, Tree};
 use crate::sha256::Digest;
+use crate::tar::path_problem;
 use crate::version::apk;
 use crate::{Error, Limits, ec};
 
@@ -16,7 +17,7 @@ use crate::{Error, Limits, ec};
 pub struct Index {
     /// What the feed is.
     pub description: String,
-    /// How package files are named when not `${name}-${version}.apk`. Kept as it is; see [`Listed`].
+    /// How package files are named when not `${name}-${version}.apk`; see [`Index::file_name`].
     pub name_spec: String,
     /// Sorted by name and version.
     pub packages: Vec<Listed>,
@@ -39,18 +40,25 @@ impl Listed {
         Ok(Listed { info: Metadata::read(adb, limits)?.info, sha256: adb.digest(), file_size })
     }
 
-    /// Checks that a package file is the one that was listed: its metadata, and with them name and
-    /// version. Apk itself leaves the names alone and would install one package as another.
-    pub fn check(&self, adb: &Adb, limits: &Limits) -> Result<(), Error> {
-        let mismatch = |field, index: String, file: String| {
-            let package = self.info.name.clone();
-            if index == file { Ok(()) } else { Err(Error::IndexMismatch { package, field, index, file }) }
-        };
-        mismatch("hashes", self.sha256.to_string(), adb.digest().to_string())?;
+    /// Checks that a package file is the one that was listed: its length, its metadata, and with them name,
+    /// version and architecture. Apk itself would install one package under the name of another.
+    pub fn check_file(&self, adb: &Adb, file_size: u64, limits: &Limits) -> Result<(), Error> {
+        self.same("file-size", self.file_size, file_size)?;
+        self.same("hashes", self.sha256, adb.digest())?;
         let info = Metadata::read(adb, limits)?.info;
-        mismatch("name", self.info.name.clone(), info.name)?;
-        mismatch("version", self.info.version.clone(), info.version)?;
-        mismatch("arch", self.info.arch.clone(), info.arch)
+        self.same("name", &self.info.name, &info.name)?;
+        self.same("version", &self.info.version, &info.version)?;
+        self.same("arch", &self.info.arch, &info.arch)?;
+        // With 0 here, apk would record the package as installed without ever fetching it.
+        self.same("installed-size", self.info.installed_size, info.installed_size)
+    }
+
+    fn same<T: PartialEq + ToString>(&self, field: &'static str, index: T, file: T) -> Result<(), Error> {
+        if index == file {
+            return Ok(());
+        }
+        let package = self.info.name.clone();
+        Err(Error::IndexMismatch { package, field, index: index.to_string(), file: file.to_string() })
     }
 }
 
@@ -114,6 +122,30 @@ impl Index {
         }
         let text = |number| root.text(number).map(str::to_owned);
         Ok(Index { description: text(index::DESCRIPTION)?, name_spec: text(index::NAME_SPEC)?, packages })
+    }
+
+    /// The path of a package's file, relative to the index.
+    ///
+    /// Understands `${name}`, `${version}` and `${arch}`. Apk also fetches from wherever an absolute
+    /// pattern points to; here the result must stay in the feed.
+    pub fn file_name(&self, listed: &Listed) -> Result<String, Error> {
+        if self.name_spec.is_empty() {
+            return Ok(listed.info.file_name());
+        }
+        let Info { name, version, arch, .. } = &listed.info;
+        let path = [("${name}", name), ("${version}", version), ("${arch}", arch)]
+            .into_iter()
+            .fold(self.name_spec.clone(), |path, (variable, value)| path.replace(variable, value));
+        let problem = match path_problem(&path) {
+            None if path.contains([':', '?', '#', '%', '\\', '$']) => {
+                Some("it has unknown variables, or characters with a meaning in URLs")
+            }
+            problem => problem,
+        };
+        match problem {
+            None => Ok(path),
+            Some(why) => Err(Error::IndexFilename { package: name.clone(), filename: path, why }),
+        }
     }
 
     /// Adds the packages of another index that this one does not have; for the same name and version

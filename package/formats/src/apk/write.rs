@@ -1,6 +1,6 @@
 //! Writes a package file, byte for byte as `apk mkpkg` does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Write;
 
 use super::info::Info;
@@ -64,14 +64,17 @@ struct Directory {
 }
 
 fn assemble(plan: &Plan) -> Result<(Adb, Vec<Directory>), Error> {
-    let tree = directories(plan)?;
-    let mut builder = Builder::new();
     plan.info.check()?;
+    let tree = directories(plan)?;
+    let linked = linked_files(plan);
+    let mut builder = Builder::new();
     let mut info_values = plan.info.values(&mut builder, false)?;
     let replaces_priority = plan.replaces_priority.map_or(Ok(Value::NULL), |priority| builder.int(priority))?;
 
-    let paths =
-        tree.iter().map(|directory| write_directory(&mut builder, plan, directory)).collect::<Result<Vec<_>, _>>()?;
+    let paths = tree
+        .iter()
+        .map(|directory| write_directory(&mut builder, plan, &linked, directory))
+        .collect::<Result<Vec<_>, _>>()?;
     info_values[info::INSTALLED_SIZE - 1] = builder.int(installed_size(plan, &tree))?;
     let identity = builder.reserve(20)?;
     info_values[info::HASHES - 1] = identity;
@@ -119,19 +122,25 @@ fn directories(plan: &Plan) -> Result<Vec<Directory>, Error> {
         .collect())
 }
 
-fn write_directory(builder: &mut Builder, plan: &Plan, directory: &Directory) -> Result<Value, Error> {
-    let files = directory.files.iter().map(|file| write_file(builder, plan, file)).collect::<Result<Vec<_>, _>>()?;
+fn write_directory(
+    builder: &mut Builder,
+    plan: &Plan,
+    linked: &Linked<'_>,
+    directory: &Directory,
+) -> Result<Value, Error> {
+    let files =
+        directory.files.iter().map(|file| write_file(builder, plan, linked, file)).collect::<Result<Vec<_>, _>>()?;
     let name = builder.blob(directory.entry.path.as_bytes())?;
     let acl = write_acl(builder, plan, &directory.entry)?;
     let files = builder.list(&files)?;
     builder.object([name, acl, files])
 }
 
-fn write_file(builder: &mut Builder, plan: &Plan, file: &Entry) -> Result<Value, Error> {
+fn write_file(builder: &mut Builder, plan: &Plan, linked: &Linked<'_>, file: &Entry) -> Result<Value, Error> {
     let typed = |kind: u16, rest: &[u8]| [&kind.to_le_bytes(), rest].concat();
     let (content, target) = match &file.kind {
         Kind::File(content) => (Some(content), Vec::new()),
-        Kind::HardLink(first) => (Some(content_of(plan, first)?), typed(REGULAR, first.as_bytes())),
+        Kind::HardLink(first) => (Some(content_of(linked, first)?), typed(REGULAR, first.as_bytes())),
         Kind::Symlink(text) => (None, typed(SYMLINK, text.as_bytes())),
         Kind::Device(Device::Character { major, minor }) => {
             (None, typed(CHARACTER, &join_device(*major, *minor).to_le_bytes()))
@@ -143,8 +152,7 @@ fn write_file(builder: &mut Builder, plan: &Plan, file: &Entry) -> Result<Value,
         Kind::Dir => return Err(Error::Plan { what: format!("{} is a directory among files", file.path) }),
     };
     // Apk notes down where further links will point to as soon as it meets the first one.
-    let is_linked = |other: &Entry| matches!(&other.kind, Kind::HardLink(first) if *first == file.path);
-    if matches!(file.kind, Kind::File(_)) && plan.files.iter().any(is_linked) {
+    if matches!(file.kind, Kind::File(_)) && linked.contains_key(file.path.as_str()) {
         builder.blob(&typed(REGULAR, file.path.as_bytes()))?;
     }
     let (length, hash) = match content {
@@ -197,15 +205,30 @@ fn write_acl(builder: &mut Builder, plan: &Plan, entry: &Entry) -> Result<Value,
     builder.object([mode, user, group, attributes])
 }
 
-/// The bytes that a hard link shares.
-fn content_of<'a>(plan: &'a Plan, path: &str) -> Result<&'a Content, Error> {
-    plan.files
+/// Files with more than one name, and their bytes.
+type Linked<'a> = HashMap<&'a str, &'a Content>;
+
+fn linked_files(plan: &Plan) -> Linked<'_> {
+    let targets: HashSet<&str> = plan
+        .files
         .iter()
-        .find_map(|entry| match &entry.kind {
-            Kind::File(content) if entry.path == path => Some(content),
+        .filter_map(|entry| match &entry.kind {
+            Kind::HardLink(target) => Some(target.as_str()),
             _ => None,
         })
-        .ok_or_else(|| Error::Plan { what: format!("{path} is the target of a hard link, but no file") })
+        .collect();
+    plan.files
+        .iter()
+        .filter_map(|entry| match &entry.kind {
+            Kind::File(content) if targets.contains(entry.path.as_str()) => Some((entry.path.as_str(), content)),
+            _ => None,
+        })
+        .collect()
+}
+
+fn content_of<'a>(linked: &Linked<'a>, path: &str) -> Result<&'a Content, Error> {
+    let missing = || Error::Plan { what: format!("{path} is the target of a hard link, but no file") };
+    linked.get(path).copied().ok_or_else(missing)
 }
 
 /// Bytes of all files, hard links counted once; at least 1 for anything that does something.

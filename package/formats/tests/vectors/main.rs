@@ -7,4 +7,5 @@
 mod apk;
 mod common;
 mod feed;
+mod hostile_apk;
 mod ipk;
