@@ -1,12 +1,12 @@
 //! `packages.adb`, the index of a feed.
 
-use std::collections::BTreeMap;
 use std::io::Read;
 
 use super::info::Info;
 use super::metadata::Metadata;
 use super::schema::{index, info};
 use crate::adb::{Adb, Builder, Schema, Tree};
+use crate::changes::{Changes, Newest};
 use crate::sha256::Digest;
 use crate::tar::path_problem;
 use crate::version::apk;
@@ -173,42 +173,12 @@ fn order(a: &Info, b: &Info) -> std::cmp::Ordering {
     a.name.as_bytes().cmp(b.name.as_bytes()).then_with(|| apk::compare(&a.version, &b.version))
 }
 
-/// What changed between two indexes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// In the new one only, by name.
-    pub added: BTreeMap<String, String>,
-    /// In the old one only, by name.
-    pub removed: BTreeMap<String, String>,
-    /// In both, with old and new version.
-    pub changed: BTreeMap<String, (String, String)>,
-    /// Of the same version, but not the same bytes.
-    pub rebuilt: BTreeMap<String, String>,
-}
-
 /// Compares the newest version of every package in two indexes.
 pub fn changes(old: &Index, new: &Index) -> Changes {
     // Sorted by version, so the newest of a name is the last.
-    let newest = |index: &Index| -> BTreeMap<String, (String, Digest)> {
+    let newest = |index: &Index| -> Newest {
         let entry = |listed: &Listed| (listed.info.name.clone(), (listed.info.version.clone(), listed.sha256));
         index.packages.iter().map(entry).collect()
     };
-    let (old, new) = (newest(old), newest(new));
-    let mut changes = Changes::default();
-    for (name, (version, digest)) in &new {
-        match old.get(name) {
-            None => _ = changes.added.insert(name.clone(), version.clone()),
-            Some((before, _)) if before != version => {
-                changes.changed.insert(name.clone(), (before.clone(), version.clone()));
-            }
-            Some((_, before)) if before != digest => _ = changes.rebuilt.insert(name.clone(), version.clone()),
-            Some(_) => {}
-        }
-    }
-    for (name, (version, _)) in old {
-        if !new.contains_key(&name) {
-            changes.removed.insert(name, version);
-        }
-    }
-    changes
+    Changes::between(&newest(old), &newest(new))
 }
