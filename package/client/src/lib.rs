@@ -21,6 +21,8 @@ mod error;
 mod fetch;
 mod lock;
 pub mod opkg;
+mod place;
 mod root;
+mod script;
 
 pub use error::{Error, Result};

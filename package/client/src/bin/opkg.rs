@@ -87,7 +87,7 @@ fn parse(arguments: Vec<String>) -> Result<CommandLine> {
 }
 
 fn usage(problem: String) -> Error {
-    Error::Usage { problem }
+    Error::Usage { program: "opkg", problem }
 }
 
 fn run(arguments: Vec<String>) -> Result<ExitCode> {

@@ -31,6 +31,9 @@ use crate::error::{Error, Result};
 use crate::lock::Lock;
 pub use crate::root::Root;
 
+/// Where opkg keeps its lock.
+const LOCK: &str = "/var/lock/opkg.lock";
+
 /// Something that happened, or that the user should know. `Display` is a line of opkg's output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -258,7 +261,7 @@ impl Client {
             let text = "Signatures are NOT checked: a configuration file says `option check_signature 0`.".into();
             on(Progress::Note { text });
         }
-        let lock = Lock::take(&self.root, self.config.patience)?;
+        let lock = Lock::take(&self.root, LOCK.into(), self.config.patience)?;
         for package in Status::load(&self.root)?.0.into_values().filter(|package| !package.is_usable()) {
             let name = package.control.package;
             let text = format!(
