@@ -17,7 +17,9 @@
 //! # Ok::<(), client::Error>(())
 //! ```
 
+pub mod apk;
 mod error;
+mod failures;
 mod fetch;
 mod lock;
 pub mod opkg;
