@@ -3,8 +3,6 @@
 
 mod common;
 
-use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
 use common::{Feed, KERNEL, Scratch, file, logging, package};
@@ -79,24 +77,7 @@ fn packages_come_with_what_they_need_and_go_without_a_trace() {
 #[test]
 fn a_feed_is_fetched_over_http() {
     let feed = Feed::new(&plans());
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let root = Scratch::new(&[&format!("http://{}/feed", listener.local_addr().unwrap())]);
-    let folder = feed.path().to_owned();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut request = [0; 4096];
-            let length = stream.read(&mut request).unwrap();
-            let request = String::from_utf8_lossy(&request[..length]).into_owned();
-            let path = request.split(' ').nth(1).unwrap().strip_prefix("/feed/").unwrap();
-            let (head, body) = match std::fs::read(folder.join(path)) {
-                Ok(body) => ("200 OK", body),
-                Err(_missing) => ("404 Not Found", Vec::new()),
-            };
-            write!(stream, "HTTP/1.1 {head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len()).unwrap();
-            stream.write_all(&body).unwrap();
-        }
-    });
+    let root = Scratch::new(&[&common::serve(feed.path())]);
     root.opkg(&["update"]).done().says("Signature check passed.");
     root.opkg(&["install", "kmod-top"]).done();
     assert_eq!(root.installed().len(), 2);
