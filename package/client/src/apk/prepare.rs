@@ -75,20 +75,43 @@ pub(super) fn from_feed(offer: &Offer, scratch: &TempDir, on: &mut dyn FnMut(Pro
     let mut file = scratch_file(scratch)?;
     let size = fetch::fetch(&offer.url, offer.listed.file_size, &mut file)?.size;
     let info = &offer.listed.info;
+    let changed = |problem: String| Error::Integrity { package: format!("{}-{}", info.name, info.version), problem };
+    if size != offer.listed.file_size {
+        let more = if size > offer.listed.file_size { "at least " } else { "" };
+        let problem = format!("the index says {} bytes, the file has {more}{size}", offer.listed.file_size);
+        return Err(changed(problem));
+    }
     let trusted = |adb: &Adb| offer.listed.check_file(adb, size, &Limits::default());
     let prepared = inspect(file, size, trusted, |error| match &error {
-        formats::Error::IndexMismatch { field: "file-size" | "hashes", .. } => {
-            Error::Integrity { package: format!("{}-{}", info.name, info.version), problem: error.to_string() }
-        }
+        formats::Error::IndexMismatch { field: "hashes", .. } => changed(error.to_string()),
         formats::Error::IndexMismatch { .. } => {
             Error::Foreign { package: info.name.clone(), problem: error.to_string() }
         }
+        _ if is_damage(&error) => changed(format!("{error} ({})", error.id())),
         _ => refused(&info.file_name(), error),
     });
     prepared.map(|mut prepared| {
         prepared.metadata.info.unique_id = Some(identity_in_index(&offer.listed.sha256));
         prepared
     })
+}
+
+/// Whether the file as a whole is broken, which one that a publisher has listed never was.
+fn is_damage(error: &formats::Error) -> bool {
+    use formats::Error::{
+        AdbBlock, AdbMagic, AdbTruncated, ApkContent, ApkData, GzipCorrupt, GzipTooLarge, GzipTrailing,
+    };
+    matches!(
+        error,
+        AdbMagic { .. }
+            | AdbTruncated
+            | AdbBlock { .. }
+            | GzipCorrupt
+            | GzipTrailing
+            | GzipTooLarge { .. }
+            | ApkContent { .. }
+            | ApkData { .. }
+    )
 }
 
 fn scratch_file(scratch: &TempDir) -> Result<File> {

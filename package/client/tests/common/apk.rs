@@ -65,15 +65,6 @@ impl Feed {
         adb.write(&mut bytes, Compression::Deflate).unwrap();
         fs::write(self.url(), bytes).unwrap();
     }
-
-    /// Changes one byte of a file in the middle.
-    pub fn flip(&self, filename: &str) {
-        let path = self.path().join(filename);
-        let mut bytes = fs::read(&path).unwrap();
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        fs::write(path, bytes).unwrap();
-    }
 }
 
 impl Scratch {
