@@ -158,7 +158,7 @@ fn modules_of_another_kernel() {
 fn the_kernel_is_neither_replaced_nor_removed() {
     let feed = Feed::new(&[package("kernel", "9.0~00-r1", ""), package("a", "1", "")]);
     let root = Scratch::with_index(&feed);
-    refused(&root, &["add", "kernel=9.0~00-r1"], "APKC005", &format!("breaks: world[kernel=9.0~00-r1]"));
+    refused(&root, &["add", "kernel=9.0~00-r1"], "APKC005", "breaks: world[kernel=9.0~00-r1]");
     refused(&root, &["del", "kernel"], "PKG023", "Package kernel is depended upon");
     root.apk(&["add", "kernel>1", "a"]).done();
     assert!(root.read("lib/apk/db/installed").contains(&format!("P:kernel\nV:{KERNEL}\n")));

@@ -107,6 +107,7 @@ impl Commit<'_> {
         self.remove_folders(&package, &BTreeSet::new());
         self.script(&package, Script::PostDeinstall, &words)?;
         self.database.0.remove(name);
+        sidecars::save(self.root, self.database)?;
         self.database.save(self.root)
     }
 

@@ -322,12 +322,9 @@ impl Client {
         };
         let changed = changes();
         failures.add(changed, |line| (commit.on)(Progress::Failed { line }));
-        if total > 0 {
-            sidecars::save(&self.root, commit.database)?;
-            let touched = std::mem::take(&mut commit.touched);
-            for (package, folders) in scripts::triggered(commit.database, &touched) {
-                failures.add(commit.trigger(&package, &folders), |line| (commit.on)(Progress::Failed { line }));
-            }
+        let touched = std::mem::take(&mut commit.touched);
+        for (package, folders) in scripts::triggered(commit.database, &touched) {
+            failures.add(commit.trigger(&package, &folders), |line| (commit.on)(Progress::Failed { line }));
         }
         failures.end()?;
         let bytes = database.0.values().map(|package| package.info.installed_size).sum();
