@@ -139,6 +139,10 @@ impl Commit<'_> {
     fn files(&mut self, package: &mut Prepared, before: Option<&Installed>) -> Result<()> {
         let title = package.metadata.info.name.clone();
         let members = package.metadata.members.clone();
+        if members.iter().any(|member| !member.xattrs.is_empty()) {
+            let text = format!("Package {title} has extended attributes, which this client does not set.");
+            (self.on)(Progress::Note { text });
+        }
         let recorded: BTreeMap<Utf8PathBuf, &str> =
             before.iter().flat_map(|old| old.files()).filter_map(|(path, sum)| Some((path, sum?))).collect();
         let is_folder = |member: &&Member| member.entry.kind == Kind::Dir && !member.entry.path.is_empty();

@@ -82,9 +82,10 @@ pub(super) fn explain(
         let (title, arch) = (candidate.title(), &candidate.info.arch);
         let (line, problem) = match obstacle {
             None => continue,
-            Some(Obstacle::Kernel) => {
-                ("error: uninstallable".into(), format!("{title} is a kernel, which installing does not change"))
-            }
+            Some(Obstacle::Kernel) => (
+                "error: uninstallable".into(),
+                format!("{title} stands for a kernel, which installing does not change"),
+            ),
             Some(Obstacle::Architecture) => {
                 (format!("error: uninstallable\n    arch: {arch}"), format!("{title} is for the architecture {arch}"))
             }

@@ -51,6 +51,16 @@ const LOCK: &str = "/lib/apk/db/lock";
 
 /// The files, as path and text, by which an image says that it runs a kernel and takes packages of an
 /// architecture: apk's database with the package `kernel` in it, the wish to keep it, and the architecture.
+///
+/// An image that lists further packages in the database has to wish for them in `/etc/apk/world`: as with
+/// apk, what nothing wishes for or needs goes with the next change.
+///
+/// ```
+/// let [(path, database), (_, world), (_, arch)] = client::apk::image_state("6.12.1~0123abcd-r1", "x86_64");
+/// assert_eq!(path, "/lib/apk/db/installed");
+/// assert!(database.contains("\nP:kernel\nV:6.12.1~0123abcd-r1\nA:x86_64\n"));
+/// assert_eq!((world.as_str(), arch.as_str()), ("kernel\n", "x86_64\n"));
+/// ```
 pub fn image_state(kernel_version: &str, arch: &str) -> [(&'static str, String); 3] {
     let database = Database([(KERNEL.to_owned(), Installed::kernel(kernel_version, arch))].into());
     let world = World(vec![Wish::Package(Dependency::on(KERNEL))]);

@@ -122,4 +122,17 @@ mod tests {
         let error = World::load(&root).unwrap_err();
         assert!(error.id() == "PKG024" && error.line().contains("tool@tag"), "{}", error.line());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_read_is_written_back(text in "([!a-z0-9@]{0,3}(><Q1|<|>=|~|=)?[ -~]{0,4}[ \n]){0,6}") {
+            let wishes: Result<Vec<Wish>, _> = text.split_whitespace().map(str::parse).collect();
+            if let Ok(wishes) = wishes {
+                let mut world = World::default();
+                wishes.into_iter().for_each(|wish| world.set(wish));
+                let again: Vec<Wish> = world.text().lines().map(|line| line.parse().unwrap()).collect();
+                proptest::prop_assert_eq!(World(again), world);
+            }
+        }
+    }
 }
