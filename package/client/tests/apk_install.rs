@@ -276,3 +276,32 @@ fn the_other_commands_answer() {
     root.apk(&["-X", &other.url(), "add", "other"]).done();
     Scratch::for_apk(&[]).apk(&["update"]).done().says("No repository is configured");
 }
+
+/// Index, packages and database were made by the real apk; only the packages that `hello` needs are ours.
+#[test]
+fn the_golden_packages_leave_the_database_that_apk_left() {
+    let golden = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../formats/tests/golden/apk");
+    let read = |name: &str| std::fs::read_to_string(golden.join(name)).unwrap();
+    let database = read("installed-db.txt");
+    let kernel = "6.6.93~0123456789abcdef0123456789abcdef-r1";
+    let needed =
+        [("jshn", "1.5-r1"), ("libc", "1.2.5-r4"), ("sh", "1-r1"), ("ubus", "2024.05-r1"), ("uci", "1.2.9-r1")];
+    let needed = needed.into_iter().chain([("zlib", "1.3.1-r1")]).map(|(name, version)| package(name, version, ""));
+    let feed = Feed::new(&needed.collect::<Vec<_>>());
+    let root = Scratch::for_apk(&[golden.join("packages.signed-a.adb").as_str(), &feed.url()]);
+    for (path, text) in client::apk::image_state(kernel, "aarch64_cortex-a53") {
+        root.write(path.trim_start_matches('/'), &text);
+    }
+    root.write("etc/apk/keys/golden.pem", &read("test-only-a.pub.pem"));
+    root.write("etc/passwd", "svc:x:850:850::/:/bin/false\n");
+    root.write("etc/group", "svc:x:850:\n");
+    root.apk(&["update"]).done();
+    root.apk(&["add", "hello"]).done().says("Installing libfoo3 (1.0.0-r1)");
+    let ours = root.read("lib/apk/db/installed");
+    for name in ["hello", "libfoo3"] {
+        let entry = database.split("\n\n").find(|entry| entry.contains(&format!("\nP:{name}\n"))).unwrap();
+        assert!(ours.split("\n\n").any(|other| other == entry), "{entry}\n\nis not in\n\n{ours}");
+    }
+    assert_eq!(root.path("usr/bin/hi").read_link_utf8().unwrap(), "hello");
+    assert_eq!(root.read("usr/share/hello/hard"), root.read("usr/share/hello/README.txt"));
+}

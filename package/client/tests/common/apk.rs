@@ -1,6 +1,7 @@
 //! The same for apk: a signed feed of apk packages, and a root that trusts its key.
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use camino::Utf8Path;
@@ -96,8 +97,8 @@ impl Scratch {
     }
 
     pub fn apk_command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_apk"));
-        command.args(["--root", self.path("").as_str()]).args(words).stdin(Stdio::null());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_opkg"));
+        command.arg0("/usr/bin/apk").args(["--root", self.path("").as_str()]).args(words).stdin(Stdio::null());
         command
     }
 

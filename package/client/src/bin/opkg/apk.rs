@@ -2,15 +2,15 @@
 //!
 //! Texts and exit codes are apk's where a script would look at them: 0 when everything was done, 1
 //! otherwise; errors go to stderr, as `ERROR: ` and what happened, then id, reason and advice.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this program's work is to print")]
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use camino::Utf8PathBuf;
 use client::apk::{Client, Config, Installed, Progress, Root};
 use client::{Error, Result};
 use formats::version::apk as version;
+
+use crate::say;
 
 const HELP: &str = "\
 usage: apk [options] command [arguments]
@@ -36,8 +36,9 @@ usage: apk [options] command [arguments]
 /// What apk exits with when something was refused or failed.
 const FAILED: u8 = 1;
 
-fn main() -> ExitCode {
-    match run(std::env::args().skip(1).collect()) {
+/// Does what the words of the command line say.
+pub(crate) fn main(arguments: Vec<String>) -> ExitCode {
+    match run(arguments) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("ERROR: {error}\n[{}] {} — {}", error.id(), error.why(), error.fix());
@@ -195,9 +196,4 @@ fn list_installed(client: &Client) -> Result<()> {
         say(&format!("{} {} {{{}}} ({}) [installed]", title(package), info.arch, info.origin, info.license));
     }
     Ok(())
-}
-
-/// Prints a line; a reader that is gone, as in `apk list | head`, is no error.
-fn say(line: &str) {
-    let _gone = writeln!(std::io::stdout(), "{line}");
 }
