@@ -4,7 +4,7 @@
 //! for the text; [`Error::id`], [`Error::why`] and [`Error::fix`] complete it, and [`Error::line`] is all
 //! of it in one line for a terminal.
 //!
-//! Ids say who can meet an error: `PKG…` users of both managers, `OPKG…` and `APKC…` those of one.
+//! Ids say who can meet an error: `INST…` users of both managers, `OPKG…` and `APKC…` those of one.
 
 use std::time::Duration;
 
@@ -315,7 +315,7 @@ impl Error {
     fn explain(&self) -> (&'static str, String, String) {
         let (id, why, fix): (_, &str, &str) = match self {
             Error::Usage { program, .. } => {
-                return ("PKG001", "the command line is not understood".into(), format!("see `{program} --help`"));
+                return ("INST001", "the command line is not understood".into(), format!("see `{program} --help`"));
             }
             Error::Config { .. } => (
                 "OPKG002",
@@ -332,13 +332,13 @@ impl Error {
                     }
                     _ => "check the path and the file system below it, then run the same command again",
                 };
-                return ("PKG003", source.to_string(), fix.into());
+                return ("INST003", source.to_string(), fix.into());
             }
             Error::Mismatch { problem, .. } => {
                 ("OPKG004", problem, "run `opkg update`; if it stays so, the feed or the way to it was tampered with")
             }
             Error::Download { problem, .. } => (
-                "PKG005",
+                "INST005",
                 problem,
                 "check the address of the feed in /etc/opkg or /etc/apk, and that the server can be reached",
             ),
@@ -358,7 +358,7 @@ impl Error {
                 "the index was changed after signing or is from another day: run `opkg update` again, then ask the publisher",
             ),
             Error::Index { problem, .. } => {
-                ("PKG009", problem, "the publisher has to rebuild the feed; the list was not kept")
+                ("INST009", problem, "the publisher has to rebuild the feed; the list was not kept")
             }
             Error::IndexEntry { problem, .. } => (
                 "OPKG010",
@@ -366,16 +366,16 @@ impl Error {
                 "the publisher has to rebuild the index with Filename, Size and SHA256sum for every package",
             ),
             Error::Foreign { problem, .. } => {
-                ("PKG011", problem, "the publisher has to rebuild the index from the package files")
+                ("INST011", problem, "the publisher has to rebuild the index from the package files")
             }
             Error::Package { problem, .. } => {
-                ("PKG012", problem, "fetch or build the package again; nothing of it was installed")
+                ("INST012", problem, "fetch or build the package again; nothing of it was installed")
             }
             Error::Escape { problem, .. } => {
-                ("PKG013", problem, "do not install this package: nothing of it was written")
+                ("INST013", problem, "do not install this package: nothing of it was written")
             }
             Error::Special { .. } => (
-                "PKG014",
+                "INST014",
                 "device nodes, pipes and sockets give access that no package of this feed needs",
                 "do not install this package: nothing of it was written",
             ),
@@ -401,26 +401,26 @@ impl Error {
                 );
             }
             Error::Clash { .. } => (
-                "PKG020",
+                "INST020",
                 "two owners of one file would break each other",
                 "remove the other owner first, or report it to the packages' maintainers",
             ),
             Error::Script { problem, .. } => {
-                ("PKG021", problem, "read what the script printed, correct the cause and run the same command again")
+                ("INST021", problem, "read what the script printed, correct the cause and run the same command again")
             }
             Error::Locked { holder, waited, .. } => {
                 return (
-                    "PKG022",
+                    "INST022",
                     format!("it is held by {holder}, for longer than {} s", waited.as_secs_f32()),
                     "wait until that run has ended".into(),
                 );
             }
             Error::Needed { .. } => {
-                ("PKG023", "they would stop working", "remove those first, in the same command if you like")
+                ("INST023", "they would stop working", "remove those first, in the same command if you like")
             }
-            Error::State { problem, .. } => ("PKG024", problem, "restore the file from a backup; it is plain text"),
+            Error::State { problem, .. } => ("INST024", problem, "restore the file from a backup; it is plain text"),
             Error::Space { .. } => (
-                "PKG025",
+                "INST025",
                 "the space is checked before the first file is written",
                 "remove something, or choose fewer packages",
             ),

@@ -132,7 +132,7 @@ mod tests {
             (folder.path().to_str().unwrap().into(), "regular file"),
         ] {
             let error = fetch_small(&url, 4).unwrap_err();
-            assert_eq!(error.id(), "PKG005", "{url}");
+            assert_eq!(error.id(), "INST005", "{url}");
             assert!(error.line().contains(word) && error.line().contains(&url), "{}", error.line());
         }
     }

@@ -120,7 +120,7 @@ mod tests {
         let root = Root::open(Utf8Path::from_path(folder.path()).unwrap()).unwrap();
         let first = Lock::take(&root, PATH.into(), Duration::ZERO).unwrap();
         let error = Lock::take(&root, PATH.into(), Duration::from_millis(50)).unwrap_err();
-        assert_eq!(error.id(), "PKG022");
+        assert_eq!(error.id(), "INST022");
         assert!(error.line().contains(&format!("process {}", std::process::id())), "{}", error.line());
 
         let waiting = std::thread::spawn({

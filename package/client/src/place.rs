@@ -183,6 +183,6 @@ mod tests {
     fn too_little_space_is_known_before_the_first_file() {
         assert!(check_space(10, Some(10)).is_ok() && check_space(10, None).is_ok());
         let error = check_space(11, Some(10)).unwrap_err();
-        assert!(error.id() == "PKG025" && error.line().contains("11 bytes are needed and 10 are free"));
+        assert!(error.id() == "INST025" && error.line().contains("11 bytes are needed and 10 are free"));
     }
 }

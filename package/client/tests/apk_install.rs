@@ -96,9 +96,9 @@ fn a_feed_is_fetched_over_http() {
     assert_eq!(root.apk_installed().len(), 2);
     std::fs::remove_file(feed.path().join("tool-1.0-r1.apk")).unwrap();
     let before = root.tree();
-    root.apk(&["add", "tool"]).refused_by_apk("PKG005").says("404");
+    root.apk(&["add", "tool"]).refused_by_apk("INST005").says("404");
     std::fs::remove_file(feed.url()).unwrap();
-    root.apk(&["update"]).refused_by_apk("PKG005").says("/feed/packages.adb");
+    root.apk(&["update"]).refused_by_apk("INST005").says("/feed/packages.adb");
     assert_eq!(root.tree(), before, "the verified index of before is still good");
 }
 
@@ -269,7 +269,7 @@ fn the_other_commands_answer() {
         &["version", "-t", "1", "1-1"],
         &["version", "-c"],
     ] {
-        root.apk(words).refused_by_apk("PKG001");
+        root.apk(words).refused_by_apk("INST001");
     }
     let other = Feed::new(&[package("other", "1", "")]);
     root.apk(&["-X", &other.url(), "update"]).done();

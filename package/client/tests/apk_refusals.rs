@@ -86,7 +86,7 @@ fn one_bad_feed_does_not_hide_a_good_one() {
     let (good, bad) = (Feed::new(&pair()), Feed::new(&[package("other", "1", "")]));
     bad.publish(None);
     let root = Scratch::for_apk(&[&bad.url(), &good.url(), "/no/such/packages.adb"]);
-    root.apk(&["update"]).refused_by_apk("APKC002").says("[PKG005] Failed to download /no/such/packages.adb");
+    root.apk(&["update"]).refused_by_apk("APKC002").says("[INST005] Failed to download /no/such/packages.adb");
     root.apk(&["add", "top"]).done();
 }
 
@@ -125,7 +125,7 @@ fn content_that_is_not_what_the_metadata_says() {
     let place = plain.windows(7).rposition(|bytes| bytes == b"content").unwrap();
     plain[place] ^= 1;
     std::fs::write(root.path("a.apk"), &plain).unwrap();
-    refused(&root, &["add", root.path("a.apk").as_str()], "PKG012", "Malformed package file a.apk");
+    refused(&root, &["add", root.path("a.apk").as_str()], "INST012", "Malformed package file a.apk");
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn the_kernel_is_neither_replaced_nor_removed() {
     let feed = Feed::new(&[package("kernel", "9.0~00-r1", ""), package("a", "1", "")]);
     let root = Scratch::with_index(&feed);
     refused(&root, &["add", "kernel=9.0~00-r1"], "APKC005", "breaks: world[kernel=9.0~00-r1]");
-    refused(&root, &["del", "kernel"], "PKG023", "Package kernel is depended upon");
+    refused(&root, &["del", "kernel"], "INST023", "Package kernel is depended upon");
     root.apk(&["add", "kernel>1", "a"]).done();
     assert!(root.read("lib/apk/db/installed").contains(&format!("P:kernel\nV:{KERNEL}\n")));
 }
@@ -184,11 +184,11 @@ fn a_file_that_somebody_has_already() {
     plans.push(Package { files: vec![Entry::dir("etc/apk/arch", 0o755)], ..package("file", "1", "") });
     let feed = Feed::new(&plans);
     let root = Scratch::with_index(&feed);
-    refused(&root, &["add", "top"], "PKG020", "already provided by package base");
-    refused(&root, &["add", "folder"], "PKG020", "a folder is there");
-    refused(&root, &["add", "file"], "PKG020", "something that is no folder is there");
+    refused(&root, &["add", "top"], "INST020", "already provided by package base");
+    refused(&root, &["add", "folder"], "INST020", "a folder is there");
+    refused(&root, &["add", "file"], "INST020", "something that is no folder is there");
     root.apk(&["add", "base"]).done();
-    refused(&root, &["add", "top"], "PKG020", "/usr/lib/owned, but that file is already provided by package base");
+    refused(&root, &["add", "top"], "INST020", "/usr/lib/owned, but that file is already provided by package base");
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn a_link_of_one_package_is_no_way_for_another() {
     let through = Package { files: vec![file("opt/link/passwd", "root::0:0")], ..package("through", "1", "link") };
     let feed = Feed::new(&[link, through]);
     let root = Scratch::with_index(&feed);
-    refused(&root, &["add", "through"], "PKG013", "through /opt/link, a link");
+    refused(&root, &["add", "through"], "INST013", "through /opt/link, a link");
     // One after the other it lands in the root's own /etc, never in that of this system.
     root.apk(&["add", "link"]).done();
     root.apk(&["add", "through"]).done();
@@ -213,7 +213,7 @@ fn a_link_of_one_package_is_no_way_for_another() {
     root.repositories(&[&feed.url()]);
     root.apk(&["update"]).done();
     root.write("etc/apk/world", "kernel\n");
-    refused(&root, &["add", "other"], "PKG013", "through /opt/link, a link");
+    refused(&root, &["add", "other"], "INST013", "through /opt/link, a link");
 }
 
 #[test]
@@ -227,11 +227,11 @@ fn scripts_that_fail() {
         package("fine", "1", ""),
     ]);
     let root = Scratch::with_index(&feed);
-    root.apk_live(&["add", "pre"]).refused_by_apk("PKG021").says("The pre-install script of package pre failed");
+    root.apk_live(&["add", "pre"]).refused_by_apk("INST021").says("The pre-install script of package pre failed");
     assert!(root.apk_installed().is_empty() && !root.has("usr/share/pre"));
     root.apk_live(&["del", "pre"]).done();
     // The files are there, and the script is run again when the package is wished for again.
-    root.apk_live(&["add", "post", "fine"]).refused_by_apk("PKG021").says("exit code 4");
+    root.apk_live(&["add", "post", "fine"]).refused_by_apk("INST021").says("exit code 4");
     assert!(root.has("usr/share/post/version") && root.has("usr/share/fine/version"));
     assert!(root.read("lib/apk/db/installed").contains("\nf:sS\n"));
     root.write("may-go", "");
@@ -239,7 +239,7 @@ fn scripts_that_fail() {
     assert!(!answer.out.contains("Installing"), "{}", answer.out);
     assert!(!root.read("lib/apk/db/installed").contains("\nf:sS\n"));
     root.apk_live(&["add", "prerm"]).done();
-    root.apk_live(&["del", "prerm"]).refused_by_apk("PKG021").says("The pre-deinstall script of package prerm failed");
+    root.apk_live(&["del", "prerm"]).refused_by_apk("INST021").says("The pre-deinstall script of package prerm failed");
     assert!(root.has("usr/share/prerm/version"));
 }
 
@@ -249,10 +249,10 @@ fn a_root_or_state_that_cannot_be_used() {
     let root = Scratch::with_index(&feed);
     let database = root.read("lib/apk/db/installed");
     root.write("lib/apk/db/installed", "nonsense");
-    refused(&root, &["add", "top"], "PKG024", "/lib/apk/db/installed");
+    refused(&root, &["add", "top"], "INST024", "/lib/apk/db/installed");
     root.write("lib/apk/db/installed", &database);
     root.write("etc/apk/world", "top@edge\n");
-    refused(&root, &["add", "top"], "PKG024", "/etc/apk/world");
+    refused(&root, &["add", "top"], "INST024", "/etc/apk/world");
     root.write("etc/apk/repositories", "\nhttp://192.0.2.1/v2\n");
     refused(&root, &["update"], "APKC001", "/etc/apk/repositories:2");
     refused(&root, &["del", "x"], "APKC001", "ends in .adb");
@@ -260,5 +260,5 @@ fn a_root_or_state_that_cannot_be_used() {
     root.write("etc/apk/world", "kernel\n");
     refused(&root, &["del", "gone"], "APKC006", "No such package: gone");
     let nowhere = Scratch::for_apk(&[]).path("");
-    root.apk(&["--root", nowhere.as_str(), "update"]).refused_by_apk("PKG003").says(nowhere.as_str());
+    root.apk(&["--root", nowhere.as_str(), "update"]).refused_by_apk("INST003").says(nowhere.as_str());
 }

@@ -58,7 +58,7 @@ fn packages_come_with_what_they_need_and_go_without_a_trace() {
     root.opkg(&["install", "tool"]).done().says("Package tool (1.0-r1) installed in root is up to date.");
 
     // What the first one needs stays until nobody needs it; shared folders go with the last user.
-    root.opkg(&["remove", "kmod-base"]).refused("PKG023").says("depended upon by packages: kmod-top");
+    root.opkg(&["remove", "kmod-base"]).refused("INST023").says("depended upon by packages: kmod-top");
     root.opkg(&["remove", "kmod-top"]).done().says("Removing package kmod-top from root...");
     assert!(!root.has("etc/modules.d") && root.has("lib/modules/6.12.1/base.ko"));
     root.opkg(&["install", "kmod-top"]).done();
@@ -83,9 +83,9 @@ fn a_feed_is_fetched_over_http() {
     assert_eq!(root.installed().len(), 2);
     std::fs::remove_file(feed.path().join(&feed.listed[2].filename)).unwrap();
     let before = root.tree();
-    root.opkg(&["install", "tool"]).refused("PKG005").says("404");
+    root.opkg(&["install", "tool"]).refused("INST005").says("404");
     std::fs::remove_file(feed.path().join("Packages.gz")).unwrap();
-    root.opkg(&["update"]).refused("PKG005").says("/feed/Packages.gz");
+    root.opkg(&["update"]).refused("INST005").says("/feed/Packages.gz");
     assert_eq!(root.tree(), before, "the verified list of before is still good");
 }
 
@@ -203,6 +203,6 @@ fn the_other_commands_answer() {
         &["update", "-f"],
         &["compare-versions", "1", "~", "2"],
     ] {
-        root.opkg(words).refused("PKG001");
+        root.opkg(words).refused("INST001");
     }
 }

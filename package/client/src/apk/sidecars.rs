@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(Database::load(&root).unwrap(), other);
         root.write(SCRIPTS.into(), Access::root(0o644), false, &mut &b"nonsense"[..]).unwrap();
         let error = Database::load(&root).unwrap_err();
-        assert!(error.id() == "PKG024" && error.line().contains(SCRIPTS), "{}", error.line());
+        assert!(error.id() == "INST024" && error.line().contains(SCRIPTS), "{}", error.line());
     }
 
     #[test]

@@ -120,7 +120,7 @@ mod tests {
         assert!(world.remove("tool") && !world.remove("tool"));
         root.write("/etc/apk/world".into(), Access::root(0o644), false, &mut &b"tool@tag\n"[..]).unwrap();
         let error = World::load(&root).unwrap_err();
-        assert!(error.id() == "PKG024" && error.line().contains("tool@tag"), "{}", error.line());
+        assert!(error.id() == "INST024" && error.line().contains("tool@tag"), "{}", error.line());
     }
 
     proptest::proptest! {

@@ -70,7 +70,7 @@ fn a_damaged_database_is_no_empty_one() {
     for bytes in [&b"nonsense"[..], b"P:\xff"] {
         root.write(INSTALLED.into(), Access::root(0o644), false, &mut &bytes[..]).unwrap();
         let error = Database::load(&root).unwrap_err();
-        assert!(error.id() == "PKG024" && error.line().contains(INSTALLED), "{}", error.line());
+        assert!(error.id() == "INST024" && error.line().contains(INSTALLED), "{}", error.line());
     }
 }
 
