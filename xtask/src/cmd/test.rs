@@ -13,6 +13,7 @@ pub fn run(ctx: &Ctx, args: &TestArgs) -> Result<Outcome> {
     if args.list {
         return pipeline::list(ctx, args);
     }
+    pipeline::check_files(ctx, &target, Purpose::Test)?;
     doctor::require(ctx, Purpose::Test)?;
     pipeline::test(ctx, &target, args)
 }

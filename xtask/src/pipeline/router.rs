@@ -101,7 +101,7 @@ fn trust(feed: &Feed) -> Trust {
 
 /// Scenarios whose name contains, or with `--exact` is, one of the given words.
 fn chosen(ctx: &Ctx, args: &TestArgs) -> Result<Vec<Scenario>> {
-    let folder = ctx.root.join("tests/scenarios");
+    let folder = scenario_folder(ctx);
     let all = scenarios::scenario::load_all(&folder)?;
     let names: Vec<String> = all.iter().map(|scenario| scenario.name.clone()).collect();
     let matches = |name: &str, word: &str| if args.exact { name == word } else { name.contains(word) };
@@ -117,6 +117,16 @@ fn chosen(ctx: &Ctx, args: &TestArgs) -> Result<Vec<Scenario>> {
     }
     let wanted = |name: &str| args.names.is_empty() || args.names.iter().any(|word| matches(name, word));
     Ok(all.into_iter().filter(|scenario| wanted(&scenario.name)).collect())
+}
+
+/// The file that describes the target's router.
+pub(super) fn machine_file(ctx: &Ctx, target: &Target) -> Utf8PathBuf {
+    ctx.root.join("qemu/machines").join(format!("{}.yaml", target.slug()))
+}
+
+/// Where the scenarios are.
+pub(super) fn scenario_folder(ctx: &Ctx) -> Utf8PathBuf {
+    ctx.root.join("tests/scenarios")
 }
 
 /// The feed's directory, or that of a copy spoiled in one way.
@@ -140,7 +150,7 @@ fn spoiled(ctx: &Ctx, feed: &Feed, variant: FeedVariant) -> Result<Utf8PathBuf> 
 
 /// Image, accelerator and saved state of the target's router.
 fn prepare(ctx: &Ctx, target: &Target, feed: &Feed, selection: &Selection, flags: &Flags) -> Result<Router> {
-    let machine_file = ctx.root.join("qemu/machines").join(format!("{}.yaml", target.slug()));
+    let machine_file = machine_file(ctx, target);
     let machine = Machine::load(&machine_file)?;
     let qemu = Qemu::find(&machine.qemu)?;
     let recipe = image::Recipe::embedded()?;
