@@ -8,6 +8,7 @@ use model::{Event, Exit, Failure, Result, Status, Target};
 use super::Outcome;
 use crate::cli::{CiArgs, TestArgs};
 use crate::doctor::{self, Purpose};
+use crate::scratch::Scratch;
 use crate::stage::millis;
 use crate::{Ctx, pipeline, process, usage};
 
@@ -79,6 +80,7 @@ fn product(ctx: &Ctx, target: &Target, args: &CiArgs) -> Result<Exit> {
         machine: args.machine.clone(),
         junit: args.junit.clone(),
     };
+    let _scratch = Scratch::take()?;
     Ok(pipeline::test(ctx, target, &all)?.exit)
 }
 
