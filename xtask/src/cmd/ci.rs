@@ -34,6 +34,11 @@ const STEPS: &[Step] = &[
         words: &["test", "--workspace", "--locked"],
         fix: "cargo test --workspace, and correct what fails",
     },
+    Step {
+        name: "e2e",
+        words: &["test", "--locked", "--package", "xtask", "--features", "e2e", "--test", "e2e"],
+        fix: "cargo test -p xtask --features e2e --test e2e, and correct what fails",
+    },
 ];
 
 /// Runs every step up to the first failure. The last line is of the form that `cargo test` ends with.
