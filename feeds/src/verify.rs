@@ -43,7 +43,8 @@ pub fn verify(feed: &Utf8Path, architecture: &Arch, kernel: &KernelId, key: &Pub
         Failure::new(exit_of(&error), error.id(), error.to_string(), error.why(), error.fix()).at(feed)
     };
     let config = Root::open(root).and_then(|root| Config::load_offline(&root)).map_err(refused)?;
-    let client = Client::new(Root::open(root).map_err(refused)?, config.with_arch("all", 1).with_arch(&architecture.0, 10));
+    let client =
+        Client::new(Root::open(root).map_err(refused)?, config.with_arch("all", 1).with_arch(&architecture.0, 10));
     let mut ignore = |_progress| {};
     client.update(&mut ignore).map_err(refused)?;
     let names: Vec<String> = client.available().map_err(refused)?.into_iter().map(|control| control.package).collect();
