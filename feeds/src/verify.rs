@@ -20,13 +20,7 @@ pub struct Verified {
 pub fn verify(feed: &Utf8Path, architecture: &Arch, kernel: &KernelId, key: &PublicKey) -> Result<Vec<Verified>> {
     let scratch = tempfile::tempdir().map_err(|error| Failure::io("make a scratch root", "/tmp", &error))?;
     let root = Utf8Path::from_path(scratch.path()).ok_or_else(|| {
-        Failure::new(
-            Exit::Host,
-            "FEED005",
-            "the folder for temporary files is not UTF-8",
-            scratch.path().display().to_string(),
-            "set TMPDIR to a folder whose name is UTF-8",
-        )
+        Failure::io("use a scratch root", scratch.path().display(), &std::io::ErrorKind::InvalidFilename.into())
     })?;
     let put = |path: &str, text: String| {
         let path = root.join(path);
@@ -51,7 +45,7 @@ pub fn verify(feed: &Utf8Path, architecture: &Arch, kernel: &KernelId, key: &Pub
     if names.is_empty() {
         return Err(Failure::new(
             Exit::Failed,
-            "FEED006",
+            "FEED005",
             "the feed lists no package",
             "a feed without packages can't be verified by installing them",
             "build packages first: cargo xtask feed",
@@ -142,6 +136,6 @@ mod tests {
         let guard = tempfile::tempdir().unwrap();
         let out = Utf8Path::from_path(guard.path()).unwrap();
         crate::assemble(&[], &arch(), &key, out).unwrap();
-        assert_eq!(verify(out, &arch(), &kernel("aa"), &key.public()).unwrap_err().id(), "FEED006");
+        assert_eq!(verify(out, &arch(), &kernel("aa"), &key.public()).unwrap_err().id(), "FEED005");
     }
 }

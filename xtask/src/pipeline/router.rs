@@ -51,6 +51,10 @@ pub fn test(ctx: &Ctx, target: &Target, args: &TestArgs) -> Result<Outcome> {
         events: &ctx.events,
         cancel: &ctx.cancel,
     };
+    // Made before the first router starts, and listed with the other stages.
+    for scenario in &chosen {
+        spoiled(ctx, &feed, scenario.feed)?;
+    }
     let exit = scenarios::run(&bench, &chosen);
     if exit == Exit::Interrupted { Err(Failure::interrupted()) } else { Ok(Outcome { exit, data: String::new() }) }
 }
@@ -126,7 +130,7 @@ fn spoiled(ctx: &Ctx, feed: &Feed, variant: FeedVariant) -> Result<Utf8PathBuf> 
         FeedVariant::FlippedIndex => feeds::Spoil::FlippedIndex,
         FeedVariant::OtherKernel => feeds::Spoil::OtherKernel,
     };
-    let inputs = Inputs::new(format!("a feed to be refused: {spoil:?}"))
+    let inputs = Inputs::new(format!("to be refused: {spoil:?}"))
         .stage("feed", &feed.folder)
         .text("spoil", format!("{spoil:?}"))
         .path("code", ctx.root.join("feeds/src"));
@@ -252,4 +256,32 @@ fn accelerator(
     )?;
     ctx.events.notice("accel", format!("{}: {}", choice.accel.word(), choice.why));
     Ok(choice.accel)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Verb};
+    use crate::ctx::tests::ctx;
+    use clap::Parser;
+    use model::Events;
+
+    fn names(words: &[&str]) -> Result<Vec<String>> {
+        let line = ["xtask", "test"].iter().chain(words);
+        let Verb::Test(args) = Cli::try_parse_from(line).unwrap().verb else { panic!("not test") };
+        let chosen = chosen(&ctx("/nowhere".into(), Events::discard()), &args)?;
+        Ok(chosen.into_iter().map(|scenario| scenario.name).collect())
+    }
+
+    #[test]
+    fn scenarios_are_chosen_by_part_of_their_name_or_exactly() {
+        assert!(names(&[]).unwrap().len() >= 7);
+        assert_eq!(names(&["flipped"]).unwrap(), ["refuse-flipped-index", "refuse-flipped-package"]);
+        assert_eq!(names(&["remove", "--exact"]).unwrap(), ["remove"]);
+        for words in [&["flipped", "--exact"][..], &["remove", "no-such"]] {
+            let failure = names(words).unwrap_err();
+            assert_eq!((failure.id(), failure.exit()), ("TEST001", Exit::Usage));
+            assert!(failure.finding().why.contains("offload-ipv4-nat"), "{failure}");
+        }
+    }
 }
