@@ -1,5 +1,6 @@
 //! The router: its image, its saved state, and what is done with it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -26,6 +27,9 @@ const BOOT: Duration = Duration::from_secs(120);
 /// The package whose file the negative scenario spoils.
 const SPOILED_PACKAGE: &str = "kmod-nft-offload";
 
+/// What the router's network cards need; kernels that have one of them built in are fine.
+const NETWORK_MODULES: [&str; 2] = ["virtio_pci", "virtio_net"];
+
 /// A router that can be started any number of times.
 struct Router {
     qemu: Qemu,
@@ -42,19 +46,20 @@ pub fn test(ctx: &Ctx, target: &Target, args: &TestArgs) -> Result<Outcome> {
     let feed = signed(ctx, target, &args.selection)?;
     let router = prepare(ctx, target, &feed, &args.selection, args.machine.accel)?;
     let trust = trust(&feed);
+    let wanted: BTreeSet<FeedVariant> = chosen.iter().map(|scenario| scenario.feed).collect();
+    let feeds = wanted
+        .into_iter()
+        .map(|variant| Ok((variant, spoiled(ctx, &feed, variant)?)))
+        .collect::<Result<BTreeMap<FeedVariant, Utf8PathBuf>>>()?;
     let bench = Bench {
         boot: &|lab| router.start(ctx, lab),
-        feed: &|variant| spoiled(ctx, &feed, variant),
+        feeds: &feeds,
         trust: &trust,
         captures: args.machine.pcap.as_deref(),
         jobs: ctx.jobs.get(),
         events: &ctx.events,
         cancel: &ctx.cancel,
     };
-    // Made before the first router starts, and listed with the other stages.
-    for scenario in &chosen {
-        spoiled(ctx, &feed, scenario.feed)?;
-    }
     let exit = scenarios::run(&bench, &chosen);
     if exit == Exit::Interrupted { Err(Failure::interrupted()) } else { Ok(Outcome { exit, data: String::new() }) }
 }
@@ -136,7 +141,7 @@ fn spoiled(ctx: &Ctx, feed: &Feed, variant: FeedVariant) -> Result<Utf8PathBuf> 
         .path("code", ctx.root.join("feeds/src"));
     stage(ctx, "spoiled-feed", &inputs, |out| {
         feeds::spoil(&feed.folder, spoil, &feed.packages.arch, &feed.key, out)?;
-        Ok(String::new())
+        Ok(format!("to be refused: {spoil:?}"))
     })
 }
 
@@ -191,7 +196,7 @@ fn build_image(
     let kernel = Kernel::open(&feed.packages.kernel)?;
     let modules = out.join("modules");
     let boot_modules: Vec<Utf8PathBuf> =
-        kernel.take(&["virtio_net"], &modules)?.iter().map(|file| modules.join(file)).collect();
+        kernel.take(&NETWORK_MODULES, &modules)?.iter().map(|file| modules.join(file)).collect();
     let packages = [programs.to_owned()];
     let extra = [image::Extra { path: "/bin/opkg".into(), source: opkg.to_owned(), mode: 0o755 }];
     let inputs = image::Inputs {
