@@ -15,7 +15,7 @@ use crate::steps;
 /// How long one exchange may take: seconds under emulation, and only a lost packet comes near it.
 const EXCHANGE: Duration = Duration::from_secs(60);
 /// How long a command on the router may take.
-const COMMAND: Duration = Duration::from_secs(30);
+const COMMAND: Duration = Duration::from_secs(60);
 /// Where the rulesets are put on the router.
 const RULESET: &str = "/tmp/lab.nft";
 /// The WAN host's port for flows.

@@ -15,7 +15,7 @@ use crate::scenario::{FeedVariant, Scenario};
 use crate::steps::{self, Fingerprint};
 
 /// How long a command of ours on the router may take.
-const COMMAND: Duration = Duration::from_secs(30);
+const COMMAND: Duration = Duration::from_secs(60);
 /// How long QEMU may take to connect its network cards.
 const CONNECT: Duration = Duration::from_secs(30);
 /// The WAN host's address as routers know it: where the feed is served.
@@ -34,6 +34,8 @@ pub struct Trust {
 
 /// What the scenarios run on.
 pub struct Bench<'a> {
+    /// What the routers are, for reports: a stand-in is always called one.
+    pub router: &'a str,
     /// Gives a fresh router whose network cards end in the lab.
     pub boot: &'a (dyn Fn(&Lab) -> Result<Session> + Sync),
     /// The directories of all feeds that the scenarios name.
@@ -106,7 +108,7 @@ impl Bench<'_> {
         let started = Instant::now();
         let mut session = (self.boot)(&lab)?;
         lab.connected(Deadline::after(CONNECT))?;
-        notes.push(format!("router ready after {:.2} s", started.elapsed().as_secs_f64()));
+        notes.push(format!("{}, ready after {:.2} s", self.router, started.elapsed().as_secs_f64()));
         lab.serve(self.feeds.get(&scenario.feed).ok_or_else(|| no_feed(scenario.feed))?)?;
         self.trust.teach(&mut session)?;
         let needs_fingerprint = scenario.steps.iter().any(|step| step.root_unchanged);
@@ -198,7 +200,7 @@ mod tests {
     ) -> Bench<'a> {
         let cancel = Box::leak(Box::new(Cancel::default()));
         let feeds = Box::leak(Box::new(BTreeMap::new()));
-        Bench { boot, feeds, trust, captures: None, jobs: 2, events, cancel }
+        Bench { router: "none", boot, feeds, trust, captures: None, jobs: 2, events, cancel }
     }
 
     fn trust() -> Trust {

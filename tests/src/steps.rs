@@ -10,8 +10,8 @@ use vm::session::Session;
 use crate::probes;
 use crate::scenario::{ExpectedExit, Step};
 
-/// The longest that one command of a scenario may take.
-const COMMAND: Duration = Duration::from_secs(60);
+/// The longest that one command of a scenario may take: seconds, but not on a machine that compiles meanwhile.
+const COMMAND: Duration = Duration::from_secs(180);
 
 /// Prints a digest or a target of every file of the root, with mode and owner. Left out: what the kernel
 /// makes up, and what may change without anything being installed: feed lists, locks, temporary files.

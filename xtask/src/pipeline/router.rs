@@ -51,7 +51,9 @@ pub fn test(ctx: &Ctx, target: &Target, args: &TestArgs) -> Result<Outcome> {
         .into_iter()
         .map(|variant| Ok((variant, spoiled(ctx, &feed, variant)?)))
         .collect::<Result<BTreeMap<FeedVariant, Utf8PathBuf>>>()?;
+    let label = format!("stand-in router, Linux {}", Kernel::open(&feed.packages.kernel)?.id().version);
     let bench = Bench {
+        router: &label,
         boot: &|lab| router.start(ctx, lab),
         feeds: &feeds,
         trust: &trust,
