@@ -61,7 +61,7 @@ fn ctrl_c_in_a_test_ends_everything_and_the_next_run_works() {
     let events = ran.events();
     assert!(events.iter().any(|event| event["id"] == "RUN001"), "{}", ran.out);
     assert_eq!(events.last().unwrap()["exit"], 130);
-    // Feeds that scenarios refuse may have been finished meanwhile.
+    // The run finished the feeds that routers have to refuse; all else is as it was.
     let after = place.fingerprint();
     assert!(before.iter().all(|(path, print)| after.get(path) == Some(print)));
     assert!(!after.keys().any(|path| path.extension() == Some("tmp")));
