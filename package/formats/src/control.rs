@@ -143,8 +143,12 @@ impl Control {
                 "a name is letters, digits and + . _ -, a letter or digit first",
             ));
         }
-        if !version.chars().all(|c| c.is_ascii_alphanumeric() || ".+~_:-".contains(c)) {
-            return Err(bad_value("Version", version, "a version is letters, digits and . + ~ _ : -"));
+        if !depend::is_version(version) {
+            return Err(bad_value(
+                "Version",
+                version,
+                "a version is letters, digits and . + ~ _ : -, a letter or digit first",
+            ));
         }
         if !architecture.chars().all(|c| c.is_ascii_alphanumeric() || "_-+.".contains(c)) {
             return Err(bad_value("Architecture", architecture, "it has characters that architectures do not have"));

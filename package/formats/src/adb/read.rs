@@ -35,10 +35,9 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// The root object.
-    pub(crate) fn root(&'a self) -> Result<Object<'a>, Error> {
-        let root = Value(u32::from_le_bytes(self.array(4)?));
-        self.object(root)?.ok_or(Error::AdbValue { what: "the metadata has no root" })
+    /// The root object; an index without packages has none.
+    pub(crate) fn root(&'a self) -> Result<Option<Object<'a>>, Error> {
+        self.object(Value(u32::from_le_bytes(self.array(4)?)))
     }
 
     /// An object or list; nothing for an absent one. Readers accept either tag for both.
@@ -177,7 +176,7 @@ mod tests {
         let payload = builder.finish(root);
 
         let tree = Tree::new(&payload).unwrap();
-        let root = tree.root().unwrap();
+        let root = tree.root().unwrap().unwrap();
         let list = root.object(1).unwrap().unwrap();
         let read: Vec<u64> = list.values().map(|value| tree.int(value).unwrap().unwrap()).collect();
         assert_eq!(read, numbers);

@@ -102,7 +102,7 @@ impl Metadata {
             return Err(Error::AdbMagic { found: "an index of packages" });
         }
         let tree = Tree::new(&adb.payload)?;
-        let root = tree.root()?;
+        let root = tree.root()?.ok_or(Error::ApkField { field: "info", why: "there is nothing at all" })?;
         let info_object = root.object(package::INFO)?.ok_or(Error::ApkField { field: "info", why: "it is missing" })?;
         let mut info = Info::read(info_object)?;
         let id = info_object.blob(info::HASHES)?;
