@@ -90,6 +90,14 @@ impl<'a> Tree<'a> {
         Ok(content)
     }
 
+    /// A text: UTF-8 without NUL, which would end it for a program in C.
+    pub(crate) fn text(&self, value: Value) -> Result<&'a str, Error> {
+        match std::str::from_utf8(self.blob(value)?) {
+            Ok(text) if !text.contains('\0') => Ok(text),
+            _ => Err(Error::AdbValue { what: "a text is not UTF-8, or contains NUL" }),
+        }
+    }
+
     fn array<const N: usize>(&self, at: usize) -> Result<[u8; N], Error> {
         let mut array = [0; N];
         array.copy_from_slice(self.bytes(at, N)?);
@@ -142,20 +150,12 @@ impl<'a> Object<'a> {
 
     /// A field that is text.
     pub(crate) fn text(&self, number: usize) -> Result<&'a str, Error> {
-        text(self.blob(number)?)
+        self.tree.text(self.field(number))
     }
 
     /// The tree that this belongs to.
     pub(crate) fn tree(&self) -> &'a Tree<'a> {
         self.tree
-    }
-}
-
-/// Texts are UTF-8 without NUL, which would end them for a program in C.
-fn text(bytes: &[u8]) -> Result<&str, Error> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) if !text.contains('\0') => Ok(text),
-        _ => Err(Error::AdbValue { what: "a text is not UTF-8, or contains NUL" }),
     }
 }
 
