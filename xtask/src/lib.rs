@@ -11,6 +11,7 @@ pub mod files;
 pub mod interrupt;
 pub mod pipeline;
 pub mod process;
+pub mod scratch;
 pub mod sink;
 pub mod stage;
 pub mod usage;

@@ -24,6 +24,7 @@ use serde::Deserialize;
 use crate::Ctx;
 use crate::cli::Selection;
 use crate::cmd::Outcome;
+use crate::doctor::Purpose;
 use crate::stage::{Inputs, stage};
 
 pub use reproduce::reproduce;
@@ -52,6 +53,22 @@ struct Feed {
     key: SecretKey,
     /// What is in it.
     packages: provider::Packages,
+}
+
+/// Reads every file that `purpose` is going to need: a slip in one is told at once, not after minutes of
+/// fetching and building, and before anything is made in the cache.
+pub fn check_files(ctx: &Ctx, target: &Target, purpose: Purpose) -> Result<()> {
+    sdk::Recipes::load(&ctx.root.join("package/recipes"))?;
+    feed_config(ctx)?;
+    if purpose >= Purpose::Test {
+        vm::machine::Machine::load(&router::machine_file(ctx, target))?;
+        scenarios::scenario::load_all(&router::scenario_folder(ctx))?;
+    }
+    Ok(())
+}
+
+fn feed_config(ctx: &Ctx) -> Result<FeedConfig> {
+    model::yaml::load(&ctx.root.join("feeds/feed.yaml"))
 }
 
 /// Builds and checks the packages.
@@ -88,7 +105,7 @@ pub fn verify_feed(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<
 /// The signed feed of the packages.
 fn signed(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Feed> {
     let packages = provider::packages(ctx, target, selection)?;
-    let config: FeedConfig = model::yaml::load(&ctx.root.join("feeds/feed.yaml"))?;
+    let config = feed_config(ctx)?;
     let key_file = match std::env::var(KEY_VARIABLE) {
         Ok(path) if !path.is_empty() => Utf8PathBuf::from(path),
         _ => ctx.keys.join(&config.key),
