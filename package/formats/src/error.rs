@@ -112,7 +112,7 @@ pub enum Error {
     TarLongName,
     /// More members, or more bytes of paths, than the limit allows.
     #[error("archive has more than {limit} members, or too many long paths")]
-    TarTooMany {
+    TooManyEntries {
         /// The limit.
         limit: usize,
     },
@@ -415,7 +415,7 @@ impl Error {
             Error::TarThroughLink { .. } => "TAR008",
             Error::TarHardLink { .. } => "TAR009",
             Error::TarLongName => "TAR010",
-            Error::TarTooMany { .. } => "TAR011",
+            Error::TooManyEntries { .. } => "TAR011",
             Error::TarMalformed { .. } => "TAR012",
             Error::TarTrailing => "TAR013",
             Error::TarCannotStore { .. } => "TAR014",
@@ -476,7 +476,7 @@ impl Error {
                 "fetch the file again; if it stays like this, ask its publisher to upload it anew"
             }
             Error::GzipTooLarge { .. }
-            | Error::TarTooMany { .. }
+            | Error::TooManyEntries { .. }
             | Error::IpkControlTooLarge { .. }
             | Error::IndexTooLarge { .. } => {
                 "raise the limit if the file is trusted and really this large; otherwise do not use it"

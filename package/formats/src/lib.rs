@@ -1,8 +1,17 @@
 //! OpenWrt package formats in pure Rust.
 //!
 //! The crate writes and reads what OpenWrt's package managers exchange, from one neutral plan
-//! ([`Package`]): [`ipk`] packages, [`packages`] indexes and [`usign`] signatures, with the
-//! [`version`] and [`depend`] rules of the manager that reads them.
+//! ([`Package`]):
+//!
+//! | | opkg (24.10 and older) | apk (25.12 and later) |
+//! |---|---|---|
+//! | package | [`ipk`] | [`apk`] |
+//! | index | [`packages`] | [`apk::index`] |
+//! | keys and signatures | [`usign`] | [`ec`] |
+//! | versions | [`version::opkg`] | [`version::apk`] |
+//! | container | [`tar`] in [`gzip`] | [`adb`] |
+//!
+//! [`modinfo`] reads what kernel modules say about themselves.
 //!
 //! Three promises hold everywhere:
 //!
@@ -32,6 +41,8 @@
 //! ```
 
 pub mod adb;
+pub mod apk;
+mod changes;
 pub mod control;
 pub mod depend;
 pub mod ec;
@@ -48,6 +59,7 @@ pub mod tar;
 pub mod usign;
 pub mod version;
 
+pub use changes::Changes;
 pub use error::Error;
 pub use limits::Limits;
 pub use package::{Content, Device, Entry, Kind, Owner, Package, Scripts};

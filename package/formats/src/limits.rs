@@ -1,5 +1,9 @@
 //! How much a reader may take from foreign bytes.
 
+/// Bytes of paths that a reader remembers for one archive; long paths compress too well to go by the
+/// number of members alone.
+pub(crate) const MOST_PATH_BYTES: usize = 64 << 20;
+
 /// Bounds for every reader: what lies beyond them is refused, never cut off silently.
 ///
 /// The defaults are far above any package that OpenWrt ships.

@@ -232,13 +232,16 @@ pub enum Device {
 /// A user or group: ipk stores the number, apk the name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {
-    /// Numeric id.
+    /// Numeric id; [`Owner::UNKNOWN_ID`] when read from a format that stores names only.
     pub id: u32,
     /// Name; empty when read from a format that stores numbers only.
     pub name: String,
 }
 
 impl Owner {
+    /// Stands for the number of a user or group that only its name is known of.
+    pub const UNKNOWN_ID: u32 = u32::MAX;
+
     /// User or group 0.
     pub fn root() -> Self {
         Owner { id: 0, name: "root".into() }

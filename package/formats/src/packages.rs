@@ -2,12 +2,14 @@
 //!
 //! The signature of a feed covers the uncompressed bytes of `Packages`; check it before [`read`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::io::Read;
 
+use crate::changes::{Changes, Newest};
 use crate::control::{Control, Stanza};
 use crate::sha256::Digest;
+use crate::version::opkg;
 use crate::{Error, Limits, gzip, tar};
 
 /// A package as an index lists it.
@@ -91,15 +93,22 @@ pub fn compressed(packages: &str) -> Result<Vec<u8>, Error> {
 
 /// `index.json`, version 2: name without ABI version, and version, in the order of the index.
 pub fn index_json(architecture: &str, packages: &[Listed]) -> String {
+    let names = packages.iter().map(|Listed { control, .. }| {
+        let abi = control.stanza.get("ABIVersion").unwrap_or_default();
+        (control.package.strip_suffix(abi).unwrap_or(&control.package), control.version.as_str())
+    });
+    json(architecture, names)
+}
+
+/// The JSON itself; of a name that comes twice, the later version stays.
+pub(crate) fn json<'a>(architecture: &str, packages: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut names: Vec<(&str, &str)> = Vec::new();
     let mut positions = HashMap::new();
-    for Listed { control, .. } in packages {
-        let abi = control.stanza.get("ABIVersion").unwrap_or_default();
-        let name = control.package.strip_suffix(abi).unwrap_or(&control.package);
+    for (name, version) in packages {
         let position = *positions.entry(name).or_insert(names.len());
         match names.get_mut(position) {
-            Some(slot) => slot.1 = &control.version,
-            None => names.push((name, &control.version)),
+            Some(slot) => slot.1 = version,
+            None => names.push((name, version)),
         }
     }
     let mut text = format!("{{\n  \"version\": 2,\n  \"architecture\": {architecture:?},\n  \"packages\": {{");
@@ -110,6 +119,29 @@ pub fn index_json(architecture: &str, packages: &[Listed]) -> String {
     }
     text.push_str(if names.is_empty() { "}\n}\n" } else { "\n  }\n}\n" });
     text
+}
+
+/// Adds the packages of an older index that the newer one does not have; for the same name and version
+/// the newer one's entry stays. So a feed keeps its older packages.
+pub fn merge(newer: &mut Vec<Listed>, older: Vec<Listed>) {
+    let key = |listed: &Listed| (listed.control.package.clone(), listed.control.version.clone());
+    let known: HashSet<_> = newer.iter().map(key).collect();
+    newer.extend(older.into_iter().filter(|listed| !known.contains(&key(listed))));
+}
+
+/// Compares the newest version of every package in two indexes.
+pub fn changes(old: &[Listed], new: &[Listed]) -> Changes {
+    let newest = |packages: &[Listed]| {
+        let mut newest = Newest::new();
+        for Listed { control, sha256, .. } in packages {
+            let known = newest.get(&control.package);
+            if known.is_none_or(|(version, _)| opkg::compare(version, &control.version).is_le()) {
+                newest.insert(control.package.clone(), (control.version.clone(), *sha256));
+            }
+        }
+        newest
+    };
+    Changes::between(&newest(old), &newest(new))
 }
 
 /// Reads `Packages`, plain text.

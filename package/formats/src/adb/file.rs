@@ -97,7 +97,7 @@ impl Adb {
         keys.iter()
             .find(good)
             .map(ec::PublicKey::id)
-            .ok_or_else(|| Error::AdbUntrusted { signatures: self.signatures.len(), keys: keys.len() })
+            .ok_or(Error::AdbUntrusted { signatures: self.signatures.len(), keys: keys.len() })
     }
 
     /// Adds a signature.

@@ -14,8 +14,8 @@ mod read;
 mod value;
 mod write;
 
+pub(crate) use file::BlockReader;
 pub use file::{Adb, Compression, Schema, Writer};
-pub(crate) use file::{BlockReader, Data};
 pub(crate) use read::{Object, Tree};
 pub(crate) use value::Value;
 pub(crate) use write::Builder;

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use super::value::{Tag, Value};
 use crate::Error;
 
-/// Values that may be looked at in one tree; a blob counts as one and one for every 64 bytes.
+/// Values that may be looked at in one tree; a blob counts as one and one for every 16 bytes.
 const BUDGET: u64 = 4 << 20;
 
 /// A payload and what may still be taken from it.
@@ -87,7 +87,7 @@ impl<'a> Tree<'a> {
             _ => return Err(Error::AdbValue { what: "a value has another type than its field" }),
         };
         let content = self.bytes(at + prefix, length)?;
-        self.spend(1 + length as u64 / 64)?;
+        self.spend(1 + length as u64 / 16)?;
         Ok(content)
     }
 
@@ -111,7 +111,7 @@ impl<'a> Tree<'a> {
 /// The offset of a value, which must be a multiple of its alignment.
 fn aligned(value: Value, alignment: usize) -> Result<usize, Error> {
     let at = value.content() as usize;
-    if at % alignment == 0 { Ok(at) } else { Err(Error::AdbOffset) }
+    if at.is_multiple_of(alignment) { Ok(at) } else { Err(Error::AdbOffset) }
 }
 
 impl<'a> Object<'a> {
@@ -153,9 +153,61 @@ impl<'a> Object<'a> {
 }
 
 /// Texts are UTF-8 without NUL, which would end them for a program in C.
-pub(super) fn text(bytes: &[u8]) -> Result<&str, Error> {
+fn text(bytes: &[u8]) -> Result<&str, Error> {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.contains('\0') => Ok(text),
         _ => Err(Error::AdbValue { what: "a text is not UTF-8, or contains NUL" }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adb::Builder;
+
+    #[test]
+    fn values_survive_a_round_trip() {
+        let mut builder = Builder::new();
+        let numbers = [0, 1, (1 << 28) - 1, 1 << 28, u64::from(u32::MAX), u64::from(u32::MAX) + 1, u64::MAX];
+        let stored: Vec<Value> = numbers.iter().map(|number| builder.int(*number).unwrap()).collect();
+        let blobs = [0, 1, 255, 256, 65_535, 65_536].map(|length| vec![b'x'; length]);
+        let texts: Vec<Value> = blobs.iter().map(|blob| builder.blob(blob).unwrap()).collect();
+        let (numbers_list, texts_list) = (builder.list(&stored).unwrap(), builder.list(&texts).unwrap());
+        let root = builder.object([numbers_list, Value::NULL, texts_list, Value::NULL]).unwrap();
+        let payload = builder.finish(root);
+
+        let tree = Tree::new(&payload).unwrap();
+        let root = tree.root().unwrap();
+        let list = root.object(1).unwrap().unwrap();
+        let read: Vec<u64> = list.values().map(|value| tree.int(value).unwrap().unwrap()).collect();
+        assert_eq!(read, numbers);
+        assert!(root.object(2).unwrap().is_none() && root.int(4).unwrap().is_none() && root.int(99).unwrap().is_none());
+        let list = root.object(3).unwrap().unwrap();
+        for (value, blob) in list.values().skip(1).zip(&blobs[1..]) {
+            assert_eq!(tree.blob(value).unwrap(), blob);
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_shared_over_and_over_runs_into_the_budget() {
+        let mut builder = Builder::new();
+        let blob = builder.blob(&[b'x'; 60_000]).unwrap();
+        let root = builder.object([blob]).unwrap();
+        let payload = builder.finish(root);
+        let tree = Tree::new(&payload).unwrap();
+        let error = (0..10_000).find_map(|_| tree.blob(blob).err()).unwrap();
+        assert_eq!(error.id(), "ADB007");
+    }
+
+    #[test]
+    fn identical_bytes_are_stored_once() {
+        let mut builder = Builder::new();
+        let (first, second) = (builder.blob(b"text").unwrap(), builder.blob(b"text").unwrap());
+        assert_eq!(first, second);
+        let reserved = builder.reserve(4).unwrap();
+        assert_ne!(reserved, first);
+        builder.fill(reserved, b"text");
+        let payload = builder.finish(Value::NULL);
+        assert_eq!(Tree::new(&payload).unwrap().blob(reserved).unwrap(), b"text");
     }
 }

@@ -103,7 +103,7 @@ impl Builder {
 
     fn append(&mut self, tag: Tag, content: &[u8], alignment: usize) -> Result<Value, Error> {
         if let Some(&known) = self.known.get(content)
-            && known % alignment == 0
+            && known.is_multiple_of(alignment)
         {
             return offset(tag, known);
         }
@@ -130,4 +130,15 @@ fn length_prefix(content: &[u8]) -> Result<(Tag, Vec<u8>), Error> {
         let length = u32::try_from(length).map_err(|_| Error::AdbTooLarge)?;
         (Tag::Blob32, length.to_le_bytes().to_vec())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offset_beyond_28_bits_cannot_be_stored() {
+        assert_eq!(offset(Tag::Object, LARGEST as usize).unwrap(), Value(0xefff_ffff));
+        assert_eq!(offset(Tag::Object, LARGEST as usize + 1).unwrap_err().id(), "ADB008");
+    }
 }

@@ -17,8 +17,6 @@ const BLOCK: usize = 512;
 const RECORD: u64 = 20 * BLOCK as u64;
 /// Longest path or link text that is read or written; the kernel's own bound.
 const LONGEST_NAME: usize = 4096;
-/// Bytes of paths that a reader remembers per archive, directories above each member included.
-const REMEMBERED: usize = 64 << 20;
 
 /// What is wrong with a path relative to the root, if anything.
 ///

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::io::{self, Read};
 
 use super::header::{CHECKSUM, GROUP, Header, LINK, LONG_LINK, MAJOR, MINOR, MODE, NAME, PREFIX, SIZE, TYPE, USER};
-use super::{BLOCK, LONGEST_NAME, REMEMBERED, path_problem};
+use super::{BLOCK, LONGEST_NAME, path_problem};
+use crate::limits::MOST_PATH_BYTES;
 use crate::package::{Content, Device, Entry, Kind, Owner};
 use crate::{Error, Limits};
 
@@ -54,7 +55,7 @@ impl<R: Read> Reader<R> {
             content_left: 0,
             padding_left: 0,
             seen: HashMap::new(),
-            memory_left: REMEMBERED,
+            memory_left: MOST_PATH_BYTES,
             done: false,
         }
     }
@@ -80,7 +81,7 @@ impl<R: Read> Reader<R> {
             }
             self.members += 1;
             if self.members > self.limits.entries {
-                return Err(Error::TarTooMany { limit: self.limits.entries });
+                return Err(Error::TooManyEntries { limit: self.limits.entries });
             }
             self.check(&header)?;
             match header.0[TYPE] {
@@ -212,7 +213,7 @@ impl<R: Read> Reader<R> {
     /// Long paths compress well: without a bound, a small file could fill the memory with names.
     fn take_memory(&mut self, bytes: usize) -> Result<(), Error> {
         self.memory_left =
-            self.memory_left.checked_sub(bytes).ok_or(Error::TarTooMany { limit: self.limits.entries })?;
+            self.memory_left.checked_sub(bytes).ok_or(Error::TooManyEntries { limit: self.limits.entries })?;
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use formats::{Content, Entry, Kind, Owner, Package, Scripts, depend};
+use formats::{Content, Device, Entry, Kind, Owner, Package, Scripts, apk, depend};
 use serde_json::Value;
 
 /// A golden file's path.
@@ -34,11 +34,13 @@ pub(crate) fn files(package: &str) -> Vec<Entry> {
     let files = found["files"].as_array().unwrap().iter();
     files
         .map(|file| {
+            let number = |key: &str| u32::try_from(file[key].as_u64().unwrap()).unwrap();
             let target = || file["target"].as_str().unwrap().to_owned();
             let kind = match file["type"].as_str().unwrap() {
                 "dir" => Kind::Dir,
                 "file" => Kind::File(Content::from(content(file))),
                 "symlink" => Kind::Symlink(target()),
+                "char" => Kind::Device(Device::Character { major: number("major"), minor: number("minor") }),
                 "hardlink" => Kind::HardLink(target().trim_start_matches('/').to_owned()),
                 other => panic!("{other}"),
             };
@@ -57,11 +59,7 @@ pub(crate) fn files(package: &str) -> Vec<Entry> {
 
 fn content(file: &Value) -> Vec<u8> {
     if let Some(hex) = file["hex"].as_str() {
-        return hex
-            .as_bytes()
-            .chunks(2)
-            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
-            .collect();
+        return unhex(hex);
     }
     if let Some(repeat) = file["repeat"].as_array() {
         return repeat[0].as_str().unwrap().repeat(usize::try_from(repeat[1].as_u64().unwrap()).unwrap()).into_bytes();
@@ -111,4 +109,73 @@ pub(crate) fn ipk_plan(name: &str) -> Package {
         },
         files: files(name).into_iter().filter(|entry| !entry.path.starts_with("lib/apk/")).collect(),
     }
+}
+
+/// The plan of one of the golden apk packages.
+pub(crate) fn apk_plan(name: &str) -> apk::Plan {
+    let inputs = json("inputs/packages.json");
+    let input = inputs["packages"].as_array().unwrap().iter().find(|input| input["name"] == name).unwrap();
+    let text = |key: &str| {
+        let pair = input["info"].as_array().unwrap().iter().find(|pair| pair[0] == key);
+        pair.map_or("", |pair| pair[1].as_str().unwrap())
+    };
+    let number = |key| Some(text(key)).filter(|text| !text.is_empty()).map(|text| text.parse().unwrap());
+    let list = |key| text(key).split_whitespace().map(|item| item.parse().unwrap()).collect();
+    let owned = |key| text(key).to_owned();
+    let commit = text("repo-commit");
+    let script = |pair: &Value| {
+        let script = *apk::Script::ALL.iter().find(|script| pair[0] == script.name()).unwrap();
+        let body = match &pair[1] {
+            Value::String(text) => text.clone().into_bytes(),
+            parts => [parts["head"].as_str().unwrap().as_bytes(), &content(parts)].concat(),
+        };
+        (script, body)
+    };
+    let xattrs = |file: &Value| {
+        // Backwards, as the file system listed them when the golden file was made.
+        let values = file["xattrs"]
+            .as_object()?
+            .iter()
+            .rev()
+            .map(|(name, value)| (name.clone(), unhex(value.as_str().unwrap())));
+        Some((file["path"].as_str().unwrap().trim_start_matches('/').to_owned(), values.collect()))
+    };
+    apk::Plan {
+        info: apk::Info {
+            name: name.to_owned(),
+            version: input["version"].as_str().unwrap().to_owned(),
+            arch: input["arch"].as_str().unwrap().to_owned(),
+            description: owned("description"),
+            license: owned("license"),
+            origin: owned("origin"),
+            maintainer: owned("maintainer"),
+            url: owned("url"),
+            repo_commit: (!commit.is_empty()).then(|| unhex(commit).try_into().unwrap()),
+            build_time: number("build-time"),
+            provider_priority: number("provider-priority"),
+            depends: list("depends"),
+            provides: list("provides"),
+            replaces: list("replaces"),
+            install_if: list("install-if"),
+            recommends: list("recommends"),
+            layer: number("layer"),
+            tags: text("tags").split_whitespace().map(str::to_owned).collect(),
+            ..apk::Info::default()
+        },
+        files: files(name),
+        xattrs: input["files"].as_array().unwrap().iter().filter_map(xattrs).collect(),
+        scripts: input["scripts"].as_array().unwrap().iter().map(script).collect(),
+        triggers: input["triggers"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|item| item.as_str().unwrap().to_owned())
+            .collect(),
+        replaces_priority: number("replaces-priority"),
+        time: inputs["source_date_epoch"][name].as_u64().unwrap(),
+    }
+}
+
+fn unhex(hex: &str) -> Vec<u8> {
+    hex.as_bytes().chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }

@@ -54,6 +54,26 @@ fn reads_back_what_the_packages_say() {
 }
 
 #[test]
+fn feeds_merge_and_compare() {
+    let read = || packages::read(&common::bytes("ipk/Packages"), &Limits::default()).unwrap();
+    let (old, mut new) = (read(), read());
+    assert!(packages::changes(&old, &new).is_empty());
+    new.remove(0);
+    new[0].control.version = "6.6.94-r1".into();
+    new[1].sha256 = Digest::of("rebuilt");
+    new[2].control.package = "small".into();
+    let changes = packages::changes(&old, &new);
+    assert_eq!(changes.added.keys().collect::<Vec<_>>(), ["small"]);
+    assert_eq!(changes.removed.keys().collect::<Vec<_>>(), ["hello", "tiny"]);
+    assert_eq!(changes.changed["kmod-dummy"], ("6.6.93-r1".to_owned(), "6.6.94-r1".to_owned()));
+    assert_eq!(changes.rebuilt["libfoo3"], "1.0.0-r1");
+    packages::merge(&mut new, old);
+    assert_eq!(new.len(), 6);
+    // An older version beside a newer one is no change.
+    assert!(packages::changes(&new[..3], &new).changed.is_empty());
+}
+
+#[test]
 fn an_empty_feed_is_one_empty_line() {
     assert_eq!(packages::manifest(&[]), "\n");
     assert_eq!(packages::packages("\n"), "\n");

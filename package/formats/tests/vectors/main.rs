@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may fail like tests")]
 
+mod apk;
 mod common;
 mod feed;
+mod hostile_apk;
 mod ipk;

@@ -1,0 +1,191 @@
+//! From the neutral plan to apk: everything that the two package managers do differently.
+//!
+//! | | ipk / opkg | apk |
+//! |---|---|---|
+//! | fits any machine | `all` | `noarch` |
+//! | provides | names | names with this package's version; `NAME-any` is added |
+//! | conflicts | a field | negative dependencies, `!name` |
+//! | alternatives in depends | `a \| b` | none: refused |
+//! | `<<`, `>>` | take equal versions too | `<`, `>` are strict |
+//! | conffiles, alternatives, users, file list | control data | files in `lib/apk/packages` |
+//! | the package's own postinst | before its services start | after it, appended to the generated script |
+//! | change of version | prerm, postrm, preinst, postinst | `pre-upgrade`, `post-upgrade` |
+//! | owners | numbers | names |
+
+use std::collections::BTreeMap;
+
+use super::info::{Dependency, Info};
+use super::metadata::Script;
+use super::write::Plan;
+use crate::Error;
+use crate::depend::{self, Provide, Term};
+use crate::package::{Content, Entry, Kind, Package};
+use crate::sha256::Digest;
+use crate::version::Operator;
+use crate::version::apk::Match;
+
+/// Where OpenWrt's functions look for what apk itself has no place for.
+const SIDE_FILES: &str = "lib/apk/packages";
+
+/// Translates the neutral plan.
+pub fn from_plan(package: &Package) -> Result<Plan, Error> {
+    Ok(Plan {
+        info: info(package)?,
+        files: files(package)?,
+        scripts: scripts(package),
+        time: package.source_date_epoch,
+        ..Plan::default()
+    })
+}
+
+fn info(package: &Package) -> Result<Info, Error> {
+    let depends = package.depends.iter().map(dependency);
+    let conflicts = package.conflicts.iter().map(|conflict| {
+        let term = term(conflict);
+        Ok(Dependency { relation: term.relation.with(Match::CONFLICT), ..term })
+    });
+    let tags = [("abiversion", &package.abi_version), ("section", &package.section), ("cpe", &package.cpe_id)];
+    let first_line = package.description.trim().lines().map(str::trim).collect::<Vec<_>>().join("\n");
+    Ok(Info {
+        name: package.full_name(),
+        version: package.version.clone(),
+        description: first_line,
+        arch: if package.architecture == "all" { "noarch".to_owned() } else { package.architecture.clone() },
+        license: package.license.clone(),
+        origin: package.source.clone(),
+        maintainer: package.maintainer.clone(),
+        url: package.url.clone(),
+        // A library that is there twice, in two ABI versions, must not be chosen by its bare name alone.
+        provider_priority: (!package.abi_version.is_empty()).then_some(10),
+        depends: depends.chain(conflicts).collect::<Result<_, Error>>()?,
+        provides: provides(package),
+        tags: tags
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(key, value)| format!("openwrt:{key}={value}"))
+            .collect(),
+        ..Info::default()
+    })
+}
+
+fn dependency(dependency: &depend::Dependency) -> Result<Dependency, Error> {
+    match &dependency.alternatives[..] {
+        [only] => Ok(term(only)),
+        _ => Err(Error::Plan { what: format!("apk has no alternatives in dependencies, such as {dependency}") }),
+    }
+}
+
+fn term(term: &Term) -> Dependency {
+    let Some(constraint) = &term.constraint else { return Dependency::on(&term.name) };
+    let relation = match constraint.operator {
+        Operator::Less => Match::LESS,
+        Operator::LessOrEqual => Match::LESS.with(Match::EQUAL),
+        Operator::Equal => Match::EQUAL,
+        Operator::GreaterOrEqual => Match::GREATER.with(Match::EQUAL),
+        Operator::Greater => Match::GREATER,
+    };
+    Dependency { name: term.name.clone(), version: Some(constraint.version.clone()), relation }
+}
+
+/// Provided names carry the version, so that dependencies with a version accept them; the name of a
+/// library without its ABI version does not, since several ABI versions may be installed together.
+fn provides(package: &Package) -> Vec<Dependency> {
+    let versioned = |name: String, provide: &Provide| {
+        Dependency::exactly(name, provide.version.as_deref().unwrap_or(&package.version))
+    };
+    let mut names = vec![Dependency::on(format!("{}-any", package.name))];
+    if package.full_name() == package.name {
+        names.extend(package.provides.iter().map(|provide| versioned(provide.name.clone(), provide)));
+    } else {
+        names.push(Dependency::on(&package.name));
+        for provide in &package.provides {
+            names.push(Dependency::on(&provide.name));
+            names.push(versioned(package.with_abi(&provide.name), provide));
+        }
+    }
+    names
+}
+
+/// The payload and the side files that stand in for opkg's control data.
+fn files(package: &Package) -> Result<Vec<Entry>, Error> {
+    let mut tree = package.tree()?;
+    let name = package.full_name();
+    let (shipped, _) = package.conffiles_by_presence(&tree)?;
+    let declared: String = package.conffiles.iter().map(|path| format!("{path}\n")).collect();
+    let mut digests = String::new();
+    for path in &shipped {
+        digests.push_str(&format!("{path} {}\n", digest(&tree, path)?));
+    }
+    let alternatives: String = package.alternatives.iter().map(|item| format!("{item}\n")).collect();
+    let users: String = package.require_user.split_whitespace().map(|item| format!("{item}\n")).collect();
+    let mut side = |suffix: &str, text: String| {
+        if !text.is_empty() {
+            tree.push(Entry::file(format!("{SIDE_FILES}/{name}.{suffix}"), 0o644, Content::from(text)));
+        }
+    };
+    side("rusers", users);
+    side("alternatives", alternatives);
+    // The list names what was there up to now, without itself and what follows.
+    let mut paths: Vec<String> =
+        tree.iter().filter(|entry| entry.kind != Kind::Dir).map(|entry| format!("/{}\n", entry.path)).collect();
+    paths.sort();
+    tree.push(Entry::file(format!("{SIDE_FILES}/{name}.list"), 0o644, Content::from(paths.concat())));
+    let mut side = |suffix: &str, text: String| {
+        if !text.is_empty() {
+            tree.push(Entry::file(format!("{SIDE_FILES}/{name}.{suffix}"), 0o644, Content::from(text)));
+        }
+    };
+    side("conffiles", declared);
+    side("conffiles_static", digests);
+    Ok(tree)
+}
+
+fn digest(tree: &[Entry], path: &str) -> Result<Digest, Error> {
+    let find = |wanted: &str| tree.iter().find(|entry| entry.path == wanted).map(|entry| &entry.kind);
+    let first = match find(path.trim_start_matches('/')) {
+        Some(Kind::HardLink(first)) => find(first),
+        other => other,
+    };
+    match first {
+        Some(Kind::File(content)) => Ok(Digest::of_reader(&mut *content.open()?)?.0),
+        _ => Err(Error::Plan { what: format!("conffile {path} is not a file of the payload") }),
+    }
+}
+
+/// Generated scripts first do what all packages share, then run the package's own text.
+fn scripts(package: &Package) -> BTreeMap<Script, Vec<u8>> {
+    let name = package.full_name();
+    let own = |script: &Option<String>| script.as_deref().map(without_first_line).unwrap_or_default().to_owned();
+    let generated = |upgrade: bool, helper: &str, body: &Option<String>| {
+        let upgrade = if upgrade { "export PKG_UPGRADE=1\n" } else { "" };
+        let users = if helper == "default_postinst" { "add_group_and_user\n" } else { "" };
+        format!(
+            "#!/bin/sh\n# Generated. The work that all packages share is done by functions of base-files.\n{upgrade}\
+             [ -s \"$IPKG_INSTROOT/lib/functions.sh\" ] || exit 0\n. \"$IPKG_INSTROOT/lib/functions.sh\"\n\
+             export root=\"$IPKG_INSTROOT\"\nexport pkgname=\"{name}\"\n{users}{helper}\n{}",
+            own(body)
+        )
+    };
+    let own_scripts = &package.scripts;
+    let mut scripts = BTreeMap::from([
+        (Script::PostInstall, generated(false, "default_postinst", &own_scripts.postinst)),
+        (Script::PostUpgrade, generated(true, "default_postinst", &own_scripts.postinst)),
+        (Script::PreDeinstall, generated(false, "default_prerm", &own_scripts.prerm)),
+    ]);
+    if let Some(preinst) = &own_scripts.preinst {
+        scripts.insert(Script::PreInstall, preinst.clone());
+        scripts.insert(Script::PreUpgrade, format!("#!/bin/sh\nexport PKG_UPGRADE=1\n{}", without_first_line(preinst)));
+    }
+    if let Some(postrm) = &own_scripts.postrm {
+        scripts.insert(Script::PostDeinstall, postrm.clone());
+    }
+    scripts.into_iter().map(|(script, text)| (script, text.into_bytes())).collect()
+}
+
+/// The text behind `#!/bin/sh`.
+fn without_first_line(script: &str) -> &str {
+    match script.strip_prefix("#!") {
+        Some(rest) => rest.split_once('\n').map_or("", |(_, body)| body),
+        None => script,
+    }
+}

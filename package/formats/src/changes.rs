@@ -1,0 +1,47 @@
+//! What changed between two versions of a feed.
+
+use std::collections::BTreeMap;
+
+use crate::sha256::Digest;
+
+/// The newest version of each name, and what identifies its bytes.
+pub(crate) type Newest = BTreeMap<String, (String, Digest)>;
+
+/// The difference of two indexes, by package name; only the newest version of each counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// In the new index only, with its version.
+    pub added: BTreeMap<String, String>,
+    /// In the old index only, with its version.
+    pub removed: BTreeMap<String, String>,
+    /// In both, with old and new version.
+    pub changed: BTreeMap<String, (String, String)>,
+    /// In both with the same version, but other bytes.
+    pub rebuilt: BTreeMap<String, String>,
+}
+
+impl Changes {
+    pub(crate) fn between(old: &Newest, new: &Newest) -> Self {
+        let mut changes = Changes::default();
+        for (name, (version, digest)) in new {
+            match old.get(name) {
+                None => _ = changes.added.insert(name.clone(), version.clone()),
+                Some((before, _)) if before != version => {
+                    changes.changed.insert(name.clone(), (before.clone(), version.clone()));
+                }
+                Some((_, before)) if before != digest => {
+                    changes.rebuilt.insert(name.clone(), version.clone());
+                }
+                Some(_) => {}
+            }
+        }
+        let gone = old.iter().filter(|(name, _)| !new.contains_key(*name));
+        changes.removed = gone.map(|(name, (version, _))| (name.clone(), version.clone())).collect();
+        changes
+    }
+
+    /// Whether the two indexes offer the same.
+    pub fn is_empty(&self) -> bool {
+        *self == Changes::default()
+    }
+}
