@@ -145,8 +145,7 @@ fn name(owner: &Owner) -> String {
 }
 
 fn check_place(subject: &Subject, path: &str, findings: &mut Vec<Finding>) {
-    let below =
-        |folder: &&str| path.strip_prefix(*folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let below = |folder: &&str| path.strip_prefix(*folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     if let Some(records) = RECORDS.iter().find(|folder| below(folder)) {
         let manager = if subject.format == Format::Ipk { "opkg" } else { "apk" };
         let what = format!("/{records} is not for packages, whichever of opkg and apk ({manager} here) reads it");

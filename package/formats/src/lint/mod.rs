@@ -50,7 +50,7 @@ mod subject;
 
 use crate::{Limits, ec, usign};
 
-pub use read::{Examined, Kind, examine};
+pub use read::{Examined, Kind, examine, unreadable};
 
 /// How much a [`Finding`] matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

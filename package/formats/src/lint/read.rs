@@ -116,6 +116,11 @@ pub fn examine(path: &str, input: impl Read, options: &Options) -> Examined {
     Examined(read.unwrap_or_else(|error| Content::Unreadable(refused(path, &error))))
 }
 
+/// A file that could not even be opened, so that it is found among the findings like any other.
+pub fn unreadable(path: &str, error: io::Error) -> Examined {
+    Examined(Content::Unreadable(refused(path, &Error::from(error))))
+}
+
 /// What the reader refused: some refusals have a rule of their own.
 fn refused(path: &str, error: &Error) -> Finding {
     let rule = match error {
