@@ -52,6 +52,7 @@ pub mod gzip;
 mod inflate;
 pub mod ipk;
 mod limits;
+pub mod lint;
 pub mod modinfo;
 mod package;
 pub mod packages;

@@ -3,9 +3,9 @@
 //! Each step is a [`crate::stage`]: a directory of the cache under a hash of what went into it.
 //!
 //! ```text
-//! debian-kernel ─> kernel ─┬─> packages ─> feed ─┬─> spoiled feeds ─┐
-//!                          │                     └──────────────────┼─> scenarios ─> report
-//! debian-image ────────────┴─> image ─> state ──────────────────────┘
+//! debian-kernel ─> kernel ─┬─> packages ─> lint ─> feed ─┬─> spoiled feeds ─┐
+//!                          │                             └──────────────────┼─> scenarios ─> report
+//! debian-image ────────────┴─> image ─> state ──────────────────────────────┘
 //! ```
 
 mod console;
@@ -18,14 +18,14 @@ use std::net::SocketAddr;
 
 use camino::Utf8PathBuf;
 use formats::usign::SecretKey;
-use model::{Result, Target};
+use model::{Exit, Failure, Result, Target};
 use serde::Deserialize;
 
-use crate::Ctx;
 use crate::cli::Selection;
 use crate::cmd::Outcome;
 use crate::doctor::Purpose;
 use crate::stage::{Inputs, stage};
+use crate::{Ctx, lint};
 
 pub use reproduce::reproduce;
 pub use router::{boot, list, test};
@@ -73,7 +73,7 @@ fn feed_config(ctx: &Ctx) -> Result<FeedConfig> {
 
 /// Builds and checks the packages.
 pub fn build(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Outcome> {
-    let built = provider::packages(ctx, target, selection)?;
+    let built = linted(ctx, target, selection)?;
     let shown = publish::copy(ctx, target, "packages", &built.folder)?;
     Ok(Outcome::done(shown))
 }
@@ -102,9 +102,40 @@ pub fn verify_feed(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<
     Ok(Outcome::done(lines.join("\n")))
 }
 
+/// The files of the packages, whatever the lint says about them.
+pub fn package_files(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Vec<Utf8PathBuf>> {
+    provider::packages(ctx, target, selection)?.files()
+}
+
+/// The packages, without an error of the lint.
+fn linted(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<provider::Packages> {
+    let packages = provider::packages(ctx, target, selection)?;
+    let inputs = Inputs::new("the packages against the rules")
+        .stage("packages", &packages.folder)
+        .path("rules", ctx.root.join("package/formats/src"));
+    stage(ctx, lint::STAGE, &inputs, |_| {
+        let counts = lint::check(ctx, &packages.files()?, &formats::lint::Options::default(), &[])?;
+        match counts.exit() {
+            Exit::Done => Ok(counts.to_string()),
+            exit => Err(faulty(exit, &counts)),
+        }
+    })?;
+    Ok(packages)
+}
+
+fn faulty(exit: Exit, counts: &lint::Counts) -> Failure {
+    Failure::new(
+        exit,
+        "LNT004",
+        format!("the packages break rules: {counts}"),
+        "each breach is told above under its own id; such packages are not published",
+        "correct the recipe (package/recipes) or the code that packs it (package/sdk)",
+    )
+}
+
 /// The signed feed of the packages.
 fn signed(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Feed> {
-    let packages = provider::packages(ctx, target, selection)?;
+    let packages = linted(ctx, target, selection)?;
     let config = feed_config(ctx)?;
     let key_file = match std::env::var(KEY_VARIABLE) {
         Ok(path) if !path.is_empty() => Utf8PathBuf::from(path),
@@ -120,4 +151,17 @@ fn signed(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Feed> {
         Ok(format!("{} packages, signed by {}", listed.len(), key.fingerprint()))
     })?;
     Ok(Feed { folder, name: config.name, key, packages })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_that_break_rules_end_the_build() {
+        let counts = lint::Counts { files: 2, errors: 1, ..lint::Counts::default() };
+        let failure = faulty(counts.exit(), &counts);
+        assert_eq!((failure.id(), failure.exit()), ("LNT004", Exit::Failed));
+        assert!(failure.finding().what.contains("1 errors"));
+    }
 }
