@@ -4,6 +4,7 @@
 //! `nf_conntrack_common.h`, the line is what `ct_seq_show` of the kernel prints.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use crate::netlink::{Attribute, Malformed, Message};
 
@@ -22,6 +23,8 @@ mod attribute {
     pub(super) const STATUS: u16 = 3;
     pub(super) const COUNTERS_ORIGINAL: u16 = 9;
     pub(super) const COUNTERS_REPLY: u16 = 10;
+    pub(super) const TIMESTAMP: u16 = 20;
+    pub(super) const TIMESTAMP_START: u16 = 1;
     pub(super) const TUPLE_ADDRESSES: u16 = 1;
     pub(super) const TUPLE_PROTOCOL: u16 = 2;
     pub(super) const V4_SOURCE: u16 = 1;
@@ -92,6 +95,8 @@ pub struct Flow {
     pub path: Path,
     /// IP protocol number.
     pub protocol: u8,
+    /// Seconds since it began; absent when `nf_conntrack_timestamp` was 0 at that time.
+    pub age: Option<u64>,
     /// From the side that began.
     pub original: Direction,
     /// From the side that answered.
@@ -115,11 +120,11 @@ impl Flow {
     }
 }
 
-/// Reads one `IPCTNL_MSG_CT_NEW`.
+/// Reads one `IPCTNL_MSG_CT_NEW`. `now` is the time since 1970, for the age: the kernel tells when the flow began.
 ///
 /// # Errors
 /// A length that does not fit.
-pub fn from_netlink(message: &Message<'_>) -> Result<Flow, Malformed> {
+pub fn from_netlink(message: &Message<'_>, now: Duration) -> Result<Flow, Malformed> {
     let (_family, attributes) = message.netfilter()?;
     let mut flow = Flow::default();
     for found in attributes {
@@ -130,10 +135,21 @@ pub fn from_netlink(message: &Message<'_>) -> Result<Flow, Malformed> {
             attribute::STATUS => flow.path = path(found.u32()?),
             attribute::COUNTERS_ORIGINAL => flow.original.counters = Some(counters(&found)?),
             attribute::COUNTERS_REPLY => flow.reply.counters = Some(counters(&found)?),
+            attribute::TIMESTAMP => flow.age = age(&found, now)?,
             _ => {}
         }
     }
     Ok(flow)
+}
+
+fn age(attribute: &Attribute<'_>, now: Duration) -> Result<Option<u64>, Malformed> {
+    for field in attribute.nested() {
+        let field = field?;
+        if field.kind == attribute::TIMESTAMP_START {
+            return Ok(Some(now.saturating_sub(Duration::from_nanos(field.u64()?)).as_secs()));
+        }
+    }
+    Ok(None)
 }
 
 fn path(status: u32) -> Path {
@@ -211,7 +227,11 @@ pub fn from_proc_line(line: &str) -> Option<Flow> {
             "[HW_OFFLOAD]" => flow.path = Path::Hardware,
             _ => {
                 let Some((name, value)) = word.split_once('=') else { continue };
-                fill(&mut flow, name, value)?;
+                if name == "delta-time" {
+                    flow.age = value.parse().ok();
+                } else {
+                    fill(&mut flow, name, value)?;
+                }
             }
         }
     }

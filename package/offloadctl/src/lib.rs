@@ -2,7 +2,7 @@
 //!
 //! The modules fall in three layers. Readers of foreign bytes are pure functions ([`netlink`], [`nftables`],
 //! [`conntrack`], [`procfs`]); asking the kernel is done in two places ([`socket`], [`files`]); and the two commands
-//! ([`status`], [`flows`]) put both together. Only [`report`] knows what the output looks like.
+//! ([`status`], [`flows`]) put both together. [`report`], [`list`] and [`watch`] know what the output looks like.
 //!
 //! Nothing here changes the router: no module is loaded, no rule and no setting is touched.
 
@@ -11,7 +11,9 @@ pub mod conntrack;
 pub mod files;
 pub mod finding;
 pub mod flows;
+pub mod help;
 pub mod json;
+pub mod list;
 pub mod modules;
 pub mod netlink;
 pub mod nftables;
@@ -19,3 +21,6 @@ pub mod procfs;
 pub mod report;
 pub mod socket;
 pub mod status;
+pub mod terminal;
+pub mod top;
+pub mod watch;

@@ -3,12 +3,15 @@
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
-use offloadctl::arguments::{self, Command, HELP};
+use offloadctl::arguments::{self, Command, Form, Request};
+use offloadctl::conntrack::Path;
 use offloadctl::files::Files;
 use offloadctl::finding::Stop;
-use offloadctl::{flows, modules, report, status};
+use offloadctl::list::{FlowList, Origin};
+use offloadctl::top::{Sort, Top};
+use offloadctl::{flows, modules, report, status, watch};
 
-/// Exit code of everything that is not an answer; 0, 1 and 2 are answers of `status`.
+/// Exit code of everything that is not an answer; 0, 1 and 2 are answers.
 const FAILED: u8 = 3;
 
 fn main() -> ExitCode {
@@ -31,9 +34,10 @@ fn main() -> ExitCode {
 }
 
 fn run(out: &mut dyn Write) -> Result<u8, Stop> {
-    let files = Files::below("/");
-    match arguments::parse(std::env::args_os().skip(1))? {
-        Command::Help => out.write_all(HELP.as_bytes())?,
+    let Request { root, command } = arguments::parse(std::env::args_os().skip(1))?;
+    let files = Files::below(root);
+    match command {
+        Command::Help(text) => out.write_all(text.as_bytes())?,
         Command::Version => writeln!(out, "offloadctl {}", env!("CARGO_PKG_VERSION"))?,
         Command::Status { json } => {
             let status = status::ask(&files)?;
@@ -44,12 +48,38 @@ fn run(out: &mut dyn Write) -> Result<u8, Stop> {
             }
             return Ok(status.verdict.exit_code());
         }
-        Command::Flows { json, paths } => {
+        Command::Flows { paths, sort, top, form: Form::Watch } => {
             let source = flows::source(&files, &modules::survey(&files))?;
-            let mut list = report::FlowList::new(out, json, source, flows::accounting(&files));
-            flows::each(&files, source, |flow| if paths.contains(&flow.path) { list.flow(flow) } else { Ok(()) })?;
-            list.end()?;
+            watch::run(&files, source, &paths, sort.unwrap_or(Sort::Bytes), top, out)?;
         }
+        Command::Flows { paths, sort, top, form } => list_flows(&files, &paths, sort, top, form, out)?,
     }
     Ok(0)
+}
+
+fn list_flows(
+    files: &Files,
+    paths: &[Path],
+    sort: Option<Sort>,
+    most: usize,
+    form: Form,
+    out: &mut dyn Write,
+) -> Result<(), Stop> {
+    let source = flows::source(files, &modules::survey(files))?;
+    let (accounting, timestamps) = (flows::accounting(files), flows::timestamps(files));
+    let mut list = FlowList::new(out, form == Form::Json, Origin { source, accounting, timestamps, sort });
+    let Some(sort) = sort else {
+        flows::each(files, source, |flow| if paths.contains(&flow.path) { list.flow(flow) } else { Ok(()) })?;
+        return Ok(list.end(None)?);
+    };
+    let mut top = Top::new(sort, most);
+    flows::each(files, source, |flow| {
+        if paths.contains(&flow.path) {
+            top.add(flow);
+        }
+        Ok(())
+    })?;
+    let seen = top.seen();
+    top.into_flows().try_for_each(|flow| list.flow(&flow))?;
+    Ok(list.end(Some(seen))?)
 }

@@ -3,8 +3,9 @@
 mod common;
 
 use std::net::IpAddr;
+use std::time::Duration;
 
-use common::{attribute, message, payload};
+use common::{NOW, attribute, message, payload};
 use offloadctl::conntrack::{self, Counters, Flow, Path};
 use offloadctl::netlink;
 use offloadctl::nftables::{self, Family, FlowRule, Flowtable};
@@ -97,8 +98,23 @@ fn conntrack_status_tells_the_path() {
         [(0x18e, Path::Slow), (0x418e, Path::Software), (0xc18e, Path::Hardware), (0x818e, Path::Hardware)]
     {
         let payload = payload(2, &[attribute(3, &u32::to_be_bytes(status))]);
-        assert_eq!(conntrack::from_netlink(&message(&payload)).unwrap().path, path, "{status:#x}");
+        assert_eq!(conntrack::from_netlink(&message(&payload), NOW).unwrap().path, path, "{status:#x}");
     }
+}
+
+#[test]
+fn the_age_is_counted_from_the_start_that_the_kernel_tells() {
+    let age_of = |start: Duration| {
+        let start = u64::try_from(start.as_nanos()).unwrap().to_be_bytes();
+        let payload = payload(2, &[attribute(20, &attribute(1, &start))]);
+        conntrack::from_netlink(&message(&payload), NOW).unwrap().age
+    };
+    assert_eq!(age_of(NOW - Duration::from_millis(90_500)), Some(90));
+    assert_eq!(age_of(NOW + Duration::from_secs(5)), Some(0));
+    assert_eq!(conntrack::from_netlink(&message(&payload(2, &[])), NOW).unwrap().age, None);
+    let line = "ipv4 2 udp 17 9 src=1.1.1.1 dst=2.2.2.2 sport=1 dport=2 src=2.2.2.2 dst=1.1.1.1 sport=2 dport=1 \
+                mark=0 delta-time=90 use=2";
+    assert_eq!(conntrack::from_proc_line(line).unwrap().age, Some(90));
 }
 
 #[test]
@@ -108,7 +124,7 @@ fn short_values_are_malformed_not_guessed() {
         attribute(9, &attribute(1, &[0; 4])),
         attribute(1, &attribute(1, &attribute(1, &[0; 3]))),
     ] {
-        assert!(conntrack::from_netlink(&message(&payload(2, &[wrong]))).is_err());
+        assert!(conntrack::from_netlink(&message(&payload(2, &[wrong])), NOW).is_err());
     }
     assert!(nftables::flowtable(&message(&[1, 0])).is_err());
     assert!(nftables::flow_rule(&message(&payload(1, &[attribute(3, &[0; 4])]))).is_err());
@@ -141,7 +157,7 @@ fn foreign_lines_are_no_flows() {
 /// All readers over one datagram; what they find does not matter, that they end does.
 fn read_everything(datagram: &[u8]) {
     for message in netlink::messages(datagram).flatten() {
-        let _ = (nftables::flowtable(&message), nftables::flow_rule(&message), conntrack::from_netlink(&message));
+        let _ = (nftables::flowtable(&message), nftables::flow_rule(&message), conntrack::from_netlink(&message, NOW));
     }
 }
 
@@ -164,7 +180,7 @@ proptest! {
     fn any_payload_is_survived(family: u8, bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let payload = [&[family, 0, 0, 0][..], &bytes].concat();
         let message = message(&payload);
-        let _ = (nftables::flowtable(&message), nftables::flow_rule(&message), conntrack::from_netlink(&message));
+        let _ = (nftables::flowtable(&message), nftables::flow_rule(&message), conntrack::from_netlink(&message, NOW));
     }
 
     #[test]
@@ -190,7 +206,7 @@ proptest! {
         let tuple = [attribute(1, &addresses), attribute(2, &ports)].concat();
         let counters = [attribute(1, &packets.to_be_bytes()), attribute(2, &bytes.to_be_bytes())].concat();
         let payload = payload(10, &[attribute(1, &tuple), attribute(9, &counters)]);
-        let flow = conntrack::from_netlink(&message(&payload)).unwrap();
+        let flow = conntrack::from_netlink(&message(&payload), NOW).unwrap();
         prop_assert_eq!(flow.original.source, Some(IpAddr::from(source)));
         prop_assert_eq!(flow.original.destination, Some(IpAddr::from(destination)));
         prop_assert_eq!(flow.original.source_port, Some(port));

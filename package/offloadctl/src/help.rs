@@ -1,0 +1,87 @@
+//! What `--help` prints: one page for all commands, and one for each.
+
+/// Commands and their help, in the order of the overview.
+const COMMANDS: [(&str, &str); 2] = [("status", STATUS), ("flows", FLOWS)];
+
+/// The overview.
+pub const OVERVIEW: &str = "\
+offloadctl - what nftables flow offload does on this router
+
+Usage: offloadctl COMMAND [OPTIONS]
+
+  status     Is offload on, and if not, why not?
+  flows      The connections and the path that each one takes.
+
+  offloadctl COMMAND --help tells more.
+  --root DIR  look for files below DIR; the kernel that is asked stays the same
+  --version
+
+Paths   slow (slow)     each packet goes through the whole firewall
+        software (sw)   the flowtable forwards, past the firewall's rules
+        hardware (hw)   the packets do not reach the processor
+        A mark in conntrack is what these words are taken from. It is needed for
+        offload and no proof of it: count packets in a forward chain for that.
+
+Exit    status: 0 on, 1 off, 2 configured but not working. Other commands: 0.
+        All else: 3, with a message that says what, why and how to fix it.
+
+Reading the rules needs root.
+";
+
+const STATUS: &str = "\
+Usage: offloadctl status [--json]
+
+Is offload on? Shows the kernel modules and the packages that bring them, the
+flowtables with their devices, the rules that fill them, and how many flows take
+which path. Remarks say what, why and how to fix it.
+
+  --json   the same for programs; the first field names the schema and version
+
+Exit: 0 on, 1 off, 2 configured but not working, 3 could not find out.
+";
+
+const FLOWS: &str = "\
+Usage: offloadctl flows [--path hw|sw|slow] [--sort bytes|packets|age]
+                        [--top NUMBER] [--watch | --json]
+
+The connections that are offloaded, with addresses, packets and bytes.
+
+  --path   only this path; slow flows are shown only when asked for
+  --sort   largest first, both directions together; only the largest are kept.
+           Age needs nf_conntrack_timestamp=1 from before the flow began.
+  --top    how many of them to keep (1000)
+  --watch  list the largest again every two seconds: q or Ctrl-C ends it, b p a
+           choose the order. On a dumb terminal one list follows the other.
+  --json   the same for programs; the first field names the schema and version
+";
+
+/// The help of one command; the overview where there is none.
+pub fn of(command: Option<&str>) -> &'static str {
+    COMMANDS.iter().find(|(name, _)| Some(*name) == command).map_or(OVERVIEW, |(_, text)| text)
+}
+
+/// The names of the commands.
+pub fn commands() -> impl Iterator<Item = &'static str> {
+    COMMANDS.iter().map(|(name, _)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_fits_a_serial_console() {
+        for text in commands().map(|command| of(Some(command))).chain([OVERVIEW]) {
+            assert!(text.lines().all(|line| line.len() <= 80 && line.is_ascii()), "{text}");
+            assert!(text.lines().count() < 40);
+        }
+    }
+
+    #[test]
+    fn each_command_is_in_the_overview_and_has_its_own_page() {
+        for command in commands() {
+            assert!(OVERVIEW.contains(&format!("\n  {command} ")), "{command}");
+            assert!(of(Some(command)).starts_with(&format!("Usage: offloadctl {command} ")), "{command}");
+        }
+    }
+}
