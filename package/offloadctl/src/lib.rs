@@ -23,4 +23,5 @@ pub mod socket;
 pub mod status;
 pub mod terminal;
 pub mod top;
+pub mod uci;
 pub mod watch;
