@@ -34,6 +34,14 @@ impl Files {
         fs::read(self.path(path)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    /// The whole content.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn bytes(&self, path: &str) -> io::Result<Vec<u8>> {
+        fs::read(self.path(path))
+    }
+
     /// The whole text, or nothing when the file is not there or not readable: for sources that may be absent.
     pub fn read_or_empty(&self, path: &str) -> String {
         self.read(path).unwrap_or_default()

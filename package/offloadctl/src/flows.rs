@@ -10,8 +10,8 @@ use crate::conntrack::{self, Flow};
 use crate::files::Files;
 use crate::finding::{Finding, Stop};
 use crate::modules::{self, Module, State};
-use crate::netlink::Malformed;
-use crate::socket::{self, Trouble};
+use crate::netlink::{Malformed, Request};
+use crate::socket::{self, Subsystem, Trouble};
 
 const PROC_LIST: &str = "/proc/net/nf_conntrack";
 /// A line of the list has at most some 600 bytes; what is longer is not such a line.
@@ -110,7 +110,8 @@ pub fn each(files: &Files, source: Source, mut each: impl FnMut(&Flow) -> io::Re
         Source::Netlink => {
             // A clock before 1970 makes every flow young, which is all that it can spoil.
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            let outcome = socket::dump(conntrack::GET_CONNECTIONS, |message| {
+            let request = Request::netfilter(conntrack::GET_CONNECTIONS);
+            let outcome = socket::ask(Subsystem::Netfilter, request, |message| {
                 each(&conntrack::from_netlink(message, now)?).map_err(Ended::Output)
             });
             match outcome {

@@ -2,8 +2,8 @@
 //!
 //! Numbers are those of `linux/netfilter/nf_tables.h`; they are part of the kernel's user interface and never change.
 
-use crate::netlink::{Malformed, Message};
-use crate::socket::{self, Consistency, Trouble};
+use crate::netlink::{Malformed, Message, Request};
+use crate::socket::{self, Consistency, Subsystem, Trouble};
 
 /// `NFNL_SUBSYS_NFTABLES` in the high byte, `NFT_MSG_GETFLOWTABLE` in the low one.
 const GET_FLOWTABLES: u16 = 0x0a << 8 | 23;
@@ -116,7 +116,7 @@ fn collect<T>(kind: u16, read: impl Fn(&Message<'_>) -> Result<Option<T>, Malfor
     let mut found = Vec::new();
     for _ in 0..ATTEMPTS {
         found.clear();
-        let consistency = socket::dump::<Trouble>(kind, |message| {
+        let consistency = socket::ask::<Trouble>(Subsystem::Netfilter, Request::netfilter(kind), |message| {
             found.extend(read(message)?);
             Ok(())
         })?;

@@ -9,6 +9,7 @@ use crate::finding::Finding;
 use crate::json::Json;
 use crate::modules::Module;
 use crate::nftables::Flowtable;
+use crate::setting::{self, Setting};
 use crate::status::{Facts, FlowTotals, Status, Verdict};
 
 /// Schema of `status --json`. Fields may be added; a changed meaning gets a new number.
@@ -34,6 +35,17 @@ pub fn status_text(out: &mut dyn Write, status: &Status) -> io::Result<()> {
     };
     writeln!(out, "Flow offload is {answer}.\n")?;
     writeln!(out, "{:<10} {}", "Kernel", facts.kernel)?;
+    if let Ok(Some(Setting { offload, hardware })) = facts.setting {
+        let word = |on| if on { "on" } else { "off" };
+        writeln!(
+            out,
+            "{:<10} offload {}, hardware {}, in {}",
+            "Setting",
+            word(offload),
+            word(hardware),
+            setting::FILE
+        )?;
+    }
     modules_text(out, &facts.modules)?;
     for flowtable in &facts.flowtables {
         writeln!(out, "{:<10} {}", "Flowtable", printable(&flowtable_text(facts, flowtable)))?;
@@ -42,6 +54,11 @@ pub fn status_text(out: &mut dyn Write, status: &Status) -> io::Result<()> {
         let place = format!("{} {} {}", rule.family.name(), rule.table, rule.chain);
         let text = format!("{place} handle {}: flow add @{}", rule.handle, rule.flowtable);
         writeln!(out, "{:<10} {}", "Rule", printable(&text))?;
+    }
+    if let Some(devices) = &facts.hardware {
+        let words: Vec<_> =
+            devices.iter().map(|(device, capability)| format!("{device} {}", capability.name())).collect();
+        writeln!(out, "{:<10} hw-tc-offload of the drivers: {}", "Hardware", printable(&words.join(", ")))?;
     }
     if let Ok(flows) = &facts.flows {
         totals_text(out, flows)?;
@@ -135,6 +152,15 @@ pub fn status_json(out: &mut dyn Write, status: &Status) -> io::Result<()> {
     })?;
     json.name("hardware_requested")?.boolean(Some(facts.flowtables.iter().any(|flowtable| flowtable.hardware)))?;
     json.name("kernel")?.text(&facts.kernel)?;
+    json.name("setting")?;
+    if let Ok(Some(Setting { offload, hardware })) = facts.setting {
+        json.object()?;
+        json.name("flow_offloading")?.boolean(Some(offload))?;
+        json.name("flow_offloading_hw")?.boolean(Some(hardware))?;
+        json.end()?;
+    } else {
+        json.boolean(None)?;
+    }
     json.name("modules")?.list()?;
     for module in &facts.modules {
         json.object()?;
@@ -158,6 +184,14 @@ pub fn status_json(out: &mut dyn Write, status: &Status) -> io::Result<()> {
         json.name("chain")?.text(&rule.chain)?;
         json.name("handle")?.number(Some(rule.handle))?;
         json.name("flowtable")?.text(&rule.flowtable)?;
+        json.end()?;
+    }
+    json.end()?;
+    json.name("hardware")?.list()?;
+    for (device, capability) in facts.hardware.iter().flatten() {
+        json.object()?;
+        json.name("device")?.text(device)?;
+        json.name("hw_tc_offload")?.text(capability.name())?;
         json.end()?;
     }
     json.end()?;

@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use crate::conntrack::{Flow, Path};
+use crate::ethtool::{self, Capability};
 use crate::files::Files;
 use crate::finding::{Finding, Stop};
 use crate::flows::{self, Source};
 use crate::modules::{self, Module, Purpose, State};
 use crate::nftables::{self, FlowRule, Flowtable};
 use crate::procfs;
+use crate::setting::{self, Setting};
 use crate::socket::Trouble;
 
 /// Above this number of connections, reading `/proc` takes more than a few seconds on a slow machine: 99,000 took 87 s.
@@ -21,9 +23,9 @@ pub enum Verdict {
     OnHardware,
     /// A rule fills a flowtable that has devices.
     OnSoftware,
-    /// There is neither flowtable nor rule.
+    /// There is no flowtable, and the configuration asks for none.
     Off,
-    /// There is a flowtable, but it cannot work.
+    /// The configuration asks for offload, or there is a flowtable, but it cannot work.
     NotWorking,
 }
 
@@ -105,6 +107,10 @@ pub struct Facts {
     pub flows: Result<FlowTotals, Finding>,
     /// Whether connections are counted.
     pub accounting: Option<bool>,
+    /// What the configuration asks for, where there is one that can be read.
+    pub setting: Result<Option<Setting>, Finding>,
+    /// What drivers say about hardware offload, by device; `None` where the kernel does not tell.
+    pub hardware: Option<Vec<(String, Capability)>>,
 }
 
 impl Facts {
@@ -114,6 +120,11 @@ impl Facts {
             Some(prefix) => self.devices.iter().any(|known| known.starts_with(prefix)),
             None => self.devices.contains(device),
         }
+    }
+
+    /// Whether the configuration asks for offload.
+    fn asks_for_offload(&self) -> bool {
+        matches!(self.setting, Ok(Some(Setting { offload: true, .. })))
     }
 
     /// Whether a flowtable has a device that exists and a rule that fills it.
@@ -152,10 +163,19 @@ pub fn ask(files: &Files) -> Result<Status, Stop> {
         devices: procfs::devices(&files.read_or_empty("/proc/net/dev")).into_iter().collect(),
         flows: count(files, &modules),
         accounting: flows::accounting(files),
+        setting: setting::read(files).map(|config| config.as_ref().map(Setting::of)),
+        hardware: ethtool::capabilities().ok().map(sorted),
         modules,
     };
     let (verdict, remarks) = judge(&facts);
     Ok(Status { verdict, facts, remarks })
+}
+
+/// By name, without the loopback device, which has no driver.
+fn sorted(mut devices: Vec<(String, Capability)>) -> Vec<(String, Capability)> {
+    devices.retain(|(name, _)| name != "lo");
+    devices.sort_by(|(one, _), (other, _)| one.cmp(other));
+    devices
 }
 
 fn ruleset(modules: &mut [Module]) -> Result<(Vec<Flowtable>, Vec<FlowRule>), Finding> {
@@ -212,7 +232,7 @@ pub fn judge(facts: &Facts) -> (Verdict, Vec<Finding>) {
         Verdict::OnHardware
     } else if !working.is_empty() {
         Verdict::OnSoftware
-    } else if facts.flowtables.is_empty() {
+    } else if facts.flowtables.is_empty() && !facts.asks_for_offload() {
         Verdict::Off
     } else {
         Verdict::NotWorking
@@ -225,6 +245,7 @@ pub fn judge(facts: &Facts) -> (Verdict, Vec<Finding>) {
     for flowtable in &facts.flowtables {
         remarks.extend(about_flowtable(facts, flowtable));
     }
+    remarks.extend(about_setting(facts, verdict));
     remarks.extend(about_flows(facts, verdict));
     (verdict, remarks)
 }
@@ -295,6 +316,43 @@ fn about_flowtable(facts: &Facts, flowtable: &Flowtable) -> Vec<Finding> {
         ));
     }
     remarks
+}
+
+/// Where the configuration and the kernel do not agree.
+fn about_setting(facts: &Facts, verdict: Verdict) -> Option<Finding> {
+    let setting = match &facts.setting {
+        Ok(setting) => (*setting)?,
+        Err(finding) => return Some(finding.clone()),
+    };
+    let capable = |(_, capability): &(String, Capability)| *capability == Capability::On;
+    let no_hardware = facts.hardware.as_ref().is_some_and(|devices| !devices.iter().any(capable));
+    match (setting, verdict) {
+        (Setting { offload: true, hardware: true }, Verdict::NotWorking) if no_hardware => Some(Finding::new(
+            "OCTL111",
+            "hardware offload is configured, and no device offers it",
+            "the firewall then puts no device into the flowtable, so that software offload is lost as well",
+            "run: offloadctl enable (without --hw); if the driver can, switch it on: ethtool -K DEVICE hw-tc-offload on",
+        )),
+        (Setting { offload: true, .. }, Verdict::NotWorking) if facts.flowtables.is_empty() => Some(Finding::new(
+            "OCTL112",
+            "offload is configured and does not run",
+            "the kernel has no flowtable: the firewall is not started, was not reloaded, or failed",
+            "run: fw4 check, then: service firewall restart",
+        )),
+        (Setting { offload: true, hardware: true }, Verdict::OnSoftware) => Some(Finding::new(
+            "OCTL113",
+            "hardware offload is configured, and the flowtable is one for software",
+            "the firewall was not reloaded since, or another table has the flowtable",
+            "run: service firewall restart",
+        )),
+        (Setting { offload: false, .. }, Verdict::OnHardware | Verdict::OnSoftware) => Some(Finding::new(
+            "OCTL114",
+            "offload runs and is not configured",
+            "an include or another program made the flowtable, or the firewall was not reloaded since",
+            "if that is not intended, run: service firewall restart",
+        )),
+        _ => None,
+    }
 }
 
 fn about_flows(facts: &Facts, verdict: Verdict) -> Vec<Finding> {

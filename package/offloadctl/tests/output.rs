@@ -9,6 +9,7 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use offloadctl::conntrack::{Flow, Path};
+use offloadctl::ethtool::Capability;
 use offloadctl::files::Files;
 use offloadctl::flows::Source;
 use offloadctl::help;
@@ -16,6 +17,7 @@ use offloadctl::list::{FlowList, Origin};
 use offloadctl::modules::{self, State};
 use offloadctl::report;
 
+use offloadctl::setting::Setting;
 use offloadctl::status::{self, Facts, FlowTotals, Status, judge};
 use offloadctl::top::Sort;
 
@@ -37,6 +39,8 @@ fn recorded_status(change: impl FnOnce(&mut Facts)) -> Status {
         devices: ["lan", "wan"].map(String::from).into(),
         flows: Ok(flows),
         accounting: Some(true),
+        setting: Ok(Some(Setting { offload: true, hardware: false })),
+        hardware: Some(["lan", "wan"].map(|device| (device.into(), Capability::No)).into()),
     };
     change(&mut facts);
     let (verdict, remarks) = judge(&facts);

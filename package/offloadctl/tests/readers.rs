@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use common::{NOW, attribute, message, payload};
 use offloadctl::conntrack::{self, Counters, Flow, Path};
+use offloadctl::ethtool::{self, Capability};
 use offloadctl::netlink;
 use offloadctl::nftables::{self, Family, FlowRule, Flowtable};
 use proptest::prelude::*;
@@ -154,10 +155,49 @@ fn foreign_lines_are_no_flows() {
     }
 }
 
+/// A set of features as ethtool tells it: a list of members, or all names with a mark on the members.
+fn features(list: bool, names: &[(&str, bool)]) -> Vec<u8> {
+    let bit = |(name, set): &(&str, bool)| {
+        let mark = if *set && !list { attribute(3, &[]) } else { Vec::new() };
+        attribute(0x8001, &[attribute(1, &[9, 0, 0, 0]), attribute(2, format!("{name}\0").as_bytes()), mark].concat())
+    };
+    let bits = names.iter().filter(|(_, set)| *set || !list).flat_map(bit).collect::<Vec<_>>();
+    let flag = if list { attribute(1, &[]) } else { Vec::new() };
+    [flag, attribute(0x8003, &bits)].concat()
+}
+
+#[test]
+fn what_a_driver_says_about_hardware() {
+    let cases = [
+        (true, true, false, Capability::On),
+        (true, false, false, Capability::Off),
+        (false, false, false, Capability::No),
+        (true, false, true, Capability::No),
+        // Fixed to on.
+        (false, true, true, Capability::On),
+    ];
+    for (possible, active, fixed, expected) in cases {
+        let header = attribute(0x8001, &[attribute(1, &[2, 0, 0, 0]), attribute(2, b"eth0\0")].concat());
+        let other = ("tx-checksum-ipv4", true);
+        let payload = payload(
+            11,
+            &[
+                header,
+                attribute(0x8002, &features(false, &[other, ("hw-tc-offload", possible)])),
+                attribute(0x8003, &features(true, &[other])),
+                attribute(0x8004, &features(true, &[("hw-tc-offload", active), other])),
+                attribute(0x8005, &features(false, &[("hw-tc-offload", fixed), other])),
+            ],
+        );
+        assert_eq!(ethtool::capability(&message(&payload)), Ok(("eth0".into(), expected)));
+    }
+}
+
 /// All readers over one datagram; what they find does not matter, that they end does.
 fn read_everything(datagram: &[u8]) {
     for message in netlink::messages(datagram).flatten() {
         let _ = (nftables::flowtable(&message), nftables::flow_rule(&message), conntrack::from_netlink(&message, NOW));
+        let _ = ethtool::capability(&message);
     }
 }
 
@@ -181,6 +221,7 @@ proptest! {
         let payload = [&[family, 0, 0, 0][..], &bytes].concat();
         let message = message(&payload);
         let _ = (nftables::flowtable(&message), nftables::flow_rule(&message), conntrack::from_netlink(&message, NOW));
+        let _ = ethtool::capability(&message);
     }
 
     #[test]
