@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::change::Wish;
 use crate::conntrack::Path;
 use crate::finding::Finding;
 use crate::help;
@@ -45,6 +46,13 @@ pub enum Command {
         /// As what to show it.
         form: Form,
     },
+    /// `offloadctl enable` or `offloadctl disable`
+    Change {
+        /// What is wanted.
+        wish: Wish,
+        /// Show the change only.
+        dry_run: bool,
+    },
 }
 
 /// As what to show a list of flows.
@@ -83,6 +91,8 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, Findi
         Some("--version" | "-V") => Command::Version,
         Some("status") => status(&mut words)?,
         Some("flows") => flows(&mut words)?,
+        Some("enable") => change(&mut words, Wish::Software)?,
+        Some("disable") => change(&mut words, Wish::Off)?,
         Some(other) => {
             let known: Vec<_> = help::commands().collect();
             return Err(unknown(other, &format!("the commands are {}", known.join(", "))));
@@ -130,6 +140,18 @@ fn flows(words: &mut Words) -> Result<Command, Finding> {
     // Whoever says how many wants the largest.
     let sort = sort.or(top.and(Some(Sort::Bytes)));
     Ok(Command::Flows { paths, sort, top: top.unwrap_or(TOP), form })
+}
+
+fn change(words: &mut Words, wish: Wish) -> Result<Command, Finding> {
+    let (mut wish, mut dry_run) = (wish, false);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--dry-run" => dry_run = true,
+            "--hw" if wish != Wish::Off => wish = Wish::Hardware,
+            other => return Err(unknown(other, "enable takes --hw and --dry-run, disable takes --dry-run")),
+        }
+    }
+    Ok(Command::Change { wish, dry_run })
 }
 
 /// The words not yet read. `--name=value` is the same as `--name value`.
@@ -209,6 +231,9 @@ mod tests {
             ("flows --path=hw", flows(&[Path::Hardware])),
             ("flows --sort bytes --json", sorted(Sort::Bytes, 1000, Form::Json)),
             ("flows --top=5", sorted(Sort::Bytes, 5, Form::Text)),
+            ("enable", Command::Change { wish: Wish::Software, dry_run: false }),
+            ("enable --hw --dry-run", Command::Change { wish: Wish::Hardware, dry_run: true }),
+            ("disable", Command::Change { wish: Wish::Off, dry_run: false }),
             ("flows --watch --sort age", sorted(Sort::Age, 1000, Form::Watch)),
         ];
         for (line, command) in cases {
@@ -238,6 +263,7 @@ mod tests {
             ("flows --top 100001", "100001"),
             ("flows --watch --json", "--json"),
             ("status --root", "''"),
+            ("disable --hw", "--hw"),
             ("--version 2", "2"),
         ] {
             let finding = parsed(line).unwrap_err();

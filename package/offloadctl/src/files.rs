@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The place where `/proc` and `/lib/modules` are found.
 #[derive(Debug, Clone)]
@@ -19,6 +19,11 @@ impl Files {
     /// The path below the root; `path` is written as on a router, with a leading slash.
     pub fn path(&self, path: &str) -> PathBuf {
         self.root.join(path.trim_start_matches('/'))
+    }
+
+    /// Whether the root is that of the running system.
+    pub fn are_live(&self) -> bool {
+        self.root == Path::new("/")
     }
 
     /// Whether something is there.

@@ -1,7 +1,7 @@
 //! What `--help` prints: one page for all commands, and one for each.
 
 /// Commands and their help, in the order of the overview.
-const COMMANDS: [(&str, &str); 2] = [("status", STATUS), ("flows", FLOWS)];
+const COMMANDS: [(&str, &str); 4] = [("status", STATUS), ("flows", FLOWS), ("enable", ENABLE), ("disable", DISABLE)];
 
 /// The overview.
 pub const OVERVIEW: &str = "\
@@ -11,6 +11,8 @@ Usage: offloadctl COMMAND [OPTIONS]
 
   status     Is offload on, and if not, why not?
   flows      The connections and the path that each one takes.
+  enable     Turn offload on, in the configuration and in the kernel.
+  disable    Turn it off.
 
   offloadctl COMMAND --help tells more.
   --root DIR  look for files below DIR; the kernel that is asked stays the same
@@ -53,6 +55,33 @@ The connections that are offloaded, with addresses, packets and bytes.
   --watch  list the largest again every two seconds: q or Ctrl-C ends it, b p a
            choose the order. On a dumb terminal one list follows the other.
   --json   the same for programs; the first field names the schema and version
+";
+
+const ENABLE: &str = "\
+Usage: offloadctl enable [--hw] [--dry-run]
+
+Turns flow offload on: sets flow_offloading in /etc/config/firewall, section
+'defaults', as LuCI does, and reloads the firewall. Comments and everything else
+in the file stay as they are. Shows the change as a diff.
+
+The firewall's own check comes first, where it has one. When that fails, when
+the firewall does not come up, or when the kernel does not follow, the old file
+is put back and loaded again. Ctrl-C waits until that is decided.
+
+  --hw       ask for hardware offload as well; without it, it is turned off
+  --dry-run  show the change, and change nothing
+
+Connections that exist are offloaded with their next packet.
+With --root, the firewall below that directory is run, and the kernel not looked
+at.
+";
+
+const DISABLE: &str = "\
+Usage: offloadctl disable [--dry-run]
+
+Turns flow offload off, in the same way as 'offloadctl enable' turns it on.
+
+  --dry-run  show the change, and change nothing
 ";
 
 /// The help of one command; the overview where there is none.

@@ -4,13 +4,16 @@
 //! [`ethtool`], [`conntrack`], [`procfs`], [`uci`]); asking the kernel is done in two places ([`socket`], [`files`]); and the two commands
 //! ([`status`], [`flows`]) put both together. [`report`], [`list`] and [`watch`] know what the output looks like.
 //!
-//! Nothing here changes the router: no module is loaded, no rule and no setting is touched.
+//! Only [`change`] changes the router, through its configuration and its own firewall. Asking loads no module.
 
 pub mod arguments;
+pub mod change;
 pub mod conntrack;
+pub mod diff;
 pub mod ethtool;
 pub mod files;
 pub mod finding;
+pub mod firewall;
 pub mod flows;
 pub mod help;
 pub mod json;

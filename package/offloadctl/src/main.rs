@@ -4,10 +4,13 @@ use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 use offloadctl::arguments::{self, Command, Form, Request};
+use offloadctl::change::{Plan, Wish};
 use offloadctl::conntrack::Path;
 use offloadctl::files::Files;
 use offloadctl::finding::Stop;
+use offloadctl::firewall::Firewall;
 use offloadctl::list::{FlowList, Origin};
+use offloadctl::terminal::Keys;
 use offloadctl::top::{Sort, Top};
 use offloadctl::{flows, modules, report, status, watch};
 
@@ -52,6 +55,7 @@ fn run(out: &mut dyn Write) -> Result<u8, Stop> {
             let source = flows::source(&files, &modules::survey(&files))?;
             watch::run(&files, source, &paths, sort.unwrap_or(Sort::Bytes), top, out)?;
         }
+        Command::Change { wish, dry_run } => change(&files, wish, dry_run, out)?,
         Command::Flows { paths, sort, top, form } => list_flows(&files, &paths, sort, top, form, out)?,
     }
     Ok(0)
@@ -82,4 +86,23 @@ fn list_flows(
     let seen = top.seen();
     top.into_flows().try_for_each(|flow| list.flow(&flow))?;
     Ok(list.end(Some(seen))?)
+}
+
+fn change(files: &Files, wish: Wish, dry_run: bool, out: &mut dyn Write) -> Result<(), Stop> {
+    let plan = Plan::make(files, wish)?;
+    plan.diff(out)?;
+    if dry_run {
+        return Ok(());
+    }
+    let works = || if files.are_live() { status::follows(files, wish) } else { Ok(()) };
+    if plan.is_empty() && works().is_ok() {
+        return Ok(writeln!(out, "Nothing to change: flow offload is {}.", wish.name())?);
+    }
+    let firewall = Firewall::find(files)?;
+    out.flush()?;
+    // While the keys are listened to, Ctrl-C does not end the program half way.
+    let keys = Keys::listen();
+    plan.apply(files, &firewall, works)?;
+    drop(keys);
+    Ok(writeln!(out, "{} was reloaded. Flow offload is {}.", firewall.name, wish.name())?)
 }

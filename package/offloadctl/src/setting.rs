@@ -50,7 +50,7 @@ pub fn read(files: &Files) -> Result<Option<Config>, Finding> {
 }
 
 /// What to tell about a file that cannot be understood.
-fn malformed(malformed: Malformed) -> Finding {
+pub fn malformed(malformed: Malformed) -> Finding {
     let Malformed { line, why } = malformed;
     Finding::new(
         "OCTL012",

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::change::Wish;
 use crate::conntrack::{Flow, Path};
 use crate::ethtool::{self, Capability};
 use crate::files::Files;
@@ -116,21 +117,12 @@ pub struct Facts {
 impl Facts {
     /// Whether a device of a flowtable exists; a trailing `*` stands for all that begin so.
     pub fn is_present(&self, device: &str) -> bool {
-        match device.strip_suffix('*') {
-            Some(prefix) => self.devices.iter().any(|known| known.starts_with(prefix)),
-            None => self.devices.contains(device),
-        }
+        is_present(device, &self.devices)
     }
 
     /// Whether the configuration asks for offload.
     fn asks_for_offload(&self) -> bool {
         matches!(self.setting, Ok(Some(Setting { offload: true, .. })))
-    }
-
-    /// Whether a flowtable has a device that exists and a rule that fills it.
-    fn can_work(&self, flowtable: &Flowtable) -> bool {
-        flowtable.devices.iter().any(|device| self.is_present(device))
-            && self.rules.iter().any(|rule| rule.fills(flowtable))
     }
 }
 
@@ -151,16 +143,12 @@ pub struct Status {
 /// The rules cannot be read, so that nothing can be said.
 pub fn ask(files: &Files) -> Result<Status, Stop> {
     let mut modules = modules::survey(files);
-    let (flowtables, rules) = match modules::state_of(&modules, "nf_tables") {
-        // On disk only: there is no ruleset, and to ask for it would load the module.
-        State::Loadable => (Vec::new(), Vec::new()),
-        State::Loaded | State::Builtin | State::Missing => ruleset(&mut modules)?,
-    };
+    let (flowtables, rules) = ruleset(&mut modules)?;
     let facts = Facts {
         kernel: modules::kernel_release(files),
         flowtables,
         rules,
-        devices: procfs::devices(&files.read_or_empty("/proc/net/dev")).into_iter().collect(),
+        devices: devices(files),
         flows: count(files, &modules),
         accounting: flows::accounting(files),
         setting: setting::read(files).map(|config| config.as_ref().map(Setting::of)),
@@ -179,6 +167,10 @@ fn sorted(mut devices: Vec<(String, Capability)>) -> Vec<(String, Capability)> {
 }
 
 fn ruleset(modules: &mut [Module]) -> Result<(Vec<Flowtable>, Vec<FlowRule>), Finding> {
+    // On disk only: there is no ruleset, and to ask for it would load the module.
+    if modules::state_of(modules, "nf_tables") == State::Loadable {
+        return Ok((Vec::new(), Vec::new()));
+    }
     let flowtables = match nftables::flowtables() {
         Ok(flowtables) => flowtables,
         Err(Trouble::NotThere) => return Ok((Vec::new(), Vec::new())),
@@ -225,9 +217,64 @@ pub fn count(files: &Files, modules: &[Module]) -> Result<FlowTotals, Finding> {
     }
 }
 
+/// Whether the kernel does what was wished for.
+///
+/// # Errors
+/// It does not, or the rules cannot be read.
+pub fn follows(files: &Files, wish: Wish) -> Result<(), Finding> {
+    let (flowtables, rules) = ruleset(&mut modules::survey(files))?;
+    fulfils(wish, &flowtables, &rules, &devices(files))
+}
+
+/// Judges the flowtables of the firewall; those of other tables are not its business.
+///
+/// # Errors
+/// They are not what was wished for.
+pub fn fulfils(
+    wish: Wish,
+    flowtables: &[Flowtable],
+    rules: &[FlowRule],
+    devices: &BTreeSet<String>,
+) -> Result<(), Finding> {
+    let mut working =
+        flowtables.iter().filter(|flowtable| flowtable.table == "fw4" && can_work(flowtable, rules, devices));
+    let fulfilled = match wish {
+        Wish::Software => working.any(|flowtable| !flowtable.hardware),
+        Wish::Hardware => working.any(|flowtable| flowtable.hardware),
+        Wish::Off => working.next().is_none(),
+    };
+    if fulfilled {
+        return Ok(());
+    }
+    Err(Finding::new(
+        "OCTL022",
+        format!("the kernel did not follow: flow offload is not {}", wish.name()),
+        "the firewall was reloaded without an error, but its flowtable is not as it should be",
+        "see what offloadctl status says, and what fw4 print has under 'flowtable'",
+    ))
+}
+
+fn devices(files: &Files) -> BTreeSet<String> {
+    procfs::devices(&files.read_or_empty("/proc/net/dev")).into_iter().collect()
+}
+
+/// Whether a device of a flowtable exists; a trailing `*` stands for all that begin so.
+fn is_present(device: &str, devices: &BTreeSet<String>) -> bool {
+    match device.strip_suffix('*') {
+        Some(prefix) => devices.iter().any(|known| known.starts_with(prefix)),
+        None => devices.contains(device),
+    }
+}
+
+/// Whether a flowtable has a device that exists and a rule that fills it.
+fn can_work(flowtable: &Flowtable, rules: &[FlowRule], devices: &BTreeSet<String>) -> bool {
+    flowtable.devices.iter().any(|device| is_present(device, devices)) && rules.iter().any(|rule| rule.fills(flowtable))
+}
+
 /// The answer and the remarks, from the facts alone.
 pub fn judge(facts: &Facts) -> (Verdict, Vec<Finding>) {
-    let working: Vec<_> = facts.flowtables.iter().filter(|flowtable| facts.can_work(flowtable)).collect();
+    let working: Vec<_> =
+        facts.flowtables.iter().filter(|flowtable| can_work(flowtable, &facts.rules, &facts.devices)).collect();
     let verdict = if working.iter().any(|flowtable| flowtable.hardware) {
         Verdict::OnHardware
     } else if !working.is_empty() {

@@ -2,13 +2,14 @@
 
 mod common;
 
+use offloadctl::change::Wish;
 use offloadctl::conntrack::{Flow, Path};
 use offloadctl::ethtool::Capability;
 use offloadctl::finding::Finding;
 use offloadctl::flows::Source;
 use offloadctl::modules::{Module, NEEDED, State};
 use offloadctl::setting::Setting;
-use offloadctl::status::{Facts, FlowTotals, Verdict, judge};
+use offloadctl::status::{Facts, FlowTotals, Verdict, fulfils, judge};
 
 /// A router on which everything is as it should be.
 fn working() -> Facts {
@@ -191,4 +192,35 @@ fn hardware_that_no_device_offers() {
     assert_eq!(with(Some(Capability::Off)), (Verdict::NotWorking, vec!["OCTL111"]));
     assert_eq!(with(Some(Capability::On)), (Verdict::NotWorking, vec!["OCTL112"]));
     assert_eq!(with(None), (Verdict::NotWorking, vec!["OCTL112"]));
+}
+
+#[test]
+fn a_kernel_that_follows_and_one_that_does_not() {
+    type Change = fn(&mut Facts);
+    let ask = |wish, change: Change| {
+        let mut facts = working();
+        change(&mut facts);
+        fulfils(wish, &facts.flowtables, &facts.rules, &facts.devices).map_err(|finding| finding.id)
+    };
+    let nothing = |facts: &mut Facts| facts.flowtables.clear();
+    let hardware = |facts: &mut Facts| facts.flowtables[0].hardware = true;
+    let no_rule = |facts: &mut Facts| facts.rules.clear();
+    let elsewhere = |facts: &mut Facts| {
+        facts.flowtables[0].table = "mine".into();
+        facts.rules[0].table = "mine".into();
+    };
+    let cases: [(Wish, Change, bool); 9] = [
+        (Wish::Software, |_| {}, true),
+        (Wish::Software, hardware, false),
+        (Wish::Software, no_rule, false),
+        (Wish::Software, elsewhere, false),
+        (Wish::Hardware, hardware, true),
+        (Wish::Hardware, |_| {}, false),
+        (Wish::Off, nothing, true),
+        (Wish::Off, elsewhere, true),
+        (Wish::Off, |_| {}, false),
+    ];
+    for (case, (wish, change, follows)) in cases.into_iter().enumerate() {
+        assert_eq!(ask(wish, change), if follows { Ok(()) } else { Err("OCTL022") }, "case {case}");
+    }
 }
