@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use crate::change::Wish;
 use crate::conntrack::Path;
+use crate::explain::Question;
 use crate::finding::Finding;
 use crate::help;
+use crate::inquiry;
 use crate::top::Sort;
 
 /// How many flows a sorted list keeps unless told otherwise.
@@ -46,6 +48,8 @@ pub enum Command {
         /// As what to show it.
         form: Form,
     },
+    /// `offloadctl explain`
+    Explain(Question),
     /// `offloadctl enable` or `offloadctl disable`
     Change {
         /// What is wanted.
@@ -91,6 +95,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, Findi
         Some("--version" | "-V") => Command::Version,
         Some("status") => status(&mut words)?,
         Some("flows") => flows(&mut words)?,
+        Some("explain") => explain(&mut words)?,
         Some("enable") => change(&mut words, Wish::Software)?,
         Some("disable") => change(&mut words, Wish::Off)?,
         Some(other) => {
@@ -140,6 +145,20 @@ fn flows(words: &mut Words) -> Result<Command, Finding> {
     // Whoever says how many wants the largest.
     let sort = sort.or(top.and(Some(Sort::Bytes)));
     Ok(Command::Flows { paths, sort, top: top.unwrap_or(TOP), form })
+}
+
+fn explain(words: &mut Words) -> Result<Command, Finding> {
+    let source = words.choose("explain", "two addresses", |text| text.parse().ok())?;
+    let destination = words.choose("the first address", "a second one", |text| text.parse().ok())?;
+    let (protocol, port) = match words.next() {
+        None => (None, None),
+        Some(text) => {
+            let service = inquiry::service(&text);
+            let (protocol, port) = service.ok_or_else(|| unknown(&text, "a protocol looks like tcp, udp/53 or 47"))?;
+            (Some(protocol), port)
+        }
+    };
+    Ok(Command::Explain(Question { source, destination, protocol, port }))
 }
 
 fn change(words: &mut Words, wish: Wish) -> Result<Command, Finding> {
@@ -216,6 +235,11 @@ mod tests {
         Command::Flows { paths: vec![Path::Hardware, Path::Software], sort: Some(sort), top, form }
     }
 
+    fn question(protocol: Option<u8>, port: Option<u16>) -> Command {
+        let [source, destination] = [[10, 0, 0, 1].into(), [10, 0, 0, 2].into()];
+        Command::Explain(Question { source, destination, protocol, port })
+    }
+
     #[test]
     fn knows_its_words() {
         let cases = [
@@ -231,6 +255,9 @@ mod tests {
             ("flows --path=hw", flows(&[Path::Hardware])),
             ("flows --sort bytes --json", sorted(Sort::Bytes, 1000, Form::Json)),
             ("flows --top=5", sorted(Sort::Bytes, 5, Form::Text)),
+            ("explain 10.0.0.1 10.0.0.2", question(None, None)),
+            ("explain 10.0.0.1 10.0.0.2 tcp/443", question(Some(6), Some(443))),
+            ("explain 10.0.0.1 10.0.0.2 50", question(Some(50), None)),
             ("enable", Command::Change { wish: Wish::Software, dry_run: false }),
             ("enable --hw --dry-run", Command::Change { wish: Wish::Hardware, dry_run: true }),
             ("disable", Command::Change { wish: Wish::Off, dry_run: false }),
@@ -264,6 +291,10 @@ mod tests {
             ("flows --watch --json", "--json"),
             ("status --root", "''"),
             ("disable --hw", "--hw"),
+            ("explain 10.0.0.1", "''"),
+            ("explain 10.0.0.1 wan", "wan"),
+            ("explain 10.0.0.1 10.0.0.2 tcp/http", "tcp/http"),
+            ("explain 10.0.0.1 10.0.0.2 tcp 80", "80"),
             ("--version 2", "2"),
         ] {
             let finding = parsed(line).unwrap_err();

@@ -1,7 +1,8 @@
 //! What `--help` prints: one page for all commands, and one for each.
 
 /// Commands and their help, in the order of the overview.
-const COMMANDS: [(&str, &str); 4] = [("status", STATUS), ("flows", FLOWS), ("enable", ENABLE), ("disable", DISABLE)];
+const COMMANDS: [(&str, &str); 5] =
+    [("status", STATUS), ("flows", FLOWS), ("explain", EXPLAIN), ("enable", ENABLE), ("disable", DISABLE)];
 
 /// The overview.
 pub const OVERVIEW: &str = "\
@@ -11,6 +12,7 @@ Usage: offloadctl COMMAND [OPTIONS]
 
   status     Is offload on, and if not, why not?
   flows      The connections and the path that each one takes.
+  explain    Why one connection is offloaded, or is not.
   enable     Turn offload on, in the configuration and in the kernel.
   disable    Turn it off.
 
@@ -24,7 +26,8 @@ Paths   slow (slow)     each packet goes through the whole firewall
         A mark in conntrack is what these words are taken from. It is needed for
         offload and no proof of it: count packets in a forward chain for that.
 
-Exit    status: 0 on, 1 off, 2 configured but not working. Other commands: 0.
+Exit    status: 0 on, 1 off, 2 configured but not working. explain: 0 offloaded,
+        1 not offloaded. Other commands: 0.
         All else: 3, with a message that says what, why and how to fix it.
 
 Reading the rules needs root.
@@ -55,6 +58,23 @@ The connections that are offloaded, with addresses, packets and bytes.
   --watch  list the largest again every two seconds: q or Ctrl-C ends it, b p a
            choose the order. On a dumb terminal one list follows the other.
   --json   the same for programs; the first field names the schema and version
+";
+
+const EXPLAIN: &str = "\
+Usage: offloadctl explain ADDRESS ADDRESS [PROTOCOL[/PORT]]
+
+Why is the connection between two hosts offloaded, or why is it not? Looks at
+what conntrack knows of it, follows its packets through the forward chains rule
+by rule, and compares its devices with those of the flowtable.
+
+  ADDRESS    as seen on either side of this router, IPv4 or IPv6
+  PROTOCOL   tcp, udp, another name or a number; PORT at either end
+
+Of several connections the one with the most bytes is explained. Without any,
+the answer holds for one that would begin now. A rule with a condition that is
+not understood here applies 'perhaps'.
+
+Exit: 0 offloaded, 1 not offloaded, 3 could not find out.
 ";
 
 const ENABLE: &str = "\

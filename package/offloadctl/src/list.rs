@@ -125,7 +125,7 @@ pub fn heading(sort: Option<Sort>) -> String {
 
 /// One flow below [`heading`].
 pub fn line(flow: &Flow, sort: Option<Sort>) -> String {
-    let Flow { path, protocol: _, age, original, reply } = flow;
+    let Flow { path, protocol: _, age, details: _, original, reply } = flow;
     let mut line = match sort {
         Some(Sort::Age) => format!("{:>8} ", age.map_or_else(|| "-".into(), duration)),
         _ => String::new(),
@@ -175,7 +175,7 @@ pub fn endpoint(address: Option<IpAddr>, port: Option<u16>) -> String {
 
 /// Whether the reply is not the mirror of the original: addresses or ports are translated on the way.
 fn is_translated(flow: &Flow) -> bool {
-    let Flow { path: _, protocol: _, age: _, original, reply } = flow;
+    let Flow { path: _, protocol: _, age: _, details: _, original, reply } = flow;
     (original.source, original.source_port, original.destination, original.destination_port)
         != (reply.destination, reply.destination_port, reply.source, reply.source_port)
 }

@@ -12,7 +12,7 @@ use offloadctl::firewall::Firewall;
 use offloadctl::list::{FlowList, Origin};
 use offloadctl::terminal::Keys;
 use offloadctl::top::{Sort, Top};
-use offloadctl::{flows, modules, report, status, watch};
+use offloadctl::{explain, flows, inquiry, modules, report, status, watch};
 
 /// Exit code of everything that is not an answer; 0, 1 and 2 are answers.
 const FAILED: u8 = 3;
@@ -54,6 +54,12 @@ fn run(out: &mut dyn Write) -> Result<u8, Stop> {
         Command::Flows { paths, sort, top, form: Form::Watch } => {
             let source = flows::source(&files, &modules::survey(&files))?;
             watch::run(&files, source, &paths, sort.unwrap_or(Sort::Bytes), top, out)?;
+        }
+        Command::Explain(question) => {
+            let facts = inquiry::ask(&files, question)?;
+            let explanation = explain::explain(&facts);
+            inquiry::write(out, &facts, &explanation)?;
+            return Ok(inquiry::exit_code(&explanation));
         }
         Command::Change { wish, dry_run } => change(&files, wish, dry_run, out)?,
         Command::Flows { paths, sort, top, form } => list_flows(&files, &paths, sort, top, form, out)?,

@@ -85,6 +85,11 @@ impl<'a> Attribute<'a> {
         self.value.first_chunk().map(|bytes| u64::from_be_bytes(*bytes)).ok_or(Malformed)
     }
 
+    /// A number of four bytes in the byte order of the machine, as all but netfilter have them.
+    pub fn native_u32(&self) -> Result<u32, Malformed> {
+        self.value.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes)).ok_or(Malformed)
+    }
+
     /// A number of two bytes in the byte order of the machine, as generic netlink has them.
     pub fn native_u16(&self) -> Result<u16, Malformed> {
         self.value.first_chunk().map(|bytes| u16::from_ne_bytes(*bytes)).ok_or(Malformed)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType,
-    netlink::{GENERIC, NETFILTER},
+    netlink::{GENERIC, NETFILTER, XFRM},
     recv, send, socket_with, sockopt,
 };
 
@@ -105,6 +105,10 @@ pub enum Subsystem {
     Netfilter,
     /// Everything with a name of its own, such as ethtool.
     Generic,
+    /// Routes and devices.
+    Route,
+    /// IPsec.
+    Ipsec,
 }
 
 /// Sends a request and hands each message of the answer to `each`, as it arrives.
@@ -146,10 +150,13 @@ pub fn ask<E: From<Trouble>>(
 
 fn open(subsystem: Subsystem) -> Result<(rustix::fd::OwnedFd, Vec<u8>), Errno> {
     let protocol = match subsystem {
-        Subsystem::Netfilter => NETFILTER,
-        Subsystem::Generic => GENERIC,
+        Subsystem::Netfilter => Some(NETFILTER),
+        Subsystem::Generic => Some(GENERIC),
+        // Its number is 0.
+        Subsystem::Route => None,
+        Subsystem::Ipsec => Some(XFRM),
     };
-    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(protocol))?;
+    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol)?;
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(SILENCE))?;
     Ok((socket, vec![0; RECEIVE_BYTES]))
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use common::{NOW, attribute, message, payload};
-use offloadctl::conntrack::{self, Counters, Flow, Path};
+use offloadctl::conntrack::{self, Counters, Flow, Path, STATUS_REPLIED};
 use offloadctl::ethtool::{self, Capability};
 use offloadctl::netlink;
 use offloadctl::nftables::{self, Family, FlowRule, Flowtable};
@@ -55,6 +55,12 @@ fn netlink_and_proc_tell_the_same() {
     let key = |flow: &Flow| (flow.protocol, flow.original.source);
     by_netlink.sort_by_key(key);
     by_proc.sort_by_key(key);
+    for flow in by_netlink.iter_mut().chain(&mut by_proc) {
+        assert_ne!(flow.details.status & STATUS_REPLIED, 0);
+        flow.details.status = 0;
+        // An offloaded flow has no state in the list.
+        flow.details.tcp_state = None;
+    }
     assert_eq!(by_netlink, by_proc);
     assert_eq!(by_netlink.len(), 4);
 }
@@ -119,6 +125,17 @@ fn the_age_is_counted_from_the_start_that_the_kernel_tells() {
 }
 
 #[test]
+fn details_of_a_connection() {
+    let state = attribute(4, &attribute(1, &attribute(1, &[3])));
+    let helper = attribute(5, &attribute(1, b"ftp\0"));
+    let payload = payload(2, &[state, helper, attribute(8, &[0, 0, 1, 2])]);
+    let details = conntrack::from_netlink(&message(&payload), NOW).unwrap().details;
+    assert_eq!(details.tcp_state_name(), Some("ESTABLISHED"));
+    assert_eq!(details.helper_name().as_deref(), Some("ftp"));
+    assert_eq!(details.mark, 0x102);
+}
+
+#[test]
 fn short_values_are_malformed_not_guessed() {
     for wrong in [
         attribute(3, &[1, 2]),
@@ -140,9 +157,13 @@ fn proc_lines_are_read_by_field() {
     let slow = conntrack::from_proc_line(slow).unwrap();
     assert_eq!(slow.path, Path::Slow);
     assert_eq!(slow.reply.counters, Some(Counters { packets: 4, bytes: 900 }));
-    assert_eq!(conntrack::from_proc_line(&hardware).unwrap(), Flow { path: Path::Hardware, ..slow });
+    assert_eq!(slow.details.tcp_state_name(), Some("ESTABLISHED"));
+    let hardware = conntrack::from_proc_line(&hardware).unwrap();
+    assert_eq!(hardware.details.tcp_state, None);
+    assert_eq!(hardware, Flow { path: Path::Hardware, details: hardware.details, ..slow });
     let uncounted = conntrack::from_proc_line(uncounted).unwrap();
     assert_eq!((uncounted.path, uncounted.original.counters), (Path::Software, None));
+    assert_eq!(uncounted.details.status & STATUS_REPLIED, 0);
     assert_eq!(uncounted.reply.source_port, Some(2));
 }
 
