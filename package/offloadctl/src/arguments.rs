@@ -8,6 +8,7 @@ use crate::conntrack::Path;
 use crate::explain::Question;
 use crate::finding::Finding;
 use crate::help;
+use crate::include;
 use crate::inquiry;
 use crate::top::Sort;
 
@@ -50,6 +51,15 @@ pub enum Command {
     },
     /// `offloadctl explain`
     Explain(Question),
+    /// `offloadctl ruleset`
+    Ruleset {
+        /// Ask for hardware.
+        hardware: bool,
+        /// Devices, or those that are found.
+        devices: Option<Vec<String>>,
+        /// Have `nft` check the rules.
+        check: bool,
+    },
     /// `offloadctl enable` or `offloadctl disable`
     Change {
         /// What is wanted.
@@ -96,6 +106,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, Findi
         Some("status") => status(&mut words)?,
         Some("flows") => flows(&mut words)?,
         Some("explain") => explain(&mut words)?,
+        Some("ruleset") => ruleset(&mut words)?,
         Some("enable") => change(&mut words, Wish::Software)?,
         Some("disable") => change(&mut words, Wish::Off)?,
         Some(other) => {
@@ -159,6 +170,19 @@ fn explain(words: &mut Words) -> Result<Command, Finding> {
         }
     };
     Ok(Command::Explain(Question { source, destination, protocol, port }))
+}
+
+fn ruleset(words: &mut Words) -> Result<Command, Finding> {
+    let (mut hardware, mut devices, mut check) = (false, None, true);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--hw" => hardware = true,
+            "--devices" => devices = Some(include::checked(&words.value("--devices", "names and commas")?)?),
+            "--no-check" => check = false,
+            other => return Err(unknown(other, "ruleset takes --hw, --devices and --no-check")),
+        }
+    }
+    Ok(Command::Ruleset { hardware, devices, check })
 }
 
 fn change(words: &mut Words, wish: Wish) -> Result<Command, Finding> {
@@ -258,6 +282,11 @@ mod tests {
             ("explain 10.0.0.1 10.0.0.2", question(None, None)),
             ("explain 10.0.0.1 10.0.0.2 tcp/443", question(Some(6), Some(443))),
             ("explain 10.0.0.1 10.0.0.2 50", question(Some(50), None)),
+            ("ruleset", Command::Ruleset { hardware: false, devices: None, check: true }),
+            (
+                "ruleset --devices br-lan,wan --hw --no-check",
+                Command::Ruleset { hardware: true, devices: Some(vec!["br-lan".into(), "wan".into()]), check: false },
+            ),
             ("enable", Command::Change { wish: Wish::Software, dry_run: false }),
             ("enable --hw --dry-run", Command::Change { wish: Wish::Hardware, dry_run: true }),
             ("disable", Command::Change { wish: Wish::Off, dry_run: false }),
@@ -277,6 +306,17 @@ mod tests {
     }
 
     #[test]
+    fn names_that_could_be_more_than_names_are_refused() {
+        for names in ["lan,,wan", "a\"b", "far-too-long-name", "*", "a/b"] {
+            assert_eq!(
+                parse(["ruleset", "--devices", names].map(OsString::from)).unwrap_err().id,
+                "OCTL024",
+                "{names}"
+            );
+        }
+    }
+
+    #[test]
     fn refuses_the_rest_and_names_the_word() {
         for (line, word) in [
             ("stauts", "stauts"),
@@ -291,6 +331,8 @@ mod tests {
             ("flows --watch --json", "--json"),
             ("status --root", "''"),
             ("disable --hw", "--hw"),
+            ("ruleset wan", "wan"),
+            ("ruleset --devices", "''"),
             ("explain 10.0.0.1", "''"),
             ("explain 10.0.0.1 wan", "wan"),
             ("explain 10.0.0.1 10.0.0.2 tcp/http", "tcp/http"),

@@ -113,7 +113,7 @@ impl Plan {
     pub fn apply(
         &self,
         files: &Files,
-        firewall: &Firewall,
+        firewall: &Firewall<'_>,
         works: impl Fn() -> Result<(), Finding>,
     ) -> Result<(), Finding> {
         let _lock = lock(files)?;
@@ -138,7 +138,7 @@ impl Plan {
     }
 
     /// Puts the old configuration back, and tells how that went.
-    fn back(&self, files: &Files, firewall: &Firewall, cause: &Finding, was_loaded: bool) -> Finding {
+    fn back(&self, files: &Files, firewall: &Firewall<'_>, cause: &Finding, was_loaded: bool) -> Finding {
         let Finding { id, what, why, fix } = cause;
         let restored = replace(files, &self.before).map_err(|error| unwritable(&error));
         match restored.and_then(|()| if was_loaded { firewall.reload() } else { Ok(()) }) {

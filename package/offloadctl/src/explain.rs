@@ -168,6 +168,14 @@ pub fn explain(facts: &Facts) -> Explanation {
 /// The id that tells that a flowtable does not see the packets, whatever the mark says.
 const NOT_SEEN: &str = "OCTL210";
 
+impl Explanation {
+    /// 0 where the connection is offloaded, in software at least; 1 where it is not.
+    pub fn exit_code(&self) -> u8 {
+        let is_marked = matches!(self.path, Some(Path::Hardware | Path::Software));
+        u8::from(!is_marked || self.causes.iter().any(|cause| cause.id == NOT_SEEN))
+    }
+}
+
 fn about_ends(facts: &Facts) -> Option<Finding> {
     if facts.is_local {
         return Some(Finding::new(

@@ -1,8 +1,14 @@
 //! What `--help` prints: one page for all commands, and one for each.
 
 /// Commands and their help, in the order of the overview.
-const COMMANDS: [(&str, &str); 5] =
-    [("status", STATUS), ("flows", FLOWS), ("explain", EXPLAIN), ("enable", ENABLE), ("disable", DISABLE)];
+const COMMANDS: [(&str, &str); 6] = [
+    ("status", STATUS),
+    ("flows", FLOWS),
+    ("explain", EXPLAIN),
+    ("enable", ENABLE),
+    ("disable", DISABLE),
+    ("ruleset", RULESET),
+];
 
 /// The overview.
 pub const OVERVIEW: &str = "\
@@ -15,6 +21,7 @@ Usage: offloadctl COMMAND [OPTIONS]
   explain    Why one connection is offloaded, or is not.
   enable     Turn offload on, in the configuration and in the kernel.
   disable    Turn it off.
+  ruleset    Print a flowtable and its chain, for your own nftables rules.
 
   offloadctl COMMAND --help tells more.
   --root DIR  look for files below DIR; the kernel that is asked stays the same
@@ -102,6 +109,18 @@ Usage: offloadctl disable [--dry-run]
 Turns flow offload off, in the same way as 'offloadctl enable' turns it on.
 
   --dry-run  show the change, and change nothing
+";
+
+const RULESET: &str = "\
+Usage: offloadctl ruleset [--hw] [--devices NAME,NAME...] [--no-check]
+
+Prints an nftables table with a flowtable and the chain that fills it, for those
+who go beyond what /etc/config/firewall can say. Where nft is installed, it
+checks the rules first (nft -c). Nothing is loaded.
+
+  --hw        ask for hardware offload
+  --devices   devices of the flowtable; without it, all wired ones
+  --no-check  do not run nft
 ";
 
 /// The help of one command; the overview where there is none.

@@ -6,7 +6,7 @@ use crate::conntrack::{Counters, Flow, Path};
 use crate::ethtool;
 use crate::explain::{Explanation, Facts, Question};
 use crate::files::Files;
-use crate::finding::{Finding, Stop};
+use crate::finding::Stop;
 use crate::flows;
 use crate::list::endpoint;
 use crate::modules::{self, State};
@@ -161,13 +161,4 @@ pub fn service(text: &str) -> Option<(u8, Option<u16>)> {
     let protocol =
         (0..=u8::MAX).find(|number| Flow { protocol: *number, ..Flow::default() }.protocol_name() == name)?;
     Some((protocol, port))
-}
-
-/// What to tell when an answer was found: nothing but the exit code.
-pub fn exit_code(explanation: &Explanation) -> u8 {
-    let Explanation { path, causes } = explanation;
-    let marked = matches!(path, Some(Path::Hardware | Path::Software));
-    // A cause that stands beside the mark says that the mark is wrong, or that hardware refused.
-    let is_seen = |cause: &Finding| cause.id == "OCTL214";
-    u8::from(!(marked && causes.iter().all(is_seen)))
 }

@@ -12,7 +12,7 @@ use offloadctl::firewall::Firewall;
 use offloadctl::list::{FlowList, Origin};
 use offloadctl::terminal::Keys;
 use offloadctl::top::{Sort, Top};
-use offloadctl::{explain, flows, inquiry, modules, report, status, watch};
+use offloadctl::{explain, flows, include, inquiry, modules, report, status, watch};
 
 /// Exit code of everything that is not an answer; 0, 1 and 2 are answers.
 const FAILED: u8 = 3;
@@ -59,7 +59,16 @@ fn run(out: &mut dyn Write) -> Result<u8, Stop> {
             let facts = inquiry::ask(&files, question)?;
             let explanation = explain::explain(&facts);
             inquiry::write(out, &facts, &explanation)?;
-            return Ok(inquiry::exit_code(&explanation));
+            return Ok(explanation.exit_code());
+        }
+        Command::Ruleset { hardware, devices, check } => {
+            let devices = devices.map_or_else(|| include::devices(&files), Ok)?;
+            let text = include::text(&devices, hardware);
+            if check && !include::check(&files, &text)? {
+                // Said where it does not end up in a file of rules.
+                let _ = writeln!(io::stderr(), "Not checked: nft was not found.");
+            }
+            out.write_all(text.as_bytes())?;
         }
         Command::Change { wish, dry_run } => change(&files, wish, dry_run, out)?,
         Command::Flows { paths, sort, top, form } => list_flows(&files, &paths, sort, top, form, out)?,

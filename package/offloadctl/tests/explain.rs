@@ -350,10 +350,14 @@ fn the_answer_is_written_as_the_readme_shows() {
     inquiry::write(&mut out, &facts, &explanation).unwrap();
     let text = String::from_utf8(out).unwrap();
     assert!(include_str!("../README.md").contains(&format!("```text\n{text}```\n")), "not in README.md:\n{text}");
-    assert_eq!(inquiry::exit_code(&explanation), 1);
+    assert_eq!(explanation.exit_code(), 1);
     flow(&mut facts).path = Path::Software;
     facts.ruleset = forward(vec![adds()]);
-    assert_eq!(inquiry::exit_code(&explain(&facts)), 0);
+    assert_eq!(explain(&facts).exit_code(), 0);
+    facts.flowtables[0].hardware = true;
+    assert_eq!(explain(&facts).exit_code(), 0);
+    facts.flowtables[0].devices.clear();
+    assert_eq!(explain(&facts).exit_code(), 1);
 }
 
 #[test]
