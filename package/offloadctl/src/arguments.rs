@@ -51,6 +51,8 @@ pub enum Command {
     },
     /// `offloadctl explain`
     Explain(Question),
+    /// `offloadctl doctor`
+    Doctor,
     /// `offloadctl ruleset`
     Ruleset {
         /// Ask for hardware.
@@ -106,6 +108,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, Findi
         Some("status") => status(&mut words)?,
         Some("flows") => flows(&mut words)?,
         Some("explain") => explain(&mut words)?,
+        Some("doctor") => Command::Doctor,
         Some("ruleset") => ruleset(&mut words)?,
         Some("enable") => change(&mut words, Wish::Software)?,
         Some("disable") => change(&mut words, Wish::Off)?,
@@ -282,6 +285,7 @@ mod tests {
             ("explain 10.0.0.1 10.0.0.2", question(None, None)),
             ("explain 10.0.0.1 10.0.0.2 tcp/443", question(Some(6), Some(443))),
             ("explain 10.0.0.1 10.0.0.2 50", question(Some(50), None)),
+            ("doctor", Command::Doctor),
             ("ruleset", Command::Ruleset { hardware: false, devices: None, check: true }),
             (
                 "ruleset --devices br-lan,wan --hw --no-check",
@@ -331,6 +335,7 @@ mod tests {
             ("flows --watch --json", "--json"),
             ("status --root", "''"),
             ("disable --hw", "--hw"),
+            ("doctor who", "who"),
             ("ruleset wan", "wan"),
             ("ruleset --devices", "''"),
             ("explain 10.0.0.1", "''"),

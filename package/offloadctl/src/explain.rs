@@ -140,12 +140,19 @@ fn sees(flowtable: &Flowtable, device: &Device) -> bool {
 /// Judges the facts.
 pub fn explain(facts: &Facts) -> Explanation {
     let trace = facts.trace();
-    let mut causes = Vec::new();
-    causes.extend(about_ends(facts));
-    causes.extend(about_connection(facts));
-    causes.extend(about_rules(facts, &trace));
-    causes.extend(about_devices(facts, &trace));
     let path = facts.flow.map(|flow| flow.path);
+    let mut causes: Vec<Finding> = about_ends(facts).into_iter().collect();
+    if facts.is_local {
+        return Explanation { path, causes };
+    }
+    let protocol = about_protocol(facts);
+    // A protocol that is never offloaded is usually left out by the rules, too; that is no second cause.
+    if protocol.is_none() {
+        causes.extend(about_rules(facts, &trace));
+    }
+    causes.extend(protocol);
+    causes.extend(about_connection(facts));
+    causes.extend(about_devices(facts, &trace));
     match path {
         Some(Path::Hardware) => causes.retain(|cause| cause.id == NOT_SEEN),
         // What is offloaded has passed rules and conditions; only what the mark does not prove is left to say.
@@ -195,21 +202,23 @@ fn about_ends(facts: &Facts) -> Option<Finding> {
     })
 }
 
-fn about_connection(facts: &Facts) -> Vec<Finding> {
-    let mut causes = Vec::new();
-    let protocol = facts.flow.map(|flow| flow.protocol).or(facts.question.protocol);
-    let status = facts.flow.map_or(0, |flow| flow.details.status);
-    let name = Flow { protocol: protocol.unwrap_or(0), ..Flow::default() }.protocol_name();
+fn about_protocol(facts: &Facts) -> Option<Finding> {
+    let protocol = facts.flow.map(|flow| flow.protocol).or(facts.question.protocol)?;
+    let is_translated = facts.flow.is_some_and(|flow| flow.details.status & STATUS_NAT != 0);
     match protocol {
-        None | Some(TCP | UDP) => {}
-        Some(GRE) if status & STATUS_NAT == 0 => {}
-        Some(_) => causes.push(Finding::new(
+        TCP | UDP => None,
+        GRE if !is_translated => None,
+        _ => Some(Finding::new(
             "OCTL202",
-            format!("{name} is not offloaded"),
+            format!("{} is not offloaded", Flow { protocol, ..Flow::default() }.protocol_name()),
             "the kernel offloads TCP and UDP, and GRE as long as its addresses are not translated",
             "nothing needs fixing: such packets take the slow path",
         )),
     }
+}
+
+fn about_connection(facts: &Facts) -> Vec<Finding> {
+    let mut causes = Vec::new();
     if facts.is_ipsec {
         causes.push(Finding::new(
             "OCTL212",
@@ -236,7 +245,7 @@ fn about_connection(facts: &Facts) -> Vec<Finding> {
             "if it stays so, look for packets that do not come back this way",
         ));
     }
-    if status & STATUS_SEQUENCE_ADJUSTED != 0 {
+    if flow.details.status & STATUS_SEQUENCE_ADJUSTED != 0 {
         causes.push(Finding::new(
             "OCTL211",
             "its sequence numbers are rewritten",

@@ -1,10 +1,11 @@
 //! What `--help` prints: one page for all commands, and one for each.
 
 /// Commands and their help, in the order of the overview.
-const COMMANDS: [(&str, &str); 6] = [
+const COMMANDS: [(&str, &str); 7] = [
     ("status", STATUS),
     ("flows", FLOWS),
     ("explain", EXPLAIN),
+    ("doctor", DOCTOR),
     ("enable", ENABLE),
     ("disable", DISABLE),
     ("ruleset", RULESET),
@@ -19,6 +20,7 @@ Usage: offloadctl COMMAND [OPTIONS]
   status     Is offload on, and if not, why not?
   flows      The connections and the path that each one takes.
   explain    Why one connection is offloaded, or is not.
+  doctor     What does not go well with offload on this router.
   enable     Turn offload on, in the configuration and in the kernel.
   disable    Turn it off.
   ruleset    Print a flowtable and its chain, for your own nftables rules.
@@ -34,7 +36,7 @@ Paths   slow (slow)     each packet goes through the whole firewall
         offload and no proof of it: count packets in a forward chain for that.
 
 Exit    status: 0 on, 1 off, 2 configured but not working. explain: 0 offloaded,
-        1 not offloaded. Other commands: 0.
+        1 not offloaded. doctor: 0 nothing found, 1 something. Others: 0.
         All else: 3, with a message that says what, why and how to fix it.
 
 Reading the rules needs root.
@@ -82,6 +84,17 @@ the answer holds for one that would begin now. A rule with a condition that is
 not understood here applies 'perhaps'.
 
 Exit: 0 offloaded, 1 not offloaded, 3 could not find out.
+";
+
+const DOCTOR: &str = "\
+Usage: offloadctl doctor
+
+Looks for what is known not to go well with flow offload: shapers, logging and
+accounting, routing by marks, other fast paths, IPsec, stacked devices on old
+kernels, MTUs that differ, modules of another kernel. Prints the remarks of
+'offloadctl status' as well. Says what, why and how to fix it.
+
+Exit: 0 nothing was found, 1 something was, 3 could not look.
 ";
 
 const ENABLE: &str = "\
@@ -149,7 +162,8 @@ mod tests {
     fn each_command_is_in_the_overview_and_has_its_own_page() {
         for command in commands() {
             assert!(OVERVIEW.contains(&format!("\n  {command} ")), "{command}");
-            assert!(of(Some(command)).starts_with(&format!("Usage: offloadctl {command} ")), "{command}");
+            let usage: Vec<_> = of(Some(command)).split_whitespace().take(3).collect();
+            assert_eq!(usage, ["Usage:", "offloadctl", command]);
         }
     }
 }

@@ -56,7 +56,7 @@ pub fn checked(names: &str) -> Result<Vec<String>, Finding> {
     }
 }
 
-/// The rules.
+/// The rules. The table's name must not be one of nft's own words, as `offload` is.
 pub fn text(devices: &[String], hardware: bool) -> String {
     let devices: Vec<_> = devices.iter().map(|name| format!("\"{name}\"")).collect();
     let flags = if hardware { "\n\t\tflags offload" } else { "" };
@@ -66,9 +66,9 @@ pub fn text(devices: &[String], hardware: bool) -> String {
 # leave flow_offloading off in /etc/config/firewall. To have OpenWrt load it, save
 # it as /usr/share/nftables.d/ruleset-post/offload.nft and restart the firewall.
 # Elsewhere: nft -f FILE
-table inet offload
-delete table inet offload
-table inet offload {{
+table inet offloadctl
+delete table inet offloadctl
+table inet offloadctl {{
 	flowtable ft {{
 		hook ingress priority filter
 		devices = {{ {} }}

@@ -9,7 +9,7 @@ use crate::files::Files;
 use crate::finding::Stop;
 use crate::flows;
 use crate::list::endpoint;
-use crate::modules::{self, State};
+use crate::modules::{self, Module, State};
 use crate::nftables;
 use crate::report::{self, printable};
 use crate::route::{self, Device, Route};
@@ -47,8 +47,7 @@ pub fn ask(files: &Files, question: Question) -> Result<Facts, Stop> {
         devices: (device(near), device(far)),
         is_local: near.is_local || far.is_local,
         is_ipsec: policies.iter().any(|policy| policy.covers(ends[0], ends[1])),
-        // Asking would load the module.
-        ruleset: if is_known { read_ruleset().map_err(unreadable)? } else { Ruleset::default() },
+        ruleset: ruleset(&modules).map_err(unreadable)?,
         flowtables: if is_known { nftables::flowtables().or_else(none_there).map_err(unreadable)? } else { Vec::new() },
         hardware: ethtool::capabilities().ok(),
     })
@@ -64,7 +63,14 @@ fn none_there<T>(trouble: Trouble) -> Result<Vec<T>, Trouble> {
     if trouble == Trouble::NotThere { Ok(Vec::new()) } else { Err(trouble) }
 }
 
-fn read_ruleset() -> Result<Ruleset, Trouble> {
+/// All rules; none where nf_tables is not loaded, as asking would load it.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn ruleset(modules: &[Module]) -> Result<Ruleset, Trouble> {
+    if modules::state_of(modules, "nf_tables") == State::Loadable {
+        return Ok(Ruleset::default());
+    }
     let chains = ruleset::chains().or_else(none_there)?;
     let rules = ruleset::rules().or_else(none_there)?;
     let mut sets: Vec<(nftables::Family, String, String, Vec<ruleset::Element>)> = Vec::new();

@@ -12,7 +12,7 @@ use offloadctl::firewall::Firewall;
 use offloadctl::list::{FlowList, Origin};
 use offloadctl::terminal::Keys;
 use offloadctl::top::{Sort, Top};
-use offloadctl::{explain, flows, include, inquiry, modules, report, status, watch};
+use offloadctl::{doctor, examination, explain, flows, include, inquiry, modules, report, status, watch};
 
 /// Exit code of everything that is not an answer; 0, 1 and 2 are answers.
 const FAILED: u8 = 3;
@@ -60,6 +60,12 @@ fn run(out: &mut dyn Write) -> Result<u8, Stop> {
             let explanation = explain::explain(&facts);
             inquiry::write(out, &facts, &explanation)?;
             return Ok(explanation.exit_code());
+        }
+        Command::Doctor => {
+            let status = status::ask(&files)?;
+            let conflicts = doctor::examine(&examination::look(&files, &status));
+            examination::write(out, &status.remarks, &conflicts)?;
+            return Ok(u8::from(!conflicts.is_empty() || !status.remarks.is_empty()));
         }
         Command::Ruleset { hardware, devices, check } => {
             let devices = devices.map_or_else(|| include::devices(&files), Ok)?;

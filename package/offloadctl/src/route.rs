@@ -78,15 +78,24 @@ pub fn route(message: &Message<'_>) -> Result<Route, Malformed> {
     Ok(route)
 }
 
+/// The name of a device with this number.
+pub fn device_name(files: &Files, number: u32) -> Option<String> {
+    let number = number.to_string();
+    let mut names = files.names("/sys/class/net").into_iter();
+    names.find(|name| files.read_or_empty(&format!("/sys/class/net/{name}/ifindex")).trim() == number)
+}
+
+/// Whether a device is a PPP session.
+pub fn is_ppp(files: &Files, name: &str) -> bool {
+    files.read_or_empty(&format!("/sys/class/net/{name}/type")).trim().parse() == Ok(KIND_PPP)
+}
+
 /// Finds a device by its number.
 pub fn device(files: &Files, number: u32) -> Option<Device> {
-    let mut names = files.names("/sys/class/net").into_iter();
-    let number = number.to_string();
-    let name = names.find(|name| files.read_or_empty(&format!("/sys/class/net/{name}/ifindex")).trim() == number)?;
+    let name = device_name(files, number)?;
     let mut below = Vec::new();
     add_below(files, &name, DEEPEST, &mut below);
-    let kind = files.read_or_empty(&format!("/sys/class/net/{name}/type"));
-    Some(Device { is_ppp: kind.trim().parse() == Ok(KIND_PPP), name, below })
+    Some(Device { is_ppp: is_ppp(files, &name), name, below })
 }
 
 fn add_below(files: &Files, name: &str, depth: usize, below: &mut Vec<String>) {

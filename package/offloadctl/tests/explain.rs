@@ -134,7 +134,7 @@ fn each_cause_is_named() {
         ("idle", |_| {}, &["OCTL215"]),
         ("gone", |facts| facts.flow = None, &["OCTL201"]),
         ("to the router", |facts| facts.is_local = true, &["OCTL216"]),
-        ("icmp", |facts| flow(facts).protocol = 1, &["OCTL202", "OCTL207"]),
+        ("icmp", |facts| flow(facts).protocol = 1, &["OCTL202"]),
         ("gre", |facts| flow(facts).protocol = 47, &["OCTL207"]),
         (
             "translated gre",
@@ -142,7 +142,7 @@ fn each_cause_is_named() {
                 flow(facts).protocol = 47;
                 flow(facts).details.status |= 1 << 4;
             },
-            &["OCTL202", "OCTL207"],
+            &["OCTL202"],
         ),
         ("no flowtable", |facts| facts.flowtables.clear(), &["OCTL203"]),
         ("no rule", |facts| facts.ruleset = forward(vec![accepts_established()]), &["OCTL204"]),
