@@ -14,8 +14,8 @@ use crate::top::Sort;
 
 /// How many flows a sorted list keeps unless told otherwise.
 const TOP: usize = 1000;
-/// As many as anybody would want; it bounds the memory.
-const MOST: usize = 100_000;
+/// As many as anybody would want. They take about 11 MB.
+const MOST: usize = 50_000;
 
 /// What to do, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,7 +149,7 @@ fn flows(words: &mut Words) -> Result<Command, Finding> {
             "--sort" => sort = Some(words.choose("--sort", "bytes, packets or age", Sort::named)?),
             "--top" => {
                 let number = |text: &str| text.parse().ok().filter(|number| (1..=MOST).contains(number));
-                top = Some(words.choose("--top", "a number from 1 to 100000", number)?);
+                top = Some(words.choose("--top", "a number from 1 to 50000", number)?);
             }
             "--watch" if form == Form::Text => form = Form::Watch,
             "--json" if form == Form::Text => form = Form::Json,
@@ -331,7 +331,7 @@ mod tests {
             ("flows --path", "''"),
             ("flows --sort size", "size"),
             ("flows --top 0", "'0'"),
-            ("flows --top 100001", "100001"),
+            ("flows --top 50001", "50001"),
             ("flows --watch --json", "--json"),
             ("status --root", "''"),
             ("disable --hw", "--hw"),

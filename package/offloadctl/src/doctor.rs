@@ -55,10 +55,11 @@ impl Facts {
         self.flowtables.iter().flat_map(|flowtable| &flowtable.devices).map(String::as_str)
     }
 
-    /// Rules of the table with the flowtable that have an expression, as far as one can be in the way of forwarding.
+    /// Rules for forwarded packets that have an expression: in chains at the forward hook, and in those that by their name
+    /// are called from there. Without flowtable none of them misses anything.
     fn rules_with(&self, name: &str) -> Vec<&Rule> {
         let concerned = |rule: &&Rule| {
-            self.flowtables.iter().any(|flowtable| (flowtable.family, &flowtable.table) == (rule.family, &rule.table))
+            !self.flowtables.is_empty()
                 && (rule.chain.contains("forward") || self.is_forward_chain(rule))
                 && rule.expressions.contains(&Expression::Other(name.into()))
         };

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::net::IpAddr;
 
-use crate::conntrack::{Counters, Direction, Flow};
+use crate::conntrack::{Counters, Direction, Flow, Path};
 use crate::flows::Source;
 use crate::json::Json;
 use crate::top::Sort;
@@ -147,6 +147,50 @@ pub fn line(flow: &Flow, sort: Option<Sort>) -> String {
     line
 }
 
+/// The names of the columns of [`short_line`].
+pub fn short_heading() -> String {
+    format!(
+        "{:<4} {:<5} {:<21} {:<21} {:>8} {:>7} {:>6}",
+        "PATH", "PROTO", "SOURCE", "DESTINATION", "PACKETS", "BYTES", "AGE"
+    )
+}
+
+/// One flow for a screen of 80 columns: both directions together, in rounded numbers.
+pub fn short_line(flow: &Flow) -> String {
+    let Flow { path, protocol: _, age, details: _, original, reply } = flow;
+    let path = match path {
+        Path::Hardware => "hw",
+        Path::Software => "sw",
+        Path::Slow => "slow",
+    };
+    let counters: Vec<_> = [original.counters, reply.counters].into_iter().flatten().collect();
+    let sum = |pick: fn(&Counters) -> u64| match counters[..] {
+        [] => "-".into(),
+        _ => rounded(counters.iter().map(pick).fold(0, u64::saturating_add)),
+    };
+    format!(
+        "{path:<4} {:<5} {:<21} {:<21} {:>8} {:>7} {:>6}",
+        flow.protocol_name(),
+        endpoint(original.source, original.source_port),
+        endpoint(original.destination, original.destination_port),
+        sum(|counters| counters.packets),
+        sum(|counters| counters.bytes),
+        age.map_or_else(|| "-".into(), duration)
+    )
+}
+
+/// A number with at most four digits, and a letter for thousands of thousands.
+fn rounded(number: u64) -> String {
+    let (mut number, mut letter) = (number, "");
+    for next in ["k", "M", "G", "T", "P", "E"] {
+        if number < 10_000 {
+            break;
+        }
+        (number, letter) = (number / 1000, next);
+    }
+    format!("{number}{letter}")
+}
+
 /// Seconds as `59s`, `5m07s`, `3h05m` or `12d04h`.
 fn duration(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
@@ -207,6 +251,31 @@ fn direction_json(json: &mut Json<'_>, direction: &Direction) -> io::Result<()> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_stay_short() {
+        for (number, text) in [(0, "0"), (9999, "9999"), (10_000, "10k"), (9_999_999, "9999k"), (10_000_000, "10M")] {
+            assert_eq!(rounded(number), text);
+        }
+        assert_eq!(rounded(u64::MAX), "18E");
+    }
+
+    #[test]
+    fn a_short_line_fits_80_columns() {
+        let counters = Some(Counters { packets: u64::MAX, bytes: 1_234_567 });
+        let direction = Direction {
+            source: Some(IpAddr::from([192, 168, 100, 200])),
+            destination: Some(IpAddr::from([203, 100, 113, 200])),
+            source_port: Some(40_000),
+            destination_port: Some(50_000),
+            counters,
+        };
+        let flow = Flow { protocol: 17, age: Some(86_399), original: direction, reply: direction, ..Flow::default() };
+        let line = short_line(&flow);
+        assert_eq!(line, "slow udp   192.168.100.200:40000 203.100.113.200:50000      18E   2469k 23h59m");
+        assert!(line.len() <= 80 && short_heading().len() == line.len());
+        assert!(short_line(&Flow::default()).ends_with("        -       -      -"));
+    }
 
     #[test]
     fn durations_stay_short() {

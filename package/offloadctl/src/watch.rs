@@ -47,7 +47,7 @@ pub fn run(
     loop {
         let (columns, lines) = terminal::size();
         let (totals, top) = look(files, source, paths, sort, most.min(lines.saturating_sub(LINES_ABOVE + 1)))?;
-        let screen = screen(&totals, top, sort);
+        let screen = screen(&totals, top, sort, if draws { columns } else { usize::MAX });
         if draws {
             draw(out, &screen, columns)?;
         } else {
@@ -78,15 +78,17 @@ fn look(files: &Files, source: Source, paths: &[Path], sort: Sort, most: usize) 
     Ok((totals, top))
 }
 
-/// The lines of one list.
-pub fn screen(totals: &FlowTotals, top: Top, sort: Sort) -> Vec<String> {
+/// The lines of one list, in the short form where the long one does not fit.
+pub fn screen(totals: &FlowTotals, top: Top, sort: Sort, columns: usize) -> Vec<String> {
     let counts: Vec<_> = Path::ALL.iter().map(|path| format!("{} {}", totals.on(*path).flows, path.name())).collect();
+    let is_narrow = columns < list::heading(Some(sort)).len();
     let mut lines = vec![
-        format!("Flows: {}. By {} (keys: b bytes, p packets, a age, q quit)", counts.join(", "), sort.name()),
+        format!("Flows: {}. By {} (b p a, q quits)", counts.join(", "), sort.name()),
         String::new(),
-        list::heading(Some(sort)),
+        if is_narrow { list::short_heading() } else { list::heading(Some(sort)) },
     ];
-    lines.extend(top.into_flows().map(|flow| list::line(&flow, Some(sort))));
+    let line = |flow| if is_narrow { list::short_line(&flow) } else { list::line(&flow, Some(sort)) };
+    lines.extend(top.into_flows().map(line));
     lines
 }
 
@@ -113,7 +115,12 @@ mod tests {
             totals.add(&Flow::default());
             top.add(&Flow::default());
         }
-        let lines = screen(&totals, top, Sort::Bytes);
+        let narrow = screen(&totals, top, Sort::Bytes, 80);
+        assert!(narrow.iter().all(|line| line.len() <= 80), "{narrow:?}");
+        let mut top = Top::new(Sort::Bytes, 2);
+        (0..5).for_each(|_| top.add(&Flow::default()));
+        let lines = screen(&totals, top, Sort::Bytes, 100);
+        assert_eq!(lines.len(), narrow.len());
         assert_eq!(lines.len(), LINES_ABOVE + 2);
         assert!(lines[0].starts_with("Flows: 0 hardware, 0 software, 5 slow. By bytes "), "{}", lines[0]);
         let mut out = Vec::new();
