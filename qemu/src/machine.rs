@@ -9,8 +9,6 @@ use camino::Utf8Path;
 use model::{Exit, Failure, Result, Target};
 use serde::{Deserialize, Serialize};
 
-use crate::accel::Accel;
-
 /// A kind of router, read from `qemu/machines/NAME.yaml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -74,6 +72,26 @@ pub struct Nic {
 }
 
 /// Unix sockets that QEMU connects to as a client. All of them listen before QEMU starts.
+/// How guest instructions are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Accel {
+    /// Emulated: works everywhere.
+    Tcg,
+    /// By the host's CPU.
+    Kvm,
+}
+
+impl Accel {
+    /// QEMU's word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Accel::Tcg => "tcg",
+            Accel::Kvm => "kvm",
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 pub struct Sockets<'a> {
     /// Serial console.
