@@ -138,6 +138,9 @@ pub struct Machine {
     /// Write what crossed each wire as pcap files.
     #[arg(long, value_name = "DIR")]
     pub pcap: Option<Utf8PathBuf>,
+    /// How long a router may take to boot, in seconds: it needs a few, and more on a loaded machine.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub boot_deadline: u64,
 }
 
 /// A report for CI.

@@ -12,6 +12,7 @@ pub mod interrupt;
 pub mod lint;
 pub mod pipeline;
 pub mod process;
+pub mod scratch;
 pub mod sink;
 pub mod stage;
 pub mod usage;

@@ -22,6 +22,7 @@ use model::{Event, Failure, Result, Status};
 
 pub use key::Inputs;
 pub use lock::Lock;
+pub(crate) use lock::is_still_at;
 
 use crate::Ctx;
 

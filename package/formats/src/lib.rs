@@ -41,6 +41,7 @@
 //! ```
 
 pub mod adb;
+mod advice;
 pub mod apk;
 mod changes;
 pub mod control;

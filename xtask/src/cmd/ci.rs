@@ -3,13 +3,14 @@
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
-use model::{Event, Exit, Failure, Result, Status};
+use model::{Event, Exit, Failure, Result, Status, Target};
 
 use super::Outcome;
-use crate::cli::CiArgs;
+use crate::cli::{CiArgs, TestArgs};
 use crate::doctor::{self, Purpose};
+use crate::scratch::Scratch;
 use crate::stage::millis;
-use crate::{Ctx, process, usage};
+use crate::{Ctx, pipeline, process, usage};
 
 /// No step takes longer on a slow machine that compiles everything.
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
@@ -25,7 +26,17 @@ const STEPS: &[Step] = &[
     Step { name: "format", words: &["fmt", "--all", "--check"], fix: "cargo fmt --all" },
     Step {
         name: "lints",
-        words: &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
+        words: &[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--features",
+            "xtask/e2e",
+            "--locked",
+            "--",
+            "-D",
+            "warnings",
+        ],
         fix: "cargo clippy --workspace --all-targets, and correct what it names",
     },
     Step {
@@ -33,20 +44,59 @@ const STEPS: &[Step] = &[
         words: &["test", "--workspace", "--locked"],
         fix: "cargo test --workspace, and correct what fails",
     },
+    Step {
+        name: "e2e",
+        words: &["test", "--locked", "--package", "xtask", "--features", "e2e", "--test", "e2e"],
+        fix: "cargo test -p xtask --features e2e --test e2e, and correct what fails",
+    },
 ];
 
 /// Runs every step up to the first failure. The last line is of the form that `cargo test` ends with.
 pub fn run(ctx: &Ctx, args: &CiArgs) -> Result<Outcome> {
-    usage::target(&args.selection)?;
+    let target = usage::target(&args.selection)?;
+    pipeline::check_files(ctx, &target, Purpose::Ci)?;
     doctor::require(ctx, Purpose::Ci)?;
     let started = Instant::now();
     let mut counts = Counts::default();
-    let outcome = STEPS.iter().try_for_each(|step| step.run(ctx, &mut counts));
-    let exit = outcome.as_ref().map_or_else(Failure::exit, |()| Exit::Done);
-    if let Err(failure) = outcome {
-        ctx.events.emit(Event::Finding(failure.finding().clone()));
-    }
+    let checked = STEPS.iter().try_for_each(|step| step.run(ctx, &mut counts));
+    let exit = match checked.and_then(|()| product(ctx, &target, args)) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            ctx.events.emit(Event::Finding(failure.finding().clone()));
+            failure.exit()
+        }
+    };
     Ok(Outcome { exit, data: counts.last_line(exit, started.elapsed()) })
+}
+
+/// Builds twice and compares, installs every package on the host, and runs all scenarios.
+fn product(ctx: &Ctx, target: &Target, args: &CiArgs) -> Result<Exit> {
+    let started = Instant::now();
+    let compared = pipeline::reproduce(ctx, target, &args.selection)?;
+    ctx.events.emit(Event::StageEnd {
+        stage: "reproducible".into(),
+        status: Status::Done,
+        millis: millis(started.elapsed()),
+        summary: format!("{compared} packages are the same to the byte in a second build"),
+    });
+    let started = Instant::now();
+    let verified = pipeline::verify_feed(ctx, target, &args.selection)?.data.lines().count();
+    ctx.events.emit(Event::StageEnd {
+        stage: "feed-verify".into(),
+        status: Status::Done,
+        millis: millis(started.elapsed()),
+        summary: format!("{verified} packages installed through the feed's signature"),
+    });
+    let all = TestArgs {
+        names: Vec::new(),
+        exact: false,
+        list: false,
+        selection: args.selection.clone(),
+        machine: args.machine.clone(),
+        junit: args.junit.clone(),
+    };
+    let _scratch = Scratch::take()?;
+    Ok(pipeline::test(ctx, target, &all)?.exit)
 }
 
 impl Step {

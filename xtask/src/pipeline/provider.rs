@@ -43,23 +43,35 @@ impl Packages {
 /// Debian packages of a suite, verified by apt.
 fn debian(ctx: &Ctx, name: &str, suite: &str, packages: &[String], selection: &Selection) -> Result<Utf8PathBuf> {
     let mirror = selection.debian_mirror.as_deref();
-    let inputs = Inputs::new(format!("{} of Debian {suite}", packages.join(", ")))
+    let what = match packages {
+        [one] => one.clone(),
+        [first, rest @ ..] => format!("{first} and {} more", rest.len()),
+        [] => String::new(),
+    };
+    let inputs = Inputs::new(format!("{what} of Debian {suite}"))
         .text("suite", suite)
         .text("packages", packages.join(" "))
         .text("mirror", mirror.unwrap_or("of the host"));
     stage(ctx, name, &inputs, |out| {
         if ctx.offline {
-            return Err(Failure::new(
-                Exit::Upstream,
-                "NET001",
-                format!("{} must be fetched, and --offline forbids it", packages.join(", ")),
-                "the cache holds no earlier download of them",
-                "run once without --offline",
-            ));
+            return Err(offline(&what));
         }
         let debs = local::fetch(&local::Request { suite, packages, mirror }, out, &ctx.events, &ctx.cancel)?;
-        Ok(debs.iter().map(|deb| format!("{} {}", deb.name, deb.version)).collect::<Vec<_>>().join(", "))
+        Ok(match &debs[..] {
+            [deb] => format!("{} {}", deb.name, deb.version),
+            debs => format!("{} packages, verified by apt", debs.len()),
+        })
     })
+}
+
+fn offline(what: &str) -> Failure {
+    Failure::new(
+        Exit::Upstream,
+        "NET001",
+        format!("{what} must be fetched, and --offline forbids it"),
+        "the cache holds no earlier download of them",
+        "run once without --offline",
+    )
 }
 
 /// The kernel of the selected line; open the directory with [`Kernel::open`].
@@ -159,7 +171,7 @@ fn target_directory(ctx: &Ctx) -> Utf8PathBuf {
 }
 
 /// Files of a folder with an ending, sorted.
-fn files(folder: &Utf8Path, ending: &str) -> Result<Vec<Utf8PathBuf>> {
+pub(super) fn files(folder: &Utf8Path, ending: &str) -> Result<Vec<Utf8PathBuf>> {
     let io = |error: std::io::Error| Failure::io("list the folder", folder, &error);
     let mut files = Vec::new();
     for entry in folder.read_dir_utf8().map_err(io)? {
@@ -170,4 +182,22 @@ fn files(folder: &Utf8Path, ending: &str) -> Result<Vec<Utf8PathBuf>> {
     }
     files.sort();
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ctx::tests::ctx;
+    use model::Events;
+
+    #[test]
+    fn offline_with_an_empty_cache_says_what_is_missing_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ctx = ctx(Utf8Path::from_path(folder.path()).unwrap(), Events::discard());
+        ctx.offline = true;
+        let selection = Selection { target: "x86/64".into(), kernel: Line::V6_12, debian_mirror: None };
+        let failure = kernel(&ctx, &selection).unwrap_err();
+        assert_eq!((failure.id(), failure.exit()), ("NET001", Exit::Upstream));
+        assert_eq!(files(&ctx.cache.join("debian-kernel"), ".deb").unwrap(), [""; 0]);
+    }
 }

@@ -1,0 +1,76 @@
+//! Bytes are a function of inputs: builds everything again and compares.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use model::{Exit, Failure, Result, Target};
+use sdk::local::Kernel;
+
+use super::provider;
+use crate::Ctx;
+use crate::cli::Selection;
+
+/// Builds the packages once more, past the cache, and fails unless every byte is the same.
+///
+/// Returns how many packages were compared. The router's programs are linked again only when cargo finds
+/// a reason to; what is repeated is everything that this project does.
+pub fn reproduce(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<usize> {
+    let first = provider::packages(ctx, target, selection)?;
+    let io = |error: &std::io::Error| Failure::io("make a folder for the second build", &ctx.out, error);
+    std::fs::create_dir_all(&ctx.out).map_err(|error| io(&error))?;
+    let again = tempfile::tempdir_in(&ctx.out).map_err(|error| io(&error))?;
+    let again = Utf8Path::from_path(again.path()).ok_or_else(|| io(&std::io::ErrorKind::InvalidFilename.into()))?;
+    provider::build_into(ctx, &Kernel::open(&first.kernel)?, &first.arch, again)?;
+    let (before, after) = (first.files()?, provider::files(again, ".ipk")?);
+    compare(&before, &after)?;
+    Ok(before.len())
+}
+
+fn compare(before: &[Utf8PathBuf], after: &[Utf8PathBuf]) -> Result<()> {
+    let names = |files: &[Utf8PathBuf]| files.iter().filter_map(|file| file.file_name()).collect::<Vec<_>>().join(" ");
+    if names(before) != names(after) {
+        return Err(differs("the second build has other packages", format!("{}\n{}", names(before), names(after))));
+    }
+    for (one, two) in before.iter().zip(after) {
+        let read = |path: &Utf8Path| std::fs::read(path).map_err(|error| Failure::io("read the package", path, &error));
+        let (one_bytes, two_bytes) = (read(one)?, read(two)?);
+        if let Some(at) = (0..one_bytes.len().max(two_bytes.len())).find(|&at| one_bytes.get(at) != two_bytes.get(at)) {
+            return Err(differs(
+                "two builds differ",
+                format!("first at byte {at} of {}", one.file_name().unwrap_or_default()),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn differs(what: &str, why: String) -> Failure {
+    Failure::new(
+        Exit::Failed,
+        "REPRO001",
+        what,
+        why,
+        "something besides the inputs reaches the packages: a time, an order, a path; unpack both and compare",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_byte_a_longer_file_and_another_name_are_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(folder.path()).unwrap();
+        let put = |path: &str, text: &str| {
+            let path = root.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let one = put("1/a.ipk", "same");
+        assert_eq!(compare(std::slice::from_ref(&one), &[put("2/a.ipk", "same")]), Ok(()));
+        for (path, text) in [("3/a.ipk", "sane"), ("4/a.ipk", "same!"), ("5/b.ipk", "same")] {
+            let failure = compare(std::slice::from_ref(&one), &[put(path, text)]).unwrap_err();
+            assert_eq!(failure.id(), "REPRO001", "{path}");
+        }
+    }
+}
