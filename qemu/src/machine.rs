@@ -71,7 +71,6 @@ pub struct Nic {
     pub wan_mac: String,
 }
 
-/// Unix sockets that QEMU connects to as a client. All of them listen before QEMU starts.
 /// How guest instructions are run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -92,6 +91,7 @@ impl Accel {
     }
 }
 
+/// Unix sockets that QEMU connects to as a client. All of them listen before QEMU starts.
 #[derive(Debug, Clone, Copy)]
 pub struct Sockets<'a> {
     /// Serial console.

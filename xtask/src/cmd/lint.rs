@@ -24,6 +24,7 @@ pub fn run(ctx: &Ctx, args: &LintArgs) -> Result<Outcome> {
     let options = options(keys)?;
     let files = if paths.is_empty() {
         let target = usage::target(selection)?;
+        pipeline::check_files(ctx, &target, Purpose::Build)?;
         doctor::require(ctx, Purpose::Build)?;
         pipeline::package_files(ctx, &target, selection)?
     } else {

@@ -9,6 +9,7 @@
 //! ```
 
 mod console;
+mod linted;
 mod provider;
 mod publish;
 mod reproduce;
@@ -18,14 +19,16 @@ use std::net::SocketAddr;
 
 use camino::Utf8PathBuf;
 use formats::usign::SecretKey;
-use model::{Exit, Failure, Result, Target};
+use model::{Result, Target};
 use serde::Deserialize;
 
+use crate::Ctx;
 use crate::cli::Selection;
 use crate::cmd::Outcome;
 use crate::doctor::Purpose;
 use crate::stage::{Inputs, stage};
-use crate::{Ctx, lint};
+
+use linted::linted;
 
 pub use reproduce::reproduce;
 pub use router::{boot, list, test};
@@ -107,32 +110,6 @@ pub fn package_files(ctx: &Ctx, target: &Target, selection: &Selection) -> Resul
     provider::packages(ctx, target, selection)?.files()
 }
 
-/// The packages, without an error of the lint.
-fn linted(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<provider::Packages> {
-    let packages = provider::packages(ctx, target, selection)?;
-    let inputs = Inputs::new("the packages against the rules")
-        .stage("packages", &packages.folder)
-        .path("rules", ctx.root.join("package/formats/src"));
-    stage(ctx, lint::STAGE, &inputs, |_| {
-        let counts = lint::check(ctx, &packages.files()?, &formats::lint::Options::default(), &[])?;
-        match counts.exit() {
-            Exit::Done => Ok(counts.to_string()),
-            exit => Err(faulty(exit, &counts)),
-        }
-    })?;
-    Ok(packages)
-}
-
-fn faulty(exit: Exit, counts: &lint::Counts) -> Failure {
-    Failure::new(
-        exit,
-        "LNT004",
-        format!("the packages break rules: {counts}"),
-        "each breach is told above under its own id; such packages are not published",
-        "correct the recipe (package/recipes) or the code that packs it (package/sdk)",
-    )
-}
-
 /// The signed feed of the packages.
 fn signed(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Feed> {
     let packages = linted(ctx, target, selection)?;
@@ -151,17 +128,4 @@ fn signed(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Feed> {
         Ok(format!("{} packages, signed by {}", listed.len(), key.fingerprint()))
     })?;
     Ok(Feed { folder, name: config.name, key, packages })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn packages_that_break_rules_end_the_build() {
-        let counts = lint::Counts { files: 2, errors: 1, ..lint::Counts::default() };
-        let failure = faulty(counts.exit(), &counts);
-        assert_eq!((failure.id(), failure.exit()), ("LNT004", Exit::Failed));
-        assert!(failure.finding().what.contains("1 errors"));
-    }
 }

@@ -9,7 +9,7 @@ use object::{Architecture, Endianness};
 ///
 /// An absolute path starts a text or follows something that cannot be part of a path; the folders of
 /// OpenWrt's build system tell enough in the middle of one.
-const ABSOLUTE: [&str; 6] = ["/home/", "/root/.cargo/", "/root/.rustup/", "/build/", "/builder/", "/builds/"];
+const ABSOLUTE: [&str; 6] = ["/home", "/root/.cargo", "/root/.rustup", "/build", "/builder", "/builds"];
 const ANYWHERE: [&str; 2] = ["/build_dir/target-", "/staging_dir/"];
 
 /// Paths reported of one file; more of them say nothing new.
@@ -133,8 +133,9 @@ pub(super) fn build_path(text: &str) -> Option<String> {
     let is_path = |c: char| c.is_ascii_alphanumeric() || "/._-+~".contains(c);
     let absolute = ABSOLUTE.iter().find_map(|place| {
         let mut hits = text.match_indices(place).map(|(at, _)| at);
-        // Something has to follow: a program may well speak of /home/ itself.
-        hits.find(|&at| !text[..at].ends_with(is_path) && text[at + place.len()..].starts_with(is_path))
+        // Something has to be in it: a program may well speak of the folder itself.
+        let is_inside = |rest: &str| rest.strip_prefix('/').is_some_and(|rest| rest.starts_with(is_path));
+        hits.find(|&at| !text[..at].ends_with(is_path) && is_inside(&text[at + place.len()..]))
     });
     let at = absolute.or_else(|| {
         let hit = ANYWHERE.iter().find_map(|place| text.find(place))?;
@@ -159,7 +160,9 @@ mod tests {
             ("/root/.ssh/authorized_keys", None),
             ("net/build/x", None),
             ("/usr/share/build/x", None),
-            ("/home/", None),
+            (concat!("/home", "/me/x.c"), Some(concat!("/home", "/me/x.c"))),
+            ("/builds/", None),
+            ("/builders/x", None),
             ("", None),
         ] {
             assert_eq!(build_path(text).as_deref(), path, "{text}");

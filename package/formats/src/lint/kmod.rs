@@ -206,7 +206,7 @@ pub(super) fn check_set(set: &Set<'_>, findings: &mut Vec<Finding>) {
             for needed in info.iter().flat_map(needs) {
                 let Some(owners) = owners.get(&(subject.kernel(), needed.clone())) else { continue };
                 let is_reached = |owner: &&Subject| reached.iter().any(|other| std::ptr::eq(*other, *owner));
-                if !set.is_builtin(&needed) && !owners.iter().any(|owner| is_reached(owner)) {
+                if !set.is_builtin(&needed) && !owners.iter().any(is_reached) {
                     let what =
                         format!("it needs `{needed}` of {}, which {} does not depend on", owners[0].name, subject.name);
                     findings.push(MISSING_DEPENDENCY.within(&subject.path, &file.entry.path, what));

@@ -79,7 +79,7 @@ const BREACHES: &[Breach] = &[
     ("LINT210", || vec![with(Entry::file("tmp/x", 0o644, Content::from("")))]),
     ("LINT301", || vec![bin(Elf { has_symbols: true, ..Elf::default() })]),
     ("LINT301", || vec![bin(Elf { sections: vec![".debug_info"], ..Elf::default() })]),
-    ("LINT302", || vec![bin(Elf { text: "/home/me/openwrt/main.c", ..Elf::default() })]),
+    ("LINT302", || vec![bin(Elf { text: "/builds/openwrt/main.c", ..Elf::default() })]),
     ("LINT302", || vec![Package { source: "/srv/openwrt/package/hello".into(), ..hello() }]),
     ("LINT303", || vec![bin(Elf { needed: vec!["libc.so", "libubox.so.1"], ..Elf::default() })]),
     ("LINT303", || {
