@@ -99,6 +99,7 @@ fn facts() -> Facts {
             port: None,
         },
         flow: Some(flow),
+        matching: 1,
         devices: (device("br-lan", &["lan1", "lan2"]), device("wan", &[])),
         is_local: false,
         is_ipsec: false,
@@ -358,6 +359,15 @@ fn the_answer_is_written_as_the_readme_shows() {
     assert_eq!(explain(&facts).exit_code(), 0);
     facts.flowtables[0].devices.clear();
     assert_eq!(explain(&facts).exit_code(), 1);
+}
+
+#[test]
+fn one_of_several_is_said_to_be_so() {
+    let mut facts = facts();
+    facts.matching = 3;
+    let mut out = Vec::new();
+    inquiry::write(&mut out, &facts, &explain(&facts)).unwrap();
+    assert!(String::from_utf8(out).unwrap().contains(", ESTABLISHED (the largest of 3)\n"));
 }
 
 #[test]
