@@ -387,6 +387,59 @@ fn recorded_rules_are_understood() {
     );
 }
 
+/// The recorded table, with the sets that its rules name.
+fn recorded() -> Ruleset {
+    let element = |key: &[u8], verdict| Element { key: key.into(), verdict, is_interval: false };
+    let set = |name: &str, elements| (INET, "fw4".to_owned(), name.to_owned(), elements);
+    let state = |bit: u32| element(&bit.to_ne_bytes(), Some(Verdict::Accept));
+    let port = |port: u16, is_interval| Element { is_interval, ..element(&port.to_be_bytes(), None) };
+    Ruleset {
+        chains: common::read_all(common::OPENWRT_CHAINS, |message| ruleset::chain(message).unwrap()),
+        rules: common::read_all(common::OPENWRT_RULES, |message| ruleset::rule(message).unwrap()),
+        sets: vec![
+            set("__map0", vec![state(2), state(4)]),
+            set("__set0", vec![element(&[6], None), element(&[17], None)]),
+            set("__set1", vec![port(443, true), port(5000, true)]),
+        ],
+    }
+}
+
+#[test]
+fn a_packet_goes_through_a_recorded_firewall() {
+    let mut facts = facts();
+    facts.ruleset = recorded();
+    let names: Vec<_> =
+        facts.ruleset.chains.iter().map(|chain| (&chain.name[..], chain.forward, chain.drops)).collect();
+    let expected = [
+        ("forward", Some(0), true),
+        ("forward_lan", None, false),
+        ("handle_reject", None, false),
+        ("srcnat", None, false),
+    ];
+    assert_eq!(names, expected);
+    let place = "its packets are accepted before 'flow add': by inet fw4 forward handle 7";
+    assert_eq!(explain(&facts).causes[0].what, place);
+
+    // Without the rule that is in the way.
+    facts.ruleset.rules.remove(0);
+    assert_eq!(explain(&facts).causes[0].id, "OCTL215");
+    // Without the one that adds flows, all that follow are met, and one has an interval.
+    facts.ruleset.rules.remove(0);
+    let trace = facts.ruleset.trace(&facts.packet(false));
+    let met: Vec<_> = trace.steps.iter().map(|step| (&step.rule.chain[..], step.matched)).collect();
+    let expected = [
+        ("forward", Match::Yes),
+        ("forward_lan", Match::Perhaps),
+        ("forward_lan", Match::Perhaps),
+        ("forward_lan", Match::No),
+        ("forward", Match::Yes),
+        ("handle_reject", Match::Yes),
+    ];
+    assert_eq!(met, expected);
+    assert!(matches!(trace.dropped, Some(Ok(rule)) if rule.chain == "handle_reject"));
+    assert_eq!(explain(&facts).causes[0].id, "OCTL204");
+}
+
 #[test]
 fn chains_elements_and_routes_made_by_hand() {
     let hook = attribute(4, &[attribute(1, &[0, 0, 0, 2]), attribute(2, &(-150_i32).to_be_bytes())].concat());
