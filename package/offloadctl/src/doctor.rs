@@ -5,7 +5,7 @@
 
 use crate::finding::Finding;
 use crate::nftables::Flowtable;
-use crate::ruleset::{Expression, Rule};
+use crate::ruleset::{self, Expression, Rule};
 use crate::trace::Ruleset;
 use crate::uci::{Config, Section};
 
@@ -149,11 +149,12 @@ pub const CONFLICTS: [Conflict; 11] = [
     },
     Conflict {
         id: "OCTL307",
-        what: "forwarded packets are changed, limited or counted by rules",
+        what: "the bytes of forwarded packets are changed, limited or counted by rules",
         why: "offloaded packets pass these rules by: in a test 1 of 204 packets had its DSCP rewritten",
         fix: "move what has to see every packet to a device's ingress or egress hook, or except it from offload",
         probe: |facts| {
-            let names = ["payload", "quota", "limit", "exthdr"];
+            // Limits of packets and changed TCP options, which every OpenWrt has, concern single packets.
+            let names = ["payload", "quota", ruleset::LIMIT_BYTES];
             let rules: Vec<_> = names.iter().flat_map(|name| facts.rules_with(name)).collect();
             places(&rules)
         },

@@ -51,6 +51,8 @@ pub struct Facts {
     pub question: Question,
     /// The connection; of several the one with the most bytes.
     pub flow: Option<Flow>,
+    /// How many connections were meant.
+    pub matching: u64,
     /// The devices towards the side that began and towards the other one, where routes lead there.
     pub devices: (Option<Device>, Option<Device>),
     /// One end is the router.

@@ -25,9 +25,13 @@ use crate::xfrm;
 pub fn ask(files: &Files, question: Question) -> Result<Facts, Stop> {
     let modules = modules::survey(files);
     let mut flow: Option<Flow> = None;
+    let mut matching = 0;
     flows::each(files, flows::source(files, &modules)?, |found| {
-        if question.fits(found) && flow.is_none_or(|kept| bytes(found) > bytes(&kept)) {
-            flow = Some(*found);
+        if question.fits(found) {
+            matching += 1;
+            if flow.is_none_or(|kept| bytes(found) > bytes(&kept)) {
+                flow = Some(*found);
+            }
         }
         Ok(())
     })?;
@@ -44,6 +48,7 @@ pub fn ask(files: &Files, question: Question) -> Result<Facts, Stop> {
     Ok(Facts {
         question,
         flow,
+        matching,
         devices: (device(near), device(far)),
         is_local: near.is_local || far.is_local,
         is_ipsec: policies.iter().any(|policy| policy.covers(ends[0], ends[1])),
@@ -141,6 +146,9 @@ fn connection(facts: &Facts) -> String {
     for word in details.tcp_state_name().into_iter().chain((!flow.is_replied()).then_some("no reply yet")) {
         text += ", ";
         text += word;
+    }
+    if facts.matching > 1 {
+        text += &format!(" (the largest of {})", facts.matching);
     }
     text
 }

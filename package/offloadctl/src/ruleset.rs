@@ -10,6 +10,8 @@ const GET_CHAINS: u16 = 0x0a << 8 | 4;
 const GET_RULES: u16 = 0x0a << 8 | 7;
 const GET_ELEMENTS: u16 = 0x0a << 8 | 13;
 
+/// The name by which a limit of bytes is told from one of packets.
+pub const LIMIT_BYTES: &str = "limit bytes";
 /// `NF_INET_FORWARD`.
 const HOOK_FORWARD: u32 = 2;
 
@@ -270,6 +272,8 @@ fn expression(attribute: &Attribute<'_>) -> Result<Expression, Malformed> {
             Some(verdict) => Expression::Verdict(verdict),
             None => Expression::Other(name),
         },
+        // Its type says whether packets are limited or bytes.
+        "limit" if fields.has(4) && fields.number(4)? == 1 => Expression::Other(LIMIT_BYTES.into()),
         "reject" | "queue" => Expression::Verdict(Verdict::Drop),
         "flow_offload" => Expression::FlowAdd(fields.text(1)),
         _ => Expression::Other(name),

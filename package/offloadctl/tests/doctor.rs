@@ -53,7 +53,7 @@ fn found(change: impl FnOnce(&mut Facts)) -> Vec<String> {
 #[test]
 fn each_conflict_is_seen_where_it_is() {
     type Change = fn(&mut Facts);
-    let cases: [(Change, &str); 16] = [
+    let cases: [(Change, &str); 17] = [
         (|facts| facts.kernel = "6.6.9".into(), "OCTL301 6.12.1"),
         (|facts| facts.modules.push("shortcut_fe".into()), "OCTL302 shortcut_fe"),
         (
@@ -72,6 +72,7 @@ fn each_conflict_is_seen_where_it_is() {
             |facts| facts.ruleset.rules = vec![rule("forward", "log"), rule("forward", "log")],
             "OCTL306 fw4 forward handle 9 and 1 more",
         ),
+        (|facts| facts.ruleset.rules.push(rule("forward", "limit bytes")), "OCTL307 fw4 forward handle 9"),
         (|facts| facts.ruleset.rules.push(rule("forward", "quota")), "OCTL307 fw4 forward handle 9"),
         (|facts| facts.ruleset.rules.push(rule("mangle_forward", "payload")), "OCTL307 fw4 mangle_forward handle 9"),
         (
@@ -107,7 +108,7 @@ fn each_conflict_is_seen_where_it_is() {
 #[test]
 fn and_not_where_it_is_not() {
     type Change = fn(&mut Facts);
-    let cases: [Change; 12] = [
+    let cases: [Change; 13] = [
         |_| {},
         |facts| facts.kernels_with_module.clear(),
         |facts| facts.kernels_with_module.push("5.10.1".into()),
@@ -116,6 +117,8 @@ fn and_not_where_it_is_not() {
         |facts| facts.devices.push(device("ifb0", 1500)),
         |facts| facts.configs.push(config("sqm", "config queue\n\toption enabled '0'\n")),
         |facts| facts.ruleset.rules.push(rule("input", "log")),
+        // MSS clamping and the limit on forwarded ICMPv6, as OpenWrt comes with them.
+        |facts| facts.ruleset.rules = vec![rule("mangle_forward", "exthdr"), rule("forward_wan", "limit")],
         |facts| {
             facts.flowtables.clear();
             facts.ruleset.rules.push(rule("forward", "log"));

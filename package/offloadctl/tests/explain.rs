@@ -99,6 +99,7 @@ fn facts() -> Facts {
             port: None,
         },
         flow: Some(flow),
+        matching: 1,
         devices: (device("br-lan", &["lan1", "lan2"]), device("wan", &[])),
         is_local: false,
         is_ipsec: false,
@@ -361,6 +362,15 @@ fn the_answer_is_written_as_the_readme_shows() {
 }
 
 #[test]
+fn one_of_several_is_said_to_be_so() {
+    let mut facts = facts();
+    facts.matching = 3;
+    let mut out = Vec::new();
+    inquiry::write(&mut out, &facts, &explain(&facts)).unwrap();
+    assert!(String::from_utf8(out).unwrap().contains(", ESTABLISHED (the largest of 3)\n"));
+}
+
+#[test]
 fn recorded_rules_are_understood() {
     let rules = common::read_all(common::RULES, |message| ruleset::rule(message).unwrap());
     assert_eq!(rules.len(), 2);
@@ -375,6 +385,59 @@ fn recorded_rules_are_understood() {
     assert!(
         matches!(&rules[1].expressions[1], Expression::Compare { from: 1, operator: 0, value } if value.starts_with(&name))
     );
+}
+
+/// The recorded table, with the sets that its rules name.
+fn recorded() -> Ruleset {
+    let element = |key: &[u8], verdict| Element { key: key.into(), verdict, is_interval: false };
+    let set = |name: &str, elements| (INET, "fw4".to_owned(), name.to_owned(), elements);
+    let state = |bit: u32| element(&bit.to_ne_bytes(), Some(Verdict::Accept));
+    let port = |port: u16, is_interval| Element { is_interval, ..element(&port.to_be_bytes(), None) };
+    Ruleset {
+        chains: common::read_all(common::OPENWRT_CHAINS, |message| ruleset::chain(message).unwrap()),
+        rules: common::read_all(common::OPENWRT_RULES, |message| ruleset::rule(message).unwrap()),
+        sets: vec![
+            set("__map0", vec![state(2), state(4)]),
+            set("__set0", vec![element(&[6], None), element(&[17], None)]),
+            set("__set1", vec![port(443, true), port(5000, true)]),
+        ],
+    }
+}
+
+#[test]
+fn a_packet_goes_through_a_recorded_firewall() {
+    let mut facts = facts();
+    facts.ruleset = recorded();
+    let names: Vec<_> =
+        facts.ruleset.chains.iter().map(|chain| (&chain.name[..], chain.forward, chain.drops)).collect();
+    let expected = [
+        ("forward", Some(0), true),
+        ("forward_lan", None, false),
+        ("handle_reject", None, false),
+        ("srcnat", None, false),
+    ];
+    assert_eq!(names, expected);
+    let place = "its packets are accepted before 'flow add': by inet fw4 forward handle 7";
+    assert_eq!(explain(&facts).causes[0].what, place);
+
+    // Without the rule that is in the way.
+    facts.ruleset.rules.remove(0);
+    assert_eq!(explain(&facts).causes[0].id, "OCTL215");
+    // Without the one that adds flows, all that follow are met, and one has an interval.
+    facts.ruleset.rules.remove(0);
+    let trace = facts.ruleset.trace(&facts.packet(false));
+    let met: Vec<_> = trace.steps.iter().map(|step| (&step.rule.chain[..], step.matched)).collect();
+    let expected = [
+        ("forward", Match::Yes),
+        ("forward_lan", Match::Perhaps),
+        ("forward_lan", Match::Perhaps),
+        ("forward_lan", Match::No),
+        ("forward", Match::Yes),
+        ("handle_reject", Match::Yes),
+    ];
+    assert_eq!(met, expected);
+    assert!(matches!(trace.dropped, Some(Ok(rule)) if rule.chain == "handle_reject"));
+    assert_eq!(explain(&facts).causes[0].id, "OCTL204");
 }
 
 #[test]

@@ -11,6 +11,8 @@ use offloadctl::nftables::{self, FlowRule, Flowtable};
 
 pub(crate) const FLOWTABLES: &str = include_str!("../recorded/flowtables.hex");
 pub(crate) const RULES: &str = include_str!("../recorded/rules.hex");
+pub(crate) const OPENWRT_CHAINS: &str = include_str!("../recorded/openwrt_chains.hex");
+pub(crate) const OPENWRT_RULES: &str = include_str!("../recorded/openwrt_rules.hex");
 pub(crate) const CONNECTIONS: &str = include_str!("../recorded/connections.hex");
 /// The clock of the tests, since 1970.
 pub(crate) const NOW: Duration = Duration::from_secs(1_700_000_000);
