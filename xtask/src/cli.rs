@@ -26,6 +26,7 @@ Examples:
   cargo xtask test --list               names of the scenarios
   cargo xtask test NAME --exact --pcap captures
                                         one scenario, with its packets kept
+  cargo xtask lint DIR --key FILE       what is wrong with anybody's packages or feed
   cargo xtask feed --serve              build, sign and serve the feed on loopback
   cargo xtask doctor                    what this machine has and lacks
 
@@ -44,6 +45,8 @@ pub enum Verb {
     Build(BuildArgs),
     /// Build, publish, boot, install and prove offload.
     Test(TestArgs),
+    /// Hold packages and feeds against numbered rules.
+    Lint(LintArgs),
     /// Build and sign the feed; serve it or verify it.
     Feed(FeedArgs),
     /// Boot the router and give a console, or run one command in it.
@@ -62,6 +65,7 @@ impl Verb {
         match self {
             Verb::Build(_) => "build",
             Verb::Test(_) => "test",
+            Verb::Lint(_) => "lint",
             Verb::Feed(_) => "feed",
             Verb::Boot(_) => "boot",
             Verb::Doctor(_) => "doctor",
@@ -180,6 +184,26 @@ pub struct TestArgs {
     /// A report for CI.
     #[command(flatten)]
     pub junit: Junit,
+}
+
+/// `lint`
+#[derive(Debug, Clone, Args)]
+pub struct LintArgs {
+    /// Packages (.ipk, .apk), indexes, or folders with some of them [default: the packages built here].
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<Utf8PathBuf>,
+    /// Public key that may have signed an index; may be given several times.
+    #[arg(long = "key", value_name = "FILE")]
+    pub keys: Vec<Utf8PathBuf>,
+    /// Accept what this rule finds, everywhere or where the place contains TEXT.
+    #[arg(long, value_name = "ID[:TEXT]")]
+    pub allow: Vec<String>,
+    /// Print the rules, and end.
+    #[arg(long)]
+    pub list: bool,
+    /// What to build for.
+    #[command(flatten)]
+    pub selection: Selection,
 }
 
 /// `feed`

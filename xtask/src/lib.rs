@@ -9,6 +9,7 @@ pub mod ctx;
 pub mod doctor;
 pub mod files;
 pub mod interrupt;
+pub mod lint;
 pub mod pipeline;
 pub mod process;
 pub mod scratch;

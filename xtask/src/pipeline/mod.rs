@@ -3,12 +3,13 @@
 //! Each step is a [`crate::stage`]: a directory of the cache under a hash of what went into it.
 //!
 //! ```text
-//! debian-kernel ─> kernel ─┬─> packages ─> feed ─┬─> spoiled feeds ─┐
-//!                          │                     └──────────────────┼─> scenarios ─> report
-//! debian-image ────────────┴─> image ─> state ──────────────────────┘
+//! debian-kernel ─> kernel ─┬─> packages ─> lint ─> feed ─┬─> spoiled feeds ─┐
+//!                          │                             └──────────────────┼─> scenarios ─> report
+//! debian-image ────────────┴─> image ─> state ──────────────────────────────┘
 //! ```
 
 mod console;
+mod linted;
 mod provider;
 mod publish;
 mod reproduce;
@@ -26,6 +27,8 @@ use crate::cli::Selection;
 use crate::cmd::Outcome;
 use crate::doctor::Purpose;
 use crate::stage::{Inputs, stage};
+
+use linted::linted;
 
 pub use reproduce::reproduce;
 pub use router::{boot, list, test};
@@ -73,7 +76,7 @@ fn feed_config(ctx: &Ctx) -> Result<FeedConfig> {
 
 /// Builds and checks the packages.
 pub fn build(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Outcome> {
-    let built = provider::packages(ctx, target, selection)?;
+    let built = linted(ctx, target, selection)?;
     let shown = publish::copy(ctx, target, "packages", &built.folder)?;
     Ok(Outcome::done(shown))
 }
@@ -102,9 +105,14 @@ pub fn verify_feed(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<
     Ok(Outcome::done(lines.join("\n")))
 }
 
+/// The files of the packages, whatever the lint says about them.
+pub fn package_files(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Vec<Utf8PathBuf>> {
+    provider::packages(ctx, target, selection)?.files()
+}
+
 /// The signed feed of the packages.
 fn signed(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Feed> {
-    let packages = provider::packages(ctx, target, selection)?;
+    let packages = linted(ctx, target, selection)?;
     let config = feed_config(ctx)?;
     let key_file = match std::env::var(KEY_VARIABLE) {
         Ok(path) if !path.is_empty() => Utf8PathBuf::from(path),
