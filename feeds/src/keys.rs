@@ -19,10 +19,7 @@ const MAX_BYTES: u64 = 4096;
 /// which only one of them can do.
 pub fn load_or_create(path: &Utf8Path) -> Result<SecretKey> {
     refuse_work_tree(path)?;
-    match read(path) {
-        Err(failure) if failure.id() == "IO004" => create(path),
-        other => other,
-    }
+    if path.exists() { read(path) } else { create(path) }
 }
 
 /// A new key, in memory only.

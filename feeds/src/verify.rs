@@ -20,13 +20,7 @@ pub struct Verified {
 pub fn verify(feed: &Utf8Path, architecture: &Arch, kernel: &KernelId, key: &PublicKey) -> Result<Vec<Verified>> {
     let scratch = tempfile::tempdir().map_err(|error| Failure::io("make a scratch root", "/tmp", &error))?;
     let root = Utf8Path::from_path(scratch.path()).ok_or_else(|| {
-        Failure::new(
-            Exit::Host,
-            "FEED005",
-            "the folder for temporary files is not UTF-8",
-            scratch.path().display().to_string(),
-            "set TMPDIR to a folder whose name is UTF-8",
-        )
+        Failure::io("use a scratch root", scratch.path().display(), &std::io::ErrorKind::InvalidFilename.into())
     })?;
     let put = |path: &str, text: String| {
         let path = root.join(path);
@@ -43,14 +37,15 @@ pub fn verify(feed: &Utf8Path, architecture: &Arch, kernel: &KernelId, key: &Pub
         Failure::new(exit_of(&error), error.id(), error.to_string(), error.why(), error.fix()).at(feed)
     };
     let config = Root::open(root).and_then(|root| Config::load_offline(&root)).map_err(refused)?;
-    let client = Client::new(Root::open(root).map_err(refused)?, config.with_arch("all", 1).with_arch(&architecture.0, 10));
+    let client =
+        Client::new(Root::open(root).map_err(refused)?, config.with_arch("all", 1).with_arch(&architecture.0, 10));
     let mut ignore = |_progress| {};
     client.update(&mut ignore).map_err(refused)?;
     let names: Vec<String> = client.available().map_err(refused)?.into_iter().map(|control| control.package).collect();
     if names.is_empty() {
         return Err(Failure::new(
             Exit::Failed,
-            "FEED006",
+            "FEED005",
             "the feed lists no package",
             "a feed without packages can't be verified by installing them",
             "build packages first: cargo xtask feed",
@@ -141,6 +136,6 @@ mod tests {
         let guard = tempfile::tempdir().unwrap();
         let out = Utf8Path::from_path(guard.path()).unwrap();
         crate::assemble(&[], &arch(), &key, out).unwrap();
-        assert_eq!(verify(out, &arch(), &kernel("aa"), &key.public()).unwrap_err().id(), "FEED006");
+        assert_eq!(verify(out, &arch(), &kernel("aa"), &key.public()).unwrap_err().id(), "FEED005");
     }
 }

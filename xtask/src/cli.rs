@@ -26,6 +26,7 @@ Examples:
   cargo xtask test --list               names of the scenarios
   cargo xtask test NAME --exact --pcap captures
                                         one scenario, with its packets kept
+  cargo xtask lint DIR --key FILE       what is wrong with anybody's packages or feed
   cargo xtask feed --serve              build, sign and serve the feed on loopback
   cargo xtask doctor                    what this machine has and lacks
 
@@ -34,7 +35,8 @@ Exit codes:
   4 network, may be retried   5 digest or signature mismatch, never retry   6 blocked, retry once
   70 our defect   130 interrupted
 
-Environment: XDG_CACHE_HOME (cache), XDG_CONFIG_HOME (keys), NO_COLOR, SOURCE_DATE_EPOCH.";
+Environment: XDG_CACHE_HOME (cache), XDG_CONFIG_HOME (keys), OPENWRT_OFFLOAD_DEBIAN_MIRROR,
+  OPENWRT_OFFLOAD_USIGN_KEY, NO_COLOR, SOURCE_DATE_EPOCH.";
 
 /// The verbs; each is implemented in the file of its name.
 #[derive(Debug, Subcommand)]
@@ -43,6 +45,8 @@ pub enum Verb {
     Build(BuildArgs),
     /// Build, publish, boot, install and prove offload.
     Test(TestArgs),
+    /// Hold packages and feeds against numbered rules.
+    Lint(LintArgs),
     /// Build and sign the feed; serve it or verify it.
     Feed(FeedArgs),
     /// Boot the router and give a console, or run one command in it.
@@ -61,6 +65,7 @@ impl Verb {
         match self {
             Verb::Build(_) => "build",
             Verb::Test(_) => "test",
+            Verb::Lint(_) => "lint",
             Verb::Feed(_) => "feed",
             Verb::Boot(_) => "boot",
             Verb::Doctor(_) => "doctor",
@@ -111,6 +116,9 @@ pub struct Global {
     pub lock_timeout: u64,
 }
 
+/// Environment variable in place of `--debian-mirror`; `ci` hands the flag on in it.
+pub const DEBIAN_MIRROR: &str = "OPENWRT_OFFLOAD_DEBIAN_MIRROR";
+
 /// What to build for.
 #[derive(Debug, Clone, Args)]
 pub struct Selection {
@@ -121,7 +129,7 @@ pub struct Selection {
     #[arg(long, value_name = "LINE", default_value = "6.12")]
     pub kernel: Kernel,
     /// Debian mirror, a URL or a directory [default: the one of the host's apt].
-    #[arg(long, value_name = "URL|DIR")]
+    #[arg(long, value_name = "URL|DIR", env = DEBIAN_MIRROR)]
     pub debian_mirror: Option<String>,
 }
 
@@ -134,6 +142,9 @@ pub struct Machine {
     /// Write what crossed each wire as pcap files.
     #[arg(long, value_name = "DIR")]
     pub pcap: Option<Utf8PathBuf>,
+    /// How long a router may take to boot, in seconds: it needs a few, and more on a loaded machine.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub boot_deadline: u64,
 }
 
 /// A report for CI.
@@ -173,6 +184,26 @@ pub struct TestArgs {
     /// A report for CI.
     #[command(flatten)]
     pub junit: Junit,
+}
+
+/// `lint`
+#[derive(Debug, Clone, Args)]
+pub struct LintArgs {
+    /// Packages (.ipk, .apk), indexes, or folders with some of them [default: the packages built here].
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<Utf8PathBuf>,
+    /// Public key that may have signed an index; may be given several times.
+    #[arg(long = "key", value_name = "FILE")]
+    pub keys: Vec<Utf8PathBuf>,
+    /// Accept what this rule finds, everywhere or where the place contains TEXT.
+    #[arg(long, value_name = "ID[:TEXT]")]
+    pub allow: Vec<String>,
+    /// Print the rules, and end.
+    #[arg(long)]
+    pub list: bool,
+    /// What to build for.
+    #[command(flatten)]
+    pub selection: Selection,
 }
 
 /// `feed`

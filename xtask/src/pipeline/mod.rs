@@ -3,12 +3,13 @@
 //! Each step is a [`crate::stage`]: a directory of the cache under a hash of what went into it.
 //!
 //! ```text
-//! debian-kernel ─> kernel ─┬─> packages ─> feed ─┬─> spoiled feeds ─┐
-//!                          │                     └──────────────────┼─> scenarios ─> report
-//! debian-image ────────────┴─> image ─> state ──────────────────────┘
+//! debian-kernel ─> kernel ─┬─> packages ─> lint ─> feed ─┬─> spoiled feeds ─┐
+//!                          │                             └──────────────────┼─> scenarios ─> report
+//! debian-image ────────────┴─> image ─> state ──────────────────────────────┘
 //! ```
 
 mod console;
+mod linted;
 mod provider;
 mod publish;
 mod reproduce;
@@ -24,7 +25,10 @@ use serde::Deserialize;
 use crate::Ctx;
 use crate::cli::Selection;
 use crate::cmd::Outcome;
+use crate::doctor::Purpose;
 use crate::stage::{Inputs, stage};
+
+use linted::linted;
 
 pub use reproduce::reproduce;
 pub use router::{boot, list, test};
@@ -54,9 +58,25 @@ struct Feed {
     packages: provider::Packages,
 }
 
+/// Reads every file that `purpose` is going to need: a slip in one is told at once, not after minutes of
+/// fetching and building, and before anything is made in the cache.
+pub fn check_files(ctx: &Ctx, target: &Target, purpose: Purpose) -> Result<()> {
+    sdk::Recipes::load(&ctx.root.join("package/recipes"))?;
+    feed_config(ctx)?;
+    if purpose >= Purpose::Test {
+        vm::machine::Machine::load(&router::machine_file(ctx, target))?;
+        scenarios::scenario::load_all(&router::scenario_folder(ctx))?;
+    }
+    Ok(())
+}
+
+fn feed_config(ctx: &Ctx) -> Result<FeedConfig> {
+    model::yaml::load(&ctx.root.join("feeds/feed.yaml"))
+}
+
 /// Builds and checks the packages.
 pub fn build(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Outcome> {
-    let built = provider::packages(ctx, target, selection)?;
+    let built = linted(ctx, target, selection)?;
     let shown = publish::copy(ctx, target, "packages", &built.folder)?;
     Ok(Outcome::done(shown))
 }
@@ -85,10 +105,15 @@ pub fn verify_feed(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<
     Ok(Outcome::done(lines.join("\n")))
 }
 
+/// The files of the packages, whatever the lint says about them.
+pub fn package_files(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Vec<Utf8PathBuf>> {
+    provider::packages(ctx, target, selection)?.files()
+}
+
 /// The signed feed of the packages.
 fn signed(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Feed> {
-    let packages = provider::packages(ctx, target, selection)?;
-    let config: FeedConfig = model::yaml::load(&ctx.root.join("feeds/feed.yaml"))?;
+    let packages = linted(ctx, target, selection)?;
+    let config = feed_config(ctx)?;
     let key_file = match std::env::var(KEY_VARIABLE) {
         Ok(path) if !path.is_empty() => Utf8PathBuf::from(path),
         _ => ctx.keys.join(&config.key),

@@ -54,13 +54,7 @@ fn debian(ctx: &Ctx, name: &str, suite: &str, packages: &[String], selection: &S
         .text("mirror", mirror.unwrap_or("of the host"));
     stage(ctx, name, &inputs, |out| {
         if ctx.offline {
-            return Err(Failure::new(
-                Exit::Upstream,
-                "NET001",
-                format!("{what} must be fetched, and --offline forbids it"),
-                "the cache holds no earlier download of them",
-                "run once without --offline",
-            ));
+            return Err(offline(&what));
         }
         let debs = local::fetch(&local::Request { suite, packages, mirror }, out, &ctx.events, &ctx.cancel)?;
         Ok(match &debs[..] {
@@ -68,6 +62,16 @@ fn debian(ctx: &Ctx, name: &str, suite: &str, packages: &[String], selection: &S
             debs => format!("{} packages, verified by apt", debs.len()),
         })
     })
+}
+
+fn offline(what: &str) -> Failure {
+    Failure::new(
+        Exit::Upstream,
+        "NET001",
+        format!("{what} must be fetched, and --offline forbids it"),
+        "the cache holds no earlier download of them",
+        "run once without --offline",
+    )
 }
 
 /// The kernel of the selected line; open the directory with [`Kernel::open`].
@@ -178,4 +182,22 @@ pub(super) fn files(folder: &Utf8Path, ending: &str) -> Result<Vec<Utf8PathBuf>>
     }
     files.sort();
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ctx::tests::ctx;
+    use model::Events;
+
+    #[test]
+    fn offline_with_an_empty_cache_says_what_is_missing_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ctx = ctx(Utf8Path::from_path(folder.path()).unwrap(), Events::discard());
+        ctx.offline = true;
+        let selection = Selection { target: "x86/64".into(), kernel: Line::V6_12, debian_mirror: None };
+        let failure = kernel(&ctx, &selection).unwrap_err();
+        assert_eq!((failure.id(), failure.exit()), ("NET001", Exit::Upstream));
+        assert_eq!(files(&ctx.cache.join("debian-kernel"), ".deb").unwrap(), [""; 0]);
+    }
 }

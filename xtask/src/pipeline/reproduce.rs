@@ -67,9 +67,9 @@ mod tests {
             path
         };
         let one = put("1/a.ipk", "same");
-        assert_eq!(compare(&[one.clone()], &[put("2/a.ipk", "same")]), Ok(()));
+        assert_eq!(compare(std::slice::from_ref(&one), &[put("2/a.ipk", "same")]), Ok(()));
         for (path, text) in [("3/a.ipk", "sane"), ("4/a.ipk", "same!"), ("5/b.ipk", "same")] {
-            let failure = compare(&[one.clone()], &[put(path, text)]).unwrap_err();
+            let failure = compare(std::slice::from_ref(&one), &[put(path, text)]).unwrap_err();
             assert_eq!(failure.id(), "REPRO001", "{path}");
         }
     }
