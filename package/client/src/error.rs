@@ -443,7 +443,7 @@ impl Error {
                 ("APKC004", problem, "run `apk update`; if it stays so, the feed or the way to it was tampered with")
             }
             Error::Selection { problem, .. } => {
-                ("APKC005", problem, "use a feed that was built for this system, then run `apk update`")
+                ("APKC005", problem, "choose others, or use a feed that was built for this system and run `apk update`")
             }
             Error::NoSuchPackage { .. } => (
                 "APKC006",

@@ -190,6 +190,20 @@ fn an_upgrade_replaces_files_and_keeps_what_the_owner_changed() {
 }
 
 #[test]
+fn a_file_of_the_owner_in_etc_gives_way_to_no_package() {
+    let files = vec![file("etc/config/a", "theirs"), Entry::symlink("etc/config/b", "a"), file("etc/config/c", "mine")];
+    let feed = Feed::new(&[Package { files, ..package("a", "1", "") }]);
+    let root = Scratch::with_index(&feed);
+    ["a", "b", "c"].iter().for_each(|name| root.write(&format!("etc/config/{name}"), "mine"));
+    root.apk(&["add", "a"]).done().says("/etc/config/a.apk-new").says("/etc/config/b.apk-new");
+    assert_eq!(
+        ["a", "b", "c", "a.apk-new"].map(|name| root.read(&format!("etc/config/{name}"))),
+        ["mine", "mine", "mine", "theirs"]
+    );
+    assert!(!root.has("etc/config/c.apk-new"));
+}
+
+#[test]
 fn a_signed_package_can_be_given_as_a_file_and_is_kept_as_it_is() {
     let root = Scratch::for_apk(&[]);
     let plan = apk::from_plan(&package("local", "1", &format!("kernel (={KERNEL})"))).unwrap();

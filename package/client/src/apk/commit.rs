@@ -184,15 +184,14 @@ impl Commit<'_> {
         let entry = &member.entry;
         let mut path = place::path_of(entry);
         self.touch(&path);
-        if matches!(entry.kind, Kind::File(_)) {
-            if entry.mode & 0o6000 != 0 {
-                let text = format!("Package {package} installs {path} with the rights of its owner or group.");
-                (self.on)(Progress::Note { text });
-            }
-            if self.is_changed(&path, recorded.get(&path).copied(), member.sha256.as_ref())? {
-                path = format!("{path}.apk-new").into();
-                (self.on)(Progress::Note { text: format!("Installing file to {path}") });
-            }
+        if matches!(entry.kind, Kind::File(_)) && entry.mode & 0o6000 != 0 {
+            let text = format!("Package {package} installs {path} with the rights of its owner or group.");
+            (self.on)(Progress::Note { text });
+        }
+        let replaces_file = entry.kind != Kind::Dir;
+        if replaces_file && self.is_changed(&path, recorded.get(&path).copied(), member.sha256.as_ref())? {
+            path = format!("{path}.apk-new").into();
+            (self.on)(Progress::Note { text: format!("Installing file to {path}") });
         }
         let (user, group) = self.owners.of(entry);
         place::put(self.root, package, entry, &path, Access { mode: entry.mode, user, group }, content)
