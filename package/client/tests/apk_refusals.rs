@@ -234,6 +234,8 @@ fn scripts_that_fail() {
     root.apk_live(&["add", "post", "fine"]).refused_by_apk("INST021").says("exit code 4");
     assert!(root.has("usr/share/post/version") && root.has("usr/share/fine/version"));
     assert!(root.read("lib/apk/db/installed").contains("\nf:sS\n"));
+    root.apk(&["add", "fine"]).done();
+    assert!(root.read("lib/apk/db/installed").contains("\nf:sS\n"), "where no scripts run, it is still to be run");
     root.write("may-go", "");
     let answer = root.apk_live(&["add", "post"]).done().says("Executing post-1.post-install");
     assert!(!answer.out.contains("Installing"), "{}", answer.out);

@@ -74,8 +74,11 @@ impl Commit<'_> {
         Ok(self.configure(&after, post, &words))
     }
 
-    /// Runs the script that a package still lacks.
+    /// Runs the script that a package still lacks, if scripts run at all.
     pub(super) fn configure_again(&mut self, name: &str) -> Result<()> {
+        if !self.config.run_scripts {
+            return Ok(());
+        }
         let Some(package) = self.database.0.get(name).cloned() else { return Ok(()) };
         let words = [package.info.version.clone()];
         self.configure(&package, Script::PostInstall, &words)

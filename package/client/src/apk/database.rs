@@ -26,7 +26,7 @@ pub(super) const INSTALLED: &str = "/lib/apk/db/installed";
 /// Largest database that is read.
 const MAX_BYTES: u64 = 64 << 20;
 /// Bytes of a digest that the database keeps.
-const SHORT: usize = 20;
+pub(super) const SHORT: usize = 20;
 /// What directories and files have when nothing is said: root's, with these modes.
 const USUAL: (u32, u32) = (0o755, 0o644);
 
@@ -73,7 +73,17 @@ pub(super) struct Database(pub(super) BTreeMap<String, Installed>);
 
 /// The form in which apk writes a digest: its first 20 bytes.
 pub(super) fn checksum(digest: &Digest) -> String {
-    format!("Q1{}", BASE64_STANDARD.encode(&digest.0[..SHORT]))
+    identity_text(&identity_in_index(digest))
+}
+
+/// `Q1` and base64.
+pub(super) fn identity_text(identity: &[u8; SHORT]) -> String {
+    format!("Q1{}", BASE64_STANDARD.encode(identity))
+}
+
+/// The same backwards.
+pub(super) fn parse_identity(text: &str) -> Option<[u8; SHORT]> {
+    BASE64_STANDARD.decode(text.strip_prefix("Q1")?).ok()?.try_into().ok()
 }
 
 /// The identity of a package that came from an index: the start of the digest that the index has of it.
@@ -171,9 +181,9 @@ impl Installed {
         format!("{}-{}", self.info.name, self.info.version)
     }
 
-    /// `Q1` and base64 of its identity.
+    /// Its identity as text.
     pub(super) fn identity(&self) -> String {
-        format!("Q1{}", BASE64_STANDARD.encode(self.info.unique_id.unwrap_or_default()))
+        identity_text(&self.info.unique_id.unwrap_or_default())
     }
 
     /// Absolute paths of its files and links, with the checksum of each.
@@ -340,9 +350,7 @@ fn commit(value: &str) -> Result<[u8; SHORT], String> {
 }
 
 fn identity(value: &str) -> Result<[u8; SHORT], String> {
-    let bytes = value.strip_prefix("Q1").and_then(|text| BASE64_STANDARD.decode(text).ok());
-    let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
-    bytes.ok_or_else(|| format!("{value:?} is not Q1 and 20 bytes in base64"))
+    parse_identity(value).ok_or_else(|| format!("{value:?} is not Q1 and 20 bytes in base64"))
 }
 
 fn dependencies(value: &str) -> Result<Vec<Dependency>, String> {

@@ -16,6 +16,7 @@ mod database;
 mod explain;
 mod indexes;
 mod owners;
+mod plan;
 mod prepare;
 mod progress;
 mod scripts;
@@ -34,14 +35,12 @@ pub use self::config::Config;
 use self::database::Database;
 pub use self::database::Installed;
 use self::owners::Owners;
-use self::prepare::Prepared;
+use self::plan::{Plan, Planner};
 pub use self::progress::Progress;
-use self::select::{Candidate, Problem, dependencies_first, select};
 use self::world::{Wish, World};
 use crate::error::{Error, Result};
 use crate::failures::Failures;
 use crate::lock::Lock;
-use crate::place;
 pub use crate::root::Root;
 
 /// The package that stands for the running kernel.
@@ -72,17 +71,6 @@ pub fn image_state(kernel_version: &str, arch: &str) -> [(&'static str, String);
 pub struct Client {
     root: Root,
     config: Config,
-}
-
-/// What a transaction consists of.
-struct Plan {
-    install: Vec<Prepared>,
-    /// Dependents before what they need.
-    remove: Vec<String>,
-    /// Installed packages that only lack a script.
-    configure: Vec<String>,
-    /// Everything that will be there.
-    chosen: Vec<Info>,
 }
 
 impl Client {
@@ -125,7 +113,7 @@ impl Client {
         for word in wanted {
             if word.contains('/') || word.ends_with(".apk") {
                 let file = prepare::from_file(word, &self.config, &scratch)?;
-                let identity = self.entry(&file).identity();
+                let identity = file.metadata.info.unique_id.unwrap_or_default();
                 world.set(Wish::Pinned { name: file.name().to_owned(), identity });
                 files.push(file);
             } else {
@@ -134,7 +122,7 @@ impl Client {
             }
         }
         let database = Database::load(&self.root)?;
-        let plan = self.plan(&world, &database, files, &scratch, on)?;
+        let plan = self.planner(&database, &scratch).plan(&world, files, on)?;
         self.commit(&world, database, plan, &scratch, on)
     }
 
@@ -154,7 +142,7 @@ impl Client {
             }
         }
         let scratch = scratch()?;
-        let plan = self.plan(&world, &database, Vec::new(), &scratch, on)?;
+        let plan = self.planner(&database, &scratch).plan(&world, Vec::new(), on)?;
         for name in names {
             if let Some(kept) = plan.chosen.iter().find(|info| info.name == *name) {
                 let needs = |info: &&Info| {
@@ -203,83 +191,8 @@ impl Client {
         Ok(lock)
     }
 
-    fn entry(&self, package: &Prepared) -> Installed {
-        Installed::new(&package.metadata, package.size, &Owners::default())
-    }
-
-    /// Decides what to do, fetches what it takes, and checks all of it.
-    fn plan(
-        &self,
-        world: &World,
-        database: &Database,
-        files: Vec<Prepared>,
-        scratch: &TempDir,
-        on: &mut dyn FnMut(Progress),
-    ) -> Result<Plan> {
-        let offers = indexes::load(&self.root, &self.config)?;
-        // What is incomplete has to be installed again.
-        let usable: Vec<&Installed> = database.0.values().filter(|package| package.is_complete()).collect();
-        let identities: Vec<String> = usable.iter().map(|package| package.identity()).collect();
-        let file_identities: Vec<String> = files.iter().map(|file| self.entry(file).identity()).collect();
-        let installed = usable.iter().zip(&identities).map(|(package, identity)| Candidate {
-            info: &package.info,
-            installed: true,
-            identity: Some(identity),
-        });
-        let given = files.iter().zip(&file_identities).map(|(file, identity)| Candidate {
-            info: &file.metadata.info,
-            installed: false,
-            identity: Some(identity),
-        });
-        let offered =
-            offers.iter().map(|offer| Candidate { info: &offer.listed.info, installed: false, identity: None });
-        let candidates: Vec<Candidate<'_>> = installed.chain(given).chain(offered).collect();
-        let accepts = |arch: &str| self.config.accepts(arch);
-        let chosen = select(&Problem { candidates: &candidates, wishes: &world.0, accepts: &accepts })?;
-
-        let infos: Vec<Info> = chosen.iter().map(|&index| candidates[index].info.clone()).collect();
-        let names: BTreeSet<&str> = infos.iter().map(|info| info.name.as_str()).collect();
-        let going: Vec<&Info> = database
-            .0
-            .values()
-            .map(|package| &package.info)
-            .filter(|info| !names.contains(info.name.as_str()))
-            .collect();
-        let remove = dependencies_first(&going).into_iter().rev().map(|place| going[place].name.clone()).collect();
-        let unconfigured = usable.iter().filter(|package| !package.is_configured());
-        let configure =
-            unconfigured.map(|package| package.info.name.clone()).filter(|name| names.contains(name.as_str()));
-        let configure = configure.collect();
-
-        let first_offer = usable.len() + files.len();
-        let first_file = usable.len();
-        let mut files: Vec<Option<Prepared>> = files.into_iter().map(Some).collect();
-        let mut install = Vec::new();
-        for index in chosen.into_iter().filter(|&index| index >= first_file) {
-            match index.checked_sub(first_offer).and_then(|place| offers.get(place)) {
-                Some(offer) => install.push(prepare::from_feed(offer, scratch, on)?),
-                None => install.extend(files.get_mut(index - first_file).and_then(Option::take)),
-            }
-        }
-        let plan = Plan { install, remove, configure, chosen: infos };
-        self.check(database, &plan)?;
-        Ok(plan)
-    }
-
-    /// Holds the packages that come against the root, and against those that stay.
-    fn check(&self, database: &Database, plan: &Plan) -> Result<()> {
-        let coming: BTreeSet<&str> = plan.install.iter().map(Prepared::name).collect();
-        let owned =
-            database.files_of_others(|name| coming.contains(name) || plan.remove.iter().any(|gone| gone == name));
-        let old_files = |name: &str| database.0.get(name).into_iter().flat_map(Installed::files).map(|(path, _)| path);
-        let mut bundles: Vec<_> = plan.install.iter().map(Prepared::bundle).collect();
-        for bundle in &mut bundles {
-            bundle.replaced = old_files(bundle.name).collect();
-        }
-        if let Some(first) = bundles.first_mut() {
-            first.replaced.extend(plan.remove.iter().flat_map(|name| old_files(name)));
-        }
-        place::check(&self.root, owned, &bundles)
+    fn planner<'a>(&'a self, database: &'a Database, scratch: &'a TempDir) -> Planner<'a> {
+        Planner { root: &self.root, config: &self.config, database, scratch }
     }
 
     /// Makes the changes. The wishes come first: whatever happens then, the next run works towards them.

@@ -27,8 +27,6 @@ const MAX_STEPS: usize = 10_000;
 pub(super) struct Candidate<'a> {
     pub(super) info: &'a Info,
     pub(super) installed: bool,
-    /// `Q1…`, known of installed packages and of files.
-    pub(super) identity: Option<&'a str>,
 }
 
 impl Candidate<'_> {
@@ -279,7 +277,7 @@ impl<'a> Search<'a> {
         match wish {
             Wish::Package(dependency) => candidate.info.satisfies(dependency),
             Wish::Pinned { name, identity } => {
-                candidate.info.name == *name && candidate.identity == Some(identity.as_str())
+                candidate.info.name == *name && candidate.info.unique_id == Some(*identity)
             }
         }
     }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use formats::apk::Dependency;
 
+use super::database::{SHORT, identity_text, parse_identity};
 use crate::error::{Error, Result};
 use crate::root::{Access, Root};
 
@@ -18,7 +19,7 @@ pub(super) enum Wish {
     /// A name, or one with a constraint.
     Package(Dependency),
     /// Exactly the package that was given as a file, by its identity: `name><Q1…`.
-    Pinned { name: String, identity: String },
+    Pinned { name: String, identity: [u8; SHORT] },
 }
 
 impl Wish {
@@ -36,10 +37,10 @@ impl FromStr for Wish {
 
     fn from_str(text: &str) -> Result<Wish, formats::Error> {
         if let Some((name, identity)) = text.split_once("><")
-            && identity.starts_with("Q1")
+            && let Some(identity) = parse_identity(identity)
         {
             let name = name.parse::<Dependency>()?.name;
-            return Ok(Wish::Pinned { name, identity: identity.to_owned() });
+            return Ok(Wish::Pinned { name, identity });
         }
         Ok(Wish::Package(text.parse()?))
     }
@@ -49,7 +50,7 @@ impl fmt::Display for Wish {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Wish::Package(dependency) => dependency.fmt(f),
-            Wish::Pinned { name, identity } => write!(f, "{name}><{identity}"),
+            Wish::Pinned { name, identity } => write!(f, "{name}><{}", identity_text(identity)),
         }
     }
 }
@@ -108,13 +109,13 @@ mod tests {
         let root = Root::open(Utf8Path::from_path(folder.path()).unwrap()).unwrap();
         assert_eq!(World::load(&root).unwrap(), World::default());
         let mut world = World::default();
-        for wish in ["tool", "base<2", "!foe", "local><Q1AAAA=", "tool~1.2"] {
+        for wish in ["tool", "base<2", "!foe", "local><Q1AAAAAAAAAAAAAAAAAAAAAAAAAAA=", "tool~1.2"] {
             world.set(wish.parse().unwrap());
         }
         world.save(&root).unwrap();
         assert_eq!(
             std::fs::read_to_string(folder.path().join("etc/apk/world")).unwrap(),
-            "base<2\n!foe\nlocal><Q1AAAA=\ntool~1.2\n"
+            "base<2\n!foe\nlocal><Q1AAAAAAAAAAAAAAAAAAAAAAAAAAA=\ntool~1.2\n"
         );
         assert_eq!(World::load(&root).unwrap(), world);
         assert!(world.remove("tool") && !world.remove("tool"));

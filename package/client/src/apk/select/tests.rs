@@ -26,7 +26,7 @@ fn plan(offered: &[&str], installed: &[&str], wishes: &str) -> Result<Vec<String
     let infos: Vec<(Info, bool)> =
         installed.iter().map(|text| (info(text), true)).chain(offered.iter().map(|text| (info(text), false))).collect();
     let candidates: Vec<Candidate<'_>> =
-        infos.iter().map(|(info, installed)| Candidate { info, installed: *installed, identity: None }).collect();
+        infos.iter().map(|(info, installed)| Candidate { info, installed: *installed }).collect();
     let wishes: Vec<Wish> = wishes.split_whitespace().map(|wish| wish.parse().unwrap()).collect();
     let accepts = |arch: &str| ["noarch", "x86_64"].contains(&arch);
     let chosen = select(&Problem { candidates: &candidates, wishes: &wishes, accepts: &accepts })?;

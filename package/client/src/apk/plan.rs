@@ -1,0 +1,104 @@
+//! What it takes to make all wishes true: decided, fetched, and checked as a whole.
+
+use std::collections::BTreeSet;
+
+use formats::apk::Info;
+use tempfile::TempDir;
+
+use super::Progress;
+use super::config::Config;
+use super::database::{Database, Installed};
+use super::indexes::{self, Offer};
+use super::prepare::{self, Prepared};
+use super::select::{Candidate, Problem, dependencies_first, select};
+use super::world::World;
+use crate::error::Result;
+use crate::place;
+use crate::root::Root;
+
+/// A transaction that passed every check there is before the first change.
+pub(super) struct Plan {
+    /// Packages to put in place, each after what it needs.
+    pub(super) install: Vec<Prepared>,
+    /// Packages to take away, dependents before what they need.
+    pub(super) remove: Vec<String>,
+    /// Installed packages that only lack a script.
+    pub(super) configure: Vec<String>,
+    /// Everything that will be there.
+    pub(super) chosen: Vec<Info>,
+}
+
+/// What a plan is made from.
+pub(super) struct Planner<'a> {
+    pub(super) root: &'a Root,
+    pub(super) config: &'a Config,
+    pub(super) database: &'a Database,
+    pub(super) scratch: &'a TempDir,
+}
+
+/// Where a package would come from.
+#[derive(Debug, Clone, Copy)]
+enum Source<'a> {
+    Installed,
+    /// The user gave it; its place among such files.
+    File(usize),
+    Index(&'a Offer),
+}
+
+impl Planner<'_> {
+    /// `files` are the packages that the user gave as files.
+    pub(super) fn plan(&self, world: &World, files: Vec<Prepared>, on: &mut dyn FnMut(Progress)) -> Result<Plan> {
+        let offers = indexes::load(self.root, self.config)?;
+        // What is incomplete has to be installed again.
+        let usable = || self.database.0.values().filter(|package| package.is_complete());
+        let installed = usable().map(|package| (&package.info, Source::Installed));
+        let given = files.iter().enumerate().map(|(place, file)| (&file.metadata.info, Source::File(place)));
+        let offered = offers.iter().map(|offer| (&offer.listed.info, Source::Index(offer)));
+        let (candidates, sources): (Vec<Candidate<'_>>, Vec<Source<'_>>) = installed
+            .chain(given)
+            .chain(offered)
+            .map(|(info, source)| (Candidate { info, installed: matches!(source, Source::Installed) }, source))
+            .unzip();
+        let accepts = |arch: &str| self.config.accepts(arch);
+        let selected = select(&Problem { candidates: &candidates, wishes: &world.0, accepts: &accepts })?;
+
+        let chosen: Vec<Info> = selected.iter().map(|&index| candidates[index].info.clone()).collect();
+        let names: BTreeSet<&str> = chosen.iter().map(|info| info.name.as_str()).collect();
+        let stays = |package: &&Installed| names.contains(package.info.name.as_str());
+        let name = |package: &Installed| package.info.name.clone();
+        let configure = usable().filter(|package| !package.is_configured()).filter(stays).map(name).collect();
+        let going: Vec<&Info> =
+            self.database.0.values().filter(|package| !stays(package)).map(|package| &package.info).collect();
+        let remove = dependencies_first(&going).into_iter().rev().map(|place| going[place].name.clone()).collect();
+
+        let mut files: Vec<Option<Prepared>> = files.into_iter().map(Some).collect();
+        let mut install = Vec::new();
+        for index in selected {
+            match sources[index] {
+                Source::Installed => {}
+                Source::File(place) => install.extend(files[place].take()),
+                Source::Index(offer) => install.push(prepare::from_feed(offer, self.scratch, on)?),
+            }
+        }
+        let plan = Plan { install, remove, configure, chosen };
+        self.check(&plan)?;
+        Ok(plan)
+    }
+
+    /// Holds the packages that come against the root, and against those that stay.
+    fn check(&self, plan: &Plan) -> Result<()> {
+        let coming: BTreeSet<&str> = plan.install.iter().map(Prepared::name).collect();
+        let going: BTreeSet<&str> = plan.remove.iter().map(String::as_str).collect();
+        let owned = self.database.files_of_others(|name| coming.contains(name) || going.contains(name));
+        let old_files =
+            |name: &str| self.database.0.get(name).into_iter().flat_map(Installed::files).map(|(path, _)| path);
+        let mut bundles: Vec<_> = plan.install.iter().map(Prepared::bundle).collect();
+        for bundle in &mut bundles {
+            bundle.replaced = old_files(bundle.name).collect();
+        }
+        if let Some(first) = bundles.first_mut() {
+            first.replaced.extend(going.iter().flat_map(|name| old_files(name)));
+        }
+        place::check(self.root, owned, &bundles)
+    }
+}
