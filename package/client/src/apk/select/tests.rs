@@ -1,6 +1,7 @@
 //! Selections that are possible, and how those that are not are shown.
 
 use super::*;
+use proptest::prelude::*;
 
 /// `name version [arch][; depends …][; provides …][; install-if …][; priority N]`.
 fn info(text: &str) -> Info {
@@ -208,4 +209,65 @@ fn alternatives_without_end_are_given_up() {
         (0..1000).map(|number| format!("p{number} 1; depends p{}", number + 1)).chain(["p1000 1".into()]).collect();
     let long: Vec<_> = long.iter().map(String::as_str).collect();
     assert_eq!(plan(&long, &[], "p0").unwrap().len(), 1001, "a long chain is no deep one");
+}
+
+/// Whether a set of packages is one that could be installed, kernel and virtual names left aside.
+fn is_good(set: &[&Info], wishes: &[Wish]) -> bool {
+    let there = |need: &Dependency| match need.is_conflict() {
+        true => true,
+        false => set.iter().any(|info| info.satisfies(need)),
+    };
+    let names = |info: &Info| -> Vec<String> {
+        let provided = info.provides.iter().map(|provide| provide.name.clone());
+        provided.chain([info.name.clone()]).collect()
+    };
+    let apart = |one: &Info, other: &Info| {
+        std::ptr::eq(one, other)
+            || names(one).iter().all(|name| !names(other).contains(name))
+                && !one.depends.iter().any(|depends| forbids(depends, other))
+    };
+    let wished = |wish: &Wish| matches!(wish, Wish::Package(dependency) if there(dependency));
+    wishes.iter().all(wished)
+        && set.iter().all(|info| info.depends.iter().all(there))
+        && set.iter().all(|one| set.iter().all(|other| apart(one, other)))
+}
+
+fn universe() -> impl Strategy<Value = Vec<Info>> {
+    let item = "!?[abcd]((=|<|>|~)[12])?";
+    let package = ("[abc]", "[12]", prop::collection::vec(item, 0..3), prop::option::of("d=[12]"));
+    prop::collection::vec(package, 1..7).prop_map(|packages| {
+        let package = |(name, version, depends, provides): (String, String, Vec<String>, Option<String>)| Info {
+            depends: depends.iter().map(|item| item.parse().unwrap()).collect(),
+            provides: provides.iter().map(|item| item.parse().unwrap()).collect(),
+            name,
+            version,
+            ..Info::default()
+        };
+        packages.into_iter().map(package).filter(|info| !info.depends.iter().any(|need| forbids(need, info))).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// Compared with trying every subset.
+    #[test]
+    fn a_selection_is_found_exactly_when_there_is_one(infos in universe(), wishes in prop::collection::vec("[abcd]((=|<|>)[12])?", 1..3)) {
+        let wishes: Vec<Wish> = wishes.iter().map(|wish| wish.parse().unwrap()).collect();
+        let candidates: Vec<_> = infos.iter().map(|info| Candidate { info, installed: false }).collect();
+        let selected = select(&Problem { candidates: &candidates, wishes: &wishes, accepts: &|_| true });
+        let subset = |bits: usize| -> Vec<&Info> {
+            infos.iter().enumerate().filter(|(place, _)| bits >> place & 1 == 1).map(|(_, info)| info).collect()
+        };
+        match selected {
+            Ok(selected) => {
+                let set: Vec<&Info> = selected.iter().map(|&index| &infos[index]).collect();
+                prop_assert!(is_good(&set, &wishes), "{:?}", set);
+            }
+            Err(error) => {
+                let possible = (0..1 << infos.len()).map(subset).find(|set| is_good(set, &wishes));
+                prop_assert!(possible.is_none(), "{} but {:?}", error, possible);
+            }
+        }
+    }
 }
