@@ -147,7 +147,7 @@ pub(super) fn check(subject: &Subject, set: &Set<'_>, findings: &mut Vec<Finding
         let is_base = |library: &&String| BASE_LIBRARIES.iter().any(|base| library.starts_with(base));
         for library in elf.needed.iter().filter(|library| !is_base(library)) {
             // What is not among the given packages could bring anything.
-            if !reach.has_unknown && !brings(library) {
+            if !reach.has_unknown_libraries && !brings(library) {
                 report(
                     &MISSING_LIBRARY,
                     format!("it needs `{library}`, which neither the package nor its dependencies have"),
