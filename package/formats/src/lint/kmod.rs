@@ -8,6 +8,7 @@
 //! A package is therefore taken for empty on purpose only if a line of its description starts with
 //! `Empty:` and gives the reason, which its user can read too.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::set::Set;
@@ -197,16 +198,12 @@ pub(super) fn check_set(set: &Set<'_>, findings: &mut Vec<Finding>) {
         owners.entry((subject.kernel(), name)).or_default().push(subject);
     }
     for subject in set.subjects.iter().filter(|subject| subject.is_kmod()) {
-        let reach = set.reach(subject);
-        if reach.has_unknown_modules {
-            continue;
-        }
-        let reached: Vec<&Subject> = reach.packages(set).collect();
+        let reach = LazyCell::new(|| set.reach(subject));
         for (_, file, info) in subject.modules() {
             for needed in info.iter().flat_map(needs) {
                 let Some(owners) = owners.get(&(subject.kernel(), needed.clone())) else { continue };
-                let is_reached = |owner: &&Subject| reached.iter().any(|other| std::ptr::eq(*other, *owner));
-                if !set.is_builtin(&needed) && !owners.iter().any(is_reached) {
+                let is_reached = |owner: &&Subject| reach.packages(set).any(|other| std::ptr::eq(other, *owner));
+                if !set.is_builtin(&needed) && !reach.has_unknown_modules && !owners.iter().any(is_reached) {
                     let what =
                         format!("it needs `{needed}` of {}, which {} does not depend on", owners[0].name, subject.name);
                     findings.push(MISSING_DEPENDENCY.within(&subject.path, &file.entry.path, what));
