@@ -67,9 +67,12 @@ pub fn verify(feed: &Utf8Path, architecture: &Arch, kernel: &KernelId, key: &Pub
 fn exit_of(error: &client::Error) -> Exit {
     use client::Error;
     match error {
-        Error::Unsigned { .. } | Error::UnknownKey { .. } | Error::BadSignature { .. } | Error::Mismatch { .. } => {
-            Exit::Mismatch
-        }
+        // An index that can't be read was damaged or changed on its way, like one with a bad signature.
+        Error::Unsigned { .. }
+        | Error::UnknownKey { .. }
+        | Error::BadSignature { .. }
+        | Error::Index { .. }
+        | Error::Mismatch { .. } => Exit::Mismatch,
         _ => Exit::Failed,
     }
 }
@@ -125,6 +128,13 @@ mod tests {
             let failure = verify(&bad, &arch(), &kernel("aa"), &key.public()).unwrap_err();
             assert_eq!(failure.exit(), exit, "{kind:?}: {failure}");
         }
+        let cut = good.with_file_name("cut");
+        std::fs::create_dir(&cut).unwrap();
+        spoil(&good, Spoil::WrongKey, &arch(), &key, &cut).unwrap();
+        let half = std::fs::read(good.join("Packages.gz")).unwrap();
+        std::fs::remove_file(cut.join("Packages.gz")).unwrap();
+        std::fs::write(cut.join("Packages.gz"), &half[..half.len() / 2]).unwrap();
+        assert_eq!(verify(&cut, &arch(), &kernel("aa"), &key.public()).unwrap_err().exit(), Exit::Mismatch);
         assert_eq!(verify(&good, &arch(), &kernel("bb"), &key.public()).unwrap_err().exit(), Exit::Failed);
         let other = SecretKey::from_random([8; 40]);
         assert_eq!(verify(&good, &arch(), &kernel("aa"), &other.public()).unwrap_err().exit(), Exit::Mismatch);
