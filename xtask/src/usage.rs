@@ -6,7 +6,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use model::{Exit, Failure, Result, Target};
 
-use crate::cli::{Cli, Selection};
+use crate::cli::{Cli, Format, Selection};
 
 /// Targets that can be built and booted today; each has a file in `qemu/machines/`.
 pub const TARGETS: &[&str] = &["x86/64"];
@@ -72,6 +72,18 @@ pub fn target(selection: &Selection) -> Result<Target> {
     };
     let target: Target = asked.parse().map_err(|error: model::UnknownTarget| unknown(error.to_string()))?;
     if TARGETS.contains(&asked) { Ok(target) } else { Err(unknown("no machine is described for it".into())) }
+}
+
+/// The formats that were asked for, each once and always in the same order.
+pub fn formats(selection: &Selection) -> Vec<formats::Format> {
+    let asked = |format: &formats::Format| {
+        let word = match format {
+            formats::Format::Ipk => Format::Ipk,
+            formats::Format::Apk => Format::Apk,
+        };
+        selection.formats.contains(&word)
+    };
+    formats::Format::ALL.into_iter().filter(asked).collect()
 }
 
 #[cfg(test)]
