@@ -411,12 +411,25 @@ fn links(markdown: &str) -> impl Iterator<Item = &str> {
         .filter(|target| !target.is_empty() && !target.contains("://") && !target.starts_with("mailto:"))
 }
 
+/// A link's target as a path of the tree: `..` leads to the folder above.
+fn resolved(folder: &Utf8Path, target: &str) -> Utf8PathBuf {
+    let mut place = folder.to_owned();
+    for part in target.split('/').filter(|part| !matches!(*part, "" | ".")) {
+        if part == ".." {
+            place.pop();
+        } else {
+            place.push(part);
+        }
+    }
+    place
+}
+
 /// A link may lead to a file of the tree or to a folder that holds one.
 fn documentation_links(tree: &Tree) -> Vec<String> {
     let mut problems = Vec::new();
     for (path, text) in with_extension(tree, &["md"]) {
         for target in links(text) {
-            let place = path.parent().unwrap_or(Utf8Path::new("")).join(target.trim_end_matches('/'));
+            let place = resolved(path.parent().unwrap_or(Utf8Path::new("")), target);
             let exists = tree.keys().any(|file| file.starts_with(&place)) || place == SELF;
             if !exists {
                 problems.push(format!("{path}: nothing is at `{target}`"));

@@ -15,7 +15,7 @@ use crate::steps;
 /// How long one exchange may take: seconds under emulation, and only a lost packet comes near it.
 const EXCHANGE: Duration = Duration::from_secs(60);
 /// How long a command on the router may take.
-const COMMAND: Duration = Duration::from_secs(30);
+const COMMAND: Duration = Duration::from_secs(60);
 /// Where the rulesets are put on the router.
 const RULESET: &str = "/tmp/lab.nft";
 /// The WAN host's port for flows.
@@ -70,7 +70,7 @@ fn observe(session: &mut Session, lab: &Lab, plan: &Plan, traffic: &Traffic, see
     handle.exchange(amount, Deadline::after(EXCHANGE))?;
 
     let counter = steps::read(session, &["nft", "list", "counter", "inet", "lab", "c_forward"])?;
-    let forward = probes::parse_counter(&counter).ok_or_else(|| unreadable("the forward counter", &counter))?;
+    let forward = forward_counter(&counter)?;
     let table = steps::read(session, &["cat", "/proc/net/nf_conntrack"])?;
     let conntrack = probes::find_flow(&table, traffic.proto.word(), handle.near().port());
     let report = handle.report()?;
@@ -101,12 +101,26 @@ fn observation(
     }
 }
 
-fn unreadable(what: &str, text: &str) -> Failure {
-    Failure::new(
-        Exit::Blocked,
-        "SCEN004",
-        format!("{what} could not be read"),
-        format!("the router answered: {}", text.trim()),
-        "check the ruleset of the scenario: it must declare `counter c_forward` in table `inet lab`",
-    )
+fn forward_counter(answer: &str) -> Result<probes::Counter> {
+    probes::parse_counter(answer).ok_or_else(|| {
+        Failure::new(
+            Exit::Blocked,
+            "SCEN004",
+            "the counter in the forward hook could not be read",
+            format!("the router answered: {}", answer.trim()),
+            "check the ruleset of the scenario: it must declare `counter c_forward` in table `inet lab`",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_that_cannot_be_read_is_blocked() {
+        assert_eq!(forward_counter("packets 1 bytes 2").unwrap().bytes, 2);
+        let failure = forward_counter("table inet lab { }").unwrap_err();
+        assert_eq!((failure.id(), failure.exit()), ("SCEN004", Exit::Blocked));
+    }
 }

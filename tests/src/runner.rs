@@ -1,5 +1,6 @@
 //! Runs scenarios, several at once, each on a router of its own.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -14,11 +15,11 @@ use crate::scenario::{FeedVariant, Scenario};
 use crate::steps::{self, Fingerprint};
 
 /// How long a command of ours on the router may take.
-const COMMAND: Duration = Duration::from_secs(30);
+const COMMAND: Duration = Duration::from_secs(60);
 /// How long QEMU may take to connect its network cards.
 const CONNECT: Duration = Duration::from_secs(30);
-/// The WAN host's address as routers know it: where the feed is served.
-const FEED_URL: &str = "http://203.0.113.2";
+/// Where routers find opkg's part of the feed: the WAN host's address, and the folder that is served there.
+const FEED_URL: &str = "http://203.0.113.2/opkg";
 
 /// What a router must know to install from the feed through its signature.
 #[derive(Debug, Clone)]
@@ -33,10 +34,12 @@ pub struct Trust {
 
 /// What the scenarios run on.
 pub struct Bench<'a> {
+    /// What the routers are, for reports: a stand-in is always called one.
+    pub router: &'a str,
     /// Gives a fresh router whose network cards end in the lab.
     pub boot: &'a (dyn Fn(&Lab) -> Result<Session> + Sync),
-    /// The directory of a feed, as published or spoiled.
-    pub feed: &'a (dyn Fn(FeedVariant) -> Result<Utf8PathBuf> + Sync),
+    /// The directories of all feeds that the scenarios name.
+    pub feeds: &'a BTreeMap<FeedVariant, Utf8PathBuf>,
     /// What the router trusts.
     pub trust: &'a Trust,
     /// Where captures go, a folder a scenario.
@@ -105,8 +108,8 @@ impl Bench<'_> {
         let started = Instant::now();
         let mut session = (self.boot)(&lab)?;
         lab.connected(Deadline::after(CONNECT))?;
-        notes.push(format!("router ready after {:.2} s", started.elapsed().as_secs_f64()));
-        lab.serve(&(self.feed)(scenario.feed)?)?;
+        notes.push(format!("{}, ready after {:.2} s", self.router, started.elapsed().as_secs_f64()));
+        lab.serve(self.feeds.get(&scenario.feed).ok_or_else(|| no_feed(scenario.feed))?)?;
         self.trust.teach(&mut session)?;
         let needs_fingerprint = scenario.steps.iter().any(|step| step.root_unchanged);
         let before = if needs_fingerprint { Some(Fingerprint::take(&mut session)?) } else { None };
@@ -143,6 +146,16 @@ impl Trust {
         let line = format!("src/gz {feed} {FEED_URL}\n");
         session.put("/etc/opkg/customfeeds.conf", line.as_bytes(), deadline())
     }
+}
+
+fn no_feed(variant: FeedVariant) -> Failure {
+    Failure::new(
+        Exit::Bug,
+        "SCEN005",
+        format!("there is no feed `{variant:?}`"),
+        "the caller prepares every feed that the scenarios name",
+        "report this together with the scenario",
+    )
 }
 
 /// A lab that listens for a router; the folder holds its sockets and must outlive it.
@@ -186,7 +199,8 @@ mod tests {
         events: &'a Events,
     ) -> Bench<'a> {
         let cancel = Box::leak(Box::new(Cancel::default()));
-        Bench { boot, feed: &|_variant| Ok("/tmp".into()), trust, captures: None, jobs: 2, events, cancel }
+        let feeds = Box::leak(Box::new(BTreeMap::new()));
+        Bench { router: "none", boot, feeds, trust, captures: None, jobs: 2, events, cancel }
     }
 
     fn trust() -> Trust {
@@ -214,6 +228,12 @@ mod tests {
                 if finding.id == "VM000" && notes[0].contains("tried once more"))
         });
         assert_eq!(verdicts.count(), 3);
+    }
+
+    #[test]
+    fn a_feed_that_nobody_prepared_is_our_defect() {
+        let failure = no_feed(FeedVariant::WrongKey);
+        assert_eq!((failure.id(), failure.exit()), ("SCEN005", Exit::Bug));
     }
 
     #[test]

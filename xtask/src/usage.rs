@@ -150,13 +150,34 @@ mod tests {
 
     #[test]
     fn an_unknown_target_names_the_nearest() {
-        let selection =
-            |target: &str| Selection { target: target.into(), kernel: crate::cli::Kernel::V6_12, debian_mirror: None };
+        let selection = |target: &str| Selection {
+            target: target.into(),
+            kernel: crate::cli::Kernel::V6_12,
+            formats: Vec::new(),
+            debian_mirror: None,
+        };
         for text in ["x86/46", "x86", "ath79/generic", "../.."] {
             let failure = target(&selection(text)).unwrap_err();
             assert_eq!((failure.id(), failure.exit()), ("USE002", Exit::Usage), "{text}");
             assert!(failure.finding().fix.contains("x86/64"), "{failure}");
         }
         assert_eq!(target(&selection("x86/64")).unwrap().slug(), "x86-64");
+    }
+
+    #[test]
+    fn formats_are_a_set_and_both_unless_said_otherwise() {
+        let asked = |words: &[&str]| {
+            let words = ["xtask", "build"].iter().chain(words).map(OsString::from);
+            let Request::Run(cli) = parse(words).unwrap() else { panic!("not a run") };
+            let Verb::Build(args) = cli.verb else { panic!("not build") };
+            formats(&args.selection)
+        };
+        let [ipk, apk] = formats::Format::ALL;
+        assert_eq!(asked(&[]), [ipk, apk]);
+        assert_eq!(asked(&["--format", "apk,ipk"]), [ipk, apk]);
+        assert_eq!(asked(&["--format", "apk", "--format", "apk"]), [apk]);
+        assert_eq!(asked(&["--format=ipk"]), [ipk]);
+        let refused = parse(["xtask", "build", "--format", "deb"].map(OsString::from)).unwrap_err();
+        assert_eq!((refused.id(), refused.exit()), ("USE001", Exit::Usage));
     }
 }

@@ -48,7 +48,7 @@ fn can_be_installed(infos: &[&Info], architecture: &Arch, kernel: &KernelId) -> 
         let refused = |why: String| {
             Failure::new(
                 Exit::Failed,
-                "FEED007",
+                "FEED006",
                 format!("{} could not be installed by apk", info.file_name()),
                 why,
                 "build the packages for this router again, all of them: cargo xtask feed",
@@ -101,7 +101,7 @@ mod tests {
             ("x86_64", &["!below"]),
             ("x86_64", &["a"]),
         ] {
-            assert_eq!(check(&[info("a", arch, depends), below()]), Err("FEED007"), "{arch} {depends:?}");
+            assert_eq!(check(&[info("a", arch, depends), below()]), Err("FEED006"), "{arch} {depends:?}");
         }
     }
 }

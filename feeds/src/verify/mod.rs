@@ -25,7 +25,7 @@ pub struct Verified {
 /// `kernel`. Returns them by format and name.
 ///
 /// # Errors
-/// `FEED006` for a feed that lists nothing, and whatever a package manager would refuse it for.
+/// `FEED005` for a feed that lists nothing, and whatever a package manager would refuse it for.
 pub fn verify(feed: &Utf8Path, architecture: &Arch, kernel: &KernelId, keys: &Keys) -> Result<Vec<Verified>> {
     let mut all = Vec::new();
     for (format, folder) in folders(feed) {
@@ -44,7 +44,7 @@ pub fn verify(feed: &Utf8Path, architecture: &Arch, kernel: &KernelId, keys: &Ke
 fn nothing_listed(folder: &Utf8Path) -> Failure {
     Failure::new(
         Exit::Failed,
-        "FEED006",
+        "FEED005",
         "the feed lists no package",
         "a feed without packages can't be verified by what is in it",
         "build packages first: cargo xtask feed",
@@ -116,10 +116,10 @@ mod tests {
         let guard = tempfile::tempdir().unwrap();
         let out = Utf8Path::from_path(guard.path()).unwrap();
         crate::assemble(&[], &arch(), &keys, out).unwrap();
-        assert_eq!(verify(out, &arch(), &kernel("aa"), &keys).unwrap_err().id(), "FEED006");
+        assert_eq!(verify(out, &arch(), &kernel("aa"), &keys).unwrap_err().id(), "FEED005");
         // A kernel alone is a package, but none that a feed lists.
         let packages = crate::assemble::tests::packages(out);
         crate::assemble(&packages[..1], &arch(), &keys, out).unwrap();
-        assert_eq!(verify(out, &arch(), &kernel("aa"), &keys).unwrap_err().id(), "FEED006");
+        assert_eq!(verify(out, &arch(), &kernel("aa"), &keys).unwrap_err().id(), "FEED005");
     }
 }

@@ -17,13 +17,7 @@ pub(super) fn verify(
 ) -> Result<Vec<(String, String)>> {
     let scratch = tempfile::tempdir().map_err(|error| Failure::io("make a scratch root", "/tmp", &error))?;
     let root = Utf8Path::from_path(scratch.path()).ok_or_else(|| {
-        Failure::new(
-            Exit::Host,
-            "FEED005",
-            "the folder for temporary files is not UTF-8",
-            scratch.path().display().to_string(),
-            "set TMPDIR to a folder whose name is UTF-8",
-        )
+        Failure::io("use a scratch root", scratch.path().display(), &std::io::ErrorKind::InvalidFilename.into())
     })?;
     let put = |path: &str, text: String| {
         let path = root.join(path);

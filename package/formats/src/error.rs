@@ -454,8 +454,8 @@ impl Error {
             Error::ApkData { .. } => "APK005",
             Error::ApkDevice { .. } => "APK006",
             Error::EcFormat { .. } => "ECK001",
-            Error::ModuleElf { .. } => "KMOD001",
-            Error::ModuleInfo => "KMOD002",
+            Error::ModuleElf { .. } => "MOD001",
+            Error::ModuleInfo => "MOD002",
         }
     }
 

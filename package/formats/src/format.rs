@@ -91,8 +91,8 @@ mod tests {
             format.write(&package, &mut bytes).unwrap();
             bytes
         });
-        assert_eq!(crate::ipk::inspect(&ipk[..], &Limits::default()).unwrap().control.package, "libfoo3");
-        let metadata = crate::apk::inspect(&apk[..], &Limits::default(), |_| Ok(())).unwrap();
+        assert_eq!(ipk::inspect(&ipk[..], &Limits::default()).unwrap().control.package, "libfoo3");
+        let metadata = apk::inspect(&apk[..], &Limits::default(), |_| Ok(())).unwrap();
         assert_eq!(metadata.info.file_name(), Format::Apk.file_name(&package));
     }
 }

@@ -137,10 +137,10 @@ mod tests {
 
     #[test]
     fn other_files_are_refused() {
-        assert_eq!(ModuleInfo::read(b"").unwrap_err().id(), "KMOD001");
-        assert_eq!(ModuleInfo::read(b"#!/bin/sh\n").unwrap_err().id(), "KMOD001");
-        assert_eq!(ModuleInfo::read(&elf(".text", INFO)).unwrap_err().id(), "KMOD002");
-        assert_eq!(ModuleInfo::read(&elf(".modinfo", b"name=x\0")).unwrap_err().id(), "KMOD002");
+        assert_eq!(ModuleInfo::read(b"").unwrap_err().id(), "MOD001");
+        assert_eq!(ModuleInfo::read(b"#!/bin/sh\n").unwrap_err().id(), "MOD001");
+        assert_eq!(ModuleInfo::read(&elf(".text", INFO)).unwrap_err().id(), "MOD002");
+        assert_eq!(ModuleInfo::read(&elf(".modinfo", b"name=x\0")).unwrap_err().id(), "MOD002");
     }
 
     proptest! {

@@ -55,7 +55,7 @@ pub fn feed(ctx: &Ctx, target: &Target, selection: &Selection, serve: Option<Soc
     publish::write_keys(ctx, target, &feed.keys)?;
     let Some(address) = serve else { return Ok(Outcome::done(shown)) };
     let server = feeds::serve::Server::bind(&feed.folder, address)?;
-    for line in publish::router_configuration(&feed, server.address())? {
+    for line in publish::router_configuration(&feed.name, &feed.keys, server.address())? {
         ctx.events.notice("serve", line);
     }
     server.run(&ctx.cancel, |line| ctx.events.line("serve", line))?;

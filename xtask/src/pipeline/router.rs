@@ -1,5 +1,6 @@
 //! The router: its image, its saved state, and what is done with it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -26,6 +27,9 @@ const BOOT: Duration = Duration::from_secs(120);
 /// The package whose file the negative scenario spoils.
 const SPOILED_PACKAGE: &str = "kmod-nft-offload";
 
+/// What the router's network cards need; kernels that have one of them built in are fine.
+const NETWORK_MODULES: [&str; 2] = ["virtio_pci", "virtio_net"];
+
 /// A router that can be started any number of times.
 struct Router {
     qemu: Qemu,
@@ -42,9 +46,16 @@ pub fn test(ctx: &Ctx, target: &Target, args: &TestArgs) -> Result<Outcome> {
     let feed = signed(ctx, target, &args.selection)?;
     let router = prepare(ctx, target, &feed, &args.selection, args.machine.accel)?;
     let trust = trust(&feed);
+    let wanted: BTreeSet<FeedVariant> = chosen.iter().map(|scenario| scenario.feed).collect();
+    let feeds = wanted
+        .into_iter()
+        .map(|variant| Ok((variant, spoiled(ctx, &feed, variant)?)))
+        .collect::<Result<BTreeMap<FeedVariant, Utf8PathBuf>>>()?;
+    let label = format!("stand-in router, Linux {}", Kernel::open(&feed.packages.kernel)?.id().version);
     let bench = Bench {
+        router: &label,
         boot: &|lab| router.start(ctx, lab),
-        feed: &|variant| spoiled(ctx, &feed, variant),
+        feeds: &feeds,
         trust: &trust,
         captures: args.machine.pcap.as_deref(),
         jobs: ctx.jobs.get(),
@@ -90,10 +101,11 @@ fn once(session: &mut Session, command: &[String]) -> Result<Outcome> {
 
 /// What a router must know to install from the feed.
 fn trust(feed: &Feed) -> Trust {
+    let key = &feed.keys.opkg.current;
     Trust {
         feed: feed.name.clone(),
-        fingerprint: feed.key.fingerprint().to_string(),
-        key: feed.key.public().to_text(&format!("public key {}", feed.key.fingerprint())),
+        fingerprint: key.fingerprint().to_string(),
+        key: key.public().to_text(&format!("public key {}", key.fingerprint())),
     }
 }
 
@@ -126,13 +138,13 @@ fn spoiled(ctx: &Ctx, feed: &Feed, variant: FeedVariant) -> Result<Utf8PathBuf> 
         FeedVariant::FlippedIndex => feeds::Spoil::FlippedIndex,
         FeedVariant::OtherKernel => feeds::Spoil::OtherKernel,
     };
-    let inputs = Inputs::new(format!("a feed to be refused: {spoil:?}"))
+    let inputs = Inputs::new(format!("to be refused: {spoil:?}"))
         .stage("feed", &feed.folder)
         .text("spoil", format!("{spoil:?}"))
         .path("code", ctx.root.join("feeds/src"));
     stage(ctx, "spoiled-feed", &inputs, |out| {
-        feeds::spoil(&feed.folder, spoil, &feed.packages.arch, &feed.key, out)?;
-        Ok(String::new())
+        feeds::spoil(&feed.folder, spoil, &feed.packages.arch, &feed.keys, out)?;
+        Ok(format!("to be refused: {spoil:?}"))
     })
 }
 
@@ -187,7 +199,7 @@ fn build_image(
     let kernel = Kernel::open(&feed.packages.kernel)?;
     let modules = out.join("modules");
     let boot_modules: Vec<Utf8PathBuf> =
-        kernel.take(&["virtio_net"], &modules)?.iter().map(|file| modules.join(file)).collect();
+        kernel.take(&NETWORK_MODULES, &modules)?.iter().map(|file| modules.join(file)).collect();
     let packages = [programs.to_owned()];
     let extra = [image::Extra { path: "/bin/opkg".into(), source: opkg.to_owned(), mode: 0o755 }];
     let inputs = image::Inputs {
@@ -252,4 +264,32 @@ fn accelerator(
     )?;
     ctx.events.notice("accel", format!("{}: {}", choice.accel.word(), choice.why));
     Ok(choice.accel)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Verb};
+    use crate::ctx::tests::ctx;
+    use clap::Parser;
+    use model::Events;
+
+    fn names(words: &[&str]) -> Result<Vec<String>> {
+        let line = ["xtask", "test"].iter().chain(words);
+        let Verb::Test(args) = Cli::try_parse_from(line).unwrap().verb else { panic!("not test") };
+        let chosen = chosen(&ctx("/nowhere".into(), Events::discard()), &args)?;
+        Ok(chosen.into_iter().map(|scenario| scenario.name).collect())
+    }
+
+    #[test]
+    fn scenarios_are_chosen_by_part_of_their_name_or_exactly() {
+        assert!(names(&[]).unwrap().len() >= 7);
+        assert_eq!(names(&["flipped"]).unwrap(), ["refuse-flipped-index", "refuse-flipped-package"]);
+        assert_eq!(names(&["remove", "--exact"]).unwrap(), ["remove"]);
+        for words in [&["flipped", "--exact"][..], &["remove", "no-such"]] {
+            let failure = names(words).unwrap_err();
+            assert_eq!((failure.id(), failure.exit()), ("TEST001", Exit::Usage));
+            assert!(failure.finding().why.contains("offload-ipv4-nat"), "{failure}");
+        }
+    }
 }

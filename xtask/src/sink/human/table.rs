@@ -16,22 +16,25 @@ pub struct Row {
     pub word: &'static str,
     millis: Option<u64>,
     note: String,
+    more: Vec<String>,
 }
 
 impl Row {
     /// A stage; `millis` is `None` when there was nothing to do.
     pub fn stage(name: &str, word: &'static str, millis: Option<u64>, note: &str) -> Self {
-        Row { is_case: false, name: name.into(), word, millis, note: first_line(note) }
+        Row { is_case: false, name: name.into(), word, millis, note: first_line(note), more: Vec::new() }
     }
 
     /// A scenario.
     pub fn case(name: &str, word: &'static str, millis: u64, verdict: &Verdict, notes: &[String]) -> Self {
-        let note = match verdict {
-            Verdict::Pass => notes.join("; "),
-            Verdict::Skip { reason } => reason.clone(),
-            Verdict::Fail { finding } | Verdict::Blocked { finding } => format!("{}: {}", finding.id, finding.what),
+        let (note, more) = match verdict {
+            Verdict::Pass => (notes.first().cloned().unwrap_or_default(), notes.get(1..).unwrap_or_default().to_vec()),
+            Verdict::Skip { reason } => (reason.clone(), Vec::new()),
+            Verdict::Fail { finding } | Verdict::Blocked { finding } => {
+                (format!("{}: {}", finding.id, finding.what), notes.to_vec())
+            }
         };
-        Row { is_case: true, name: name.into(), word, millis: Some(millis), note: first_line(&note) }
+        Row { is_case: true, name: name.into(), word, millis: Some(millis), note: first_line(&note), more }
     }
 
     /// The row without its word, as printed when it happens.
@@ -73,10 +76,13 @@ impl Table {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0);
-        for Row { is_case: _, name, word, millis, note } in &self.rows {
+        for Row { is_case: _, name, word, millis, note, more } in &self.rows {
             let time = millis.map_or_else(|| "-".into(), seconds);
             let line = format!("  {name:width$}  {word:WORD$}  {time:>8}  {note}");
             writeln!(f, "{}", line.trim_end())?;
+            for line in more {
+                writeln!(f, "  {:width$}  {:WORD$}  {:>8}  {line}", "", "", "")?;
+            }
         }
         Ok(())
     }
