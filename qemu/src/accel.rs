@@ -15,32 +15,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest;
 use crate::image::PROBE_READY;
-use crate::machine::Machine;
+use crate::machine::{Accel, Machine};
 use crate::process::Qemu;
 use crate::session::{self, Image, Launch};
 
 /// A kernel that runs at all is through its boot in less than a second under KVM.
 const PROBE_WAIT: Duration = Duration::from_secs(6);
-
-/// How guest instructions are run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Accel {
-    /// Emulated: works everywhere.
-    Tcg,
-    /// By the host's CPU.
-    Kvm,
-}
-
-impl Accel {
-    /// QEMU's word for it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Accel::Tcg => "tcg",
-            Accel::Kvm => "kvm",
-        }
-    }
-}
 
 /// What the user asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@
 //! ```no_run
 //! # fn main() -> model::Result<()> {
 //! use std::time::Duration;
-//! use vm::{accel::Accel, image, machine::Machine, process::Qemu, session::{self, Image, Launch}};
+//! use vm::{image, machine::{Accel, Machine}, process::Qemu, session::{self, Image, Launch}};
 //!
 //! let cancel = model::Cancel::default();
 //! let machine = Machine::load("qemu/machines/x86-64.yaml".into())?;

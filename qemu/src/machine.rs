@@ -9,8 +9,6 @@ use camino::Utf8Path;
 use model::{Exit, Failure, Result, Target};
 use serde::{Deserialize, Serialize};
 
-use crate::accel::Accel;
-
 /// A kind of router, read from `qemu/machines/NAME.yaml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -71,6 +69,26 @@ pub struct Nic {
     pub lan_mac: String,
     /// Address of the WAN card.
     pub wan_mac: String,
+}
+
+/// How guest instructions are run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Accel {
+    /// Emulated: works everywhere.
+    Tcg,
+    /// By the host's CPU.
+    Kvm,
+}
+
+impl Accel {
+    /// QEMU's word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Accel::Tcg => "tcg",
+            Accel::Kvm => "kvm",
+        }
+    }
 }
 
 /// Unix sockets that QEMU connects to as a client. All of them listen before QEMU starts.

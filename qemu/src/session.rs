@@ -7,9 +7,8 @@ use model::{Cancel, Deadline, Failure, Result};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::accel::Accel;
 use crate::console::{Console, Output, Trouble};
-use crate::machine::{Links, Machine, Sockets, Start};
+use crate::machine::{Accel, Links, Machine, Sockets, Start};
 use crate::process::{Process, Qemu};
 use crate::qmp::Qmp;
 use crate::sockets;

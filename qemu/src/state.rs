@@ -15,9 +15,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use model::{Cancel, Deadline, Event, Events, Exit, Failure, Finding, Result, Severity};
 use serde_json::json;
 
-use crate::accel::Accel;
 use crate::digest;
-use crate::machine::Machine;
+use crate::machine::{Accel, Machine};
 use crate::process::Qemu;
 use crate::qmp::Qmp;
 use crate::session::{self, Launch, Session};

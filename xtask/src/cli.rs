@@ -26,6 +26,7 @@ Examples:
   cargo xtask test --list               names of the scenarios
   cargo xtask test NAME --exact --pcap captures
                                         one scenario, with its packets kept
+  cargo xtask lint DIR --key FILE       what is wrong with anybody's packages or feed
   cargo xtask feed --serve              build, sign and serve the feed on loopback
   cargo xtask doctor                    what this machine has and lacks
 
@@ -44,6 +45,8 @@ pub enum Verb {
     Build(BuildArgs),
     /// Build, publish, boot, install and prove offload.
     Test(TestArgs),
+    /// Hold packages and feeds against numbered rules.
+    Lint(LintArgs),
     /// Build and sign the feed; serve it or verify it.
     Feed(FeedArgs),
     /// Make, show, check and replace the keys that sign the feed.
@@ -64,6 +67,7 @@ impl Verb {
         match self {
             Verb::Build(_) => "build",
             Verb::Test(_) => "test",
+            Verb::Lint(_) => "lint",
             Verb::Feed(_) => "feed",
             Verb::Keys(_) => "keys",
             Verb::Boot(_) => "boot",
@@ -141,6 +145,9 @@ pub struct Machine {
     /// Write what crossed each wire as pcap files.
     #[arg(long, value_name = "DIR")]
     pub pcap: Option<Utf8PathBuf>,
+    /// How long a router may take to boot, in seconds: it needs a few, and more on a loaded machine.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub boot_deadline: u64,
 }
 
 /// A report for CI.
@@ -180,6 +187,26 @@ pub struct TestArgs {
     /// A report for CI.
     #[command(flatten)]
     pub junit: Junit,
+}
+
+/// `lint`
+#[derive(Debug, Clone, Args)]
+pub struct LintArgs {
+    /// Packages (.ipk, .apk), indexes, or folders with some of them [default: the packages built here].
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<Utf8PathBuf>,
+    /// Public key that may have signed an index; may be given several times.
+    #[arg(long = "key", value_name = "FILE")]
+    pub keys: Vec<Utf8PathBuf>,
+    /// Accept what this rule finds, everywhere or where the place contains TEXT.
+    #[arg(long, value_name = "ID[:TEXT]")]
+    pub allow: Vec<String>,
+    /// Print the rules, and end.
+    #[arg(long)]
+    pub list: bool,
+    /// What to build for.
+    #[command(flatten)]
+    pub selection: Selection,
 }
 
 /// `feed`

@@ -7,6 +7,7 @@ pub mod clean;
 pub mod doctor;
 pub mod feed;
 pub mod keys;
+pub mod lint;
 pub mod test;
 
 use model::{Exit, Result};
@@ -36,6 +37,7 @@ pub fn run(ctx: &Ctx, verb: &Verb) -> Result<Outcome> {
     match verb {
         Verb::Build(args) => build::run(ctx, args),
         Verb::Test(args) => test::run(ctx, args),
+        Verb::Lint(args) => lint::run(ctx, args),
         Verb::Feed(args) => feed::run(ctx, args),
         Verb::Keys(args) => keys::run(ctx, args),
         Verb::Boot(args) => boot::run(ctx, args),

@@ -1,7 +1,9 @@
 //! What every verb works with: places, limits, and the ways to speak and to be stopped.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -38,6 +40,8 @@ pub struct Ctx {
     pub events: Events,
     /// Set when the user interrupts.
     pub cancel: Cancel,
+    /// Stages that this run has spoken of, so that it does so once.
+    pub(crate) told: Arc<Mutex<BTreeSet<Utf8PathBuf>>>,
 }
 
 impl Ctx {
@@ -71,6 +75,7 @@ impl Ctx {
             cargo: environment("CARGO").unwrap_or_else(|| "cargo".into()),
             events,
             cancel,
+            told: Arc::default(),
         })
     }
 }

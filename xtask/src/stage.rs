@@ -22,6 +22,7 @@ use model::{Event, Failure, Result, Status};
 
 pub use key::Inputs;
 pub use lock::Lock;
+pub(crate) use lock::is_still_at;
 
 use crate::Ctx;
 
@@ -41,7 +42,7 @@ pub fn stage(
     let place = Place::new(&ctx.cache.join(name), &key);
     if place.is_finished() {
         place.touch();
-        skipped(ctx, name, inputs);
+        skipped(ctx, name, inputs, &place);
         return Ok(place.result);
     }
     create_folder(&ctx.cache.join(name))?;
@@ -49,10 +50,11 @@ pub fn stage(
     if place.is_finished() {
         // Another run did the work while we waited.
         place.touch();
-        skipped(ctx, name, inputs);
+        skipped(ctx, name, inputs, &place);
         return Ok(place.result);
     }
 
+    first_mention(ctx, &place);
     ctx.events.emit(Event::StageBegin { stage: name.into(), detail: inputs.about().into() });
     let outcome = place.fill(inputs, work);
     let (status, summary) = match &outcome {
@@ -139,9 +141,16 @@ impl Place {
     }
 }
 
-fn skipped(ctx: &Ctx, name: &str, inputs: &Inputs) {
-    ctx.events
-        .emit(Event::StageSkipped { stage: name.into(), why: format!("same inputs as before: {}", inputs.about()) });
+/// Several verbs in one run need the same stage; the user hears of it once.
+fn skipped(ctx: &Ctx, name: &str, inputs: &Inputs, place: &Place) {
+    if first_mention(ctx, place) {
+        let why = format!("same inputs as before: {}", inputs.about());
+        ctx.events.emit(Event::StageSkipped { stage: name.into(), why });
+    }
+}
+
+fn first_mention(ctx: &Ctx, place: &Place) -> bool {
+    ctx.told.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(place.result.clone())
 }
 
 fn create_folder(path: &Utf8Path) -> Result<()> {

@@ -143,8 +143,12 @@ impl Control {
                 "a name is letters, digits and + . _ -, a letter or digit first",
             ));
         }
-        if !version.chars().all(|c| c.is_ascii_alphanumeric() || ".+~_:-".contains(c)) {
-            return Err(bad_value("Version", version, "a version is letters, digits and . + ~ _ : -"));
+        if !depend::is_version(version) {
+            return Err(bad_value(
+                "Version",
+                version,
+                "a version is letters, digits and . + ~ _ : -, a letter or digit first",
+            ));
         }
         if !architecture.chars().all(|c| c.is_ascii_alphanumeric() || "_-+.".contains(c)) {
             return Err(bad_value("Architecture", architecture, "it has characters that architectures do not have"));
@@ -178,11 +182,12 @@ impl Control {
         Self::new(Stanza::parse(text)?)
     }
 
-    /// Whether this package answers to a name and satisfies the term. A provided name has no version
-    /// for opkg, so it satisfies a term only when that has no constraint.
+    /// Whether this package satisfies the term, by its own name or by one that it provides. Provided
+    /// names have no version: opkg compares the constraint with the version of the package itself, so
+    /// that `libfoo (>= 1)` accepts the package `libfoo3` that provides `libfoo`.
     pub fn satisfies(&self, term: &Term) -> bool {
-        term.accepts(&self.package, &self.version)
-            || term.constraint.is_none() && self.provides.iter().any(|provide| provide.name == term.name)
+        let provides = || self.provides.iter().any(|provide| provide.name == term.name);
+        (self.package == term.name || provides()) && term.accepts(&term.name, &self.version)
     }
 }
 
@@ -318,11 +323,11 @@ mod tests {
     }
 
     #[test]
-    fn a_provided_name_satisfies_a_term_without_version() {
+    fn a_provided_name_satisfies_by_the_version_of_its_package() {
         let control = Control::parse(HELLO.replace("Version: 1", "Version: 1\nProvides: greeting").as_bytes()).unwrap();
         let satisfies = |term: &str| control.satisfies(&term.parse().unwrap());
-        assert!(satisfies("hello") && satisfies("hello (>= 1)") && satisfies("greeting"));
-        assert!(!satisfies("hello (>= 2)") && !satisfies("greeting (>= 1)") && !satisfies("other"));
+        assert!(satisfies("hello") && satisfies("hello (>= 1)") && satisfies("greeting") && satisfies("greeting (=1)"));
+        assert!(!satisfies("hello (>= 2)") && !satisfies("greeting (>= 2)") && !satisfies("other"));
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl FromStr for Term {
         let end = inner.find(|c| !"<>=~!".contains(c)).unwrap_or(inner.len());
         let (operator, version) = (inner[..end].trim(), inner[end..].trim());
         let operator = Operator::from_opkg(operator).ok_or_else(|| refuse("the operator is none of << <= = >= >>"))?;
-        if version.is_empty() || version.contains(|c: char| c.is_whitespace() || c.is_control() || "(),|".contains(c)) {
+        if !is_version(version) {
             return Err(refuse("the version is empty or has characters that versions do not have"));
         }
         Ok(Term { name: name.to_owned(), constraint: Some(Constraint { operator, version: version.to_owned() }) })
@@ -121,8 +121,7 @@ impl FromStr for Provide {
             Some((name, version)) => (name, Some(version)),
             None => (text.trim(), None),
         };
-        let bad_version = |version: &str| version.is_empty() || version.contains(char::is_whitespace);
-        if !is_name(name) || version.is_some_and(bad_version) {
+        if !is_name(name) || version.is_some_and(|version| !is_version(version)) {
             return Err(Error::Dependency {
                 text: text.chars().take(80).collect(),
                 why: "not a name, or name=version",
@@ -143,6 +142,12 @@ pub fn list<T: FromStr<Err = Error>>(text: &str) -> Result<Vec<T>, Error> {
 /// Prints a list as OpenWrt joins it: `, ` between the items.
 pub fn join<T: fmt::Display>(items: &[T]) -> String {
     items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The characters of versions; an operator could be taken for the start of anything else.
+pub(crate) fn is_version(version: &str) -> bool {
+    version.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && version.chars().all(|c| c.is_ascii_alphanumeric() || ".+~_:-".contains(c))
 }
 
 /// The characters of package names in both worlds, provides with `:`, `/` and brackets included.
@@ -205,8 +210,21 @@ mod tests {
 
     #[test]
     fn what_opkg_would_read_as_no_constraint_at_all_is_refused() {
-        for text in ["a (~ 1)", "a (== 1)", "a (1)", "a (>=)", "a (>= 1", "a (>= 1 2)", "", "a b", "a *", "../x", "a,"]
-        {
+        for text in [
+            "a (~ 1)",
+            "a (== 1)",
+            "a (1)",
+            "a (>=)",
+            "a (>= 1",
+            "a (>= 1 2)",
+            "a (= ~1)",
+            "a (= 1\u{e9})",
+            "",
+            "a b",
+            "a *",
+            "../x",
+            "a,",
+        ] {
             assert_eq!(list::<Dependency>(&format!("x, {text}")).unwrap_err().id(), "DEP001", "{text:?}");
         }
         for text in ["a=", "=1", "a b"] {

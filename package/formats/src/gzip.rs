@@ -88,7 +88,7 @@ pub struct Reader<R: Read> {
 impl<R: Read> Reader<R> {
     /// Reads the header; `limit` bounds the bytes that come out.
     pub fn new(input: R, limit: u64) -> Result<Self, Error> {
-        let mut input = BufReader::with_capacity(64 << 10, input);
+        let mut input = BufReader::with_capacity(16 << 10, input);
         read_header(&mut input)?;
         let inflate = Inflate::new(input, || Error::GzipTruncated);
         Ok(Reader { inflate, crc: Crc::new(), limit, total: 0, done: false })

@@ -42,6 +42,7 @@
 //! ```
 
 pub mod adb;
+mod advice;
 pub mod apk;
 mod changes;
 pub mod control;
@@ -53,6 +54,7 @@ pub mod gzip;
 mod inflate;
 pub mod ipk;
 mod limits;
+pub mod lint;
 pub mod modinfo;
 mod package;
 pub mod packages;

@@ -78,7 +78,14 @@ fn stanza(listed: &Listed) -> Stanza {
 /// Old verifiers have a wrong SHA-512 for some lengths; two empty lines at the end avoid these.
 pub fn packages(manifest: &str) -> String {
     const LEFT_OUT: [&str; 4] = ["Maintainer", "LicenseFiles", "Source", "Require"];
-    let kept = manifest.lines().filter(|line| !LEFT_OUT.iter().any(|prefix| line.starts_with(prefix)));
+    let mut keep = true;
+    let kept = manifest.lines().filter(|line| {
+        // A line that continues a field goes or stays with it.
+        if !line.starts_with([' ', '\t']) {
+            keep = !LEFT_OUT.iter().any(|prefix| line.starts_with(prefix));
+        }
+        keep
+    });
     let mut text: String = kept.map(|line| format!("{line}\n")).collect();
     if matches!((64 + text.len()) % 128, 110 | 111) {
         text.push_str("\n\n");

@@ -1,44 +1,36 @@
 //! The command line. Few enough words that a parser library would be most of the program.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
+use crate::change::Wish;
 use crate::conntrack::Path;
+use crate::explain::Question;
 use crate::finding::Finding;
+use crate::help;
+use crate::include;
+use crate::inquiry;
+use crate::top::Sort;
 
-/// What `--help` prints.
-pub const HELP: &str = "\
-offloadctl - what nftables flow offload does on this router
+/// How many flows a sorted list keeps unless told otherwise.
+const TOP: usize = 1000;
+/// As many as anybody would want. They take about 11 MB.
+const MOST: usize = 50_000;
 
-Usage: offloadctl status [--json]
-       offloadctl flows [--path hw|sw|slow] [--json]
-       offloadctl --help | --version
-
-status  Is offload on? Shows the kernel modules and the packages that bring
-        them, the flowtables with their devices, the rules that fill them, and
-        how many flows take which path. Remarks say what, why and how to fix it.
-flows   The connections that are offloaded, with addresses, packets and bytes.
-        --path picks one path; slow ones are shown only when asked for.
---json  The same for programs; the first field names the schema and version.
-
-Paths   slow (slow)     each packet goes through the whole firewall
-        software (sw)   the flowtable forwards, past the firewall's rules
-        hardware (hw)   the packets do not reach the processor
-        A mark in conntrack is what these words are taken from. It is needed for
-        offload and does not prove it: count packets in a forward chain for that.
-
-Exit    status: 0 on, 1 off, 2 configured but not working. flows: 0.
-        Everything else: 3, with a message that says what, why and how to fix it.
-
-Turn it on in /etc/config/firewall, section 'defaults': option flow_offloading '1'
-(and flow_offloading_hw '1' for hardware), then: service firewall restart
-Reading the rules needs root. Nothing is ever changed by this program.
-";
+/// What to do, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The directory that stands for `/`.
+    pub root: PathBuf,
+    /// What to do.
+    pub command: Command,
+}
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Print [`HELP`].
-    Help,
+    /// Print this text.
+    Help(&'static str),
     /// Print the version.
     Version,
     /// `offloadctl status`
@@ -48,65 +40,206 @@ pub enum Command {
     },
     /// `offloadctl flows`
     Flows {
-        /// For programs.
-        json: bool,
         /// Which paths to show.
         paths: Vec<Path>,
+        /// The order, where it is not the kernel's.
+        sort: Option<Sort>,
+        /// How many flows a sorted list keeps.
+        top: usize,
+        /// As what to show it.
+        form: Form,
     },
+    /// `offloadctl explain`
+    Explain(Question),
+    /// `offloadctl doctor`
+    Doctor,
+    /// `offloadctl ruleset`
+    Ruleset {
+        /// Ask for hardware.
+        hardware: bool,
+        /// Devices, or those that are found.
+        devices: Option<Vec<String>>,
+        /// Have `nft` check the rules.
+        check: bool,
+    },
+    /// `offloadctl enable` or `offloadctl disable`
+    Change {
+        /// What is wanted.
+        wish: Wish,
+        /// Show the change only.
+        dry_run: bool,
+    },
+}
+
+/// As what to show a list of flows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+    /// For people who wait for something to happen.
+    Watch,
 }
 
 /// Reads the words after the program's name.
 ///
 /// # Errors
 /// A word that is not known, with the ones that are.
-pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Finding> {
-    let words: Vec<String> = words.into_iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    if words.iter().any(|&word| word == "--help" || word == "-h") {
-        return Ok(Command::Help);
-    }
-    match words.split_first() {
-        None | Some((&"help", [])) => Ok(Command::Help),
-        Some((&("--version" | "-V"), [])) => Ok(Command::Version),
-        Some((&"status", options)) => {
-            let mut json = false;
-            for &option in options {
-                match option {
-                    "--json" => json = true,
-                    other => return Err(unknown(other, "status takes --json only")),
-                }
-            }
-            Ok(Command::Status { json })
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, Finding> {
+    let mut words = Words { rest: words.into_iter().collect::<Vec<_>>().into_iter(), value: None };
+    let mut rest = Vec::new();
+    let mut root = PathBuf::from("/");
+    let mut help = false;
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--root" => root = words.value("--root", "a directory")?.into(),
+            "--help" | "-h" => help = true,
+            _ => rest.push(words.whole(word)),
         }
-        Some((&"flows", options)) => flows(options),
-        Some((&other, _)) => Err(unknown(other, "the commands are status and flows")),
+    }
+    let mut words = Words { rest: rest.into_iter(), value: None };
+    let name = words.next();
+    let command = match name.as_deref() {
+        _ if help => Command::Help(help::of(name.as_deref())),
+        None => Command::Help(help::OVERVIEW),
+        Some("help") => Command::Help(help::of(words.next().as_deref())),
+        Some("--version" | "-V") => Command::Version,
+        Some("status") => status(&mut words)?,
+        Some("flows") => flows(&mut words)?,
+        Some("explain") => explain(&mut words)?,
+        Some("doctor") => Command::Doctor,
+        Some("ruleset") => ruleset(&mut words)?,
+        Some("enable") => change(&mut words, Wish::Software)?,
+        Some("disable") => change(&mut words, Wish::Off)?,
+        Some(other) => {
+            let known: Vec<_> = help::commands().collect();
+            return Err(unknown(other, &format!("the commands are {}", known.join(", "))));
+        }
+    };
+    match words.next() {
+        Some(word) if !help => Err(unknown(&word, "nothing more is expected")),
+        _ => Ok(Request { root, command }),
     }
 }
 
-fn flows(options: &[&str]) -> Result<Command, Finding> {
+fn status(words: &mut Words) -> Result<Command, Finding> {
     let mut json = false;
-    let mut paths = vec![Path::Hardware, Path::Software];
-    let mut rest = options.iter();
-    while let Some(&option) = rest.next() {
-        let path = match option {
-            "--json" => {
-                json = true;
-                continue;
-            }
-            "--path" => rest.next().copied().unwrap_or_default(),
-            other => match other.strip_prefix("--path=") {
-                Some(value) => value,
-                None => return Err(unknown(other, "flows takes --path and --json")),
-            },
-        };
-        paths = match path {
-            "hw" | "hardware" => vec![Path::Hardware],
-            "sw" | "software" => vec![Path::Software],
-            "slow" => vec![Path::Slow],
-            other => return Err(unknown(other, "--path is followed by hw, sw or slow")),
-        };
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--json" => json = true,
+            other => return Err(unknown(other, "status takes --json only")),
+        }
     }
-    Ok(Command::Flows { json, paths })
+    Ok(Command::Status { json })
+}
+
+fn flows(words: &mut Words) -> Result<Command, Finding> {
+    let (mut paths, mut sort, mut top, mut form) = (vec![Path::Hardware, Path::Software], None, None, Form::Text);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--path" => {
+                paths = words.choose("--path", "hw, sw or slow", |name| match name {
+                    "hw" | "hardware" => Some(vec![Path::Hardware]),
+                    "sw" | "software" => Some(vec![Path::Software]),
+                    "slow" => Some(vec![Path::Slow]),
+                    _ => None,
+                })?;
+            }
+            "--sort" => sort = Some(words.choose("--sort", "bytes, packets or age", Sort::named)?),
+            "--top" => {
+                let number = |text: &str| text.parse().ok().filter(|number| (1..=MOST).contains(number));
+                top = Some(words.choose("--top", "a number from 1 to 50000", number)?);
+            }
+            "--watch" if form == Form::Text => form = Form::Watch,
+            "--json" if form == Form::Text => form = Form::Json,
+            other => return Err(unknown(other, "flows takes --path, --sort, --top, and one of --watch and --json")),
+        }
+    }
+    // Whoever says how many wants the largest.
+    let sort = sort.or(top.and(Some(Sort::Bytes)));
+    Ok(Command::Flows { paths, sort, top: top.unwrap_or(TOP), form })
+}
+
+fn explain(words: &mut Words) -> Result<Command, Finding> {
+    let source = words.choose("explain", "two addresses", |text| text.parse().ok())?;
+    let destination = words.choose("the first address", "a second one", |text| text.parse().ok())?;
+    let (protocol, port) = match words.next() {
+        None => (None, None),
+        Some(text) => {
+            let service = inquiry::service(&text);
+            let (protocol, port) = service.ok_or_else(|| unknown(&text, "a protocol looks like tcp, udp/53 or 47"))?;
+            (Some(protocol), port)
+        }
+    };
+    Ok(Command::Explain(Question { source, destination, protocol, port }))
+}
+
+fn ruleset(words: &mut Words) -> Result<Command, Finding> {
+    let (mut hardware, mut devices, mut check) = (false, None, true);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--hw" => hardware = true,
+            "--devices" => devices = Some(include::checked(&words.value("--devices", "names and commas")?)?),
+            "--no-check" => check = false,
+            other => return Err(unknown(other, "ruleset takes --hw, --devices and --no-check")),
+        }
+    }
+    Ok(Command::Ruleset { hardware, devices, check })
+}
+
+fn change(words: &mut Words, wish: Wish) -> Result<Command, Finding> {
+    let (mut wish, mut dry_run) = (wish, false);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--dry-run" => dry_run = true,
+            "--hw" if wish != Wish::Off => wish = Wish::Hardware,
+            other => return Err(unknown(other, "enable takes --hw and --dry-run, disable takes --dry-run")),
+        }
+    }
+    Ok(Command::Change { wish, dry_run })
+}
+
+/// The words not yet read. `--name=value` is the same as `--name value`.
+struct Words {
+    rest: std::vec::IntoIter<OsString>,
+    /// What stood after the `=` of the last word.
+    value: Option<String>,
+}
+
+impl Words {
+    fn next(&mut self) -> Option<String> {
+        // A value that nobody took is a word of its own, and will be refused.
+        if let Some(value) = self.value.take() {
+            return Some(value);
+        }
+        let word = self.rest.next()?.to_string_lossy().into_owned();
+        match word.split_once('=') {
+            Some((name, value)) if name.starts_with("--") => {
+                self.value = Some(value.into());
+                Some(name.into())
+            }
+            _ => Some(word),
+        }
+    }
+
+    /// The word as it stood on the command line.
+    fn whole(&mut self, word: String) -> OsString {
+        match self.value.take() {
+            Some(value) => format!("{word}={value}").into(),
+            None => word.into(),
+        }
+    }
+
+    fn value(&mut self, option: &str, expected: &str) -> Result<String, Finding> {
+        self.choose(option, expected, |text| (!text.is_empty()).then(|| text.to_owned()))
+    }
+
+    /// The value of an option, if `known` knows it.
+    fn choose<T>(&mut self, option: &str, expected: &str, known: impl Fn(&str) -> Option<T>) -> Result<T, Finding> {
+        let value = self.next().unwrap_or_default();
+        known(&value).ok_or_else(|| unknown(&value, &format!("{option} is followed by {expected}")))
+    }
 }
 
 fn unknown(word: &str, why: &str) -> Finding {
@@ -117,27 +250,73 @@ fn unknown(word: &str, why: &str) -> Finding {
 mod tests {
     use super::*;
 
-    fn parsed(line: &str) -> Result<Command, Finding> {
+    fn parsed(line: &str) -> Result<Request, Finding> {
         parse(line.split_whitespace().map(OsString::from))
+    }
+
+    fn flows(paths: &[Path]) -> Command {
+        Command::Flows { paths: paths.to_vec(), sort: None, top: 1000, form: Form::Text }
+    }
+
+    fn sorted(sort: Sort, top: usize, form: Form) -> Command {
+        Command::Flows { paths: vec![Path::Hardware, Path::Software], sort: Some(sort), top, form }
+    }
+
+    fn question(protocol: Option<u8>, port: Option<u16>) -> Command {
+        let [source, destination] = [[10, 0, 0, 1].into(), [10, 0, 0, 2].into()];
+        Command::Explain(Question { source, destination, protocol, port })
     }
 
     #[test]
     fn knows_its_words() {
-        let offloaded = vec![Path::Hardware, Path::Software];
         let cases = [
-            ("", Command::Help),
-            ("help", Command::Help),
-            ("flows --path --help", Command::Help),
+            ("", Command::Help(help::OVERVIEW)),
+            ("help", Command::Help(help::OVERVIEW)),
+            ("help flows", Command::Help(help::of(Some("flows")))),
+            ("flows --path --help", Command::Help(help::of(Some("flows")))),
             ("-V", Command::Version),
             ("status", Command::Status { json: false }),
             ("status --json", Command::Status { json: true }),
-            ("flows", Command::Flows { json: false, paths: offloaded.clone() }),
-            ("flows --json", Command::Flows { json: true, paths: offloaded }),
-            ("flows --path slow --json", Command::Flows { json: true, paths: vec![Path::Slow] }),
-            ("flows --path=hw", Command::Flows { json: false, paths: vec![Path::Hardware] }),
+            ("flows", flows(&[Path::Hardware, Path::Software])),
+            ("flows --path slow", flows(&[Path::Slow])),
+            ("flows --path=hw", flows(&[Path::Hardware])),
+            ("flows --sort bytes --json", sorted(Sort::Bytes, 1000, Form::Json)),
+            ("flows --top=5", sorted(Sort::Bytes, 5, Form::Text)),
+            ("explain 10.0.0.1 10.0.0.2", question(None, None)),
+            ("explain 10.0.0.1 10.0.0.2 tcp/443", question(Some(6), Some(443))),
+            ("explain 10.0.0.1 10.0.0.2 50", question(Some(50), None)),
+            ("doctor", Command::Doctor),
+            ("ruleset", Command::Ruleset { hardware: false, devices: None, check: true }),
+            (
+                "ruleset --devices br-lan,wan --hw --no-check",
+                Command::Ruleset { hardware: true, devices: Some(vec!["br-lan".into(), "wan".into()]), check: false },
+            ),
+            ("enable", Command::Change { wish: Wish::Software, dry_run: false }),
+            ("enable --hw --dry-run", Command::Change { wish: Wish::Hardware, dry_run: true }),
+            ("disable", Command::Change { wish: Wish::Off, dry_run: false }),
+            ("flows --watch --sort age", sorted(Sort::Age, 1000, Form::Watch)),
         ];
         for (line, command) in cases {
-            assert_eq!(parsed(line), Ok(command), "{line}");
+            assert_eq!(parsed(line), Ok(Request { root: "/".into(), command }), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_root_may_stand_anywhere() {
+        for line in ["--root /r status", "status --root=/r"] {
+            let request = Request { root: "/r".into(), command: Command::Status { json: false } };
+            assert_eq!(parsed(line), Ok(request), "{line}");
+        }
+    }
+
+    #[test]
+    fn names_that_could_be_more_than_names_are_refused() {
+        for names in ["lan,,wan", "a\"b", "far-too-long-name", "*", "a/b"] {
+            assert_eq!(
+                parse(["ruleset", "--devices", names].map(OsString::from)).unwrap_err().id,
+                "OCTL024",
+                "{names}"
+            );
         }
     }
 
@@ -146,20 +325,28 @@ mod tests {
         for (line, word) in [
             ("stauts", "stauts"),
             ("status --jsn", "--jsn"),
+            ("status --json=yes", "yes"),
             ("status flows", "flows"),
             ("flows --path fast", "fast"),
             ("flows --path", "''"),
-            ("--version 2", "--version"),
+            ("flows --sort size", "size"),
+            ("flows --top 0", "'0'"),
+            ("flows --top 50001", "50001"),
+            ("flows --watch --json", "--json"),
+            ("status --root", "''"),
+            ("disable --hw", "--hw"),
+            ("doctor who", "who"),
+            ("ruleset wan", "wan"),
+            ("ruleset --devices", "''"),
+            ("explain 10.0.0.1", "''"),
+            ("explain 10.0.0.1 wan", "wan"),
+            ("explain 10.0.0.1 10.0.0.2 tcp/http", "tcp/http"),
+            ("explain 10.0.0.1 10.0.0.2 tcp 80", "80"),
+            ("--version 2", "2"),
         ] {
             let finding = parsed(line).unwrap_err();
             assert_eq!(finding.id, "OCTL001", "{line}");
             assert!(finding.what.contains(word), "{line}: {}", finding.what);
         }
-    }
-
-    #[test]
-    fn help_fits_a_serial_console() {
-        assert!(HELP.lines().all(|line| line.chars().count() <= 82 && line.is_ascii()));
-        assert!(HELP.lines().count() < 40);
     }
 }

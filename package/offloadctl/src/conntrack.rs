@@ -4,12 +4,19 @@
 //! `nf_conntrack_common.h`, the line is what `ct_seq_show` of the kernel prints.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use crate::netlink::{Attribute, Malformed, Message};
 
 /// `NFNL_SUBSYS_CTNETLINK` in the high byte, `IPCTNL_MSG_CT_GET` in the low one.
 pub const GET_CONNECTIONS: u16 = 1 << 8 | 1;
 
+/// `IPS_SEEN_REPLY`: packets were seen in both directions.
+pub const STATUS_REPLIED: u32 = 1 << 1;
+/// `IPS_SRC_NAT | IPS_DST_NAT`: addresses are translated.
+pub const STATUS_NAT: u32 = 1 << 4 | 1 << 5;
+/// `IPS_SEQ_ADJUST`: TCP sequence numbers are rewritten.
+pub const STATUS_SEQUENCE_ADJUSTED: u32 = 1 << 6;
 /// `IPS_OFFLOAD`: the flow is in a flowtable.
 const STATUS_OFFLOAD: u32 = 1 << 14;
 /// `IPS_HW_OFFLOAD`: hardware has taken it.
@@ -20,8 +27,16 @@ mod attribute {
     pub(super) const TUPLE_ORIGINAL: u16 = 1;
     pub(super) const TUPLE_REPLY: u16 = 2;
     pub(super) const STATUS: u16 = 3;
+    pub(super) const PROTOCOL_STATE: u16 = 4;
+    pub(super) const HELPER: u16 = 5;
+    pub(super) const MARK: u16 = 8;
+    pub(super) const STATE_TCP: u16 = 1;
+    pub(super) const TCP_STATE: u16 = 1;
+    pub(super) const HELPER_NAME: u16 = 1;
     pub(super) const COUNTERS_ORIGINAL: u16 = 9;
     pub(super) const COUNTERS_REPLY: u16 = 10;
+    pub(super) const TIMESTAMP: u16 = 20;
+    pub(super) const TIMESTAMP_START: u16 = 1;
     pub(super) const TUPLE_ADDRESSES: u16 = 1;
     pub(super) const TUPLE_PROTOCOL: u16 = 2;
     pub(super) const V4_SOURCE: u16 = 1;
@@ -92,13 +107,64 @@ pub struct Flow {
     pub path: Path,
     /// IP protocol number.
     pub protocol: u8,
+    /// Seconds since it began; absent when `nf_conntrack_timestamp` was 0 at that time.
+    pub age: Option<u64>,
+    /// What matters when the flow is asked about.
+    pub details: Details,
     /// From the side that began.
     pub original: Direction,
     /// From the side that answered.
     pub reply: Direction,
 }
 
+/// What decides whether a connection may be offloaded. `/proc` does not tell all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Details {
+    /// `IPS_…` bits. `/proc` tells [`STATUS_REPLIED`] only.
+    pub status: u32,
+    /// The helper that reads along, such as `ftp`; a name of the kernel, padded with zeros. `/proc` does not tell it.
+    pub helper: Option<[u8; 16]>,
+    /// A place in [`TCP_STATES`].
+    pub tcp_state: Option<u8>,
+    /// The connection mark.
+    pub mark: u32,
+}
+
+impl Details {
+    /// The helper's name.
+    pub fn helper_name(&self) -> Option<String> {
+        let name = self.helper?;
+        Some(String::from_utf8_lossy(&name).trim_end_matches('\0').to_owned())
+    }
+
+    /// The name of the TCP state.
+    pub fn tcp_state_name(&self) -> Option<&'static str> {
+        TCP_STATES.get(usize::from(self.tcp_state?)).copied()
+    }
+}
+
+/// Conntrack's names for the states of TCP, by their number.
+pub const TCP_STATES: [&str; 10] = [
+    "NONE",
+    "SYN_SENT",
+    "SYN_RECV",
+    "ESTABLISHED",
+    "FIN_WAIT",
+    "CLOSE_WAIT",
+    "LAST_ACK",
+    "TIME_WAIT",
+    "CLOSE",
+    "SYN_SENT2",
+];
+/// The only state in which TCP is offloaded.
+pub const TCP_ESTABLISHED: u8 = 3;
+
 impl Flow {
+    /// Whether packets were seen in both directions.
+    pub fn is_replied(&self) -> bool {
+        self.details.status & STATUS_REPLIED != 0
+    }
+
     /// The protocol's usual name, or its number.
     pub fn protocol_name(&self) -> String {
         match self.protocol {
@@ -115,11 +181,11 @@ impl Flow {
     }
 }
 
-/// Reads one `IPCTNL_MSG_CT_NEW`.
+/// Reads one `IPCTNL_MSG_CT_NEW`. `now` is the time since 1970, for the age: the kernel tells when the flow began.
 ///
 /// # Errors
 /// A length that does not fit.
-pub fn from_netlink(message: &Message<'_>) -> Result<Flow, Malformed> {
+pub fn from_netlink(message: &Message<'_>, now: Duration) -> Result<Flow, Malformed> {
     let (_family, attributes) = message.netfilter()?;
     let mut flow = Flow::default();
     for found in attributes {
@@ -127,13 +193,55 @@ pub fn from_netlink(message: &Message<'_>) -> Result<Flow, Malformed> {
         match found.kind {
             attribute::TUPLE_ORIGINAL => flow.protocol = tuple(&found, &mut flow.original)?,
             attribute::TUPLE_REPLY => flow.protocol = tuple(&found, &mut flow.reply)?,
-            attribute::STATUS => flow.path = path(found.u32()?),
+            attribute::STATUS => {
+                flow.details.status = found.u32()?;
+                flow.path = path(flow.details.status);
+            }
+            attribute::PROTOCOL_STATE => flow.details.tcp_state = tcp_state(&found)?,
+            attribute::HELPER => flow.details.helper = helper(&found)?,
+            attribute::MARK => flow.details.mark = found.u32()?,
             attribute::COUNTERS_ORIGINAL => flow.original.counters = Some(counters(&found)?),
             attribute::COUNTERS_REPLY => flow.reply.counters = Some(counters(&found)?),
+            attribute::TIMESTAMP => flow.age = age(&found, now)?,
             _ => {}
         }
     }
     Ok(flow)
+}
+
+fn age(attribute: &Attribute<'_>, now: Duration) -> Result<Option<u64>, Malformed> {
+    for field in attribute.nested() {
+        let field = field?;
+        if field.kind == attribute::TIMESTAMP_START {
+            return Ok(Some(now.saturating_sub(Duration::from_nanos(field.u64()?)).as_secs()));
+        }
+    }
+    Ok(None)
+}
+
+fn tcp_state(attribute: &Attribute<'_>) -> Result<Option<u8>, Malformed> {
+    for protocol in attribute.nested() {
+        let protocol = protocol?;
+        for field in protocol.nested() {
+            let field = field?;
+            if (protocol.kind, field.kind) == (attribute::STATE_TCP, attribute::TCP_STATE) {
+                return field.value.first().copied().map(Some).ok_or(Malformed);
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn helper(attribute: &Attribute<'_>) -> Result<Option<[u8; 16]>, Malformed> {
+    for field in attribute.nested() {
+        let field = field?;
+        if field.kind == attribute::HELPER_NAME {
+            let mut name = [0; 16];
+            name.iter_mut().zip(field.value).for_each(|(place, byte)| *place = *byte);
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
 }
 
 fn path(status: u32) -> Path {
@@ -205,13 +313,23 @@ pub fn from_proc_line(line: &str) -> Option<Flow> {
     let mut words = line.split_ascii_whitespace();
     let protocol = words.nth(3)?.parse().ok()?;
     let mut flow = Flow { protocol, ..Flow::default() };
+    flow.details.status = STATUS_REPLIED;
     for word in words {
         match word {
             "[OFFLOAD]" => flow.path = Path::Software,
             "[HW_OFFLOAD]" => flow.path = Path::Hardware,
+            "[UNREPLIED]" => flow.details.status = 0,
             _ => {
-                let Some((name, value)) = word.split_once('=') else { continue };
-                fill(&mut flow, name, value)?;
+                let Some((name, value)) = word.split_once('=') else {
+                    let state = (0..).zip(TCP_STATES).find(|(_, name)| *name == word);
+                    flow.details.tcp_state = state.map(|(number, _)| number).or(flow.details.tcp_state);
+                    continue;
+                };
+                if name == "delta-time" {
+                    flow.age = value.parse().ok();
+                } else {
+                    fill(&mut flow, name, value)?;
+                }
             }
         }
     }
@@ -229,6 +347,7 @@ fn fill(flow: &mut Flow, name: &str, value: &str) -> Option<()> {
         "sport" => direction.source_port = Some(value.parse().ok()?),
         "dport" => direction.destination_port = Some(value.parse().ok()?),
         "packets" => direction.counters.get_or_insert_default().packets = value.parse().ok()?,
+        "mark" => flow.details.mark = value.parse().ok()?,
         "bytes" => direction.counters.get_or_insert_default().bytes = value.parse().ok()?,
         _ => {}
     }

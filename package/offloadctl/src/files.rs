@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The place where `/proc` and `/lib/modules` are found.
 #[derive(Debug, Clone)]
@@ -21,6 +21,11 @@ impl Files {
         self.root.join(path.trim_start_matches('/'))
     }
 
+    /// Whether the root is that of the running system.
+    pub fn are_live(&self) -> bool {
+        self.root == Path::new("/")
+    }
+
     /// Whether something is there.
     pub fn exists(&self, path: &str) -> bool {
         self.path(path).exists()
@@ -32,6 +37,14 @@ impl Files {
     /// What the system says.
     pub fn read(&self, path: &str) -> io::Result<String> {
         fs::read(self.path(path)).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The whole content.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn bytes(&self, path: &str) -> io::Result<Vec<u8>> {
+        fs::read(self.path(path))
     }
 
     /// The whole text, or nothing when the file is not there or not readable: for sources that may be absent.

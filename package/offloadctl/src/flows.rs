@@ -4,13 +4,14 @@
 //! is read, so the time grows with the square of the number of connections.
 
 use std::io::{self, BufRead, BufReader, Read};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::conntrack::{self, Flow};
 use crate::files::Files;
 use crate::finding::{Finding, Stop};
 use crate::modules::{self, Module, State};
-use crate::netlink::Malformed;
-use crate::socket::{self, Trouble};
+use crate::netlink::{Malformed, Request};
+use crate::socket::{self, Subsystem, Trouble};
 
 const PROC_LIST: &str = "/proc/net/nf_conntrack";
 /// A line of the list has at most some 600 bytes; what is longer is not such a line.
@@ -57,7 +58,16 @@ pub fn source(files: &Files, modules: &[Module]) -> Result<Source, Finding> {
 
 /// Whether connections are counted (`nf_conntrack_acct`); `None` where the kernel does not say.
 pub fn accounting(files: &Files) -> Option<bool> {
-    match files.read_or_empty("/proc/sys/net/netfilter/nf_conntrack_acct").trim() {
+    switch(files, "nf_conntrack_acct")
+}
+
+/// Whether connections have a start time (`nf_conntrack_timestamp`); `None` where the kernel does not say.
+pub fn timestamps(files: &Files) -> Option<bool> {
+    switch(files, "nf_conntrack_timestamp")
+}
+
+fn switch(files: &Files, name: &str) -> Option<bool> {
+    match files.read_or_empty(&format!("/proc/sys/net/netfilter/{name}")).trim() {
         "0" => Some(false),
         "1" => Some(true),
         _ => None,
@@ -98,8 +108,11 @@ pub fn each(files: &Files, source: Source, mut each: impl FnMut(&Flow) -> io::Re
             from_lines(BufReader::new(list), each)
         }
         Source::Netlink => {
-            let outcome = socket::dump(conntrack::GET_CONNECTIONS, |message| {
-                each(&conntrack::from_netlink(message)?).map_err(Ended::Output)
+            // A clock before 1970 makes every flow young, which is all that it can spoil.
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let request = Request::netfilter(conntrack::GET_CONNECTIONS);
+            let outcome = socket::ask(Subsystem::Netfilter, request, |message| {
+                each(&conntrack::from_netlink(message, now)?).map_err(Ended::Output)
             });
             match outcome {
                 Ok(_) => Ok(()),

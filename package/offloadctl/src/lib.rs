@@ -1,21 +1,43 @@
 //! What a router's owner asks about nftables flow offload: is it on, for which flows, and if not, why not.
 //!
 //! The modules fall in three layers. Readers of foreign bytes are pure functions ([`netlink`], [`nftables`],
-//! [`conntrack`], [`procfs`]); asking the kernel is done in two places ([`socket`], [`files`]); and the two commands
-//! ([`status`], [`flows`]) put both together. Only [`report`] knows what the output looks like.
+//! [`ethtool`], [`conntrack`], [`procfs`], [`uci`]); asking the kernel is done in two places ([`socket`], [`files`]); and the two commands
+//! ([`status`], [`flows`]) put both together. [`report`], [`list`] and [`watch`] know what the output looks like.
 //!
-//! Nothing here changes the router: no module is loaded, no rule and no setting is touched.
+//! Only [`change`] changes the router, through its configuration and its own firewall. Asking loads no module.
 
 pub mod arguments;
+pub mod change;
 pub mod conntrack;
+pub mod diff;
+pub mod doctor;
+pub mod ethtool;
+pub mod examination;
+pub mod explain;
 pub mod files;
 pub mod finding;
+pub mod firewall;
 pub mod flows;
+pub mod help;
+pub mod include;
+pub mod inquiry;
 pub mod json;
+pub mod list;
 pub mod modules;
 pub mod netlink;
 pub mod nftables;
 pub mod procfs;
+pub mod program;
+pub mod queues;
 pub mod report;
+pub mod route;
+pub mod ruleset;
+pub mod setting;
 pub mod socket;
 pub mod status;
+pub mod terminal;
+pub mod top;
+pub mod trace;
+pub mod uci;
+pub mod watch;
+pub mod xfrm;

@@ -3,12 +3,18 @@
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
-use offloadctl::arguments::{self, Command, HELP};
+use offloadctl::arguments::{self, Command, Form, Request};
+use offloadctl::change::{Plan, Wish};
+use offloadctl::conntrack::Path;
 use offloadctl::files::Files;
 use offloadctl::finding::Stop;
-use offloadctl::{flows, modules, report, status};
+use offloadctl::firewall::Firewall;
+use offloadctl::list::{FlowList, Origin};
+use offloadctl::terminal::Keys;
+use offloadctl::top::{Sort, Top};
+use offloadctl::{doctor, examination, explain, flows, include, inquiry, modules, report, status, watch};
 
-/// Exit code of everything that is not an answer; 0, 1 and 2 are answers of `status`.
+/// Exit code of everything that is not an answer; 0, 1 and 2 are answers.
 const FAILED: u8 = 3;
 
 fn main() -> ExitCode {
@@ -31,9 +37,10 @@ fn main() -> ExitCode {
 }
 
 fn run(out: &mut dyn Write) -> Result<u8, Stop> {
-    let files = Files::below("/");
-    match arguments::parse(std::env::args_os().skip(1))? {
-        Command::Help => out.write_all(HELP.as_bytes())?,
+    let Request { root, command } = arguments::parse(std::env::args_os().skip(1))?;
+    let files = Files::below(root);
+    match command {
+        Command::Help(text) => out.write_all(text.as_bytes())?,
         Command::Version => writeln!(out, "offloadctl {}", env!("CARGO_PKG_VERSION"))?,
         Command::Status { json } => {
             let status = status::ask(&files)?;
@@ -44,12 +51,79 @@ fn run(out: &mut dyn Write) -> Result<u8, Stop> {
             }
             return Ok(status.verdict.exit_code());
         }
-        Command::Flows { json, paths } => {
+        Command::Flows { paths, sort, top, form: Form::Watch } => {
             let source = flows::source(&files, &modules::survey(&files))?;
-            let mut list = report::FlowList::new(out, json, source, flows::accounting(&files));
-            flows::each(&files, source, |flow| if paths.contains(&flow.path) { list.flow(flow) } else { Ok(()) })?;
-            list.end()?;
+            watch::run(&files, source, &paths, sort.unwrap_or(Sort::Bytes), top, out)?;
         }
+        Command::Explain(question) => {
+            let facts = inquiry::ask(&files, question)?;
+            let explanation = explain::explain(&facts);
+            inquiry::write(out, &facts, &explanation)?;
+            return Ok(explanation.exit_code());
+        }
+        Command::Doctor => {
+            let status = status::ask(&files)?;
+            let conflicts = doctor::examine(&examination::look(&files, &status));
+            examination::write(out, &status.remarks, &conflicts)?;
+            return Ok(u8::from(!conflicts.is_empty() || !status.remarks.is_empty()));
+        }
+        Command::Ruleset { hardware, devices, check } => {
+            let devices = devices.map_or_else(|| include::devices(&files), Ok)?;
+            let text = include::text(&devices, hardware);
+            if check && !include::check(&files, &text)? {
+                // Said where it does not end up in a file of rules.
+                let _ = writeln!(io::stderr(), "Not checked: nft was not found.");
+            }
+            out.write_all(text.as_bytes())?;
+        }
+        Command::Change { wish, dry_run } => change(&files, wish, dry_run, out)?,
+        Command::Flows { paths, sort, top, form } => list_flows(&files, &paths, sort, top, form, out)?,
     }
     Ok(0)
+}
+
+fn list_flows(
+    files: &Files,
+    paths: &[Path],
+    sort: Option<Sort>,
+    most: usize,
+    form: Form,
+    out: &mut dyn Write,
+) -> Result<(), Stop> {
+    let source = flows::source(files, &modules::survey(files))?;
+    let (accounting, timestamps) = (flows::accounting(files), flows::timestamps(files));
+    let mut list = FlowList::new(out, form == Form::Json, Origin { source, accounting, timestamps, sort });
+    let Some(sort) = sort else {
+        flows::each(files, source, |flow| if paths.contains(&flow.path) { list.flow(flow) } else { Ok(()) })?;
+        return Ok(list.end(None)?);
+    };
+    let mut top = Top::new(sort, most);
+    flows::each(files, source, |flow| {
+        if paths.contains(&flow.path) {
+            top.add(flow);
+        }
+        Ok(())
+    })?;
+    let seen = top.seen();
+    top.into_flows().try_for_each(|flow| list.flow(&flow))?;
+    Ok(list.end(Some(seen))?)
+}
+
+fn change(files: &Files, wish: Wish, dry_run: bool, out: &mut dyn Write) -> Result<(), Stop> {
+    let plan = Plan::make(files, wish)?;
+    plan.diff(out)?;
+    if dry_run {
+        return Ok(());
+    }
+    let works = || if files.are_live() { status::follows(files, wish) } else { Ok(()) };
+    if plan.is_empty() && works().is_ok() {
+        return Ok(writeln!(out, "Nothing to change: flow offload is {}.", wish.name())?);
+    }
+    let firewall = Firewall::find(files)?;
+    out.flush()?;
+    // While the keys are listened to, Ctrl-C does not end the program half way.
+    let keys = Keys::listen();
+    plan.apply(files, &firewall, works)?;
+    drop(keys);
+    Ok(writeln!(out, "{} was reloaded. Flow offload is {}.", firewall.name, wish.name())?)
 }

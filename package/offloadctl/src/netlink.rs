@@ -20,6 +20,14 @@ pub const KIND_DONE: u16 = 3;
 pub const FLAG_INTERRUPTED: u16 = 0x10;
 /// `NLM_F_REQUEST | NLM_F_DUMP`.
 const FLAGS_DUMP: u16 = 0x01 | 0x300;
+/// `NLM_F_REQUEST | NLM_F_ACK`.
+const FLAGS_ONE: u16 = 0x01 | 0x04;
+/// The sequence number of every request: a socket carries one only.
+pub const SEQUENCE: u32 = 1;
+/// `NLMSG_MIN_TYPE`: messages of subsystems begin here, those of netlink itself lie below.
+pub const KIND_LOWEST: u16 = 0x10;
+/// `NLA_F_NESTED`: set by the sender on attributes that hold others.
+pub const NESTED: u16 = 0x8000;
 
 /// A length in the message does not fit the bytes that are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +83,16 @@ impl<'a> Attribute<'a> {
     /// A big-endian number of eight bytes.
     pub fn u64(&self) -> Result<u64, Malformed> {
         self.value.first_chunk().map(|bytes| u64::from_be_bytes(*bytes)).ok_or(Malformed)
+    }
+
+    /// A number of four bytes in the byte order of the machine, as all but netfilter have them.
+    pub fn native_u32(&self) -> Result<u32, Malformed> {
+        self.value.first_chunk().map(|bytes| u32::from_ne_bytes(*bytes)).ok_or(Malformed)
+    }
+
+    /// A number of two bytes in the byte order of the machine, as generic netlink has them.
+    pub fn native_u16(&self) -> Result<u16, Malformed> {
+        self.value.first_chunk().map(|bytes| u16::from_ne_bytes(*bytes)).ok_or(Malformed)
     }
 
     /// A big-endian number of two bytes.
@@ -170,14 +188,53 @@ fn after(bytes: &[u8], length: usize) -> &[u8] {
     bytes.get(length.next_multiple_of(4)..).unwrap_or(&[])
 }
 
-/// The request for everything of one sort: `NLM_F_DUMP` for all address families.
-pub fn dump_request(kind: u16, sequence: u32) -> [u8; MESSAGE_HEADER + NETFILTER_HEADER] {
-    let mut request = [0; MESSAGE_HEADER + NETFILTER_HEADER];
-    request[0..4].copy_from_slice(&20_u32.to_ne_bytes());
-    request[4..6].copy_from_slice(&kind.to_ne_bytes());
-    request[6..8].copy_from_slice(&FLAGS_DUMP.to_ne_bytes());
-    request[8..12].copy_from_slice(&sequence.to_ne_bytes());
-    request
+/// A request under construction.
+#[derive(Debug, Clone)]
+pub struct Request {
+    bytes: Vec<u8>,
+}
+
+impl Request {
+    /// A request for everything of one sort; `header` is what comes before the attributes.
+    pub fn dump(kind: u16, header: &[u8]) -> Request {
+        Request::new(kind, FLAGS_DUMP, header)
+    }
+
+    /// A request for one thing, whose end the kernel acknowledges.
+    pub fn one(kind: u16, header: &[u8]) -> Request {
+        Request::new(kind, FLAGS_ONE, header)
+    }
+
+    /// A netfilter dump for all address families.
+    pub fn netfilter(kind: u16) -> Request {
+        Request::dump(kind, &[0; NETFILTER_HEADER])
+    }
+
+    fn new(kind: u16, flags: u16, header: &[u8]) -> Request {
+        let mut bytes = vec![0; MESSAGE_HEADER];
+        bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
+        bytes[6..8].copy_from_slice(&flags.to_ne_bytes());
+        bytes[8..12].copy_from_slice(&SEQUENCE.to_ne_bytes());
+        bytes.extend(header);
+        Request { bytes }
+    }
+
+    /// Adds an attribute; what does not fit its length field is cut, which no value of ours comes near.
+    pub fn with(mut self, kind: u16, value: &[u8]) -> Request {
+        let length = u16::try_from(ATTRIBUTE_HEADER + value.len()).unwrap_or(u16::MAX);
+        self.bytes.extend(length.to_ne_bytes());
+        self.bytes.extend(kind.to_ne_bytes());
+        self.bytes.extend(value.iter().take(usize::from(length) - ATTRIBUTE_HEADER));
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+        self
+    }
+
+    /// The bytes to send.
+    pub fn into_bytes(mut self) -> Vec<u8> {
+        let length = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
+        self.bytes[0..4].copy_from_slice(&length.to_ne_bytes());
+        self.bytes
+    }
 }
 
 #[cfg(test)]
@@ -188,13 +245,13 @@ mod tests {
 
     #[test]
     fn a_request_reads_back() {
-        let request = dump_request(0x0a17, 7);
-        let found: Vec<_> = messages(&request).collect();
-        let message = Message { kind: 0x0a17, flags: 0x301, sequence: 7, payload: &[0, 0, 0, 0] };
-        assert_eq!(found, [Ok(message)]);
-        let (family, mut inside) = message.netfilter().unwrap();
+        let request = Request::netfilter(0x0a17).with(1, b"fw4\0").with(2, b"longer\0").into_bytes();
+        let [Ok(message)] = messages(&request).collect::<Vec<_>>()[..] else { panic!("{request:?}") };
+        assert_eq!((message.kind, message.flags, message.sequence), (0x0a17, 0x301, SEQUENCE));
+        let (family, inside) = message.netfilter().unwrap();
         assert_eq!(family, 0);
-        assert!(inside.next().is_none());
+        let texts: Vec<_> = inside.flatten().map(|attribute| (attribute.kind, attribute.text())).collect();
+        assert_eq!(texts, [(1, "fw4".into()), (2, "longer".into())]);
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //!
 //! Numbers are those of `linux/netfilter/nf_tables.h`; they are part of the kernel's user interface and never change.
 
-use crate::netlink::{Malformed, Message};
-use crate::socket::{self, Consistency, Trouble};
+use crate::netlink::{Malformed, Message, Request};
+use crate::socket::{self, Consistency, Subsystem, Trouble};
 
 /// `NFNL_SUBSYS_NFTABLES` in the high byte, `NFT_MSG_GETFLOWTABLE` in the low one.
 const GET_FLOWTABLES: u16 = 0x0a << 8 | 23;
@@ -100,7 +100,7 @@ impl FlowRule {
 /// # Errors
 /// What the kernel refused.
 pub fn flowtables() -> Result<Vec<Flowtable>, Trouble> {
-    collect(GET_FLOWTABLES, |message| flowtable(message).map(Some))
+    collect(&Request::netfilter(GET_FLOWTABLES), |message| flowtable(message).map(Some))
 }
 
 /// All rules with a `flow add` statement.
@@ -108,15 +108,21 @@ pub fn flowtables() -> Result<Vec<Flowtable>, Trouble> {
 /// # Errors
 /// What the kernel refused.
 pub fn flow_rules() -> Result<Vec<FlowRule>, Trouble> {
-    collect(GET_RULES, flow_rule)
+    collect(&Request::netfilter(GET_RULES), flow_rule)
 }
 
-/// Dumps until the list stood still; after that many changes the last answer is as good as any.
-fn collect<T>(kind: u16, read: impl Fn(&Message<'_>) -> Result<Option<T>, Malformed>) -> Result<Vec<T>, Trouble> {
+/// Asks until the list stood still during the answer; after that many changes the last answer is as good as any.
+///
+/// # Errors
+/// What the kernel refused.
+pub fn collect<T>(
+    request: &Request,
+    read: impl Fn(&Message<'_>) -> Result<Option<T>, Malformed>,
+) -> Result<Vec<T>, Trouble> {
     let mut found = Vec::new();
     for _ in 0..ATTEMPTS {
         found.clear();
-        let consistency = socket::dump::<Trouble>(kind, |message| {
+        let consistency = socket::ask::<Trouble>(Subsystem::Netfilter, request.clone(), |message| {
             found.extend(read(message)?);
             Ok(())
         })?;

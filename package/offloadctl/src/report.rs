@@ -1,22 +1,19 @@
-//! What the output looks like, as text and as JSON. `README.md` documents both and is compared with what is written here.
+//! What the status looks like, as text and as JSON. `README.md` documents both and is compared with what is written.
 //!
 //! Plain text without colours or cursor movements, so that it is the same on a serial console, in a log and in a pipe.
 
 use std::io::{self, Write};
-use std::net::IpAddr;
 
-use crate::conntrack::{Counters, Direction, Flow, Path};
+use crate::conntrack::Path;
 use crate::finding::Finding;
-use crate::flows::Source;
 use crate::json::Json;
 use crate::modules::Module;
 use crate::nftables::Flowtable;
+use crate::setting::{self, Setting};
 use crate::status::{Facts, FlowTotals, Status, Verdict};
 
 /// Schema of `status --json`. Fields may be added; a changed meaning gets a new number.
 pub const STATUS_SCHEMA: &str = "offloadctl-status/1";
-/// Schema of `flows --json`.
-pub const FLOWS_SCHEMA: &str = "offloadctl-flows/1";
 
 /// A finding as text: what with its id, why, how to fix it. `kind` is the word before it.
 ///
@@ -38,6 +35,17 @@ pub fn status_text(out: &mut dyn Write, status: &Status) -> io::Result<()> {
     };
     writeln!(out, "Flow offload is {answer}.\n")?;
     writeln!(out, "{:<10} {}", "Kernel", facts.kernel)?;
+    if let Ok(Some(Setting { offload, hardware })) = facts.setting {
+        let word = |on| if on { "on" } else { "off" };
+        writeln!(
+            out,
+            "{:<10} offload {}, hardware {}, in {}",
+            "Setting",
+            word(offload),
+            word(hardware),
+            setting::FILE
+        )?;
+    }
     modules_text(out, &facts.modules)?;
     for flowtable in &facts.flowtables {
         writeln!(out, "{:<10} {}", "Flowtable", printable(&flowtable_text(facts, flowtable)))?;
@@ -46,6 +54,11 @@ pub fn status_text(out: &mut dyn Write, status: &Status) -> io::Result<()> {
         let place = format!("{} {} {}", rule.family.name(), rule.table, rule.chain);
         let text = format!("{place} handle {}: flow add @{}", rule.handle, rule.flowtable);
         writeln!(out, "{:<10} {}", "Rule", printable(&text))?;
+    }
+    if let Some(devices) = &facts.hardware {
+        let words: Vec<_> =
+            devices.iter().map(|(device, capability)| format!("{device} {}", capability.name())).collect();
+        writeln!(out, "{:<10} hw-tc-offload of the drivers: {}", "Hardware", printable(&words.join(", ")))?;
     }
     if let Ok(flows) = &facts.flows {
         totals_text(out, flows)?;
@@ -122,7 +135,7 @@ fn flags(flowtable: &Flowtable) -> impl Iterator<Item = &'static str> {
 }
 
 /// Names come from outside: whatever could move the cursor of a terminal becomes a question mark.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { '?' } else { character }).collect()
 }
 
@@ -139,6 +152,15 @@ pub fn status_json(out: &mut dyn Write, status: &Status) -> io::Result<()> {
     })?;
     json.name("hardware_requested")?.boolean(Some(facts.flowtables.iter().any(|flowtable| flowtable.hardware)))?;
     json.name("kernel")?.text(&facts.kernel)?;
+    json.name("setting")?;
+    if let Ok(Some(Setting { offload, hardware })) = facts.setting {
+        json.object()?;
+        json.name("flow_offloading")?.boolean(Some(offload))?;
+        json.name("flow_offloading_hw")?.boolean(Some(hardware))?;
+        json.end()?;
+    } else {
+        json.boolean(None)?;
+    }
     json.name("modules")?.list()?;
     for module in &facts.modules {
         json.object()?;
@@ -162,6 +184,14 @@ pub fn status_json(out: &mut dyn Write, status: &Status) -> io::Result<()> {
         json.name("chain")?.text(&rule.chain)?;
         json.name("handle")?.number(Some(rule.handle))?;
         json.name("flowtable")?.text(&rule.flowtable)?;
+        json.end()?;
+    }
+    json.end()?;
+    json.name("hardware")?.list()?;
+    for (device, capability) in facts.hardware.iter().flatten() {
+        json.object()?;
+        json.name("device")?.text(device)?;
+        json.name("hw_tc_offload")?.text(capability.name())?;
         json.end()?;
     }
     json.end()?;
@@ -215,148 +245,5 @@ fn totals_json(json: &mut Json<'_>, flows: Option<&FlowTotals>) -> io::Result<()
         json.name("bytes")?.number(Some(totals.bytes))?;
         json.end()?;
     }
-    json.end()
-}
-
-/// The list of flows as it arrives, as text or JSON. Nothing is written before the first flow or the end, so that a
-/// source that cannot be read leaves no half of an output.
-pub struct FlowList<'a> {
-    form: Form<'a>,
-    source: Source,
-    accounting: Option<bool>,
-    begun: bool,
-    count: u64,
-}
-
-enum Form<'a> {
-    Text(&'a mut dyn Write),
-    Json(Json<'a>),
-}
-
-impl<'a> FlowList<'a> {
-    /// An empty list.
-    pub fn new(out: &'a mut dyn Write, json: bool, source: Source, accounting: Option<bool>) -> FlowList<'a> {
-        let form = if json { Form::Json(Json::new(out)) } else { Form::Text(out) };
-        FlowList { form, source, accounting, begun: false, count: 0 }
-    }
-
-    /// Adds one flow.
-    pub fn flow(&mut self, flow: &Flow) -> io::Result<()> {
-        self.begin()?;
-        self.count += 1;
-        match &mut self.form {
-            Form::Text(out) => flow_text(*out, flow),
-            Form::Json(json) => flow_json(json, flow),
-        }
-    }
-
-    /// Ends the list with the number of flows.
-    pub fn end(mut self) -> io::Result<()> {
-        self.begin()?;
-        match &mut self.form {
-            Form::Text(out) => {
-                let flows = if self.count == 1 { "flow" } else { "flows" };
-                writeln!(out, "{} {flows}, read from {}", self.count, self.source.name())?;
-                if self.accounting == Some(false) {
-                    writeln!(
-                        out,
-                        "New flows have no counters: nf_conntrack_acct is 0 (sysctl -w net.netfilter.nf_conntrack_acct=1)"
-                    )?;
-                }
-                Ok(())
-            }
-            Form::Json(json) => {
-                json.end()?;
-                json.name("count")?.number(Some(self.count))?;
-                json.end()
-            }
-        }
-    }
-
-    fn begin(&mut self) -> io::Result<()> {
-        if std::mem::replace(&mut self.begun, true) {
-            return Ok(());
-        }
-        match &mut self.form {
-            Form::Text(out) => {
-                writeln!(
-                    out,
-                    "{:<8} {:<5} {:<21} {:<21} {:>13} {:>21}",
-                    "PATH", "PROTO", "SOURCE", "DESTINATION", "PACKETS", "BYTES THERE/BACK"
-                )
-            }
-            Form::Json(json) => {
-                json.object()?;
-                json.name("schema")?.text(FLOWS_SCHEMA)?;
-                json.name("source")?.text(self.source.name())?;
-                json.name("accounting")?.boolean(self.accounting)?;
-                json.name("flows")?.list()
-            }
-        }
-    }
-}
-
-fn flow_text(out: &mut dyn Write, flow: &Flow) -> io::Result<()> {
-    let Flow { path, protocol: _, original, reply } = flow;
-    write!(
-        out,
-        "{:<8} {:<5} {:<21} {:<21} {:>13} {:>21}",
-        path.name(),
-        flow.protocol_name(),
-        endpoint(original.source, original.source_port),
-        endpoint(original.destination, original.destination_port),
-        there_and_back(flow, |counters| counters.packets),
-        there_and_back(flow, |counters| counters.bytes),
-    )?;
-    if is_translated(flow) {
-        let (from, to) =
-            (endpoint(reply.source, reply.source_port), endpoint(reply.destination, reply.destination_port));
-        write!(out, "  reply {from} > {to}")?;
-    }
-    writeln!(out)
-}
-
-fn there_and_back(flow: &Flow, pick: impl Fn(Counters) -> u64) -> String {
-    let number = |direction: Direction| direction.counters.map_or_else(|| "-".into(), |known| pick(known).to_string());
-    format!("{}/{}", number(flow.original), number(flow.reply))
-}
-
-/// Address and port as they are written in a URL.
-fn endpoint(address: Option<IpAddr>, port: Option<u16>) -> String {
-    match (address, port) {
-        (Some(IpAddr::V6(address)), Some(port)) => format!("[{address}]:{port}"),
-        (Some(address), Some(port)) => format!("{address}:{port}"),
-        (Some(address), None) => address.to_string(),
-        (None, _) => "?".into(),
-    }
-}
-
-/// Whether the reply is not the mirror of the original: addresses or ports are translated on the way.
-fn is_translated(flow: &Flow) -> bool {
-    let Flow { path: _, protocol: _, original, reply } = flow;
-    (original.source, original.source_port, original.destination, original.destination_port)
-        != (reply.destination, reply.destination_port, reply.source, reply.source_port)
-}
-
-fn flow_json(json: &mut Json<'_>, flow: &Flow) -> io::Result<()> {
-    json.object()?;
-    json.name("path")?.text(flow.path.name())?;
-    json.name("protocol")?.text(&flow.protocol_name())?;
-    for (name, direction) in [("original", &flow.original), ("reply", &flow.reply)] {
-        json.name(name)?;
-        direction_json(json, direction)?;
-    }
-    json.end()
-}
-
-fn direction_json(json: &mut Json<'_>, direction: &Direction) -> io::Result<()> {
-    let Direction { source, destination, source_port, destination_port, counters } = direction;
-    json.object()?;
-    json.name("src")?.text(&endpoint(*source, None))?;
-    json.name("sport")?.number(source_port.map(u64::from))?;
-    json.name("dst")?.text(&endpoint(*destination, None))?;
-    json.name("dport")?.number(destination_port.map(u64::from))?;
-    json.name("packets")?.number(counters.map(|known| known.packets))?;
-    json.name("bytes")?.number(counters.map(|known| known.bytes))?;
     json.end()
 }

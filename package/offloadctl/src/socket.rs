@@ -1,21 +1,23 @@
-//! One netlink conversation with netfilter: a dump request and its answers, in bounded memory.
+//! One netlink conversation: a request and its answers, in bounded memory.
 
 use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink::NETFILTER, recv, send, socket_with, sockopt,
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType,
+    netlink::{GENERIC, NETFILTER, XFRM},
+    recv, send, socket_with, sockopt,
 };
 
 use crate::finding::Finding;
-use crate::netlink::{self, Malformed, Message};
+use crate::netlink::{self, Malformed, Message, Request};
 
 /// The kernel fills at most 32 KiB for a dump; anything above is reported as truncated rather than guessed at.
 const RECEIVE_BYTES: usize = 64 * 1024;
 /// How long the kernel may be silent. It answers from memory, so seconds mean that nothing will come.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// Why a dump failed.
+/// Why an answer failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
     /// The kernel wants `CAP_NET_ADMIN`.
@@ -96,17 +98,30 @@ pub enum Consistency {
     Changed,
 }
 
-/// Asks for everything of one `kind` and hands each message to `each`, as it arrives.
+/// Part of the kernel that answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subsystem {
+    /// nf_tables and ctnetlink.
+    Netfilter,
+    /// Everything with a name of its own, such as ethtool.
+    Generic,
+    /// Routes and devices.
+    Route,
+    /// IPsec.
+    Ipsec,
+}
+
+/// Sends a request and hands each message of the answer to `each`, as it arrives.
 ///
 /// # Errors
 /// What the kernel refused, or the first error that `each` returns.
-pub fn dump<E: From<Trouble>>(
-    kind: u16,
+pub fn ask<E: From<Trouble>>(
+    subsystem: Subsystem,
+    request: Request,
     mut each: impl FnMut(&Message<'_>) -> Result<(), E>,
 ) -> Result<Consistency, E> {
-    let sequence = 1;
-    let (socket, mut buffer) = open().map_err(Trouble::from)?;
-    send(&socket, &netlink::dump_request(kind, sequence), SendFlags::empty()).map_err(Trouble::from)?;
+    let (socket, mut buffer) = open(subsystem).map_err(Trouble::from)?;
+    send(&socket, &request.into_bytes(), SendFlags::empty()).map_err(Trouble::from)?;
     let mut consistency = Consistency::Steady;
     loop {
         let length = match recv(&socket, &mut buffer[..], RecvFlags::TRUNC) {
@@ -117,25 +132,31 @@ pub fn dump<E: From<Trouble>>(
         let datagram = buffer.get(..length).ok_or(Trouble::Malformed)?;
         for message in netlink::messages(datagram) {
             let message = message.map_err(Trouble::from)?;
-            if message.sequence != sequence {
+            if message.sequence != netlink::SEQUENCE {
                 continue;
             }
             if message.flags & netlink::FLAG_INTERRUPTED != 0 {
                 consistency = Consistency::Changed;
             }
             match (message.kind, message.error_number()) {
-                (netlink::KIND_DONE, 0) => return Ok(consistency),
-                (netlink::KIND_ERROR, 0) => {}
+                (netlink::KIND_DONE | netlink::KIND_ERROR, 0) => return Ok(consistency),
                 (netlink::KIND_DONE | netlink::KIND_ERROR, number) => return Err(Trouble::from_number(number).into()),
-                (found, _) if found & 0xff00 == kind & 0xff00 => each(&message)?,
+                (netlink::KIND_LOWEST.., _) => each(&message)?,
                 _ => {}
             }
         }
     }
 }
 
-fn open() -> Result<(rustix::fd::OwnedFd, Vec<u8>), Errno> {
-    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(NETFILTER))?;
+fn open(subsystem: Subsystem) -> Result<(rustix::fd::OwnedFd, Vec<u8>), Errno> {
+    let protocol = match subsystem {
+        Subsystem::Netfilter => Some(NETFILTER),
+        Subsystem::Generic => Some(GENERIC),
+        // Its number is 0.
+        Subsystem::Route => None,
+        Subsystem::Ipsec => Some(XFRM),
+    };
+    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol)?;
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(SILENCE))?;
     Ok((socket, vec![0; RECEIVE_BYTES]))
 }
@@ -162,7 +183,7 @@ mod tests {
     #[test]
     fn a_subsystem_that_no_kernel_has_is_not_there() {
         // 0xff is above NFNL_SUBSYS_COUNT of every kernel; without privilege the kernel says so first.
-        let answer = dump::<Trouble>(0xff00, |_| Ok(()));
+        let answer = ask::<Trouble>(Subsystem::Netfilter, Request::netfilter(0xff00), |_| Ok(()));
         assert!(matches!(answer, Err(Trouble::NotThere | Trouble::NotPermitted)), "{answer:?}");
     }
 }

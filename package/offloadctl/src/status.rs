@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use crate::change::Wish;
 use crate::conntrack::{Flow, Path};
+use crate::ethtool::{self, Capability};
 use crate::files::Files;
 use crate::finding::{Finding, Stop};
 use crate::flows::{self, Source};
 use crate::modules::{self, Module, Purpose, State};
 use crate::nftables::{self, FlowRule, Flowtable};
 use crate::procfs;
+use crate::setting::{self, Setting};
 use crate::socket::Trouble;
 
 /// Above this number of connections, reading `/proc` takes more than a few seconds on a slow machine: 99,000 took 87 s.
@@ -21,9 +24,9 @@ pub enum Verdict {
     OnHardware,
     /// A rule fills a flowtable that has devices.
     OnSoftware,
-    /// There is neither flowtable nor rule.
+    /// There is no flowtable, and the configuration asks for none.
     Off,
-    /// There is a flowtable, but it cannot work.
+    /// The configuration asks for offload, or there is a flowtable, but it cannot work.
     NotWorking,
 }
 
@@ -105,21 +108,21 @@ pub struct Facts {
     pub flows: Result<FlowTotals, Finding>,
     /// Whether connections are counted.
     pub accounting: Option<bool>,
+    /// What the configuration asks for, where there is one that can be read.
+    pub setting: Result<Option<Setting>, Finding>,
+    /// What drivers say about hardware offload, by device; `None` where the kernel does not tell.
+    pub hardware: Option<Vec<(String, Capability)>>,
 }
 
 impl Facts {
     /// Whether a device of a flowtable exists; a trailing `*` stands for all that begin so.
     pub fn is_present(&self, device: &str) -> bool {
-        match device.strip_suffix('*') {
-            Some(prefix) => self.devices.iter().any(|known| known.starts_with(prefix)),
-            None => self.devices.contains(device),
-        }
+        is_present(device, &self.devices)
     }
 
-    /// Whether a flowtable has a device that exists and a rule that fills it.
-    fn can_work(&self, flowtable: &Flowtable) -> bool {
-        flowtable.devices.iter().any(|device| self.is_present(device))
-            && self.rules.iter().any(|rule| rule.fills(flowtable))
+    /// Whether the configuration asks for offload.
+    fn asks_for_offload(&self) -> bool {
+        matches!(self.setting, Ok(Some(Setting { offload: true, .. })))
     }
 }
 
@@ -140,25 +143,34 @@ pub struct Status {
 /// The rules cannot be read, so that nothing can be said.
 pub fn ask(files: &Files) -> Result<Status, Stop> {
     let mut modules = modules::survey(files);
-    let (flowtables, rules) = match modules::state_of(&modules, "nf_tables") {
-        // On disk only: there is no ruleset, and to ask for it would load the module.
-        State::Loadable => (Vec::new(), Vec::new()),
-        State::Loaded | State::Builtin | State::Missing => ruleset(&mut modules)?,
-    };
+    let (flowtables, rules) = ruleset(&mut modules)?;
     let facts = Facts {
         kernel: modules::kernel_release(files),
         flowtables,
         rules,
-        devices: procfs::devices(&files.read_or_empty("/proc/net/dev")).into_iter().collect(),
+        devices: devices(files),
         flows: count(files, &modules),
         accounting: flows::accounting(files),
+        setting: setting::read(files).map(|config| config.as_ref().map(Setting::of)),
+        hardware: ethtool::capabilities().ok().map(sorted),
         modules,
     };
     let (verdict, remarks) = judge(&facts);
     Ok(Status { verdict, facts, remarks })
 }
 
+/// By name, without the loopback device, which has no driver.
+fn sorted(mut devices: Vec<(String, Capability)>) -> Vec<(String, Capability)> {
+    devices.retain(|(name, _)| name != "lo");
+    devices.sort_by(|(one, _), (other, _)| one.cmp(other));
+    devices
+}
+
 fn ruleset(modules: &mut [Module]) -> Result<(Vec<Flowtable>, Vec<FlowRule>), Finding> {
+    // On disk only: there is no ruleset, and to ask for it would load the module.
+    if modules::state_of(modules, "nf_tables") == State::Loadable {
+        return Ok((Vec::new(), Vec::new()));
+    }
     let flowtables = match nftables::flowtables() {
         Ok(flowtables) => flowtables,
         Err(Trouble::NotThere) => return Ok((Vec::new(), Vec::new())),
@@ -205,14 +217,69 @@ pub fn count(files: &Files, modules: &[Module]) -> Result<FlowTotals, Finding> {
     }
 }
 
+/// Whether the kernel does what was wished for.
+///
+/// # Errors
+/// It does not, or the rules cannot be read.
+pub fn follows(files: &Files, wish: Wish) -> Result<(), Finding> {
+    let (flowtables, rules) = ruleset(&mut modules::survey(files))?;
+    fulfils(wish, &flowtables, &rules, &devices(files))
+}
+
+/// Judges the flowtables of the firewall; those of other tables are not its business.
+///
+/// # Errors
+/// They are not what was wished for.
+pub fn fulfils(
+    wish: Wish,
+    flowtables: &[Flowtable],
+    rules: &[FlowRule],
+    devices: &BTreeSet<String>,
+) -> Result<(), Finding> {
+    let mut working =
+        flowtables.iter().filter(|flowtable| flowtable.table == "fw4" && can_work(flowtable, rules, devices));
+    let fulfilled = match wish {
+        Wish::Software => working.any(|flowtable| !flowtable.hardware),
+        Wish::Hardware => working.any(|flowtable| flowtable.hardware),
+        Wish::Off => working.next().is_none(),
+    };
+    if fulfilled {
+        return Ok(());
+    }
+    Err(Finding::new(
+        "OCTL022",
+        format!("the kernel did not follow: flow offload is not {}", wish.name()),
+        "the firewall was reloaded without an error, but its flowtable is not as it should be",
+        "see what offloadctl status says, and what fw4 print has under 'flowtable'",
+    ))
+}
+
+fn devices(files: &Files) -> BTreeSet<String> {
+    procfs::devices(&files.read_or_empty("/proc/net/dev")).into_iter().collect()
+}
+
+/// Whether a device of a flowtable exists; a trailing `*` stands for all that begin so.
+fn is_present(device: &str, devices: &BTreeSet<String>) -> bool {
+    match device.strip_suffix('*') {
+        Some(prefix) => devices.iter().any(|known| known.starts_with(prefix)),
+        None => devices.contains(device),
+    }
+}
+
+/// Whether a flowtable has a device that exists and a rule that fills it.
+fn can_work(flowtable: &Flowtable, rules: &[FlowRule], devices: &BTreeSet<String>) -> bool {
+    flowtable.devices.iter().any(|device| is_present(device, devices)) && rules.iter().any(|rule| rule.fills(flowtable))
+}
+
 /// The answer and the remarks, from the facts alone.
 pub fn judge(facts: &Facts) -> (Verdict, Vec<Finding>) {
-    let working: Vec<_> = facts.flowtables.iter().filter(|flowtable| facts.can_work(flowtable)).collect();
+    let working: Vec<_> =
+        facts.flowtables.iter().filter(|flowtable| can_work(flowtable, &facts.rules, &facts.devices)).collect();
     let verdict = if working.iter().any(|flowtable| flowtable.hardware) {
         Verdict::OnHardware
     } else if !working.is_empty() {
         Verdict::OnSoftware
-    } else if facts.flowtables.is_empty() {
+    } else if facts.flowtables.is_empty() && !facts.asks_for_offload() {
         Verdict::Off
     } else {
         Verdict::NotWorking
@@ -225,6 +292,7 @@ pub fn judge(facts: &Facts) -> (Verdict, Vec<Finding>) {
     for flowtable in &facts.flowtables {
         remarks.extend(about_flowtable(facts, flowtable));
     }
+    remarks.extend(about_setting(facts, verdict));
     remarks.extend(about_flows(facts, verdict));
     (verdict, remarks)
 }
@@ -295,6 +363,43 @@ fn about_flowtable(facts: &Facts, flowtable: &Flowtable) -> Vec<Finding> {
         ));
     }
     remarks
+}
+
+/// Where the configuration and the kernel do not agree.
+fn about_setting(facts: &Facts, verdict: Verdict) -> Option<Finding> {
+    let setting = match &facts.setting {
+        Ok(setting) => (*setting)?,
+        Err(finding) => return Some(finding.clone()),
+    };
+    let capable = |(_, capability): &(String, Capability)| *capability == Capability::On;
+    let no_hardware = facts.hardware.as_ref().is_some_and(|devices| !devices.iter().any(capable));
+    match (setting, verdict) {
+        (Setting { offload: true, hardware: true }, Verdict::NotWorking) if no_hardware => Some(Finding::new(
+            "OCTL111",
+            "hardware offload is configured, and no device offers it",
+            "the firewall then puts no device into the flowtable, so that software offload is lost as well",
+            "run: offloadctl enable (without --hw); if the driver can, switch it on: ethtool -K DEVICE hw-tc-offload on",
+        )),
+        (Setting { offload: true, .. }, Verdict::NotWorking) if facts.flowtables.is_empty() => Some(Finding::new(
+            "OCTL112",
+            "offload is configured and does not run",
+            "the kernel has no flowtable: the firewall is not started, was not reloaded, or failed",
+            "run: fw4 check, then: service firewall restart",
+        )),
+        (Setting { offload: true, hardware: true }, Verdict::OnSoftware) => Some(Finding::new(
+            "OCTL113",
+            "hardware offload is configured, and the flowtable is one for software",
+            "the firewall was not reloaded since, or another table has the flowtable",
+            "run: service firewall restart",
+        )),
+        (Setting { offload: false, .. }, Verdict::OnHardware | Verdict::OnSoftware) => Some(Finding::new(
+            "OCTL114",
+            "offload runs and is not configured",
+            "an include or another program made the flowtable, or the firewall was not reloaded since",
+            "if that is not intended, run: service firewall restart",
+        )),
+        _ => None,
+    }
 }
 
 fn about_flows(facts: &Facts, verdict: Verdict) -> Vec<Finding> {

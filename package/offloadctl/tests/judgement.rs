@@ -2,11 +2,14 @@
 
 mod common;
 
+use offloadctl::change::Wish;
 use offloadctl::conntrack::{Flow, Path};
+use offloadctl::ethtool::Capability;
 use offloadctl::finding::Finding;
 use offloadctl::flows::Source;
 use offloadctl::modules::{Module, NEEDED, State};
-use offloadctl::status::{Facts, FlowTotals, Verdict, judge};
+use offloadctl::setting::Setting;
+use offloadctl::status::{Facts, FlowTotals, Verdict, fulfils, judge};
 
 /// A router on which everything is as it should be.
 fn working() -> Facts {
@@ -22,6 +25,8 @@ fn working() -> Facts {
         devices: ["lo", "lan", "wan"].map(String::from).into(),
         flows: Ok(FlowTotals::new(Source::Netlink)),
         accounting: Some(true),
+        setting: Ok(Some(Setting { offload: true, hardware: false })),
+        hardware: Some(["lan", "wan"].map(|device| (device.into(), Capability::No)).into()),
     }
 }
 
@@ -36,6 +41,8 @@ fn judged(change: impl FnOnce(&mut Facts)) -> (Verdict, Vec<&'static str>) {
 fn on_without_remarks() {
     assert_eq!(judged(|_| {}), (Verdict::OnSoftware, vec![]));
     assert_eq!(judged(|facts| facts.flowtables[0].hardware = true), (Verdict::OnHardware, vec![]));
+    assert_eq!(judged(|facts| facts.setting = Ok(None)), (Verdict::OnSoftware, vec![]));
+    assert_eq!(judged(|facts| facts.hardware = None), (Verdict::OnSoftware, vec![]));
 }
 
 #[test]
@@ -49,6 +56,7 @@ fn off_without_flowtable() {
     let empty = |facts: &mut Facts| {
         facts.flowtables.clear();
         facts.rules.clear();
+        facts.setting = Ok(None);
     };
     assert_eq!(judged(empty), (Verdict::Off, vec![]));
     let missing = judged(|facts| {
@@ -150,4 +158,69 @@ fn totals_by_path() {
     assert_eq!(totals.on(Path::Hardware).flows, 0);
     totals.add(&Flow::default());
     assert_eq!((totals.on(Path::Slow).flows, totals.on(Path::Slow).uncounted), (2, 1));
+}
+
+#[test]
+fn setting_and_kernel_that_disagree() {
+    let set = |facts: &mut Facts, offload, hardware| facts.setting = Ok(Some(Setting { offload, hardware }));
+    let nothing_runs = |facts: &mut Facts| {
+        facts.flowtables.clear();
+        facts.rules.clear();
+    };
+    assert_eq!(judged(nothing_runs), (Verdict::NotWorking, vec!["OCTL112"]));
+    let off = judged(|facts| {
+        nothing_runs(facts);
+        set(facts, false, true);
+    });
+    assert_eq!(off, (Verdict::Off, vec![]));
+    assert_eq!(judged(|facts| set(facts, false, false)), (Verdict::OnSoftware, vec!["OCTL114"]));
+    assert_eq!(judged(|facts| set(facts, true, true)), (Verdict::OnSoftware, vec!["OCTL113"]));
+    let unreadable = judged(|facts| facts.setting = Err(Finding::not_permitted("x")));
+    assert_eq!(unreadable, (Verdict::OnSoftware, vec!["OCTL003"]));
+}
+
+#[test]
+fn hardware_that_no_device_offers() {
+    let with = |capability: Option<Capability>| {
+        judged(|facts| {
+            facts.flowtables.clear();
+            facts.setting = Ok(Some(Setting { offload: true, hardware: true }));
+            facts.hardware = capability.map(|capability| vec![("lan".into(), capability)]);
+        })
+    };
+    assert_eq!(with(Some(Capability::No)), (Verdict::NotWorking, vec!["OCTL111"]));
+    assert_eq!(with(Some(Capability::Off)), (Verdict::NotWorking, vec!["OCTL111"]));
+    assert_eq!(with(Some(Capability::On)), (Verdict::NotWorking, vec!["OCTL112"]));
+    assert_eq!(with(None), (Verdict::NotWorking, vec!["OCTL112"]));
+}
+
+#[test]
+fn a_kernel_that_follows_and_one_that_does_not() {
+    type Change = fn(&mut Facts);
+    let ask = |wish, change: Change| {
+        let mut facts = working();
+        change(&mut facts);
+        fulfils(wish, &facts.flowtables, &facts.rules, &facts.devices).map_err(|finding| finding.id)
+    };
+    let nothing = |facts: &mut Facts| facts.flowtables.clear();
+    let hardware = |facts: &mut Facts| facts.flowtables[0].hardware = true;
+    let no_rule = |facts: &mut Facts| facts.rules.clear();
+    let elsewhere = |facts: &mut Facts| {
+        facts.flowtables[0].table = "mine".into();
+        facts.rules[0].table = "mine".into();
+    };
+    let cases: [(Wish, Change, bool); 9] = [
+        (Wish::Software, |_| {}, true),
+        (Wish::Software, hardware, false),
+        (Wish::Software, no_rule, false),
+        (Wish::Software, elsewhere, false),
+        (Wish::Hardware, hardware, true),
+        (Wish::Hardware, |_| {}, false),
+        (Wish::Off, nothing, true),
+        (Wish::Off, elsewhere, true),
+        (Wish::Off, |_| {}, false),
+    ];
+    for (case, (wish, change, follows)) in cases.into_iter().enumerate() {
+        assert_eq!(ask(wish, change), if follows { Ok(()) } else { Err("OCTL022") }, "case {case}");
+    }
 }

@@ -5,14 +5,21 @@
 mod common;
 
 use std::fs;
-use std::process::{Command, Output};
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 
 use offloadctl::conntrack::{Flow, Path};
+use offloadctl::ethtool::Capability;
 use offloadctl::files::Files;
 use offloadctl::flows::Source;
+use offloadctl::help;
+use offloadctl::list::{FlowList, Origin};
 use offloadctl::modules::{self, State};
-use offloadctl::report::{self, FlowList};
+use offloadctl::report;
+
+use offloadctl::setting::Setting;
 use offloadctl::status::{self, Facts, FlowTotals, Status, judge};
+use offloadctl::top::Sort;
 
 const README: &str = include_str!("../README.md");
 
@@ -32,6 +39,8 @@ fn recorded_status(change: impl FnOnce(&mut Facts)) -> Status {
         devices: ["lan", "wan"].map(String::from).into(),
         flows: Ok(flows),
         accounting: Some(true),
+        setting: Ok(Some(Setting { offload: true, hardware: false })),
+        hardware: Some(["lan", "wan"].map(|device| (device.into(), Capability::No)).into()),
     };
     change(&mut facts);
     let (verdict, remarks) = judge(&facts);
@@ -46,9 +55,10 @@ fn text_of(write: impl FnOnce(&mut Vec<u8>)) -> String {
 
 fn flow_list(flows: &[Flow], json: bool, accounting: Option<bool>) -> String {
     text_of(|out| {
-        let mut list = FlowList::new(out, json, Source::Netlink, accounting);
+        let mut list =
+            FlowList::new(out, json, Origin { source: Source::Netlink, accounting, timestamps: None, sort: None });
         flows.iter().for_each(|flow| list.flow(flow).unwrap());
-        list.end().unwrap();
+        list.end(None).unwrap();
     })
 }
 
@@ -87,10 +97,9 @@ fn the_readme_shows_the_flows() {
 
 #[test]
 fn the_readme_names_every_id() {
-    let sources = ["finding", "arguments", "socket", "flows", "status"];
     let mut ids = 0;
-    for source in sources {
-        let text = fs::read_to_string(format!("{}/src/{source}.rs", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    for source in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).unwrap() {
+        let text = fs::read_to_string(source.unwrap().path()).unwrap();
         let code = text.split("#[cfg(test)]").next().unwrap();
         for id in code.split('"').filter(|word| word.starts_with("OCTL") && word.len() == 7) {
             assert!(README.contains(&format!("`{id}`")), "{id} is not explained in README.md");
@@ -196,12 +205,17 @@ fn run(words: &[&str]) -> Output {
 
 #[test]
 fn the_program_teaches_and_refuses() {
-    for words in [&[][..], &["--help"], &["status", "--help"]] {
+    for words in [&[][..], &["--help"], &["help"]] {
         let output = run(words);
         assert_eq!(output.status.code(), Some(0));
         assert!(output.stdout.starts_with(b"offloadctl - ") && output.stderr.is_empty());
     }
-    assert!(README.contains(&String::from_utf8(run(&["--help"]).stdout).unwrap()));
+    documented("text", help::OVERVIEW);
+    for command in help::commands() {
+        let output = run(&[command, "--help"]);
+        assert_eq!((output.status.code(), &output.stderr[..]), (Some(0), &[][..]));
+        documented("text", &String::from_utf8(output.stdout).unwrap());
+    }
 
     let output = run(&["flows", "--path", "fast"]);
     assert_eq!(output.status.code(), Some(3));
@@ -227,4 +241,67 @@ fn a_full_disk_is_an_error() {
     let output = Command::new(env!("CARGO_BIN_EXE_offloadctl")).arg("--help").stdout(full).output().unwrap();
     assert_eq!(output.status.code(), Some(3));
     assert!(output.stderr.starts_with(b"Error OCTL011"));
+}
+
+/// Connections in `/proc` below a root of this run, and the answer to a command there.
+fn run_with_connections(name: &str, words: &[&str], input: &[u8]) -> Output {
+    let root = scratch_root(name);
+    fs::create_dir_all(format!("{root}/proc/net")).unwrap();
+    fs::write(format!("{root}/proc/net/nf_conntrack"), common::PROC_LIST).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_offloadctl"))
+        .args(["--root", &root])
+        .args(words)
+        .env_remove("TERM")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A program that is done may have left already.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    let output = child.wait_with_output().unwrap();
+    fs::remove_dir_all(root).unwrap();
+    output
+}
+
+fn stdout_of(output: &Output) -> String {
+    assert!(output.stderr.is_empty(), "{output:?}");
+    assert_eq!(output.status.code(), Some(0));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[test]
+fn the_largest_come_first_and_the_cut_is_told() {
+    let text = stdout_of(&run_with_connections("sorted", &["flows", "--sort", "bytes", "--top", "2"], b""));
+    let protocols: Vec<_> = text.lines().skip(1).take(2).map(|line| line.split_whitespace().nth(1).unwrap()).collect();
+    assert_eq!(protocols, ["tcp", "udp"], "{text}");
+    assert!(text.ends_with("2 flows, read from proc\n1 more with less bytes are not shown (--top NUMBER)\n"), "{text}");
+    let json = stdout_of(&run_with_connections("sorted-json", &["flows", "--sort=packets", "--json"], b""));
+    assert!(json.contains("\"sort\": \"packets\"") && json.ends_with("\"count\": 3,\n  \"total\": 3\n}\n"), "{json}");
+}
+
+#[test]
+fn a_watch_without_terminal_lists_plainly_and_ends_on_q() {
+    let text = stdout_of(&run_with_connections("watch", &["flows", "--watch", "--path=slow"], b"bq"));
+    assert!(text.starts_with("Flows: 0 hardware, 3 software, 1 slow. By bytes "), "{text}");
+    assert_eq!(text.matches("icmp").count(), 1, "{text}");
+    assert!(!text.contains('\x1b') && text.ends_with("\n\n"), "{text:?}");
+}
+
+#[test]
+fn the_age_has_a_column_where_it_decides() {
+    let text = text_of(|out| {
+        let origin =
+            Origin { source: Source::Netlink, accounting: None, timestamps: Some(false), sort: Some(Sort::Age) };
+        let mut list = FlowList::new(out, false, origin);
+        list.flow(&Flow { age: Some(3700), ..Flow::default() }).unwrap();
+        list.flow(&Flow::default()).unwrap();
+        list.end(Some(2)).unwrap();
+    });
+    assert!(text.starts_with("     AGE PATH "), "{text}");
+    assert!(text.contains("\n   1h01m slow ") && text.contains("\n       - slow "), "{text}");
+    assert!(
+        text.contains("\n2 flows, read from netlink\nNew flows have no age: nf_conntrack_timestamp is 0 "),
+        "{text}"
+    );
 }

@@ -3,9 +3,11 @@
 mod common;
 
 use std::net::IpAddr;
+use std::time::Duration;
 
-use common::{attribute, message, payload};
-use offloadctl::conntrack::{self, Counters, Flow, Path};
+use common::{NOW, attribute, message, payload};
+use offloadctl::conntrack::{self, Counters, Flow, Path, STATUS_REPLIED};
+use offloadctl::ethtool::{self, Capability};
 use offloadctl::netlink;
 use offloadctl::nftables::{self, Family, FlowRule, Flowtable};
 use proptest::prelude::*;
@@ -53,6 +55,12 @@ fn netlink_and_proc_tell_the_same() {
     let key = |flow: &Flow| (flow.protocol, flow.original.source);
     by_netlink.sort_by_key(key);
     by_proc.sort_by_key(key);
+    for flow in by_netlink.iter_mut().chain(&mut by_proc) {
+        assert_ne!(flow.details.status & STATUS_REPLIED, 0);
+        flow.details.status = 0;
+        // An offloaded flow has no state in the list.
+        flow.details.tcp_state = None;
+    }
     assert_eq!(by_netlink, by_proc);
     assert_eq!(by_netlink.len(), 4);
 }
@@ -97,8 +105,34 @@ fn conntrack_status_tells_the_path() {
         [(0x18e, Path::Slow), (0x418e, Path::Software), (0xc18e, Path::Hardware), (0x818e, Path::Hardware)]
     {
         let payload = payload(2, &[attribute(3, &u32::to_be_bytes(status))]);
-        assert_eq!(conntrack::from_netlink(&message(&payload)).unwrap().path, path, "{status:#x}");
+        assert_eq!(conntrack::from_netlink(&message(&payload), NOW).unwrap().path, path, "{status:#x}");
     }
+}
+
+#[test]
+fn the_age_is_counted_from_the_start_that_the_kernel_tells() {
+    let age_of = |start: Duration| {
+        let start = u64::try_from(start.as_nanos()).unwrap().to_be_bytes();
+        let payload = payload(2, &[attribute(20, &attribute(1, &start))]);
+        conntrack::from_netlink(&message(&payload), NOW).unwrap().age
+    };
+    assert_eq!(age_of(NOW - Duration::from_millis(90_500)), Some(90));
+    assert_eq!(age_of(NOW + Duration::from_secs(5)), Some(0));
+    assert_eq!(conntrack::from_netlink(&message(&payload(2, &[])), NOW).unwrap().age, None);
+    let line = "ipv4 2 udp 17 9 src=1.1.1.1 dst=2.2.2.2 sport=1 dport=2 src=2.2.2.2 dst=1.1.1.1 sport=2 dport=1 \
+                mark=0 delta-time=90 use=2";
+    assert_eq!(conntrack::from_proc_line(line).unwrap().age, Some(90));
+}
+
+#[test]
+fn details_of_a_connection() {
+    let state = attribute(4, &attribute(1, &attribute(1, &[3])));
+    let helper = attribute(5, &attribute(1, b"ftp\0"));
+    let payload = payload(2, &[state, helper, attribute(8, &[0, 0, 1, 2])]);
+    let details = conntrack::from_netlink(&message(&payload), NOW).unwrap().details;
+    assert_eq!(details.tcp_state_name(), Some("ESTABLISHED"));
+    assert_eq!(details.helper_name().as_deref(), Some("ftp"));
+    assert_eq!(details.mark, 0x102);
 }
 
 #[test]
@@ -108,7 +142,7 @@ fn short_values_are_malformed_not_guessed() {
         attribute(9, &attribute(1, &[0; 4])),
         attribute(1, &attribute(1, &attribute(1, &[0; 3]))),
     ] {
-        assert!(conntrack::from_netlink(&message(&payload(2, &[wrong]))).is_err());
+        assert!(conntrack::from_netlink(&message(&payload(2, &[wrong])), NOW).is_err());
     }
     assert!(nftables::flowtable(&message(&[1, 0])).is_err());
     assert!(nftables::flow_rule(&message(&payload(1, &[attribute(3, &[0; 4])]))).is_err());
@@ -123,9 +157,13 @@ fn proc_lines_are_read_by_field() {
     let slow = conntrack::from_proc_line(slow).unwrap();
     assert_eq!(slow.path, Path::Slow);
     assert_eq!(slow.reply.counters, Some(Counters { packets: 4, bytes: 900 }));
-    assert_eq!(conntrack::from_proc_line(&hardware).unwrap(), Flow { path: Path::Hardware, ..slow });
+    assert_eq!(slow.details.tcp_state_name(), Some("ESTABLISHED"));
+    let hardware = conntrack::from_proc_line(&hardware).unwrap();
+    assert_eq!(hardware.details.tcp_state, None);
+    assert_eq!(hardware, Flow { path: Path::Hardware, details: hardware.details, ..slow });
     let uncounted = conntrack::from_proc_line(uncounted).unwrap();
     assert_eq!((uncounted.path, uncounted.original.counters), (Path::Software, None));
+    assert_eq!(uncounted.details.status & STATUS_REPLIED, 0);
     assert_eq!(uncounted.reply.source_port, Some(2));
 }
 
@@ -138,10 +176,49 @@ fn foreign_lines_are_no_flows() {
     }
 }
 
+/// A set of features as ethtool tells it: a list of members, or all names with a mark on the members.
+fn features(list: bool, names: &[(&str, bool)]) -> Vec<u8> {
+    let bit = |(name, set): &(&str, bool)| {
+        let mark = if *set && !list { attribute(3, &[]) } else { Vec::new() };
+        attribute(0x8001, &[attribute(1, &[9, 0, 0, 0]), attribute(2, format!("{name}\0").as_bytes()), mark].concat())
+    };
+    let bits = names.iter().filter(|(_, set)| *set || !list).flat_map(bit).collect::<Vec<_>>();
+    let flag = if list { attribute(1, &[]) } else { Vec::new() };
+    [flag, attribute(0x8003, &bits)].concat()
+}
+
+#[test]
+fn what_a_driver_says_about_hardware() {
+    let cases = [
+        (true, true, false, Capability::On),
+        (true, false, false, Capability::Off),
+        (false, false, false, Capability::No),
+        (true, false, true, Capability::No),
+        // Fixed to on.
+        (false, true, true, Capability::On),
+    ];
+    for (possible, active, fixed, expected) in cases {
+        let header = attribute(0x8001, &[attribute(1, &[2, 0, 0, 0]), attribute(2, b"eth0\0")].concat());
+        let other = ("tx-checksum-ipv4", true);
+        let payload = payload(
+            11,
+            &[
+                header,
+                attribute(0x8002, &features(false, &[other, ("hw-tc-offload", possible)])),
+                attribute(0x8003, &features(true, &[other])),
+                attribute(0x8004, &features(true, &[("hw-tc-offload", active), other])),
+                attribute(0x8005, &features(false, &[("hw-tc-offload", fixed), other])),
+            ],
+        );
+        assert_eq!(ethtool::capability(&message(&payload)), Ok(("eth0".into(), expected)));
+    }
+}
+
 /// All readers over one datagram; what they find does not matter, that they end does.
 fn read_everything(datagram: &[u8]) {
     for message in netlink::messages(datagram).flatten() {
-        let _ = (nftables::flowtable(&message), nftables::flow_rule(&message), conntrack::from_netlink(&message));
+        let _ = (nftables::flowtable(&message), nftables::flow_rule(&message), conntrack::from_netlink(&message, NOW));
+        let _ = ethtool::capability(&message);
     }
 }
 
@@ -164,7 +241,8 @@ proptest! {
     fn any_payload_is_survived(family: u8, bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         let payload = [&[family, 0, 0, 0][..], &bytes].concat();
         let message = message(&payload);
-        let _ = (nftables::flowtable(&message), nftables::flow_rule(&message), conntrack::from_netlink(&message));
+        let _ = (nftables::flowtable(&message), nftables::flow_rule(&message), conntrack::from_netlink(&message, NOW));
+        let _ = ethtool::capability(&message);
     }
 
     #[test]
@@ -190,7 +268,7 @@ proptest! {
         let tuple = [attribute(1, &addresses), attribute(2, &ports)].concat();
         let counters = [attribute(1, &packets.to_be_bytes()), attribute(2, &bytes.to_be_bytes())].concat();
         let payload = payload(10, &[attribute(1, &tuple), attribute(9, &counters)]);
-        let flow = conntrack::from_netlink(&message(&payload)).unwrap();
+        let flow = conntrack::from_netlink(&message(&payload), NOW).unwrap();
         prop_assert_eq!(flow.original.source, Some(IpAddr::from(source)));
         prop_assert_eq!(flow.original.destination, Some(IpAddr::from(destination)));
         prop_assert_eq!(flow.original.source_port, Some(port));

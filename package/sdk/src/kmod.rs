@@ -19,6 +19,9 @@ pub(crate) const STAGE: &str = "packages";
 /// What kernel and modules are published under.
 const LICENSE: &str = "GPL-2.0";
 
+/// Whom users of a package tell about its defects.
+pub(crate) const MAINTAINER: &str = env!("CARGO_PKG_AUTHORS");
+
 /// A package, ready to be written, and what there is to say about it.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
@@ -231,7 +234,7 @@ impl<'a> Planner<'a> {
             name: kmod.package.clone(),
             version: id.kmod_version(),
             depends,
-            description: kmod.title.clone(),
+            description: description(kmod, contents, note.as_deref()),
             source: format!("package/recipes/{}.yaml", kmod.package),
             files: self.files(kmod, contents),
             ..self.base()
@@ -244,6 +247,7 @@ impl<'a> Planner<'a> {
         Package {
             architecture: self.arch.to_string(),
             license: LICENSE.into(),
+            maintainer: MAINTAINER.into(),
             section: "kernel".into(),
             source_name: "linux".into(),
             source_date_epoch: self.epoch,
@@ -302,6 +306,15 @@ impl<'a> Planner<'a> {
             kmod.package,
             self.kernel.release()
         ))
+    }
+}
+
+/// The title, and for a package without modules the reason: users see it, and it is what the lint tells a
+/// package that is empty on purpose from one that was built with a kernel option off by.
+fn description(kmod: &Kmod, contents: &Contents, note: Option<&str>) -> String {
+    match note {
+        Some(note) if contents.modules.is_empty() => format!("{}\nEmpty: {note}", kmod.title),
+        _ => kmod.title.clone(),
     }
 }
 
@@ -391,6 +404,7 @@ mod tests {
         assert_eq!((tables.package.version.as_str(), tables.package.architecture.as_str()), ("6.12.1-r2", "x86_64"));
         assert_eq!((tables.package.section.as_str(), tables.package.license.as_str()), ("kernel", "GPL-2.0"));
         assert_eq!((tables.package.source_date_epoch, tables.note.as_ref()), (7, None));
+        assert_eq!(tables.package.description, "Tables");
         // kmod-old is no package of this line, kmod-sum is what this kernel's nf_tables needs.
         assert_eq!(depends(tables), [&format!("kernel (={kernel})"), "kmod-netlink", "kmod-sum"]);
         assert_eq!(
@@ -438,6 +452,7 @@ mod tests {
             ("kmod-name", "kept for its name"),
         ] {
             assert_eq!(plans[name].note.as_deref(), Some(why));
+            assert!(plans[name].package.description.ends_with(&format!("\nEmpty: {why}")));
             assert_eq!(paths(&plans[name]), Vec::<String>::new());
             assert!(lines.contains(&format!("{name}: {why}")), "{lines:?}");
         }

@@ -241,6 +241,7 @@ pub(crate) fn plan(
         depends: program.depends.iter().map(formats::depend::Dependency::on).collect(),
         description: description.trim_end().into(),
         license: program.license.clone(),
+        maintainer: crate::kmod::MAINTAINER.into(),
         section: program.section.clone(),
         source: format!("package/recipes/{}.yaml", program.package),
         source_name: program.cargo.package.clone(),

@@ -11,6 +11,7 @@ use crate::{Ctx, pipeline, usage};
 pub fn run(ctx: &Ctx, args: &BuildArgs) -> Result<Outcome> {
     let BuildArgs { selection } = args;
     let target = usage::target(selection)?;
+    pipeline::check_files(ctx, &target, Purpose::Build)?;
     doctor::require(ctx, Purpose::Build)?;
     pipeline::build(ctx, &target, selection)
 }

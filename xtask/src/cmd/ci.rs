@@ -8,6 +8,7 @@ use model::{Event, Exit, Failure, Result, Status, Target};
 use super::Outcome;
 use crate::cli::{CiArgs, TestArgs};
 use crate::doctor::{self, Purpose};
+use crate::scratch::Scratch;
 use crate::stage::millis;
 use crate::{Ctx, pipeline, process, usage};
 
@@ -25,7 +26,17 @@ const STEPS: &[Step] = &[
     Step { name: "format", words: &["fmt", "--all", "--check"], fix: "cargo fmt --all" },
     Step {
         name: "lints",
-        words: &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
+        words: &[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--features",
+            "xtask/e2e",
+            "--locked",
+            "--",
+            "-D",
+            "warnings",
+        ],
         fix: "cargo clippy --workspace --all-targets, and correct what it names",
     },
     Step {
@@ -33,11 +44,17 @@ const STEPS: &[Step] = &[
         words: &["test", "--workspace", "--locked"],
         fix: "cargo test --workspace, and correct what fails",
     },
+    Step {
+        name: "e2e",
+        words: &["test", "--locked", "--package", "xtask", "--features", "e2e", "--test", "e2e"],
+        fix: "cargo test -p xtask --features e2e --test e2e, and correct what fails",
+    },
 ];
 
 /// Runs every step up to the first failure. The last line is of the form that `cargo test` ends with.
 pub fn run(ctx: &Ctx, args: &CiArgs) -> Result<Outcome> {
     let target = usage::target(&args.selection)?;
+    pipeline::check_files(ctx, &target, Purpose::Ci)?;
     doctor::require(ctx, Purpose::Ci)?;
     let started = Instant::now();
     let mut counts = Counts::default();
@@ -78,6 +95,7 @@ fn product(ctx: &Ctx, target: &Target, args: &CiArgs) -> Result<Exit> {
         machine: args.machine.clone(),
         junit: args.junit.clone(),
     };
+    let _scratch = Scratch::take()?;
     Ok(pipeline::test(ctx, target, &all)?.exit)
 }
 

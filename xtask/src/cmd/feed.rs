@@ -15,6 +15,7 @@ pub fn run(ctx: &Ctx, args: &FeedArgs) -> Result<Outcome> {
         None => selection,
     };
     let target = usage::target(selection)?;
+    pipeline::check_files(ctx, &target, Purpose::Build)?;
     doctor::require(ctx, Purpose::Build)?;
     match action {
         Some(FeedAction::Verify { .. }) => pipeline::verify_feed(ctx, &target, selection),

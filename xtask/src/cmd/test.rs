@@ -5,6 +5,7 @@ use model::Result;
 use super::Outcome;
 use crate::cli::TestArgs;
 use crate::doctor::{self, Purpose};
+use crate::scratch::Scratch;
 use crate::{Ctx, pipeline, usage};
 
 /// Runs the scenarios that were asked for.
@@ -13,6 +14,8 @@ pub fn run(ctx: &Ctx, args: &TestArgs) -> Result<Outcome> {
     if args.list {
         return pipeline::list(ctx, args);
     }
+    pipeline::check_files(ctx, &target, Purpose::Test)?;
     doctor::require(ctx, Purpose::Test)?;
+    let _scratch = Scratch::take()?;
     pipeline::test(ctx, &target, args)
 }

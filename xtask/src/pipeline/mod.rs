@@ -3,12 +3,13 @@
 //! Each step is a [`crate::stage`]: a directory of the cache under a hash of what went into it.
 //!
 //! ```text
-//! debian-kernel ─> kernel ─┬─> packages ─> feed ─┬─> spoiled feeds ─┐
-//!                          │                     └──────────────────┼─> scenarios ─> report
-//! debian-image ────────────┴─> image ─> state ──────────────────────┘
+//! debian-kernel ─> kernel ─┬─> packages ─> lint ─> feed ─┬─> spoiled feeds ─┐
+//!                          │                             └──────────────────┼─> scenarios ─> report
+//! debian-image ────────────┴─> image ─> state ──────────────────────────────┘
 //! ```
 
 mod console;
+mod linted;
 mod provider;
 mod publish;
 mod reproduce;
@@ -23,8 +24,11 @@ use model::{Result, Target};
 use crate::Ctx;
 use crate::cli::Selection;
 use crate::cmd::Outcome;
+use crate::doctor::Purpose;
 use crate::feed_config::FeedConfig;
 use crate::stage::{Inputs, stage};
+
+use linted::linted;
 
 pub use reproduce::reproduce;
 pub use router::{boot, list, test};
@@ -41,9 +45,21 @@ struct Feed {
     packages: provider::Packages,
 }
 
+/// Reads every file that `purpose` is going to need: a slip in one is told at once, not after minutes of
+/// fetching and building, and before anything is made in the cache.
+pub fn check_files(ctx: &Ctx, target: &Target, purpose: Purpose) -> Result<()> {
+    sdk::Recipes::load(&ctx.root.join("package/recipes"))?;
+    FeedConfig::load(ctx)?;
+    if purpose >= Purpose::Test {
+        vm::machine::Machine::load(&router::machine_file(ctx, target))?;
+        scenarios::scenario::load_all(&router::scenario_folder(ctx))?;
+    }
+    Ok(())
+}
+
 /// Builds and checks the packages.
 pub fn build(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Outcome> {
-    let built = provider::packages(ctx, target, selection)?;
+    let built = linted(ctx, target, selection)?;
     let shown = publish::copy(ctx, target, "packages", &built.folder)?;
     Ok(Outcome::done(shown))
 }
@@ -73,9 +89,14 @@ pub fn verify_feed(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<
     Ok(Outcome::done(lines.join("\n")))
 }
 
+/// The files of the packages, whatever the lint says about them.
+pub fn package_files(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Vec<Utf8PathBuf>> {
+    provider::packages(ctx, target, selection)?.files()
+}
+
 /// The signed feed of the packages.
 fn signed(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Feed> {
-    let packages = provider::packages(ctx, target, selection)?;
+    let packages = linted(ctx, target, selection)?;
     let config = FeedConfig::load(ctx)?;
     let keys = config.key_files(ctx).load_or_create()?;
     let public = keys.public_files()?;

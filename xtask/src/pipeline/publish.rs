@@ -9,6 +9,7 @@ use model::{Failure, Result, Target};
 
 use crate::Ctx;
 use crate::files::write_aside;
+use crate::stage::Lock;
 
 /// Name of the file that tells which stage a published folder is a copy of.
 const ORIGIN: &str = ".stage";
@@ -18,37 +19,65 @@ const ORIGIN: &str = ".stage";
 /// A copy, so that nobody changes the cache by accident; none when it is there already.
 pub(super) fn copy(ctx: &Ctx, target: &Target, name: &str, stage: &Utf8Path) -> Result<String> {
     let place = ctx.out.join(target.slug()).join(name);
-    let origin = stage.file_name().unwrap_or_default();
-    let published = std::fs::read_to_string(place.join(ORIGIN)).is_ok_and(|known| known == origin);
-    if !published {
-        let io = |error: std::io::Error| Failure::io("publish the results", &place, &error);
+    if !is_copy_of(&place, stage) {
         let parent = ctx.out.join(target.slug());
-        std::fs::create_dir_all(&parent).map_err(io)?;
-        let aside = tempfile::tempdir_in(&parent).map_err(io)?;
-        let new = Utf8PathBuf::from_path_buf(aside.path().join("new")).unwrap_or_else(|_| parent.join("new"));
-        std::fs::create_dir(&new).map_err(io)?;
-        for file in entries(stage)? {
-            let target = new.join(&file);
-            std::fs::create_dir_all(target.parent().unwrap_or(&new)).map_err(io)?;
-            std::fs::copy(stage.join(&file), target).map_err(io)?;
-        }
-        std::fs::write(new.join(ORIGIN), origin).map_err(io)?;
-        if place.exists() {
-            std::fs::rename(&place, aside.path().join("old")).map_err(io)?;
-        }
-        std::fs::rename(&new, &place).map_err(io)?;
+        std::fs::create_dir_all(&parent).map_err(|error| Failure::io("publish the results", &place, &error))?;
+        // Another run may publish to the same place; the lock's file goes away with us.
+        let file = parent.join(format!(".{name}.lock"));
+        let _lock = Lock::take(ctx, name, &file)?;
+        let replaced = if is_copy_of(&place, stage) { Ok(()) } else { replace(&parent, &place, stage) };
+        let _locks_nothing = std::fs::remove_file(&file);
+        replaced?;
     }
     let here = std::env::current_dir().unwrap_or_default();
     let shown = place.strip_prefix(here.to_string_lossy().as_ref()).unwrap_or(&place);
     Ok(entries(stage)?.iter().map(|file| shown.join(file).into_string()).collect::<Vec<_>>().join("\n"))
 }
 
+/// Whether what is published is this stage.
+fn is_copy_of(place: &Utf8Path, stage: &Utf8Path) -> bool {
+    std::fs::read_to_string(place.join(ORIGIN)).is_ok_and(|known| Some(known.as_str()) == stage.file_name())
+}
+
+/// Copies aside, then moves the old away and the new into its place.
+fn replace(parent: &Utf8Path, place: &Utf8Path, stage: &Utf8Path) -> Result<()> {
+    let io = |error: std::io::Error| Failure::io("publish the results", place, &error);
+    let aside = tempfile::tempdir_in(parent).map_err(io)?;
+    let new = Utf8PathBuf::from_path_buf(aside.path().join("new")).unwrap_or_else(|_| parent.join("new"));
+    std::fs::create_dir(&new).map_err(io)?;
+    for file in entries(stage)? {
+        let target = new.join(&file);
+        std::fs::create_dir_all(target.parent().unwrap_or(&new)).map_err(io)?;
+        std::fs::copy(stage.join(&file), target).map_err(io)?;
+    }
+    std::fs::write(new.join(ORIGIN), stage.file_name().unwrap_or_default()).map_err(io)?;
+    if place.exists() {
+        std::fs::rename(place, aside.path().join("old")).map_err(io)?;
+    }
+    std::fs::rename(&new, place).map_err(io)
+}
+
 /// Writes the public keys beside the feed, also those that sign only after the next rotation: a folder for
 /// each package manager, under the names that routers have them by.
 pub(super) fn write_keys(ctx: &Ctx, target: &Target, keys: &Keys) -> Result<()> {
     let folder = ctx.out.join(target.slug()).join("keys");
-    for key in keys.public_files()? {
+    let public = keys.public_files()?;
+    for key in &public {
         write_aside(&folder.join(key.format.manager()).join(&key.name), key.text.as_bytes())?;
+    }
+    // A key that does not sign any more is not offered any more. Hidden files are another run's, not finished.
+    for file in entries(&folder)? {
+        let place = folder.join(file);
+        let known = public.iter().any(|key| place == folder.join(key.format.manager()).join(&key.name));
+        if known || place.file_name().is_some_and(|name| name.starts_with('.')) {
+            continue;
+        }
+        match std::fs::remove_file(&place) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Failure::io("remove a replaced key", &place, &error));
+            }
+            _ => {}
+        }
     }
     Ok(())
 }
@@ -117,11 +146,35 @@ mod tests {
     }
 
     #[test]
+    fn runs_that_publish_to_one_place_do_not_stand_in_each_others_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(folder.path()).unwrap();
+        let ctx = ctx(root, Events::discard());
+        let target: Target = "x86/64".parse().unwrap();
+        let stages = ["aaaa", "bbbb"].map(|key| root.join(key));
+        for stage in &stages {
+            std::fs::create_dir(stage).unwrap();
+            std::fs::write(stage.join("one.ipk"), stage.as_str()).unwrap();
+        }
+        let publish = |stage: &Utf8PathBuf| drop(copy(&ctx, &target, "packages", stage).unwrap());
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| stages.iter().cycle().take(60).for_each(publish));
+            }
+        });
+        // The rest of a run, such as a lock or a copy that was not finished, would be listed too.
+        assert_eq!(entries(&root.join("out/x86-64")).unwrap(), ["packages/.stage", "packages/one.ipk"]);
+    }
+
+    #[test]
     fn routers_are_told_where_feed_and_keys_go() {
         let folder = tempfile::tempdir().unwrap();
         let ctx = ctx(Utf8Path::from_path(folder.path()).unwrap(), Events::discard());
         let keys = Keys::generate().unwrap();
-        write_keys(&ctx, &"x86/64".parse().unwrap(), &keys).unwrap();
+        for keys in [&Keys::generate().unwrap(), &keys] {
+            write_keys(&ctx, &"x86/64".parse().unwrap(), keys).unwrap();
+            assert_eq!(entries(&ctx.out.join("x86-64/keys")).unwrap().len(), 2, "replaced keys go away");
+        }
         let lines = router_configuration("name", &keys, "192.0.2.1:80".parse().unwrap()).unwrap().join("\n");
         for text in ["src/gz name http://192.0.2.1:80/opkg", "http://192.0.2.1:80/apk/packages.adb"] {
             assert!(lines.contains(text), "{lines}");

@@ -7,22 +7,22 @@ use camino::{Utf8Path, Utf8PathBuf};
 use model::{Deadline, Exit, Failure, Result, Target};
 use scenarios::{Bench, FeedVariant, Scenario, Trust};
 use sdk::local::Kernel;
-use vm::accel::{self, Accel};
+use vm::accel;
 use vm::image;
 use vm::lab::{Lab, Plan, Side};
-use vm::machine::{Links, Machine};
+use vm::machine::{Accel, Links, Machine};
 use vm::process::Qemu;
 use vm::session::{self, Image, Launch, Session};
 use vm::state;
 
 use super::{Feed, console, provider, signed};
 use crate::Ctx;
-use crate::cli::{Accel as Wanted, BootArgs, Selection, TestArgs};
+use crate::cli::{Accel as Wanted, BootArgs, Machine as Flags, Selection, TestArgs};
 use crate::cmd::Outcome;
 use crate::stage::{Inputs, stage};
 
-/// How long a router may take to boot: seconds where it works, more on a loaded machine.
-const BOOT: Duration = Duration::from_secs(120);
+/// How long one command of the user's may take, and QEMU to end.
+const COMMAND: Duration = Duration::from_secs(120);
 
 /// The package whose file the negative scenario spoils.
 const SPOILED_PACKAGE: &str = "kmod-nft-offload";
@@ -36,6 +36,8 @@ struct Router {
     machine: Machine,
     image: Image,
     accel: Accel,
+    /// How long one boot may take.
+    patience: Duration,
     /// State of a booted guest, to resume from.
     state: Utf8PathBuf,
 }
@@ -44,7 +46,7 @@ struct Router {
 pub fn test(ctx: &Ctx, target: &Target, args: &TestArgs) -> Result<Outcome> {
     let chosen = chosen(ctx, args)?;
     let feed = signed(ctx, target, &args.selection)?;
-    let router = prepare(ctx, target, &feed, &args.selection, args.machine.accel)?;
+    let router = prepare(ctx, target, &feed, &args.selection, &args.machine)?;
     let trust = trust(&feed);
     let wanted: BTreeSet<FeedVariant> = chosen.iter().map(|scenario| scenario.feed).collect();
     let feeds = wanted
@@ -76,7 +78,7 @@ pub fn list(ctx: &Ctx, args: &TestArgs) -> Result<Outcome> {
 /// Boots a router that knows the feed; runs one command in it, or what is typed.
 pub fn boot(ctx: &Ctx, target: &Target, args: &BootArgs) -> Result<Outcome> {
     let feed = signed(ctx, target, &args.selection)?;
-    let router = prepare(ctx, target, &feed, &args.selection, args.machine.accel)?;
+    let router = prepare(ctx, target, &feed, &args.selection, &args.machine)?;
     let captures = args.machine.pcap.clone();
     let (_folder, lab) = scenarios::runner::lab(&Plan::masquerade(), captures, &ctx.cancel)?;
     let mut session = router.start(ctx, &lab)?;
@@ -84,13 +86,13 @@ pub fn boot(ctx: &Ctx, target: &Target, args: &BootArgs) -> Result<Outcome> {
     trust(&feed).teach(&mut session)?;
     let outcome =
         if args.command.is_empty() { console::run(ctx, &mut session)? } else { once(&mut session, &args.command)? };
-    session.power_off(Deadline::after(BOOT))?;
+    session.power_off(Deadline::after(COMMAND))?;
     Ok(outcome)
 }
 
 fn once(session: &mut Session, command: &[String]) -> Result<Outcome> {
     let words: Vec<&str> = command.iter().map(String::as_str).collect();
-    let output = session.run(&words, Deadline::after(BOOT))?;
+    let output = session.run(&words, Deadline::after(COMMAND))?;
     let mut data = output.text().trim_end().to_owned();
     if output.success() {
         return Ok(Outcome::done(data));
@@ -111,7 +113,7 @@ fn trust(feed: &Feed) -> Trust {
 
 /// Scenarios whose name contains, or with `--exact` is, one of the given words.
 fn chosen(ctx: &Ctx, args: &TestArgs) -> Result<Vec<Scenario>> {
-    let folder = ctx.root.join("tests/scenarios");
+    let folder = scenario_folder(ctx);
     let all = scenarios::scenario::load_all(&folder)?;
     let names: Vec<String> = all.iter().map(|scenario| scenario.name.clone()).collect();
     let matches = |name: &str, word: &str| if args.exact { name == word } else { name.contains(word) };
@@ -127,6 +129,16 @@ fn chosen(ctx: &Ctx, args: &TestArgs) -> Result<Vec<Scenario>> {
     }
     let wanted = |name: &str| args.names.is_empty() || args.names.iter().any(|word| matches(name, word));
     Ok(all.into_iter().filter(|scenario| wanted(&scenario.name)).collect())
+}
+
+/// The file that describes the target's router.
+pub(super) fn machine_file(ctx: &Ctx, target: &Target) -> Utf8PathBuf {
+    ctx.root.join("qemu/machines").join(format!("{}.yaml", target.slug()))
+}
+
+/// Where the scenarios are.
+pub(super) fn scenario_folder(ctx: &Ctx) -> Utf8PathBuf {
+    ctx.root.join("tests/scenarios")
 }
 
 /// The feed's directory, or that of a copy spoiled in one way.
@@ -149,8 +161,8 @@ fn spoiled(ctx: &Ctx, feed: &Feed, variant: FeedVariant) -> Result<Utf8PathBuf> 
 }
 
 /// Image, accelerator and saved state of the target's router.
-fn prepare(ctx: &Ctx, target: &Target, feed: &Feed, selection: &Selection, wanted: Wanted) -> Result<Router> {
-    let machine_file = ctx.root.join("qemu/machines").join(format!("{}.yaml", target.slug()));
+fn prepare(ctx: &Ctx, target: &Target, feed: &Feed, selection: &Selection, flags: &Flags) -> Result<Router> {
+    let machine_file = machine_file(ctx, target);
     let machine = Machine::load(&machine_file)?;
     let qemu = Qemu::find(&machine.qemu)?;
     let recipe = image::Recipe::embedded()?;
@@ -167,8 +179,9 @@ fn prepare(ctx: &Ctx, target: &Target, feed: &Feed, selection: &Selection, wante
     let folder = stage(ctx, "image", &inputs, |out| build_image(feed, &recipe, &programs, &opkg, out))?;
     let image =
         Image { kernel: kernel.join("vmlinux"), initramfs: folder.join("initramfs"), ready: image::READY.into() };
-    let accel = accelerator(ctx, &qemu, &machine, &image.kernel, &folder.join("probe"), wanted)?;
-    let mut router = Router { qemu, machine, image, accel, state: Utf8PathBuf::new() };
+    let accel = accelerator(ctx, &qemu, &machine, &image.kernel, &folder.join("probe"), flags.accel)?;
+    let patience = Duration::from_secs(flags.boot_deadline);
+    let mut router = Router { qemu, machine, image, accel, patience, state: Utf8PathBuf::new() };
     let inputs = Inputs::new(format!("booted {target} router, {}", router.accel.word()))
         .stage("kernel", kernel)
         .stage("image", &folder)
@@ -179,9 +192,9 @@ fn prepare(ctx: &Ctx, target: &Target, feed: &Feed, selection: &Selection, wante
         router.state = out.join("guest");
         let (_folder, lab) = scenarios::runner::lab(&Plan::masquerade(), None, &ctx.cancel)?;
         let started = Instant::now();
-        let mut session = session::boot(&router.launch(ctx, &lab), Deadline::after(BOOT))?;
+        let mut session = session::boot(&router.launch(ctx, &lab), Deadline::after(patience))?;
         let booted = started.elapsed();
-        state::save(&mut session, &router.state, Deadline::after(BOOT))?;
+        state::save(&mut session, &router.state, Deadline::after(patience))?;
         let saved = started.elapsed() - booted;
         Ok(format!("booted in {:.2} s, saved in {:.2} s", booted.as_secs_f64(), saved.as_secs_f64()))
     })?;
@@ -230,7 +243,7 @@ impl Router {
 
     /// A fresh router: resumed from the saved state, or booted when QEMU refuses that.
     fn start(&self, ctx: &Ctx, lab: &Lab) -> Result<Session> {
-        state::resume_or_boot(&self.launch(ctx, lab), &self.state, BOOT, &ctx.events)
+        state::resume_or_boot(&self.launch(ctx, lab), &self.state, self.patience, &ctx.events)
     }
 }
 /// KVM where the kernel really runs in it, else emulation; says which and why.

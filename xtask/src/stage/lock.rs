@@ -67,7 +67,8 @@ impl Lock {
     }
 }
 
-fn is_still_at(file: &File, path: &Utf8Path) -> bool {
+/// Whether a path still names the file, or folder, that is held open.
+pub(crate) fn is_still_at(file: &File, path: &Utf8Path) -> bool {
     match (file.metadata(), path.metadata()) {
         (Ok(held), Ok(named)) => (held.dev(), held.ino()) == (named.dev(), named.ino()),
         _ => false,

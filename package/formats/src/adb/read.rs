@@ -35,10 +35,9 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// The root object.
-    pub(crate) fn root(&'a self) -> Result<Object<'a>, Error> {
-        let root = Value(u32::from_le_bytes(self.array(4)?));
-        self.object(root)?.ok_or(Error::AdbValue { what: "the metadata has no root" })
+    /// The root object; an index without packages has none.
+    pub(crate) fn root(&'a self) -> Result<Option<Object<'a>>, Error> {
+        self.object(Value(u32::from_le_bytes(self.array(4)?)))
     }
 
     /// An object or list; nothing for an absent one. Readers accept either tag for both.
@@ -89,6 +88,14 @@ impl<'a> Tree<'a> {
         let content = self.bytes(at + prefix, length)?;
         self.spend(1 + length as u64 / 16)?;
         Ok(content)
+    }
+
+    /// A text: UTF-8 without NUL, which would end it for a program in C.
+    pub(crate) fn text(&self, value: Value) -> Result<&'a str, Error> {
+        match std::str::from_utf8(self.blob(value)?) {
+            Ok(text) if !text.contains('\0') => Ok(text),
+            _ => Err(Error::AdbValue { what: "a text is not UTF-8, or contains NUL" }),
+        }
     }
 
     fn array<const N: usize>(&self, at: usize) -> Result<[u8; N], Error> {
@@ -143,20 +150,12 @@ impl<'a> Object<'a> {
 
     /// A field that is text.
     pub(crate) fn text(&self, number: usize) -> Result<&'a str, Error> {
-        text(self.blob(number)?)
+        self.tree.text(self.field(number))
     }
 
     /// The tree that this belongs to.
     pub(crate) fn tree(&self) -> &'a Tree<'a> {
         self.tree
-    }
-}
-
-/// Texts are UTF-8 without NUL, which would end them for a program in C.
-fn text(bytes: &[u8]) -> Result<&str, Error> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) if !text.contains('\0') => Ok(text),
-        _ => Err(Error::AdbValue { what: "a text is not UTF-8, or contains NUL" }),
     }
 }
 
@@ -177,7 +176,7 @@ mod tests {
         let payload = builder.finish(root);
 
         let tree = Tree::new(&payload).unwrap();
-        let root = tree.root().unwrap();
+        let root = tree.root().unwrap().unwrap();
         let list = root.object(1).unwrap().unwrap();
         let read: Vec<u64> = list.values().map(|value| tree.int(value).unwrap().unwrap()).collect();
         assert_eq!(read, numbers);

@@ -30,7 +30,7 @@ pub fn dump(input: impl Read, keys: &[ec::PublicKey], limits: &Limits) -> Result
         adb.payload[0],
         adb.payload[1],
     );
-    for line in object(tree.root()?, fields)? {
+    for line in tree.root()?.map_or(Ok(Vec::new()), |root| object(root, fields))? {
         text.push_str(&line);
         text.push('\n');
     }

@@ -99,7 +99,7 @@ impl Index {
             return Err(Error::AdbMagic { found: "a package" });
         }
         let tree = Tree::new(&adb.payload)?;
-        let root = tree.root()?;
+        let Some(root) = tree.root()? else { return Ok(Index::default()) };
         let mut packages: Vec<Listed> = Vec::new();
         if let Some(list) = root.object(index::PACKAGES)? {
             for value in list.values() {

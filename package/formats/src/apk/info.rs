@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use super::schema::{dependency, info};
 use crate::Error;
-use crate::adb::{Builder, Object, Tree, Value};
+use crate::adb::{Builder, Object, Value};
 use crate::control::is_package_name;
 use crate::version::apk::{self, Match};
 
@@ -279,7 +279,9 @@ impl Info {
         let list = |number, name| read_dependencies(object, number, name);
         let tags = match object.object(info::TAGS)? {
             None => Vec::new(),
-            Some(tags) => tags.values().map(|tag| text_of(object.tree(), tag)).collect::<Result<_, _>>()?,
+            Some(tags) => {
+                tags.values().map(|tag| object.tree().text(tag).map(str::to_owned)).collect::<Result<_, _>>()?
+            }
         };
         let commit = object.blob(info::REPO_COMMIT)?;
         let repo_commit = match commit.len() {
@@ -312,15 +314,6 @@ impl Info {
         };
         read.check()?;
         Ok(read)
-    }
-}
-
-/// A text that stands in a list of its own.
-pub(super) fn text_of(tree: &Tree<'_>, value: Value) -> Result<String, Error> {
-    let bytes = tree.blob(value)?;
-    match std::str::from_utf8(bytes) {
-        Ok(text) if !text.contains('\0') => Ok(text.to_owned()),
-        _ => Err(Error::AdbValue { what: "a text is not UTF-8, or contains NUL" }),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::info::{Info, text_of};
+use super::info::Info;
 use super::schema::{SCRIPTS, info, package, path};
 use crate::adb::{Adb, Object, Schema, Tree};
 use crate::limits::MOST_PATH_BYTES;
@@ -102,7 +102,7 @@ impl Metadata {
             return Err(Error::AdbMagic { found: "an index of packages" });
         }
         let tree = Tree::new(&adb.payload)?;
-        let root = tree.root()?;
+        let root = tree.root()?.ok_or(Error::ApkField { field: "info", why: "there is nothing at all" })?;
         let info_object = root.object(package::INFO)?.ok_or(Error::ApkField { field: "info", why: "it is missing" })?;
         let mut info = Info::read(info_object)?;
         let id = info_object.blob(info::HASHES)?;
@@ -124,14 +124,14 @@ impl Metadata {
         }
         let triggers = match root.object(package::TRIGGERS)? {
             None => Vec::new(),
-            Some(list) => list.values().map(|value| text_of(&tree, value)).collect::<Result<_, _>>()?,
+            Some(list) => list.values().map(|value| tree.text(value).map(str::to_owned)).collect::<Result<_, _>>()?,
         };
         let replaces_priority = root.int(package::REPLACES_PRIORITY)?;
         let members = Paths::read(root, limits)?;
         Ok(Metadata { info, members, scripts, triggers, replaces_priority })
     }
 
-    /// Directories that hold no other and every file, as `/path`: what `apk info -L` would list.
+    /// Everything but directories: what `apk info -L` lists.
     pub fn files(&self) -> impl Iterator<Item = &Member> {
         self.members.iter().filter(|member| member.entry.kind != Kind::Dir)
     }

@@ -57,11 +57,11 @@ fn info(package: &Package) -> Result<Info, Error> {
         Ok(Dependency { relation: term.relation.with(Match::CONFLICT), ..term })
     });
     let tags = [("abiversion", &package.abi_version), ("section", &package.section), ("cpe", &package.cpe_id)];
-    let first_line = package.description.trim().lines().map(str::trim).collect::<Vec<_>>().join("\n");
+    let description = package.description.trim().lines().map(str::trim).collect::<Vec<_>>().join("\n");
     Ok(Info {
         name: package.full_name(),
         version: package.version.clone(),
-        description: first_line,
+        description,
         arch: if package.architecture == "all" { "noarch".to_owned() } else { package.architecture.clone() },
         license: package.license.clone(),
         origin: package.source.clone(),
@@ -123,33 +123,28 @@ fn files(package: &Package) -> Result<Vec<Entry>, Error> {
     let mut tree = package.tree()?;
     let name = package.full_name();
     let (shipped, _) = package.conffiles_by_presence(&tree)?;
-    let declared: String = package.conffiles.iter().map(|path| format!("{path}\n")).collect();
-    let mut digests = String::new();
-    for path in &shipped {
-        digests.push_str(&format!("{path} {}\n", digest(&tree, path)?));
-    }
-    let alternatives: String = package.alternatives.iter().map(|item| format!("{item}\n")).collect();
-    let users: String = package.require_user.split_whitespace().map(|item| format!("{item}\n")).collect();
-    let mut side = |suffix: &str, text: String| {
-        if !text.is_empty() {
-            tree.push(Entry::file(format!("{SIDE_FILES}/{name}.{suffix}"), 0o644, Content::from(text)));
-        }
-    };
-    side("rusers", users);
-    side("alternatives", alternatives);
-    // The list names what was there up to now, without itself and what follows.
-    let mut paths: Vec<String> =
-        tree.iter().filter(|entry| entry.kind != Kind::Dir).map(|entry| format!("/{}\n", entry.path)).collect();
+    let digests =
+        shipped.iter().map(|path| Ok(format!("{path} {}", digest(&tree, path)?))).collect::<Result<Vec<_>, Error>>()?;
+    let users: Vec<_> = package.require_user.split_whitespace().collect();
+    add_side_file(&mut tree, &name, "rusers", &users);
+    add_side_file(&mut tree, &name, "alternatives", &package.alternatives);
+    // The list names what is there up to now, without itself and what follows.
+    let mut paths: Vec<_> =
+        tree.iter().filter(|entry| entry.kind != Kind::Dir).map(|entry| format!("/{}", entry.path)).collect();
     paths.sort();
-    tree.push(Entry::file(format!("{SIDE_FILES}/{name}.list"), 0o644, Content::from(paths.concat())));
-    let mut side = |suffix: &str, text: String| {
-        if !text.is_empty() {
-            tree.push(Entry::file(format!("{SIDE_FILES}/{name}.{suffix}"), 0o644, Content::from(text)));
-        }
-    };
-    side("conffiles", declared);
-    side("conffiles_static", digests);
+    let list: String = paths.iter().map(|path| format!("{path}\n")).collect();
+    tree.push(Entry::file(format!("{SIDE_FILES}/{name}.list"), 0o644, Content::from(list)));
+    add_side_file(&mut tree, &name, "conffiles", &package.conffiles);
+    add_side_file(&mut tree, &name, "conffiles_static", &digests);
     Ok(tree)
+}
+
+/// One line for each item, and no file when there is none.
+fn add_side_file(tree: &mut Vec<Entry>, name: &str, suffix: &str, lines: &[impl std::fmt::Display]) {
+    if !lines.is_empty() {
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        tree.push(Entry::file(format!("{SIDE_FILES}/{name}.{suffix}"), 0o644, Content::from(text)));
+    }
 }
 
 fn digest(tree: &[Entry], path: &str) -> Result<Digest, Error> {
@@ -168,25 +163,31 @@ fn digest(tree: &[Entry], path: &str) -> Result<Digest, Error> {
 fn scripts(package: &Package) -> BTreeMap<Script, Vec<u8>> {
     let name = package.full_name();
     let own = |script: &Option<String>| script.as_deref().map(without_first_line).unwrap_or_default().to_owned();
-    let generated = |upgrade: bool, helper: &str, body: &Option<String>| {
-        let upgrade = if upgrade { "export PKG_UPGRADE=1\n" } else { "" };
-        let users = if helper == "default_postinst" { "add_group_and_user\n" } else { "" };
+    let generated = |upgrade: &str, helpers: &str, body: &Option<String>| {
         format!(
-            "#!/bin/sh\n# Generated. The work that all packages share is done by functions of base-files.\n{upgrade}\
-             [ -s \"$IPKG_INSTROOT/lib/functions.sh\" ] || exit 0\n. \"$IPKG_INSTROOT/lib/functions.sh\"\n\
-             export root=\"$IPKG_INSTROOT\"\nexport pkgname=\"{name}\"\n{users}{helper}\n{}",
+            "#!/bin/sh\n\
+             # Generated. The work that all packages share is done by functions of base-files.\n\
+             {upgrade}[ \"$IPKG_NO_SCRIPT\" != 1 ] || exit 0\n\
+             [ -s \"$IPKG_INSTROOT/lib/functions.sh\" ] || exit 0\n\
+             . \"$IPKG_INSTROOT/lib/functions.sh\"\n\
+             export root=\"$IPKG_INSTROOT\"\n\
+             export pkgname=\"{name}\"\n\
+             {helpers}{}",
             own(body)
         )
     };
+    const UPGRADE: &str = "export PKG_UPGRADE=1\n";
+    const INSTALL: &str = "add_group_and_user\ndefault_postinst\n";
+    const REMOVE: &str = "default_prerm\n";
     let own_scripts = &package.scripts;
     let mut scripts = BTreeMap::from([
-        (Script::PostInstall, generated(false, "default_postinst", &own_scripts.postinst)),
-        (Script::PostUpgrade, generated(true, "default_postinst", &own_scripts.postinst)),
-        (Script::PreDeinstall, generated(false, "default_prerm", &own_scripts.prerm)),
+        (Script::PostInstall, generated("", INSTALL, &own_scripts.postinst)),
+        (Script::PostUpgrade, generated(UPGRADE, INSTALL, &own_scripts.postinst)),
+        (Script::PreDeinstall, generated("", REMOVE, &own_scripts.prerm)),
     ]);
     if let Some(preinst) = &own_scripts.preinst {
         scripts.insert(Script::PreInstall, preinst.clone());
-        scripts.insert(Script::PreUpgrade, format!("#!/bin/sh\nexport PKG_UPGRADE=1\n{}", without_first_line(preinst)));
+        scripts.insert(Script::PreUpgrade, format!("#!/bin/sh\n{UPGRADE}{}", without_first_line(preinst)));
     }
     if let Some(postrm) = &own_scripts.postrm {
         scripts.insert(Script::PostDeinstall, postrm.clone());

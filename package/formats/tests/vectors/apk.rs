@@ -187,6 +187,15 @@ fn reads_an_index_that_is_signed_by_one_of_the_keys() {
 }
 
 #[test]
+fn an_index_may_be_empty() {
+    let adb = Index::default().to_adb().unwrap();
+    assert_eq!(Index::from_adb(&adb, &limits()).unwrap(), Index::default());
+    let mut bytes = Vec::new();
+    adb.write(&mut bytes, Compression::None).unwrap();
+    assert_eq!(apk::dump(&bytes[..], &[], &limits()).unwrap().lines().count(), 2);
+}
+
+#[test]
 fn indexes_merge_and_compare() {
     let (old, mut new) = (index(0..4), index(2..6));
     new.packages[0].info.version = "1.2.4-r1".into();

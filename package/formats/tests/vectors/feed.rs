@@ -85,6 +85,12 @@ fn an_empty_feed_is_one_empty_line() {
 }
 
 #[test]
+fn a_field_is_left_out_with_all_its_lines() {
+    let manifest = "Package: a\nSource: b\n more\nVersion: 1\nMaintainer: c\n\nPackage: d\n";
+    assert_eq!(packages::packages(manifest), "Package: a\nVersion: 1\n\nPackage: d\n");
+}
+
+#[test]
 fn lengths_that_old_verifiers_get_wrong_are_padded() {
     for (length, expected) in [(45, 45), (46, 48), (47, 49), (48, 48), (174, 176)] {
         let text = format!("{}\n", "x".repeat(length - 1));

@@ -82,7 +82,7 @@ const MALFORMED: [(&str, &str); 75] = [
     ("ext-x_size-4", "ADB003"),
     ("data-block-huge", "GZ006"),
     ("val-root-oob", "ADB005"),
-    ("val-root-null", "ADB006"),
+    ("val-root-null", "APK001"),
     ("val-root-blob", "ADB006"),
     ("val-num-huge", "ADB005"),
     ("val-num-0", "ADB006"),

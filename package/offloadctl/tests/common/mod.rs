@@ -3,13 +3,19 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests, outside of a function marked as one")]
 
+use std::time::Duration;
+
 use offloadctl::conntrack::{self, Flow};
 use offloadctl::netlink::{self, KIND_DONE, Message};
 use offloadctl::nftables::{self, FlowRule, Flowtable};
 
 pub(crate) const FLOWTABLES: &str = include_str!("../recorded/flowtables.hex");
 pub(crate) const RULES: &str = include_str!("../recorded/rules.hex");
+pub(crate) const OPENWRT_CHAINS: &str = include_str!("../recorded/openwrt_chains.hex");
+pub(crate) const OPENWRT_RULES: &str = include_str!("../recorded/openwrt_rules.hex");
 pub(crate) const CONNECTIONS: &str = include_str!("../recorded/connections.hex");
+/// The clock of the tests, since 1970.
+pub(crate) const NOW: Duration = Duration::from_secs(1_700_000_000);
 pub(crate) const PROC_LIST: &str = include_str!("../recorded/nf_conntrack.txt");
 
 /// The datagrams of a recording.
@@ -41,7 +47,7 @@ pub(crate) fn recorded_rules() -> Vec<FlowRule> {
 }
 
 pub(crate) fn recorded_connections() -> Vec<Flow> {
-    read_all(CONNECTIONS, |message| conntrack::from_netlink(message).unwrap())
+    read_all(CONNECTIONS, |message| conntrack::from_netlink(message, NOW).unwrap())
 }
 
 /// An attribute with its header and padding.

@@ -1,0 +1,212 @@
+//! Files of a payload: who may write them, where they lie, where links lead, who else has them.
+
+use std::collections::BTreeMap;
+
+use super::set::Set;
+use super::subject::{Format, Subject};
+use super::{Finding, Rule, Severity};
+use crate::package::{Kind, Owner};
+
+static WORLD_WRITABLE: Rule = Rule {
+    id: "LINT201",
+    severity: Severity::Error,
+    title: "writable by everybody",
+    why: "any process on the router, a hijacked service for instance, could replace what root runs or reads",
+    fix: "install it with mode 0644, or 0755 for programs and folders (INSTALL_DATA, INSTALL_BIN, INSTALL_DIR)",
+};
+
+static SET_ID: Rule = Rule {
+    id: "LINT202",
+    severity: Severity::Warning,
+    title: "runs with the rights of its owner or group",
+    why: "whoever may start it gains these rights through every mistake in it",
+    fix: "remove the set-user-id and set-group-id bits, unless the program was written for them",
+};
+
+static OWNER: Rule = Rule {
+    id: "LINT203",
+    severity: Severity::Warning,
+    title: "owner or group is not root",
+    why: "the account may not exist on the router, or be another one; a build without fakeroot does this too",
+    fix: "leave ownership to the build (root), or name the owner in FILE_MODES and create it with USERID",
+};
+
+static DEVICE: Rule = Rule {
+    id: "LINT204",
+    severity: Severity::Error,
+    title: "device node or fifo",
+    why: "devices belong to the kernel's /dev; unpacked elsewhere they open hardware to whoever can reach the path",
+    fix: "take it out of the package; procd and hotplug make device nodes",
+};
+
+pub(super) static ESCAPE: Rule = Rule {
+    id: "LINT205",
+    severity: Severity::Error,
+    title: "path that leads out of its place",
+    why: "package managers check paths little or not at all, so unpacking could write anywhere",
+    fix: "do not install this package; build it again with OpenWrt's tools or with ours",
+};
+
+static CLIMBING_LINK: Rule = Rule {
+    id: "LINT206",
+    severity: Severity::Warning,
+    title: "link that climbs above the root",
+    why: "while an image is assembled, the root is a folder of the build machine and the link leads out of it",
+    fix: "make the link relative with no more `..` than its path has folders",
+};
+
+static LINK_ELSEWHERE: Rule = Rule {
+    id: "LINT207",
+    severity: Severity::Note,
+    title: "absolute link to something that the package does not have",
+    why: "it dangles unless something else is installed, and while an image is assembled it leads to the build machine",
+    fix: "depend on the package that has the target, and prefer a relative link",
+};
+
+static DUPLICATE: Rule = Rule {
+    id: "LINT208",
+    severity: Severity::Error,
+    title: "file in two packages",
+    why: "the package managers refuse to install the second one, or one takes the other's file with it when removed",
+    fix: "move the file to one package, use ALTERNATIVES, or declare the conflict",
+};
+
+static DATABASE: Rule = Rule {
+    id: "LINT209",
+    severity: Severity::Error,
+    title: "file in the package manager's own records",
+    why: "it would change what counts as installed, or whom the package manager trusts",
+    fix: "take it out of the package; the package manager writes these files itself",
+};
+
+static VOLATILE: Rule = Rule {
+    id: "LINT210",
+    severity: Severity::Warning,
+    title: "file in a folder that is empty after a restart",
+    why: "/tmp, /var, /run and the kernel's file systems live in memory: the file is hidden, or gone after a restart",
+    fix: "install it below /etc or /usr, and let the init script make what it needs in memory",
+};
+
+pub(super) const RULES: &[&Rule] = &[
+    &WORLD_WRITABLE,
+    &SET_ID,
+    &OWNER,
+    &DEVICE,
+    &ESCAPE,
+    &CLIMBING_LINK,
+    &LINK_ELSEWHERE,
+    &DUPLICATE,
+    &DATABASE,
+    &VOLATILE,
+];
+
+/// Folders of records and trusted keys: `opkg` keeps its own below `/usr/lib`, `apk` below `/lib`.
+const RECORDS: [&str; 4] = ["usr/lib/opkg", "lib/apk/db", "etc/apk/world", "var/lib/opkg"];
+/// File systems in memory, and what `/var` is a link to on OpenWrt.
+const MEMORY: [&str; 6] = ["tmp", "var", "run", "proc", "sys", "dev"];
+/// Paths named of two packages that have many in common.
+const MOST_PATHS: usize = 3;
+
+/// One package.
+pub(super) fn check(subject: &Subject, findings: &mut Vec<Finding>) {
+    for file in &subject.files {
+        let entry = &file.entry;
+        let path = entry.path.as_str();
+        let mut report = |rule: &'static Rule, what: String| findings.push(rule.within(&subject.path, path, what));
+        let is_link = matches!(entry.kind, Kind::Symlink(_));
+        // A folder with the sticky bit, such as /tmp, is everybody's on purpose.
+        let is_shared = entry.kind == Kind::Dir && entry.mode & 0o1000 != 0;
+        if !is_link && !is_shared && entry.mode & 0o002 != 0 {
+            report(&WORLD_WRITABLE, format!("its mode is {:04o}", entry.mode));
+        }
+        if !is_link && entry.kind != Kind::Dir && entry.mode & 0o6000 != 0 {
+            report(&SET_ID, format!("its mode is {:04o}", entry.mode));
+        }
+        if !is_root(&entry.owner) || !is_root(&entry.group) {
+            report(&OWNER, format!("it belongs to {}:{}", name(&entry.owner), name(&entry.group)));
+        }
+        match &entry.kind {
+            Kind::Device(device) => report(&DEVICE, format!("it is {device:?}")),
+            Kind::Symlink(target) => check_link(subject, path, target, findings),
+            _ => {}
+        }
+        if entry.kind != Kind::Dir {
+            check_place(subject, path, findings);
+        }
+    }
+}
+
+fn is_root(owner: &Owner) -> bool {
+    owner.id == 0 || owner.name == "root"
+}
+
+fn name(owner: &Owner) -> String {
+    if owner.name.is_empty() { owner.id.to_string() } else { owner.name.clone() }
+}
+
+fn check_place(subject: &Subject, path: &str, findings: &mut Vec<Finding>) {
+    let below = |folder: &&str| path.strip_prefix(*folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if let Some(records) = RECORDS.iter().find(|folder| below(folder)) {
+        let manager = if subject.format == Format::Ipk { "opkg" } else { "apk" };
+        let what = format!("/{records} is not for packages, whichever of opkg and apk ({manager} here) reads it");
+        findings.push(DATABASE.within(&subject.path, path, what));
+    } else if let Some(folder) = MEMORY.iter().find(|folder| below(folder)) {
+        findings.push(VOLATILE.within(&subject.path, path, format!("/{folder} is in memory")));
+    }
+}
+
+/// A relative link may climb as far as the root; an absolute one should lead to something of its own.
+fn check_link(subject: &Subject, path: &str, target: &str, findings: &mut Vec<Finding>) {
+    let mut place: Vec<&str> = if target.starts_with('/') { Vec::new() } else { path.split('/').collect() };
+    place.pop();
+    for part in target.split('/').filter(|part| !part.is_empty() && *part != ".") {
+        if part != ".." {
+            place.push(part);
+        } else if place.pop().is_none() {
+            let what = format!("it leads to `{target}`");
+            return findings.push(CLIMBING_LINK.within(&subject.path, path, what));
+        }
+    }
+    let is_volatile = place.first().is_none_or(|first| MEMORY.contains(first));
+    if target.starts_with('/') && !is_volatile && !subject.has(&place.join("/")) {
+        findings.push(LINK_ELSEWHERE.within(&subject.path, path, format!("it leads to `{target}`")));
+    }
+}
+
+/// Files that two packages of a set have, unless both can never be installed together.
+pub(super) fn check_set(set: &Set<'_>, findings: &mut Vec<Finding>) {
+    let mut owners: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (position, subject) in set.subjects.iter().enumerate() {
+        for file in subject.files.iter().filter(|file| file.entry.kind != Kind::Dir) {
+            owners.entry(&file.entry.path).or_default().push(position);
+        }
+    }
+    let mut shared: BTreeMap<(usize, usize), Vec<&str>> = BTreeMap::new();
+    for (path, owners) in owners.into_iter().filter(|(_, owners)| owners.len() > 1) {
+        for (at, &second) in owners.iter().enumerate() {
+            let clash =
+                owners[..at].iter().find(|&&first| !are_alternatives(set.subjects[first], set.subjects[second]));
+            if let Some(&first) = clash {
+                shared.entry((first, second)).or_default().push(path);
+            }
+        }
+    }
+    for ((first, second), paths) in shared {
+        let (first, second) = (set.subjects[first], set.subjects[second]);
+        let more = paths.len().saturating_sub(MOST_PATHS);
+        let mut named: Vec<String> = paths.iter().take(MOST_PATHS).map(|path| format!("/{path}")).collect();
+        if more > 0 {
+            named.push(format!("{more} more"));
+        }
+        let what = format!("{} and {} both have {}", first.name, second.name, named.join(", "));
+        findings.push(DUPLICATE.at(&second.path, what));
+    }
+}
+
+/// Versions of one package, variants that provide the same name, declared conflicts and replacements.
+fn are_alternatives(a: &Subject, b: &Subject) -> bool {
+    let answers = |subject: &Subject, name: &String| subject.name == *name || subject.provides.contains(name);
+    let gives_way = |a: &Subject, b: &Subject| a.conflicts.iter().chain(&a.replaces).any(|name| answers(b, name));
+    let same_name = std::iter::once(&a.name).chain(&a.provides).any(|name| answers(b, name));
+    same_name || gives_way(a, b) || gives_way(b, a)
+}

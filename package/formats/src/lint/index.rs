@@ -1,0 +1,339 @@
+//! Indexes against the files beside them, and their signatures against the known keys.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+
+use super::read::Content;
+use super::subject::{FileIdentity, Format, Subject};
+use super::{Examined, Finding, Options, Rule, Severity};
+use crate::adb::Adb;
+use crate::sha256::Digest;
+use crate::{Error, Limits, apk, packages, usign};
+
+static MISMATCH: Rule = Rule {
+    id: "LINT501",
+    severity: Severity::Error,
+    title: "index and package file disagree",
+    why: "the package manager refuses the download, or installs something else than it announces",
+    fix: "make the index again from the package files, after the last of them was written",
+};
+
+static MISSING_FILE: Rule = Rule {
+    id: "LINT502",
+    severity: Severity::Error,
+    title: "index lists a file that is not there",
+    why: "routers choose the package, and fail to download it",
+    fix: "make the index again from the package files, or upload the file",
+};
+
+static LISTED_TWICE: Rule = Rule {
+    id: "LINT503",
+    severity: Severity::Error,
+    title: "package listed twice in one version",
+    why: "which of them is installed depends on the package manager",
+    fix: "remove one of the files, and make the index again",
+};
+
+static UNLISTED: Rule = Rule {
+    id: "LINT504",
+    severity: Severity::Warning,
+    title: "package file that the index does not list",
+    why: "no router can install it from this feed",
+    fix: "make the index again from the package files, or remove the file",
+};
+
+static UNSIGNED: Rule = Rule {
+    id: "LINT505",
+    severity: Severity::Error,
+    title: "index without a signature",
+    why: "routers check signatures and ignore the feed; without them, whoever is on the way could replace packages",
+    fix: "sign it with `usign -S` (Packages) or `apk mkndx --sign` (packages.adb)",
+};
+
+static BAD_SIGNATURE: Rule = Rule {
+    id: "LINT506",
+    severity: Severity::Error,
+    title: "signature that none of the given keys made for this index",
+    why: "the index was changed after it was signed, or somebody else signed it; routers refuse the feed",
+    fix: "sign it again, or give the feed's real public key; if neither helps, do not use the feed",
+};
+
+static ALONE: Rule = Rule {
+    id: "LINT507",
+    severity: Severity::Note,
+    title: "index without its files",
+    why: "sizes and digests could not be compared with anything",
+    fix: "give the whole folder of the feed",
+};
+
+static UNCHECKED: Rule = Rule {
+    id: "LINT508",
+    severity: Severity::Note,
+    title: "signature was not checked",
+    why: "no key was given to check it with",
+    fix: "give the feed's public key",
+};
+
+static COMPRESSED_DIFFERS: Rule = Rule {
+    id: "LINT509",
+    severity: Severity::Error,
+    title: "Packages.gz is not Packages",
+    why: "routers fetch the compressed one and check it with the signature of the other",
+    fix: "compress Packages again (gzip -9n)",
+};
+
+pub(super) const RULES: &[&Rule] = &[
+    &MISMATCH,
+    &MISSING_FILE,
+    &LISTED_TWICE,
+    &UNLISTED,
+    &UNSIGNED,
+    &BAD_SIGNATURE,
+    &ALONE,
+    &UNCHECKED,
+    &COMPRESSED_DIFFERS,
+];
+
+/// Virtual packages that images have and feeds leave out.
+const NEVER_LISTED: [&str; 2] = ["kernel", "libc"];
+
+/// An index of either world.
+#[derive(Debug)]
+pub(super) struct Index {
+    path: String,
+    format: Format,
+    entries: Vec<Entry>,
+    /// `Packages` as it is signed; empty for apk.
+    text: Vec<u8>,
+    /// For apk, whose signatures are inside: what came of checking them.
+    signed: Option<SignedInside>,
+}
+
+/// What an index says about a package.
+#[derive(Debug)]
+struct Entry {
+    name: String,
+    version: String,
+    architecture: String,
+    /// Relative to the index.
+    file: String,
+    size: u64,
+    digest: Digest,
+    installed_size: Option<u64>,
+}
+
+#[derive(Debug)]
+enum SignedInside {
+    Unsigned,
+    Unchecked,
+    Good,
+    Bad(String),
+}
+
+/// `Packages.sig`
+#[derive(Debug)]
+pub(super) struct Signature {
+    path: String,
+    read: Result<usign::Signature, String>,
+}
+
+impl Signature {
+    pub(super) fn read(path: &str, input: impl Read) -> Result<Self, Error> {
+        /// Real ones have some 150 bytes.
+        const LARGEST: u64 = 4096;
+        let mut bytes = Vec::new();
+        input.take(LARGEST).read_to_end(&mut bytes)?;
+        let read = usign::Signature::parse(&String::from_utf8_lossy(&bytes));
+        Ok(Signature { path: path.to_owned(), read: read.map_err(|error| spelled(&error)) })
+    }
+}
+
+impl Index {
+    pub(super) fn of_packages(path: &str, input: impl Read, limits: &Limits) -> Result<Self, Error> {
+        let mut text = Vec::new();
+        input.take(limits.index.saturating_add(1)).read_to_end(&mut text)?;
+        let entries = packages::read(&text, limits)?.into_iter().map(|listed| Entry {
+            name: listed.control.package,
+            version: listed.control.version,
+            architecture: listed.control.architecture,
+            file: listed.filename.strip_prefix("./").unwrap_or(&listed.filename).to_owned(),
+            size: listed.size,
+            digest: listed.sha256,
+            installed_size: listed.control.installed_size,
+        });
+        Ok(Index { path: path.to_owned(), format: Format::Ipk, entries: entries.collect(), text, signed: None })
+    }
+
+    pub(super) fn of_adb(path: &str, input: impl Read, options: &Options) -> Result<Self, Error> {
+        let adb = Adb::read(input, &options.limits)?;
+        let index = apk::index::Index::from_adb(&adb, &options.limits)?;
+        let entry = |listed: &apk::index::Listed| {
+            Ok(Entry {
+                name: listed.info.name.clone(),
+                version: listed.info.version.clone(),
+                architecture: listed.info.arch.clone(),
+                file: index.file_name(listed)?,
+                size: listed.file_size,
+                digest: listed.sha256,
+                installed_size: Some(listed.info.installed_size),
+            })
+        };
+        let entries = index.packages.iter().map(entry).collect::<Result<_, Error>>()?;
+        let signed = match adb.verify(&options.ec_keys) {
+            _ if adb.signatures.is_empty() => SignedInside::Unsigned,
+            _ if options.ec_keys.is_empty() => SignedInside::Unchecked,
+            Ok(_) => SignedInside::Good,
+            Err(error) => SignedInside::Bad(spelled(&error)),
+        };
+        Ok(Index { path: path.to_owned(), format: Format::Apk, entries, text: Vec::new(), signed: Some(signed) })
+    }
+
+    /// The path of something that lies beside the index.
+    fn beside(&self, name: &str) -> String {
+        match self.path.rsplit_once('/') {
+            Some((folder, _)) => format!("{folder}/{name}"),
+            None => name.to_owned(),
+        }
+    }
+}
+
+/// All indexes, each against what was examined together with it.
+pub(super) fn check(examined: &[Examined], options: &Options, findings: &mut Vec<Finding>) {
+    let packages: BTreeMap<&str, &Subject> =
+        examined.iter().filter_map(Examined::package).map(|subject| (subject.path.as_str(), subject)).collect();
+    // A file that could not be read is there all the same, and has its own finding.
+    let unreadable: BTreeSet<String> =
+        examined.iter().filter_map(Examined::unreadable).map(|finding| finding.place).collect();
+    for index in examined.iter().filter_map(|examined| match &examined.0 {
+        Content::Index(index) => Some(index),
+        _ => None,
+    }) {
+        check_entries(index, &packages, &unreadable, findings);
+        check_compressed(index, examined, findings);
+        check_signature(index, examined, &unreadable, options, findings);
+    }
+}
+
+fn check_entries(
+    index: &Index,
+    packages: &BTreeMap<&str, &Subject>,
+    unreadable: &BTreeSet<String>,
+    findings: &mut Vec<Finding>,
+) {
+    let mut report = |rule: &'static Rule, entry: &Entry, what: String| {
+        findings.push(Finding { rule, place: format!("{}: {}", index.path, entry.name), what });
+    };
+    let mut seen = BTreeSet::new();
+    let (mut found, mut missing) = (BTreeSet::new(), Vec::new());
+    for entry in &index.entries {
+        if !seen.insert((&entry.name, &entry.version, &entry.architecture)) {
+            report(&LISTED_TWICE, entry, format!("version {} is there twice", entry.version));
+        }
+        let path = index.beside(&entry.file);
+        match packages.get(path.as_str()) {
+            Some(subject) => {
+                for (field, listed, real) in differences(entry, subject) {
+                    report(&MISMATCH, entry, format!("{field} is {listed} in the index and {real} in {}", entry.file));
+                }
+                found.insert(path);
+            }
+            None if unreadable.contains(&path) => _ = found.insert(path),
+            None => missing.push(entry),
+        }
+    }
+    if found.is_empty() && !missing.is_empty() {
+        findings.push(ALONE.at(&index.path, format!("none of the {} listed files was given", missing.len())));
+        return;
+    }
+    for entry in missing {
+        report(&MISSING_FILE, entry, format!("{} does not exist", entry.file));
+    }
+    let folder = index.beside("");
+    for (path, subject) in packages {
+        let is_here = path.strip_prefix(folder.as_str()).is_some_and(|rest| !rest.contains('/'));
+        let is_due = subject.format == index.format && !NEVER_LISTED.contains(&subject.name.as_str());
+        if is_here && is_due && !found.contains(*path) {
+            findings.push(UNLISTED.at(path, format!("{} does not list {}", index.path, subject.name)));
+        }
+    }
+}
+
+/// Where an entry and its file differ: the field, and what either of them says.
+fn differences(entry: &Entry, subject: &Subject) -> Vec<(&'static str, String, String)> {
+    let FileIdentity { size, sha256, metadata } = subject.file;
+    let architecture = |name: &str| if matches!(name, "noarch" | "") { "all".to_owned() } else { name.to_owned() };
+    let number = |size: Option<u64>| size.map_or("absent".to_owned(), |size| size.to_string());
+    let fields = [
+        ("name", entry.name.clone(), subject.name.clone()),
+        ("version", entry.version.clone(), subject.version.clone()),
+        ("architecture", architecture(&entry.architecture), subject.architecture.clone()),
+        ("size", entry.size.to_string(), size.to_string()),
+        ("sha256", entry.digest.to_string(), metadata.unwrap_or(sha256).to_string()),
+        ("installed size", number(entry.installed_size), number(subject.installed_size)),
+    ];
+    fields.into_iter().filter(|(_, listed, real)| listed != real).collect()
+}
+
+fn check_compressed(index: &Index, examined: &[Examined], findings: &mut Vec<Finding>) {
+    let expected = index.beside("Packages.gz");
+    for examined in examined {
+        if let Content::Compressed { path, bytes } = &examined.0
+            && *path == expected
+            && index.format == Format::Ipk
+            && *bytes != index.text
+        {
+            let what = format!("it unpacks to {} bytes, {} has {}", bytes.len(), index.path, index.text.len());
+            findings.push(COMPRESSED_DIFFERS.at(path, what));
+        }
+    }
+}
+
+fn check_signature(
+    index: &Index,
+    examined: &[Examined],
+    unreadable: &BTreeSet<String>,
+    options: &Options,
+    findings: &mut Vec<Finding>,
+) {
+    let finding = match &index.signed {
+        Some(SignedInside::Good) => None,
+        Some(SignedInside::Unsigned) => Some(UNSIGNED.at(&index.path, "it has no signature block")),
+        Some(SignedInside::Unchecked) => Some(UNCHECKED.at(&index.path, "it has a signature inside")),
+        Some(SignedInside::Bad(why)) => Some(BAD_SIGNATURE.at(&index.path, why.clone())),
+        None => {
+            let expected = index.beside("Packages.sig");
+            let signature = examined.iter().find_map(|examined| match &examined.0 {
+                Content::Signature(signature) if signature.path == expected => Some(signature),
+                _ => None,
+            });
+            match signature {
+                None if unreadable.contains(&expected) => None,
+                None => Some(UNSIGNED.at(&index.path, "there is no Packages.sig beside it")),
+                Some(signature) => check_usign(index, signature, options),
+            }
+        }
+    };
+    findings.extend(finding);
+}
+
+fn check_usign(index: &Index, signature: &Signature, options: &Options) -> Option<Finding> {
+    let read = match &signature.read {
+        Ok(read) => read,
+        Err(why) => return Some(BAD_SIGNATURE.at(&signature.path, why.clone())),
+    };
+    let mut refusals = Vec::new();
+    for key in &options.usign_keys {
+        match key.verify(&index.text, read) {
+            Ok(()) => return None,
+            Err(error) => refusals.push(spelled(&error)),
+        }
+    }
+    Some(match refusals.first() {
+        None => UNCHECKED.at(&signature.path, format!("it is of key {}", read.fingerprint)),
+        Some(why) => BAD_SIGNATURE.at(&signature.path, why.clone()),
+    })
+}
+
+fn spelled(error: &Error) -> String {
+    format!("{error} ({})", error.id())
+}

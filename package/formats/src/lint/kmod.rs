@@ -1,0 +1,244 @@
+//! Kernel modules: is there one, does it fit the kernel, will it be loaded, and with what it needs.
+//!
+//! OpenWrt's kernels do not check a module's vermagic, so the dependency on `kernel (=version~hash)` is
+//! the only guard, and modules of another kernel crash the router instead of being refused.
+//!
+//! A kmod may be empty on purpose, where its modules became part of the kernel or of another module.
+//! Nothing in either format says so, and OpenWrt's own build makes the same of a missing kernel option.
+//! A package is therefore taken for empty on purpose only if a line of its description starts with
+//! `Empty:` and gives the reason, which its user can read too.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::set::Set;
+use super::subject::{Subject, module_name};
+use super::{Finding, Rule, Severity};
+use crate::modinfo::ModuleInfo;
+
+static EMPTY: Rule = Rule {
+    id: "LINT101",
+    severity: Severity::Error,
+    title: "kmod without a module",
+    why: "it installs without complaint and loads nothing: a kernel option was off when it was built",
+    fix: "set the kernel option that the module needs; if it is empty on purpose, start a line of its description with `Empty:` and the reason",
+};
+
+static OTHER_KERNEL: Rule = Rule {
+    id: "LINT102",
+    severity: Severity::Error,
+    title: "module of another kernel than the package depends on",
+    why: "the dependency is the only guard: OpenWrt's kernels load the module without a check, and crash",
+    fix: "build module and package from the same kernel tree",
+};
+
+static MIXED: Rule = Rule {
+    id: "LINT103",
+    severity: Severity::Error,
+    title: "modules of different builds of the kernel",
+    why: "modules of one kernel have the same vermagic; with another one, structures may differ between them",
+    fix: "build all modules from one kernel tree with one configuration",
+};
+
+static UNBOUND: Rule = Rule {
+    id: "LINT104",
+    severity: Severity::Error,
+    title: "modules without a dependency on one exact kernel",
+    why: "the package manager would install them on any kernel, which loads them without a check",
+    fix: "add `kernel (=VERSION~HASH-rN)` to the dependencies, as OpenWrt's kernel.mk does",
+};
+
+static NOT_LOADED: Rule = Rule {
+    id: "LINT105",
+    severity: Severity::Warning,
+    title: "module that nothing loads",
+    why: "OpenWrt loads what is listed in /etc/modules.d and what these modules need; it has no modalias loading",
+    fix: "add an AUTOLOAD line to the recipe, or say in the description who loads the module",
+};
+
+static ABSENT: Rule = Rule {
+    id: "LINT106",
+    severity: Severity::Warning,
+    title: "list of modules to load names one that is not there",
+    why: "kmodloader skips unknown names silently, so the module was renamed, or is missing",
+    fix: "correct the AUTOLOAD line of the recipe",
+};
+
+static MISSING_DEPENDENCY: Rule = Rule {
+    id: "LINT107",
+    severity: Severity::Error,
+    title: "module needs a module of a package that is not a dependency",
+    why: "installed alone, it fails to load with unknown symbols",
+    fix: "add the package to the dependencies of the recipe",
+};
+
+static MISPLACED: Rule = Rule {
+    id: "LINT108",
+    severity: Severity::Error,
+    title: "module in the folder of another kernel",
+    why: "modules are looked for in /lib/modules/RELEASE of the running kernel only",
+    fix: "install it below the release that its vermagic names",
+};
+
+static NO_MODULE: Rule = Rule {
+    id: "LINT109",
+    severity: Severity::Error,
+    title: "module that cannot be loaded",
+    why: "kmodloader takes plain ELF files with a .modinfo section",
+    fix: "pack the .ko file as the kernel's build made it, not compressed and not stripped of its sections",
+};
+
+pub(super) const RULES: &[&Rule] =
+    &[&EMPTY, &OTHER_KERNEL, &MIXED, &UNBOUND, &NOT_LOADED, &ABSENT, &MISSING_DEPENDENCY, &MISPLACED, &NO_MODULE];
+
+/// One package, seen with those that may be installed with it.
+pub(super) fn check(subject: &Subject, set: &Set<'_>, findings: &mut Vec<Finding>) {
+    if !subject.is_kmod() {
+        return;
+    }
+    let declared = subject.description.lines().any(|line| line.trim_start().starts_with("Empty:"));
+    if subject.modules().next().is_none() && !declared {
+        findings.push(EMPTY.at(&subject.path, format!("{} has no file below /lib/modules", subject.name)));
+    }
+    if subject.modules().next().is_some() && subject.kernel().is_none() {
+        let what = format!("{} does not depend on one version of `kernel`", subject.name);
+        findings.push(UNBOUND.at(&subject.path, what));
+    }
+    for (_, file, module) in subject.modules() {
+        match module {
+            Ok(info) => check_kernel(subject, &file.entry.path, info, findings),
+            Err(why) => findings.push(NO_MODULE.within(&subject.path, &file.entry.path, why.clone())),
+        }
+    }
+    check_loading(subject, set, findings);
+}
+
+/// Folder and dependency must be those of the kernel that the module was built for.
+fn check_kernel(subject: &Subject, path: &str, info: &ModuleInfo, findings: &mut Vec<Finding>) {
+    let release = info.kernel_release();
+    if let Some(kernel) = subject.kernel()
+        && !is_release_of(release, kernel)
+    {
+        let what = format!("it was built for kernel `{release}`, and the package depends on kernel {kernel}");
+        findings.push(OTHER_KERNEL.within(&subject.path, path, what));
+    }
+    let folder = path.strip_prefix("lib/modules/").and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    if folder != release {
+        findings.push(MISPLACED.within(&subject.path, path, format!("it was built for kernel `{release}`")));
+    }
+}
+
+/// Whether `uname -r` can belong to a version of the package `kernel`, such as `6.12.94~HASH-r1`.
+///
+/// Debian up to 12 keeps the first release's number and counts its changes instead: `6.1.0-49-amd64`.
+fn is_release_of(release: &str, version: &str) -> bool {
+    let numbers = |text: &str| {
+        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+        let mut numbers: Vec<u64> = text[..end].split('.').filter_map(|number| number.parse().ok()).collect();
+        numbers.resize(3, 0);
+        (numbers, text[end..].to_owned())
+    };
+    let ((release, rest), (version, _)) = (numbers(release), numbers(version));
+    let counted =
+        release[2] == 0 && rest.strip_prefix('-').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    release == version || counted && release[..2] == version[..2]
+}
+
+/// What is to be loaded must be there, and what is there be loaded.
+fn check_loading(subject: &Subject, set: &Set<'_>, findings: &mut Vec<Finding>) {
+    let own: HashSet<String> = subject.modules().map(|(name, ..)| name).collect();
+    let mut listed = HashSet::new();
+    for file in &subject.files {
+        let path = file.entry.path.as_str();
+        if !path.starts_with("etc/modules.d/") && !path.starts_with("etc/modules-boot.d/") {
+            continue;
+        }
+        for line in file.facts.text.iter().flat_map(|text| text.lines()) {
+            let Some(name) = line.split_whitespace().next().filter(|name| !name.starts_with('#')) else { continue };
+            let module = module_name(name);
+            let elsewhere = || set.is_builtin(&module) || modules(set).any(|(_, name, _)| name == module);
+            if !own.contains(&module) && !elsewhere() {
+                findings.push(ABSENT.within(&subject.path, path, format!("module `{name}` is in no given package")));
+            }
+            listed.insert(module);
+        }
+    }
+    let needed: HashSet<String> = modules(set).flat_map(|(_, _, info)| needs(info).collect::<Vec<_>>()).collect();
+    for (name, file, _) in subject.modules() {
+        if !listed.contains(&name) && !needed.contains(&name) {
+            let what = format!("no file in /etc/modules.d names `{name}`, and no given module needs it");
+            findings.push(NOT_LOADED.within(&subject.path, &file.entry.path, what));
+        }
+    }
+}
+
+/// Every readable module of the set, with its package and name.
+fn modules<'s>(set: &'s Set<'_>) -> impl Iterator<Item = (&'s Subject, String, &'s ModuleInfo)> {
+    set.subjects
+        .iter()
+        .flat_map(|subject| subject.modules().filter_map(|(name, _, info)| Some((*subject, name, info.as_ref().ok()?))))
+}
+
+/// The modules that a module needs, in one spelling.
+fn needs(info: &ModuleInfo) -> impl Iterator<Item = String> {
+    info.depends.iter().map(|name| module_name(name))
+}
+
+/// What shows between packages only. Packages of several kernels may lie side by side, as OpenWrt keeps
+/// the kmods of older ones, so only those of one kernel are compared.
+pub(super) fn check_set(set: &Set<'_>, findings: &mut Vec<Finding>) {
+    let mut first: BTreeMap<Option<&str>, (&Subject, &str)> = BTreeMap::new();
+    let mut owners: HashMap<(Option<&str>, String), Vec<&Subject>> = HashMap::new();
+    for (subject, name, info) in modules(set) {
+        // Without a kernel to be bound to, a package is compared with itself only.
+        let (other, vermagic) =
+            first.entry(subject.kernel().or(Some(&subject.path))).or_insert((subject, &info.vermagic));
+        if *vermagic != info.vermagic {
+            let what =
+                format!("`{name}` has vermagic `{}`, modules of {} have `{vermagic}`", info.vermagic, other.name);
+            findings.push(MIXED.at(&subject.path, what));
+        }
+        owners.entry((subject.kernel(), name)).or_default().push(subject);
+    }
+    for subject in set.subjects.iter().filter(|subject| subject.is_kmod()) {
+        let reach = set.reach(subject);
+        let reached: Vec<&Subject> = reach.packages(set).collect();
+        for (_, file, info) in subject.modules() {
+            for needed in info.iter().flat_map(needs) {
+                let Some(owners) = owners.get(&(subject.kernel(), needed.clone())) else { continue };
+                let is_reached = |owner: &&Subject| reached.iter().any(|other| std::ptr::eq(*other, *owner));
+                if !set.is_builtin(&needed) && !owners.iter().any(is_reached) {
+                    let what =
+                        format!("it needs `{needed}` of {}, which {} does not depend on", owners[0].name, subject.name);
+                    findings.push(MISSING_DEPENDENCY.within(&subject.path, &file.entry.path, what));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_release_of;
+
+    #[test]
+    fn a_release_belongs_to_one_version() {
+        for (release, version) in [
+            ("6.12.94", "6.12.94~0f-r1"),
+            ("6.12.107+deb13-amd64", "6.12.107~0f-r1"),
+            ("5.15.134", "5.15.134-1-0f"),
+            ("6.18.0-rc1", "6.18_rc1~0f-r1"),
+            ("6.1.0-49-amd64", "6.1.170~0f-r1"),
+        ] {
+            assert!(is_release_of(release, version), "{release} {version}");
+        }
+        for (release, version) in [
+            ("6.12.9", "6.12.94~0f-r1"),
+            ("6.12.94", "6.12.9~0f-r1"),
+            ("6.6.94", "6.12.94~0f-r1"),
+            ("6.1.0-49-amd64", "6.12.1~0f-r1"),
+            ("", "6.12.94~0f-r1"),
+        ] {
+            assert!(!is_release_of(release, version), "{release} {version}");
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! What a package says about itself: version, licence, sizes, settings, scripts.
+
+use super::binaries::machine_of;
+use super::subject::{Format, Script, Subject};
+use super::{Finding, Rule, Severity};
+use crate::package::Kind;
+use crate::version::apk;
+
+pub(super) static BAD_VERSION: Rule = Rule {
+    id: "LINT401",
+    severity: Severity::Error,
+    title: "version that its package manager cannot order",
+    why: "upgrades go by the order of versions; what is no version sorts anywhere, and apk refuses it",
+    fix: "use `NUMBER(.NUMBER)*-rN` as PKG_VERSION and PKG_RELEASE give it",
+};
+
+static OPKG_ONLY_VERSION: Rule = Rule {
+    id: "LINT402",
+    severity: Severity::Note,
+    title: "version that apk does not take",
+    why: "OpenWrt 25.12 and later build apk packages from the same recipe, and that build would fail",
+    fix: "use `NUMBER(.NUMBER)*-rN`, without epoch, `+` and words",
+};
+
+static NO_LICENSE: Rule = Rule {
+    id: "LINT403",
+    severity: Severity::Warning,
+    title: "no licence",
+    why: "nobody knows whether they may pass the package on",
+    fix: "set PKG_LICENSE to an SPDX expression",
+};
+
+static NO_DESCRIPTION: Rule = Rule {
+    id: "LINT404",
+    severity: Severity::Note,
+    title: "no description",
+    why: "lists of packages show nothing but its name; opkg's index leaves its file name out, too",
+    fix: "set TITLE or Package/description in the recipe",
+};
+
+static NO_MAINTAINER: Rule = Rule {
+    id: "LINT405",
+    severity: Severity::Note,
+    title: "no maintainer",
+    why: "users do not know whom to tell about a defect",
+    fix: "set PKG_MAINTAINER",
+};
+
+static UNKNOWN_ARCHITECTURE: Rule = Rule {
+    id: "LINT406",
+    severity: Severity::Warning,
+    title: "architecture that OpenWrt does not have",
+    why: "routers accept their own architecture and `all` only; its programs were not checked against it",
+    fix: "use the ARCH_PACKAGES of the target, or `all`; Debian's and Docker's names do not fit",
+};
+
+static WRONG_SIZE: Rule = Rule {
+    id: "LINT407",
+    severity: Severity::Warning,
+    title: "installed size does not fit the content",
+    why: "the package manager goes by it when it checks for free space, and apk skips packages of size 0",
+    fix: "let the package format's own writer compute it: bytes, not kilobytes",
+};
+
+static MISSING_CONFFILE: Rule = Rule {
+    id: "LINT408",
+    severity: Severity::Error,
+    title: "settings file that is not shipped, or not as listed",
+    why: "the package manager compares it with the installed one to keep the owner's changes, and finds nothing",
+    fix: "correct the path in Package/conffiles, or install the file",
+};
+
+static NO_INTERPRETER: Rule = Rule {
+    id: "LINT409",
+    severity: Severity::Error,
+    title: "script without interpreter",
+    why: "apk executes scripts as programs and fails without `#!`; under opkg it works by grace of the shell",
+    fix: "begin the script with `#!/bin/sh`",
+};
+
+static DEAD_CODE: Rule = Rule {
+    id: "LINT410",
+    severity: Severity::Warning,
+    title: "script that ends before its end",
+    why: "apk's scripts are one text of generated and own parts, so what follows an `exit` never runs",
+    fix: "remove the `exit`, or put the condition around what it guards",
+};
+
+pub(super) const RULES: &[&Rule] = &[
+    &BAD_VERSION,
+    &OPKG_ONLY_VERSION,
+    &NO_LICENSE,
+    &NO_DESCRIPTION,
+    &NO_MAINTAINER,
+    &UNKNOWN_ARCHITECTURE,
+    &WRONG_SIZE,
+    &MISSING_CONFFILE,
+    &NO_INTERPRETER,
+    &DEAD_CODE,
+];
+
+/// One package.
+pub(super) fn check(subject: &Subject, findings: &mut Vec<Finding>) {
+    let mut report = |rule: &'static Rule, what: String| findings.push(rule.at(&subject.path, what));
+    let Subject { name, version, architecture, .. } = subject;
+    if !is_orderly(version) {
+        report(&BAD_VERSION, format!("{name} has version `{version}`"));
+    } else if subject.format == Format::Ipk && !apk::is_valid(version) {
+        report(&OPKG_ONLY_VERSION, format!("{name} has version `{version}`"));
+    }
+    for (rule, field) in [
+        (&NO_LICENSE, &subject.license),
+        (&NO_DESCRIPTION, &subject.description),
+        (&NO_MAINTAINER, &subject.maintainer),
+    ] {
+        if field.trim().is_empty() {
+            report(rule, format!("{name} does not say"));
+        }
+    }
+    if architecture != "all" && machine_of(architecture).is_none() {
+        report(&UNKNOWN_ARCHITECTURE, format!("{name} is for `{architecture}`"));
+    }
+    let (least, most) = sizes(subject);
+    match subject.installed_size {
+        None => report(&WRONG_SIZE, format!("{name} does not tell its installed size")),
+        Some(size) if size < least || size > most => {
+            report(&WRONG_SIZE, format!("{name} tells {size} bytes, its content has {least} to {most}"));
+        }
+        Some(_) => {}
+    }
+    check_conffiles(subject, findings);
+    for script in &subject.scripts {
+        check_script(subject, script, findings);
+    }
+}
+
+/// Opkg takes any text; it orders digits as numbers, so a version should start with one, behind an epoch
+/// that is a number, and no part may be empty.
+fn is_orderly(version: &str) -> bool {
+    let (epoch, rest) = version.split_once(':').unwrap_or(("0", version));
+    let is_number = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+    is_number(epoch) && rest.starts_with(|c: char| c.is_ascii_digit()) && !rest.contains(':') && !rest.ends_with('-')
+}
+
+/// The least and the most that the installed size can be: apk counts the bytes of files, opkg's world the
+/// whole archive, which has a header for each entry and is padded.
+fn sizes(subject: &Subject) -> (u64, u64) {
+    const BLOCK: u64 = 512;
+    const RECORD: u64 = 20 * BLOCK;
+    let regular = subject.files.iter().filter(|file| matches!(file.entry.kind, Kind::File(_)));
+    let content: u64 = regular.clone().map(|file| file.length).fold(0, u64::saturating_add);
+    if subject.format == Format::Apk {
+        // At least 1 for whatever does something, so that it is not skipped.
+        return (content, content.max(1));
+    }
+    // A name beyond the header's field takes a header and blocks of its own, and so does a link's text.
+    let long = |length: usize| if length > 90 { BLOCK + (length as u64 + 8).next_multiple_of(BLOCK) } else { 0 };
+    let entries = subject.files.iter().map(|file| {
+        let link = match &file.entry.kind {
+            Kind::Symlink(text) | Kind::HardLink(text) => text.len(),
+            _ => 0,
+        };
+        BLOCK + file.length.min(u64::MAX - RECORD).next_multiple_of(BLOCK) + long(file.entry.path.len()) + long(link)
+    });
+    // The entry of the root and the two blocks at the end.
+    let archive = entries.fold(3 * BLOCK, u64::saturating_add);
+    (content, archive.min(u64::MAX - RECORD).next_multiple_of(RECORD))
+}
+
+fn check_conffiles(subject: &Subject, findings: &mut Vec<Finding>) {
+    for (path, digest) in &subject.conffiles {
+        let inside = path.trim_start_matches('/');
+        let shipped = subject.files.iter().find(|file| file.entry.path == inside);
+        let is_file = |kind: &Kind| matches!(kind, Kind::File(_) | Kind::HardLink(_));
+        let what = match shipped {
+            None => "it is not in the package",
+            Some(file) if !is_file(&file.entry.kind) => "it is not a regular file",
+            Some(file) if digest.is_some() && file.sha256.is_some() && *digest != file.sha256 => {
+                "its digest is another one"
+            }
+            Some(_) => continue,
+        };
+        findings.push(MISSING_CONFFILE.within(&subject.path, inside, what));
+    }
+}
+
+fn check_script(subject: &Subject, script: &Script, findings: &mut Vec<Finding>) {
+    let mut report = |rule: &'static Rule, what: String| {
+        findings.push(Finding { rule, place: format!("{}: {}", subject.path, script.name), what });
+    };
+    if script.is_program && !script.text.starts_with("#!") {
+        report(&NO_INTERPRETER, "its first line does not start with `#!`".to_owned());
+    }
+    if let Some(line) = unconditional_exit(&script.text) {
+        report(&DEAD_CODE, format!("line {line} ends it, and commands follow"));
+    }
+}
+
+/// The number of a line that is nothing but `exit`, is not part of a condition or loop, and has commands
+/// behind it. Goes by lines, as shell scripts of packages are written.
+fn unconditional_exit(script: &str) -> Option<usize> {
+    const OPENS: [&str; 6] = ["if", "case", "for", "while", "until", "{"];
+    const CLOSES: [&str; 4] = ["fi", "esac", "done", "}"];
+    let mut depth = 0usize;
+    let mut exit = None;
+    for (line, number) in script.lines().zip(1..) {
+        let words: Vec<&str> =
+            line.split(|c: char| c.is_whitespace() || c == ';').filter(|word| !word.is_empty()).collect();
+        let Some(first) = words.first().filter(|first| !first.starts_with('#')) else { continue };
+        if exit.is_some() {
+            return exit;
+        }
+        if depth == 0 && *first == "exit" && words.len() <= 2 {
+            exit = Some(number);
+        }
+        // Within a line, only a brace behind `()`, `&&` or `||` opens a block without being its first word.
+        let opened =
+            words.iter().enumerate().filter(|(at, word)| if *at == 0 { OPENS.contains(word) } else { **word == "{" });
+        depth += opened.count();
+        depth = depth.saturating_sub(words.iter().filter(|word| CLOSES.contains(word)).count());
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exit_in_a_condition_is_none_in_vain() {
+        for (script, line) in [
+            ("#!/bin/sh\nexit 0\n", None),
+            ("#!/bin/sh\nexit 0\n# the end\n\n", None),
+            ("#!/bin/sh\n[ -n \"$IPKG_INSTROOT\" ] && exit 0\ntrue\n", None),
+            ("if true; then\n\texit 0\nfi\ntrue\n", None),
+            ("if true; then exit 0; fi\nexit\n", None),
+            ("[ -n \"$R\" ] || {\n  true\n  exit 0\n}\ntrue\n", None),
+            ("f() {\n  exit 1\n}\nf\n", None),
+            ("case $1 in\na)\n  exit 0\n  ;;\nesac\ntrue\n", None),
+            ("true\nexit 0\ntrue\n", Some(2)),
+            ("if true; then\n  true\nfi\nexit\nfalse\n", Some(4)),
+        ] {
+            assert_eq!(unconditional_exit(script), line, "{script:?}");
+        }
+    }
+
+    #[test]
+    fn orderly_versions_start_with_a_number() {
+        for good in ["1", "1.0-r1", "2:1.0-1", "6.12.94~0f-r1", "2024.01.02~abcdef-r1", "1.0_rc1-r2"] {
+            assert!(is_orderly(good), "{good}");
+        }
+        for bad in ["", "v1.0", "master", "x:1", ":1", "1:2:3", "1.0-", "-1"] {
+            assert!(!is_orderly(bad), "{bad}");
+        }
+    }
+}

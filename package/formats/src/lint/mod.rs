@@ -1,0 +1,152 @@
+//! What can be wrong with a package or feed that reads without an error.
+//!
+//! [`examine`] reads one file from anywhere; [`judge`] holds all of them together against the [`rules`].
+//! A rule has a stable id, a severity, the reason and the remedy; a [`Finding`] adds where and what.
+//! Both formats are looked at through one view, so a rule is written once. A file that cannot be read is
+//! a finding like any other: one bad package does not hide what is wrong with the rest.
+//!
+//! | ids | about | file |
+//! |---|---|---|
+//! | `LINT001`… | reading | `read.rs` |
+//! | `LINT1xx` | kernel modules | `kmod.rs` |
+//! | `LINT2xx` | files, owners, modes, links | `files.rs` |
+//! | `LINT3xx` | programs and libraries | `binaries.rs` |
+//! | `LINT4xx` | names, versions, sizes, scripts | `metadata.rs` |
+//! | `LINT5xx` | indexes and their signatures | `index.rs` |
+//!
+//! Errors break a router or its updates. Warnings work and surprise somebody. Notes are good manners,
+//! or say what could not be checked.
+//!
+//! ```
+//! use formats::{Content, Entry, Package, ipk, lint};
+//!
+//! let package = Package {
+//!     name: "hello".into(),
+//!     version: "1.0-r1".into(),
+//!     architecture: "all".into(),
+//!     description: "Says hello".into(),
+//!     license: "MIT".into(),
+//!     maintainer: "Somebody".into(),
+//!     files: vec![Entry::file("usr/bin/hello", 0o777, Content::from("#!/bin/sh\necho hello\n"))],
+//!     ..Package::default()
+//! };
+//! let options = lint::Options::default();
+//! let examined = lint::examine("hello_1.0-r1_all.ipk", &ipk::to_vec(&package)?[..], &options);
+//! let findings = lint::judge(&[examined], &options);
+//! assert_eq!(findings[0].rule.title, "writable by everybody");
+//! assert_eq!(findings[0].place, "hello_1.0-r1_all.ipk: /usr/bin/hello");
+//! # Ok::<(), formats::Error>(())
+//! ```
+
+mod binaries;
+mod elf;
+mod files;
+mod index;
+mod kmod;
+mod metadata;
+mod read;
+mod set;
+mod subject;
+
+use crate::{Limits, ec, usign};
+
+pub use read::{Examined, Kind, examine, unreadable};
+
+/// How much a [`Finding`] matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Good manners, or something that could not be checked.
+    Note,
+    /// Works, and will surprise somebody.
+    Warning,
+    /// Breaks a router, or its updates.
+    Error,
+}
+
+/// Something that must hold of packages or feeds.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Stable id, `LINT` and three digits; the first digit is the group.
+    pub id: &'static str,
+    /// How much a breach matters.
+    pub severity: Severity,
+    /// The breach in a few words.
+    pub title: &'static str,
+    /// Why it matters.
+    pub why: &'static str,
+    /// What to do about it.
+    pub fix: &'static str,
+}
+
+/// A breach of a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Which rule.
+    pub rule: &'static Rule,
+    /// The examined file, and what in it: `feed/x.ipk: /usr/bin/x`.
+    pub place: String,
+    /// What was found, one sentence without the full stop.
+    pub what: String,
+}
+
+/// What to know beforehand.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Bounds for the readers. Device nodes are let through by default, since there is a rule about them.
+    pub limits: Limits,
+    /// Keys that may have signed a `Packages`; when there are none, signatures are not checked.
+    pub usign_keys: Vec<usign::PublicKey>,
+    /// Keys that may have signed a `packages.adb`; likewise.
+    pub ec_keys: Vec<ec::PublicKey>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { limits: Limits { devices: true, ..Limits::default() }, usign_keys: Vec::new(), ec_keys: Vec::new() }
+    }
+}
+
+/// Every rule, by id.
+pub fn rules() -> impl Iterator<Item = &'static Rule> {
+    [read::RULES, kmod::RULES, files::RULES, binaries::RULES, metadata::RULES, index::RULES].concat().into_iter()
+}
+
+/// Holds everything that was examined against all rules; findings come sorted by place.
+///
+/// Files that were examined together are taken for parts of one installation, as far as they fit the
+/// same machine: that is how missing dependencies and files in two packages show.
+pub fn judge(examined: &[Examined], options: &Options) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = examined.iter().filter_map(Examined::unreadable).collect();
+    let subjects: Vec<_> = examined.iter().filter_map(Examined::package).collect();
+    let sets = set::Set::all(&subjects);
+    for set in &sets {
+        files::check_set(set, &mut findings);
+        kmod::check_set(set, &mut findings);
+        for subject in &set.subjects {
+            kmod::check(subject, set, &mut findings);
+            binaries::check(subject, set, &mut findings);
+        }
+    }
+    for subject in &subjects {
+        read::check(subject, &mut findings);
+        files::check(subject, &mut findings);
+        metadata::check(subject, &mut findings);
+    }
+    index::check(examined, options, &mut findings);
+    // A package for all machines is in several sets.
+    findings.sort_by(|a, b| (&a.place, a.rule.id, &a.what).cmp(&(&b.place, b.rule.id, &b.what)));
+    findings.dedup();
+    findings
+}
+
+impl Rule {
+    /// A breach of this rule by the whole of an examined file.
+    fn at(&'static self, path: &str, what: impl Into<String>) -> Finding {
+        Finding { rule: self, place: path.to_owned(), what: what.into() }
+    }
+
+    /// A breach of this rule by something in a package, named without its leading slash.
+    fn within(&'static self, path: &str, file: &str, what: impl Into<String>) -> Finding {
+        Finding { rule: self, place: format!("{path}: /{file}"), what: what.into() }
+    }
+}

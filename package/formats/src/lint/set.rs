@@ -1,0 +1,98 @@
+//! Packages that may be installed together on one machine, and who needs whom among them.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use super::subject::{Format, Subject, module_name};
+
+/// Packages of one format for one architecture, with those for all architectures.
+pub(super) struct Set<'a> {
+    pub(super) subjects: Vec<&'a Subject>,
+    /// Positions of the packages that answer to a name.
+    names: HashMap<&'a str, Vec<usize>>,
+    /// Modules that are part of the kernel, as far as its package is there and tells.
+    builtin: HashSet<String>,
+}
+
+/// What a package pulls in.
+pub(super) struct Reach {
+    /// Positions of packages of the set, the package itself included.
+    packages: HashSet<usize>,
+    /// Something else is pulled in too, and what that brings is not known.
+    pub(super) has_unknown: bool,
+}
+
+/// Packages of every image; they bring no libraries but those of the C library itself.
+const BASE: [&str; 3] = ["kernel", "libc", "base-files"];
+
+impl<'a> Set<'a> {
+    /// One set for each format and architecture.
+    pub(super) fn all(subjects: &[&'a Subject]) -> Vec<Self> {
+        let mut sets = Vec::new();
+        for format in [Format::Ipk, Format::Apk] {
+            let here: Vec<_> = subjects.iter().copied().filter(|subject| subject.format == format).collect();
+            let special = here.iter().map(|subject| subject.architecture.as_str()).filter(|name| *name != "all");
+            let mut architectures: BTreeSet<&str> = special.collect();
+            if architectures.is_empty() {
+                architectures.insert("all");
+            }
+            for name in architectures {
+                let fits = |subject: &&&Subject| subject.architecture == name || subject.architecture == "all";
+                sets.push(Set::new(here.iter().filter(fits).copied().collect()));
+            }
+        }
+        sets
+    }
+
+    fn new(subjects: Vec<&'a Subject>) -> Self {
+        let mut names: HashMap<&str, Vec<usize>> = HashMap::new();
+        let mut builtin = HashSet::new();
+        for (position, subject) in subjects.iter().enumerate() {
+            let own = std::iter::once(&subject.name).chain(&subject.provides);
+            for name in own.collect::<BTreeSet<_>>() {
+                names.entry(name.as_str()).or_default().push(position);
+            }
+            let lists = subject.files.iter().filter(|file| file.entry.path.ends_with("/modules.builtin"));
+            for line in lists.filter_map(|file| file.facts.text.as_deref()).flat_map(str::lines) {
+                let name = line.rsplit('/').next().unwrap_or(line);
+                builtin.insert(module_name(name.strip_suffix(".ko").unwrap_or(name)));
+            }
+        }
+        Set { subjects, names, builtin }
+    }
+
+    /// Whether a module is part of the kernel.
+    pub(super) fn is_builtin(&self, module: &str) -> bool {
+        self.builtin.contains(module)
+    }
+
+    /// Follows dependencies through the set; of several packages with one name, any may be the one.
+    pub(super) fn reach(&self, subject: &Subject) -> Reach {
+        let mut reach = Reach { packages: HashSet::new(), has_unknown: false };
+        let mut open: Vec<usize> = self
+            .subjects
+            .iter()
+            .enumerate()
+            .filter(|(_, other)| std::ptr::eq(**other, subject))
+            .map(|(at, _)| at)
+            .collect();
+        while let Some(position) = open.pop() {
+            if !reach.packages.insert(position) {
+                continue;
+            }
+            for name in self.subjects[position].needs.iter().flat_map(|need| &need.names) {
+                match self.names.get(name.as_str()) {
+                    Some(positions) => open.extend(positions),
+                    None => reach.has_unknown |= !BASE.contains(&name.as_str()) && !name.starts_with("kmod-"),
+                }
+            }
+        }
+        reach
+    }
+}
+
+impl Reach {
+    /// The packages of the set that are pulled in.
+    pub(super) fn packages<'s, 'a>(&'s self, set: &'s Set<'a>) -> impl Iterator<Item = &'a Subject> + 's {
+        self.packages.iter().filter_map(|&position| set.subjects.get(position).copied())
+    }
+}

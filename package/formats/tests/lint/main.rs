@@ -1,0 +1,9 @@
+//! Every rule of the lint has a breach here that is found by its id, and what is right yields nothing.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may fail like tests")]
+
+mod breaches;
+mod clean;
+mod elf;
+mod feeds;
+mod support;

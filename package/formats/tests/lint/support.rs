@@ -1,0 +1,102 @@
+//! Packages without a fault, to be spoiled in one way each, and ways to have them judged.
+
+use std::collections::BTreeSet;
+
+use formats::adb::Compression;
+use formats::depend::Dependency;
+use formats::lint::{self, Finding, Options};
+use formats::{Content, Entry, Package, Scripts, apk, ipk};
+
+use crate::elf::Elf;
+
+pub(crate) const RELEASE: &str = "6.12.94";
+pub(crate) const KERNEL: &str = "6.12.94~0123456789abcdef0123456789abcdef-r1";
+
+/// Nothing in it is worth a word.
+pub(crate) fn hello() -> Package {
+    Package {
+        name: "hello".into(),
+        version: "1.0-r1".into(),
+        architecture: "x86_64".into(),
+        depends: vec![Dependency::on("libc")],
+        description: "Says hello".into(),
+        license: "MIT".into(),
+        maintainer: "Somebody <somebody@example.org>".into(),
+        source: "feeds/base/hello".into(),
+        conffiles: vec!["/etc/config/hello".into()],
+        scripts: Scripts { postinst: Some("#!/bin/sh\n[ -n \"$x\" ] && exit 0\ntrue\n".into()), ..Scripts::default() },
+        files: vec![
+            Entry::file("etc/config/hello", 0o644, Content::from("config hello\n")),
+            Entry::file("usr/bin/hello", 0o755, program(&Elf { needed: vec!["libc.so"], ..Elf::default() })),
+            Entry::symlink("usr/bin/hallo", "hello"),
+            Entry::symlink("etc/hello.conf", "/tmp/hello.conf"),
+        ],
+        ..Package::default()
+    }
+}
+
+/// A package of one kernel module that needs nothing, or one other.
+pub(crate) fn kmod(name: &str, depends: &'static str) -> Package {
+    let module = name.replace('-', "_");
+    let mut package = Package {
+        name: format!("kmod-{name}"),
+        version: "6.12.94-r1".into(),
+        depends: vec![Dependency::exactly("kernel", KERNEL)],
+        conffiles: Vec::new(),
+        scripts: Scripts::default(),
+        files: vec![
+            Entry::file(module_path(&module), 0o644, program(&Elf::module(RELEASE, depends))),
+            Entry::file(format!("etc/modules.d/{name}"), 0o644, Content::from(format!("{module}\n"))),
+        ],
+        ..hello()
+    };
+    package
+        .depends
+        .extend((!depends.is_empty()).then(|| Dependency::on(format!("kmod-{}", depends.replace('_', "-")))));
+    package
+}
+
+pub(crate) fn module_path(module: &str) -> String {
+    format!("lib/modules/{RELEASE}/{module}.ko")
+}
+
+pub(crate) fn program(elf: &Elf) -> Content {
+    elf.bytes().into()
+}
+
+/// `hello` with one more file.
+pub(crate) fn with(entry: Entry) -> Package {
+    let mut package = hello();
+    package.files.push(entry);
+    package
+}
+
+/// A file of a feed: its path and bytes.
+pub(crate) type File = (String, Vec<u8>);
+
+pub(crate) fn ipk_file(package: &Package) -> File {
+    (format!("feed/{}", ipk::file_name(package)), ipk::to_vec(package).unwrap())
+}
+
+pub(crate) fn apk_file(package: &Package) -> File {
+    let plan = apk::from_plan(package).unwrap();
+    let mut bytes = Vec::new();
+    apk::write(&plan, &[], Compression::Deflate, &mut bytes).unwrap();
+    (format!("feed/{}", plan.info.file_name()), bytes)
+}
+
+pub(crate) fn judge(files: &[File], options: &Options) -> Vec<Finding> {
+    let examined: Vec<_> = files.iter().map(|(path, bytes)| lint::examine(path, &bytes[..], options)).collect();
+    lint::judge(&examined, options)
+}
+
+/// The ids of what is found, each once.
+pub(crate) fn ids(files: &[File]) -> BTreeSet<&'static str> {
+    judge(files, &Options::default()).iter().map(|finding| finding.rule.id).collect()
+}
+
+/// What is found in packages, as ipk and as apk.
+pub(crate) fn in_both(packages: &[Package]) -> [BTreeSet<&'static str>; 2] {
+    let all = |write: fn(&Package) -> File| ids(&packages.iter().map(write).collect::<Vec<_>>());
+    [all(ipk_file), all(apk_file)]
+}

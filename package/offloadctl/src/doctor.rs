@@ -1,0 +1,255 @@
+//! `doctor`: what is known not to go well with flow offload, as data. Each entry has a probe over facts;
+//! [`crate::examination`] collects them.
+//!
+//! What is said here was measured with real packets on kernels 6.1, 6.12 and 7.2, or follows from the kernel's conditions.
+
+use crate::finding::Finding;
+use crate::nftables::Flowtable;
+use crate::ruleset::{self, Expression, Rule};
+use crate::trace::Ruleset;
+use crate::uci::{Config, Section};
+
+/// What the probes look at.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Facts {
+    /// Release of the running kernel.
+    pub kernel: String,
+    /// Kernels in `/lib/modules` that have the module for offload.
+    pub kernels_with_module: Vec<String>,
+    /// Modules in the running kernel.
+    pub modules: Vec<String>,
+    /// Flowtables.
+    pub flowtables: Vec<Flowtable>,
+    /// Chains and rules.
+    pub ruleset: Ruleset,
+    /// Devices.
+    pub devices: Vec<Device>,
+    /// Queueing disciplines by device.
+    pub queues: Vec<(String, String)>,
+    /// Number of routing rules that go by a mark.
+    pub marked_rules: usize,
+    /// Number of IPsec policies.
+    pub ipsec_policies: usize,
+    /// Configurations that are there, by the name of their file.
+    pub configs: Vec<(&'static str, Config)>,
+}
+
+/// A network device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Its name.
+    pub name: String,
+    /// Bytes that a packet may have.
+    pub mtu: u32,
+    /// A bridge, a VLAN or a PPP session.
+    pub is_stacked: bool,
+}
+
+impl Facts {
+    fn config(&self, name: &str) -> Option<&Config> {
+        self.configs.iter().find(|(known, _)| *known == name).map(|(_, config)| config)
+    }
+
+    /// Devices of any flowtable.
+    fn offloaded(&self) -> impl Iterator<Item = &str> {
+        self.flowtables.iter().flat_map(|flowtable| &flowtable.devices).map(String::as_str)
+    }
+
+    /// Rules for forwarded packets that have an expression: in chains at the forward hook, and in those that by their name
+    /// are called from there. Without flowtable none of them misses anything.
+    fn rules_with(&self, name: &str) -> Vec<&Rule> {
+        let concerned = |rule: &&Rule| {
+            !self.flowtables.is_empty()
+                && (rule.chain.contains("forward") || self.is_forward_chain(rule))
+                && rule.expressions.contains(&Expression::Other(name.into()))
+        };
+        self.ruleset.rules.iter().filter(concerned).collect()
+    }
+
+    fn is_forward_chain(&self, rule: &Rule) -> bool {
+        self.ruleset.chains.iter().any(|chain| {
+            chain.forward.is_some()
+                && (chain.family, &chain.table, &chain.name) == (rule.family, &rule.table, &rule.chain)
+        })
+    }
+}
+
+/// Something that does not go well with flow offload.
+pub struct Conflict {
+    id: &'static str,
+    what: &'static str,
+    why: &'static str,
+    fix: &'static str,
+    /// Where it was seen.
+    probe: fn(&Facts) -> Option<String>,
+}
+
+/// All that is known, the most disturbing first.
+pub const CONFLICTS: [Conflict; 11] = [
+    Conflict {
+        id: "OCTL301",
+        what: "modules for offload are there for another kernel only",
+        why: "a module loads into the kernel it was built for; after an upgrade the old packages are of no use",
+        fix: "install kmod-nft-offload anew, from the feed of this very release",
+        probe: |facts| {
+            let others = &facts.kernels_with_module;
+            (!others.is_empty() && !others.contains(&facts.kernel)).then(|| others.join(" "))
+        },
+    },
+    Conflict {
+        id: "OCTL302",
+        what: "another fast path is loaded",
+        why: "two of them take packets from each other, and neither sees whole connections",
+        fix: "remove it, or turn flow offload off",
+        probe: |facts| seen(facts.modules.iter().filter(|name| OTHER_FAST_PATHS.contains(&name.as_str()))),
+    },
+    Conflict {
+        id: "OCTL303",
+        what: "incoming packets are shaped on offloaded devices",
+        why: "redirecting them to an ifb device takes them away before the flowtable, so that nothing that comes in there \
+              is offloaded; shaping what goes out does work together with software offload",
+        fix: "choose: either shape the download (sqm, qos) or offload it; to shape the upload only, set download to 0",
+        probe: |facts| {
+            let ingress = facts.queues.iter().filter(|(_, kind)| kind == "ingress" || kind == "clsact");
+            let has_ifb = facts.devices.iter().any(|device| device.name.starts_with("ifb"));
+            let devices: Vec<_> = facts.offloaded().collect();
+            seen(ingress.map(|(device, _)| device).filter(|device| has_ifb && devices.contains(&device.as_str())))
+        },
+    },
+    Conflict {
+        id: "OCTL304",
+        what: "sqm or qos is configured",
+        why: "hardware offload passes every shaper by, and shaping incoming packets keeps them out of the flowtable",
+        fix: "use software offload with it, and shape the upload only; or turn one of them off",
+        probe: |facts| {
+            let queues = enabled(facts, "sqm", "queue").into_iter().map(|_| "sqm");
+            let interfaces = enabled(facts, "qos", "interface").into_iter().map(|_| "qos");
+            let mut names: Vec<_> = queues.chain(interfaces).collect();
+            names.dedup();
+            seen(names.iter())
+        },
+    },
+    Conflict {
+        id: "OCTL305",
+        what: "routes are chosen by marks",
+        why: "an offloaded connection keeps the route of its first packets, found without the mark perhaps, so that mwan3, \
+              pbr and the like may see it leave through another device",
+        fix: "try it with your rules; if connections take the wrong way, turn flow offload off",
+        probe: |facts| match facts.marked_rules {
+            0 => seen(["mwan3", "pbr"].iter().filter(|name| facts.config(name).is_some())),
+            number => Some(format!("{number} routing rules")),
+        },
+    },
+    Conflict {
+        id: "OCTL306",
+        what: "forwarded packets are logged",
+        why: "an offloaded connection shows in the log with its first packets only: 2 lines instead of 56 in a test",
+        fix: "read such logs as lists of connections, or except them from offload",
+        probe: |facts| places(&facts.rules_with("log")),
+    },
+    Conflict {
+        id: "OCTL307",
+        what: "the bytes of forwarded packets are changed, limited or counted by rules",
+        why: "offloaded packets pass these rules by: in a test 1 of 204 packets had its DSCP rewritten",
+        fix: "move what has to see every packet to a device's ingress or egress hook, or except it from offload",
+        probe: |facts| {
+            // Limits of packets and changed TCP options, which every OpenWrt has, concern single packets.
+            let names = ["payload", "quota", ruleset::LIMIT_BYTES];
+            let rules: Vec<_> = names.iter().flat_map(|name| facts.rules_with(name)).collect();
+            places(&rules)
+        },
+    },
+    Conflict {
+        id: "OCTL308",
+        what: "traffic is accounted for by connection",
+        why: "counters of offloaded connections stand still unless the flowtable has 'counter', and lag behind in hardware",
+        fix: "take care that the flowtable has 'counter' (offloadctl status says so), and read the sums late",
+        probe: |facts| {
+            let is_lagging = facts.flowtables.iter().any(|flowtable| flowtable.hardware || !flowtable.counter);
+            seen(["nlbwmon"].iter().filter(|name| is_lagging && facts.config(name).is_some()))
+        },
+    },
+    Conflict {
+        id: "OCTL309",
+        what: "stacked devices on an old kernel",
+        why: "kernels before 5.13 do not look below bridges, VLANs and PPP sessions, and offload nothing there",
+        fix: "update to OpenWrt 22.03 or newer",
+        probe: |facts| {
+            let devices: Vec<_> = facts.offloaded().collect();
+            let is_old = version(&facts.kernel).is_some_and(|version| version < (5, 13));
+            let stacked = facts.devices.iter().filter(|device| is_old && device.is_stacked);
+            seen(stacked.map(|device| &device.name).filter(|name| devices.contains(&name.as_str())))
+        },
+    },
+    Conflict {
+        id: "OCTL310",
+        what: "offloaded devices differ in their MTU",
+        why: "packets above the smaller one take the slow path to be fragmented or refused",
+        fix: "turn on MSS clamping: option mtu_fix '1' in the zone of that device",
+        probe: |facts| {
+            let devices: Vec<_> = facts.offloaded().collect();
+            let members: Vec<_> =
+                facts.devices.iter().filter(|device| devices.contains(&device.name.as_str())).collect();
+            let differ =
+                members.windows(2).any(|pair| pair.first().map(|one| one.mtu) != pair.last().map(|one| one.mtu));
+            let texts: Vec<_> = members.iter().map(|device| format!("{} {}", device.name, device.mtu)).collect();
+            seen(texts.iter().filter(|_| differ && !clamps(facts)))
+        },
+    },
+    Conflict {
+        id: "OCTL311",
+        what: "IPsec is in use",
+        why: "packets that IPsec encrypts or decrypts are not offloaded on that side; all others are",
+        fix: "nothing needs fixing; hardware offload is better left off for devices that carry tunnels",
+        probe: |facts| match facts.ipsec_policies {
+            0 => None,
+            number => Some(format!("{number} policies")),
+        },
+    },
+];
+
+/// Modules of fast paths that are not nftables' own.
+const OTHER_FAST_PATHS: [&str; 5] = ["shortcut_fe", "fast_classifier", "ecm", "mtkhnat", "xt_FLOWOFFLOAD"];
+
+/// What of all that is known is seen here.
+pub fn examine(facts: &Facts) -> Vec<Finding> {
+    let finding = |conflict: &Conflict| {
+        let Conflict { id, what, why, fix, probe } = conflict;
+        Some(Finding::new(id, format!("{what}: {}", probe(facts)?), *why, *fix))
+    };
+    CONFLICTS.iter().filter_map(finding).collect()
+}
+
+/// The names, unless there are none.
+fn seen<T: AsRef<str>>(names: impl Iterator<Item = T>) -> Option<String> {
+    let names: Vec<_> = names.map(|name| name.as_ref().to_owned()).collect();
+    (!names.is_empty()).then(|| names.join(" "))
+}
+
+fn places(rules: &[&Rule]) -> Option<String> {
+    let first = rules.first()?;
+    let more = match rules.len() - 1 {
+        0 => String::new(),
+        number => format!(" and {number} more"),
+    };
+    Some(format!("{} {} handle {}{more}", first.table, first.chain, first.handle))
+}
+
+/// Sections of a type that are switched on.
+fn enabled(facts: &Facts, name: &str, kind: &str) -> Vec<Section> {
+    let Some(config) = facts.config(name) else { return Vec::new() };
+    let is_on = |section: &Section| config.option(*section, "enabled") == Some(b"1");
+    config.sections(kind).into_iter().filter(is_on).collect()
+}
+
+/// Whether some zone of the firewall clamps the size of TCP segments.
+fn clamps(facts: &Facts) -> bool {
+    let Some(config) = facts.config("firewall") else { return false };
+    config.sections("zone").into_iter().any(|zone| config.option(zone, "mtu_fix") == Some(b"1"))
+}
+
+/// The first two numbers of a kernel's release.
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(['.', '-']);
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}

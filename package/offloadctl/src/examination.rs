@@ -1,0 +1,80 @@
+//! Collects what [`crate::doctor`] judges, and writes down what was found.
+
+use std::io::{self, Write};
+
+use crate::doctor::{Device, Facts};
+use crate::files::Files;
+use crate::finding::Finding;
+use crate::inquiry;
+use crate::modules;
+use crate::procfs;
+use crate::queues;
+use crate::report;
+use crate::route;
+use crate::status::Status;
+use crate::uci::Config;
+use crate::xfrm;
+
+/// Configurations that say something about the packets.
+const CONFIGS: [&str; 6] = ["firewall", "sqm", "qos", "mwan3", "pbr", "nlbwmon"];
+/// The module without which nothing is offloaded, as a file in OpenWrt's flat directories.
+const MODULE: &str = "nft_flow_offload";
+
+/// Looks around. What cannot be read is left out: its conflicts are not seen then, and the remarks of the status say so.
+pub fn look(files: &Files, status: &Status) -> Facts {
+    let name = |number| route::device_name(files, number);
+    Facts {
+        kernel: status.facts.kernel.clone(),
+        kernels_with_module: kernels_with_module(files),
+        modules: procfs::loaded_modules(&files.read_or_empty("/proc/modules")),
+        flowtables: status.facts.flowtables.clone(),
+        ruleset: inquiry::ruleset(&modules::survey(files)).unwrap_or_default(),
+        devices: files.names("/sys/class/net").into_iter().map(|name| device(files, name)).collect(),
+        queues: queues::queues()
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|(device, kind)| Some((name(device)?, kind)))
+            .collect(),
+        marked_rules: queues::marked_rules().unwrap_or_default(),
+        ipsec_policies: xfrm::policies().unwrap_or_default().len(),
+        configs: CONFIGS
+            .into_iter()
+            .filter_map(|name| Some((name, Config::parse(files.bytes(&format!("/etc/config/{name}")).ok()?).ok()?)))
+            .collect(),
+    }
+}
+
+fn kernels_with_module(files: &Files) -> Vec<String> {
+    let mut kernels = files.names("/lib/modules");
+    kernels.sort();
+    kernels.retain(|kernel| {
+        let directory = format!("/lib/modules/{kernel}");
+        let listed = ["modules.dep", "modules.builtin"].map(|list| files.read_or_empty(&format!("{directory}/{list}")));
+        let flat = files.names(&directory);
+        listed.iter().any(|list| procfs::listed_modules(list).iter().any(|name| name == MODULE))
+            || flat.iter().any(|file| procfs::module_of_file(file).as_deref() == Some(MODULE))
+    });
+    kernels
+}
+
+fn device(files: &Files, name: String) -> Device {
+    let mtu = files.read_or_empty(&format!("/sys/class/net/{name}/mtu")).trim().parse().unwrap_or(0);
+    let is_stacked = files.exists(&format!("/sys/class/net/{name}/bridge"))
+        || files.exists(&format!("/proc/net/vlan/{name}"))
+        || route::is_ppp(files, &name);
+    Device { name, mtu, is_stacked }
+}
+
+/// Writes remarks and conflicts, and a last line with their number.
+///
+/// # Errors
+/// Of the writer.
+pub fn write(out: &mut dyn Write, remarks: &[Finding], conflicts: &[Finding]) -> io::Result<()> {
+    for (kind, findings) in [("Remark", remarks), ("Conflict", conflicts)] {
+        for finding in findings {
+            report::finding(out, kind, finding)?;
+            writeln!(out)?;
+        }
+    }
+    writeln!(out, "{} remarks about the state, {} conflicts.", remarks.len(), conflicts.len())
+}

@@ -1,0 +1,356 @@
+//! `explain`: why one connection is offloaded, or is not. Pure judgement over facts; [`crate::inquiry`] collects them.
+//!
+//! The conditions are those under which the kernel's `flow_offload` expression gives up, and those under which a flowtable
+//! does not see the packets.
+
+use std::net::IpAddr;
+
+use crate::conntrack::{Flow, Path, STATUS_NAT, STATUS_SEQUENCE_ADJUSTED, TCP_ESTABLISHED};
+use crate::ethtool::Capability;
+use crate::finding::Finding;
+use crate::nftables::Flowtable;
+use crate::route::Device;
+use crate::ruleset::Rule;
+use crate::trace::{Packet, Ruleset, STATE_ESTABLISHED, STATE_NEW, Trace};
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const GRE: u8 = 47;
+
+/// Which connection the user asks about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Question {
+    /// One end.
+    pub source: IpAddr,
+    /// The other end.
+    pub destination: IpAddr,
+    /// IP protocol number, where given.
+    pub protocol: Option<u8>,
+    /// Port at either end, where given.
+    pub port: Option<u16>,
+}
+
+impl Question {
+    /// Whether a connection is meant. Both ends may be named as they are before or after translation.
+    pub fn fits(&self, flow: &Flow) -> bool {
+        let Flow { original, reply, .. } = flow;
+        let near = [original.source, reply.destination];
+        let far = [original.destination, reply.source];
+        let between = |one: IpAddr, other: IpAddr| near.contains(&Some(one)) && far.contains(&Some(other));
+        let ports = [original.source_port, original.destination_port, reply.source_port, reply.destination_port];
+        (between(self.source, self.destination) || between(self.destination, self.source))
+            && self.protocol.is_none_or(|protocol| protocol == flow.protocol)
+            && self.port.is_none_or(|port| ports.contains(&Some(port)))
+    }
+}
+
+/// What is known about the connection and the router.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// What was asked.
+    pub question: Question,
+    /// The connection; of several the one with the most bytes.
+    pub flow: Option<Flow>,
+    /// How many connections were meant.
+    pub matching: u64,
+    /// The devices towards the side that began and towards the other one, where routes lead there.
+    pub devices: (Option<Device>, Option<Device>),
+    /// One end is the router.
+    pub is_local: bool,
+    /// An IPsec policy covers the two ends.
+    pub is_ipsec: bool,
+    /// Chains, rules and sets.
+    pub ruleset: Ruleset,
+    /// Flowtables.
+    pub flowtables: Vec<Flowtable>,
+    /// What drivers say about hardware offload.
+    pub hardware: Option<Vec<(String, Capability)>>,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// The path that conntrack claims; `None` without connection.
+    pub path: Option<Path>,
+    /// What stands in the way, the most telling first. None when the connection is offloaded as it should be.
+    pub causes: Vec<Finding>,
+}
+
+impl Facts {
+    /// A packet of the connection, or of the one that could be, in the direction in which it began or back.
+    pub fn packet(&self, back: bool) -> Packet {
+        let name = |device: &Option<Device>| device.as_ref().map(|device| device.name.clone());
+        let mut packet = Packet {
+            protocol: self.question.protocol.unwrap_or(TCP),
+            source: self.question.source,
+            destination: self.question.destination,
+            ports: self.question.port.map(|port| (0, port)),
+            devices: (name(&self.devices.0), name(&self.devices.1)),
+            state: STATE_ESTABLISHED,
+            status: 0,
+            mark: 0,
+        };
+        if let Some(flow) = self.flow {
+            packet.protocol = flow.protocol;
+            // At the forward hook the receiver is translated already, and the sender is not yet.
+            packet.source = flow.original.source.unwrap_or(packet.source);
+            packet.destination = flow.reply.source.unwrap_or(packet.destination);
+            packet.ports = flow.original.source_port.zip(flow.reply.source_port);
+            packet.state = if flow.is_replied() { STATE_ESTABLISHED } else { STATE_NEW };
+            packet.status = flow.details.status;
+            packet.mark = flow.details.mark;
+        }
+        if back {
+            std::mem::swap(&mut packet.source, &mut packet.destination);
+            packet.devices = (packet.devices.1, packet.devices.0);
+            packet.ports = packet.ports.map(|(from, to)| (to, from));
+        }
+        packet
+    }
+
+    /// The way of a packet through the rules: that of an answer where only answers reach `flow add`.
+    pub fn trace(&self) -> Trace<'_> {
+        let there = self.ruleset.trace(&self.packet(false));
+        if there.adds.is_some() {
+            return there;
+        }
+        let back = self.ruleset.trace(&self.packet(true));
+        if back.adds.is_some() { back } else { there }
+    }
+
+    /// The flowtable that a rule fills.
+    fn filled_by(&self, trace: &Trace<'_>) -> Option<&Flowtable> {
+        let (rule, name) = trace.adds?;
+        self.flowtables.iter().find(|flowtable| {
+            (flowtable.family, &flowtable.table, &flowtable.name[..]) == (rule.family, &rule.table, name)
+        })
+    }
+}
+
+/// Whether a flowtable looks at the packets of a device: at its own, or at those of a device below.
+fn sees(flowtable: &Flowtable, device: &Device) -> bool {
+    let listed = |name: &str| {
+        flowtable.devices.iter().any(|listed| match listed.strip_suffix('*') {
+            Some(prefix) => name.starts_with(prefix),
+            None => listed == name,
+        })
+    };
+    // The carrier of a PPP session is not known; that it is missing cannot be said.
+    device.is_ppp || listed(&device.name) || device.below.iter().any(|name| listed(name))
+}
+
+/// Judges the facts.
+pub fn explain(facts: &Facts) -> Explanation {
+    let trace = facts.trace();
+    let path = facts.flow.map(|flow| flow.path);
+    let mut causes: Vec<Finding> = about_ends(facts).into_iter().collect();
+    if facts.is_local {
+        return Explanation { path, causes };
+    }
+    let protocol = about_protocol(facts);
+    // A protocol that is never offloaded is usually left out by the rules, too; that is no second cause.
+    if protocol.is_none() {
+        causes.extend(about_rules(facts, &trace));
+    }
+    causes.extend(protocol);
+    causes.extend(about_connection(facts));
+    causes.extend(about_devices(facts, &trace));
+    match path {
+        Some(Path::Hardware) => causes.retain(|cause| cause.id == NOT_SEEN),
+        // What is offloaded has passed rules and conditions; only what the mark does not prove is left to say.
+        Some(Path::Software) => {
+            causes.retain(|cause| cause.id == NOT_SEEN);
+            causes.extend(about_hardware(facts, &trace));
+        }
+        Some(Path::Slow) if causes.is_empty() => causes.push(Finding::new(
+            "OCTL215",
+            "nothing stands in its way",
+            "it is idle or has just begun: a flow leaves the flowtable after 30 seconds without packets, and enters it \
+             with its next one",
+            "look again while data flows; should it stay slow, look for conditions marked 'perhaps' above",
+        )),
+        _ => {}
+    }
+    Explanation { path, causes }
+}
+
+/// The id that tells that a flowtable does not see the packets, whatever the mark says.
+const NOT_SEEN: &str = "OCTL210";
+
+impl Explanation {
+    /// 0 where the connection is offloaded, in software at least; 1 where it is not.
+    pub fn exit_code(&self) -> u8 {
+        let is_marked = matches!(self.path, Some(Path::Hardware | Path::Software));
+        u8::from(!is_marked || self.causes.iter().any(|cause| cause.id == NOT_SEEN))
+    }
+}
+
+fn about_ends(facts: &Facts) -> Option<Finding> {
+    if facts.is_local {
+        return Some(Finding::new(
+            "OCTL216",
+            "one end of it is this router",
+            "only what is forwarded can be offloaded; these packets end or begin here",
+            "ask about a connection that passes through",
+        ));
+    }
+    facts.flow.is_none().then(|| {
+        Finding::new(
+            "OCTL201",
+            "no such connection is tracked",
+            "it has ended or not begun, does not come this way, or a 'notrack' rule keeps it from being tracked",
+            "ask while data flows; what is said here holds for a connection that would begin now",
+        )
+    })
+}
+
+fn about_protocol(facts: &Facts) -> Option<Finding> {
+    let protocol = facts.flow.map(|flow| flow.protocol).or(facts.question.protocol)?;
+    let is_translated = facts.flow.is_some_and(|flow| flow.details.status & STATUS_NAT != 0);
+    match protocol {
+        TCP | UDP => None,
+        GRE if !is_translated => None,
+        _ => Some(Finding::new(
+            "OCTL202",
+            format!("{} is not offloaded", Flow { protocol, ..Flow::default() }.protocol_name()),
+            "the kernel offloads TCP and UDP, and GRE as long as its addresses are not translated",
+            "nothing needs fixing: such packets take the slow path",
+        )),
+    }
+}
+
+fn about_connection(facts: &Facts) -> Vec<Finding> {
+    let mut causes = Vec::new();
+    if facts.is_ipsec {
+        causes.push(Finding::new(
+            "OCTL212",
+            "an IPsec policy covers it",
+            "packets that IPsec encrypts or decrypts are not offloaded on that side",
+            "nothing needs fixing: encryption costs more than forwarding does",
+        ));
+    }
+    let Some(flow) = facts.flow else { return causes };
+    if let Some(helper) = flow.details.helper_name() {
+        causes.push(Finding::new(
+            "OCTL209",
+            format!("the helper {helper} reads along"),
+            "a helper has to see each packet of its control connection, so that one is never offloaded",
+            "nothing needs fixing: the data connections that it announces are offloaded; to do without the helper, \
+             remove it from the zone",
+        ));
+    }
+    if flow.protocol == TCP && flow.details.tcp_state.is_some_and(|state| state != TCP_ESTABLISHED) {
+        causes.push(Finding::new(
+            "OCTL208",
+            format!("it is not established: {}", flow.details.tcp_state_name().unwrap_or("in an unknown state")),
+            "TCP is offloaded between the end of its handshake and the first FIN or RST",
+            "if it stays so, look for packets that do not come back this way",
+        ));
+    }
+    if flow.details.status & STATUS_SEQUENCE_ADJUSTED != 0 {
+        causes.push(Finding::new(
+            "OCTL211",
+            "its sequence numbers are rewritten",
+            "a helper or SYN proxy changed the length of its data, and each further packet has to be corrected",
+            "nothing needs fixing: such a connection stays on the slow path",
+        ));
+    }
+    causes
+}
+
+fn about_rules(facts: &Facts, trace: &Trace<'_>) -> Option<Finding> {
+    if facts.flowtables.is_empty() {
+        return Some(Finding::new("OCTL203", "there is no flowtable", "offload is off", "run: offloadctl enable"));
+    }
+    if trace.adds.is_some() {
+        return None;
+    }
+    let family = facts.packet(false).family();
+    let Some(adding) = facts.ruleset.adding_rules(family).next() else {
+        return Some(Finding::new(
+            "OCTL204",
+            "no rule adds such a connection to a flowtable",
+            "a flowtable stays empty until a rule in a forward chain says so, in a table of the right family",
+            "add 'flow add' to the forward chain, before any rule that accepts (offloadctl ruleset prints an example)",
+        ));
+    };
+    // Of a rule that was met the conditions did not hold; one that was not met stands behind the rule that accepts.
+    let is_met = trace.steps.iter().any(|step| std::ptr::eq(step.rule, adding));
+    let accepted =
+        trace.accepted.iter().find(|rule| !is_met && (rule.family, &rule.table) == (adding.family, &adding.table));
+    match (accepted, &trace.dropped) {
+        (_, Some(dropped)) => Some(Finding::new(
+            "OCTL206",
+            match dropped {
+                Ok(rule) => format!("its packets are dropped by {}", place(rule)),
+                Err(chain) => format!("its packets are dropped by the policy of chain {chain}"),
+            },
+            "they do not get as far as 'flow add'",
+            "if it should pass, allow it in the firewall",
+        )),
+        (Some(rule), None) => Some(Finding::new(
+            "OCTL205",
+            format!("its packets are accepted before 'flow add': by {}", place(rule)),
+            "accepting ends the chain, so that the rule with 'flow add' never sees them",
+            format!("put {} before that rule", place(adding)),
+        )),
+        (None, None) => Some(Finding::new(
+            "OCTL207",
+            "no rule with 'flow add' applies to it",
+            "the conditions before 'flow add' do not hold for its packets",
+            format!("look at the conditions of {}", place(adding)),
+        )),
+    }
+}
+
+/// Where a rule is, as nft's own commands want it.
+fn place(rule: &Rule) -> String {
+    format!("{} {} {} handle {}", rule.family.name(), rule.table, rule.chain, rule.handle)
+}
+
+fn about_devices(facts: &Facts, trace: &Trace<'_>) -> Option<Finding> {
+    let flowtable = facts.filled_by(trace)?;
+    let devices: Vec<_> = [&facts.devices.0, &facts.devices.1].into_iter().flatten().collect();
+    let missing: Vec<_> =
+        devices.iter().filter(|device| !sees(flowtable, device)).map(|device| device.name.as_str()).collect();
+    if missing.is_empty() {
+        return None;
+    }
+    let name = format!("{} {} {}", flowtable.family.name(), flowtable.table, flowtable.name);
+    Some(Finding::new(
+        NOT_SEEN,
+        format!("flowtable {name} does not have its devices: {}", missing.join(" ")),
+        "a flowtable sees the packets of its own devices only; packets that come in elsewhere take the slow path, even \
+         where kernels up to 6.12 mark the connection as offloaded",
+        format!("add {} to the flowtable, which has: {}", missing.join(" "), flowtable.devices.join(" ")),
+    ))
+}
+
+fn about_hardware(facts: &Facts, trace: &Trace<'_>) -> Option<Finding> {
+    if !facts.filled_by(trace)?.hardware {
+        return None;
+    }
+    let names: Vec<_> = [&facts.devices.0, &facts.devices.1]
+        .into_iter()
+        .flatten()
+        .flat_map(|device| device.below.iter().chain([&device.name]))
+        .collect();
+    let unable: Vec<_> = facts
+        .hardware
+        .iter()
+        .flatten()
+        .filter(|(name, capability)| *capability != Capability::On && names.contains(&name))
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let why = if unable.is_empty() {
+        "the driver refused it: its table is full, or it does not know this encapsulation".to_owned()
+    } else {
+        format!("the driver does not offer hw-tc-offload on {}", unable.join(" "))
+    };
+    Some(Finding::new(
+        "OCTL214",
+        "hardware did not take it, and software forwards it",
+        why,
+        "look at dmesg and at the driver's documentation; a young connection may be taken within a second",
+    ))
+}

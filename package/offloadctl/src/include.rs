@@ -1,0 +1,103 @@
+//! `ruleset`: a flowtable and the chain that fills it, for those who write nftables rules themselves.
+//!
+//! It is a table of its own, so that it may be loaded by `nft -f` as well as by an include of OpenWrt's firewall, and a
+//! second time without harm.
+
+use crate::files::Files;
+use crate::finding::Finding;
+use crate::program::{self, PATIENCE};
+
+/// Where `nft` may be.
+const NFT: [&str; 3] = ["/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft"];
+/// `IFNAMSIZ`, without the zero at the end.
+const LONGEST_NAME: usize = 15;
+
+/// Devices that are worth being in a flowtable: wired ones with hardware of their own. A switch's conduit is left out, as
+/// the packets belong to its ports, and so are radios.
+///
+/// # Errors
+/// There is none.
+pub fn devices(files: &Files) -> Result<Vec<String>, Finding> {
+    let has = |name: &str, part: &str| files.exists(&format!("/sys/class/net/{name}/{part}"));
+    let mut names = files.names("/sys/class/net");
+    names.retain(|name| has(name, "device") && !has(name, "dsa") && !has(name, "phy80211"));
+    names.sort();
+    if names.is_empty() {
+        return Err(Finding::new(
+            "OCTL023",
+            "no devices were found for the flowtable",
+            "no wired device with hardware of its own is in /sys/class/net",
+            "name the LAN and the WAN device: --devices br-lan,wan",
+        ));
+    }
+    Ok(names)
+}
+
+/// Refuses names that no device can have, as they would end up in a program's input.
+///
+/// # Errors
+/// The first such name.
+pub fn checked(names: &str) -> Result<Vec<String>, Finding> {
+    let is_name = |name: &str| {
+        let plain = |character: char| !character.is_whitespace() && !character.is_control();
+        !name.is_empty()
+            && name.len() <= LONGEST_NAME
+            && name.chars().all(plain)
+            && !name.contains(['/', '"', '\\', '*'])
+    };
+    match names.split(',').find(|name| !is_name(name)) {
+        None => Ok(names.split(',').map(String::from).collect()),
+        Some(name) => Err(Finding::new(
+            "OCTL024",
+            format!("'{name}' is no name of a device"),
+            "it is empty, longer than 15 bytes, or has a character that the kernel refuses",
+            "separate the names by commas: --devices br-lan,wan",
+        )),
+    }
+}
+
+/// The rules. The table's name must not be one of nft's own words, as `offload` is.
+pub fn text(devices: &[String], hardware: bool) -> String {
+    let devices: Vec<_> = devices.iter().map(|name| format!("\"{name}\"")).collect();
+    let flags = if hardware { "\n\t\tflags offload" } else { "" };
+    format!(
+        "\
+# Flow offload, printed by offloadctl. A device can be in one flowtable only, so
+# leave flow_offloading off in /etc/config/firewall. To have OpenWrt load it, save
+# it as /usr/share/nftables.d/ruleset-post/offload.nft and restart the firewall.
+# Elsewhere: nft -f FILE
+table inet offloadctl
+delete table inet offloadctl
+table inet offloadctl {{
+	flowtable ft {{
+		hook ingress priority filter
+		devices = {{ {} }}
+		counter{flags}
+	}}
+
+	chain forward {{
+		type filter hook forward priority filter - 1; policy accept;
+		meta l4proto {{ tcp, udp }} flow add @ft
+	}}
+}}
+",
+        devices.join(", ")
+    )
+}
+
+/// Has `nft` check the rules without loading them. `false` where there is no `nft`.
+///
+/// # Errors
+/// They do not pass, for instance because a device is not there or is in another flowtable.
+pub fn check(files: &Files, text: &str) -> Result<bool, Finding> {
+    let Some(nft) = NFT.into_iter().find(|name| program::exists(files, name)) else { return Ok(false) };
+    program::run(files, nft, &["-c", "-f", "-"], text, PATIENCE).map(|()| true).map_err(|cause| {
+        Finding::new(
+            "OCTL025",
+            "these rules would not load",
+            format!("{}: {}", cause.what, cause.why),
+            "correct the devices; a device that is in another flowtable, or that cannot do hardware offload, is refused; \
+             to see the rules all the same, add --no-check",
+        )
+    })
+}

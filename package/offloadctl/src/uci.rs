@@ -1,0 +1,436 @@
+//! Configuration files of OpenWrt (`/etc/config/*`): read, and changed without touching anything else.
+//!
+//! The grammar is that of libuci: `package`, `config`, `option` and `list`, each also by its first letter; words bare, in
+//! single quotes or in double quotes, also mixed within a word and over several lines; `#` begins a comment outside of
+//! quotes. A file is kept as its bytes, and a change replaces a few of them, so comments, order and spelling survive.
+//! What libuci reads in surprising ways (several statements in a line, surplus words) is refused instead.
+
+use std::ops::Range;
+
+/// Why a text is no configuration file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Malformed {
+    /// Line in which the reader stopped, from 1.
+    pub line: usize,
+    /// What is wrong there.
+    pub why: &'static str,
+}
+
+/// One configuration file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    bytes: Vec<u8>,
+    statements: Vec<Statement>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Package,
+    Section,
+    Option,
+    List,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Statement {
+    kind: Kind,
+    /// First byte of its first word.
+    start: usize,
+    /// The words after the one that says what it is: at least one, at most two.
+    words: Vec<Word>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Word {
+    value: Vec<u8>,
+    /// Where it stands, quotes included.
+    span: Range<usize>,
+}
+
+/// A section of a [`Config`], good until that is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Section(usize);
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// The first line that does not follow the grammar.
+    pub fn parse(bytes: Vec<u8>) -> Result<Config, Malformed> {
+        let mut reader = Reader { bytes: &bytes, at: 0 };
+        let mut statements: Vec<Statement> = Vec::new();
+        while let Some(statement) = reader.statement()? {
+            let in_section = statements.iter().any(|earlier| earlier.kind == Kind::Section);
+            if matches!(statement.kind, Kind::Option | Kind::List) && !in_section {
+                return Err(reader.malformed("an option stands before the first section"));
+            }
+            statements.push(statement);
+        }
+        Ok(Config { bytes, statements })
+    }
+
+    /// The file.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The first section of a type.
+    pub fn first_section(&self, kind: &str) -> Option<Section> {
+        let matches = |statement: &Statement| {
+            statement.kind == Kind::Section && statement.words.first().is_some_and(|word| word.value == kind.as_bytes())
+        };
+        self.statements.iter().position(matches).map(Section)
+    }
+
+    /// All sections of a type.
+    pub fn sections(&self, kind: &str) -> Vec<Section> {
+        let sections = self.statements.iter().enumerate().filter(|(_, statement)| {
+            statement.kind == Kind::Section && statement.words.first().is_some_and(|word| word.value == kind.as_bytes())
+        });
+        sections.map(|(index, _)| Section(index)).collect()
+    }
+
+    /// The value of an option: of the last one, as libuci has it, when it is there more than once.
+    pub fn option(&self, section: Section, name: &str) -> Option<&[u8]> {
+        let statement = self.last_option(section, name)?;
+        Some(statement.words.get(1).map_or(&[][..], |word| &word.value))
+    }
+
+    /// The same file with an option set. Only the bytes of its value change, or a line is added to the section.
+    ///
+    /// # Errors
+    /// Never for a value without a zero byte.
+    pub fn with_option(&self, section: Section, name: &str, value: &str) -> Result<Config, Malformed> {
+        let quoted = quoted(value);
+        match self.last_option(section, name).map(|statement| &statement.words[..]) {
+            Some([_, value, ..]) => self.spliced(value.span.clone(), &quoted),
+            Some([name]) => self.spliced(name.span.end..name.span.end, &format!(" {quoted}")),
+            _ => {
+                let (at, indent) = self.end_of(section);
+                let newline = if self.bytes.get(at.wrapping_sub(1)) == Some(&b'\n') { "" } else { "\n" };
+                let line = format!("{newline}{indent}option {name} {quoted}\n");
+                self.spliced(at..at, &line)
+            }
+        }
+    }
+
+    /// The same file with an empty section at its end.
+    ///
+    /// # Errors
+    /// Never for a type without a zero byte.
+    pub fn with_section(&self, kind: &str) -> Result<Config, Malformed> {
+        let end = self.bytes.len();
+        let newline = if self.bytes.last().is_none_or(|byte| *byte == b'\n') { "" } else { "\n" };
+        self.spliced(end..end, &format!("{newline}\nconfig {kind}\n"))
+    }
+
+    fn options(&self, section: Section) -> &[Statement] {
+        let rest = self.statements.get(section.0 + 1..).unwrap_or_default();
+        let length = rest.iter().position(|statement| matches!(statement.kind, Kind::Section | Kind::Package));
+        rest.get(..length.unwrap_or(rest.len())).unwrap_or_default()
+    }
+
+    fn last_option(&self, section: Section, name: &str) -> Option<&Statement> {
+        let named = |statement: &&Statement| {
+            statement.kind == Kind::Option && statement.words.first().is_some_and(|word| word.value == name.as_bytes())
+        };
+        self.options(section).iter().rfind(named)
+    }
+
+    /// The beginning of the line after a section's last option, and how its options are indented.
+    fn end_of(&self, section: Section) -> (usize, String) {
+        let options = self.options(section);
+        let last = options.last().or_else(|| self.statements.get(section.0));
+        let after = last.and_then(|last| last.words.last()).map_or(self.bytes.len(), |word| word.span.end);
+        let rest = self.bytes.get(after..).unwrap_or_default();
+        let at = rest.iter().position(|byte| *byte == b'\n').map_or(self.bytes.len(), |newline| after + newline + 1);
+        let indent = options.last().map(|option| {
+            let before = self.bytes.get(..option.start).unwrap_or_default();
+            let blanks = before.iter().rev().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+            String::from_utf8_lossy(&before[before.len() - blanks..]).into_owned()
+        });
+        (at, indent.unwrap_or_else(|| "\t".into()))
+    }
+
+    fn spliced(&self, at: Range<usize>, text: &str) -> Result<Config, Malformed> {
+        let mut bytes = self.bytes.clone();
+        bytes.splice(at, text.bytes());
+        Config::parse(bytes)
+    }
+}
+
+/// A value as `uci` itself writes it.
+fn quoted(value: &str) -> String {
+    format!("'{}'", value.replace('\'', r"'\''"))
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn malformed(&self, why: &'static str) -> Malformed {
+        let before = self.bytes.get(..self.at).unwrap_or(self.bytes);
+        Malformed { line: before.iter().filter(|byte| **byte == b'\n').count() + 1, why }
+    }
+
+    /// The next statement; none at the end of the file.
+    fn statement(&mut self) -> Result<Option<Statement>, Malformed> {
+        loop {
+            match self.peek() {
+                None => return Ok(None),
+                Some(b'#') => self.skip_comment(),
+                Some(byte) if is_space(byte) => self.at += 1,
+                Some(_) => break,
+            }
+        }
+        let start = self.at;
+        while self.peek().is_some_and(|byte| !is_space(byte)) {
+            self.at += 1;
+        }
+        let (kind, most) = match &self.bytes[start..self.at] {
+            b"package" | b"p" => (Kind::Package, 1),
+            b"config" | b"c" => (Kind::Section, 2),
+            b"option" | b"o" => (Kind::Option, 2),
+            b"list" | b"l" => (Kind::List, 2),
+            _ => return Err(self.malformed("a line begins with none of package, config, option and list")),
+        };
+        let mut words = Vec::new();
+        while let Some(word) = self.word()? {
+            words.push(word);
+        }
+        match words.len() {
+            0 => Err(self.malformed("a name is missing")),
+            number if number > most => Err(self.malformed("there are too many words")),
+            _ => Ok(Some(Statement { kind, start, words })),
+        }
+    }
+
+    /// The next word of this line; none at its end, which stays unread.
+    fn word(&mut self) -> Result<Option<Word>, Malformed> {
+        loop {
+            match self.peek() {
+                None | Some(b'\n') => return Ok(None),
+                Some(b'#') => self.skip_comment(),
+                Some(byte) if is_space(byte) => self.at += 1,
+                Some(b'\\') if self.skip_joined_line() => {}
+                Some(_) => break,
+            }
+        }
+        let start = self.at;
+        let mut value = Vec::new();
+        loop {
+            match self.peek() {
+                None | Some(b'#') => break,
+                Some(byte) if is_space(byte) => break,
+                Some(0) => return Err(self.malformed("there is a zero byte")),
+                Some(b';') => return Err(self.malformed("several statements stand in one line")),
+                Some(quote @ (b'\'' | b'"')) => self.quotation(quote, &mut value)?,
+                Some(b'\\') if self.skip_joined_line() => {}
+                Some(b'\\') => {
+                    self.at += 1;
+                    value.push(self.peek().ok_or_else(|| self.malformed("the file ends in a backslash"))?);
+                    self.at += 1;
+                }
+                Some(byte) => {
+                    value.push(byte);
+                    self.at += 1;
+                }
+            }
+        }
+        Ok(Some(Word { value, span: start..self.at }))
+    }
+
+    fn quotation(&mut self, quote: u8, value: &mut Vec<u8>) -> Result<(), Malformed> {
+        let opening = self.malformed("a quotation has no end");
+        self.at += 1;
+        loop {
+            match self.peek() {
+                None => return Err(opening),
+                Some(0) => return Err(self.malformed("there is a zero byte")),
+                Some(byte) if byte == quote => break,
+                Some(b'\\') if quote == b'"' => {
+                    if !self.skip_joined_line() {
+                        self.at += 1;
+                        value.push(self.peek().ok_or(opening)?);
+                        self.at += 1;
+                    }
+                }
+                Some(byte) => {
+                    value.push(byte);
+                    self.at += 1;
+                }
+            }
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Skips a backslash at the end of a line, together with that end.
+    fn skip_joined_line(&mut self) -> bool {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let length = [&b"\\\n"[..], b"\\\r\n"].iter().find(|joint| rest.starts_with(joint)).map(|joint| joint.len());
+        self.at += length.unwrap_or(0);
+        length.is_some()
+    }
+
+    fn skip_comment(&mut self) {
+        while self.peek().is_some_and(|byte| byte != b'\n') {
+            self.at += 1;
+        }
+    }
+}
+
+/// What C's `isspace` takes for a space.
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t'..=b'\r')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// With every way to write a word that the grammar has.
+    const SAMPLE: &str = "# first\npackage firewall\n\nconfig defaults\n\toption input\t'REJECT' # why\n\
+                          \toption a b\\ c\n#\toption flow_offloading 0\n\nc zone \"la\\\"n\"\n  o name 'l'\"a\"n\n  \
+                          list network 'x\ny'\n  l network #none\n  option empty\n";
+
+    fn config(text: &str) -> Config {
+        Config::parse(text.into()).unwrap()
+    }
+
+    #[test]
+    fn reads_every_way_to_write_a_word() {
+        let config = config(SAMPLE);
+        assert_eq!(config.as_bytes(), SAMPLE.as_bytes());
+        let defaults = config.first_section("defaults").unwrap();
+        assert_eq!(config.option(defaults, "input"), Some(&b"REJECT"[..]));
+        assert_eq!(config.option(defaults, "a"), Some(&b"b c"[..]));
+        assert_eq!(config.option(defaults, "flow_offloading"), None);
+        assert_eq!(config.option(defaults, "name"), None);
+        let zone = config.first_section("zone").unwrap();
+        assert_eq!(config.option(zone, "name"), Some(&b"lan"[..]));
+        assert_eq!(config.option(zone, "empty"), Some(&b""[..]));
+        assert_eq!(config.sections("zone"), [zone]);
+        assert_eq!(config.first_section("rule"), None);
+    }
+
+    #[test]
+    fn a_line_is_added_after_the_options_and_indented_alike() {
+        let config = config(SAMPLE);
+        let defaults = config.first_section("defaults").unwrap();
+        let changed = config.with_option(defaults, "flow_offloading", "1").unwrap();
+        let expected = SAMPLE.replace("b\\ c\n", "b\\ c\n\toption flow_offloading '1'\n");
+        assert_eq!(String::from_utf8_lossy(changed.as_bytes()), expected);
+        let zone = config.first_section("zone").unwrap();
+        let changed = config.with_option(zone, "masq", "1").unwrap();
+        assert_eq!(String::from_utf8_lossy(changed.as_bytes()), format!("{SAMPLE}  option masq '1'\n"));
+    }
+
+    #[test]
+    fn a_value_is_replaced_where_it_stands() {
+        for (before, after) in [
+            ("config a\n\toption x\t0 # off\n", "config a\n\toption x\t'1' # off\n"),
+            ("config a\noption x \"0\"\noption x 0", "config a\noption x \"0\"\noption x '1'"),
+            ("config a\n option x #\n", "config a\n option x '1' #\n"),
+            ("config a", "config a\n\toption x '1'\n"),
+            ("config a\n# end", "config a\n\toption x '1'\n# end"),
+        ] {
+            let config = config(before);
+            let changed = config.with_option(config.first_section("a").unwrap(), "x", "1").unwrap();
+            assert_eq!(String::from_utf8_lossy(changed.as_bytes()), after);
+        }
+    }
+
+    #[test]
+    fn a_section_is_added_at_the_end() {
+        for (before, after) in [("", "\nconfig a\n"), ("config b", "config b\n\nconfig a\n")] {
+            assert_eq!(config(before).with_section("a").unwrap().as_bytes(), after.as_bytes());
+        }
+    }
+
+    #[test]
+    fn tells_the_line_that_is_wrong() {
+        for (text, line, why) in [
+            ("config a\n\toptoin x 1\n", 2, "begins with"),
+            ("option x 1\n", 1, "before the first section"),
+            ("config\n", 1, "name is missing"),
+            ("config a\n\noption x 1 2\n", 3, "too many"),
+            ("config a; option x 1\n", 1, "several statements"),
+            ("config a\noption x 'y\n\n", 2, "no end"),
+            ("config a\noption x \"y\\", 2, "no end"),
+            ("config a\noption x y\\", 2, "backslash"),
+            ("config a\noption x y\0", 2, "zero byte"),
+        ] {
+            let found = Config::parse(text.into()).unwrap_err();
+            assert_eq!(found.line, line, "{text:?}: {}", found.why);
+            assert!(found.why.contains(why), "{text:?}: {}", found.why);
+        }
+    }
+
+    /// Texts that are likely to be configuration files.
+    fn likely() -> impl Strategy<Value = String> {
+        let word = prop_oneof!["[a-z_]{1,6}", "'[a-z #;\n]{0,6}'", "\"([a-z #']|\\\\.){0,4}\"", "[a-z]\\\\ [a-z]"];
+        let line = prop_oneof![
+            Just("config defaults\n".to_owned()),
+            ("[ \t]{0,3}(option|o|list|l) [a-c]", word).prop_map(|(start, word)| format!("{start} {word}\n")),
+            "config [a-z]{1,4}( '[a-z]{1,4}')?\n",
+            "#[ -~]{0,10}\n",
+            "[ \t\r]{0,3}\n",
+        ];
+        proptest::collection::vec(line, 0..12).prop_map(|lines| lines.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_kept_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(config) = Config::parse(bytes.clone()) {
+                prop_assert_eq!(config.as_bytes(), &bytes[..]);
+            }
+        }
+
+        #[test]
+        fn a_change_changes_nothing_else(text in likely(), name in "[a-e]", value in "[ -~\n]{0,8}") {
+            let Ok(before) = Config::parse(text.clone().into_bytes()) else { return Ok(()) };
+            let Some(section) = before.first_section("defaults") else { return Ok(()) };
+            let after = before.with_option(section, &name, &value).unwrap();
+            prop_assert_eq!(after.option(section, &name), Some(value.as_bytes()));
+
+            // What is left of the bytes, front and back, when the changed stretch is taken out.
+            let (old, new) = (before.as_bytes(), after.as_bytes());
+            let front = old.iter().zip(new).take_while(|(old, new)| old == new).count();
+            let back = old[front..].iter().rev().zip(new[front..].iter().rev()).take_while(|(old, new)| old == new).count();
+            let removed = &old[front..old.len() - back];
+            match before.option(section, &name) {
+                Some(_) => prop_assert!(!removed.contains(&b'\n') || text.contains("'"), "{:?}", removed),
+                None => prop_assert!(removed.is_empty(), "{:?}", removed),
+            }
+
+            // Every other statement reads as before.
+            let others = |config: &Config| -> Vec<(Kind, Vec<Vec<u8>>)> {
+                let values = |statement: &Statement| statement.words.iter().map(|word| word.value.clone()).collect();
+                config.statements.iter().map(|statement| (statement.kind, values(statement))).collect()
+            };
+            let (old, new) = (others(&before), others(&after));
+            let changed = (Kind::Option, vec![name.into_bytes(), value.into_bytes()]);
+            let differing = new.iter().filter(|statement| !old.contains(statement)).count();
+            prop_assert!(differing <= 1 && new.contains(&changed));
+            prop_assert!(new.len() - old.len() <= 1);
+        }
+
+        #[test]
+        fn setting_twice_is_setting_once(text in likely()) {
+            let Ok(before) = Config::parse(text.into_bytes()) else { return Ok(()) };
+            let Some(section) = before.first_section("defaults") else { return Ok(()) };
+            let once = before.with_option(section, "x", "1").unwrap();
+            prop_assert_eq!(&once.with_option(section, "x", "1").unwrap(), &once);
+        }
+    }
+}

@@ -1,0 +1,503 @@
+//! Each cause that `explain` can name, from facts alone, and its opposite; and the machine that follows packets.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests, outside of a function marked as one")]
+
+mod common;
+
+use std::net::IpAddr;
+
+use common::{attribute, message, payload};
+use offloadctl::conntrack::{Details, Direction, Flow, Path, STATUS_REPLIED, TCP_STATES};
+use offloadctl::ethtool::Capability;
+use offloadctl::explain::{Facts, Question, explain};
+use offloadctl::inquiry;
+use offloadctl::nftables::{Family, Flowtable};
+use offloadctl::route::{self, Device};
+use offloadctl::ruleset::{self, Chain, Element, Expression, Rule, Verdict};
+use offloadctl::trace::{Match, Ruleset};
+use proptest::prelude::*;
+
+const INET: Family = Family(1);
+
+fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn device(name: &str, below: &[&str]) -> Option<Device> {
+    let below = below.iter().copied().map(String::from).collect();
+    Some(Device { name: name.into(), below, is_ppp: false })
+}
+
+/// `meta l4proto { tcp, udp } flow add @ft`
+fn adds() -> Vec<Expression> {
+    vec![
+        Expression::Meta { key: 16, to: 1 },
+        Expression::Lookup { from: 1, set: "protocols".into(), map: false, inverted: false },
+        Expression::FlowAdd("ft".into()),
+    ]
+}
+
+/// `ct state established,related accept`
+fn accepts_established() -> Vec<Expression> {
+    vec![
+        Expression::Connection { key: 0, to: 1 },
+        Expression::Bitwise { from: 1, to: 1, mask: 6_u32.to_ne_bytes().into(), xor: vec![0; 4] },
+        Expression::Compare { from: 1, operator: 1, value: vec![0; 4] },
+        Expression::Verdict(Verdict::Accept),
+    ]
+}
+
+/// `iifname "…" …`
+fn from_device(name: &str, verdict: Verdict) -> Vec<Expression> {
+    let mut value = name.as_bytes().to_vec();
+    value.resize(16, 0);
+    vec![
+        Expression::Meta { key: 6, to: 1 },
+        Expression::Compare { from: 1, operator: 0, value },
+        Expression::Verdict(verdict),
+    ]
+}
+
+fn rules(chain: &str, first: u64, expressions: Vec<Vec<Expression>>) -> Vec<Rule> {
+    let rule =
+        |(handle, expressions)| Rule { family: INET, table: "fw4".into(), chain: chain.into(), handle, expressions };
+    (first..).zip(expressions).map(rule).collect()
+}
+
+fn forward(expressions: Vec<Vec<Expression>>) -> Ruleset {
+    let chain =
+        |name: &str, forward, drops| Chain { family: INET, table: "fw4".into(), name: name.into(), forward, drops };
+    let element = |protocol| Element { key: vec![protocol], verdict: None, is_interval: false };
+    Ruleset {
+        chains: vec![chain("forward", Some(0), true), chain("forward_lan", None, false)],
+        rules: rules("forward", 1, expressions),
+        sets: vec![(INET, "fw4".into(), "protocols".into(), vec![element(6), element(17)])],
+    }
+}
+
+/// A masqueraded TCP connection from lan to wan, established, on a router like OpenWrt's, on the slow path.
+fn facts() -> Facts {
+    let direction = |source, source_port, destination, destination_port| Direction {
+        source: Some(address(source)),
+        destination: Some(address(destination)),
+        source_port: Some(source_port),
+        destination_port: Some(destination_port),
+        counters: None,
+    };
+    let flow = Flow {
+        protocol: 6,
+        details: Details { status: STATUS_REPLIED, tcp_state: Some(3), ..Details::default() },
+        original: direction("192.168.1.10", 40000, "10.0.0.2", 443),
+        reply: direction("10.0.0.2", 443, "10.0.0.1", 40000),
+        ..Flow::default()
+    };
+    Facts {
+        question: Question {
+            source: address("192.168.1.10"),
+            destination: address("10.0.0.2"),
+            protocol: None,
+            port: None,
+        },
+        flow: Some(flow),
+        matching: 1,
+        devices: (device("br-lan", &["lan1", "lan2"]), device("wan", &[])),
+        is_local: false,
+        is_ipsec: false,
+        ruleset: forward(vec![adds(), accepts_established()]),
+        flowtables: vec![Flowtable {
+            family: INET,
+            table: "fw4".into(),
+            name: "ft".into(),
+            hook: 0,
+            priority: 0,
+            devices: vec!["br-lan".into(), "wan".into()],
+            hardware: false,
+            counter: true,
+        }],
+        hardware: Some(vec![("lan1".into(), Capability::On), ("wan".into(), Capability::On)]),
+    }
+}
+
+fn causes(change: impl FnOnce(&mut Facts)) -> Vec<&'static str> {
+    let mut facts = facts();
+    change(&mut facts);
+    explain(&facts).causes.iter().map(|cause| cause.id).collect()
+}
+
+fn flow(facts: &mut Facts) -> &mut Flow {
+    facts.flow.as_mut().unwrap()
+}
+
+#[test]
+fn each_cause_is_named() {
+    type Change = fn(&mut Facts);
+    let cases: [(&str, Change, &[&str]); 20] = [
+        ("idle", |_| {}, &["OCTL215"]),
+        ("gone", |facts| facts.flow = None, &["OCTL201"]),
+        ("to the router", |facts| facts.is_local = true, &["OCTL216"]),
+        ("icmp", |facts| flow(facts).protocol = 1, &["OCTL202"]),
+        ("gre", |facts| flow(facts).protocol = 47, &["OCTL207"]),
+        (
+            "translated gre",
+            |facts| {
+                flow(facts).protocol = 47;
+                flow(facts).details.status |= 1 << 4;
+            },
+            &["OCTL202"],
+        ),
+        ("no flowtable", |facts| facts.flowtables.clear(), &["OCTL203"]),
+        ("no rule", |facts| facts.ruleset = forward(vec![accepts_established()]), &["OCTL204"]),
+        ("other family", |facts| facts.ruleset.rules[0].family = Family(10), &["OCTL204"]),
+        ("accepted before", |facts| facts.ruleset = forward(vec![accepts_established(), adds()]), &["OCTL205"]),
+        (
+            "dropped before",
+            |facts| facts.ruleset = forward(vec![vec![Expression::Verdict(Verdict::Drop)], adds()]),
+            &["OCTL206"],
+        ),
+        (
+            "conditions do not hold",
+            |facts| {
+                facts.ruleset.sets[0].3.remove(0);
+                facts.ruleset.chains[0].drops = false;
+                facts.ruleset.rules.truncate(1);
+            },
+            &["OCTL207"],
+        ),
+        ("half open", |facts| flow(facts).details.tcp_state = Some(2), &["OCTL208"]),
+        ("closing", |facts| flow(facts).details.tcp_state = Some(7), &["OCTL208"]),
+        ("helper", |facts| flow(facts).details.helper = Some(*b"ftp\0\0\0\0\0\0\0\0\0\0\0\0\0"), &["OCTL209"]),
+        ("device", |facts| facts.flowtables[0].devices = vec!["br-lan".into()], &["OCTL210"]),
+        ("sequence", |facts| flow(facts).details.status |= 1 << 6, &["OCTL211"]),
+        ("ipsec", |facts| facts.is_ipsec = true, &["OCTL212"]),
+        (
+            "marked without its device",
+            |facts| {
+                flow(facts).path = Path::Software;
+                facts.flowtables[0].devices = vec!["wan".into()];
+            },
+            &["OCTL210"],
+        ),
+        (
+            "hardware refused",
+            |facts| {
+                flow(facts).path = Path::Software;
+                facts.flowtables[0].hardware = true;
+            },
+            &["OCTL214"],
+        ),
+    ];
+    for (name, change, expected) in cases {
+        assert_eq!(causes(change), expected, "{name}");
+    }
+}
+
+#[test]
+fn what_is_offloaded_has_no_cause() {
+    assert_eq!(causes(|facts| flow(facts).path = Path::Software), [""; 0]);
+    // Its state at the end does not matter for one that hardware has.
+    let hardware = causes(|facts| {
+        flow(facts).path = Path::Hardware;
+        flow(facts).details.tcp_state = Some(7);
+        facts.flowtables[0].hardware = true;
+    });
+    assert_eq!(hardware, [""; 0]);
+}
+
+#[test]
+fn a_device_below_or_a_wildcard_or_a_ppp_session_will_do() {
+    type Change = fn(&mut Facts);
+    let cases: [Change; 3] = [
+        |facts| facts.flowtables[0].devices = vec!["lan2".into(), "wan".into()],
+        |facts| facts.flowtables[0].devices = vec!["br*".into(), "w*".into()],
+        |facts| {
+            facts.flowtables[0].devices = vec!["br-lan".into(), "eth1".into()];
+            facts.devices.1.as_mut().unwrap().is_ppp = true;
+        },
+    ];
+    for (case, change) in cases.into_iter().enumerate() {
+        assert_eq!(causes(change), ["OCTL215"], "case {case}");
+    }
+}
+
+#[test]
+fn hardware_that_refused_says_why() {
+    let why = |capability| {
+        let mut facts = facts();
+        flow(&mut facts).path = Path::Software;
+        facts.flowtables[0].hardware = true;
+        facts.hardware = Some(vec![("lan1".into(), capability)]);
+        explain(&facts).causes[0].why.clone()
+    };
+    assert!(why(Capability::No).contains("does not offer hw-tc-offload on lan1"));
+    assert!(why(Capability::On).contains("the driver refused it"));
+}
+
+#[test]
+fn a_rule_for_answers_only_is_found() {
+    let expressions = [from_device("wan", Verdict::Jump("forward_lan".into())), accepts_established()].to_vec();
+    let back_only = |facts: &mut Facts| {
+        facts.ruleset = forward(expressions);
+        facts.ruleset.rules.extend(rules("forward_lan", 9, vec![adds()]));
+    };
+    assert_eq!(causes(back_only), ["OCTL215"]);
+}
+
+#[test]
+fn jumps_come_back_and_gotos_do_not() {
+    let trace_of = |verdict: Verdict, inside: Vec<Expression>| {
+        let mut facts = facts();
+        facts.ruleset = forward(vec![from_device("br-lan", verdict), adds()]);
+        facts.ruleset.rules.extend(rules("forward_lan", 9, vec![inside]));
+        let trace = facts.ruleset.trace(&facts.packet(false));
+        let met: Vec<_> = trace.steps.iter().map(|step| (step.rule.handle, step.matched, step.depth)).collect();
+        (met, trace.adds.is_some(), trace.dropped.is_some())
+    };
+    let counter = vec![Expression::Other("counter".into())];
+    let (first, inner) = ((1, Match::Yes, 0), (9, Match::Yes, 1));
+    let jump = || Verdict::Jump("forward_lan".into());
+    let goto = Verdict::Goto("forward_lan".into());
+    assert_eq!(trace_of(jump(), counter.clone()), (vec![first, inner, (2, Match::Yes, 0)], true, false));
+    assert_eq!(trace_of(goto, counter.clone()), (vec![first, inner], false, true));
+    let leave = vec![Expression::Verdict(Verdict::Return)];
+    assert_eq!(trace_of(jump(), leave), (vec![first, inner, (2, Match::Yes, 0)], true, false));
+    let accept = vec![Expression::Verdict(Verdict::Accept)];
+    assert_eq!(trace_of(jump(), accept), (vec![first, inner], false, false));
+}
+
+#[test]
+fn what_is_not_understood_applies_perhaps() {
+    let trace_of = |first: Vec<Expression>| {
+        let mut facts = facts();
+        facts.ruleset = forward(vec![first, adds()]);
+        let trace = facts.ruleset.trace(&facts.packet(false));
+        (trace.steps[0].matched, trace.adds.is_some(), trace.is_certain)
+    };
+    let limit = |name: &str| vec![Expression::Other(name.into()), Expression::Verdict(Verdict::Accept)];
+    assert_eq!(trace_of(limit("limit")), (Match::Perhaps, true, false));
+    assert_eq!(trace_of(limit("counter")), (Match::Yes, false, true));
+    // An unknown expression may have loaded the register that is compared next.
+    let stale = vec![
+        Expression::Meta { key: 16, to: 1 },
+        Expression::Other("exthdr".into()),
+        Expression::Compare { from: 1, operator: 0, value: vec![6] },
+        Expression::Verdict(Verdict::Accept),
+    ];
+    assert_eq!(trace_of(stale), (Match::Perhaps, true, false));
+    let unknown_set = vec![
+        Expression::Meta { key: 16, to: 1 },
+        Expression::Lookup { from: 1, set: "other".into(), map: false, inverted: false },
+        Expression::Verdict(Verdict::Accept),
+    ];
+    assert_eq!(trace_of(unknown_set), (Match::Perhaps, true, false));
+}
+
+#[test]
+fn addresses_ports_and_verdict_maps() {
+    let applies = |expressions: Vec<Expression>| {
+        let mut facts = facts();
+        let element = Element { key: 2_u32.to_ne_bytes().into(), verdict: Some(Verdict::Accept), is_interval: false };
+        facts.ruleset = forward(vec![expressions]);
+        facts.ruleset.sets.push((INET, "fw4".into(), "states".into(), vec![element]));
+        let trace = facts.ruleset.trace(&facts.packet(false));
+        (trace.steps[0].matched, trace.accepted.len())
+    };
+    let load = |base, offset, length| Expression::Payload { base, offset, length, to: 1 };
+    let is = |value: &[u8]| Expression::Compare { from: 1, operator: 0, value: value.to_vec() };
+    assert_eq!(applies(vec![load(1, 12, 4), is(&[192, 168, 1, 10])]), (Match::Yes, 0));
+    assert_eq!(applies(vec![load(1, 16, 4), is(&[10, 0, 0, 2])]), (Match::Yes, 0));
+    assert_eq!(applies(vec![load(1, 16, 4), is(&[10, 0, 0, 3])]), (Match::No, 0));
+    assert_eq!(applies(vec![load(1, 9, 1), is(&[6])]), (Match::Yes, 0));
+    assert_eq!(applies(vec![load(2, 2, 2), is(&443_u16.to_be_bytes())]), (Match::Yes, 0));
+    assert_eq!(applies(vec![load(2, 13, 1), is(&[2])]), (Match::Perhaps, 0));
+    // Source and destination in neighbouring registers, by the other set of numbers.
+    let ports = [
+        Expression::Payload { base: 2, offset: 0, length: 2, to: 8 },
+        Expression::Payload { base: 2, offset: 2, length: 2, to: 9 },
+        is(&[0x9c, 0x40, 0, 0, 0x01, 0xbb, 0, 0]),
+    ];
+    assert_eq!(applies(ports.to_vec()), (Match::Yes, 0));
+    let map = Expression::Lookup { from: 1, set: "states".into(), map: true, inverted: false };
+    assert_eq!(applies(vec![Expression::Connection { key: 0, to: 1 }, map.clone()]), (Match::Yes, 1));
+    assert_eq!(applies(vec![Expression::Connection { key: 2, to: 2 }, map]), (Match::Perhaps, 0));
+}
+
+#[test]
+fn a_chain_that_calls_itself_ends() {
+    let mut facts = facts();
+    facts.ruleset = forward(vec![vec![Expression::Verdict(Verdict::Jump("forward".into()))]]);
+    assert!(facts.ruleset.trace(&facts.packet(false)).steps.len() < 20);
+}
+
+#[test]
+fn a_connection_is_found_by_any_of_its_addresses() {
+    let flow = facts().flow.unwrap();
+    let fits = |source, destination, protocol, port| {
+        Question { source: address(source), destination: address(destination), protocol, port }.fits(&flow)
+    };
+    assert!(fits("192.168.1.10", "10.0.0.2", None, None));
+    assert!(fits("10.0.0.2", "192.168.1.10", Some(6), Some(443)));
+    assert!(fits("10.0.0.1", "10.0.0.2", None, Some(40000)));
+    assert!(!fits("192.168.1.10", "10.0.0.2", Some(17), None));
+    assert!(!fits("192.168.1.10", "10.0.0.2", Some(6), Some(80)));
+    assert!(!fits("192.168.1.10", "10.0.0.1", None, None));
+}
+
+#[test]
+fn the_answer_is_written_as_the_readme_shows() {
+    let mut facts = facts();
+    facts.ruleset = forward(vec![accepts_established(), adds()]);
+    let explanation = explain(&facts);
+    let mut out = Vec::new();
+    inquiry::write(&mut out, &facts, &explanation).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(include_str!("../README.md").contains(&format!("```text\n{text}```\n")), "not in README.md:\n{text}");
+    assert_eq!(explanation.exit_code(), 1);
+    flow(&mut facts).path = Path::Software;
+    facts.ruleset = forward(vec![adds()]);
+    assert_eq!(explain(&facts).exit_code(), 0);
+    facts.flowtables[0].hardware = true;
+    assert_eq!(explain(&facts).exit_code(), 0);
+    facts.flowtables[0].devices.clear();
+    assert_eq!(explain(&facts).exit_code(), 1);
+}
+
+#[test]
+fn one_of_several_is_said_to_be_so() {
+    let mut facts = facts();
+    facts.matching = 3;
+    let mut out = Vec::new();
+    inquiry::write(&mut out, &facts, &explain(&facts)).unwrap();
+    assert!(String::from_utf8(out).unwrap().contains(", ESTABLISHED (the largest of 3)\n"));
+}
+
+#[test]
+fn recorded_rules_are_understood() {
+    let rules = common::read_all(common::RULES, |message| ruleset::rule(message).unwrap());
+    assert_eq!(rules.len(), 2);
+    let [.., adds] = &rules[0].expressions[..] else { panic!("{rules:?}") };
+    assert_eq!(*adds, Expression::FlowAdd("ft".into()));
+    assert_eq!(rules[0].expressions[0], Expression::Meta { key: 16, to: 1 });
+    assert!(matches!(&rules[0].expressions[1], Expression::Lookup { from: 1, map: false, inverted: false, .. }));
+    // oifname "wan" masquerade
+    let mut name = b"wan".to_vec();
+    name.resize(rules[1].expressions.len().max(4), 0);
+    assert_eq!(rules[1].expressions[0], Expression::Meta { key: 7, to: 1 });
+    assert!(
+        matches!(&rules[1].expressions[1], Expression::Compare { from: 1, operator: 0, value } if value.starts_with(&name))
+    );
+}
+
+/// The recorded table, with the sets that its rules name.
+fn recorded() -> Ruleset {
+    let element = |key: &[u8], verdict| Element { key: key.into(), verdict, is_interval: false };
+    let set = |name: &str, elements| (INET, "fw4".to_owned(), name.to_owned(), elements);
+    let state = |bit: u32| element(&bit.to_ne_bytes(), Some(Verdict::Accept));
+    let port = |port: u16, is_interval| Element { is_interval, ..element(&port.to_be_bytes(), None) };
+    Ruleset {
+        chains: common::read_all(common::OPENWRT_CHAINS, |message| ruleset::chain(message).unwrap()),
+        rules: common::read_all(common::OPENWRT_RULES, |message| ruleset::rule(message).unwrap()),
+        sets: vec![
+            set("__map0", vec![state(2), state(4)]),
+            set("__set0", vec![element(&[6], None), element(&[17], None)]),
+            set("__set1", vec![port(443, true), port(5000, true)]),
+        ],
+    }
+}
+
+#[test]
+fn a_packet_goes_through_a_recorded_firewall() {
+    let mut facts = facts();
+    facts.ruleset = recorded();
+    let names: Vec<_> =
+        facts.ruleset.chains.iter().map(|chain| (&chain.name[..], chain.forward, chain.drops)).collect();
+    let expected = [
+        ("forward", Some(0), true),
+        ("forward_lan", None, false),
+        ("handle_reject", None, false),
+        ("srcnat", None, false),
+    ];
+    assert_eq!(names, expected);
+    let place = "its packets are accepted before 'flow add': by inet fw4 forward handle 7";
+    assert_eq!(explain(&facts).causes[0].what, place);
+
+    // Without the rule that is in the way.
+    facts.ruleset.rules.remove(0);
+    assert_eq!(explain(&facts).causes[0].id, "OCTL215");
+    // Without the one that adds flows, all that follow are met, and one has an interval.
+    facts.ruleset.rules.remove(0);
+    let trace = facts.ruleset.trace(&facts.packet(false));
+    let met: Vec<_> = trace.steps.iter().map(|step| (&step.rule.chain[..], step.matched)).collect();
+    let expected = [
+        ("forward", Match::Yes),
+        ("forward_lan", Match::Perhaps),
+        ("forward_lan", Match::Perhaps),
+        ("forward_lan", Match::No),
+        ("forward", Match::Yes),
+        ("handle_reject", Match::Yes),
+    ];
+    assert_eq!(met, expected);
+    assert!(matches!(trace.dropped, Some(Ok(rule)) if rule.chain == "handle_reject"));
+    assert_eq!(explain(&facts).causes[0].id, "OCTL204");
+}
+
+#[test]
+fn chains_elements_and_routes_made_by_hand() {
+    let hook = attribute(4, &[attribute(1, &[0, 0, 0, 2]), attribute(2, &(-150_i32).to_be_bytes())].concat());
+    let chain = [attribute(1, b"fw4\0"), attribute(3, b"forward\0"), hook, attribute(5, &[0; 4])];
+    let found = ruleset::chain(&message(&payload(1, &chain))).unwrap();
+    assert_eq!((found.forward, found.drops, &found.name[..]), (Some(-150), true, "forward"));
+    assert_eq!(ruleset::chain(&message(&payload(5, &chain))).unwrap().forward, None);
+
+    let accept = attribute(2, &attribute(1, &[0, 0, 0, 1]));
+    let elements = [
+        attribute(1, &[attribute(1, &attribute(1, &[2, 0, 0, 0])), attribute(2, &accept)].concat()),
+        attribute(1, &[attribute(1, &attribute(1, &[9])), attribute(3, &[0, 0, 0, 1])].concat()),
+    ];
+    let list = payload(1, &[attribute(3, &elements.concat())]);
+    let found = ruleset::elements_in(&message(&list)).unwrap();
+    assert_eq!(found[0], Element { key: vec![2, 0, 0, 0], verdict: Some(Verdict::Accept), is_interval: false });
+    assert!(found[1].is_interval);
+
+    let mut answer = vec![2, 32, 0, 0, 254, 0, 0, 2, 0, 0, 0, 0];
+    answer.extend(attribute(4, &7_u32.to_ne_bytes()));
+    let found = route::route(&message(&answer)).unwrap();
+    assert_eq!((found.device, found.is_local), (7, true));
+    assert!(route::route(&message(&answer[..5])).is_err());
+}
+
+#[test]
+fn each_state_has_a_name() {
+    for (number, name) in (0..).zip(TCP_STATES) {
+        let details = Details { tcp_state: Some(number), ..Details::default() };
+        assert_eq!(details.tcp_state_name(), Some(name));
+    }
+    assert_eq!(Details { tcp_state: Some(10), ..Details::default() }.tcp_state_name(), None);
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let message = message(&bytes);
+        let _ = (ruleset::chain(&message), ruleset::elements_in(&message), route::route(&message));
+        if let Ok(rule) = ruleset::rule(&message) {
+            let mut facts = facts();
+            facts.ruleset = forward(vec![rule.expressions]);
+            let _ = explain(&facts);
+        }
+    }
+
+    #[test]
+    fn every_changed_byte_of_the_recording_is_survived(at in 0..2000_usize, byte in any::<u8>()) {
+        for mut datagram in common::datagrams(common::RULES) {
+            let length = datagram.len();
+            datagram[at % length] = byte;
+            for message in offloadctl::netlink::messages(&datagram).flatten() {
+                if let Ok(mut rule) = ruleset::rule(&message) {
+                    let mut facts = facts();
+                    facts.ruleset = forward(vec![std::mem::take(&mut rule.expressions)]);
+                    let _ = explain(&facts);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The program as a user meets it on a bad day: broken input, a poor host, a guest that dies, a run that
+//! is interrupted. Each case asserts the exit code, the id and the words that help, and that nothing
+//! half-made stays behind.
+//!
+//! The real binary runs against a real QEMU, so these tests stand behind the feature `e2e`. Finished
+//! stages of the user's cache are used and never changed; whatever fails does so in a place of its own.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it cannot go on")]
+
+mod cache;
+mod feed;
+mod files;
+mod guest;
+mod host;
+mod interrupted;
+mod mirror;
+mod place;
+mod reports;
+mod run;

@@ -1,0 +1,44 @@
+//! What a run tells programs: events, a JUnit report, captures.
+
+use crate::place::Place;
+
+/// A scenario with traffic, and one without.
+const SCENARIOS: [&str; 2] = ["install-and-load", "offload-ipv4-nat"];
+
+/// First bytes of a pcap file: the magic of microseconds or nanoseconds, little-endian.
+const MAGIC: [[u8; 4]; 2] = [[0xd4, 0xc3, 0xb2, 0xa1], [0x4d, 0x3c, 0xb2, 0xa1]];
+/// Bytes of the file's header, and of a packet's.
+const HEADERS: usize = 24 + 16;
+
+#[test]
+fn events_report_and_captures_of_a_good_run() {
+    let place = Place::warm();
+    let (report, captures) = (place.path("reports/junit.xml"), place.path("captures"));
+    let flags = ["--accel", "tcg", "--message-format", "json", "--junit", report.as_str(), "--pcap", captures.as_str()];
+    let ran = place.run(&[&["test", "--exact"], &SCENARIOS[..], &flags].concat());
+    ran.fine();
+
+    // Every line is JSON, or this ends here.
+    let events = ran.events();
+    assert_eq!((&events[0]["event"], &events[0]["verb"]), (&"run-begin".into(), &"test".into()));
+    let last = events.last().unwrap();
+    assert_eq!((&last["event"], &last["exit"]), (&"run-end".into(), &0.into()));
+    for name in SCENARIOS {
+        let ends = |event: &&serde_json::Value| event["event"] == "case-end" && event["case"] == name;
+        let verdicts: Vec<&str> =
+            events.iter().filter(ends).filter_map(|event| event["verdict"]["verdict"].as_str()).collect();
+        assert_eq!(verdicts, ["pass"], "{name}\n{}", ran.out);
+    }
+
+    let report = std::fs::read_to_string(report).unwrap();
+    for name in SCENARIOS {
+        assert_eq!(report.matches(&format!("<testcase name=\"{name}\"")).count(), 1, "{report}");
+    }
+    assert_eq!(place.path("reports").read_dir_utf8().unwrap().count(), 1, "something is left beside the report");
+
+    for side in ["lan", "wan"] {
+        let bytes = std::fs::read(captures.join(SCENARIOS[1]).join(format!("{side}.pcap"))).unwrap();
+        assert!(MAGIC.contains(&bytes[..4].try_into().unwrap()), "{side}");
+        assert!(bytes.len() > HEADERS, "{side}.pcap holds no frame");
+    }
+}

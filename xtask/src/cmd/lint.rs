@@ -1,0 +1,109 @@
+//! `lint`: packages and feeds held against the numbered rules, ours or anybody's.
+
+use std::time::Instant;
+
+use camino::Utf8PathBuf;
+use formats::lint::Options;
+use formats::{ec, usign};
+use model::{Event, Exit, Failure, Result, Status};
+
+use super::Outcome;
+use crate::cli::LintArgs;
+use crate::doctor::{self, Purpose};
+use crate::lint::{self, Allowed, STAGE};
+use crate::stage::millis;
+use crate::{Ctx, pipeline, usage};
+
+/// Looks at what was named, or at the packages of this source tree.
+pub fn run(ctx: &Ctx, args: &LintArgs) -> Result<Outcome> {
+    let LintArgs { paths, keys, allow, list, selection } = args;
+    if *list {
+        return Ok(Outcome::done(lint::list()));
+    }
+    let allowed: Vec<Allowed> = allow.iter().map(|text| Allowed::parse(text)).collect::<Result<_>>()?;
+    let options = options(keys)?;
+    let files = if paths.is_empty() {
+        let target = usage::target(selection)?;
+        pipeline::check_files(ctx, &target, Purpose::Build)?;
+        doctor::require(ctx, Purpose::Build)?;
+        pipeline::package_files(ctx, &target, selection)?
+    } else {
+        lint::collect(paths)?
+    };
+    let started = Instant::now();
+    ctx.events.emit(Event::StageBegin { stage: STAGE.into(), detail: format!("{} files", files.len()) });
+    let counts = lint::check(ctx, &files, &options, &allowed);
+    let (status, summary) = match &counts {
+        Ok(counts) => {
+            let status = if counts.exit() == Exit::Done { Status::Done } else { Status::Failed };
+            (status, counts.to_string())
+        }
+        Err(failure) => (Status::Failed, failure.finding().what.clone()),
+    };
+    ctx.events.emit(Event::StageEnd { stage: STAGE.into(), status, millis: millis(started.elapsed()), summary });
+    Ok(Outcome { exit: counts?.exit(), data: String::new() })
+}
+
+/// Public keys of either world, told apart by their first line.
+fn options(keys: &[Utf8PathBuf]) -> Result<Options> {
+    let mut options = Options::default();
+    for path in keys {
+        let text = std::fs::read_to_string(path).map_err(|error| Failure::io("read the public key", path, &error))?;
+        let read = if text.starts_with("-----BEGIN") {
+            ec::PublicKey::parse(&text).map(|key| options.ec_keys.push(key))
+        } else {
+            usign::PublicKey::parse(&text).map(|key| options.usign_keys.push(key))
+        };
+        read.map_err(|error| {
+            Failure::new(Exit::Usage, error.id(), error.to_string(), "it was given with --key", error.fix()).at(path)
+        })?;
+    }
+    Ok(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use camino::Utf8Path;
+    use clap::Parser as _;
+    use model::Events;
+
+    use super::*;
+    use crate::cli::{Cli, Verb};
+    use crate::ctx::tests::ctx;
+
+    fn lint(root: &Utf8Path, words: &[&str]) -> Result<Outcome> {
+        let line = ["cargo xtask", "lint"].iter().chain(words);
+        let Verb::Lint(args) = Cli::try_parse_from(line).unwrap().verb else { panic!("another verb") };
+        run(&ctx(root, Events::discard()), &args)
+    }
+
+    #[test]
+    fn keys_of_both_worlds_are_told_apart_and_rubbish_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(folder.path()).unwrap();
+        let put = |name: &str, text: &str| {
+            std::fs::write(root.join(name), text).unwrap();
+            root.join(name)
+        };
+        let usign = put("usign", &usign::SecretKey::from_random([1; 40]).public().to_text("a key"));
+        let ec = put("ec.pem", &ec::SecretKey::from_random([1; 32]).unwrap().public().to_pem().unwrap());
+        let read = options(&[usign, ec]).unwrap();
+        assert_eq!((read.usign_keys.len(), read.ec_keys.len()), (1, 1));
+        assert_eq!(options(&[put("bad", "rubbish")]).unwrap_err().id(), "SIG001");
+        assert_eq!(options(&[put("bad.pem", "-----BEGIN RUBBISH")]).unwrap_err().id(), "ECK001");
+        assert_eq!(options(&[root.join("absent")]).unwrap_err().id(), "IO004");
+    }
+
+    #[test]
+    fn the_exit_code_tells_whether_there_are_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(folder.path()).unwrap();
+        let broken = root.join("broken.ipk");
+        std::fs::write(&broken, "no package").unwrap();
+        assert_eq!(lint(root, &[broken.as_str()]).unwrap().exit, Exit::Failed);
+        assert_eq!(lint(root, &[broken.as_str(), "--allow", "LINT001"]).unwrap().exit, Exit::Done);
+        assert_eq!(lint(root, &[broken.as_str(), "--allow", "LINT1"]).unwrap_err().exit(), Exit::Usage);
+        assert_eq!(lint(root, &[root.join("absent").as_str()]).unwrap_err().exit(), Exit::Usage);
+        assert!(lint(root, &["--list"]).unwrap().data.starts_with("LINT001"));
+    }
+}

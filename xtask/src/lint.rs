@@ -1,0 +1,339 @@
+//! Packages and feeds on disk, held against the rules of [`formats::lint`].
+//!
+//! The rules know nothing of files: here they are found, opened in parallel, and what is wrong with them
+//! becomes events. A file that cannot be read is reported like any other fault.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::BufReader;
+use std::sync::Mutex;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use formats::lint::{self, Examined, Kind, Options};
+use model::{Event, Exit, Failure, Finding, Result, Severity};
+
+use crate::Ctx;
+
+/// Name in events.
+pub const STAGE: &str = "lint";
+
+/// A breach that the user accepts: an id, and what the place must contain if not all are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allowed {
+    id: String,
+    place: String,
+}
+
+/// What was found, by severity.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Files that were looked at.
+    pub files: usize,
+    /// Breaches that break something.
+    pub errors: usize,
+    /// Breaches that surprise.
+    pub warnings: usize,
+    /// Remarks.
+    pub notes: usize,
+    /// Breaches that the user accepts.
+    pub allowed: usize,
+}
+
+impl Allowed {
+    /// Reads `ID` or `ID:PLACE`.
+    pub fn parse(text: &str) -> Result<Self> {
+        let (id, place) = text.split_once(':').unwrap_or((text, ""));
+        if lint::rules().any(|rule| rule.id == id) {
+            return Ok(Allowed { id: id.to_owned(), place: place.to_owned() });
+        }
+        Err(Failure::new(
+            Exit::Usage,
+            "LNT002",
+            format!("no rule has the id `{id}`"),
+            "a breach is accepted by the id that it was reported under",
+            "choose from `cargo xtask lint --list`",
+        ))
+    }
+
+    fn covers(&self, finding: &lint::Finding) -> bool {
+        finding.rule.id == self.id && finding.place.contains(&self.place)
+    }
+}
+
+/// Every rule: id, severity and title, one a line.
+pub fn list() -> String {
+    let line = |rule: &lint::Rule| format!("{}  {:<7}  {}", rule.id, word(severity(rule.severity)), rule.title);
+    lint::rules().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// The packages, indexes and signatures at some paths. A folder is searched to its end; an index stands
+/// for its feed, so what lies beside it is looked at too; any other file is taken as it is.
+///
+/// # Errors
+/// `LNT001` when there is nothing at a path.
+pub fn collect(paths: &[Utf8PathBuf]) -> Result<Vec<Utf8PathBuf>> {
+    let mut found = BTreeSet::new();
+    for path in paths {
+        let before = found.len();
+        if path.is_dir() {
+            search(path, true, &mut found)?;
+        } else if path.exists() {
+            found.insert(path.clone());
+            let is_index = !matches!(Kind::of(path.as_str()), Some(Kind::Ipk | Kind::Apk) | None);
+            if is_index {
+                let folder = path.parent().filter(|folder| !folder.as_str().is_empty());
+                search(folder.unwrap_or(Utf8Path::new(".")), false, &mut found)?;
+            }
+        }
+        if found.len() == before {
+            return Err(Failure::new(
+                Exit::Usage,
+                "LNT001",
+                format!("there is no package and no index at `{path}`"),
+                "looked for files called *.ipk, *.apk, Packages, Packages.gz, Packages.sig and *.adb",
+                "give the path of a package, of an index, or of a folder with some of them",
+            ));
+        }
+    }
+    Ok(found.into_iter().collect())
+}
+
+/// Links to folders are not followed: they could lead round in circles.
+fn search(folder: &Utf8Path, deep: bool, found: &mut BTreeSet<Utf8PathBuf>) -> Result<()> {
+    let io = |error: std::io::Error| Failure::io("list the folder", folder, &error);
+    for entry in folder.read_dir_utf8().map_err(io)? {
+        let entry = entry.map_err(io)?;
+        // Without `./`, as the user would name it.
+        let path = entry.path().strip_prefix(".").unwrap_or(entry.path());
+        if entry.file_type().map_err(io)?.is_dir() {
+            if deep {
+                search(path, deep, found)?;
+            }
+        } else if Kind::of(path.as_str()).is_some() {
+            found.insert(path.to_owned());
+        }
+    }
+    Ok(())
+}
+
+/// Holds files against the rules, and reports every breach that is not allowed.
+pub fn check(ctx: &Ctx, files: &[Utf8PathBuf], options: &Options, allowed: &[Allowed]) -> Result<Counts> {
+    let examined = examine(ctx, files, options)?;
+    let mut counts = Counts { files: files.len(), ..Counts::default() };
+    for found in lint::judge(&examined, options) {
+        if allowed.iter().any(|allowed| allowed.covers(&found)) {
+            counts.allowed += 1;
+            continue;
+        }
+        let finding = finding(found);
+        match finding.severity {
+            Severity::Error => counts.errors += 1,
+            Severity::Warning => counts.warnings += 1,
+            Severity::Note => counts.notes += 1,
+        }
+        ctx.events.emit(Event::Finding(finding));
+    }
+    Ok(counts)
+}
+
+/// Reads the files, several at once; the order of the results is that of the files.
+fn examine(ctx: &Ctx, files: &[Utf8PathBuf], options: &Options) -> Result<Vec<Examined>> {
+    let total = u64::try_from(files.len()).ok();
+    let next = Mutex::new((0..).zip(files));
+    let worker = || {
+        let mut read = Vec::new();
+        // The lock is held only while the next file is taken.
+        while let Some((position, path)) = next.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).next() {
+            ctx.cancel.check()?;
+            read.push((position, examine_one(path, options)));
+            ctx.events.progress(STAGE, position + 1, total);
+        }
+        Ok(read)
+    };
+    let threads = ctx.jobs.get().min(files.len().max(1));
+    let results: Vec<Result<Vec<(u64, Examined)>>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(reader_died()))).collect()
+    });
+    let mut read: Vec<_> = results.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+    read.sort_by_key(|(position, _)| *position);
+    Ok(read.into_iter().map(|(_, examined)| examined).collect())
+}
+
+fn examine_one(path: &Utf8Path, options: &Options) -> Examined {
+    match File::open(path) {
+        Ok(file) => lint::examine(path.as_str(), BufReader::new(file), options),
+        Err(error) => lint::unreadable(path.as_str(), error),
+    }
+}
+
+fn reader_died() -> Failure {
+    Failure::new(
+        Exit::Bug,
+        "LNT003",
+        "a thread that reads packages ended unexpectedly",
+        "its message stands above",
+        "report it with that message, and with the files if they can be shared",
+    )
+}
+
+fn finding(found: lint::Finding) -> Finding {
+    let rule = found.rule;
+    Finding {
+        id: rule.id,
+        severity: severity(rule.severity),
+        place: Some(found.place),
+        what: format!("{}: {}", rule.title, found.what),
+        why: rule.why.to_owned(),
+        fix: rule.fix.to_owned(),
+    }
+}
+
+fn severity(severity: lint::Severity) -> Severity {
+    match severity {
+        lint::Severity::Note => Severity::Note,
+        lint::Severity::Warning => Severity::Warning,
+        lint::Severity::Error => Severity::Error,
+    }
+}
+
+fn word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Note => "note",
+        Severity::Warning => "warning",
+        Severity::Error => "error",
+    }
+}
+
+impl Counts {
+    /// What the verb ends with.
+    pub fn exit(&self) -> Exit {
+        if self.errors > 0 { Exit::Failed } else { Exit::Done }
+    }
+}
+
+impl std::fmt::Display for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Counts { files, errors, warnings, notes, allowed } = self;
+        write!(f, "{files} files: {errors} errors, {warnings} warnings, {notes} notes")?;
+        if *allowed > 0 { write!(f, ", {allowed} allowed") } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use formats::{Entry, Package, ipk};
+    use model::Events;
+
+    use super::*;
+    use crate::ctx::tests::ctx;
+
+    /// A folder with a good package and one that everybody may write.
+    fn folder() -> (tempfile::TempDir, Utf8PathBuf) {
+        let guard = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(guard.path()).unwrap().to_owned();
+        std::fs::create_dir(root.join("deep")).unwrap();
+        for (path, mode) in [("good.ipk", 0o755), ("deep/bad.ipk", 0o777)] {
+            let package = Package {
+                name: path.trim_end_matches(".ipk").replace('/', "-"),
+                version: "1.0-r1".into(),
+                architecture: "all".into(),
+                description: "Sample".into(),
+                license: "MIT".into(),
+                maintainer: "Somebody".into(),
+                files: vec![Entry::dir("srv", mode)],
+                ..Package::default()
+            };
+            std::fs::write(root.join(path), ipk::to_vec(&package).unwrap()).unwrap();
+        }
+        std::fs::write(root.join("notes.txt"), "").unwrap();
+        (guard, root)
+    }
+
+    fn run(root: &Utf8Path, paths: &[&str], allowed: &[&str]) -> (Counts, Vec<Finding>) {
+        let (sender, receiver) = channel();
+        let ctx = ctx(root, Events::to(sender));
+        let files = collect(&paths.iter().map(|path| root.join(path)).collect::<Vec<_>>()).unwrap();
+        let allowed: Vec<_> = allowed.iter().map(|text| Allowed::parse(text).unwrap()).collect();
+        let counts = check(&ctx, &files, &Options::default(), &allowed).unwrap();
+        drop(ctx);
+        let findings = receiver.into_iter().filter_map(|event| match event {
+            Event::Finding(finding) => Some(finding),
+            _ => None,
+        });
+        (counts, findings.collect())
+    }
+
+    #[test]
+    fn a_folder_is_searched_and_errors_decide_the_exit_code() {
+        let (_guard, root) = folder();
+        let (counts, findings) = run(&root, &[""], &[]);
+        assert_eq!(counts, Counts { files: 2, errors: 1, ..Counts::default() });
+        assert_eq!(counts.exit(), Exit::Failed);
+        assert_eq!(counts.to_string(), "2 files: 1 errors, 0 warnings, 0 notes");
+        assert_eq!((findings[0].id, findings[0].severity), ("LINT201", Severity::Error));
+        assert_eq!(findings[0].what, "writable by everybody: its mode is 0777");
+        assert_eq!(findings[0].place, Some(format!("{root}/deep/bad.ipk: /srv")));
+        assert_eq!(run(&root, &["good.ipk"], &[]).0.exit(), Exit::Done);
+    }
+
+    #[test]
+    fn a_breach_may_be_allowed_everywhere_or_in_one_place() {
+        let (_guard, root) = folder();
+        let (counts, findings) = run(&root, &[""], &["LINT201"]);
+        assert_eq!((counts.errors, counts.allowed, findings), (0, 1, vec![]));
+        assert!(counts.to_string().ends_with(", 1 allowed"));
+        assert_eq!(run(&root, &[""], &["LINT201:bad.ipk"]).0.allowed, 1);
+        assert_eq!(run(&root, &[""], &["LINT201:good.ipk", "LINT101"]).0.errors, 1);
+        assert_eq!(Allowed::parse("LINT999").unwrap_err().id(), "LNT002");
+    }
+
+    #[test]
+    fn an_index_stands_for_its_folder_and_any_other_file_for_itself() {
+        let (_guard, root) = folder();
+        std::fs::write(root.join("Packages"), "\n").unwrap();
+        let (counts, findings) = run(&root, &["Packages"], &[]);
+        let ids: Vec<_> = findings.iter().map(|finding| finding.id).collect();
+        assert_eq!((counts.files, ids), (2, vec!["LINT505", "LINT504"]));
+        let (_, findings) = run(&root, &["notes.txt"], &[]);
+        assert_eq!(findings[0].id, "LINT001");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_is_a_finding() {
+        let (_guard, root) = folder();
+        std::os::unix::fs::symlink("nowhere", root.join("gone.ipk")).unwrap();
+        let (counts, findings) = run(&root, &[""], &[]);
+        let ids: Vec<_> = findings.iter().map(|finding| finding.id).collect();
+        assert_eq!((counts.files, ids), (3, vec!["LINT201", "LINT001"]));
+    }
+
+    #[test]
+    fn nothing_to_look_at_is_a_mistake_of_the_call() {
+        let (_guard, root) = folder();
+        std::fs::create_dir(root.join("empty")).unwrap();
+        for path in ["empty", "missing.ipk"] {
+            let failure = collect(&[root.join(path)]).unwrap_err();
+            assert_eq!((failure.id(), failure.exit()), ("LNT001", Exit::Usage), "{path}");
+        }
+        assert_eq!((reader_died().id(), reader_died().exit()), ("LNT003", Exit::Bug));
+    }
+
+    #[test]
+    fn an_interrupt_ends_the_reading() {
+        let (_guard, root) = folder();
+        let ctx = ctx(&root, Events::discard());
+        ctx.cancel.cancel();
+        let failure = check(&ctx, &[root.join("good.ipk")], &Options::default(), &[]).unwrap_err();
+        assert_eq!(failure.id(), "RUN001");
+    }
+
+    #[test]
+    fn the_list_has_every_rule() {
+        let list = list();
+        assert!(list.contains("LINT101  error    kmod without a module"), "{list}");
+        assert_eq!(list.lines().count(), lint::rules().count());
+    }
+}

@@ -1,0 +1,47 @@
+//! The stage between packages and feed: nothing that breaks a rule of the lint is published.
+
+use model::{Exit, Failure, Result, Target};
+
+use super::provider::{self, Packages};
+use crate::cli::Selection;
+use crate::stage::{Inputs, stage};
+use crate::{Ctx, lint};
+
+/// The packages, without an error of the lint.
+pub(super) fn linted(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Packages> {
+    let packages = provider::packages(ctx, target, selection)?;
+    let inputs = Inputs::new("the packages against the rules")
+        .stage("packages", &packages.folder)
+        .path("rules", ctx.root.join("package/formats/src"));
+    stage(ctx, lint::STAGE, &inputs, |_| {
+        let counts = lint::check(ctx, &packages.files()?, &formats::lint::Options::default(), &[])?;
+        match counts.exit() {
+            Exit::Done => Ok(counts.to_string()),
+            exit => Err(faulty(exit, &counts)),
+        }
+    })?;
+    Ok(packages)
+}
+
+fn faulty(exit: Exit, counts: &lint::Counts) -> Failure {
+    Failure::new(
+        exit,
+        "LNT004",
+        format!("the packages break rules: {counts}"),
+        "each breach is told above under its own id; such packages are not published",
+        "correct the recipe (package/recipes) or the code that packs it (package/sdk)",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_that_break_rules_end_the_build() {
+        let counts = lint::Counts { files: 2, errors: 1, ..lint::Counts::default() };
+        let failure = faulty(counts.exit(), &counts);
+        assert_eq!((failure.id(), failure.exit()), ("LNT004", Exit::Failed));
+        assert!(failure.finding().what.contains("1 errors"));
+    }
+}
