@@ -35,8 +35,8 @@ Exit codes:
   4 network, may be retried   5 digest or signature mismatch, never retry   6 blocked, retry once
   70 our defect   130 interrupted
 
-Environment: XDG_CACHE_HOME (cache), XDG_CONFIG_HOME (keys), OPENWRT_OFFLOAD_USIGN_KEY and
-OPENWRT_OFFLOAD_EC_KEY (files of secret keys), NO_COLOR, SOURCE_DATE_EPOCH.";
+Environment: XDG_CACHE_HOME (cache), XDG_CONFIG_HOME (keys), OPENWRT_OFFLOAD_DEBIAN_MIRROR,
+  OPENWRT_OFFLOAD_USIGN_KEY, OPENWRT_OFFLOAD_EC_KEY (secret keys), NO_COLOR, SOURCE_DATE_EPOCH.";
 
 /// The verbs; each is implemented in the file of its name.
 #[derive(Debug, Subcommand)]
@@ -119,6 +119,9 @@ pub struct Global {
     pub lock_timeout: u64,
 }
 
+/// Environment variable in place of `--debian-mirror`; `ci` hands the flag on in it.
+pub const DEBIAN_MIRROR: &str = "OPENWRT_OFFLOAD_DEBIAN_MIRROR";
+
 /// What to build for.
 #[derive(Debug, Clone, Args)]
 pub struct Selection {
@@ -132,7 +135,7 @@ pub struct Selection {
     #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', default_value = "ipk,apk")]
     pub formats: Vec<Format>,
     /// Debian mirror, a URL or a directory [default: the one of the host's apt].
-    #[arg(long, value_name = "URL|DIR")]
+    #[arg(long, value_name = "URL|DIR", env = DEBIAN_MIRROR)]
     pub debian_mirror: Option<String>,
 }
 

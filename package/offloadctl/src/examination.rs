@@ -36,7 +36,7 @@ pub fn look(files: &Files, status: &Status) -> Facts {
             .filter_map(|(device, kind)| Some((name(device)?, kind)))
             .collect(),
         marked_rules: queues::marked_rules().unwrap_or_default(),
-        ipsec_policies: xfrm::policies().unwrap_or_default().len(),
+        ipsec_policies: xfrm::policies(files).unwrap_or_default().len(),
         configs: CONFIGS
             .into_iter()
             .filter_map(|name| Some((name, Config::parse(files.bytes(&format!("/etc/config/{name}")).ok()?).ok()?)))

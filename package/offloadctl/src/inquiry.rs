@@ -42,7 +42,7 @@ pub fn ask(files: &Files, question: Question) -> Result<Facts, Stop> {
     ];
     let [near, far] = ends.map(|address| route::towards(address).unwrap_or_default());
     let device = |route: Route| -> Option<Device> { route::device(files, route.device) };
-    let policies = xfrm::policies().unwrap_or_default();
+    let policies = xfrm::policies(files).unwrap_or_default();
     let is_known = modules::state_of(&modules, "nf_tables") != State::Loadable;
     let unreadable = |trouble: Trouble| trouble.finding("the rules");
     Ok(Facts {

@@ -88,29 +88,48 @@ pub fn kernel_release(files: &Files) -> String {
     if release.trim().is_empty() { "unknown".into() } else { release.trim().into() }
 }
 
-/// Looks up all of [`NEEDED`].
+/// What the files of the kernel and of `depmod` say about modules.
 ///
 /// OpenWrt puts modules flat into `/lib/modules/RELEASE`; other systems list theirs in `modules.dep`. A builtin with
 /// parameters shows in `/sys/module` even where `modules.builtin` is not shipped.
-pub fn survey(files: &Files) -> Vec<Module> {
-    let directory = format!("/lib/modules/{}", kernel_release(files));
-    let loaded = procfs::loaded_modules(&files.read_or_empty("/proc/modules"));
-    let builtin = procfs::listed_modules(&files.read_or_empty(&format!("{directory}/modules.builtin")));
-    let mut on_disk = procfs::listed_modules(&files.read_or_empty(&format!("{directory}/modules.dep")));
-    on_disk.extend(files.names(&directory).iter().filter_map(|file| procfs::module_of_file(file)));
+#[derive(Debug, Clone)]
+pub struct Known<'a> {
+    files: &'a Files,
+    loaded: Vec<String>,
+    builtin: Vec<String>,
+    on_disk: Vec<String>,
+}
 
-    let state = |name: &str| {
-        if loaded.iter().any(|known| known == name) {
+impl Known<'_> {
+    /// Reads them.
+    pub fn read(files: &Files) -> Known<'_> {
+        let directory = format!("/lib/modules/{}", kernel_release(files));
+        let loaded = procfs::loaded_modules(&files.read_or_empty("/proc/modules"));
+        let builtin = procfs::listed_modules(&files.read_or_empty(&format!("{directory}/modules.builtin")));
+        let mut on_disk = procfs::listed_modules(&files.read_or_empty(&format!("{directory}/modules.dep")));
+        on_disk.extend(files.names(&directory).iter().filter_map(|file| procfs::module_of_file(file)));
+        Known { files, loaded, builtin, on_disk }
+    }
+
+    /// Where the module called `name` stands.
+    pub fn state(&self, name: &str) -> State {
+        let lists = |list: &[String]| list.iter().any(|known| known == name);
+        if lists(&self.loaded) {
             State::Loaded
-        } else if builtin.iter().any(|known| known == name) || files.exists(&format!("/sys/module/{name}")) {
+        } else if lists(&self.builtin) || self.files.exists(&format!("/sys/module/{name}")) {
             State::Builtin
-        } else if on_disk.iter().any(|known| known == name) {
+        } else if lists(&self.on_disk) {
             State::Loadable
         } else {
             State::Missing
         }
-    };
-    NEEDED.iter().map(|&(name, package, purpose)| Module { name, package, purpose, state: state(name) }).collect()
+    }
+}
+
+/// Looks up all of [`NEEDED`].
+pub fn survey(files: &Files) -> Vec<Module> {
+    let known = Known::read(files);
+    NEEDED.iter().map(|&(name, package, purpose)| Module { name, package, purpose, state: known.state(name) }).collect()
 }
 
 /// The state of the module called `name`; [`State::Missing`] for one that nobody asked about.

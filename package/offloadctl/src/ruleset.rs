@@ -4,12 +4,14 @@
 
 use crate::netlink::{Attribute, Attributes, Malformed, Message, Request};
 use crate::nftables::{Family, collect};
-use crate::socket::Trouble;
+use crate::socket::{self, Subsystem, Trouble};
 
 const GET_CHAINS: u16 = 0x0a << 8 | 4;
 const GET_RULES: u16 = 0x0a << 8 | 7;
 const GET_ELEMENTS: u16 = 0x0a << 8 | 13;
 
+/// The largest set that is kept.
+const MOST_ELEMENTS: usize = 1000;
 /// The name by which a limit of bytes is told from one of packets.
 pub const LIMIT_BYTES: &str = "limit bytes";
 /// `NF_INET_FORWARD`.
@@ -172,12 +174,28 @@ pub fn rules() -> Result<Vec<Rule>, Trouble> {
     collect(&Request::netfilter(GET_RULES), |message| rule(message).map(Some))
 }
 
-/// The elements of one set.
+/// The elements of one set; of one with too many to be kept, a single one that is not understood.
 pub fn elements(family: Family, table: &str, set: &str) -> Result<Vec<Element>, Trouble> {
     let request = Request::dump(GET_ELEMENTS, &[family.0, 0, 0, 0])
         .with(1, format!("{table}\0").as_bytes())
         .with(2, format!("{set}\0").as_bytes());
-    Ok(collect(&request, |message| elements_in(message).map(Some))?.into_iter().flatten().collect())
+    let mut found = Vec::new();
+    socket::ask::<Trouble>(Subsystem::Netfilter, request, |message| {
+        let more = elements_in(message)?;
+        if found.len() <= MOST_ELEMENTS {
+            found.extend(more);
+        }
+        Ok(())
+    })?;
+    Ok(understood(found))
+}
+
+/// A list of blocked addresses may have a hundred thousand elements, and is not worth their memory.
+pub fn understood(elements: Vec<Element>) -> Vec<Element> {
+    if elements.len() <= MOST_ELEMENTS {
+        return elements;
+    }
+    vec![Element { key: Vec::new(), verdict: None, is_interval: true }]
 }
 
 /// Reads one `NFT_MSG_NEWCHAIN`.

@@ -310,7 +310,7 @@ fn modules_not_ready(modules: &[Module], state: State) -> Option<Finding> {
             "OCTL102",
             format!("not loaded: {}", names.join(" ")),
             "the modules are installed, and nothing has asked for them yet",
-            "turn offload on (offloadctl --help tells how), or run modprobe for each",
+            "run: offloadctl enable; or load each with modprobe",
         ),
         _ => Finding::new(
             "OCTL101",

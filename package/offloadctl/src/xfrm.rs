@@ -4,9 +4,13 @@
 
 use std::net::IpAddr;
 
+use crate::files::Files;
+use crate::modules::Known;
 use crate::netlink::{Malformed, Message, Request};
 use crate::socket::{self, Subsystem, Trouble};
 
+/// The module that answers. Programs that configure IPsec have it loaded.
+const MODULE: &str = "xfrm_user";
 /// `XFRM_MSG_GETPOLICY`.
 const GET_POLICIES: u16 = 0x15;
 const SOURCE: usize = 16;
@@ -35,12 +39,15 @@ impl Policy {
     }
 }
 
-/// All policies.
+/// All policies; none where the kernel's interface to them is not loaded, as asking would load it.
 ///
 /// # Errors
-/// What the kernel refused; one without IPsec has no such interface.
-pub fn policies() -> Result<Vec<Policy>, Trouble> {
+/// What the kernel refused.
+pub fn policies(files: &Files) -> Result<Vec<Policy>, Trouble> {
     let mut found = Vec::new();
+    if !Known::read(files).state(MODULE).is_ready() {
+        return Ok(found);
+    }
     socket::ask::<Trouble>(Subsystem::Ipsec, Request::dump(GET_POLICIES, &[0; 64]), |message| {
         found.extend(policy(message)?);
         Ok(())
@@ -110,6 +117,11 @@ mod tests {
         let everything = Policy { source: (address("::"), 0), destination: (address("::"), 0) };
         assert!(everything.covers(address("fd00::1"), address("fd00::2")));
         assert!(!everything.covers(address("10.1.0.7"), address("10.2.0.1")));
+    }
+
+    #[test]
+    fn nothing_is_loaded_to_ask() {
+        assert_eq!(policies(&Files::below("/nonexistent")), Ok(Vec::new()));
     }
 
     #[test]

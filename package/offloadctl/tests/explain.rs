@@ -322,6 +322,16 @@ fn addresses_ports_and_verdict_maps() {
 }
 
 #[test]
+fn a_set_that_is_too_large_is_not_understood() {
+    let set = |number| vec![Element { key: vec![6], verdict: None, is_interval: false }; number];
+    assert_eq!(ruleset::understood(set(1000)).len(), 1000);
+    let mut facts = facts();
+    facts.ruleset.sets[0].3 = ruleset::understood(set(1001));
+    let trace = facts.trace();
+    assert_eq!((trace.steps[0].matched, trace.is_certain), (Match::Perhaps, false));
+}
+
+#[test]
 fn a_chain_that_calls_itself_ends() {
     let mut facts = facts();
     facts.ruleset = forward(vec![vec![Expression::Verdict(Verdict::Jump("forward".into()))]]);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use model::{Event, Exit, Failure, Result, Status, Target};
 
 use super::Outcome;
-use crate::cli::{CiArgs, TestArgs};
+use crate::cli::{CiArgs, DEBIAN_MIRROR, TestArgs};
 use crate::doctor::{self, Purpose};
 use crate::scratch::Scratch;
 use crate::stage::millis;
@@ -59,7 +59,7 @@ pub fn run(ctx: &Ctx, args: &CiArgs) -> Result<Outcome> {
     doctor::require(ctx, Purpose::Ci)?;
     let started = Instant::now();
     let mut counts = Counts::default();
-    let checked = STEPS.iter().try_for_each(|step| step.run(ctx, &mut counts));
+    let checked = STEPS.iter().try_for_each(|step| step.run(ctx, args.selection.debian_mirror.as_deref(), &mut counts));
     let exit = match checked.and_then(|()| product(ctx, &target, args)) {
         Ok(exit) => exit,
         Err(failure) => {
@@ -101,12 +101,12 @@ fn product(ctx: &Ctx, target: &Target, args: &CiArgs) -> Result<Exit> {
 }
 
 impl Step {
-    fn run(&self, ctx: &Ctx, counts: &mut Counts) -> Result<()> {
+    fn run(&self, ctx: &Ctx, mirror: Option<&str>, counts: &mut Counts) -> Result<()> {
         let started = Instant::now();
         let shown = format!("cargo {}", self.words.join(" "));
         ctx.events.emit(Event::StageBegin { stage: self.name.into(), detail: shown.clone() });
         let mut here = Counts::default();
-        let ended = process::run(ctx, self.name, &self.line(ctx), &ctx.root, PATIENCE, |line| here.read(line));
+        let ended = process::run(ctx, self.name, &self.line(ctx, mirror), &ctx.root, PATIENCE, |line| here.read(line));
         let outcome = ended.and_then(|ended| match ended.success() {
             true => Ok(()),
             false => Err(Failure::new(
@@ -132,10 +132,15 @@ impl Step {
     }
 
     /// Test programs are tied to their cargo as cargo is tied to us, so that none outlives a killed run.
-    fn line(&self, ctx: &Ctx) -> Vec<OsString> {
+    /// The whole program's tests fetch from the mirror that this run uses.
+    fn line(&self, ctx: &Ctx, mirror: Option<&str>) -> Vec<OsString> {
         let words: Vec<String> = model::tied_to_parent().iter().map(|word| format!("'{word}'")).collect();
         let runner = format!("target.'cfg(unix)'.runner = [{}]", words.join(", "));
-        let mut line = vec![ctx.cargo.clone(), "--color=never".into()];
+        let mut line: Vec<OsString> = Vec::new();
+        if let Some(mirror) = mirror {
+            line.extend(["env".into(), format!("{DEBIAN_MIRROR}={mirror}").into()]);
+        }
+        line.extend([ctx.cargo.clone(), "--color=never".into()]);
         if self.words.first() == Some(&"test") {
             line.extend(["--config".into(), runner.into()]);
         }
@@ -232,7 +237,7 @@ mod tests {
         let step = Step { name: "format", words: &["fmt", "--no-such-flag"], fix: "cargo fmt" };
         // `env` in place of cargo complains about the flag just as well.
         ctx.cargo = "env".into();
-        let failure = step.run(&ctx, &mut Counts::default()).unwrap_err();
+        let failure = step.run(&ctx, None, &mut Counts::default()).unwrap_err();
         assert_eq!((failure.id(), failure.exit()), ("CI001", Exit::Failed));
         assert!(failure.finding().why.contains("env: "), "{failure}");
         assert!(events.try_iter().any(|event| matches!(event, Event::StageEnd { status: Status::Failed, .. })));
@@ -242,8 +247,10 @@ mod tests {
     fn test_programs_are_tied_to_their_cargo() {
         let mut ctx = ctx("/tmp".into(), Events::discard());
         ctx.offline = true;
-        let lines: Vec<String> = STEPS.iter().map(|step| format!("{:?}", step.line(&ctx))).collect();
+        let lines: Vec<String> =
+            STEPS.iter().map(|step| format!("{:?}", step.line(&ctx, Some("file:/mirror")))).collect();
         assert!(lines[2].contains("pdeathsig") && lines[2].contains("--offline"), "{lines:?}");
         assert!(!lines[0].contains("--offline"), "cargo fmt knows no --offline");
+        assert!(lines.iter().all(|line| line.contains("DEBIAN_MIRROR=file:/mirror")), "{lines:?}");
     }
 }
