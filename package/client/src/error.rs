@@ -1,8 +1,10 @@
 //! Everything the client refuses or cannot do, each under a stable id.
 //!
-//! `Display` is *what* happened, worded as opkg words it where scripts look for the text;
-//! [`Error::id`], [`Error::why`] and [`Error::fix`] complete it, and [`Error::line`] is all of it in
-//! one line for a terminal.
+//! `Display` is *what* happened, worded as the package manager in question words it where scripts look
+//! for the text; [`Error::id`], [`Error::why`] and [`Error::fix`] complete it, and [`Error::line`] is all
+//! of it in one line for a terminal.
+//!
+//! Ids say who can meet an error: `INST…` users of both managers, `OPKG…` and `APKC…` those of one.
 
 use std::time::Duration;
 
@@ -18,10 +20,12 @@ pub enum Error {
     /// A command line that means nothing.
     #[error("{problem}")]
     Usage {
+        /// The program that was called.
+        program: &'static str,
         /// What is wrong with it.
         problem: String,
     },
-    /// A line of a configuration file that means nothing.
+    /// A line of a configuration file of opkg that means nothing.
     #[error("{file}:{line}: {problem}")]
     Config {
         /// The file, seen from the root.
@@ -221,13 +225,61 @@ pub enum Error {
         /// Who needs it.
         dependents: String,
     },
-    /// opkg's own state of the root cannot be read.
+    /// The package manager's own state of the root cannot be read.
     #[error("The package state in {path} cannot be read")]
     State {
         /// The file, seen from the root.
         path: Utf8PathBuf,
         /// What the reader said.
         problem: String,
+    },
+    /// A line of apk's configuration that means nothing.
+    #[error("{file}:{line}: {problem}")]
+    Repositories {
+        /// The file, seen from the root.
+        file: Utf8PathBuf,
+        /// Its line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// An index of apk that nobody trusted has signed.
+    #[error("opening {url}: UNTRUSTED signature")]
+    UntrustedIndex {
+        /// Where it came from.
+        url: String,
+        /// Its signatures, and the keys they were compared with.
+        problem: String,
+    },
+    /// A package file of apk that was given by name and that nobody trusted has signed.
+    #[error("{file}: UNTRUSTED signature")]
+    UntrustedPackage {
+        /// Name of the file.
+        file: String,
+        /// Its signatures, and the keys they were compared with.
+        problem: String,
+    },
+    /// What was downloaded is not what the signed index of apk describes.
+    #[error("{package}: ADB integrity error")]
+    Integrity {
+        /// Name and version in the index.
+        package: String,
+        /// Wanted and found.
+        problem: String,
+    },
+    /// No set of packages satisfies all wishes.
+    #[error("unable to select packages:{conflicts}")]
+    Selection {
+        /// Who breaks or misses what, laid out as apk does, each line after a line break.
+        conflicts: String,
+        /// The same in words.
+        problem: String,
+    },
+    /// A name that apk's user gave and that stands for nothing installed.
+    #[error("No such package: {name}")]
+    NoSuchPackage {
+        /// It.
+        name: String,
     },
 }
 
@@ -262,7 +314,9 @@ impl Error {
     /// The one table of ids, reasons and advice.
     fn explain(&self) -> (&'static str, String, String) {
         let (id, why, fix): (_, &str, &str) = match self {
-            Error::Usage { .. } => ("OPKG001", "the command line is not understood", "see `opkg --help`"),
+            Error::Usage { program, .. } => {
+                return ("INST001", "the command line is not understood".into(), format!("see `{program} --help`"));
+            }
             Error::Config { .. } => (
                 "OPKG002",
                 "a line is `src/gz NAME URL`, `src NAME URL`, `dest NAME PATH`, `lists_dir ext PATH`, `option KEY [VALUE]` or `arch NAME PRIORITY`",
@@ -278,14 +332,16 @@ impl Error {
                     }
                     _ => "check the path and the file system below it, then run the same command again",
                 };
-                return ("OPKG003", source.to_string(), fix.into());
+                return ("INST003", source.to_string(), fix.into());
             }
             Error::Mismatch { problem, .. } => {
                 ("OPKG004", problem, "run `opkg update`; if it stays so, the feed or the way to it was tampered with")
             }
-            Error::Download { problem, .. } => {
-                ("OPKG005", problem, "check the `src/gz` line in /etc/opkg and that the server can be reached")
-            }
+            Error::Download { problem, .. } => (
+                "INST005",
+                problem,
+                "check the address of the feed in /etc/opkg or /etc/apk, and that the server can be reached",
+            ),
             Error::Unsigned { problem, .. } => {
                 ("OPKG006", problem, "publish Packages.sig beside Packages.gz; the list was not kept")
             }
@@ -302,7 +358,7 @@ impl Error {
                 "the index was changed after signing or is from another day: run `opkg update` again, then ask the publisher",
             ),
             Error::Index { problem, .. } => {
-                ("OPKG009", problem, "the publisher has to rebuild the feed; the list was not kept")
+                ("INST009", problem, "the publisher has to rebuild the feed; the list was not kept")
             }
             Error::IndexEntry { problem, .. } => (
                 "OPKG010",
@@ -310,16 +366,16 @@ impl Error {
                 "the publisher has to rebuild the index with Filename, Size and SHA256sum for every package",
             ),
             Error::Foreign { problem, .. } => {
-                ("OPKG011", problem, "the publisher has to rebuild the index from the package files")
+                ("INST011", problem, "the publisher has to rebuild the index from the package files")
             }
             Error::Package { problem, .. } => {
-                ("OPKG012", problem, "fetch or build the package again; nothing of it was installed")
+                ("INST012", problem, "fetch or build the package again; nothing of it was installed")
             }
             Error::Escape { problem, .. } => {
-                ("OPKG013", problem, "do not install this package: nothing of it was written")
+                ("INST013", problem, "do not install this package: nothing of it was written")
             }
             Error::Special { .. } => (
-                "OPKG014",
+                "INST014",
                 "device nodes, pipes and sockets give access that no package of this feed needs",
                 "do not install this package: nothing of it was written",
             ),
@@ -345,28 +401,54 @@ impl Error {
                 );
             }
             Error::Clash { .. } => (
-                "OPKG020",
+                "INST020",
                 "two owners of one file would break each other",
                 "remove the other owner first, or report it to the packages' maintainers",
             ),
             Error::Script { problem, .. } => {
-                ("OPKG021", problem, "read what the script printed, correct the cause and run the same command again")
+                ("INST021", problem, "read what the script printed, correct the cause and run the same command again")
             }
             Error::Locked { holder, waited, .. } => {
                 return (
-                    "OPKG022",
+                    "INST022",
                     format!("it is held by {holder}, for longer than {} s", waited.as_secs_f32()),
                     "wait until that run has ended".into(),
                 );
             }
             Error::Needed { .. } => {
-                ("OPKG023", "they would stop working", "remove those first, in the same command if you like")
+                ("INST023", "they would stop working", "remove those first, in the same command if you like")
             }
-            Error::State { problem, .. } => ("OPKG024", problem, "restore the file from a backup; it is plain text"),
+            Error::State { problem, .. } => ("INST024", problem, "restore the file from a backup; it is plain text"),
             Error::Space { .. } => (
-                "OPKG025",
+                "INST025",
                 "the space is checked before the first file is written",
                 "remove something, or choose fewer packages",
+            ),
+            Error::Repositories { .. } => (
+                "APKC001",
+                "a repository is the address of an index, `URL/packages.adb`, or `v3 URL [COMPONENT…]`",
+                "correct the named line",
+            ),
+            Error::UntrustedIndex { problem, .. } => (
+                "APKC002",
+                problem,
+                "if you trust the feed, put its public key into /etc/apk/keys; the index was not kept",
+            ),
+            Error::UntrustedPackage { problem, .. } => (
+                "APKC003",
+                problem,
+                "install it by name from a signed feed, or sign it with a key that is in /etc/apk/keys",
+            ),
+            Error::Integrity { problem, .. } => {
+                ("APKC004", problem, "run `apk update`; if it stays so, the feed or the way to it was tampered with")
+            }
+            Error::Selection { problem, .. } => {
+                ("APKC005", problem, "choose others, or use a feed that was built for this system and run `apk update`")
+            }
+            Error::NoSuchPackage { .. } => (
+                "APKC006",
+                "nothing of that name is installed or wished for",
+                "see `apk list -I` for what is installed",
             ),
         };
         (id, why.into(), fix.into())

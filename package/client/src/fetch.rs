@@ -65,7 +65,7 @@ fn open(url: &str, patience: &Patience) -> Result<Box<dyn Read>> {
                 .timeout_global(Some(patience.whole))
                 .max_redirects(3)
                 .proxy(None)
-                .user_agent("opkg")
+                .user_agent(concat!("openwrt-offload/", env!("CARGO_PKG_VERSION")))
                 .build();
             let answer = settings.new_agent().get(url).call().map_err(|error| failed(error.to_string()))?;
             return Ok(Box::new(answer.into_body().into_reader()));
@@ -132,7 +132,7 @@ mod tests {
             (folder.path().to_str().unwrap().into(), "regular file"),
         ] {
             let error = fetch_small(&url, 4).unwrap_err();
-            assert_eq!(error.id(), "OPKG005", "{url}");
+            assert_eq!(error.id(), "INST005", "{url}");
             assert!(error.line().contains(word) && error.line().contains(&url), "{}", error.line());
         }
     }

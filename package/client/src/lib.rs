@@ -1,7 +1,8 @@
 //! A package client for routers: installs from a signed feed into a root directory.
 //!
-//! The root is the running system, or a directory somewhere else: the same code is `/bin/opkg` on a
-//! router and checks a feed on a build machine by installing all of it. Trust starts at a key of the
+//! It understands both managers of OpenWrt: [`opkg`] with ipk packages, and [`apk`] with those of version 3.
+//! The root is the running system, or a directory somewhere else: the same code is `/bin/opkg` or
+//! `/usr/bin/apk` on a router and checks a feed on a build machine by installing all of it. Trust starts at a key of the
 //! root; from there every byte is verified before the first file is written, and no package can write
 //! outside of the root.
 //!
@@ -16,11 +17,28 @@
 //! client.install(&["kmod-nft-offload".to_owned()], &mut |progress| seen.push(progress.to_string()))?;
 //! # Ok::<(), client::Error>(())
 //! ```
+//!
+//! With [`apk`] the same is:
+//!
+//! ```no_run
+//! use client::apk::{Client, Config, Root};
+//!
+//! let root = Root::open("/tmp/scratch".into())?;
+//! let config = Config::load(&root)?;
+//! let client = Client::new(root, config);
+//! client.update(&mut |progress| drop(progress))?;
+//! client.add(&["kmod-nft-offload".to_owned()], &mut |progress| drop(progress))?;
+//! # Ok::<(), client::Error>(())
+//! ```
 
+pub mod apk;
 mod error;
+mod failures;
 mod fetch;
 mod lock;
 pub mod opkg;
+mod place;
 mod root;
+mod script;
 
 pub use error::{Error, Result};

@@ -14,9 +14,6 @@ use rustix::io::Errno;
 use crate::error::{Error, Result};
 use crate::root::Root;
 
-/// Where opkg keeps its lock.
-const PATH: &str = "/var/lock/opkg.lock";
-
 /// How often a waiting run looks again: flock has no wait with a deadline.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -24,6 +21,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(crate) struct Lock {
     root: Root,
+    path: Utf8PathBuf,
     made: Vec<Utf8PathBuf>,
     _file: OwnedFd,
 }
@@ -36,16 +34,16 @@ enum Attempt {
 }
 
 impl Lock {
-    /// Takes the lock, waiting up to `patience` for another run to end.
-    pub(crate) fn take(root: &Root, patience: Duration) -> Result<Lock> {
-        let failed = Error::io("lock", PATH);
+    /// Takes the lock `path`, waiting up to `patience` for another run to end.
+    pub(crate) fn take(root: &Root, path: &Utf8Path, patience: Duration) -> Result<Lock> {
+        let failed = Error::io("lock", path);
         let deadline = Instant::now() + patience;
         loop {
             // All of it again each time: a run that ends takes the file, and a folder it made, with it.
-            match Lock::try_take(root) {
+            match Lock::try_take(root, path) {
                 Ok(Attempt::Taken(lock)) => return Ok(lock),
                 Ok(Attempt::Held(holder)) if Instant::now() >= deadline => {
-                    return Err(Error::Locked { path: PATH.into(), holder, waited: patience });
+                    return Err(Error::Locked { path: path.to_owned(), holder, waited: patience });
                 }
                 Err(error) if error.kind() != ErrorKind::NotFound || Instant::now() >= deadline => {
                     return Err(failed(error));
@@ -55,8 +53,7 @@ impl Lock {
         }
     }
 
-    fn try_take(root: &Root) -> io::Result<Attempt> {
-        let path = Utf8Path::new(PATH);
+    fn try_take(root: &Root, path: &Utf8Path) -> io::Result<Attempt> {
         let mut made = Vec::new();
         for folder in root.missing_parents(path) {
             let (parent, name) = root.parent(&folder)?;
@@ -73,7 +70,7 @@ impl Lock {
             Ok(()) if still_there(&folder, &name, &file) => {
                 rustix::fs::ftruncate(&file, 0)?;
                 rustix::io::write(&file, format!("{}\n", std::process::id()).as_bytes())?;
-                Ok(Attempt::Taken(Lock { root: root.clone(), made, _file: file }))
+                Ok(Attempt::Taken(Lock { root: root.clone(), path: path.to_owned(), made, _file: file }))
             }
             Ok(()) => Ok(Attempt::Held("a process that has just ended".into())),
             Err(Errno::WOULDBLOCK) => Ok(Attempt::Held(holder(&file))),
@@ -85,7 +82,7 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         // Removed while still held, so nobody can lose a lock that he took in between.
-        let _gone = self.root.remove(Utf8Path::new(PATH));
+        let _gone = self.root.remove(&self.path);
         for folder in self.made.iter().rev() {
             let _in_use = self.root.remove_empty(folder);
         }
@@ -115,18 +112,20 @@ fn holder(file: &OwnedFd) -> String {
 mod tests {
     use super::*;
 
+    const PATH: &str = "/var/lock/opkg.lock";
+
     #[test]
     fn the_second_run_waits_and_then_says_who_holds_the_lock() {
         let folder = tempfile::tempdir().unwrap();
         let root = Root::open(Utf8Path::from_path(folder.path()).unwrap()).unwrap();
-        let first = Lock::take(&root, Duration::ZERO).unwrap();
-        let error = Lock::take(&root, Duration::from_millis(50)).unwrap_err();
-        assert_eq!(error.id(), "OPKG022");
+        let first = Lock::take(&root, PATH.into(), Duration::ZERO).unwrap();
+        let error = Lock::take(&root, PATH.into(), Duration::from_millis(50)).unwrap_err();
+        assert_eq!(error.id(), "INST022");
         assert!(error.line().contains(&format!("process {}", std::process::id())), "{}", error.line());
 
         let waiting = std::thread::spawn({
             let root = root.clone();
-            move || Lock::take(&root, Duration::from_secs(20)).map(drop)
+            move || Lock::take(&root, PATH.into(), Duration::from_secs(20)).map(drop)
         });
         drop(first);
         waiting.join().unwrap().unwrap();
@@ -137,7 +136,7 @@ mod tests {
     fn a_run_alone_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         let root = Root::open(Utf8Path::from_path(folder.path()).unwrap()).unwrap();
-        let lock = Lock::take(&root, Duration::ZERO).unwrap();
+        let lock = Lock::take(&root, PATH.into(), Duration::ZERO).unwrap();
         assert_eq!(root.names("/var/lock".into()).unwrap(), ["opkg.lock"]);
         drop(lock);
         assert_eq!(folder.path().read_dir().unwrap().count(), 0);

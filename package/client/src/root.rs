@@ -421,9 +421,9 @@ mod tests {
         assert!(inside("usr/lib/one").is_file() && inside("usr/lib/two").is_file() && inside("three").is_file());
         assert_eq!(inside("usr/lib/one").metadata().unwrap().permissions().mode() & 0o7777, 0o640);
         let error = put(&root, "/out/four").unwrap_err();
-        assert_eq!(error.id(), "OPKG003", "the link leads to a folder that the root does not have");
-        assert_eq!(put(&root, "/loop/five").unwrap_err().id(), "OPKG003");
-        assert_eq!(put(&root, "/usr/lib/one/six").unwrap_err().id(), "OPKG003", "a file is no folder");
+        assert_eq!(error.id(), "INST003", "the link leads to a folder that the root does not have");
+        assert_eq!(put(&root, "/loop/five").unwrap_err().id(), "INST003");
+        assert_eq!(put(&root, "/usr/lib/one/six").unwrap_err().id(), "INST003", "a file is no folder");
         assert_eq!(outside.read_dir().unwrap().count(), 0, "nothing was written outside");
         assert_eq!(root.canonical("/lib/one".into()), "/usr/lib/one");
         assert_eq!(root.canonical("/up/lib/new/two".into()), "/usr/lib/new/two");
@@ -456,10 +456,10 @@ mod tests {
         let (folder, root) = scratch();
         put(&root, "/file").unwrap();
         let error = root.write("/file".into(), Access::root(0o644), true, &mut Broken).unwrap_err();
-        assert!(error.id() == "OPKG003" && error.line().contains("torn"), "{}", error.line());
+        assert!(error.id() == "INST003" && error.line().contains("torn"), "{}", error.line());
         assert_eq!(root.read("/file".into(), 10).unwrap().unwrap(), b"text");
         assert_eq!(folder.path().join("root").read_dir().unwrap().count(), 1);
-        assert_eq!(root.read("/file".into(), 3).unwrap_err().id(), "OPKG024");
+        assert_eq!(root.read("/file".into(), 3).unwrap_err().id(), "INST024");
     }
 
     #[test]

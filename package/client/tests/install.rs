@@ -3,8 +3,6 @@
 
 mod common;
 
-use std::io::{Read, Write};
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
 use common::{Feed, KERNEL, Scratch, file, logging, package};
@@ -60,7 +58,7 @@ fn packages_come_with_what_they_need_and_go_without_a_trace() {
     root.opkg(&["install", "tool"]).done().says("Package tool (1.0-r1) installed in root is up to date.");
 
     // What the first one needs stays until nobody needs it; shared folders go with the last user.
-    root.opkg(&["remove", "kmod-base"]).refused("OPKG023").says("depended upon by packages: kmod-top");
+    root.opkg(&["remove", "kmod-base"]).refused("INST023").says("depended upon by packages: kmod-top");
     root.opkg(&["remove", "kmod-top"]).done().says("Removing package kmod-top from root...");
     assert!(!root.has("etc/modules.d") && root.has("lib/modules/6.12.1/base.ko"));
     root.opkg(&["install", "kmod-top"]).done();
@@ -79,32 +77,15 @@ fn packages_come_with_what_they_need_and_go_without_a_trace() {
 #[test]
 fn a_feed_is_fetched_over_http() {
     let feed = Feed::new(&plans());
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let root = Scratch::new(&[&format!("http://{}/feed", listener.local_addr().unwrap())]);
-    let folder = feed.path().to_owned();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let mut request = [0; 4096];
-            let length = stream.read(&mut request).unwrap();
-            let request = String::from_utf8_lossy(&request[..length]).into_owned();
-            let path = request.split(' ').nth(1).unwrap().strip_prefix("/feed/").unwrap();
-            let (head, body) = match std::fs::read(folder.join(path)) {
-                Ok(body) => ("200 OK", body),
-                Err(_missing) => ("404 Not Found", Vec::new()),
-            };
-            write!(stream, "HTTP/1.1 {head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len()).unwrap();
-            stream.write_all(&body).unwrap();
-        }
-    });
+    let root = Scratch::new(&[&common::serve(feed.path())]);
     root.opkg(&["update"]).done().says("Signature check passed.");
     root.opkg(&["install", "kmod-top"]).done();
     assert_eq!(root.installed().len(), 2);
     std::fs::remove_file(feed.path().join(&feed.listed[2].filename)).unwrap();
     let before = root.tree();
-    root.opkg(&["install", "tool"]).refused("OPKG005").says("404");
+    root.opkg(&["install", "tool"]).refused("INST005").says("404");
     std::fs::remove_file(feed.path().join("Packages.gz")).unwrap();
-    root.opkg(&["update"]).refused("OPKG005").says("/feed/Packages.gz");
+    root.opkg(&["update"]).refused("INST005").says("/feed/Packages.gz");
     assert_eq!(root.tree(), before, "the verified list of before is still good");
 }
 
@@ -222,6 +203,6 @@ fn the_other_commands_answer() {
         &["update", "-f"],
         &["compare-versions", "1", "~", "2"],
     ] {
-        root.opkg(words).refused("OPKG001");
+        root.opkg(words).refused("INST001");
     }
 }

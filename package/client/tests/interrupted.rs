@@ -4,14 +4,37 @@
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Feed, Scratch, file, package};
+use common::{Answer, Feed, Scratch, apk, file, package};
 use formats::{Package, Scripts};
 
 /// Longest wait for something that takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Which program is run.
+#[derive(Clone, Copy)]
+enum Manager {
+    Opkg,
+    Apk,
+}
+
+impl Manager {
+    fn command(self, root: &Scratch, words: &[&str]) -> Command {
+        match self {
+            Manager::Opkg => root.command(words),
+            Manager::Apk => root.apk_command(words),
+        }
+    }
+
+    fn installed(self, root: &Scratch) -> Vec<String> {
+        match self {
+            Manager::Opkg => root.installed(),
+            Manager::Apk => root.apk_installed(),
+        }
+    }
+}
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
@@ -23,11 +46,11 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// A script that says it runs and goes on once `hold` is gone, at the latest after a minute.
 fn blocking() -> Option<String> {
-    Some("#!/bin/sh\n: > $PKG_ROOT/running\nn=0\nwhile [ -e $PKG_ROOT/hold ] && [ $n -lt 600 ]; do sleep 0.1; n=$((n+1)); done\n".into())
+    Some("#!/bin/sh\n: > $IPKG_INSTROOT/running\nn=0\nwhile [ -e $IPKG_INSTROOT/hold ] && [ $n -lt 600 ]; do sleep 0.1; n=$((n+1)); done\n".into())
 }
 
-fn spawn(root: &Scratch, words: &[&str]) -> Child {
-    root.command(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+fn spawn(manager: Manager, root: &Scratch, words: &[&str]) -> Child {
+    manager.command(root, words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
 /// Starts an install that stops in a script, and kills it there.
@@ -35,13 +58,47 @@ fn killed_in_script(scripts: Scripts) -> (Scratch, Feed) {
     let scripted = Package { scripts, ..package("a", "1", "b") };
     let feed = Feed::new(&[scripted, package("b", "1", ""), package("needs-a", "1", "a")]);
     let root = Scratch::updated(&feed);
+    kill_in_script(Manager::Opkg, &root, &["--force-postinstall", "install", "a"]);
+    (root, feed)
+}
+
+fn kill_in_script(manager: Manager, root: &Scratch, words: &[&str]) {
     root.write("hold", "");
-    let mut child = spawn(&root, &["--force-postinstall", "install", "a"]);
+    let mut child = spawn(manager, root, words);
     until("the script runs", || root.has("running"));
     child.kill().unwrap();
     child.wait().unwrap();
     std::fs::remove_file(root.path("hold")).unwrap();
+}
+
+/// The same with apk.
+fn apk_killed_in_script(scripts: Scripts) -> (Scratch, apk::Feed) {
+    let scripted = Package { scripts, ..package("a", "1", "b") };
+    let feed = apk::Feed::new(&[scripted, package("b", "1", ""), package("needs-a", "1", "a")]);
+    let root = Scratch::with_index(&feed);
+    kill_in_script(Manager::Apk, &root, &["--force-scripts", "add", "a"]);
     (root, feed)
+}
+
+#[test]
+fn apk_killed_before_the_files() {
+    let (root, _feed) = apk_killed_in_script(Scripts { preinst: blocking(), ..Scripts::default() });
+    assert_eq!(root.apk_installed(), ["b-1"], "what is not complete does not count");
+    root.apk_live(&["add", "a"]).done().says("Installing a (1)");
+    assert_eq!(root.read("usr/share/a/version"), "1");
+}
+
+#[test]
+fn apk_killed_before_the_last_script() {
+    for word in ["a", "needs-a"] {
+        let (root, _feed) = apk_killed_in_script(Scripts { postinst: blocking(), ..Scripts::default() });
+        assert_eq!(root.apk_installed(), ["a-1", "b-1"]);
+        // By name, or because something needs it.
+        let answer = root.apk_live(&["add", word]).done().says("Executing a-1.post-install");
+        assert!(!answer.out.contains("Installing a "), "the files are all there: {}", answer.out);
+        let again = root.apk_live(&["add", word]).done();
+        assert!(!again.out.contains("Executing"), "{}", again.out);
+    }
 }
 
 #[test]
@@ -81,16 +138,16 @@ fn version(version: &str, numbers: std::ops::Range<u32>) -> Package {
 }
 
 /// What must be equal after an interrupted and an uninterrupted run: everything but times and lists.
-fn result(root: &Scratch) -> BTreeMap<String, String> {
+fn result(manager: Manager, root: &Scratch) -> BTreeMap<String, String> {
     let mut tree = root.tree();
     tree.retain(|path, _| !path.starts_with("var") && path != "usr/lib/opkg/status");
-    tree.insert("installed".into(), root.installed().join(", "));
+    tree.insert("installed".into(), manager.installed(root).join(", "));
     tree
 }
 
 #[track_caller]
-fn same(root: &Scratch, expected: &BTreeMap<String, String>, step: u32) {
-    let found = result(root);
+fn same(manager: Manager, root: &Scratch, expected: &BTreeMap<String, String>, step: u32) {
+    let found = result(manager, root);
     let paths: BTreeSet<_> = found.keys().chain(expected.keys()).collect();
     let wrong: Vec<_> = paths.into_iter().filter(|path| found.get(*path) != expected.get(*path)).collect();
     assert!(wrong.is_empty(), "after {step} steps these differ: {wrong:?}");
@@ -98,26 +155,27 @@ fn same(root: &Scratch, expected: &BTreeMap<String, String>, step: u32) {
 
 /// Runs `words` on roots made by `prepare`, killed a little later each time, and then again without
 /// being killed.
-fn killed_at_any_moment(prepare: impl Fn() -> Scratch, words: &[&str]) {
+fn killed_at_any_moment(manager: Manager, prepare: impl Fn() -> Scratch, words: &[&str]) {
     const STEPS: u32 = 24;
     let whole = prepare();
     let begin = Instant::now();
-    whole.opkg(words).done();
+    Answer::of(&mut manager.command(&whole, words)).done();
     let step_length = begin.elapsed() / STEPS;
-    let expected = result(&whole);
+    let expected = result(manager, &whole);
     let mut dead = 0;
     for step in 0..STEPS {
         let root = prepare();
-        let mut child = spawn(&root, words);
+        let mut child = spawn(manager, &root, words);
         std::thread::sleep(step_length * step);
         child.kill().unwrap();
         if !child.wait().unwrap().success() {
             dead += 1;
-            let again = root.opkg(words);
-            let removed = words[0] == "remove" && again.err.contains("OPKG015");
+            let again = Answer::of(&mut manager.command(&root, words));
+            let gone = again.err.contains("OPKG015") || again.err.contains("APKC006");
+            let removed = ["remove", "del"].contains(&words[0]) && gone;
             assert!(again.code == 0 || removed, "after {step} steps: {}{}", again.out, again.err);
         }
-        same(&root, &expected, step);
+        same(manager, &root, &expected, step);
     }
     assert!(dead > 2, "the run was killed {dead} times only");
 }
@@ -125,7 +183,7 @@ fn killed_at_any_moment(prepare: impl Fn() -> Scratch, words: &[&str]) {
 #[test]
 fn killed_at_any_moment_of_an_install() {
     let feed = Feed::new(&[version("1", 0..20)]);
-    killed_at_any_moment(|| Scratch::updated(&feed), &["install", "many"]);
+    killed_at_any_moment(Manager::Opkg, || Scratch::updated(&feed), &["install", "many"]);
 }
 
 #[test]
@@ -138,7 +196,7 @@ fn killed_at_any_moment_of_an_upgrade() {
         root.opkg(&["update"]).done();
         root
     };
-    killed_at_any_moment(prepare, &["install", "many"]);
+    killed_at_any_moment(Manager::Opkg, prepare, &["install", "many"]);
 }
 
 #[test]
@@ -149,7 +207,35 @@ fn killed_at_any_moment_of_a_removal() {
         root.opkg(&["install", "many"]).done();
         root
     };
-    killed_at_any_moment(prepare, &["remove", "many"]);
+    killed_at_any_moment(Manager::Opkg, prepare, &["remove", "many"]);
+}
+
+#[test]
+fn apk_killed_at_any_moment_of_an_install() {
+    let feed = apk::Feed::new(&[version("1", 0..20)]);
+    killed_at_any_moment(Manager::Apk, || Scratch::with_index(&feed), &["add", "many"]);
+}
+
+#[test]
+fn apk_killed_at_any_moment_of_an_upgrade() {
+    let feed = apk::Feed::new(&[version("1", 0..20), version("2", 10..30)]);
+    let prepare = || {
+        let root = Scratch::with_index(&feed);
+        root.apk(&["add", "many=1"]).done();
+        root
+    };
+    killed_at_any_moment(Manager::Apk, prepare, &["add", "many=2"]);
+}
+
+#[test]
+fn apk_killed_at_any_moment_of_a_removal() {
+    let feed = apk::Feed::new(&[version("1", 0..40)]);
+    let prepare = || {
+        let root = Scratch::with_index(&feed);
+        root.apk(&["add", "many"]).done();
+        root
+    };
+    killed_at_any_moment(Manager::Apk, prepare, &["del", "many"]);
 }
 
 #[test]
@@ -157,15 +243,20 @@ fn runs_at_the_same_time_take_turns() {
     let names = ["a", "b", "c", "d", "e"];
     let plans: Vec<_> =
         names.iter().map(|name| package(name, "1", "shared")).chain([package("shared", "1", "")]).collect();
-    let feed = Feed::new(&plans);
-    let root = Scratch::updated(&feed);
-    let start =
-        |name: &&str| root.command(&["install", name]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let children: Vec<_> = names.iter().map(start).collect();
-    for child in children {
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let (feed, apk_feed) = (Feed::new(&plans), apk::Feed::new(&plans));
+    let (root, apk_root) = (Scratch::updated(&feed), Scratch::with_index(&apk_feed));
+    for (manager, root, word) in [(Manager::Opkg, &root, "install"), (Manager::Apk, &apk_root, "add")] {
+        let start = |name: &&str| {
+            let mut command = manager.command(root, &[word, name]);
+            command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+        };
+        let children: Vec<_> = names.iter().map(start).collect();
+        for child in children {
+            let output = child.wait_with_output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
     }
     assert_eq!(root.installed(), ["a - 1", "b - 1", "c - 1", "d - 1", "e - 1", "shared - 1"]);
-    assert!(!root.has("var/lock/opkg.lock"), "the last one takes the lock with it");
+    assert_eq!(apk_root.apk_installed(), ["a-1", "b-1", "c-1", "d-1", "e-1", "shared-1"]);
+    assert!(!root.has("var/lock/opkg.lock") && !apk_root.has("lib/apk/db/lock"), "the last one takes the lock with it");
 }

@@ -91,7 +91,7 @@ fn one_bad_feed_does_not_hide_a_good_one() {
     let (good, bad) = (Feed::new(&pair()), Feed::new(&[package("other", "1", "")]));
     std::fs::remove_file(bad.path().join("Packages.sig")).unwrap();
     let root = Scratch::new(&[bad.path().as_str(), good.path().as_str(), "/no/such/feed"]);
-    root.opkg(&["update"]).refused("OPKG006").says("[OPKG005] Failed to download /no/such/feed/Packages.gz");
+    root.opkg(&["update"]).refused("OPKG006").says("[INST005] Failed to download /no/such/feed/Packages.gz");
     root.opkg(&["install", "top"]).done();
 }
 
@@ -121,7 +121,7 @@ fn an_index_without_checksum_or_with_the_file_of_another() {
     (entry.filename, entry.size, entry.sha256) = (base.filename, base.size, base.sha256);
     feed.publish();
     root.opkg(&["update"]).done();
-    refused(&root, &["install", "top"], "OPKG011", "The file of package top is another package");
+    refused(&root, &["install", "top"], "INST011", "The file of package top is another package");
 }
 
 #[test]
@@ -158,15 +158,15 @@ fn a_file_that_somebody_has_already() {
     plans.push(Package { files: vec![Entry::dir("etc/opkg/arch.conf", 0o755)], ..package("file", "1", "") });
     let feed = Feed::new(&plans);
     let root = Scratch::updated(&feed);
-    refused(&root, &["install", "top"], "OPKG020", "already provided by package base");
-    refused(&root, &["install", "folder"], "OPKG020", "a folder is there");
-    refused(&root, &["install", "file"], "OPKG020", "something that is no folder is there");
+    refused(&root, &["install", "top"], "INST020", "already provided by package base");
+    refused(&root, &["install", "folder"], "INST020", "a folder is there");
+    refused(&root, &["install", "file"], "INST020", "something that is no folder is there");
     root.opkg(&["install", "base"]).done();
-    refused(&root, &["install", "top"], "OPKG020", "/usr/lib/owned, but that file is already provided by package base");
+    refused(&root, &["install", "top"], "INST020", "/usr/lib/owned, but that file is already provided by package base");
     // The same file by another name, through a link of the root.
     std::fs::remove_dir_all(root.path("lib")).unwrap();
     std::os::unix::fs::symlink("usr/lib", root.path("lib")).unwrap();
-    refused(&root, &["install", "sly"], "OPKG020", "already provided by package base");
+    refused(&root, &["install", "sly"], "INST020", "already provided by package base");
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn a_link_of_one_package_is_no_way_for_another() {
     let through = Package { files: vec![file("opt/link/passwd", "root::0:0")], ..package("through", "1", "link") };
     let feed = Feed::new(&[link, through]);
     let root = Scratch::updated(&feed);
-    refused(&root, &["install", "through"], "OPKG013", "through /opt/link, a link");
+    refused(&root, &["install", "through"], "INST013", "through /opt/link, a link");
     // One after the other it lands in the root's own /etc, never in that of this system.
     root.opkg(&["install", "link"]).done();
     root.opkg(&["install", "through"]).done();
@@ -185,7 +185,7 @@ fn a_link_of_one_package_is_no_way_for_another() {
     let newer = Package { files: vec![file("opt/link/passwd", "")], ..package("link", "2", "") };
     std::fs::write(root.path("newer.ipk"), ipk::to_vec(&newer).unwrap()).unwrap();
     root.opkg(&["remove", "through"]).done();
-    refused(&root, &["install", root.path("newer.ipk").as_str()], "OPKG013", "through /opt/link, a link");
+    refused(&root, &["install", root.path("newer.ipk").as_str()], "INST013", "through /opt/link, a link");
 
     let root = Scratch::updated(&feed);
     std::fs::create_dir(root.path("opt")).unwrap();
@@ -198,10 +198,10 @@ fn a_link_of_one_package_is_no_way_for_another() {
             root.read("usr/lib/opkg/status")
         ),
     );
-    refused(&root, &["install", through.as_str()], "OPKG013", "leads to no folder");
+    refused(&root, &["install", through.as_str()], "INST013", "leads to no folder");
     std::fs::remove_file(root.path("opt/link")).unwrap();
     root.write("opt/link", "a file");
-    refused(&root, &["install", through.as_str()], "OPKG013", "is no folder");
+    refused(&root, &["install", through.as_str()], "INST013", "is no folder");
 }
 
 #[test]
@@ -220,10 +220,10 @@ fn scripts_that_fail() {
     refused(
         &root,
         &["install", "needs-pre"],
-        "OPKG021",
+        "INST021",
         "The preinst script of package pre failed: it ended with exit code 3",
     );
-    root.live(&["install", "post"]).refused("OPKG021").says("exit code 4");
+    root.live(&["install", "post"]).refused("INST021").says("exit code 4");
     assert!(root.has("usr/share/post/version"));
     root.opkg(&["status", "post"]).done().says("Status: install user unpacked");
     root.write("may-go", "");
@@ -231,7 +231,7 @@ fn scripts_that_fail() {
     assert!(!answer.out.contains("Installing"), "{}", answer.out);
     root.opkg(&["status", "post"]).done().says("Status: install user installed");
     root.live(&["install", "prerm"]).done();
-    refused(&root, &["remove", "prerm"], "OPKG021", "The prerm script of package prerm failed");
+    refused(&root, &["remove", "prerm"], "INST021", "The prerm script of package prerm failed");
 }
 
 #[test]
@@ -244,13 +244,13 @@ fn removing_what_is_needed_or_not_there() {
     let feed = Feed::new(&plans);
     let root = Scratch::updated(&feed);
     root.opkg(&["install", "top"]).done();
-    refused(&root, &["remove", "base"], "OPKG023", "depended upon by packages: top, the system itself");
-    refused(&root, &["remove", "kernel"], "OPKG023", "top");
+    refused(&root, &["remove", "base"], "INST023", "depended upon by packages: top, the system itself");
+    refused(&root, &["remove", "kernel"], "INST023", "top");
     refused(&root, &["remove", "gone"], "OPKG015", "it is not installed");
     refused(&root, &["install", "foe"], "OPKG018", "foe conflicts with base (1)");
     // An alternative that stays is enough.
     root.opkg(&["install", "either", "stand-in"]).done();
-    refused(&root, &["remove", "stand-in", "base"], "OPKG023", "packages: either, top");
+    refused(&root, &["remove", "stand-in", "base"], "INST023", "packages: either, top");
     let answer = root.opkg(&["remove", "stand-in", "top"]).done();
     assert_eq!(answer.out.lines().count(), 2, "{}", answer.out);
 }
@@ -260,14 +260,14 @@ fn a_root_or_state_that_cannot_be_used() {
     let feed = Feed::new(&pair());
     let root = Scratch::updated(&feed);
     root.write("usr/lib/opkg/status", "nonsense");
-    refused(&root, &["install", "top"], "OPKG024", "/usr/lib/opkg/status");
+    refused(&root, &["install", "top"], "INST024", "/usr/lib/opkg/status");
     root.write("etc/opkg/broken.conf", "\nsrc/gz alone\n");
     refused(&root, &["update"], "OPKG002", "/etc/opkg/broken.conf:2");
     let nowhere = Scratch::new(&[]).path("");
-    root.opkg(&["-o", nowhere.as_str(), "update"]).refused("OPKG003").says(nowhere.as_str());
+    root.opkg(&["-o", nowhere.as_str(), "update"]).refused("INST003").says(nowhere.as_str());
     let bytes = ipk::to_vec(&package("a", "1", "")).unwrap();
     std::fs::write(root.path("cut.ipk"), &bytes[..bytes.len() - 9]).unwrap();
     std::fs::remove_file(root.path("etc/opkg/broken.conf")).unwrap();
     root.write("usr/lib/opkg/status", "");
-    refused(&root, &["install", root.path("cut.ipk").as_str()], "OPKG012", "Malformed package file cut.ipk");
+    refused(&root, &["install", root.path("cut.ipk").as_str()], "INST012", "Malformed package file cut.ipk");
 }

@@ -28,8 +28,12 @@ use self::status::Status;
 pub use self::status::{Installed, State};
 use self::unpack::Unpacker;
 use crate::error::{Error, Result};
+use crate::failures::Failures;
 use crate::lock::Lock;
 pub use crate::root::Root;
+
+/// Where opkg keeps its lock.
+const LOCK: &str = "/var/lock/opkg.lock";
 
 /// Something that happened, or that the user should know. `Display` is a line of opkg's output.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,7 +157,8 @@ impl Client {
         }
         let mut failures = Failures::default();
         for source in &self.config.sources {
-            failures.add(lists::update(&self.root, &self.config, source, on), on);
+            let updated = lists::update(&self.root, &self.config, source, on);
+            failures.add(updated, |line| on(Progress::Failed { line }));
         }
         failures.end()
     }
@@ -208,14 +213,14 @@ impl Client {
             let unpacked = unpacker.unpack(&mut package, asked(&name));
             if unpacked.is_err() {
                 // Those after it may need it. Those before it are complete and get their configuration.
-                failures.add(unpacked, unpacker.on);
+                failures.add(unpacked, |line| (unpacker.on)(Progress::Failed { line }));
                 break;
             }
             unconfigured.push((name, upgrade));
         }
         for (name, upgrade) in unconfigured {
             let configured = unpacker.configure(&name, upgrade);
-            failures.add(configured, unpacker.on);
+            failures.add(configured, |line| (unpacker.on)(Progress::Failed { line }));
         }
         failures.end()
     }
@@ -258,7 +263,7 @@ impl Client {
             let text = "Signatures are NOT checked: a configuration file says `option check_signature 0`.".into();
             on(Progress::Note { text });
         }
-        let lock = Lock::take(&self.root, self.config.patience)?;
+        let lock = Lock::take(&self.root, LOCK.into(), self.config.patience)?;
         for package in Status::load(&self.root)?.0.into_values().filter(|package| !package.is_usable()) {
             let name = package.control.package;
             let text = format!(
@@ -267,23 +272,5 @@ impl Client {
             on(Progress::Note { text });
         }
         Ok(lock)
-    }
-}
-
-/// The first failure of several; the others are told on the way.
-#[derive(Default)]
-struct Failures(Option<Error>);
-
-impl Failures {
-    fn add(&mut self, result: Result<()>, on: &mut dyn FnMut(Progress)) {
-        match result {
-            Ok(()) => {}
-            Err(error) if self.0.is_none() => self.0 = Some(error),
-            Err(error) => on(Progress::Failed { line: error.line() }),
-        }
-    }
-
-    fn end(self) -> Result<()> {
-        self.0.map_or(Ok(()), Err)
     }
 }

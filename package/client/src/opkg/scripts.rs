@@ -1,24 +1,14 @@
 //! Maintainer scripts: when they run, with what words and what environment.
 //!
-//! As opkg runs them: through `/bin/sh`, so that a script without an interpreter line works, with
-//! `PKG_ROOT` and `PKG_UPGRADE`. A script is not ended when we are: half a `postinst` is worse than a
-//! late one. One that does not end within its deadline is ended.
-
-use std::process::{Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+//! As opkg runs them, with `PKG_ROOT` and `PKG_UPGRADE`.
 
 use camino::Utf8Path;
 
 use super::config::Config;
 use super::status::info_file;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::root::Root;
-
-/// How long a script may take: starting services and loading modules takes seconds.
-const DEADLINE: Duration = Duration::from_secs(600);
-
-/// How often a running script is looked at: there is no wait with a deadline.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
+use crate::script::{self, Script};
 
 /// One call of one script.
 #[derive(Debug, Clone, Copy)]
@@ -47,36 +37,17 @@ pub(crate) fn run_file(root: &Root, config: &Config, call: Call, path: &Utf8Path
     if !config.run_scripts {
         return Ok(());
     }
-    let failed = |problem: String| Error::Script { package: call.package.to_owned(), script: call.script, problem };
-    let mut child = Command::new("/bin/sh")
-        .args(["-c", "\"$0\" \"$@\"", path.as_str()])
-        .args(call.words)
-        .env("PKG_ROOT", root.path())
-        // What OpenWrt's own scripts look at: empty on the system that they run on.
-        .env("IPKG_INSTROOT", if root.path() == "/" { "" } else { root.path().as_str().trim_end_matches('/') })
-        .env("PKG_UPGRADE", if call.upgrade { "1" } else { "0" })
-        .stdin(Stdio::null())
-        .spawn()
-        .map_err(|error| failed(format!("/bin/sh could not be started: {error}")))?;
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) if status.success() => return Ok(()),
-            Ok(Some(status)) => return Err(failed(describe(status))),
-            Ok(None) if Instant::now() < deadline => std::thread::sleep(LOOK_AGAIN),
-            Ok(None) => {
-                let _ended = child.kill();
-                let _gone = child.wait();
-                return Err(failed(format!("it did not end within {} s", DEADLINE.as_secs())));
-            }
-            Err(error) => return Err(failed(format!("it could not be waited for: {error}"))),
-        }
-    }
-}
-
-fn describe(status: ExitStatus) -> String {
-    match status.code() {
-        Some(code) => format!("it ended with exit code {code}"),
-        None => format!("it was ended: {status}"),
-    }
+    let script = Script {
+        package: call.package,
+        name: call.script,
+        path,
+        words: call.words,
+        environment: vec![
+            ("PKG_ROOT", root.path().as_str()),
+            // What OpenWrt's own scripts look at: empty on the system that they run on.
+            ("IPKG_INSTROOT", script::outside(root)),
+            ("PKG_UPGRADE", if call.upgrade { "1" } else { "0" }),
+        ],
+    };
+    script.run()
 }

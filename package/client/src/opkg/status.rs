@@ -250,11 +250,11 @@ mod tests {
         ] {
             let (_folder, root) = scratch(text);
             let error = Status::load(&root).unwrap_err();
-            assert!(error.id() == "OPKG024" && error.line().contains("/usr/lib/opkg/status"), "{}", error.line());
+            assert!(error.id() == "INST024" && error.line().contains("/usr/lib/opkg/status"), "{}", error.line());
         }
         let (_folder, root) = scratch("");
         write_info(&root, "a", "list", 0o644, b"/ok\n/a/../b\n").unwrap();
-        assert_eq!(read_paths(&root, "a", "list").unwrap_err().id(), "OPKG024");
+        assert_eq!(read_paths(&root, "a", "list").unwrap_err().id(), "INST024");
     }
 
     #[test]

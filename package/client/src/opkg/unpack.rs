@@ -18,6 +18,7 @@ use super::prepare::{Prepared, path_of};
 use super::scripts::{self, Call};
 use super::status::{Installed, State, Status, read_paths, remove_info, write_info, write_paths};
 use crate::error::{Error, Result};
+use crate::place;
 use crate::root::{Access, Root};
 
 /// Lists that are ours to write; the rest of the info directory comes from the package.
@@ -194,23 +195,11 @@ impl Unpacker<'_> {
     }
 
     fn file(&mut self, package: &str, path: &Utf8Path, member: &Member, content: &mut dyn Read) -> Result<()> {
-        let entry = &member.entry;
-        let access = access(member);
-        self.root.make_parents(path)?;
-        match &entry.kind {
-            Kind::Dir if self.root.is_folder(path) => Ok(()),
-            Kind::Dir => self.root.make_folder(path, access).map(|_made| ()),
-            Kind::File(_) => {
-                if entry.mode & 0o6000 != 0 {
-                    let text = format!("Package {package} installs {path} with the rights of its owner or group.");
-                    (self.on)(Progress::Note { text });
-                }
-                self.root.write(path, access, false, content)
-            }
-            Kind::Symlink(target) => self.root.link(path, target),
-            Kind::HardLink(target) => self.root.hard_link(path, &Utf8Path::new("/").join(target)),
-            Kind::Device(_) => Err(Error::Special { package: package.into(), path: path.to_owned() }),
+        if matches!(member.entry.kind, Kind::File(_)) && member.entry.mode & 0o6000 != 0 {
+            let text = format!("Package {package} installs {path} with the rights of its owner or group.");
+            (self.on)(Progress::Note { text });
         }
+        place::put(self.root, package, &member.entry, path, access(member), content)
     }
 
     /// A conffile that the owner changed stays, and the new one is put beside it.

@@ -1,9 +1,13 @@
-//! A signed feed made on the spot, a root to install into, and the program run on it.
+//! A signed feed made on the spot, a root to install into, and the programs run on it.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails is a failed test")]
 
+pub mod apk;
+
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -119,6 +123,13 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Runs a program to its end.
+    pub fn of(command: &mut Command) -> Answer {
+        let output = command.output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Answer { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
     /// Everything was done.
     #[track_caller]
     pub fn done(self) -> Answer {
@@ -131,6 +142,14 @@ impl Answer {
     pub fn refused(self, id: &str) -> Answer {
         assert_eq!(self.code, 255, "{}{}", self.out, self.err);
         assert!(self.err.contains(&format!(" * [{id}] ")), "{id}: {}", self.err);
+        self
+    }
+
+    /// Refused with apk's exit code and this id.
+    #[track_caller]
+    pub fn refused_by_apk(self, id: &str) -> Answer {
+        assert_eq!(self.code, 1, "{}{}", self.out, self.err);
+        assert!(self.err.contains("ERROR: ") && self.err.contains(&format!("\n[{id}] ")), "{id}: {}", self.err);
         self
     }
 
@@ -198,9 +217,7 @@ impl Scratch {
     }
 
     pub fn opkg(&self, words: &[&str]) -> Answer {
-        let output = self.command(words).output().unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Answer { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+        Answer::of(&mut self.command(words))
     }
 
     /// The same with maintainer scripts, as on a running system.
@@ -241,4 +258,27 @@ fn walk(root: &Path, folder: &Path, tree: &mut BTreeMap<String, String>) {
             walk(root, &path, tree);
         }
     }
+}
+
+/// Serves a folder over HTTP for as long as the test runs, and says where.
+pub fn serve(folder: &Utf8Path) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/feed", listener.local_addr().unwrap());
+    let folder = folder.to_owned();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 4096];
+            let length = stream.read(&mut request).unwrap();
+            let request = String::from_utf8_lossy(&request[..length]).into_owned();
+            let path = request.split(' ').nth(1).unwrap().strip_prefix("/feed/").unwrap();
+            let (head, body) = match fs::read(folder.join(path)) {
+                Ok(body) => ("200 OK", body),
+                Err(_missing) => ("404 Not Found", Vec::new()),
+            };
+            write!(stream, "HTTP/1.1 {head}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len()).unwrap();
+            stream.write_all(&body).unwrap();
+        }
+    });
+    url
 }

@@ -2,9 +2,7 @@
 //!
 //! Texts and exit codes are opkg's where a script would look at them: 0 when everything was done, 255
 //! otherwise; errors go to stderr, each line starting with ` * `.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this program's work is to print")]
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use camino::Utf8PathBuf;
@@ -12,6 +10,8 @@ use client::opkg::{Client, Config, Installed, Progress, Root};
 use client::{Error, Result};
 use formats::control::Control;
 use formats::version::{Operator, opkg as version};
+
+use crate::say;
 
 const HELP: &str = "\
 usage: opkg [options] command [arguments]
@@ -36,8 +36,9 @@ usage: opkg [options] command [arguments]
 /// What opkg exits with when something was refused or failed.
 const FAILED: u8 = 255;
 
-fn main() -> ExitCode {
-    match run(std::env::args().skip(1).collect()) {
+/// Does what the words of the command line say.
+pub(crate) fn main(arguments: Vec<String>) -> ExitCode {
+    match run(arguments) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("Collected errors:\n * {}", error.line());
@@ -87,7 +88,7 @@ fn parse(arguments: Vec<String>) -> Result<CommandLine> {
 }
 
 fn usage(problem: String) -> Error {
-    Error::Usage { problem }
+    Error::Usage { program: "opkg", problem }
 }
 
 fn run(arguments: Vec<String>) -> Result<ExitCode> {
@@ -180,9 +181,4 @@ fn info(client: &Client, name: Option<&str>) -> Result<()> {
         say(&control.stanza.to_string());
     }
     Ok(())
-}
-
-/// Prints a line; a reader that is gone, as in `opkg list | head`, is no error.
-fn say(line: &str) {
-    let _gone = writeln!(std::io::stdout(), "{line}");
 }

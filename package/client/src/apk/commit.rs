@@ -1,0 +1,246 @@
+//! Puts prepared packages into the root, and takes packages away again.
+//!
+//! Order matters more than anything here: the database marks a package as incomplete before the first
+//! change and until after the last one, and what it lists always covers what is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use formats::apk::{self, Member, Script};
+use formats::sha256::Digest;
+use formats::{Kind, Limits};
+use tempfile::TempDir;
+
+use super::Progress;
+use super::config::Config;
+use super::database::{Database, Installed, checksum};
+use super::owners::Owners;
+use super::prepare::Prepared;
+use super::{scripts, sidecars};
+use crate::error::{Error, Result};
+use crate::place;
+use crate::root::{Access, Kind as There, Root};
+
+/// Files below the first that their owner changed are kept; those below the second are programs.
+const PROTECTED: &str = "/etc";
+const NOT_PROTECTED: &str = "/etc/init.d";
+
+/// What a transaction works with.
+pub(super) struct Commit<'a> {
+    pub(super) root: &'a Root,
+    pub(super) config: &'a Config,
+    pub(super) owners: &'a Owners,
+    /// Where scripts wait while they run.
+    pub(super) scratch: &'a TempDir,
+    pub(super) database: &'a mut Database,
+    /// Directories that something was changed in, for triggers.
+    pub(super) touched: BTreeSet<Utf8PathBuf>,
+    pub(super) on: &'a mut dyn FnMut(Progress),
+}
+
+impl Commit<'_> {
+    /// Puts a package in place of whatever version of it there is. A script that fails afterwards is told
+    /// by the second result: the files are all there.
+    pub(super) fn install(&mut self, package: &mut Prepared) -> Result<Result<()>> {
+        let name = package.name().to_owned();
+        let before = self.database.0.get(&name).cloned();
+        let mut after = Installed::new(&package.metadata, package.size, self.owners);
+        let old_version = before.as_ref().filter(|old| old.is_complete()).map(|old| old.info.version.clone());
+        let (pre, post) = match old_version {
+            None => (Script::PreInstall, Script::PostInstall),
+            Some(_) => (Script::PreUpgrade, Script::PostUpgrade),
+        };
+        let mut words = vec![after.info.version.clone()];
+        words.extend(old_version);
+        self.script(&after, pre, &words)?;
+
+        let mut during = after.clone();
+        during.set_complete(false);
+        if let Some(before) = &before {
+            during.list_also(before);
+        }
+        self.set(during, true)?;
+        self.files(package, before.as_ref())?;
+        if let Some(before) = &before {
+            self.remove_obsolete(before, package, &after)?;
+        }
+        if self.root.path() == "/" {
+            self.root.sync()?;
+        }
+        let has_script = self.config.run_scripts && after.scripts.contains_key(&post);
+        after.set_configured(!has_script);
+        self.set(after.clone(), false)?;
+        Ok(self.configure(&after, post, &words))
+    }
+
+    /// Runs the script that a package still lacks.
+    pub(super) fn configure_again(&mut self, name: &str) -> Result<()> {
+        let Some(package) = self.database.0.get(name).cloned() else { return Ok(()) };
+        let words = [package.info.version.clone()];
+        self.configure(&package, Script::PostInstall, &words)
+    }
+
+    fn configure(&mut self, package: &Installed, script: Script, words: &[String]) -> Result<()> {
+        self.script(package, script, words)?;
+        if let Some(package) = self.database.0.get_mut(&package.info.name).filter(|package| !package.is_configured()) {
+            package.set_configured(true);
+            self.database.save(self.root)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a package away.
+    pub(super) fn remove(&mut self, name: &str) -> Result<()> {
+        let Some(package) = self.database.0.get(name).cloned() else { return Ok(()) };
+        let words = [package.info.version.clone()];
+        if package.is_complete() {
+            self.script(&package, Script::PreDeinstall, &words)?;
+        }
+        let mut during = package.clone();
+        during.set_complete(false);
+        self.set(during, false)?;
+        let others = self.database.files_of_others(|other| other == name);
+        for (path, recorded) in package.files().filter(|(path, _)| !others.contains_key(path)) {
+            self.remove_file(&path, recorded)?;
+        }
+        self.remove_folders(&package, &BTreeSet::new());
+        self.script(&package, Script::PostDeinstall, &words)?;
+        self.database.0.remove(name);
+        sidecars::save(self.root, self.database)?;
+        self.database.save(self.root)
+    }
+
+    /// Tells a package that directories it watches have changed.
+    pub(super) fn trigger(&mut self, package: &Installed, folders: &[Utf8PathBuf]) -> Result<()> {
+        let words: Vec<String> = folders.iter().map(|folder| folder.as_str().to_owned()).collect();
+        self.script(package, Script::Trigger, &words)
+    }
+
+    fn script(&mut self, package: &Installed, script: Script, words: &[String]) -> Result<()> {
+        if !self.config.run_scripts || !package.scripts.contains_key(&script) {
+            return Ok(());
+        }
+        (self.on)(Progress::Executing { package: package.title(), script: script.name() });
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        scripts::run(self.root, self.scratch, package, script, &words)
+    }
+
+    /// Writes an entry of the database; the files beside it too when the version is a new one.
+    fn set(&mut self, package: Installed, new_version: bool) -> Result<()> {
+        self.database.0.insert(package.info.name.clone(), package);
+        if new_version {
+            sidecars::save(self.root, self.database)?;
+        }
+        self.database.save(self.root)
+    }
+
+    /// Directories first, then files with content as they come, then empty files and links.
+    fn files(&mut self, package: &mut Prepared, before: Option<&Installed>) -> Result<()> {
+        let title = package.metadata.info.name.clone();
+        let members = package.metadata.members.clone();
+        if members.iter().any(|member| !member.xattrs.is_empty()) {
+            let text = format!("Package {title} has extended attributes, which this client does not set.");
+            (self.on)(Progress::Note { text });
+        }
+        let recorded: BTreeMap<Utf8PathBuf, &str> =
+            before.iter().flat_map(|old| old.files()).filter_map(|(path, sum)| Some((path, sum?))).collect();
+        let is_folder = |member: &&Member| member.entry.kind == Kind::Dir && !member.entry.path.is_empty();
+        for member in members.iter().filter(is_folder) {
+            self.put(&title, member, &recorded, &mut io::empty())?;
+        }
+        let mut failure = None;
+        let read = apk::visit(package.open()?, &Limits::default(), |_verified| Ok(()), &mut |member, content| {
+            self.put(&title, member, &recorded, content).map_err(|error| {
+                let stop = io::Error::other(error.to_string());
+                failure = Some(error);
+                stop
+            })
+        });
+        match (failure, read) {
+            (Some(error), _) => return Err(error),
+            (None, Err(error)) => {
+                return Err(Error::Package { file: title, problem: format!("{error} ({})", error.id()) });
+            }
+            (None, Ok(_)) => {}
+        }
+        let is_late = |member: &&Member| match member.entry.kind {
+            Kind::File(_) => member.length == 0,
+            _ => member.entry.kind != Kind::Dir,
+        };
+        for member in members.iter().filter(is_late) {
+            self.put(&title, member, &recorded, &mut io::empty())?;
+        }
+        Ok(())
+    }
+
+    fn put(
+        &mut self,
+        package: &str,
+        member: &Member,
+        recorded: &BTreeMap<Utf8PathBuf, &str>,
+        content: &mut dyn Read,
+    ) -> Result<()> {
+        let entry = &member.entry;
+        let mut path = place::path_of(entry);
+        self.touch(&path);
+        if matches!(entry.kind, Kind::File(_)) && entry.mode & 0o6000 != 0 {
+            let text = format!("Package {package} installs {path} with the rights of its owner or group.");
+            (self.on)(Progress::Note { text });
+        }
+        let replaces_file = entry.kind != Kind::Dir;
+        if replaces_file && self.is_changed(&path, recorded.get(&path).copied(), member.sha256.as_ref())? {
+            path = format!("{path}.apk-new").into();
+            (self.on)(Progress::Note { text: format!("Installing file to {path}") });
+        }
+        let (user, group) = self.owners.of(entry);
+        place::put(self.root, package, entry, &path, Access { mode: entry.mode, user, group }, content)
+    }
+
+    /// Whether a file is there that its owner changed, and that neither is what the database says nor what
+    /// comes now.
+    fn is_changed(&self, path: &Utf8Path, recorded: Option<&str>, new: Option<&Digest>) -> Result<bool> {
+        if !path.starts_with(PROTECTED) || path.starts_with(NOT_PROTECTED) || self.root.kind(path)? != Some(There::File)
+        {
+            return Ok(false);
+        }
+        let there = self.root.sha256(path)?;
+        Ok(there.is_some_and(|there| Some(&there) != new && Some(checksum(&there).as_str()) != recorded))
+    }
+
+    /// Removes what the old version had and the new one has not, unless it is another's by now.
+    fn remove_obsolete(&mut self, before: &Installed, package: &Prepared, after: &Installed) -> Result<()> {
+        let kept: BTreeSet<Utf8PathBuf> = package.files().collect();
+        let others = self.database.files_of_others(|other| other == package.name());
+        for (path, recorded) in before.files() {
+            if !kept.contains(&path) && !others.contains_key(&path) {
+                self.remove_file(&path, recorded)?;
+            }
+        }
+        self.remove_folders(before, &after.folders().collect());
+        Ok(())
+    }
+
+    fn remove_file(&mut self, path: &Utf8Path, recorded: Option<&str>) -> Result<()> {
+        self.touch(path);
+        if self.is_changed(path, recorded, None)? {
+            (self.on)(Progress::Note { text: format!("Not deleting modified file {path}") });
+        } else if self.root.kind(path)? != Some(There::Folder) {
+            self.root.remove(path)?;
+        }
+        Ok(())
+    }
+
+    /// Innermost first; one that still holds something, or that another package has, stays.
+    fn remove_folders(&mut self, package: &Installed, kept: &BTreeSet<Utf8PathBuf>) {
+        let others = self.database.folders_of_others(&package.info.name);
+        let own: BTreeSet<Utf8PathBuf> = package.folders().collect();
+        for folder in own.iter().rev().filter(|folder| !others.contains(*folder) && !kept.contains(*folder)) {
+            let _not_empty = self.root.remove_empty(folder);
+        }
+    }
+
+    fn touch(&mut self, path: &Utf8Path) {
+        self.touched.extend(path.parent().map(Utf8Path::to_owned));
+    }
+}

@@ -1,0 +1,130 @@
+//! The database as apk wrote it, as we write it, and damaged.
+
+use super::*;
+use formats::adb::Adb;
+use formats::{Limits, apk};
+use proptest::prelude::*;
+
+/// Made by the real apk from the packages beside it.
+const GOLDEN: &str = include_str!("../../../../formats/tests/golden/apk/installed-db.txt");
+
+#[test]
+fn what_apk_wrote_is_read_and_written_back_byte_for_byte() {
+    let database = Database::parse(GOLDEN).unwrap();
+    assert_eq!(
+        database.0.keys().collect::<Vec<_>>(),
+        ["hello", "jshn", "kernel", "libc", "libfoo3", "sh", "ubus", "uci", "zlib"]
+    );
+    assert_eq!(database.text(), GOLDEN);
+    let hello = &database.0["hello"];
+    assert!(hello.is_complete() && hello.is_configured());
+    assert_eq!(hello.folders().count(), 14);
+    assert!(
+        hello
+            .files()
+            .any(|(path, checksum)| path == "/usr/share/hello/empty"
+                && checksum == Some("Q147DEQpj8HBSa+/TImW+5JCeuQeQ="))
+    );
+}
+
+#[test]
+fn our_entries_of_the_same_packages_are_those_that_apk_made() {
+    let database = Database::parse(GOLDEN).unwrap();
+    let owners = Owners::parse("svc:x:850:850::/:/bin/sh\n", "svc:x:850:\n");
+    for (name, file) in [("hello", "hello-1.2.3-r4.apk"), ("libfoo3", "libfoo3-1.0.0-r1.apk")] {
+        let path = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../formats/tests/golden/apk").join(file);
+        let bytes = std::fs::read(path).unwrap();
+        let digest = Adb::read(&bytes[..], &Limits::default()).unwrap().digest();
+        let mut metadata = apk::inspect(&bytes[..], &Limits::default(), |_| Ok(())).unwrap();
+        metadata.info.unique_id = Some(identity_in_index(&digest));
+        let ours = Installed::new(&metadata, bytes.len() as u64, &owners);
+        assert_eq!(ours.text(), database.0[name].text());
+    }
+}
+
+#[test]
+fn a_damaged_database_is_no_empty_one() {
+    let good = "C:Q1AAAAAAAAAAAAAAAAAAAAAAAAAAA=\nP:a\nV:1\n";
+    assert!(Database::parse(good).is_ok());
+    for bad in [
+        "nonsense",
+        "P:a\nV:1\n",
+        "C:Q1AAAA\nP:a\nV:1\n",
+        &format!("{good}X:1\n"),
+        &format!("{good}S:many\n"),
+        &format!("{good}D:=1\n"),
+        &format!("{good}R:file\n"),
+        &format!("{good}F:a\nZ:Q1\n"),
+        &format!("{good}F:a/../b\n"),
+        &format!("{good}F:a\nR:..\n"),
+        &format!("{good}F:a\nR:b/c\n"),
+        &format!("{good}F:a\nP:b\n"),
+        &format!("{good}\n{good}"),
+        &good.replace("P:a", "P:../a"),
+    ] {
+        assert!(Database::parse(bad).is_err(), "{bad:?}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let root = Root::open(Utf8Path::from_path(folder.path()).unwrap()).unwrap();
+    root.make_parents(INSTALLED.into()).unwrap();
+    for bytes in [&b"nonsense"[..], b"P:\xff"] {
+        root.write(INSTALLED.into(), Access::root(0o644), false, &mut &bytes[..]).unwrap();
+        let error = Database::load(&root).unwrap_err();
+        assert!(error.id() == "INST024" && error.line().contains(INSTALLED), "{}", error.line());
+    }
+}
+
+fn package() -> impl Strategy<Value = Installed> {
+    let info = (
+        "[a-z][a-z0-9+.-]{0,8}",
+        "[0-9](\\.[0-9]{1,3}){0,2}(-r[0-9])?",
+        any::<[u8; 20]>(),
+        "[ -~]{0,20}",
+        any::<Option<[u8; 20]>>(),
+    );
+    let list = prop::collection::vec("!?[a-z]{1,5}(<|>|=|~|>=)[0-9]|[a-z]{1,5}", 0..4);
+    let file = ("[a-zA-Z0-9_]{1,6}", prop::option::of("0:0:755"), prop::option::of("Q1[a-zA-Z0-9+/]{27}="));
+    let folder = ("[a-z]{1,3}(/[a-z]{1,3}){0,2}", prop::option::of("1:2:1777"), prop::collection::vec(file, 0..3));
+    let folders = prop::collection::vec(folder, 0..4);
+    (info, list, folders, prop::collection::btree_set("[fsxS]", 0..4), prop::collection::vec("[rqs]:[ -~]{1,9}", 0..2))
+        .prop_map(|((name, version, id, text, commit), list, folders, marks, kept)| {
+            let depends = list.iter().map(|item| item.parse().unwrap()).collect();
+            let file = |(name, access, checksum)| File { name, access, checksum };
+            Installed {
+                info: Info {
+                    name,
+                    version,
+                    unique_id: Some(id),
+                    description: text,
+                    build_time: commit.map(|bytes| u64::from(bytes[0])),
+                    repo_commit: commit,
+                    depends,
+                    ..Info::default()
+                },
+                marks: marks.iter().flat_map(|mark| mark.chars()).collect(),
+                folders: folders
+                    .into_iter()
+                    .map(|(path, access, files)| Folder { path, access, files: files.into_iter().map(file).collect() })
+                    .collect(),
+                kept,
+                ..Installed::default()
+            }
+        })
+}
+
+proptest! {
+    #[test]
+    fn what_was_written_is_read(packages in prop::collection::vec(package(), 0..4)) {
+        let database = Database(packages.into_iter().map(|package| (package.info.name.clone(), package)).collect());
+        let read = Database::parse(&database.text()).unwrap();
+        prop_assert_eq!(&read.text(), &database.text());
+        prop_assert_eq!(read, database);
+    }
+
+    #[test]
+    fn no_text_makes_it_panic(text in "([CPVASITULotckDpigrqsfFMRaZ]:|[ -~]{0,4}|\n)*") {
+        if let Ok(database) = Database::parse(&text) {
+            prop_assert!(Database::parse(&database.text()).is_ok());
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Why no selection of packages is possible, laid out as apk lays it out, and in words.
+
+use super::KERNEL;
+use super::select::Candidate;
+use super::world::Wish;
+use crate::error::Error;
+
+/// Who requires something.
+pub(super) enum Requirer<'a> {
+    /// The user.
+    World,
+    /// A package that would be installed, or is.
+    Package(&'a Candidate<'a>),
+}
+
+/// Why a package that would do cannot be taken.
+pub(super) enum Obstacle<'a> {
+    /// It stands for a kernel, and installing changes no kernel.
+    Kernel,
+    /// It is for another architecture.
+    Architecture,
+    /// The user does not want it, in these words.
+    Banned(String),
+    /// It cannot be there together with this one.
+    Conflict(&'a Candidate<'a>),
+}
+
+/// The error for a wish that nothing meets. `named` are the packages of that name, or that provide it;
+/// `meeting` those that would do, and why they cannot be taken; `choosable` is false when they would have to be
+/// named by the user.
+pub(super) fn explain(
+    wish: &Wish,
+    requirer: Requirer<'_>,
+    named: &[&Candidate<'_>],
+    meeting: &[(&Candidate<'_>, Option<Obstacle<'_>>)],
+    choosable: bool,
+) -> Error {
+    let by = match &requirer {
+        Requirer::World => format!("world[{wish}]"),
+        Requirer::Package(candidate) => format!("{}[{wish}]", candidate.title()),
+    };
+    let name = wish.name();
+    if let Some(running) = named.iter().find(|candidate| candidate.installed && candidate.info.name == KERNEL) {
+        let title = running.title();
+        let asks = match requirer {
+            Requirer::World => format!("{wish} is wished for"),
+            Requirer::Package(candidate) => format!("the package {} was built for {wish}", candidate.title()),
+        };
+        return Error::Selection {
+            conflicts: format!("\n  {title}:\n    breaks: {by}"),
+            problem: format!("this system runs the kernel {}, and {asks}", running.info.version),
+        };
+    }
+    if named.is_empty() {
+        let problem = match name {
+            KERNEL => "no kernel package is installed here that says which kernel runs".into(),
+            _ => format!("no index has a package of the name {name}"),
+        };
+        return Error::Selection {
+            conflicts: format!("\n  {name} (no such package):\n    required by: {by}"),
+            problem,
+        };
+    }
+    if meeting.is_empty() {
+        let titles: Vec<String> = named.iter().map(|candidate| candidate.title()).collect();
+        let conflicts = titles.iter().map(|title| format!("\n  {title}:\n    breaks: {by}")).collect();
+        let problem = format!("there is {name} in other versions only: {}", titles.join(", "));
+        return Error::Selection { conflicts, problem };
+    }
+    if !choosable {
+        let titles: Vec<String> = meeting.iter().map(|(candidate, _)| candidate.info.name.clone()).collect();
+        let conflicts = format!(
+            "\n  {name} (virtual):\n    note: please select one of the 'provided by'\n          packages explicitly\n    \
+             provided by: {}\n    required by: {by}",
+            titles.join(" ")
+        );
+        let problem = format!("{name} can be had from several packages, none of which is the usual one");
+        return Error::Selection { conflicts, problem };
+    }
+    let (mut conflicts, mut problems) = (String::new(), Vec::new());
+    for (candidate, obstacle) in meeting {
+        let (title, arch) = (candidate.title(), &candidate.info.arch);
+        let (line, problem) = match obstacle {
+            None => continue,
+            Some(Obstacle::Kernel) => (
+                "error: uninstallable".into(),
+                format!("{title} stands for a kernel, which installing does not change"),
+            ),
+            Some(Obstacle::Architecture) => {
+                (format!("error: uninstallable\n    arch: {arch}"), format!("{title} is for the architecture {arch}"))
+            }
+            Some(Obstacle::Banned(ban)) => (format!("breaks: world[{ban}]"), format!("{ban} is wished for")),
+            Some(Obstacle::Conflict(other)) => {
+                let other = other.title();
+                (format!("conflicts: {other}"), format!("{title} conflicts with {other}"))
+            }
+        };
+        conflicts.push_str(&format!("\n  {title}:\n    {line}\n    satisfies: {by}"));
+        problems.push(problem);
+    }
+    Error::Selection { conflicts, problem: problems.join("; ") }
+}

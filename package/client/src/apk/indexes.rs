@@ -1,0 +1,76 @@
+//! The indexes of the repositories: fetched, verified, kept, and verified again each time they are read.
+
+use camino::Utf8PathBuf;
+use formats::Limits;
+use formats::apk::index::{Index, Listed};
+use formats::sha256::Digest;
+
+use super::Progress;
+use super::config::Config;
+use crate::error::{Error, Result};
+use crate::fetch;
+use crate::root::{Access, Root};
+
+/// Where indexes are kept.
+const CACHE: &str = "/var/cache/apk";
+/// Largest index that is fetched; the largest one of OpenWrt has about 1 MiB.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// A package that a verified index offers.
+#[derive(Debug, Clone)]
+pub(super) struct Offer {
+    pub(super) listed: Listed,
+    /// Where its file is.
+    pub(super) url: String,
+}
+
+/// Fetches one index and keeps it if its signature is good. One that fails the check is gone afterwards,
+/// as is the one before it: what the repository is today is not known.
+pub(super) fn update(root: &Root, config: &Config, url: &str, on: &mut dyn FnMut(Progress)) -> Result<usize> {
+    on(Progress::Fetching { url: url.to_owned() });
+    let bytes = fetch::fetch_small(url, MAX_BYTES)?;
+    let path = place(url);
+    match check(config, url, &bytes) {
+        Ok(offers) => {
+            root.make_parents(&path)?;
+            root.write(&path, Access::root(0o644), false, &mut &bytes[..])?;
+            Ok(offers.len())
+        }
+        Err(error) => {
+            root.remove(&path)?;
+            Err(error)
+        }
+    }
+}
+
+/// Reads every kept index; a repository without one offers nothing.
+pub(super) fn load(root: &Root, config: &Config) -> Result<Vec<Offer>> {
+    let mut offers = Vec::new();
+    for url in &config.repositories {
+        if let Some(bytes) = root.read(&place(url), MAX_BYTES)? {
+            offers.extend(check(config, url, &bytes)?);
+        }
+    }
+    Ok(offers)
+}
+
+/// Signature first: unsigned bytes are not even read.
+fn check(config: &Config, url: &str, bytes: &[u8]) -> Result<Vec<Offer>> {
+    let unreadable = |error: formats::Error| match error {
+        formats::Error::AdbUntrusted { .. } => {
+            Error::UntrustedIndex { url: url.to_owned(), problem: format!("{error} ({})", error.id()) }
+        }
+        _ => Error::Index { feed: url.to_owned(), problem: format!("{error} ({})", error.id()) },
+    };
+    let (index, _key) = Index::read(bytes, &config.keys, &Limits::default()).map_err(unreadable)?;
+    let folder = url.rsplit_once('/').map_or(".", |(folder, _name)| folder);
+    let offer = |listed: &Listed| {
+        let url = format!("{folder}/{}", index.file_name(listed).map_err(unreadable)?);
+        Ok(Offer { listed: listed.clone(), url })
+    };
+    index.packages.iter().map(offer).collect()
+}
+
+fn place(url: &str) -> Utf8PathBuf {
+    format!("{CACHE}/packages.{:.8}.adb", Digest::of(url).to_string()).into()
+}

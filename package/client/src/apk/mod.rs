@@ -1,0 +1,348 @@
+//! apk's view of a root: its configuration, indexes, world, database and commands.
+//!
+//! [`Client`] is the whole of it. Nothing here prints: what happens is told to a callback as
+//! [`Progress`], whose text is worded as apk words it.
+//!
+//! What differs from apk, on purpose: nothing untrusted is ever installed, and there is no way to ask for
+//! it; an `update` whose signature check fails is an error; a package must be the one that its index
+//! entry describes; lists that are unsorted or name something twice are refused; a transaction that is
+//! refused leaves the root as it was; the package `kernel` is never brought in, replaced or taken away.
+//! What apk has and this has not: cached packages, tags and variables in repositories, indexes and
+//! packages of version 2, `replaces`, extended attributes.
+
+mod commit;
+mod config;
+mod database;
+mod explain;
+mod indexes;
+mod owners;
+mod prepare;
+mod progress;
+mod scripts;
+mod select;
+mod sidecars;
+mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use camino::Utf8PathBuf;
+use formats::apk::{Dependency, Info};
+use tempfile::TempDir;
+
+use self::commit::Commit;
+pub use self::config::Config;
+use self::database::Database;
+pub use self::database::Installed;
+use self::owners::Owners;
+use self::prepare::Prepared;
+pub use self::progress::Progress;
+use self::select::{Candidate, Problem, dependencies_first, select};
+use self::world::{Wish, World};
+use crate::error::{Error, Result};
+use crate::failures::Failures;
+use crate::lock::Lock;
+use crate::place;
+pub use crate::root::Root;
+
+/// The package that stands for the running kernel.
+const KERNEL: &str = "kernel";
+/// Where apk keeps its lock.
+const LOCK: &str = "/lib/apk/db/lock";
+
+/// The files, as path and text, by which an image says that it runs a kernel and takes packages of an
+/// architecture: apk's database with the package `kernel` in it, the wish to keep it, and the architecture.
+///
+/// An image that lists further packages in the database has to wish for them in `/etc/apk/world`: as with
+/// apk, what nothing wishes for or needs goes with the next change.
+///
+/// ```
+/// let [(path, database), (_, world), (_, arch)] = client::apk::image_state("6.12.1~0123abcd-r1", "x86_64");
+/// assert_eq!(path, "/lib/apk/db/installed");
+/// assert!(database.contains("\nP:kernel\nV:6.12.1~0123abcd-r1\nA:x86_64\n"));
+/// assert_eq!((world.as_str(), arch.as_str()), ("kernel\n", "x86_64\n"));
+/// ```
+pub fn image_state(kernel_version: &str, arch: &str) -> [(&'static str, String); 3] {
+    let database = Database([(KERNEL.to_owned(), Installed::kernel(kernel_version, arch))].into());
+    let world = World(vec![Wish::Package(Dependency::on(KERNEL))]);
+    [(database::INSTALLED, database.text()), ("/etc/apk/world", world.text()), ("/etc/apk/arch", format!("{arch}\n"))]
+}
+
+/// Installs into one root, as one configuration says.
+#[derive(Debug, Clone)]
+pub struct Client {
+    root: Root,
+    config: Config,
+}
+
+/// What a transaction consists of.
+struct Plan {
+    install: Vec<Prepared>,
+    /// Dependents before what they need.
+    remove: Vec<String>,
+    /// Installed packages that only lack a script.
+    configure: Vec<String>,
+    /// Everything that will be there.
+    chosen: Vec<Info>,
+}
+
+impl Client {
+    /// A client for `root`. Nothing is read or locked before a command runs.
+    pub fn new(root: Root, config: Config) -> Client {
+        Client { root, config }
+    }
+
+    /// What it was made with.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Fetches and verifies the index of every repository. All are tried; the first failure is returned.
+    pub fn update(&self, on: &mut dyn FnMut(Progress)) -> Result<()> {
+        let _lock = self.begin(on)?;
+        if self.config.repositories.is_empty() {
+            on(Progress::Note { text: "No repository is configured in /etc/apk.".into() });
+        }
+        let mut failures = Failures::default();
+        let mut packages = 0;
+        for url in &self.config.repositories {
+            match indexes::update(&self.root, &self.config, url, on) {
+                Ok(count) => packages += count,
+                Err(error) => failures.add(Err(error), |line| on(Progress::Failed { line })),
+            }
+        }
+        failures.end()?;
+        on(Progress::Available { packages });
+        Ok(())
+    }
+
+    /// Adds wishes, such as `name`, `name=1.0-r1` or `name<2`, and makes them true. Anything with a slash in
+    /// it or ending in `.apk` is a file. What is refused is refused before the first change.
+    pub fn add(&self, wanted: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
+        let _lock = self.begin(on)?;
+        let mut world = World::load(&self.root)?;
+        let scratch = scratch()?;
+        let mut files = Vec::new();
+        for word in wanted {
+            if word.contains('/') || word.ends_with(".apk") {
+                let file = prepare::from_file(word, &self.config, &scratch)?;
+                let identity = self.entry(&file).identity();
+                world.set(Wish::Pinned { name: file.name().to_owned(), identity });
+                files.push(file);
+            } else {
+                let problem = |error: formats::Error| Error::Usage { program: "apk", problem: error.to_string() };
+                world.set(word.parse().map_err(problem)?);
+            }
+        }
+        let database = Database::load(&self.root)?;
+        let plan = self.plan(&world, &database, files, &scratch, on)?;
+        self.commit(&world, database, plan, &scratch, on)
+    }
+
+    /// Takes wishes away, and every package that nothing needs any more. One that others need stays, and
+    /// that is told.
+    pub fn del(&self, names: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
+        let _lock = self.begin(on)?;
+        let mut world = World::load(&self.root)?;
+        let database = Database::load(&self.root)?;
+        for name in names {
+            if name == KERNEL && database.0.contains_key(KERNEL) {
+                let dependents = "the system itself, which runs it".into();
+                return Err(Error::Needed { package: name.clone(), dependents });
+            }
+            if !world.remove(name) && !database.0.contains_key(name) {
+                return Err(Error::NoSuchPackage { name: name.clone() });
+            }
+        }
+        let scratch = scratch()?;
+        let plan = self.plan(&world, &database, Vec::new(), &scratch, on)?;
+        for name in names {
+            if let Some(kept) = plan.chosen.iter().find(|info| info.name == *name) {
+                let needs = |info: &&Info| {
+                    info.name != *name && info.depends.iter().any(|need| !need.is_conflict() && kept.satisfies(need))
+                };
+                let by = plan.chosen.iter().filter(needs).map(|info| info.name.clone()).collect();
+                on(Progress::Kept { name: name.clone(), by });
+            }
+        }
+        self.commit(&world, database, plan, &scratch, on)
+    }
+
+    /// Every package of the database, by name.
+    pub fn installed(&self) -> Result<Vec<Installed>> {
+        Ok(Database::load(&self.root)?.0.into_values().collect())
+    }
+
+    /// Every package that the kept indexes offer.
+    pub fn available(&self) -> Result<Vec<Info>> {
+        let offers = indexes::load(&self.root, &self.config)?;
+        Ok(offers.into_iter().map(|offer| offer.listed.info).collect())
+    }
+
+    /// An installed package.
+    pub fn package(&self, name: &str) -> Result<Installed> {
+        let found = Database::load(&self.root)?.0.remove(name);
+        found.ok_or_else(|| Error::NoSuchPackage { name: name.to_owned() })
+    }
+
+    /// The files of an installed package, sorted.
+    pub fn files(&self, name: &str) -> Result<Vec<Utf8PathBuf>> {
+        let paths: BTreeSet<Utf8PathBuf> = self.package(name)?.files().map(|(path, _)| path).collect();
+        Ok(paths.into_iter().collect())
+    }
+
+    /// Takes the lock and says what a user must not overlook.
+    fn begin(&self, on: &mut dyn FnMut(Progress)) -> Result<Lock> {
+        for note in &self.config.notes {
+            on(Progress::Note { text: note.clone() });
+        }
+        let lock = Lock::take(&self.root, LOCK.into(), self.config.patience)?;
+        for package in Database::load(&self.root)?.0.values().filter(|package| !package.is_complete()) {
+            let text = format!("{} is incomplete: an earlier run was interrupted.", package.title());
+            on(Progress::Note { text });
+        }
+        Ok(lock)
+    }
+
+    fn entry(&self, package: &Prepared) -> Installed {
+        Installed::new(&package.metadata, package.size, &Owners::default())
+    }
+
+    /// Decides what to do, fetches what it takes, and checks all of it.
+    fn plan(
+        &self,
+        world: &World,
+        database: &Database,
+        files: Vec<Prepared>,
+        scratch: &TempDir,
+        on: &mut dyn FnMut(Progress),
+    ) -> Result<Plan> {
+        let offers = indexes::load(&self.root, &self.config)?;
+        // What is incomplete has to be installed again.
+        let usable: Vec<&Installed> = database.0.values().filter(|package| package.is_complete()).collect();
+        let identities: Vec<String> = usable.iter().map(|package| package.identity()).collect();
+        let file_identities: Vec<String> = files.iter().map(|file| self.entry(file).identity()).collect();
+        let installed = usable.iter().zip(&identities).map(|(package, identity)| Candidate {
+            info: &package.info,
+            installed: true,
+            identity: Some(identity),
+        });
+        let given = files.iter().zip(&file_identities).map(|(file, identity)| Candidate {
+            info: &file.metadata.info,
+            installed: false,
+            identity: Some(identity),
+        });
+        let offered =
+            offers.iter().map(|offer| Candidate { info: &offer.listed.info, installed: false, identity: None });
+        let candidates: Vec<Candidate<'_>> = installed.chain(given).chain(offered).collect();
+        let accepts = |arch: &str| self.config.accepts(arch);
+        let chosen = select(&Problem { candidates: &candidates, wishes: &world.0, accepts: &accepts })?;
+
+        let infos: Vec<Info> = chosen.iter().map(|&index| candidates[index].info.clone()).collect();
+        let names: BTreeSet<&str> = infos.iter().map(|info| info.name.as_str()).collect();
+        let going: Vec<&Info> = database
+            .0
+            .values()
+            .map(|package| &package.info)
+            .filter(|info| !names.contains(info.name.as_str()))
+            .collect();
+        let remove = dependencies_first(&going).into_iter().rev().map(|place| going[place].name.clone()).collect();
+        let unconfigured = usable.iter().filter(|package| !package.is_configured());
+        let configure =
+            unconfigured.map(|package| package.info.name.clone()).filter(|name| names.contains(name.as_str()));
+        let configure = configure.collect();
+
+        let first_offer = usable.len() + files.len();
+        let first_file = usable.len();
+        let mut files: Vec<Option<Prepared>> = files.into_iter().map(Some).collect();
+        let mut install = Vec::new();
+        for index in chosen.into_iter().filter(|&index| index >= first_file) {
+            match index.checked_sub(first_offer).and_then(|place| offers.get(place)) {
+                Some(offer) => install.push(prepare::from_feed(offer, scratch, on)?),
+                None => install.extend(files.get_mut(index - first_file).and_then(Option::take)),
+            }
+        }
+        let plan = Plan { install, remove, configure, chosen: infos };
+        self.check(database, &plan)?;
+        Ok(plan)
+    }
+
+    /// Holds the packages that come against the root, and against those that stay.
+    fn check(&self, database: &Database, plan: &Plan) -> Result<()> {
+        let coming: BTreeSet<&str> = plan.install.iter().map(Prepared::name).collect();
+        let owned =
+            database.files_of_others(|name| coming.contains(name) || plan.remove.iter().any(|gone| gone == name));
+        let old_files = |name: &str| database.0.get(name).into_iter().flat_map(Installed::files).map(|(path, _)| path);
+        let mut bundles: Vec<_> = plan.install.iter().map(Prepared::bundle).collect();
+        for bundle in &mut bundles {
+            bundle.replaced = old_files(bundle.name).collect();
+        }
+        if let Some(first) = bundles.first_mut() {
+            first.replaced.extend(plan.remove.iter().flat_map(|name| old_files(name)));
+        }
+        place::check(&self.root, owned, &bundles)
+    }
+
+    /// Makes the changes. The wishes come first: whatever happens then, the next run works towards them.
+    fn commit(
+        &self,
+        world: &World,
+        mut database: Database,
+        plan: Plan,
+        scratch: &TempDir,
+        on: &mut dyn FnMut(Progress),
+    ) -> Result<()> {
+        let versions: BTreeMap<String, String> =
+            database.0.values().map(|package| (package.info.name.clone(), package.info.version.clone())).collect();
+        let total = plan.remove.len() + plan.install.len();
+        let owners = Owners::load(&self.root)?;
+        world.save(&self.root)?;
+        let mut commit = Commit {
+            root: &self.root,
+            config: &self.config,
+            owners: &owners,
+            scratch,
+            database: &mut database,
+            touched: BTreeSet::new(),
+            on,
+        };
+        let mut failures = Failures::default();
+        for name in &plan.configure {
+            let configured = commit.configure_again(name);
+            failures.add(configured, |line| (commit.on)(Progress::Failed { line }));
+        }
+        let mut number = 0;
+        let mut step = |on: &mut dyn FnMut(Progress), name: &str, to: Option<&str>| {
+            number += 1;
+            let (from, to) = (versions.get(name).cloned(), to.map(str::to_owned));
+            on(Progress::Change { number, total, name: name.to_owned(), from, to });
+        };
+        let changes = || -> Result<()> {
+            for name in &plan.remove {
+                step(commit.on, name, None);
+                commit.remove(name)?;
+            }
+            for mut package in plan.install {
+                let info = package.metadata.info.clone();
+                step(commit.on, &info.name, Some(&info.version));
+                // Those after one that cannot be put in place may need it; its own last script is another matter.
+                let configured = commit.install(&mut package)?;
+                failures.add(configured, |line| (commit.on)(Progress::Failed { line }));
+            }
+            Ok(())
+        };
+        let changed = changes();
+        failures.add(changed, |line| (commit.on)(Progress::Failed { line }));
+        let touched = std::mem::take(&mut commit.touched);
+        for (package, folders) in scripts::triggered(commit.database, &touched) {
+            failures.add(commit.trigger(&package, &folders), |line| (commit.on)(Progress::Failed { line }));
+        }
+        failures.end()?;
+        let bytes = database.0.values().map(|package| package.info.installed_size).sum();
+        on(Progress::Done { bytes, packages: database.0.len() });
+        Ok(())
+    }
+}
+
+fn scratch() -> Result<TempDir> {
+    tempfile::tempdir().map_err(Error::io("make a scratch directory in", "/tmp"))
+}

@@ -1,0 +1,149 @@
+//! Fetches the packages of a transaction to a scratch directory and reads each through to its last
+//! checksum, so that what is wrong is known before the first file is written.
+
+use std::fs::File;
+use std::io::{Seek, SeekFrom};
+
+use camino::Utf8PathBuf;
+use formats::adb::Adb;
+use formats::apk::{self, Metadata};
+use formats::{Kind, Limits};
+use tempfile::TempDir;
+
+use super::Progress;
+use super::config::Config;
+use super::database::identity_in_index;
+use super::indexes::Offer;
+use crate::error::{Error, Result};
+use crate::fetch;
+use crate::place::{self, Bundle, Item};
+
+/// Largest package file that is given by path; those of an index have the size that it says.
+const MAX_FILE: u64 = 512 << 20;
+
+/// A package that was read through and found good.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) metadata: Metadata,
+    /// Length of the package file.
+    pub(super) size: u64,
+    /// Our own copy of the package file: nobody can change it between check and use.
+    file: File,
+}
+
+impl Prepared {
+    pub(super) fn name(&self) -> &str {
+        &self.metadata.info.name
+    }
+
+    /// The package file, from its start.
+    pub(super) fn open(&mut self) -> Result<&mut File> {
+        rewind(&mut self.file, &self.metadata.info.name)?;
+        Ok(&mut self.file)
+    }
+
+    /// Absolute paths of everything but directories.
+    pub(super) fn files(&self) -> impl Iterator<Item = Utf8PathBuf> {
+        self.metadata.files().map(|member| place::path_of(&member.entry))
+    }
+
+    /// What it puts where.
+    pub(super) fn bundle(&self) -> Bundle<'_> {
+        // The entry of the root itself has no path, and nothing is done about it.
+        let members = self.metadata.members.iter().filter(|member| !member.entry.path.is_empty());
+        let length = |member: &apk::Member| if matches!(member.entry.kind, Kind::File(_)) { member.length } else { 0 };
+        let items = members.map(|member| Item { entry: &member.entry, length: length(member) }).collect();
+        Bundle { name: self.name(), items, replaced: std::collections::BTreeSet::new() }
+    }
+}
+
+/// Takes a package from a path or an address that the user named: one of our keys must have signed it.
+pub(super) fn from_file(url: &str, config: &Config, scratch: &TempDir) -> Result<Prepared> {
+    let mut file = scratch_file(scratch)?;
+    let size = fetch::fetch(url, MAX_FILE, &mut file)?.size;
+    let name = url.rsplit('/').next().unwrap_or(url);
+    if size > MAX_FILE {
+        return Err(Error::Package { file: name.into(), problem: format!("it has more than {MAX_FILE} bytes") });
+    }
+    let trusted = |adb: &Adb| adb.verify(&config.keys).map(|_key| ());
+    inspect(file, size, trusted, |error| refused(name, error))
+}
+
+/// Fetches a package of an index and checks that it is the one that the signed index describes.
+pub(super) fn from_feed(offer: &Offer, scratch: &TempDir, on: &mut dyn FnMut(Progress)) -> Result<Prepared> {
+    on(Progress::Fetching { url: offer.url.clone() });
+    let mut file = scratch_file(scratch)?;
+    let size = fetch::fetch(&offer.url, offer.listed.file_size, &mut file)?.size;
+    let info = &offer.listed.info;
+    let changed = |problem: String| Error::Integrity { package: format!("{}-{}", info.name, info.version), problem };
+    if size != offer.listed.file_size {
+        let more = if size > offer.listed.file_size { "at least " } else { "" };
+        let problem = format!("the index says {} bytes, the file has {more}{size}", offer.listed.file_size);
+        return Err(changed(problem));
+    }
+    let trusted = |adb: &Adb| offer.listed.check_file(adb, size, &Limits::default());
+    let prepared = inspect(file, size, trusted, |error| match &error {
+        formats::Error::IndexMismatch { field: "hashes", .. } => changed(error.to_string()),
+        formats::Error::IndexMismatch { .. } => {
+            Error::Foreign { package: info.name.clone(), problem: error.to_string() }
+        }
+        _ if is_damage(&error) => changed(format!("{error} ({})", error.id())),
+        _ => refused(&info.file_name(), error),
+    });
+    prepared.map(|mut prepared| {
+        prepared.metadata.info.unique_id = Some(identity_in_index(&offer.listed.sha256));
+        prepared
+    })
+}
+
+/// Whether the file as a whole is broken, which one that a publisher has listed never was.
+fn is_damage(error: &formats::Error) -> bool {
+    use formats::Error::{
+        AdbBlock, AdbMagic, AdbTruncated, ApkContent, ApkData, GzipCorrupt, GzipTooLarge, GzipTrailing,
+    };
+    matches!(
+        error,
+        AdbMagic { .. }
+            | AdbTruncated
+            | AdbBlock { .. }
+            | GzipCorrupt
+            | GzipTrailing
+            | GzipTooLarge { .. }
+            | ApkContent { .. }
+            | ApkData { .. }
+    )
+}
+
+fn scratch_file(scratch: &TempDir) -> Result<File> {
+    tempfile::tempfile_in(scratch).map_err(Error::io("make a file in", scratch.path().to_string_lossy().as_ref()))
+}
+
+fn rewind(file: &mut File, name: &str) -> Result<()> {
+    file.seek(SeekFrom::Start(0)).map(|_start| ()).map_err(Error::io("read the copy of", name))
+}
+
+/// Reads the whole package once and keeps everything but the content.
+fn inspect(
+    mut file: File,
+    size: u64,
+    trusted: impl FnOnce(&Adb) -> Result<(), formats::Error>,
+    explain: impl FnOnce(formats::Error) -> Error,
+) -> Result<Prepared> {
+    rewind(&mut file, "the package")?;
+    match apk::inspect(&file, &Limits::default(), trusted) {
+        Ok(metadata) => Ok(Prepared { metadata, size, file }),
+        Err(error) => Err(explain(error)),
+    }
+}
+
+/// The refusals that mean an attack have ids of their own.
+fn refused(file: &str, error: formats::Error) -> Error {
+    let package = file.to_owned();
+    let problem = format!("{error} ({})", error.id());
+    match error {
+        formats::Error::AdbUntrusted { .. } => Error::UntrustedPackage { file: package, problem },
+        formats::Error::ApkDevice { path } => Error::Special { package, path: path.into() },
+        formats::Error::ApkPath { path, .. } => Error::Escape { package, path: path.into(), problem },
+        _ => Error::Package { file: package, problem },
+    }
+}

@@ -1,0 +1,109 @@
+//! What happens while a command runs, in apk's words.
+
+use std::fmt;
+
+/// Something that happened, or that the user should know. `Display` is a line of apk's output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Progress {
+    /// An index or package is being fetched.
+    Fetching {
+        /// Its address.
+        url: String,
+    },
+    /// One of the changes of a transaction is about to be made.
+    Change {
+        /// Which one, from 1.
+        number: usize,
+        /// How many there are.
+        total: usize,
+        /// Name of the package.
+        name: String,
+        /// The version that is there before it.
+        from: Option<String>,
+        /// The version that is there after it.
+        to: Option<String>,
+    },
+    /// A script is about to run.
+    Executing {
+        /// `NAME-VERSION`.
+        package: String,
+        /// Such as `post-install`.
+        script: &'static str,
+    },
+    /// A package is no longer wished for, and stays because others need it.
+    Kept {
+        /// Its name.
+        name: String,
+        /// Those that need it.
+        by: Vec<String>,
+    },
+    /// Everything was done.
+    Done {
+        /// Bytes of all files that are installed now.
+        bytes: u64,
+        /// Packages that are installed now.
+        packages: usize,
+    },
+    /// All indexes are up to date.
+    Available {
+        /// Packages in all of them.
+        packages: usize,
+    },
+    /// Something worth knowing that is no error.
+    Note {
+        /// One sentence.
+        text: String,
+    },
+    /// One of several repositories or packages failed while the work went on; the first failure is returned.
+    Failed {
+        /// The whole message.
+        line: String,
+    },
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Progress::Fetching { url } => write!(f, "fetch {url}"),
+            Progress::Change { number, total, name, from, to } => {
+                write!(f, "({number}/{total}) ")?;
+                match (from, to) {
+                    (None, Some(to)) => write!(f, "Installing {name} ({to})"),
+                    (Some(from), Some(to)) if from == to => write!(f, "Reinstalling {name} ({to})"),
+                    (Some(from), Some(to)) => {
+                        let newer = formats::version::apk::compare(to, from).is_gt();
+                        let word = if newer { "Upgrading" } else { "Downgrading" };
+                        write!(f, "{word} {name} ({from} -> {to})")
+                    }
+                    (from, None) => write!(f, "Purging {name} ({})", from.as_deref().unwrap_or_default()),
+                }
+            }
+            Progress::Executing { package, script } => write!(f, "Executing {package}.{script}"),
+            Progress::Kept { name, by } => {
+                write!(
+                    f,
+                    "World updated, but the following packages are not removed due to:\n  {name}: {}",
+                    by.join(" ")
+                )
+            }
+            Progress::Done { bytes, packages } => write!(f, "OK: {} in {packages} packages", Size(*bytes)),
+            Progress::Available { packages } => write!(f, "OK: {packages} distinct packages available"),
+            Progress::Note { text } => f.write_str(text),
+            Progress::Failed { line } => f.write_str(line),
+        }
+    }
+}
+
+/// Bytes in the unit that keeps the number short.
+struct Size(u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+        match units.iter().find(|(unit, _)| self.0 >= 10 * unit) {
+            Some((unit, word)) => write!(f, "{} {word}", self.0 / unit),
+            None => write!(f, "{} B", self.0),
+        }
+    }
+}

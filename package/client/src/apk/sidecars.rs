@@ -1,0 +1,120 @@
+//! The files beside the database: `scripts.tar.gz` and `triggers`.
+//!
+//! Both refer to packages by their identity, so that what belongs to a version that is gone is passed
+//! over. They are written before the database, which is the last word.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use formats::apk::Script;
+use formats::gzip;
+use formats::tar::{Reader, Writer};
+use formats::{Content, Entry, Limits};
+
+use super::database::{Database, Installed};
+use crate::error::{Error, Result};
+use crate::root::{Access, Root};
+
+const SCRIPTS: &str = "/lib/apk/db/scripts.tar.gz";
+const TRIGGERS: &str = "/lib/apk/db/triggers";
+/// Largest of either file, unpacked too.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// What the scripts of a package are filed under: `NAME-VERSION.X1HEX`.
+fn key(package: &Installed) -> String {
+    let identity: String = package.info.unique_id.iter().flatten().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}.X1{identity}", package.title())
+}
+
+/// Adds what the files say to the packages of the database.
+pub(super) fn load(root: &Root, database: &mut Database) -> Result<()> {
+    let bad = |error: formats::Error| Error::State { path: SCRIPTS.into(), problem: error.to_string() };
+    let mut scripts = match root.read(SCRIPTS.into(), MAX_BYTES)? {
+        Some(bytes) => read_scripts(&bytes).map_err(bad)?,
+        None => BTreeMap::new(),
+    };
+    let triggers = root.read(TRIGGERS.into(), MAX_BYTES)?.unwrap_or_default();
+    let triggers = String::from_utf8_lossy(&triggers).into_owned();
+    let watched: BTreeMap<&str, &str> = triggers.lines().filter_map(|line| line.split_once(' ')).collect();
+    for package in database.0.values_mut() {
+        package.scripts = scripts.remove(&key(package)).unwrap_or_default();
+        let patterns = watched.get(package.identity().as_str()).copied().unwrap_or_default();
+        package.triggers = patterns.split_ascii_whitespace().map(str::to_owned).collect();
+    }
+    Ok(())
+}
+
+fn read_scripts(bytes: &[u8]) -> Result<BTreeMap<String, BTreeMap<Script, Vec<u8>>>, formats::Error> {
+    let limits = Limits::default();
+    let text = gzip::decompress(bytes, MAX_BYTES)?;
+    let mut archive = Reader::new(&text[..], &limits);
+    let mut scripts: BTreeMap<String, BTreeMap<Script, Vec<u8>>> = BTreeMap::new();
+    while let Some(member) = archive.next_member()? {
+        let Some((package, kind)) = member.entry.path.rsplit_once('.') else { continue };
+        if let Some(script) = Script::ALL.into_iter().find(|script| script.name() == kind) {
+            scripts.entry(package.to_owned()).or_default().insert(script, archive.bytes()?);
+        }
+    }
+    Ok(scripts)
+}
+
+/// Writes what the packages of the database have.
+pub(super) fn save(root: &Root, database: &Database) -> Result<()> {
+    let failed = |error: formats::Error| Error::io("write", SCRIPTS)(io::Error::from(error));
+    let scripts = write_scripts(database).map_err(failed)?;
+    root.make_parents(SCRIPTS.into())?;
+    root.write(SCRIPTS.into(), Access::root(0o644), true, &mut &scripts[..])?;
+    let watching = database.0.values().filter(|package| !package.triggers.is_empty());
+    let lines: String =
+        watching.map(|package| format!("{} {}\n", package.identity(), package.triggers.join(" "))).collect();
+    root.write(TRIGGERS.into(), Access::root(0o644), true, &mut lines.as_bytes())
+}
+
+fn write_scripts(database: &Database) -> Result<Vec<u8>, formats::Error> {
+    let mut archive = Writer::new(Vec::new(), 0);
+    for package in database.0.values() {
+        for (script, text) in &package.scripts {
+            let path = format!("{}.{}", key(package), script.name());
+            archive.entry(&Entry::file(path, 0o755, Content::from(text.clone())))?;
+        }
+    }
+    gzip::compress(&archive.finish()?.0, gzip::Level::Default)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use camino::Utf8Path;
+
+    #[test]
+    fn scripts_and_triggers_come_back_with_the_package_they_belong_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Root::open(Utf8Path::from_path(folder.path()).unwrap()).unwrap();
+        let mut package = Installed::kernel("6.12-r1", "x86_64");
+        package.scripts = Script::ALL.into_iter().map(|script| (script, script.name().as_bytes().to_vec())).collect();
+        package.triggers = vec!["/lib/modules/*".into(), "/etc".into()];
+        let database = Database([("kernel".to_owned(), package.clone())].into());
+        save(&root, &database).unwrap();
+        database.save(&root).unwrap();
+        assert_eq!(Database::load(&root).unwrap(), database);
+
+        // Another version of it has none of them.
+        let other = Database([("kernel".to_owned(), Installed::kernel("6.12-r2", "x86_64"))].into());
+        other.save(&root).unwrap();
+        assert_eq!(Database::load(&root).unwrap(), other);
+        root.write(SCRIPTS.into(), Access::root(0o644), false, &mut &b"nonsense"[..]).unwrap();
+        let error = Database::load(&root).unwrap_err();
+        assert!(error.id() == "INST024" && error.line().contains(SCRIPTS), "{}", error.line());
+    }
+
+    #[test]
+    fn scripts_are_filed_as_apk_files_them() {
+        let listing = include_str!("../../../formats/tests/golden/apk/installed-scripts-tar.txt");
+        let id = "f7093881d81638e984db45ff5b7cab45a6f08f23";
+        let mut package = Installed::kernel("1.2.3-r4", "noarch");
+        package.info.name = "hello".into();
+        package.info.unique_id =
+            Some(std::array::from_fn(|at| u8::from_str_radix(&id[2 * at..2 * at + 2], 16).unwrap()));
+        assert!(listing.contains(&format!(" {}.post-install\n", key(&package))), "{}", key(&package));
+    }
+}

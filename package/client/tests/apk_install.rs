@@ -1,0 +1,321 @@
+//! What works with apk: packages come from a signed feed, change with it, and go again without a trace.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails is a failed test")]
+
+mod common;
+
+use std::os::unix::fs::PermissionsExt;
+
+use camino::Utf8Path;
+use common::apk::{Feed, bytes, key};
+use common::{KERNEL, Scratch, file, package};
+use formats::apk::{Plan, Script};
+use formats::{Content, Entry, Package, Scripts, apk};
+
+/// A module, what it needs, and a tool.
+fn plans() -> Vec<Package> {
+    let kernel = format!("kernel (={KERNEL})");
+    let mut top = package("kmod-top", "6.12.1-r1", &format!("{kernel}, kmod-base"));
+    top.files = vec![file("lib/modules/6.12.1/top.ko", "top"), file("etc/modules.d/top", "top\n")];
+    let mut base = package("kmod-base", "6.12.1-r1", &kernel);
+    base.files = vec![file("lib/modules/6.12.1/base.ko", "base")];
+    let mut tool = package("tool", "1.0-r1", "");
+    tool.files = vec![
+        Entry::file("usr/sbin/tool", 0o755, Content::from("#!/bin/sh\n")),
+        Entry::symlink("usr/bin/tool", "../sbin/tool"),
+        Entry::dir("var/spool/tool", 0o700),
+        file("etc/config/tool", "default\n"),
+        file("usr/share/tool/empty", ""),
+    ];
+    tool.conffiles = vec!["/etc/config/tool".into()];
+    vec![top, base, tool]
+}
+
+#[test]
+fn packages_come_with_what_they_need_and_go_without_a_trace() {
+    let feed = Feed::new(&plans());
+    let root = Scratch::for_apk(&[&feed.url()]);
+    let before = root.tree();
+    root.apk(&["update"]).done().says(&format!("fetch {}", feed.url())).says("OK: 3 distinct packages available");
+    let updated = root.tree();
+    let answer = root.apk(&["add", "kmod-top", "tool"]).done();
+    let order =
+        ["(1/3) Installing kmod-base (6.12.1-r1)", "(2/3) Installing kmod-top", "(3/3) Installing tool", "OK: "];
+    let places: Vec<_> = order.iter().map(|text| answer.out.find(text).expect(text)).collect();
+    assert!(places.is_sorted() && answer.out.contains("in 4 packages"), "{}", answer.out);
+    assert_eq!(root.apk_installed(), ["kmod-base-6.12.1-r1", "kmod-top-6.12.1-r1", "tool-1.0-r1"]);
+    assert_eq!(root.read("etc/apk/world"), "kernel\nkmod-top\ntool\n");
+    assert_eq!(
+        (root.read("lib/modules/6.12.1/base.ko"), root.read("usr/share/tool/empty")),
+        ("base".into(), "".into())
+    );
+    assert_eq!(root.path("usr/bin/tool").read_link_utf8().unwrap(), "../sbin/tool");
+    let mode = |path: &str| root.path(path).metadata().unwrap().permissions().mode() & 0o7777;
+    assert_eq!((mode("usr/sbin/tool"), mode("var/spool/tool"), mode("etc/config")), (0o755, 0o700, 0o755));
+    let files = root.apk(&["info", "-L", "tool"]).done().says("tool-1.0-r1 contains:\n").out;
+    assert!(files.contains("\netc/config/tool\n") && files.contains("\nlib/apk/packages/tool.list\n"), "{files}");
+    assert!(root.read("lib/apk/packages/tool.list").starts_with("/etc/config/tool\n/usr/bin/tool\n"));
+    let database = root.read("lib/apk/db/installed");
+    assert!(
+        database.contains("P:tool\nV:1.0-r1\nA:noarch\n") && database.contains("F:var/spool/tool\nM:0:0:700\n"),
+        "{database}"
+    );
+    assert!(!database.contains("f:f"), "{database}");
+    root.apk(&["add", "tool"]).done().says("OK: ");
+
+    // What the first one needs stays until nobody needs it; shared folders go with the last user.
+    root.apk(&["add", "kmod-base"]).done();
+    root.apk(&["del", "kmod-base"]).done().says("not removed due to:\n  kmod-base: kmod-top");
+    root.apk(&["add", "kmod-base"]).done();
+    root.apk(&["del", "kmod-top"]).done().says("(1/1) Purging kmod-top (6.12.1-r1)");
+    assert!(!root.has("etc/modules.d") && root.has("lib/modules/6.12.1/base.ko"));
+    root.apk(&["add", "kmod-top"]).done();
+    let answer = root.apk(&["del", "tool", "kmod-base", "kmod-top"]).done();
+    let place = |name: &str| answer.out.find(&format!("Purging {name} ")).unwrap();
+    assert!(place("kmod-top") < place("kmod-base"), "{}", answer.out);
+    let mut after = root.tree();
+    after.retain(|path, _| !["lib/apk/db/scripts.tar.gz", "lib/apk/db/triggers"].contains(&path.as_str()));
+    assert_eq!(after, updated);
+    assert!(!before.contains_key("lib/apk/db/lock"), "the lock leaves nothing either");
+}
+
+#[test]
+fn a_dependency_goes_with_the_last_one_that_needs_it() {
+    let feed = Feed::new(&plans());
+    let root = Scratch::with_index(&feed);
+    root.apk(&["add", "kmod-top"]).done();
+    root.apk(&["del", "kmod-top"]).done().says("(1/2) Purging kmod-top").says("(2/2) Purging kmod-base");
+    assert!(root.apk_installed().is_empty());
+}
+
+#[test]
+fn a_feed_is_fetched_over_http() {
+    let feed = Feed::new(&plans());
+    let root = Scratch::for_apk(&[&format!("{}/packages.adb", common::serve(feed.path()))]);
+    root.apk(&["update"]).done();
+    root.apk(&["add", "kmod-top"]).done().says("/feed/kmod-top-6.12.1-r1.apk");
+    assert_eq!(root.apk_installed().len(), 2);
+    std::fs::remove_file(feed.path().join("tool-1.0-r1.apk")).unwrap();
+    let before = root.tree();
+    root.apk(&["add", "tool"]).refused_by_apk("INST005").says("404");
+    std::fs::remove_file(feed.url()).unwrap();
+    root.apk(&["update"]).refused_by_apk("INST005").says("/feed/packages.adb");
+    assert_eq!(root.tree(), before, "the verified index of before is still good");
+}
+
+/// A package whose scripts append a line to `log` each time they are run.
+fn logging(version: &str, log: &Utf8Path) -> Plan {
+    let mut plan = apk::from_plan(&package("a", version, "")).unwrap();
+    plan.scripts = Script::ALL
+        .into_iter()
+        .map(|script| (script, format!("#!/bin/sh\necho {version} $APK_SCRIPT \"$@\" >> {log}\n").into_bytes()))
+        .collect();
+    plan.triggers = vec!["/usr/share/*".into()];
+    plan
+}
+
+#[test]
+fn scripts_are_told_what_happens() {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let path = Utf8Path::from_path(log.path()).unwrap();
+    let feed = Feed::of(&[logging("1.0-r1", path), apk::from_plan(&package("other", "1", "")).unwrap()]);
+    let root = Scratch::with_index(&feed);
+    root.apk(&["add", "a"]).done();
+    root.apk(&["del", "a"]).done();
+    assert_eq!(std::fs::read_to_string(path).unwrap(), "", "no script runs on a root that is not the running system");
+
+    root.apk_live(&["add", "a"]).done().says("Executing a-1.0-r1.post-install");
+    root.apk_live(&["add", "other"]).done().says("Executing a-1.0-r1.trigger");
+    let newer = Feed::of(&[logging("1.0-r1", path), logging("1.1-r1", path), logging("1.2-r1", path)]);
+    root.repositories(&[&newer.url()]);
+    root.apk(&["update"]).done();
+    root.apk_live(&["add", "a=1.1-r1"]).done().says("(1/1) Upgrading a (1.0-r1 -> 1.1-r1)");
+    root.apk_live(&["add", "a<1.1"]).done().says("(1/1) Downgrading a (1.1-r1 -> 1.0-r1)");
+    root.apk_live(&["del", "a"]).done();
+    let said = std::fs::read_to_string(path).unwrap();
+    let expected = [
+        "1.0-r1 pre-install 1.0-r1",
+        "1.0-r1 post-install 1.0-r1",
+        "1.0-r1 trigger /usr/share/a",
+        "1.0-r1 trigger /usr/share/other",
+        "1.1-r1 pre-upgrade 1.1-r1 1.0-r1",
+        "1.1-r1 post-upgrade 1.1-r1 1.0-r1",
+        "1.1-r1 trigger /usr/share/a",
+        "1.0-r1 pre-upgrade 1.0-r1 1.1-r1",
+        "1.0-r1 post-upgrade 1.0-r1 1.1-r1",
+        "1.0-r1 trigger /usr/share/a",
+        "1.0-r1 pre-deinstall 1.0-r1",
+        "1.0-r1 post-deinstall 1.0-r1",
+    ];
+    assert_eq!(said.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn the_scripts_that_openwrt_generates_run() {
+    let script = |text: &str| Some(format!("#!/bin/sh\necho \"$pkgname $PKG_UPGRADE {text}\" >> $IPKG_INSTROOT/log\n"));
+    let scripts = Scripts { postinst: script("postinst"), prerm: script("prerm"), ..Scripts::default() };
+    let version = |version: &str| Package { scripts: scripts.clone(), ..package("a", version, "") };
+    let feed = Feed::new(&[version("1"), version("2")]);
+    let root = Scratch::with_index(&feed);
+    root.apk_live(&["add", "a=1"]).done();
+    root.apk_live(&["add", "a=2"]).done();
+    root.apk_live(&["del", "a"]).done();
+    assert_eq!(root.read("log"), "a  postinst\na 1 postinst\na  prerm\n");
+}
+
+#[test]
+fn an_upgrade_replaces_files_and_keeps_what_the_owner_changed() {
+    let tool = |version: &str, files: &[(&str, &str)]| Package {
+        files: files.iter().map(|(path, text)| file(path, text)).collect(),
+        ..package("tool", version, "")
+    };
+    let old = tool(
+        "1",
+        &[("etc/changed", "1"), ("etc/same", "1"), ("etc/init.d/tool", "1"), ("usr/old/gone", "1"), ("usr/stays", "1")],
+    );
+    let new = tool(
+        "2",
+        &[("etc/changed", "2"), ("etc/same", "2"), ("etc/init.d/tool", "2"), ("usr/new", "2"), ("usr/stays", "2")],
+    );
+    let feed = Feed::new(&[old, new]);
+    let root = Scratch::with_index(&feed);
+    root.apk(&["add", "tool=1"]).done();
+    root.write("etc/changed", "mine");
+    root.write("etc/init.d/tool", "mine");
+    root.apk(&["add", "tool=2"]).done().says("Installing file to /etc/changed.apk-new");
+    let paths = ["etc/changed", "etc/changed.apk-new", "etc/same", "etc/init.d/tool", "usr/new", "usr/stays"];
+    assert_eq!(paths.map(|path| root.read(path)), ["mine", "2", "2", "2", "2", "2"]);
+    assert!(!root.has("usr/old/gone") && !root.has("usr/old"));
+    root.apk(&["del", "tool"]).done().says("Not deleting modified file /etc/changed");
+    assert!(root.has("etc/changed") && !root.has("etc/same") && !root.has("usr/new"));
+}
+
+#[test]
+fn a_file_of_the_owner_in_etc_gives_way_to_no_package() {
+    let files = vec![file("etc/config/a", "theirs"), Entry::symlink("etc/config/b", "a"), file("etc/config/c", "mine")];
+    let feed = Feed::new(&[Package { files, ..package("a", "1", "") }]);
+    let root = Scratch::with_index(&feed);
+    ["a", "b", "c"].iter().for_each(|name| root.write(&format!("etc/config/{name}"), "mine"));
+    root.apk(&["add", "a"]).done().says("/etc/config/a.apk-new").says("/etc/config/b.apk-new");
+    assert_eq!(
+        ["a", "b", "c", "a.apk-new"].map(|name| root.read(&format!("etc/config/{name}"))),
+        ["mine", "mine", "mine", "theirs"]
+    );
+    assert!(!root.has("etc/config/c.apk-new"));
+}
+
+#[test]
+fn a_signed_package_can_be_given_as_a_file_and_is_kept_as_it_is() {
+    let root = Scratch::for_apk(&[]);
+    let plan = apk::from_plan(&package("local", "1", &format!("kernel (={KERNEL})"))).unwrap();
+    let path = root.path("local.apk");
+    std::fs::write(&path, bytes(&plan, &[&key()])).unwrap();
+    root.apk(&["add", path.as_str()]).done();
+    assert_eq!(root.apk_installed(), ["local-1"]);
+    assert!(root.read("etc/apk/world").contains("\nlocal><Q1"));
+    // A newer one in a feed does not replace it.
+    let feed = Feed::new(&[package("local", "2", ""), package("other", "1", "local")]);
+    root.repositories(&[&feed.url()]);
+    root.apk(&["update"]).done();
+    root.apk(&["add", "other"]).done();
+    assert_eq!(root.apk_installed(), ["local-1", "other-1"]);
+    root.apk(&["add", "local>1"]).done();
+    assert_eq!(root.apk_installed(), ["local-2", "other-1"]);
+}
+
+#[test]
+fn links_that_the_root_has_are_followed_inside_of_it() {
+    let feed = Feed::new(&plans());
+    let root = Scratch::with_index(&feed);
+    std::fs::create_dir_all(root.path("usr/lib")).unwrap();
+    std::fs::rename(root.path("lib"), root.path("usr/lib/real")).unwrap();
+    std::os::unix::fs::symlink("/usr/lib/real", root.path("lib")).unwrap();
+    root.apk(&["add", "kmod-base"]).done();
+    assert_eq!(root.read("usr/lib/real/modules/6.12.1/base.ko"), "base");
+    root.apk(&["del", "kmod-base"]).done();
+    assert!(!root.has("usr/lib/real/modules") && root.has("lib"));
+}
+
+#[test]
+fn hard_links_and_set_user_id_files_are_what_they_should_be() {
+    let mut plan = apk::from_plan(&package("su", "1", "")).unwrap();
+    let mut link = file("bin/zz", "");
+    link.kind = formats::Kind::HardLink("bin/su".into());
+    plan.files = vec![Entry::file("bin/su", 0o4755, Content::from("su")), link];
+    let feed = Feed::of(&[plan]);
+    let root = Scratch::with_index(&feed);
+    root.apk(&["add", "su"]).done().says("Package su installs /bin/su with the rights of its owner or group.");
+    use std::os::unix::fs::MetadataExt;
+    let about = |path: &str| root.path(path).metadata().unwrap();
+    assert_eq!(about("bin/su").mode() & 0o7777, 0o4755);
+    assert_eq!(about("bin/su").ino(), about("bin/zz").ino());
+    root.apk(&["del", "su"]).done();
+    assert!(!root.has("bin"));
+}
+
+#[test]
+fn the_other_commands_answer() {
+    let feed = Feed::new(&plans());
+    let root = Scratch::with_index(&feed);
+    root.apk(&["list"]).done().says("kmod-top-6.12.1-r1 noarch {} ()");
+    root.apk(&["list", "-I"]).done().says(&format!("kernel-{KERNEL} x86_64 {{}} () [installed]"));
+    root.apk(&["info"]).done().says("kernel\n");
+    root.apk(&["add", "tool"]).done();
+    root.apk(&["info", "tool"]).done().says("tool-1.0-r1 description:\nThe test package tool\n").says("tool-any");
+    root.apk(&["info", "gone"]).refused_by_apk("APKC006").says("No such package: gone");
+    root.apk(&["info", "-L", "gone"]).refused_by_apk("APKC006");
+    assert_eq!(root.apk(&["--print-arch"]).done().out, "x86_64\n");
+    for (a, b, sign) in [("1.10-r1", "1.9-r1", ">\n"), ("1.0_rc1", "1.0", "<\n"), ("1.0-r01", "1.0-r1", "=\n")] {
+        assert_eq!(root.apk(&["version", "-t", a, b]).done().out, sign);
+    }
+    root.apk(&["version", "-c", "1.0-r1", "2"]).done();
+    let answer = root.apk(&["version", "-c", "1.0-r1", "1.0-1", "x"]);
+    assert_eq!((answer.code, answer.out.as_str()), (1, "1.0-1\nx\n"));
+    root.apk(&["--help"]).done().says("usage: apk");
+    for words in [
+        &[][..],
+        &["upgrade"],
+        &["add"],
+        &["add", "a=x"],
+        &["list", "x"],
+        &["--allow-untrusted", "add", "tool"],
+        &["--root"],
+        &["-X", "http://192.0.2.1/", "update"],
+        &["version", "-t", "1", "1-1"],
+        &["version", "-c"],
+    ] {
+        root.apk(words).refused_by_apk("INST001");
+    }
+    let other = Feed::new(&[package("other", "1", "")]);
+    root.apk(&["-X", &other.url(), "update"]).done();
+    root.apk(&["-X", &other.url(), "add", "other"]).done();
+    Scratch::for_apk(&[]).apk(&["update"]).done().says("No repository is configured");
+}
+
+/// Index, packages and database were made by the real apk; only the packages that `hello` needs are ours.
+#[test]
+fn the_golden_packages_leave_the_database_that_apk_left() {
+    let golden = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../formats/tests/golden/apk");
+    let read = |name: &str| std::fs::read_to_string(golden.join(name)).unwrap();
+    let database = read("installed-db.txt");
+    let kernel = "6.6.93~0123456789abcdef0123456789abcdef-r1";
+    let needed =
+        [("jshn", "1.5-r1"), ("libc", "1.2.5-r4"), ("sh", "1-r1"), ("ubus", "2024.05-r1"), ("uci", "1.2.9-r1")];
+    let needed = needed.into_iter().chain([("zlib", "1.3.1-r1")]).map(|(name, version)| package(name, version, ""));
+    let feed = Feed::new(&needed.collect::<Vec<_>>());
+    let root = Scratch::for_apk(&[golden.join("packages.signed-a.adb").as_str(), &feed.url()]);
+    for (path, text) in client::apk::image_state(kernel, "aarch64_cortex-a53") {
+        root.write(path.trim_start_matches('/'), &text);
+    }
+    root.write("etc/apk/keys/golden.pem", &read("test-only-a.pub.pem"));
+    root.write("etc/passwd", "svc:x:850:850::/:/bin/false\n");
+    root.write("etc/group", "svc:x:850:\n");
+    root.apk(&["update"]).done();
+    root.apk(&["add", "hello"]).done().says("Installing libfoo3 (1.0.0-r1)");
+    let ours = root.read("lib/apk/db/installed");
+    for name in ["hello", "libfoo3"] {
+        let entry = database.split("\n\n").find(|entry| entry.contains(&format!("\nP:{name}\n"))).unwrap();
+        assert!(ours.split("\n\n").any(|other| other == entry), "{entry}\n\nis not in\n\n{ours}");
+    }
+    assert_eq!(root.path("usr/bin/hi").read_link_utf8().unwrap(), "hello");
+    assert_eq!(root.read("usr/share/hello/hard"), root.read("usr/share/hello/README.txt"));
+}
