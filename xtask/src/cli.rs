@@ -230,7 +230,7 @@ pub struct FeedArgs {
 /// `feed verify`
 #[derive(Debug, Clone, Subcommand)]
 pub enum FeedAction {
-    /// Verify every package of the feed through its signatures; ipk packages are installed into a scratch root.
+    /// Install every package of the feed into a scratch root, through its signatures, with each manager.
     Verify {
         /// What to build for.
         #[command(flatten)]

@@ -1,7 +1,8 @@
-//! Verifies a feed the way a router would: through its signatures, every package of it.
+//! Verifies a feed the way a router would: by installing every package of it, through its signatures.
 
 mod apk;
 mod opkg;
+mod scratch;
 
 use camino::Utf8Path;
 use formats::Format;
@@ -10,7 +11,7 @@ use model::{Arch, Exit, Failure, KernelId, Result};
 use crate::folders;
 use crate::keys::Keys;
 
-/// A package that was verified.
+/// A package that could be installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
     /// In which of the two formats.
@@ -21,8 +22,9 @@ pub struct Verified {
     pub version: String,
 }
 
-/// Verifies every package of the feed for a router that trusts the public halves of `keys` only and runs
-/// `kernel`. Returns them by format and name.
+/// Installs every package of the feed, by either manager into a scratch root of its own that trusts the public
+/// halves of `keys` only and runs `kernel`. Returns what was installed, by format and name. No maintainer
+/// script runs.
 ///
 /// # Errors
 /// `FEED005` for a feed that lists nothing, and whatever a package manager would refuse it for.
@@ -31,7 +33,7 @@ pub fn verify(feed: &Utf8Path, architecture: &Arch, kernel: &KernelId, keys: &Ke
     for (format, folder) in folders(feed) {
         let verified = match format {
             Format::Ipk => opkg::verify(&folder, architecture, kernel, &keys.opkg.current.public())?,
-            Format::Apk => apk::verify(&folder, architecture, kernel, &[keys.apk.current.public()])?,
+            Format::Apk => apk::verify(&folder, architecture, kernel, &keys.apk.current.public())?,
         };
         if verified.is_empty() {
             return Err(nothing_listed(&folder));
@@ -46,7 +48,7 @@ fn nothing_listed(folder: &Utf8Path) -> Failure {
         Exit::Failed,
         "FEED005",
         "the feed lists no package",
-        "a feed without packages can't be verified by what is in it",
+        "a feed without packages can't be verified by installing them",
         "build packages first: cargo xtask feed",
     )
     .at(folder)

@@ -86,7 +86,7 @@ fn product(ctx: &Ctx, target: &Target, args: &CiArgs) -> Result<Exit> {
         stage: "feed-verify".into(),
         status: Status::Done,
         millis: millis(started.elapsed()),
-        summary: format!("{verified} packages verified through the feed's signatures"),
+        summary: format!("{verified} packages installed through the feed's signatures"),
     });
     let all = TestArgs {
         names: Vec::new(),

@@ -79,7 +79,8 @@ pub fn feed(ctx: &Ctx, target: &Target, selection: &Selection, serve: Option<Soc
     Ok(Outcome::done(shown))
 }
 
-/// Verifies every package of the feed through its signatures: one a line, with its version and format.
+/// Installs every package of the feed into a scratch root, through its signatures: one a line, with its version
+/// and format.
 pub fn verify_feed(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Outcome> {
     let feed = signed(ctx, target, selection)?;
     let kernel = sdk::local::Kernel::open(&feed.packages.kernel)?;
