@@ -31,7 +31,7 @@ pub fn verify(feed: &Utf8Path, architecture: &Arch, kernel: &KernelId, keys: &Ke
     for (format, folder) in folders(feed) {
         let verified = match format {
             Format::Ipk => opkg::verify(&folder, architecture, kernel, &keys.opkg.current.public())?,
-            Format::Apk => apk::verify(&folder, architecture, kernel, &[keys.apk.current.public()])?,
+            Format::Apk => apk::verify(&folder, architecture, kernel, &keys.apk.current.public())?,
         };
         if verified.is_empty() {
             return Err(nothing_listed(&folder));
@@ -39,6 +39,54 @@ pub fn verify(feed: &Utf8Path, architecture: &Arch, kernel: &KernelId, keys: &Ke
         all.extend(verified.into_iter().map(|(name, version)| Verified { format, name, version }));
     }
     if all.is_empty() { Err(nothing_listed(feed)) } else { Ok(all) }
+}
+
+/// A root that is gone when this is dropped.
+struct Scratch(tempfile::TempDir);
+
+impl Scratch {
+    fn new() -> Result<Scratch> {
+        let folder = tempfile::tempdir().map_err(|error| Failure::io("make a scratch root", "/tmp", &error))?;
+        if Utf8Path::from_path(folder.path()).is_none() {
+            let error = std::io::ErrorKind::InvalidFilename.into();
+            return Err(Failure::io("use a scratch root", folder.path().display(), &error));
+        }
+        Ok(Scratch(folder))
+    }
+
+    fn path(&self) -> &Utf8Path {
+        Utf8Path::from_path(self.0.path()).unwrap_or(Utf8Path::new("/nonexistent"))
+    }
+
+    fn put(&self, path: &str, text: &str) -> Result<()> {
+        let path = self.path().join(path);
+        let folder = path.parent().unwrap_or(self.path());
+        std::fs::create_dir_all(folder)
+            .and_then(|()| std::fs::write(&path, text))
+            .map_err(|error| Failure::io("prepare the scratch root", &path, &error))
+    }
+}
+
+/// What a package manager refused, for the user's eyes.
+fn refused(feed: &Utf8Path, error: &client::Error) -> Failure {
+    Failure::new(exit_of(error), error.id(), error.to_string(), error.why(), error.fix()).at(feed)
+}
+
+/// A digest or signature that does not match must never be retried; anything else is a failed check.
+fn exit_of(error: &client::Error) -> Exit {
+    use client::Error;
+    match error {
+        // An index that can't be read was damaged or changed on its way, like one with a bad signature.
+        Error::Unsigned { .. }
+        | Error::UnknownKey { .. }
+        | Error::BadSignature { .. }
+        | Error::Index { .. }
+        | Error::Mismatch { .. }
+        | Error::UntrustedIndex { .. }
+        | Error::UntrustedPackage { .. }
+        | Error::Integrity { .. } => Exit::Mismatch,
+        _ => Exit::Failed,
+    }
 }
 
 fn nothing_listed(folder: &Utf8Path) -> Failure {
