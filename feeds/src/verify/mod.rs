@@ -1,8 +1,7 @@
-//! Verifies a feed the way a router would: by installing every package of it, through its signatures.
+//! Verifies a feed the way a router would: through its signatures, every package of it.
 
 mod apk;
 mod opkg;
-mod scratch;
 
 use camino::Utf8Path;
 use formats::Format;
@@ -11,7 +10,7 @@ use model::{Arch, Exit, Failure, KernelId, Result};
 use crate::folders;
 use crate::keys::Keys;
 
-/// A package that could be installed.
+/// A package that was verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
     /// In which of the two formats.
@@ -22,9 +21,8 @@ pub struct Verified {
     pub version: String,
 }
 
-/// Installs every package of the feed, by either manager into a scratch root of its own that trusts the public
-/// halves of `keys` only and runs `kernel`. Returns what was installed, by format and name. No maintainer
-/// script runs.
+/// Verifies every package of the feed for a router that trusts the public halves of `keys` only and runs
+/// `kernel`. Returns them by format and name.
 ///
 /// # Errors
 /// `FEED005` for a feed that lists nothing, and whatever a package manager would refuse it for.
@@ -43,12 +41,60 @@ pub fn verify(feed: &Utf8Path, architecture: &Arch, kernel: &KernelId, keys: &Ke
     if all.is_empty() { Err(nothing_listed(feed)) } else { Ok(all) }
 }
 
+/// A root that is gone when this is dropped.
+struct Scratch(tempfile::TempDir);
+
+impl Scratch {
+    fn new() -> Result<Scratch> {
+        let folder = tempfile::tempdir().map_err(|error| Failure::io("make a scratch root", "/tmp", &error))?;
+        if Utf8Path::from_path(folder.path()).is_none() {
+            let error = std::io::ErrorKind::InvalidFilename.into();
+            return Err(Failure::io("use a scratch root", folder.path().display(), &error));
+        }
+        Ok(Scratch(folder))
+    }
+
+    fn path(&self) -> &Utf8Path {
+        Utf8Path::from_path(self.0.path()).unwrap_or(Utf8Path::new("/nonexistent"))
+    }
+
+    fn put(&self, path: &str, text: &str) -> Result<()> {
+        let path = self.path().join(path);
+        let folder = path.parent().unwrap_or(self.path());
+        std::fs::create_dir_all(folder)
+            .and_then(|()| std::fs::write(&path, text))
+            .map_err(|error| Failure::io("prepare the scratch root", &path, &error))
+    }
+}
+
+/// What a package manager refused, for the user's eyes.
+fn refused(feed: &Utf8Path, error: &client::Error) -> Failure {
+    Failure::new(exit_of(error), error.id(), error.to_string(), error.why(), error.fix()).at(feed)
+}
+
+/// A digest or signature that does not match must never be retried; anything else is a failed check.
+fn exit_of(error: &client::Error) -> Exit {
+    use client::Error;
+    match error {
+        // An index that can't be read was damaged or changed on its way, like one with a bad signature.
+        Error::Unsigned { .. }
+        | Error::UnknownKey { .. }
+        | Error::BadSignature { .. }
+        | Error::Index { .. }
+        | Error::Mismatch { .. }
+        | Error::UntrustedIndex { .. }
+        | Error::UntrustedPackage { .. }
+        | Error::Integrity { .. } => Exit::Mismatch,
+        _ => Exit::Failed,
+    }
+}
+
 fn nothing_listed(folder: &Utf8Path) -> Failure {
     Failure::new(
         Exit::Failed,
         "FEED005",
         "the feed lists no package",
-        "a feed without packages can't be verified by installing them",
+        "a feed without packages can't be verified by what is in it",
         "build packages first: cargo xtask feed",
     )
     .at(folder)

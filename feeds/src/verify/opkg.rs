@@ -1,14 +1,16 @@
-//! The part for opkg.
+//! The part for opkg: every package is installed.
 
 use camino::Utf8Path;
 use client::opkg::{Client, Config, Root};
 use formats::Package;
 use formats::usign::PublicKey;
-use model::{Arch, Exit, Failure, KernelId, Result};
+use model::{Arch, KernelId, Result};
 
-use super::scratch::Scratch;
+use super::{Scratch, refused};
 
-/// Names and versions of what was installed, by name.
+/// Installs every package of the feed into a scratch root that trusts `key` only and runs `kernel`.
+///
+/// Returns names and versions of what was installed, by name. No maintainer script runs.
 pub(super) fn verify(
     feed: &Utf8Path,
     architecture: &Arch,
@@ -20,12 +22,12 @@ pub(super) fn verify(
     scratch.put("etc/opkg/customfeeds.conf", &format!("src/gz verified file://{feed}\n"))?;
     scratch.put("usr/lib/opkg/status", &installed_kernel(kernel, architecture))?;
 
-    let refused = |error: client::Error| {
-        Failure::new(exit_of(&error), error.id(), error.to_string(), error.why(), error.fix()).at(feed)
-    };
-    let root = || Root::open(scratch.path()).map_err(refused);
-    let config = Config::load_offline(&root()?).map_err(refused)?;
-    let client = Client::new(root()?, config.with_arch("all", 1).with_arch(&architecture.0, 10));
+    let refused = |error| refused(feed, &error);
+    let config = Root::open(scratch.path()).and_then(|root| Config::load_offline(&root)).map_err(refused)?;
+    let client = Client::new(
+        Root::open(scratch.path()).map_err(refused)?,
+        config.with_arch("all", 1).with_arch(&architecture.0, 10),
+    );
     let mut ignore = |_progress| {};
     client.update(&mut ignore).map_err(refused)?;
     let names: Vec<String> = client.available().map_err(refused)?.into_iter().map(|control| control.package).collect();
@@ -41,20 +43,6 @@ pub(super) fn verify(
         .collect();
     verified.sort();
     Ok(verified)
-}
-
-/// A digest or signature that does not match must never be retried; anything else is a failed check.
-fn exit_of(error: &client::Error) -> Exit {
-    use client::Error;
-    match error {
-        // An index that can't be read was damaged or changed on its way, like one with a bad signature.
-        Error::Unsigned { .. }
-        | Error::UnknownKey { .. }
-        | Error::BadSignature { .. }
-        | Error::Index { .. }
-        | Error::Mismatch { .. } => Exit::Mismatch,
-        _ => Exit::Failed,
-    }
 }
 
 /// What an image says of its kernel: a package that is installed and has no files.
