@@ -1,87 +1,93 @@
-//! Puts packages into a feed directory, writes its indexes and signs them.
-
-use std::fs::File;
+//! Puts packages into a feed directory, a folder for each package manager.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use formats::packages::{self, Listed};
-use formats::sha256::Digest;
-use formats::usign::SecretKey;
-use formats::{Limits, ipk};
+use formats::apk::index::Index;
+use formats::packages::Listed;
+use formats::{Format, Package};
 use model::{Arch, Exit, Failure, Result};
 
-use crate::explain;
+use crate::keys::Keys;
+use crate::{apk, folder, opkg};
+
+/// What a feed lists.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// For opkg, by file name.
+    pub opkg: Vec<Listed>,
+    /// For apk, by file name.
+    pub apk: Index,
+}
 
 /// Fills the empty directory `out` with a feed of the given packages; returns what it lists.
 ///
 /// Every package is read and checked. The virtual package `kernel` belongs to an image: its file is
 /// kept out of the feed, as OpenWrt's indexes leave it out. The same input gives the same bytes.
-pub fn assemble(files: &[Utf8PathBuf], architecture: &Arch, key: &SecretKey, out: &Utf8Path) -> Result<Vec<Listed>> {
-    let mut listed = Vec::new();
-    for file in files {
-        let package = list(file)?;
-        if !matches!(package.control.architecture.as_str(), own if own == architecture.0 || own == "all") {
+///
+/// # Errors
+/// `FEED002` a package for another architecture, `FEED003` one that is there twice, and what is wrong with a
+/// package that cannot be read.
+pub fn assemble(files: &[Utf8PathBuf], architecture: &Arch, keys: &Keys, out: &Utf8Path) -> Result<Contents> {
+    let mut contents = Contents::default();
+    for format in Format::ALL {
+        let is_of = |file: &&Utf8PathBuf| file.file_name().and_then(Format::of_file_name) == Some(format);
+        let files: Vec<&Utf8Path> = files.iter().filter(is_of).map(Utf8PathBuf::as_path).collect();
+        if files.is_empty() {
+            continue;
+        }
+        let folder = folder(out, format);
+        std::fs::create_dir(&folder).map_err(|error| Failure::io("make a folder of the feed", &folder, &error))?;
+        match format {
+            Format::Ipk => contents.opkg = opkg::fill(&files, architecture, &keys.opkg, &folder)?,
+            Format::Apk => contents.apk = apk::fill(&files, architecture, &keys.apk, &folder)?,
+        }
+    }
+    Ok(contents)
+}
+
+/// An index entry of either manager.
+pub(crate) trait Entry: Sized {
+    /// The architecture of packages that fit every router.
+    const ANYWHERE: &str;
+    /// Reads a package file.
+    fn list(file: &Utf8Path) -> Result<Self>;
+    fn name(&self) -> &str;
+    fn architecture(&self) -> &str;
+}
+
+/// Reads each file and places it in the feed, unless it does not belong there. Returns entries in the order of
+/// the files.
+pub(crate) fn admit<T: Entry>(files: &[&Utf8Path], architecture: &Arch, out: &Utf8Path) -> Result<Vec<T>> {
+    let mut admitted: Vec<(&Utf8Path, T)> = Vec::new();
+    for &file in files {
+        let listed = T::list(file)?;
+        let (name, own) = (listed.name(), listed.architecture());
+        if own != architecture.0 && own != T::ANYWHERE {
             return Err(Failure::new(
                 Exit::Failed,
                 "FEED002",
-                format!("{} is for {}", package.control.package, package.control.architecture),
+                format!("{name} is for {own}"),
                 format!("a feed of {architecture} with it would offer routers what they can't install"),
                 "build the package for this target, or leave it out",
             )
             .at(file));
         }
-        if package.control.package == "kernel" {
+        if name == Package::KERNEL {
             continue;
         }
-        if let Some(twin) = listed.iter().find(|other: &&Listed| other.control.package == package.control.package) {
+        if let Some((twin, _)) = admitted.iter().find(|(_, other)| other.name() == name) {
             return Err(Failure::new(
                 Exit::Failed,
                 "FEED003",
-                format!("{} is there twice: {} and {}", package.control.package, twin.filename, package.filename),
+                format!("{name} is there twice: {twin} and {file}"),
                 "which of them a router installs would be chance",
                 "keep one of the files",
             )
             .at(file));
         }
-        place(file, &out.join(&package.filename))?;
-        listed.push(package);
+        place(file, &out.join(file.file_name().unwrap_or_default()))?;
+        admitted.push((file, listed));
     }
-    listed.sort_by(|a, b| a.filename.cmp(&b.filename));
-
-    let manifest = packages::manifest(&listed);
-    let index = packages::packages(&manifest);
-    write(&out.join("Packages.manifest"), manifest.as_bytes())?;
-    write(&out.join("index.json"), packages::index_json(&architecture.0, &listed).as_bytes())?;
-    publish_index(&index, out)?;
-    sign(out, key)?;
-    Ok(listed)
-}
-
-/// Writes `Packages` and `Packages.gz`; a signature has to follow.
-pub(crate) fn publish_index(index: &str, feed: &Utf8Path) -> Result<()> {
-    let bug = |error| explain(Exit::Bug, feed, &error);
-    write(&feed.join("Packages"), index.as_bytes())?;
-    write(&feed.join("Packages.gz"), &packages::compressed(index).map_err(bug)?)
-}
-
-/// Signs `Packages` of a feed directory, as usign does it.
-pub fn sign(feed: &Utf8Path, key: &SecretKey) -> Result<()> {
-    let path = feed.join("Packages");
-    let index = std::fs::read(&path).map_err(|error| Failure::io("read the index", &path, &error))?;
-    let signature = key.sign(&index);
-    // Never publish what can't be verified: a key with a wrong public half would sign rubbish.
-    key.public().verify(&index, &signature).map_err(|error| explain(Exit::Bug, &path, &error))?;
-    write(&feed.join("Packages.sig"), signature.to_text().as_bytes())
-}
-
-/// What an index says about a package file.
-pub(crate) fn list(path: &Utf8Path) -> Result<Listed> {
-    let io = |error: &std::io::Error| Failure::io("read the package", path, error);
-    let mut file = File::open(path).map_err(|error| io(&error))?;
-    let (sha256, size) = Digest::of_reader(&mut file).map_err(|error| io(&error))?;
-    let file = File::open(path).map_err(|error| io(&error))?;
-    let metadata = ipk::inspect(file, &Limits::default()).map_err(|error| explain(Exit::Failed, path, &error))?;
-    let filename = path.file_name().unwrap_or_default().to_owned();
-    Ok(Listed { control: metadata.control, filename, size, sha256 })
+    Ok(admitted.into_iter().map(|(_, listed)| listed).collect())
 }
 
 /// A hard link where the file system allows it, else a copy: packages are never changed in place.
@@ -99,10 +105,18 @@ pub(crate) fn write(path: &Utf8Path, bytes: &[u8]) -> Result<()> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::keys::Pair;
     use formats::depend::Dependency;
-    use formats::{Content, Entry, Package};
+    use formats::{Content, ec, usign};
 
-    /// A folder with three packages: `kernel`, a kmod that needs it, and one for every architecture.
+    /// Keys that are the same in every test.
+    pub(crate) fn keys(seed: u8) -> Keys {
+        let (opkg, apk) = (usign::SecretKey::from_random([seed; 40]), ec::SecretKey::from_random([seed; 32]).unwrap());
+        Keys { opkg: Pair { current: opkg, next: None }, apk: Pair { current: apk, next: None } }
+    }
+
+    /// A folder with three packages in both formats: `kernel`, a kmod that needs it, and one for every
+    /// architecture.
     pub(crate) fn packages(folder: &Utf8Path) -> Vec<Utf8PathBuf> {
         let plan = |name: &str, architecture: &str, depends| Package {
             name: name.into(),
@@ -111,7 +125,7 @@ pub(crate) mod tests {
             description: name.into(),
             section: "kernel".into(),
             depends,
-            files: vec![Entry::file(format!("lib/{name}"), 0o644, Content::from(name))],
+            files: vec![formats::Entry::file(format!("lib/{name}"), 0o644, Content::from(name))],
             ..Package::default()
         };
         let kernel = Dependency::exactly("kernel", "6.12.1~aa-r1");
@@ -120,75 +134,96 @@ pub(crate) mod tests {
             plan("kmod-nft-offload", "x86_64", vec![kernel]),
             plan("notes", "all", vec![]),
         ];
-        let put = |plan: &Package| {
-            let path = folder.join(ipk::file_name(plan));
-            std::fs::write(&path, ipk::to_vec(plan).unwrap()).unwrap();
+        let put = |(format, plan): (Format, &Package)| {
+            let path = folder.join(format.file_name(plan));
+            format.write(plan, std::fs::File::create(&path).unwrap()).unwrap();
             path
         };
-        plans.iter().map(put).collect()
+        Format::ALL.into_iter().flat_map(|format| plans.iter().map(move |plan| (format, plan))).map(put).collect()
     }
 
     /// A signed feed below a new folder.
-    pub(crate) fn feed(key: &SecretKey) -> (tempfile::TempDir, Utf8PathBuf) {
+    pub(crate) fn feed(keys: &Keys) -> (tempfile::TempDir, Utf8PathBuf) {
         let guard = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(guard.path()).unwrap().to_owned();
         let feed = root.join("feed");
         std::fs::create_dir(&feed).unwrap();
         let files = packages(&root);
-        assemble(&files, &Arch("x86_64".into()), key, &feed).unwrap();
+        assemble(&files, &Arch("x86_64".into()), keys, &feed).unwrap();
         (guard, feed)
     }
 
-    #[test]
-    fn a_feed_lists_what_can_be_installed_and_is_signed() {
-        let key = SecretKey::from_random([7; 40]);
-        let (_guard, feed) = feed(&key);
-        let index = std::fs::read(feed.join("Packages")).unwrap();
-        let signature = std::fs::read_to_string(feed.join("Packages.sig")).unwrap();
-        let signature = formats::usign::Signature::parse(&signature).unwrap();
-        key.public().verify(&index, &signature).unwrap();
-        let listed = packages::read(&index, &Limits::default()).unwrap();
-        let names: Vec<_> = listed.iter().map(|listed| listed.control.package.as_str()).collect();
-        assert_eq!(names, ["kmod-nft-offload", "notes"]);
-        let unpacked = packages::decompress(File::open(feed.join("Packages.gz")).unwrap(), &Limits::default());
-        assert_eq!(unpacked.unwrap(), index);
-        assert!(!feed.join("kernel_6.12.1~aa-r1_x86_64.ipk").exists());
-        for listed in listed {
-            let bytes = std::fs::read(feed.join(&listed.filename)).unwrap();
-            listed.check_file(bytes.len() as u64, Digest::of(&bytes)).unwrap();
+    /// Path and content of every file of a feed.
+    pub(crate) fn snapshot(feed: &Utf8Path) -> Vec<(String, Vec<u8>)> {
+        let mut files = Vec::new();
+        for (_, folder) in crate::folders(feed) {
+            for entry in folder.read_dir_utf8().unwrap().map(Result::unwrap) {
+                let name = entry.path().strip_prefix(feed).unwrap().to_string();
+                files.push((name, std::fs::read(entry.path()).unwrap()));
+            }
         }
+        files.sort();
+        files
     }
 
     #[test]
     fn the_same_packages_give_the_same_feed() {
-        let key = SecretKey::from_random([7; 40]);
-        let ((_a, one), (_b, two)) = (feed(&key), feed(&key));
-        let mut count = 0;
-        for entry in one.read_dir_utf8().unwrap() {
-            let name = entry.unwrap().file_name().to_owned();
-            assert_eq!(std::fs::read(one.join(&name)).unwrap(), std::fs::read(two.join(&name)).unwrap(), "{name}");
-            count += 1;
-        }
-        assert_eq!(count, 7);
+        let keys = keys(7);
+        let ((_a, one), (_b, two)) = (feed(&keys), feed(&keys));
+        let (one, two) = (snapshot(&one), snapshot(&two));
+        assert!(one == two);
+        let names: Vec<_> = one.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "apk/index.json",
+                "apk/kmod-nft-offload-6.12.1-r1.apk",
+                "apk/notes-6.12.1-r1.apk",
+                "apk/packages.adb",
+                "opkg/Packages",
+                "opkg/Packages.gz",
+                "opkg/Packages.manifest",
+                "opkg/Packages.sig",
+                "opkg/index.json",
+                "opkg/kmod-nft-offload_6.12.1-r1_x86_64.ipk",
+                "opkg/notes_6.12.1-r1_all.ipk",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_feed_of_one_format_has_one_folder() {
+        let guard = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(guard.path()).unwrap();
+        let files: Vec<_> = packages(root).into_iter().filter(|file| file.extension() == Some("apk")).collect();
+        let out = root.join("feed");
+        std::fs::create_dir(&out).unwrap();
+        let contents = assemble(&files, &Arch("x86_64".into()), &keys(7), &out).unwrap();
+        assert_eq!((contents.opkg.len(), contents.apk.packages.len()), (0, 2));
+        assert_eq!(crate::folders(&out).map(|(format, _)| format).collect::<Vec<_>>(), [Format::Apk]);
     }
 
     #[test]
     fn foreign_and_doubled_packages_are_refused() {
-        let guard = tempfile::tempdir().unwrap();
-        let root = Utf8Path::from_path(guard.path()).unwrap();
-        let key = SecretKey::from_random([7; 40]);
-        let mut files = packages(root);
-        let refuse = |files: &[Utf8PathBuf], arch: &str| {
-            let out = tempfile::tempdir().unwrap();
-            let out = Utf8Path::from_path(out.path()).unwrap();
-            assemble(files, &Arch(arch.into()), &key, out).unwrap_err().id()
-        };
-        assert_eq!(refuse(&files, "mips_24kc"), "FEED002");
-        let twin = root.join("again.ipk");
-        std::fs::copy(&files[1], &twin).unwrap();
-        files.push(twin);
-        assert_eq!(refuse(&files, "x86_64"), "FEED003");
-        std::fs::write(&files[1], "not a package").unwrap();
-        assert_eq!(refuse(&files, "x86_64"), "GZ001");
+        for format in Format::ALL {
+            let guard = tempfile::tempdir().unwrap();
+            let root = Utf8Path::from_path(guard.path()).unwrap();
+            let keys = keys(7);
+            let mut files = packages(root);
+            files.retain(|file| file.extension() == Some(format.extension()));
+            let refuse = |files: &[Utf8PathBuf], arch: &str| {
+                let out = tempfile::tempdir().unwrap();
+                let out = Utf8Path::from_path(out.path()).unwrap();
+                assemble(files, &Arch(arch.into()), &keys, out).unwrap_err().id()
+            };
+            assert_eq!(refuse(&files, "mips_24kc"), "FEED002");
+            let twin = root.join(format!("again.{format}"));
+            std::fs::copy(&files[1], &twin).unwrap();
+            files.push(twin);
+            assert_eq!(refuse(&files, "x86_64"), "FEED003");
+            std::fs::write(&files[1], "not a package").unwrap();
+            let id = if format == Format::Ipk { "GZ001" } else { "ADB001" };
+            assert_eq!(refuse(&files, "x86_64"), id);
+        }
     }
 }

@@ -1,28 +1,43 @@
-//! The signed feed: keys, indexes, serving, and copies of it that a client must refuse.
+//! The signed feed of both package managers: keys, indexes, serving, and copies of it that a client must refuse.
 //!
 //! ```text
-//! packages/*.ipk ──assemble──> Packages  Packages.gz  Packages.manifest  Packages.sig  index.json  *.ipk
-//!                     │
-//!               secret key (0600, outside any work tree)
+//!                            ┌─> opkg/  *.ipk  Packages  Packages.gz  Packages.manifest  Packages.sig  index.json
+//! packages/*.{ipk,apk} ──────┤
+//!                            └─> apk/   *.apk  packages.adb  index.json
 //! ```
 //!
-//! The signature covers the uncompressed `Packages`; a package is bound to it by size and SHA-256.
+//! A folder is there if packages of its format are. The signature of opkg's index covers the uncompressed
+//! `Packages`; that of apk's is inside of it. Packages themselves are not signed: they are bound to the index
+//! by their SHA-256, ipk as a whole, apk by its metadata, which has the digest of every file.
 
+mod apk;
 mod assemble;
 pub mod keys;
+mod opkg;
 mod refused;
 pub mod serve;
 mod verify;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
+use formats::Format;
 use model::{Exit, Failure};
 
-pub use assemble::{assemble, sign};
+pub use assemble::{Contents, assemble};
 pub use refused::{Spoil, spoil};
 pub use verify::{Verified, verify};
 
+/// The part of a feed that one package manager reads.
+pub fn folder(feed: &Utf8Path, format: Format) -> Utf8PathBuf {
+    feed.join(format.manager())
+}
+
+/// The parts that a feed has.
+pub(crate) fn folders(feed: &Utf8Path) -> impl Iterator<Item = (Format, Utf8PathBuf)> {
+    Format::ALL.into_iter().map(|format| (format, folder(feed, format))).filter(|(_, folder)| folder.is_dir())
+}
+
 /// An error of the `formats` crate, for the user's eyes.
-pub fn explain(exit: Exit, place: &Utf8Path, error: &formats::Error) -> Failure {
+pub fn explain(exit: Exit, place: impl std::fmt::Display, error: &formats::Error) -> Failure {
     let (what, why) = match error.to_string().split_once(": ") {
         Some((what, why)) => (what.to_owned(), why.to_owned()),
         None => (error.to_string(), "the reader accepts nothing that it does not understand".to_owned()),

@@ -1,20 +1,23 @@
 //! Copies of a feed that a client must refuse: what the negative scenarios serve.
+//!
+//! A copy is spoiled in the same way for both package managers.
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
+use formats::adb::Compression;
 use formats::depend::{Dependency, Term};
-use formats::usign::SecretKey;
-use formats::{Limits, Package, ipk};
+use formats::{Content, Format, Kind, Limits, Package, ipk};
 use model::{Arch, Exit, Failure, Result};
 
-use crate::assemble::{place, publish_index, sign, write};
-use crate::{assemble, explain, keys};
+use crate::assemble::{place, write};
+use crate::keys::Keys;
+use crate::{apk, assemble, explain, folders, opkg};
 
 /// What is wrong with the copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spoil {
-    /// Signed by a key that nobody trusts.
+    /// Signed by keys that nobody trusts.
     WrongKey,
-    /// One byte of this package's file changed after the index was signed.
+    /// One byte of this package's files changed after the index was signed.
     FlippedPackage(&'static str),
     /// One byte of the index changed after it was signed.
     FlippedIndex,
@@ -22,109 +25,185 @@ pub enum Spoil {
     OtherKernel,
 }
 
-/// Fills the empty directory `out` with a spoiled copy of `feed`, signed by `key` where that is not the point.
-pub fn spoil(feed: &Utf8Path, spoil: Spoil, architecture: &Arch, key: &SecretKey, out: &Utf8Path) -> Result<()> {
+/// Fills the empty directory `out` with a spoiled copy of `feed`, signed by `keys` where that is not the point.
+pub fn spoil(feed: &Utf8Path, spoil: Spoil, architecture: &Arch, keys: &Keys, out: &Utf8Path) -> Result<()> {
     if spoil == Spoil::OtherKernel {
-        return other_kernel(feed, architecture, key, out);
+        return other_kernel(feed, architecture, keys, out);
     }
-    for entry in entries(feed)? {
-        place(&feed.join(&entry), &out.join(&entry))?;
-    }
-    match spoil {
-        Spoil::WrongKey => {
-            // Links are shared with the good feed: what changes is removed first.
-            remove(&out.join("Packages.sig"))?;
-            sign(out, &keys::generate()?)
+    let strangers = Keys::generate()?;
+    for (format, good) in folders(feed) {
+        let copy = crate::folder(out, format);
+        std::fs::create_dir(&copy).map_err(|error| Failure::io("make a folder of the copy", &copy, &error))?;
+        for file in files(&good)? {
+            place(&file, &copy.join(file.file_name().unwrap_or_default()))?;
         }
-        Spoil::FlippedIndex => {
-            let path = feed.join("Packages");
-            let text = std::fs::read_to_string(&path).map_err(|error| Failure::io("read the index", &path, &error))?;
-            // The version of the first package: a change that nothing but the signature can notice.
-            let changed = text.replacen("-r1\n", "-r2\n", 1);
-            if changed == text {
-                return Err(nothing_to_spoil(&path, "no version ends with -r1"));
+        match (spoil, format) {
+            (Spoil::WrongKey, Format::Ipk) => {
+                // Links are shared with the good feed: what changes is removed first.
+                remove(&copy.join(opkg::SIGNATURE))?;
+                opkg::sign(&copy, &strangers.opkg.current)?;
             }
-            remove(&out.join("Packages"))?;
-            remove(&out.join("Packages.gz"))?;
-            publish_index(&changed, out)
-        }
-        Spoil::FlippedPackage(name) => {
-            let file = entries(feed)?
-                .into_iter()
-                .find(|file| file.strip_prefix(name).is_some_and(|rest| rest.starts_with('_')))
-                .ok_or_else(|| nothing_to_spoil(feed, name))?;
-            let path = feed.join(&file);
-            let mut bytes = std::fs::read(&path).map_err(|error| Failure::io("read the package", &path, &error))?;
-            let middle = bytes.len() / 2;
-            if let Some(byte) = bytes.get_mut(middle) {
-                *byte ^= 0x01;
+            (Spoil::WrongKey, Format::Apk) => {
+                let (mut adb, _) = apk::open(&good.join(apk::INDEX))?;
+                adb.signatures.clear();
+                remove(&copy.join(apk::INDEX))?;
+                apk::publish(adb, &[&strangers.apk.current], &copy)?;
             }
-            remove(&out.join(&file))?;
-            write(&out.join(&file), &bytes)
+            (Spoil::FlippedIndex, Format::Ipk) => flip_opkg_index(&good, &copy)?,
+            (Spoil::FlippedIndex, Format::Apk) => flip_apk_index(&good, &copy)?,
+            (Spoil::FlippedPackage(name), _) => flip_package(name, format, &good, &copy)?,
+            (Spoil::OtherKernel, _) => {}
         }
-        Spoil::OtherKernel => Ok(()),
     }
+    Ok(())
+}
+
+/// Changes the version of the first package: a change that nothing but the signature can notice.
+fn flip_opkg_index(good: &Utf8Path, copy: &Utf8Path) -> Result<()> {
+    let path = good.join(opkg::INDEX);
+    let text = std::fs::read_to_string(&path).map_err(|error| Failure::io("read the index", &path, &error))?;
+    let changed = text.replacen("-r1\n", "-r2\n", 1);
+    if changed == text {
+        return Err(nothing_to_spoil(&path, "no version ends with -r1"));
+    }
+    remove(&copy.join(opkg::INDEX))?;
+    remove(&copy.join("Packages.gz"))?;
+    opkg::publish(&changed, copy)
+}
+
+/// Likewise; the signatures inside stay.
+fn flip_apk_index(good: &Utf8Path, copy: &Utf8Path) -> Result<()> {
+    let path = good.join(apk::INDEX);
+    let (mut adb, _) = apk::open(&path)?;
+    let at = adb.payload.windows(3).position(|bytes| bytes == b"-r1");
+    let digit = at.and_then(|at| adb.payload.get_mut(at + 2));
+    *digit.ok_or_else(|| nothing_to_spoil(&path, "no version has the release -r1"))? = b'2';
+    remove(&copy.join(apk::INDEX))?;
+    apk::store(&adb, copy)
+}
+
+fn flip_package(name: &str, format: Format, good: &Utf8Path, copy: &Utf8Path) -> Result<()> {
+    let behind_name = match format {
+        Format::Ipk => '_',
+        Format::Apk => '-',
+    };
+    let is_wanted = |file: &Utf8PathBuf| {
+        let file = file.file_name().unwrap_or_default();
+        let rest = file.strip_prefix(name).and_then(|rest| rest.strip_prefix(behind_name));
+        Format::of_file_name(file) == Some(format)
+            && rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    let path = files(good)?.into_iter().find(is_wanted).ok_or_else(|| nothing_to_spoil(good, name))?;
+    let mut bytes = std::fs::read(&path).map_err(|error| Failure::io("read the package", &path, &error))?;
+    let middle = bytes.len() / 2;
+    if let Some(byte) = bytes.get_mut(middle) {
+        *byte ^= 0x01;
+    }
+    let target = copy.join(path.file_name().unwrap_or_default());
+    remove(&target)?;
+    write(&target, &bytes)
 }
 
 /// The same packages again, as if built for a kernel whose configuration hash differs.
-fn other_kernel(feed: &Utf8Path, architecture: &Arch, key: &SecretKey, out: &Utf8Path) -> Result<()> {
+fn other_kernel(feed: &Utf8Path, architecture: &Arch, keys: &Keys, out: &Utf8Path) -> Result<()> {
     let aside = tempfile::tempdir().map_err(|error| Failure::io("make a temporary folder", "/tmp", &error))?;
     let aside = Utf8Path::from_path(aside.path()).unwrap_or(Utf8Path::new("/tmp"));
+    let mut copies = Vec::new();
+    for (format, good) in folders(feed) {
+        let mut changed = 0;
+        for path in files(&good)? {
+            let name = path.file_name().unwrap_or_default();
+            if Format::of_file_name(name) != Some(format) {
+                continue;
+            }
+            let bytes = std::fs::read(&path).map_err(|error| Failure::io("read the package", &path, &error))?;
+            let copied = match format {
+                Format::Ipk => ipk_of_other_kernel(&bytes, &mut changed),
+                Format::Apk => apk_of_other_kernel(&bytes, &mut changed),
+            };
+            let target = aside.join(name);
+            write(&target, &copied.map_err(|error| explain(Exit::Failed, &path, &error))?)?;
+            copies.push(target);
+        }
+        if changed == 0 {
+            return Err(nothing_to_spoil(&good, "no package depends on a kernel"));
+        }
+    }
+    assemble(&copies, architecture, keys, out).map(drop)
+}
+
+fn ipk_of_other_kernel(bytes: &[u8], changed: &mut usize) -> std::result::Result<Vec<u8>, formats::Error> {
+    let read = ipk::read(bytes, &Limits::default())?;
+    let control = read.metadata.control;
+    let text = |field: &str| control.stanza.get(field).unwrap_or_default().to_owned();
+    let mut depends: Vec<Dependency> = control.depends.clone();
+    for Term { name, constraint } in depends.iter_mut().flat_map(|dependency| &mut dependency.alternatives) {
+        if let Some(constraint) = constraint.as_mut().filter(|_| name == Package::KERNEL) {
+            constraint.version = of_other_kernel(&constraint.version);
+            *changed += 1;
+        }
+    }
+    ipk::to_vec(&Package {
+        name: control.package.clone(),
+        version: control.version.clone(),
+        architecture: control.architecture.clone(),
+        depends,
+        description: text("Description"),
+        license: text("License"),
+        section: text("Section"),
+        files: read.entries,
+        ..Package::default()
+    })
+}
+
+fn apk_of_other_kernel(bytes: &[u8], changed: &mut usize) -> std::result::Result<Vec<u8>, formats::Error> {
+    use formats::apk::{Plan, visit, write};
+
+    let mut contents = Vec::new();
+    let read = visit(bytes, &Limits::default(), |_| Ok(()), &mut |member, content| {
+        let mut bytes = Vec::new();
+        content.read_to_end(&mut bytes)?;
+        contents.push((member.entry.path.clone(), Content::from(bytes)));
+        Ok(())
+    })?;
+    let mut plan = Plan {
+        info: read.info,
+        files: read.members.into_iter().map(|member| member.entry).filter(|entry| !entry.path.is_empty()).collect(),
+        scripts: read.scripts,
+        ..Plan::default()
+    };
+    for (path, content) in contents {
+        if let Some(entry) = plan.files.iter_mut().find(|entry| entry.path == path) {
+            entry.kind = Kind::File(content);
+        }
+    }
+    for dependency in plan.info.depends.iter_mut().filter(|dependency| dependency.name == Package::KERNEL) {
+        dependency.version = dependency.version.as_deref().map(of_other_kernel);
+        *changed += 1;
+    }
+    let mut copy = Vec::new();
+    write(&plan, &[], Compression::Deflate, &mut copy)?;
+    Ok(copy)
+}
+
+/// `6.12.1~abc-r1` becomes `6.12.1~bcd-r1`: every hex digit one further.
+fn of_other_kernel(version: &str) -> String {
+    let Some((before, rest)) = version.split_once('~') else { return version.to_owned() };
+    let (hash, release) = rest.split_once('-').unwrap_or((rest, ""));
+    let next = |digit: char| digit.to_digit(16).and_then(|value| char::from_digit((value + 1) % 16, 16));
+    let hash: String = hash.chars().map(|digit| next(digit).unwrap_or(digit)).collect();
+    format!("{before}~{hash}-{release}")
+}
+
+/// The files of a folder, sorted.
+fn files(folder: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
+    let io = |error: &std::io::Error| Failure::io("list the feed", folder, error);
     let mut files = Vec::new();
-    for name in entries(feed)?.into_iter().filter(|name| name.ends_with(".ipk")) {
-        let path = feed.join(&name);
-        let bytes = std::fs::read(&path).map_err(|error| Failure::io("read the package", &path, &error))?;
-        let read = ipk::read(&bytes[..], &Limits::default()).map_err(|error| explain(Exit::Failed, &path, &error))?;
-        let control = read.metadata.control;
-        let text = |field: &str| control.stanza.get(field).unwrap_or_default().to_owned();
-        let copy = Package {
-            name: control.package.clone(),
-            version: control.version.clone(),
-            architecture: control.architecture.clone(),
-            depends: control.depends.iter().map(of_other_kernel).collect(),
-            description: text("Description"),
-            license: text("License"),
-            section: text("Section"),
-            files: read.entries,
-            ..Package::default()
-        };
-        let target = aside.join(&name);
-        write(&target, &ipk::to_vec(&copy).map_err(|error| explain(Exit::Bug, &path, &error))?)?;
-        files.push(target);
+    for entry in folder.read_dir_utf8().map_err(|error| io(&error))? {
+        files.push(entry.map_err(|error| io(&error))?.into_path());
     }
-    let listed = assemble(&files, architecture, key, out)?;
-    if listed.iter().any(|package| package.control.depends.iter().any(names_kernel)) {
-        return Ok(());
-    }
-    Err(nothing_to_spoil(feed, "no package depends on a kernel"))
-}
-
-fn names_kernel(dependency: &Dependency) -> bool {
-    dependency.alternatives.iter().any(|term| term.name == "kernel")
-}
-
-/// `kernel (=6.12.1~abc-r1)` becomes `kernel (=6.12.1~bcd-r1)`: every hex digit one further.
-fn of_other_kernel(dependency: &Dependency) -> Dependency {
-    let mut copy = dependency.clone();
-    for Term { name, constraint } in &mut copy.alternatives {
-        let Some(constraint) = constraint.as_mut().filter(|_| name == "kernel") else { continue };
-        let Some((version, rest)) = constraint.version.split_once('~') else { continue };
-        let (hash, release) = rest.split_once('-').unwrap_or((rest, ""));
-        let next = |digit: char| digit.to_digit(16).and_then(|value| char::from_digit((value + 1) % 16, 16));
-        let hash: String = hash.chars().map(|digit| next(digit).unwrap_or(digit)).collect();
-        constraint.version = format!("{version}~{hash}-{release}");
-    }
-    copy
-}
-
-fn entries(feed: &Utf8Path) -> Result<Vec<String>> {
-    let io = |error: &std::io::Error| Failure::io("list the feed", feed, error);
-    let mut names = Vec::new();
-    for entry in feed.read_dir_utf8().map_err(|error| io(&error))? {
-        names.push(entry.map_err(|error| io(&error))?.file_name().to_owned());
-    }
-    names.sort();
-    Ok(names)
+    files.sort();
+    Ok(files)
 }
 
 fn remove(path: &Utf8Path) -> Result<()> {
@@ -145,30 +224,61 @@ fn nothing_to_spoil(place: &Utf8Path, why: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assemble::tests::feed;
+    use crate::assemble::tests::{feed, keys, snapshot};
+    use formats::apk::index::Index;
     use formats::packages;
+    use formats::sha256::Digest;
     use formats::usign::Signature;
 
-    fn spoiled(kind: Spoil) -> (SecretKey, tempfile::TempDir, camino::Utf8PathBuf, Result<()>) {
-        let key = SecretKey::from_random([7; 40]);
-        let (guard, good) = feed(&key);
+    fn spoiled(kind: Spoil) -> (tempfile::TempDir, Utf8PathBuf, Result<()>) {
+        let keys = keys(7);
+        let (guard, good) = feed(&keys);
         let before = snapshot(&good);
         let out = good.with_file_name("spoiled");
         std::fs::create_dir(&out).unwrap();
-        let result = spoil(&good, kind, &Arch("x86_64".into()), &key, &out);
+        let result = spoil(&good, kind, &Arch("x86_64".into()), &keys, &out);
         assert_eq!(snapshot(&good), before, "the good feed must stay as it is");
-        (key, guard, out, result)
+        (guard, out, result)
     }
 
-    fn snapshot(feed: &Utf8Path) -> Vec<(String, Vec<u8>)> {
-        let names = entries(feed).unwrap();
-        names.into_iter().map(|name| (name.clone(), std::fs::read(feed.join(name)).unwrap())).collect()
+    /// Whether the signature holds, and whether all files are those of the index.
+    fn opkg_view(feed: &Utf8Path) -> (bool, bool) {
+        let folder = crate::folder(feed, Format::Ipk);
+        let text = std::fs::read_to_string(folder.join(opkg::SIGNATURE)).unwrap();
+        let index = std::fs::read(folder.join(opkg::INDEX)).unwrap();
+        let signed = keys(7).opkg.current.public().verify(&index, &Signature::parse(&text).unwrap()).is_ok();
+        let all_match = packages::read(&index, &Limits::default()).unwrap().iter().all(|listed| {
+            let bytes = std::fs::read(folder.join(&listed.filename)).unwrap();
+            listed.check_file(bytes.len() as u64, Digest::of(&bytes)).is_ok()
+        });
+        (signed, all_match)
     }
 
-    fn signature_holds(key: &SecretKey, feed: &Utf8Path) -> bool {
-        let text = std::fs::read_to_string(feed.join("Packages.sig")).unwrap();
-        let index = std::fs::read(feed.join("Packages")).unwrap();
-        key.public().verify(&index, &Signature::parse(&text).unwrap()).is_ok()
+    fn apk_index(feed: &Utf8Path) -> (bool, Index) {
+        let (adb, _) = apk::open(&crate::folder(feed, Format::Apk).join(apk::INDEX)).unwrap();
+        let signed = adb.verify(&[keys(7).apk.current.public()]).is_ok();
+        (signed, Index::from_adb(&adb, &Limits::default()).unwrap())
+    }
+
+    fn apk_view(feed: &Utf8Path) -> (bool, bool) {
+        let (signed, index) = apk_index(feed);
+        let folder = crate::folder(feed, Format::Apk);
+        // By the digest, not the name: where the index was changed, the name of a file is too.
+        let digests: Vec<Digest> = files(&folder)
+            .unwrap()
+            .iter()
+            .filter(|path| path.extension() == Some("apk"))
+            .filter_map(|path| {
+                let bytes = std::fs::read(path).unwrap();
+                let mut digest = None;
+                let read = formats::apk::inspect(&bytes[..], &Limits::default(), |adb| {
+                    digest = Some(adb.digest());
+                    Ok(())
+                });
+                read.ok().and(digest)
+            })
+            .collect();
+        (signed, index.packages.iter().all(|listed| digests.contains(&listed.sha256)))
     }
 
     #[test]
@@ -179,29 +289,29 @@ mod tests {
             (Spoil::FlippedPackage("kmod-nft-offload"), true, false),
             (Spoil::OtherKernel, true, true),
         ] {
-            let (key, _guard, out, result) = spoiled(kind);
+            let (_guard, out, result) = spoiled(kind);
             result.unwrap();
-            assert_eq!(signature_holds(&key, &out), signed, "{kind:?}");
-            let index = std::fs::read(out.join("Packages")).unwrap();
-            let all_match = packages::read(&index, &Limits::default()).unwrap().iter().all(|listed| {
-                let bytes = std::fs::read(out.join(&listed.filename)).unwrap();
-                listed.check_file(bytes.len() as u64, formats::sha256::Digest::of(&bytes)).is_ok()
-            });
-            assert_eq!(all_match, files_match, "{kind:?}");
+            assert_eq!(opkg_view(&out), (signed, files_match), "{kind:?}");
+            assert_eq!(apk_view(&out), (signed, files_match), "{kind:?}");
         }
     }
 
     #[test]
     fn another_kernel_differs_in_the_hash_only() {
-        let (_key, _guard, out, result) = spoiled(Spoil::OtherKernel);
+        let (_guard, out, result) = spoiled(Spoil::OtherKernel);
         result.unwrap();
-        let index = std::fs::read_to_string(out.join("Packages")).unwrap();
+        let index = std::fs::read_to_string(crate::folder(&out, Format::Ipk).join(opkg::INDEX)).unwrap();
         assert!(index.contains("kernel (= 6.12.1~bb-r1)") || index.contains("kernel (=6.12.1~bb-r1)"), "{index}");
+        let (_, index) = apk_index(&out);
+        let depends: Vec<String> = index.packages[0].info.depends.iter().map(ToString::to_string).collect();
+        assert_eq!(depends, ["kernel=6.12.1~bb-r1"]);
     }
 
     #[test]
     fn a_feed_without_the_package_can_not_be_spoiled() {
-        let (_key, _guard, _out, result) = spoiled(Spoil::FlippedPackage("kmod-absent"));
-        assert_eq!(result.unwrap_err().id(), "FEED004");
+        for kind in [Spoil::FlippedPackage("kmod-absent"), Spoil::FlippedPackage("kmod-nft")] {
+            let (_guard, _out, result) = spoiled(kind);
+            assert_eq!(result.unwrap_err().id(), "FEED004", "{kind:?}");
+        }
     }
 }

@@ -18,8 +18,8 @@ use crate::steps::{self, Fingerprint};
 const COMMAND: Duration = Duration::from_secs(60);
 /// How long QEMU may take to connect its network cards.
 const CONNECT: Duration = Duration::from_secs(30);
-/// The WAN host's address as routers know it: where the feed is served.
-const FEED_URL: &str = "http://203.0.113.2";
+/// Where routers find opkg's part of the feed: the WAN host's address, and the folder that is served there.
+const FEED_URL: &str = "http://203.0.113.2/opkg";
 
 /// What a router must know to install from the feed through its signature.
 #[derive(Debug, Clone)]

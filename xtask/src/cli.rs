@@ -36,7 +36,7 @@ Exit codes:
   70 our defect   130 interrupted
 
 Environment: XDG_CACHE_HOME (cache), XDG_CONFIG_HOME (keys), OPENWRT_OFFLOAD_DEBIAN_MIRROR,
-  OPENWRT_OFFLOAD_USIGN_KEY, NO_COLOR, SOURCE_DATE_EPOCH.";
+  OPENWRT_OFFLOAD_USIGN_KEY, OPENWRT_OFFLOAD_EC_KEY (secret keys), NO_COLOR, SOURCE_DATE_EPOCH.";
 
 /// The verbs; each is implemented in the file of its name.
 #[derive(Debug, Subcommand)]
@@ -49,6 +49,8 @@ pub enum Verb {
     Lint(LintArgs),
     /// Build and sign the feed; serve it or verify it.
     Feed(FeedArgs),
+    /// Make, show, check and replace the keys that sign the feed.
+    Keys(KeysArgs),
     /// Boot the router and give a console, or run one command in it.
     Boot(BootArgs),
     /// Show what this machine has and lacks.
@@ -67,6 +69,7 @@ impl Verb {
             Verb::Test(_) => "test",
             Verb::Lint(_) => "lint",
             Verb::Feed(_) => "feed",
+            Verb::Keys(_) => "keys",
             Verb::Boot(_) => "boot",
             Verb::Doctor(_) => "doctor",
             Verb::Ci(_) => "ci",
@@ -128,6 +131,9 @@ pub struct Selection {
     /// Kernel line of the stand-in SDK.
     #[arg(long, value_name = "LINE", default_value = "6.12")]
     pub kernel: Kernel,
+    /// Package formats: ipk for opkg (24.10 and older), apk (25.12 and later).
+    #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', default_value = "ipk,apk")]
+    pub formats: Vec<Format>,
     /// Debian mirror, a URL or a directory [default: the one of the host's apt].
     #[arg(long, value_name = "URL|DIR", env = DEBIAN_MIRROR)]
     pub debian_mirror: Option<String>,
@@ -224,12 +230,37 @@ pub struct FeedArgs {
 /// `feed verify`
 #[derive(Debug, Clone, Subcommand)]
 pub enum FeedAction {
-    /// Install every package of the feed into a scratch root, through its signatures.
+    /// Install every package of the feed into a scratch root, through its signatures, with each manager.
     Verify {
         /// What to build for.
         #[command(flatten)]
         selection: Selection,
     },
+}
+
+/// `keys`
+#[derive(Debug, Clone, Args)]
+pub struct KeysArgs {
+    /// What to do with them.
+    #[command(subcommand)]
+    pub action: KeysAction,
+}
+
+/// `keys new` and so on
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub enum KeysAction {
+    /// Make the keys that do not exist yet.
+    New {
+        /// Make those that will sign after the next rotation; until then routers learn them.
+        #[arg(long)]
+        next: bool,
+    },
+    /// Print the public keys, and where they go on a router.
+    Show,
+    /// Check that the keys can be used, and by nobody else.
+    Check,
+    /// Let the next keys take over; those that signed so far are kept as .old files.
+    Rotate,
 }
 
 /// `boot`
@@ -307,6 +338,15 @@ pub enum Kernel {
     /// Debian's newest.
     #[value(name = "newest")]
     Newest,
+}
+
+/// Package formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For opkg.
+    Ipk,
+    /// For apk.
+    Apk,
 }
 
 /// How the guest's instructions are executed.

@@ -6,6 +6,7 @@ pub mod ci;
 pub mod clean;
 pub mod doctor;
 pub mod feed;
+pub mod keys;
 pub mod lint;
 pub mod test;
 
@@ -38,6 +39,7 @@ pub fn run(ctx: &Ctx, verb: &Verb) -> Result<Outcome> {
         Verb::Test(args) => test::run(ctx, args),
         Verb::Lint(args) => lint::run(ctx, args),
         Verb::Feed(args) => feed::run(ctx, args),
+        Verb::Keys(args) => keys::run(ctx, args),
         Verb::Boot(args) => boot::run(ctx, args),
         Verb::Doctor(args) => doctor::run(ctx, args),
         Verb::Ci(args) => ci::run(ctx, args),

@@ -214,9 +214,11 @@ impl Counts {
 
 impl std::fmt::Display for Counts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Counts { files, errors, warnings, notes, allowed } = self;
-        write!(f, "{files} files: {errors} errors, {warnings} warnings, {notes} notes")?;
-        if *allowed > 0 { write!(f, ", {allowed} allowed") } else { Ok(()) }
+        let Counts { files, errors, warnings, notes, allowed } = *self;
+        let some = |count: usize, word| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+        let [files, errors] = [some(files, "file"), some(errors, "error")];
+        write!(f, "{files}: {errors}, {}, {}", some(warnings, "warning"), some(notes, "note"))?;
+        if allowed > 0 { write!(f, ", {allowed} allowed") } else { Ok(()) }
     }
 }
 
@@ -272,7 +274,7 @@ mod tests {
         let (counts, findings) = run(&root, &[""], &[]);
         assert_eq!(counts, Counts { files: 2, errors: 1, ..Counts::default() });
         assert_eq!(counts.exit(), Exit::Failed);
-        assert_eq!(counts.to_string(), "2 files: 1 errors, 0 warnings, 0 notes");
+        assert_eq!(counts.to_string(), "2 files: 1 error, 0 warnings, 0 notes");
         assert_eq!((findings[0].id, findings[0].severity), ("LINT201", Severity::Error));
         assert_eq!(findings[0].what, "writable by everybody: its mode is 0777");
         assert_eq!(findings[0].place, Some(format!("{root}/deep/bad.ipk: /srv")));

@@ -6,7 +6,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use model::{Exit, Failure, Result, Target};
 
-use crate::cli::{Cli, Selection};
+use crate::cli::{Cli, Format, Selection};
 
 /// Targets that can be built and booted today; each has a file in `qemu/machines/`.
 pub const TARGETS: &[&str] = &["x86/64"];
@@ -74,6 +74,32 @@ pub fn target(selection: &Selection) -> Result<Target> {
     if TARGETS.contains(&asked) { Ok(target) } else { Err(unknown("no machine is described for it".into())) }
 }
 
+/// The formats that were asked for, each once and always in the same order.
+pub fn formats(selection: &Selection) -> Vec<formats::Format> {
+    let asked = |format: &formats::Format| {
+        let word = match format {
+            formats::Format::Ipk => Format::Ipk,
+            formats::Format::Apk => Format::Apk,
+        };
+        selection.formats.contains(&word)
+    };
+    formats::Format::ALL.into_iter().filter(asked).collect()
+}
+
+/// The router installs with opkg: without ipk packages a run on it would find out nothing.
+pub fn for_router(selection: &Selection) -> Result<()> {
+    if formats(selection).contains(&formats::Format::Ipk) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Usage,
+        "USE003",
+        "the router needs ipk packages",
+        "its package manager is opkg, and --format leaves ipk out",
+        "leave --format away, or add ipk to it",
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,13 +164,42 @@ mod tests {
 
     #[test]
     fn an_unknown_target_names_the_nearest() {
-        let selection =
-            |target: &str| Selection { target: target.into(), kernel: crate::cli::Kernel::V6_12, debian_mirror: None };
+        let selection = |target: &str| Selection {
+            target: target.into(),
+            kernel: crate::cli::Kernel::V6_12,
+            formats: Vec::new(),
+            debian_mirror: None,
+        };
         for text in ["x86/46", "x86", "ath79/generic", "../.."] {
             let failure = target(&selection(text)).unwrap_err();
             assert_eq!((failure.id(), failure.exit()), ("USE002", Exit::Usage), "{text}");
             assert!(failure.finding().fix.contains("x86/64"), "{failure}");
         }
         assert_eq!(target(&selection("x86/64")).unwrap().slug(), "x86-64");
+    }
+
+    #[test]
+    fn formats_are_a_set_and_both_unless_said_otherwise() {
+        let asked = |words: &[&str]| {
+            let words = ["xtask", "build"].iter().chain(words).map(OsString::from);
+            let Request::Run(cli) = parse(words).unwrap() else { panic!("not a run") };
+            let Verb::Build(args) = cli.verb else { panic!("not build") };
+            formats(&args.selection)
+        };
+        let [ipk, apk] = formats::Format::ALL;
+        assert_eq!(asked(&[]), [ipk, apk]);
+        assert_eq!(asked(&["--format", "apk,ipk"]), [ipk, apk]);
+        assert_eq!(asked(&["--format", "apk", "--format", "apk"]), [apk]);
+        assert_eq!(asked(&["--format=ipk"]), [ipk]);
+        let selection = |formats: &[Format]| Selection {
+            target: "x86/64".into(),
+            kernel: crate::cli::Kernel::V6_12,
+            formats: formats.into(),
+            debian_mirror: None,
+        };
+        assert_eq!(for_router(&selection(&[Format::Apk, Format::Ipk])), Ok(()));
+        assert_eq!(for_router(&selection(&[Format::Apk])).unwrap_err().id(), "USE003");
+        let refused = parse(["xtask", "build", "--format", "deb"].map(OsString::from)).unwrap_err();
+        assert_eq!((refused.id(), refused.exit()), ("USE001", Exit::Usage));
     }
 }

@@ -11,7 +11,8 @@
 //! | versions | [`version::opkg`] | [`version::apk`] |
 //! | container | [`tar`] in [`gzip`] | [`adb`] |
 //!
-//! [`modinfo`] reads what kernel modules say about themselves.
+//! What the two managers do differently is handled, and listed, in one place: [`apk::from_plan`].
+//! [`Format`] chooses between them. [`modinfo`] reads what kernel modules say about themselves.
 //!
 //! Three promises hold everywhere:
 //!
@@ -48,6 +49,7 @@ pub mod control;
 pub mod depend;
 pub mod ec;
 mod error;
+mod format;
 pub mod gzip;
 mod inflate;
 pub mod ipk;
@@ -63,5 +65,6 @@ pub mod version;
 
 pub use changes::Changes;
 pub use error::Error;
+pub use format::Format;
 pub use limits::Limits;
 pub use package::{Content, Device, Entry, Kind, Owner, Package, Scripts};

@@ -78,6 +78,10 @@ pub struct Scripts {
 }
 
 impl Package {
+    /// The name of the package that every kernel module depends on in one exact version. It has no files:
+    /// an image says by it which kernel it runs.
+    pub const KERNEL: &str = "kernel";
+
     /// The published name: with the ABI version attached, except for kernel modules.
     ///
     /// `libfoo` + `3` is `libfoo3`, `libsqlite3` + `0` is `libsqlite3-0`.

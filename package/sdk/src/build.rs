@@ -1,18 +1,16 @@
-//! All recipes to package files: planned, written, read back and compared.
+//! All recipes to package files: planned once, written in every format that is asked for.
 
-use std::fs::File;
-use std::io::{BufReader, BufWriter, Write as _};
 use std::sync::Mutex;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use formats::sha256::Digest;
-use formats::{Entry, Limits, Package, ipk};
+use formats::Format;
 use model::{Arch, Cancel, Events, Exit, Failure, Result};
 
 use crate::kmod::{self, Plan, STAGE};
 use crate::local::Kernel;
 use crate::recipe::Recipes;
 use crate::userspace::{self, CargoBuild};
+use crate::write::write_one;
 
 /// Packages are written by this many threads: most machines that build have two processors to spare.
 const WRITERS: usize = 2;
@@ -26,6 +24,8 @@ pub struct Request<'a> {
     pub kernel: &'a Kernel,
     /// OpenWrt package architecture.
     pub arch: &'a Arch,
+    /// Formats to write; each package comes in all of them.
+    pub formats: &'a [Format],
     /// Time of every file, in seconds since 1970; `None`: SOURCE_DATE_EPOCH, or else when the kernel was built.
     pub source_date_epoch: Option<u64>,
     /// Root of the cargo workspace that holds the programs.
@@ -43,19 +43,22 @@ pub struct BuiltPackage {
     pub name: String,
     /// Such as `6.12.107-r1`.
     pub version: String,
-    /// OpenWrt package architecture.
+    /// OpenWrt package architecture, or `all`, which apk calls `noarch`.
     pub arch: String,
+    /// What kind of file it is.
+    pub format: Format,
     /// Where it lies.
     pub file: Utf8PathBuf,
     /// Hex digest of the file.
     pub sha256: String,
-    /// Bytes that it takes when installed, as its control file says.
+    /// Bytes that it takes when installed, as its metadata says.
     pub installed_size: u64,
     /// A remark for people.
     pub note: Option<String>,
 }
 
-/// Builds every recipe that applies to the kernel as ipk files in the empty directory `out`, by name.
+/// Builds every recipe that applies to the kernel in the empty directory `out`; returns the files by
+/// name and format.
 ///
 /// # Errors
 /// `KMOD…`, `CRG…` and `CMD…` as in planning; `PKG001` a package that cannot be written, `PKG002` one
@@ -76,19 +79,26 @@ pub fn build(request: &Request<'_>, out: &Utf8Path, events: &Events, cancel: &Ca
         };
         plans.push(userspace::plan(program, &build, request.arch, epoch, events, cancel)?);
     }
-    write_all(&plans, out, events, cancel)
+    write_all(&plans, request.formats, out, events, cancel)
 }
 
 /// Writes packages in parallel; the first failure ends the work.
-fn write_all(plans: &[Plan], out: &Utf8Path, events: &Events, cancel: &Cancel) -> Result<Vec<BuiltPackage>> {
-    let total = u64::try_from(plans.len()).ok();
-    let next = Mutex::new((1..).zip(plans.iter()));
+fn write_all(
+    plans: &[Plan],
+    formats: &[Format],
+    out: &Utf8Path,
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<Vec<BuiltPackage>> {
+    let total = u64::try_from(plans.len() * formats.len()).ok();
+    let files = plans.iter().flat_map(|plan| formats.iter().map(move |format| (plan, *format)));
+    let next = Mutex::new((1..).zip(files));
     let worker = || {
         let mut built = Vec::new();
-        // The lock is held only while the next plan is taken.
-        while let Some((number, plan)) = next.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).next() {
+        // The lock is held only while the next file is taken.
+        while let Some((number, (plan, format))) = next.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).next() {
             cancel.check()?;
-            built.push(write_one(plan, out)?);
+            built.push(write_one(plan, format, out)?);
             events.progress(STAGE, number, total);
         }
         Ok(built)
@@ -99,68 +109,8 @@ fn write_all(plans: &[Plan], out: &Utf8Path, events: &Events, cancel: &Cancel) -
     });
     let mut packages: Vec<BuiltPackage> =
         results.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
-    packages.sort_by(|a, b| a.name.cmp(&b.name));
+    packages.sort_by(|a, b| (&a.name, a.format).cmp(&(&b.name, b.format)));
     Ok(packages)
-}
-
-fn write_one(plan: &Plan, out: &Utf8Path) -> Result<BuiltPackage> {
-    let package = &plan.package;
-    let file = out.join(ipk::file_name(package));
-    let refused = |error: formats::Error| {
-        let (what, fix) = (format!("package {} cannot be written", package.name), "correct its recipe");
-        Failure::new(Exit::Failed, "PKG001", what, format!("{error} ({})", error.id()), fix).at(&file)
-    };
-    let failed = |error| Failure::io("write the package", &file, &error);
-    let mut writer = BufWriter::new(File::create(&file).map_err(failed)?);
-    ipk::write(package, &mut writer).map_err(|error| match error {
-        formats::Error::Io(error) => failed(error),
-        other => refused(other),
-    })?;
-    writer.flush().map_err(failed)?;
-    let installed_size = read_back(package, &file)?;
-    let mut reader = File::open(&file).map_err(failed)?;
-    let (digest, _length) = Digest::of_reader(&mut reader).map_err(failed)?;
-    Ok(BuiltPackage {
-        name: package.full_name(),
-        version: package.version.clone(),
-        arch: package.architecture.clone(),
-        sha256: digest.to_string(),
-        file,
-        installed_size,
-        note: plan.note.clone(),
-    })
-}
-
-/// Opens the file again and compares it with the plan: exit codes and file names prove nothing.
-/// Returns the installed size.
-fn read_back(package: &Package, file: &Utf8Path) -> Result<u64> {
-    let bad = |why: String| {
-        Failure::new(
-            Exit::Bug,
-            "PKG002",
-            format!("package {} does not read back as it was planned", package.name),
-            why,
-            "run the same command again on a healthy disk; if it happens twice, report it",
-        )
-        .at(file)
-    };
-    let opened = File::open(file).map_err(|error| Failure::io("read the package", file, &error))?;
-    let read = ipk::read(BufReader::new(opened), &Limits::default()).map_err(|error| bad(error.to_string()))?;
-    let control = read.metadata.control;
-    let identity = (control.package, control.version, control.architecture);
-    if identity != (package.full_name(), package.version.clone(), package.architecture.clone()) {
-        return Err(bad(format!("its control file names {identity:?}")));
-    }
-    if control.depends != package.depends {
-        return Err(bad(format!("its dependencies became {:?}", control.depends)));
-    }
-    let planned = package.tree().map_err(|error| bad(error.to_string()))?;
-    let same =
-        |a: &Entry, b: &Entry| a.path == b.path && a.mode == b.mode && a.kind == b.kind && a.owner.id == b.owner.id;
-    if planned.len() != read.entries.len() || !planned.iter().zip(&read.entries).all(|(a, b)| same(a, b)) {
-        return Err(bad("its files are not the planned ones".into()));
-    }
-    control.installed_size.ok_or_else(|| bad("its control file has no Installed-Size".into()))
 }
 
 /// The value of SOURCE_DATE_EPOCH, as reproducible-builds.org specifies it.
@@ -189,23 +139,13 @@ fn writer_died() -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use formats::Content;
+    use formats::sha256::Digest;
+    use formats::{Limits, apk, ipk};
 
     use super::*;
     use crate::local::fixture::{Fixture, RELEASE};
     use crate::recipe;
-
-    fn sample(path: &str) -> Plan {
-        let package = Package {
-            name: "a".into(),
-            version: "1-r1".into(),
-            architecture: "x86_64".into(),
-            description: "A".into(),
-            files: vec![Entry::file(path, 0o644, Content::from("text"))],
-            ..Package::default()
-        };
-        Plan { package, note: None }
-    }
+    use crate::write::tests::sample;
 
     fn scratch() -> (tempfile::TempDir, Utf8PathBuf) {
         let directory = tempfile::tempdir().unwrap();
@@ -226,6 +166,7 @@ mod tests {
             recipes: &recipes,
             kernel: &kernel,
             arch: &arch,
+            formats: &Format::ALL,
             source_date_epoch: epoch,
             workspace: fixture.directory(),
             target_directory: fixture.directory(),
@@ -243,25 +184,36 @@ mod tests {
             names,
             [
                 &format!("kernel_6.12.1~{hash}-r2_x86_64.ipk"),
+                &format!("kernel-6.12.1~{hash}-r2.apk"),
                 "kmod-nl_6.12.1-r2_x86_64.ipk",
-                "kmod-top_6.12.1-r2_x86_64.ipk"
+                "kmod-nl-6.12.1-r2.apk",
+                "kmod-top_6.12.1-r2_x86_64.ipk",
+                "kmod-top-6.12.1-r2.apk"
             ]
         );
         for ((a, b), later) in a.iter().zip(&b).zip(&later) {
             let bytes = std::fs::read(&a.file).unwrap();
             assert!(bytes == std::fs::read(&b.file).unwrap(), "{} differs", a.name);
             assert_eq!((a.sha256.clone(), &a.sha256), (Digest::of(&bytes).to_string(), &b.sha256));
-            assert_ne!(a.sha256, later.sha256);
+            // The date of the sources is in an ipk; every apk has the same.
+            assert_eq!(a.sha256 == later.sha256, a.format == Format::Apk, "{}", a.name);
         }
-        let read = ipk::read(&std::fs::read(&a[2].file).unwrap()[..], &Limits::default()).unwrap();
-        assert!(read.entries.iter().any(|entry| entry.path == format!("lib/modules/{RELEASE}/top.ko")));
-        assert_eq!(a[2].installed_size, read.metadata.control.installed_size.unwrap());
+        let module = format!("lib/modules/{RELEASE}/top.ko");
+        let read = ipk::read(&std::fs::read(&a[4].file).unwrap()[..], &Limits::default()).unwrap();
+        assert!(read.entries.iter().any(|entry| entry.path == module));
+        assert_eq!(a[4].installed_size, read.metadata.control.installed_size.unwrap());
+        let read = apk::inspect(&std::fs::read(&a[5].file).unwrap()[..], &Limits::default(), |_| Ok(())).unwrap();
+        assert!(read.members.iter().any(|member| member.entry.path == module));
+        assert_eq!(a[5].installed_size, read.info.installed_size);
+        let depends: Vec<String> = read.info.depends.iter().map(ToString::to_string).collect();
+        assert_eq!(depends, [format!("kernel=6.12.1~{hash}-r2"), "kmod-nl".into()]);
     }
 
     #[test]
     fn a_plan_that_cannot_be_written_is_named() {
         let (_directory, out) = scratch();
-        let failure = write_all(&[sample("b"), sample("../b")], &out, &Events::discard(), &Cancel::default());
+        let failure =
+            write_all(&[sample("b"), sample("../b")], &Format::ALL, &out, &Events::discard(), &Cancel::default());
         let failure = failure.unwrap_err();
         assert_eq!((failure.id(), failure.exit()), ("PKG001", Exit::Failed));
     }
@@ -271,31 +223,9 @@ mod tests {
         let (_directory, out) = scratch();
         let cancel = Cancel::default();
         cancel.cancel();
-        let failure = write_all(&[sample("b")], &out, &Events::discard(), &cancel).unwrap_err();
+        let failure = write_all(&[sample("b")], &Format::ALL, &out, &Events::discard(), &cancel).unwrap_err();
         assert_eq!(failure.id(), "RUN001");
         assert_eq!(out.read_dir_utf8().unwrap().count(), 0);
-    }
-
-    #[test]
-    fn a_file_that_is_not_as_planned_is_found_out() {
-        let (_directory, out) = scratch();
-        let plan = sample("b");
-        let built = write_one(&plan, &out).unwrap();
-        assert_eq!(read_back(&plan.package, &built.file), Ok(built.installed_size));
-        let changes: [fn(&mut Package); 4] = [
-            |package| package.version = "2-r1".into(),
-            |package| package.depends = vec![formats::depend::Dependency::on("b")],
-            |package| package.files[0].mode = 0o755,
-            |package| package.files.clear(),
-        ];
-        for change in changes {
-            let mut other = plan.package.clone();
-            change(&mut other);
-            let failure = read_back(&other, &built.file).unwrap_err();
-            assert_eq!((failure.id(), failure.exit()), ("PKG002", Exit::Bug));
-        }
-        std::fs::write(&built.file, "no package").unwrap();
-        assert_eq!(read_back(&plan.package, &built.file).unwrap_err().id(), "PKG002");
     }
 
     #[test]

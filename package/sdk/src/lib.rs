@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! apt ── fetch ──> .deb files ── Kernel::prepare ──> Kernel ─┐
-//!                                    recipes/*.yaml ─────────┼── build ──> *.ipk
+//!                                    recipes/*.yaml ─────────┼── build ──> *.ipk, *.apk
 //!                                    cargo, static ──────────┘
 //! ```
 //!
@@ -16,6 +16,7 @@ mod kmod;
 pub mod local;
 pub mod recipe;
 mod userspace;
+mod write;
 
 pub use build::{BuiltPackage, Request, build};
 pub use recipe::Recipes;

@@ -54,6 +54,7 @@ const STEPS: &[Step] = &[
 /// Runs every step up to the first failure. The last line is of the form that `cargo test` ends with.
 pub fn run(ctx: &Ctx, args: &CiArgs) -> Result<Outcome> {
     let target = usage::target(&args.selection)?;
+    usage::for_router(&args.selection)?;
     pipeline::check_files(ctx, &target, Purpose::Ci)?;
     doctor::require(ctx, Purpose::Ci)?;
     let started = Instant::now();
@@ -85,7 +86,7 @@ fn product(ctx: &Ctx, target: &Target, args: &CiArgs) -> Result<Exit> {
         stage: "feed-verify".into(),
         status: Status::Done,
         millis: millis(started.elapsed()),
-        summary: format!("{verified} packages installed through the feed's signature"),
+        summary: format!("{verified} packages installed through the feed's signatures"),
     });
     let all = TestArgs {
         names: Vec::new(),

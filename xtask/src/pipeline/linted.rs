@@ -42,6 +42,6 @@ mod tests {
         let counts = lint::Counts { files: 2, errors: 1, ..lint::Counts::default() };
         let failure = faulty(counts.exit(), &counts);
         assert_eq!((failure.id(), failure.exit()), ("LNT004", Exit::Failed));
-        assert!(failure.finding().what.contains("1 errors"));
+        assert!(failure.finding().what.contains("1 error,"));
     }
 }

@@ -18,14 +18,14 @@ mod router;
 use std::net::SocketAddr;
 
 use camino::Utf8PathBuf;
-use formats::usign::SecretKey;
+use feeds::keys::Keys;
 use model::{Result, Target};
-use serde::Deserialize;
 
 use crate::Ctx;
 use crate::cli::Selection;
 use crate::cmd::Outcome;
 use crate::doctor::Purpose;
+use crate::feed_config::FeedConfig;
 use crate::stage::{Inputs, stage};
 
 use linted::linted;
@@ -33,27 +33,14 @@ use linted::linted;
 pub use reproduce::reproduce;
 pub use router::{boot, list, test};
 
-/// Environment variable that names another file for the secret key.
-const KEY_VARIABLE: &str = "OPENWRT_OFFLOAD_USIGN_KEY";
-
-/// `feeds/feed.yaml`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FeedConfig {
-    #[serde(rename = "version")]
-    _version: u32,
-    name: String,
-    key: String,
-}
-
 /// A signed feed and what a router needs to trust it.
 struct Feed {
-    /// The stage's directory.
+    /// The stage's directory, with a folder for each package manager.
     folder: Utf8PathBuf,
     /// Name in the package manager's configuration.
     name: String,
-    /// The key that signed it.
-    key: SecretKey,
+    /// The keys that signed it.
+    keys: Keys,
     /// What is in it.
     packages: provider::Packages,
 }
@@ -62,16 +49,12 @@ struct Feed {
 /// fetching and building, and before anything is made in the cache.
 pub fn check_files(ctx: &Ctx, target: &Target, purpose: Purpose) -> Result<()> {
     sdk::Recipes::load(&ctx.root.join("package/recipes"))?;
-    feed_config(ctx)?;
+    FeedConfig::load(ctx)?;
     if purpose >= Purpose::Test {
         vm::machine::Machine::load(&router::machine_file(ctx, target))?;
         scenarios::scenario::load_all(&router::scenario_folder(ctx))?;
     }
     Ok(())
-}
-
-fn feed_config(ctx: &Ctx) -> Result<FeedConfig> {
-    model::yaml::load(&ctx.root.join("feeds/feed.yaml"))
 }
 
 /// Builds and checks the packages.
@@ -85,10 +68,10 @@ pub fn build(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Outcom
 pub fn feed(ctx: &Ctx, target: &Target, selection: &Selection, serve: Option<SocketAddr>) -> Result<Outcome> {
     let feed = signed(ctx, target, selection)?;
     let shown = publish::copy(ctx, target, "feed", &feed.folder)?;
-    publish::write_key(ctx, target, &feed.key)?;
+    publish::write_keys(ctx, target, &feed.keys)?;
     let Some(address) = serve else { return Ok(Outcome::done(shown)) };
     let server = feeds::serve::Server::bind(&feed.folder, address)?;
-    for line in publish::router_configuration(&feed.name, &feed.key, server.address()) {
+    for line in publish::router_configuration(&feed.name, &feed.keys, server.address())? {
         ctx.events.notice("serve", line);
     }
     server.run(&ctx.cancel, |line| ctx.events.line("serve", line))?;
@@ -96,12 +79,14 @@ pub fn feed(ctx: &Ctx, target: &Target, selection: &Selection, serve: Option<Soc
     Ok(Outcome::done(shown))
 }
 
-/// Installs every package of the feed into a scratch root, through its signatures.
+/// Installs every package of the feed into a scratch root, through its signatures: one a line, with its version
+/// and format.
 pub fn verify_feed(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Outcome> {
     let feed = signed(ctx, target, selection)?;
     let kernel = sdk::local::Kernel::open(&feed.packages.kernel)?;
-    let verified = feeds::verify(&feed.folder, &feed.packages.arch, kernel.id(), &feed.key.public())?;
-    let lines: Vec<String> = verified.iter().map(|package| format!("{} {}", package.name, package.version)).collect();
+    let verified = feeds::verify(&feed.folder, &feed.packages.arch, kernel.id(), &feed.keys)?;
+    let line = |package: &feeds::Verified| format!("{} {} {}", package.name, package.version, package.format);
+    let lines: Vec<String> = verified.iter().map(line).collect();
     Ok(Outcome::done(lines.join("\n")))
 }
 
@@ -113,19 +98,18 @@ pub fn package_files(ctx: &Ctx, target: &Target, selection: &Selection) -> Resul
 /// The signed feed of the packages.
 fn signed(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Feed> {
     let packages = linted(ctx, target, selection)?;
-    let config = feed_config(ctx)?;
-    let key_file = match std::env::var(KEY_VARIABLE) {
-        Ok(path) if !path.is_empty() => Utf8PathBuf::from(path),
-        _ => ctx.keys.join(&config.key),
-    };
-    let key = feeds::keys::load_or_create(&key_file)?;
-    let inputs = Inputs::new(format!("{} packages, signed by {}", packages.arch, key.fingerprint()))
+    let config = FeedConfig::load(ctx)?;
+    let keys = config.key_files(ctx).load_or_create()?;
+    let public = keys.public_files()?;
+    let signers = public.iter().map(|key| key.id.as_str()).collect::<Vec<_>>().join(", ");
+    let inputs = Inputs::new(format!("{} packages, signed by {signers}", packages.arch))
         .stage("packages", &packages.folder)
-        .text("key", key.public().to_text(""))
+        .text("keys", public.iter().map(|key| key.text.as_str()).collect::<String>())
         .path("code", ctx.root.join("feeds/src"));
     let folder = stage(ctx, "feed", &inputs, |out| {
-        let listed = feeds::assemble(&packages.files()?, &packages.arch, &key, out)?;
-        Ok(format!("{} packages, signed by {}", listed.len(), key.fingerprint()))
+        let contents = feeds::assemble(&packages.files()?, &packages.arch, &keys, out)?;
+        let (ipk, apk) = (contents.opkg.len(), contents.apk.packages.len());
+        Ok(format!("{ipk} ipk and {apk} apk packages, signed by {signers}"))
     })?;
-    Ok(Feed { folder, name: config.name, key, packages })
+    Ok(Feed { folder, name: config.name, keys, packages })
 }

@@ -1,12 +1,13 @@
 //! The provider `local`: kernel and packages from Debian's own packages.
 
 use camino::{Utf8Path, Utf8PathBuf};
+use formats::Format;
 use model::{Arch, Exit, Failure, Result, Target};
 use sdk::local::{self, Kernel};
 
-use crate::Ctx;
 use crate::cli::{Kernel as Line, Selection};
 use crate::stage::{Inputs, stage};
+use crate::{Ctx, usage};
 
 /// The architecture of the one target that the stand-in serves.
 const ARCH: &str = "x86_64";
@@ -34,9 +35,9 @@ pub(super) struct Packages {
 }
 
 impl Packages {
-    /// The package files, sorted.
+    /// The package files of every format.
     pub(super) fn files(&self) -> Result<Vec<Utf8PathBuf>> {
-        files(&self.folder, ".ipk")
+        package_files(&self.folder)
     }
 }
 
@@ -100,27 +101,37 @@ pub(super) fn image_programs(ctx: &Ctx, packages: &[String], selection: &Selecti
 pub(super) fn packages(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Packages> {
     let kernel = kernel(ctx, selection)?;
     let arch = Arch(ARCH.into());
+    let formats = usage::formats(selection);
     let inputs = sources(ctx, Inputs::new(format!("packages for {target}")), &["package/offloadctl"])
         .stage("kernel", &kernel)
         .path("recipes", ctx.root.join("package/recipes"))
         .path("sdk", ctx.root.join("package/sdk/src"))
         .path("formats", ctx.root.join("package/formats/src"))
         .text("target", target)
+        .text("formats", formats.iter().map(Format::to_string).collect::<Vec<_>>().join(" "))
         .text("epoch", std::env::var("SOURCE_DATE_EPOCH").unwrap_or_default());
     let folder = stage(ctx, "packages", &inputs, |out| {
-        let built = build_into(ctx, &Kernel::open(&kernel)?, &arch, out)?;
-        Ok(format!("{} packages", built.len()))
+        let built = build_into(ctx, &Kernel::open(&kernel)?, &arch, &formats, out)?;
+        let words: Vec<&str> = formats.iter().map(|format| format.extension()).collect();
+        Ok(format!("{} packages as {}", built.len() / formats.len().max(1), words.join(" and ")))
     })?;
     Ok(Packages { folder, kernel, arch })
 }
 
 /// Builds every recipe into an empty directory, whatever the cache holds.
-pub(super) fn build_into(ctx: &Ctx, kernel: &Kernel, arch: &Arch, out: &Utf8Path) -> Result<Vec<sdk::BuiltPackage>> {
+pub(super) fn build_into(
+    ctx: &Ctx,
+    kernel: &Kernel,
+    arch: &Arch,
+    formats: &[Format],
+    out: &Utf8Path,
+) -> Result<Vec<sdk::BuiltPackage>> {
     let recipes = sdk::Recipes::load(&ctx.root.join("package/recipes"))?;
     let request = sdk::Request {
         recipes: &recipes,
         kernel,
         arch,
+        formats,
         source_date_epoch: None,
         workspace: &ctx.root,
         target_directory: &target_directory(ctx),
@@ -170,6 +181,12 @@ fn target_directory(ctx: &Ctx) -> Utf8PathBuf {
     ctx.root.join("target/router")
 }
 
+/// The package files of a folder, of any format: sorted within each.
+pub(super) fn package_files(folder: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
+    let files = Format::ALL.map(|format| files(folder, &format!(".{format}")));
+    Ok(files.into_iter().collect::<Result<Vec<_>>>()?.concat())
+}
+
 /// Files of a folder with an ending, sorted.
 pub(super) fn files(folder: &Utf8Path, ending: &str) -> Result<Vec<Utf8PathBuf>> {
     let io = |error: std::io::Error| Failure::io("list the folder", folder, &error);
@@ -195,7 +212,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut ctx = ctx(Utf8Path::from_path(folder.path()).unwrap(), Events::discard());
         ctx.offline = true;
-        let selection = Selection { target: "x86/64".into(), kernel: Line::V6_12, debian_mirror: None };
+        let selection =
+            Selection { target: "x86/64".into(), kernel: Line::V6_12, formats: Vec::new(), debian_mirror: None };
         let failure = kernel(&ctx, &selection).unwrap_err();
         assert_eq!((failure.id(), failure.exit()), ("NET001", Exit::Upstream));
         assert_eq!(files(&ctx.cache.join("debian-kernel"), ".deb").unwrap(), [""; 0]);

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use formats::usign::SecretKey;
+use feeds::keys::Keys;
+use formats::Format;
 use model::{Failure, Result, Target};
 
 use crate::Ctx;
@@ -45,7 +46,9 @@ fn replace(parent: &Utf8Path, place: &Utf8Path, stage: &Utf8Path) -> Result<()> 
     let new = Utf8PathBuf::from_path_buf(aside.path().join("new")).unwrap_or_else(|_| parent.join("new"));
     std::fs::create_dir(&new).map_err(io)?;
     for file in entries(stage)? {
-        std::fs::copy(stage.join(&file), new.join(&file)).map_err(io)?;
+        let target = new.join(&file);
+        std::fs::create_dir_all(target.parent().unwrap_or(&new)).map_err(io)?;
+        std::fs::copy(stage.join(&file), target).map_err(io)?;
     }
     std::fs::write(new.join(ORIGIN), stage.file_name().unwrap_or_default()).map_err(io)?;
     if place.exists() {
@@ -54,30 +57,64 @@ fn replace(parent: &Utf8Path, place: &Utf8Path, stage: &Utf8Path) -> Result<()> 
     std::fs::rename(&new, place).map_err(io)
 }
 
-/// Writes the public key beside the feed, under the name that routers look it up by.
-pub(super) fn write_key(ctx: &Ctx, target: &Target, key: &SecretKey) -> Result<()> {
-    let text = key.public().to_text(&format!("public key {}", key.fingerprint()));
-    write_aside(&ctx.out.join(target.slug()).join("keys").join(key.fingerprint().to_string()), text.as_bytes())
-}
-
-/// What an OpenWrt 24.10 router needs to install from the feed.
-pub(super) fn router_configuration(name: &str, key: &SecretKey, address: SocketAddr) -> [String; 3] {
-    [
-        format!("listening on http://{address}/, until interrupted"),
-        format!("on the router, in /etc/opkg/customfeeds.conf: src/gz {name} http://{address}"),
-        format!("and the public key as /etc/opkg/keys/{}", key.fingerprint()),
-    ]
-}
-
-/// Names of the files of a stage's result, sorted.
-fn entries(folder: &Utf8Path) -> Result<Vec<String>> {
-    let io = |error: std::io::Error| Failure::io("list the results", folder, &error);
-    let mut names = Vec::new();
-    for entry in folder.read_dir_utf8().map_err(io)? {
-        names.push(entry.map_err(io)?.file_name().to_owned());
+/// Writes the public keys beside the feed, also those that sign only after the next rotation: a folder for
+/// each package manager, under the names that routers have them by.
+pub(super) fn write_keys(ctx: &Ctx, target: &Target, keys: &Keys) -> Result<()> {
+    let folder = ctx.out.join(target.slug()).join("keys");
+    let public = keys.public_files()?;
+    for key in &public {
+        write_aside(&folder.join(key.format.manager()).join(&key.name), key.text.as_bytes())?;
     }
-    names.sort();
-    Ok(names)
+    // A key that does not sign any more is not offered any more. Hidden files are another run's, not finished.
+    for file in entries(&folder)? {
+        let place = folder.join(file);
+        let known = public.iter().any(|key| place == folder.join(key.format.manager()).join(&key.name));
+        if known || place.file_name().is_some_and(|name| name.starts_with('.')) {
+            continue;
+        }
+        match std::fs::remove_file(&place) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Failure::io("remove a replaced key", &place, &error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What a router needs to install from the feed, with either package manager.
+pub(super) fn router_configuration(name: &str, keys: &Keys, address: SocketAddr) -> Result<Vec<String>> {
+    let mut lines = vec![format!("listening on http://{address}/, until interrupted")];
+    let sources = [
+        (Format::Ipk, "/etc/opkg/customfeeds.conf", format!("src/gz {name} http://{address}/opkg")),
+        (Format::Apk, "/etc/apk/repositories.d/customfeeds.list", format!("http://{address}/apk/packages.adb")),
+    ];
+    let public = keys.public_files()?;
+    for (format, file, line) in sources {
+        lines.push(format!("on a router with {}, in {file}: {line}", format.manager()));
+        let paths = public.iter().filter(|key| key.format == format).map(|key| key.path());
+        lines.push(format!("and the public key as {}", paths.collect::<Vec<_>>().join(", ")));
+    }
+    Ok(lines)
+}
+
+/// Paths of the files of a stage's result, relative to it, sorted.
+fn entries(folder: &Utf8Path) -> Result<Vec<String>> {
+    let mut paths = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        let io = |error: std::io::Error| Failure::io("list the results", &next, &error);
+        for entry in next.read_dir_utf8().map_err(io)? {
+            let entry = entry.map_err(io)?;
+            if entry.file_type().map_err(io)?.is_dir() {
+                folders.push(entry.into_path());
+            } else if let Ok(path) = entry.path().strip_prefix(folder) {
+                paths.push(path.to_string());
+            }
+        }
+    }
+    paths.sort();
+    Ok(paths)
 }
 
 #[cfg(test)]
@@ -93,9 +130,9 @@ mod tests {
         let ctx = ctx(root, Events::discard());
         let target: Target = "x86/64".parse().unwrap();
         let place = root.join("out/x86-64/packages");
-        for (key, file) in [("aaaa", "one.ipk"), ("bbbb", "two.ipk")] {
+        for (key, file) in [("aaaa", "one.ipk"), ("bbbb", "apk/two.apk")] {
             let stage = root.join(key);
-            std::fs::create_dir(&stage).unwrap();
+            std::fs::create_dir_all(stage.join("apk")).unwrap();
             std::fs::write(stage.join(file), key).unwrap();
             let shown = copy(&ctx, &target, "packages", &stage).unwrap();
             assert_eq!(shown, place.join(file).as_str());
@@ -105,7 +142,7 @@ mod tests {
             assert_eq!(std::fs::read_to_string(place.join(file)).unwrap(), "changed by hand", "copied twice");
             assert_eq!(std::fs::read_to_string(stage.join(file)).unwrap(), key, "the cache was changed");
         }
-        assert_eq!(entries(&root.join("out/x86-64")).unwrap(), ["packages"]);
+        assert_eq!(entries(&root.join("out/x86-64")).unwrap(), ["packages/.stage", "packages/apk/two.apk"]);
     }
 
     #[test]
@@ -125,10 +162,27 @@ mod tests {
                 scope.spawn(|| stages.iter().cycle().take(60).for_each(publish));
             }
         });
-        let place = root.join("out/x86-64");
-        assert_eq!(
-            (entries(&place).unwrap(), entries(&place.join("packages")).unwrap().len()),
-            (vec!["packages".into()], 2)
-        );
+        // The rest of a run, such as a lock or a copy that was not finished, would be listed too.
+        assert_eq!(entries(&root.join("out/x86-64")).unwrap(), ["packages/.stage", "packages/one.ipk"]);
+    }
+
+    #[test]
+    fn routers_are_told_where_feed_and_keys_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let ctx = ctx(Utf8Path::from_path(folder.path()).unwrap(), Events::discard());
+        let keys = Keys::generate().unwrap();
+        for keys in [&Keys::generate().unwrap(), &keys] {
+            write_keys(&ctx, &"x86/64".parse().unwrap(), keys).unwrap();
+            assert_eq!(entries(&ctx.out.join("x86-64/keys")).unwrap().len(), 2, "replaced keys go away");
+        }
+        let lines = router_configuration("name", &keys, "192.0.2.1:80".parse().unwrap()).unwrap().join("\n");
+        for text in ["src/gz name http://192.0.2.1:80/opkg", "http://192.0.2.1:80/apk/packages.adb"] {
+            assert!(lines.contains(text), "{lines}");
+        }
+        for key in keys.public_files().unwrap() {
+            assert!(lines.contains(&key.path()), "{lines}");
+            let place = ctx.out.join("x86-64/keys").join(key.format.manager()).join(&key.name);
+            assert_eq!(std::fs::read_to_string(place).unwrap(), key.text);
+        }
     }
 }

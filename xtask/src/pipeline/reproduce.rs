@@ -5,8 +5,8 @@ use model::{Exit, Failure, Result, Target};
 use sdk::local::Kernel;
 
 use super::provider;
-use crate::Ctx;
 use crate::cli::Selection;
+use crate::{Ctx, usage};
 
 /// Builds the packages once more, past the cache, and fails unless every byte is the same.
 ///
@@ -18,8 +18,8 @@ pub fn reproduce(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<us
     std::fs::create_dir_all(&ctx.out).map_err(|error| io(&error))?;
     let again = tempfile::tempdir_in(&ctx.out).map_err(|error| io(&error))?;
     let again = Utf8Path::from_path(again.path()).ok_or_else(|| io(&std::io::ErrorKind::InvalidFilename.into()))?;
-    provider::build_into(ctx, &Kernel::open(&first.kernel)?, &first.arch, again)?;
-    let (before, after) = (first.files()?, provider::files(again, ".ipk")?);
+    provider::build_into(ctx, &Kernel::open(&first.kernel)?, &first.arch, &usage::formats(selection), again)?;
+    let (before, after) = (first.files()?, provider::package_files(again)?);
     compare(&before, &after)?;
     Ok(before.len())
 }

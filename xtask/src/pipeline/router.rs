@@ -103,10 +103,11 @@ fn once(session: &mut Session, command: &[String]) -> Result<Outcome> {
 
 /// What a router must know to install from the feed.
 fn trust(feed: &Feed) -> Trust {
+    let key = &feed.keys.opkg.current;
     Trust {
         feed: feed.name.clone(),
-        fingerprint: feed.key.fingerprint().to_string(),
-        key: feed.key.public().to_text(&format!("public key {}", feed.key.fingerprint())),
+        fingerprint: key.fingerprint().to_string(),
+        key: key.public().to_text(&format!("public key {}", key.fingerprint())),
     }
 }
 
@@ -154,7 +155,7 @@ fn spoiled(ctx: &Ctx, feed: &Feed, variant: FeedVariant) -> Result<Utf8PathBuf> 
         .text("spoil", format!("{spoil:?}"))
         .path("code", ctx.root.join("feeds/src"));
     stage(ctx, "spoiled-feed", &inputs, |out| {
-        feeds::spoil(&feed.folder, spoil, &feed.packages.arch, &feed.key, out)?;
+        feeds::spoil(&feed.folder, spoil, &feed.packages.arch, &feed.keys, out)?;
         Ok(format!("to be refused: {spoil:?}"))
     })
 }

@@ -11,6 +11,11 @@
 //! | the package's own postinst | before its services start | after it, appended to the generated script |
 //! | change of version | prerm, postrm, preinst, postinst | `pre-upgrade`, `post-upgrade` |
 //! | owners | numbers | names |
+//! | time of files | that of the sources | 0, as OpenWrt builds them |
+//! | essential, hold | fields | none: dropped |
+//!
+//! OpenWrt's build differs in one thing: it drops conflicts on the way to apk. Here they are kept, since a
+//! package that says it cannot live with another must not be installed beside it under either manager.
 
 use std::collections::BTreeMap;
 
@@ -27,15 +32,22 @@ use crate::version::apk::Match;
 /// Where OpenWrt's functions look for what apk itself has no place for.
 const SIDE_FILES: &str = "lib/apk/packages";
 
-/// Translates the neutral plan.
+/// Time of every file: OpenWrt calls `apk mkpkg` with `SOURCE_DATE_EPOCH=0`.
+const TIME: u64 = 0;
+
+/// Translates the neutral plan. This is the one place that knows what the two managers do differently:
+///
+/// * Architecture `all` becomes `noarch`; owners are named, not numbered; every file has the time 0.
+/// * Provided names carry the version, and `NAME-any` is added. Conflicts become negative dependencies, where
+///   OpenWrt's build would drop them. Alternatives in dependencies (`a | b`) are refused.
+/// * File list, conffiles, alternatives and users are files below `lib/apk/packages`.
+/// * The package's own postinst and prerm run at the end of generated scripts, so after its services were
+///   started or stopped (before that, under opkg); a change of version runs `pre-upgrade` and `post-upgrade`.
+///
+/// # Errors
+/// `FMT002` for a plan that apk cannot express.
 pub fn from_plan(package: &Package) -> Result<Plan, Error> {
-    Ok(Plan {
-        info: info(package)?,
-        files: files(package)?,
-        scripts: scripts(package),
-        time: package.source_date_epoch,
-        ..Plan::default()
-    })
+    Ok(Plan { info: info(package)?, files: files(package)?, scripts: scripts(package), time: TIME, ..Plan::default() })
 }
 
 fn info(package: &Package) -> Result<Info, Error> {

@@ -3,6 +3,8 @@
 //! Firmware is left out: it runs on other processors, and its files are not ours to change. So are BPF
 //! objects, which fit every machine.
 
+use std::cell::LazyCell;
+
 use object::Architecture;
 
 use super::elf::{Elf, Machine, build_path};
@@ -115,7 +117,8 @@ pub(super) fn check(subject: &Subject, set: &Set<'_>, findings: &mut Vec<Finding
     {
         findings.push(BUILD_PATH.at(&subject.path, format!("its field Source is `{path}`")));
     }
-    let reach = set.reach(subject);
+    // Most packages need no library but those of the base.
+    let reach = LazyCell::new(|| set.reach(subject));
     let brings =
         |library: &str| reach.packages(set).any(|other| other.files.iter().any(|file| is_library(file, library)));
     for file in &subject.files {
@@ -147,7 +150,7 @@ pub(super) fn check(subject: &Subject, set: &Set<'_>, findings: &mut Vec<Finding
         let is_base = |library: &&String| BASE_LIBRARIES.iter().any(|base| library.starts_with(base));
         for library in elf.needed.iter().filter(|library| !is_base(library)) {
             // What is not among the given packages could bring anything.
-            if !reach.has_unknown && !brings(library) {
+            if !reach.has_unknown_libraries && !brings(library) {
                 report(
                     &MISSING_LIBRARY,
                     format!("it needs `{library}`, which neither the package nor its dependencies have"),

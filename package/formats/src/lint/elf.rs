@@ -10,6 +10,8 @@ use object::{Architecture, Endianness};
 /// An absolute path starts a text or follows something that cannot be part of a path; the folders of
 /// OpenWrt's build system tell enough in the middle of one.
 const ABSOLUTE: [&str; 6] = ["/home", "/root/.cargo", "/root/.rustup", "/build", "/builder", "/builds"];
+/// Where every build machine of Debian unpacks sources, so that the path tells of none of them.
+const AGREED: &str = "/build/reproducible-path/";
 const ANYWHERE: [&str; 2] = ["/build_dir/target-", "/staging_dir/"];
 
 /// Paths reported of one file; more of them say nothing new.
@@ -135,7 +137,10 @@ pub(super) fn build_path(text: &str) -> Option<String> {
         let mut hits = text.match_indices(place).map(|(at, _)| at);
         // Something has to be in it: a program may well speak of the folder itself.
         let is_inside = |rest: &str| rest.strip_prefix('/').is_some_and(|rest| rest.starts_with(is_path));
-        hits.find(|&at| !text[..at].ends_with(is_path) && is_inside(&text[at + place.len()..]))
+        hits.find(|&at| {
+            let (before, path) = text.split_at(at);
+            !before.ends_with(is_path) && is_inside(&path[place.len()..]) && !path.starts_with(AGREED)
+        })
     });
     let at = absolute.or_else(|| {
         let hit = ANYWHERE.iter().find_map(|place| text.find(place))?;
@@ -161,6 +166,7 @@ mod tests {
             ("net/build/x", None),
             ("/usr/share/build/x", None),
             (concat!("/home", "/me/x.c"), Some(concat!("/home", "/me/x.c"))),
+            ("/build/reproducible-path/linux-6.12/net/x.c", None),
             ("/builds/", None),
             ("/builders/x", None),
             ("", None),

@@ -269,7 +269,8 @@ fn differences(entry: &Entry, subject: &Subject) -> Vec<(&'static str, String, S
         ("architecture", architecture(&entry.architecture), subject.architecture.clone()),
         ("size", entry.size.to_string(), size.to_string()),
         ("sha256", entry.digest.to_string(), metadata.unwrap_or(sha256).to_string()),
-        ("installed size", number(entry.installed_size), number(subject.installed_size)),
+        // Not every maker of indexes copies it.
+        ("installed size", number(entry.installed_size.or(subject.installed_size)), number(subject.installed_size)),
     ];
     fields.into_iter().filter(|(_, listed, real)| listed != real).collect()
 }

@@ -8,6 +8,7 @@
 //! A package is therefore taken for empty on purpose only if a line of its description starts with
 //! `Empty:` and gives the reason, which its user can read too.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::set::Set;
@@ -145,7 +146,6 @@ fn is_release_of(release: &str, version: &str) -> bool {
 
 /// What is to be loaded must be there, and what is there be loaded.
 fn check_loading(subject: &Subject, set: &Set<'_>, findings: &mut Vec<Finding>) {
-    let own: HashSet<String> = subject.modules().map(|(name, ..)| name).collect();
     let mut listed = HashSet::new();
     for file in &subject.files {
         let path = file.entry.path.as_str();
@@ -155,16 +155,14 @@ fn check_loading(subject: &Subject, set: &Set<'_>, findings: &mut Vec<Finding>) 
         for line in file.facts.text.iter().flat_map(|text| text.lines()) {
             let Some(name) = line.split_whitespace().next().filter(|name| !name.starts_with('#')) else { continue };
             let module = module_name(name);
-            let elsewhere = || set.is_builtin(&module) || modules(set).any(|(_, name, _)| name == module);
-            if !own.contains(&module) && !elsewhere() {
+            if !set.has_module(&module) && !set.is_builtin(&module) {
                 findings.push(ABSENT.within(&subject.path, path, format!("module `{name}` is in no given package")));
             }
             listed.insert(module);
         }
     }
-    let needed: HashSet<String> = modules(set).flat_map(|(_, _, info)| needs(info).collect::<Vec<_>>()).collect();
     for (name, file, _) in subject.modules() {
-        if !listed.contains(&name) && !needed.contains(&name) {
+        if !listed.contains(&name) && !set.is_needed(&name) {
             let what = format!("no file in /etc/modules.d names `{name}`, and no given module needs it");
             findings.push(NOT_LOADED.within(&subject.path, &file.entry.path, what));
         }
@@ -183,7 +181,7 @@ fn needs(info: &ModuleInfo) -> impl Iterator<Item = String> {
     info.depends.iter().map(|name| module_name(name))
 }
 
-/// What shows between packages only. Packages of several kernels may lie side by side, as OpenWrt keeps
+/// What shows between packages only; a package whose dependencies are not all there is not judged. Packages of several kernels may lie side by side, as OpenWrt keeps
 /// the kmods of older ones, so only those of one kernel are compared.
 pub(super) fn check_set(set: &Set<'_>, findings: &mut Vec<Finding>) {
     let mut first: BTreeMap<Option<&str>, (&Subject, &str)> = BTreeMap::new();
@@ -200,13 +198,12 @@ pub(super) fn check_set(set: &Set<'_>, findings: &mut Vec<Finding>) {
         owners.entry((subject.kernel(), name)).or_default().push(subject);
     }
     for subject in set.subjects.iter().filter(|subject| subject.is_kmod()) {
-        let reach = set.reach(subject);
-        let reached: Vec<&Subject> = reach.packages(set).collect();
+        let reach = LazyCell::new(|| set.reach(subject));
         for (_, file, info) in subject.modules() {
             for needed in info.iter().flat_map(needs) {
                 let Some(owners) = owners.get(&(subject.kernel(), needed.clone())) else { continue };
-                let is_reached = |owner: &&Subject| reached.iter().any(|other| std::ptr::eq(*other, *owner));
-                if !set.is_builtin(&needed) && !owners.iter().any(is_reached) {
+                let is_reached = |owner: &&Subject| reach.packages(set).any(|other| std::ptr::eq(other, *owner));
+                if !set.is_builtin(&needed) && !reach.has_unknown_modules && !owners.iter().any(is_reached) {
                     let what =
                         format!("it needs `{needed}` of {}, which {} does not depend on", owners[0].name, subject.name);
                     findings.push(MISSING_DEPENDENCY.within(&subject.path, &file.entry.path, what));

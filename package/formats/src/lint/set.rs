@@ -11,17 +11,22 @@ pub(super) struct Set<'a> {
     names: HashMap<&'a str, Vec<usize>>,
     /// Modules that are part of the kernel, as far as its package is there and tells.
     builtin: HashSet<String>,
+    /// Modules that are there, and those that others of them need.
+    modules: HashSet<String>,
+    needed: HashSet<String>,
 }
 
 /// What a package pulls in.
 pub(super) struct Reach {
     /// Positions of packages of the set, the package itself included.
     packages: HashSet<usize>,
-    /// Something else is pulled in too, and what that brings is not known.
-    pub(super) has_unknown: bool,
+    /// Other packages are pulled in too, which could bring any library.
+    pub(super) has_unknown_libraries: bool,
+    /// Likewise, any kernel module.
+    pub(super) has_unknown_modules: bool,
 }
 
-/// Packages of every image; they bring no libraries but those of the C library itself.
+/// Packages of every image; they bring no modules, and no libraries but those of the C library itself.
 const BASE: [&str; 3] = ["kernel", "libc", "base-files"];
 
 impl<'a> Set<'a> {
@@ -45,11 +50,16 @@ impl<'a> Set<'a> {
 
     fn new(subjects: Vec<&'a Subject>) -> Self {
         let mut names: HashMap<&str, Vec<usize>> = HashMap::new();
-        let mut builtin = HashSet::new();
+        let (mut builtin, mut modules, mut needed) = (HashSet::new(), HashSet::new(), HashSet::new());
         for (position, subject) in subjects.iter().enumerate() {
             let own = std::iter::once(&subject.name).chain(&subject.provides);
             for name in own.collect::<BTreeSet<_>>() {
                 names.entry(name.as_str()).or_default().push(position);
+            }
+            for (name, _, info) in subject.modules() {
+                modules.insert(name);
+                let depends = info.iter().flat_map(|info| &info.depends);
+                needed.extend(depends.map(|name| module_name(name)));
             }
             let lists = subject.files.iter().filter(|file| file.entry.path.ends_with("/modules.builtin"));
             for line in lists.filter_map(|file| file.facts.text.as_deref()).flat_map(str::lines) {
@@ -57,7 +67,7 @@ impl<'a> Set<'a> {
                 builtin.insert(module_name(name.strip_suffix(".ko").unwrap_or(name)));
             }
         }
-        Set { subjects, names, builtin }
+        Set { subjects, names, builtin, modules, needed }
     }
 
     /// Whether a module is part of the kernel.
@@ -65,9 +75,19 @@ impl<'a> Set<'a> {
         self.builtin.contains(module)
     }
 
+    /// Whether a module is in a package of the set.
+    pub(super) fn has_module(&self, module: &str) -> bool {
+        self.modules.contains(module)
+    }
+
+    /// Whether a module is loaded with another one, which needs it.
+    pub(super) fn is_needed(&self, module: &str) -> bool {
+        self.needed.contains(module)
+    }
+
     /// Follows dependencies through the set; of several packages with one name, any may be the one.
     pub(super) fn reach(&self, subject: &Subject) -> Reach {
-        let mut reach = Reach { packages: HashSet::new(), has_unknown: false };
+        let mut reach = Reach { packages: HashSet::new(), has_unknown_libraries: false, has_unknown_modules: false };
         let mut open: Vec<usize> = self
             .subjects
             .iter()
@@ -82,7 +102,11 @@ impl<'a> Set<'a> {
             for name in self.subjects[position].needs.iter().flat_map(|need| &need.names) {
                 match self.names.get(name.as_str()) {
                     Some(positions) => open.extend(positions),
-                    None => reach.has_unknown |= !BASE.contains(&name.as_str()) && !name.starts_with("kmod-"),
+                    None if BASE.contains(&name.as_str()) => {}
+                    None => {
+                        reach.has_unknown_modules = true;
+                        reach.has_unknown_libraries |= !name.starts_with("kmod-");
+                    }
                 }
             }
         }

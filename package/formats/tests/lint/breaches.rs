@@ -8,7 +8,9 @@ use formats::lint::{self, Options, Severity};
 use formats::{Content, Device, Entry, Kind, Owner, Package, apk, ipk};
 
 use crate::elf::Elf;
-use crate::support::{File, RELEASE, apk_file, hello, ids, in_both, ipk_file, judge, kmod, module_path, program, with};
+use crate::support::{
+    File, RELEASE, apk_file, apk_plain, hello, ids, in_both, ipk_file, judge, kmod, module_path, program, with,
+};
 
 /// A change to a faultless package, and the one rule that it breaks.
 type Breach = (&'static str, fn() -> Vec<Package>);
@@ -203,12 +205,10 @@ fn settings_that_differ_from_apks_own_list_are_found() {
 
 #[test]
 fn an_apk_with_opkgs_version_is_found() {
-    let plan = apk::from_plan(&hello()).unwrap();
-    let mut unpacked = Vec::new();
-    apk::write(&plan, &[], Compression::None, &mut unpacked).unwrap();
+    let (path, mut unpacked) = apk_plain(&hello());
     let at = unpacked.windows(6).position(|window| window == b"1.0-r1").unwrap();
     unpacked[at..at + 6].copy_from_slice(b"v1.0.1");
-    assert_eq!(ids(&[("x.apk".into(), unpacked)]), BTreeSet::from(["LINT401"]));
+    assert_eq!(ids(&[(path, unpacked)]), BTreeSet::from(["LINT401"]));
 }
 
 #[test]

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use formats::depend::Dependency;
 use formats::{Content, Entry, Package};
+use proptest::prelude::*;
 
 use crate::elf::Elf;
-use crate::support::{RELEASE, hello, ids, in_both, kmod, module_path, program, with};
+use crate::support::{RELEASE, apk_plain, hello, ids, in_both, ipk_file, kmod, module_path, program, with};
 
 #[test]
 fn packages_without_a_fault_yield_nothing() {
@@ -61,6 +62,11 @@ fn modules_may_be_listed_elsewhere_built_in_or_loaded_with_another() {
     user.files.push(Entry::file("etc/modules.d/30-hash", 0o644, Content::from("crypto_hash\n")));
     assert_eq!(in_both(&[kernel, user]), [BTreeSet::new(), BTreeSet::new()]);
 
+    // What `kmod-unknown` brings is not known: it may well be the package of `b`.
+    let mut user = kmod("a", "b");
+    user.depends[1] = Dependency::on("kmod-unknown");
+    assert_eq!(in_both(&[user, kmod("b", "")]), [BTreeSet::new(), BTreeSet::new()]);
+
     // `b` is not listed, and comes with `a`.
     let mut both = kmod("a", "b");
     both.depends.truncate(1);
@@ -107,5 +113,36 @@ fn packages_made_by_the_real_tools_yield_what_is_in_them() {
     ] {
         let bytes = std::fs::read(format!("{}/tests/golden/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
         assert_eq!(ids(&[(file.to_owned(), bytes)]), expected.iter().copied().collect(), "{file}");
+    }
+}
+
+#[test]
+fn a_real_program_is_looked_into() {
+    // This very test: not stripped, and made for the host.
+    let bytes = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+    let package = Package { architecture: "all".into(), ..with(Entry::file("usr/bin/x", 0o755, bytes.into())) };
+    let found = ids(&[ipk_file(&package)]);
+    assert!(found.is_superset(&BTreeSet::from(["LINT301", "LINT305"])), "{found:?}");
+}
+
+proptest! {
+    #[test]
+    fn damage_is_found_or_harmless_and_never_a_panic(at in any::<prop::sample::Index>(), value in any::<u8>(), is_apk in any::<bool>()) {
+        let package = kmod("a", "b");
+        let (path, mut bytes) = if is_apk { apk_plain(&package) } else { ipk_file(&package) };
+        let at = at.index(bytes.len());
+        bytes[at] = value;
+        let _ = ids(&[(path.clone(), bytes.clone())]);
+        bytes.truncate(at);
+        prop_assert!(ids(&[(path, bytes)]).contains("LINT001"));
+    }
+
+    #[test]
+    fn damaged_programs_are_never_a_panic(at in any::<prop::sample::Index>(), value in any::<u8>()) {
+        let elf = Elf { needed: vec!["libx.so"], run_path: Some("/x"), has_symbols: true, ..Elf::module(RELEASE, "b") };
+        let mut bytes = elf.bytes();
+        let at = at.index(bytes.len());
+        bytes[at] = value;
+        let _ = ids(&[ipk_file(&with(Entry::file(module_path("a"), 0o644, bytes.into())))]);
     }
 }

@@ -97,6 +97,8 @@ fn opkgs_feed() {
     };
     let good = feed(|_| (), 1);
     assert_found(&good, "", "a good feed");
+    assert_found(&feed(|list| list[0].control.stanza.remove("Installed-Size"), 1), "", "an index may leave it out");
+    assert_found(&feed(|list| list[0].control.stanza.set("Installed-Size", "9"), 1), "LINT501", "installed size");
     assert_found(&feed(|list| list[0].size += 1, 1), "LINT501", "size");
     assert_found(&feed(|list| list[0].sha256 = Digest::of("other"), 1), "LINT501", "digest");
     assert_found(&feed(|list| exchange(list), 1), "LINT501", "another package's file");

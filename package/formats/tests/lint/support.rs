@@ -79,9 +79,18 @@ pub(crate) fn ipk_file(package: &Package) -> File {
 }
 
 pub(crate) fn apk_file(package: &Package) -> File {
+    apk_with(package, Compression::Deflate)
+}
+
+/// Not compressed, so that its bytes can be changed.
+pub(crate) fn apk_plain(package: &Package) -> File {
+    apk_with(package, Compression::None)
+}
+
+fn apk_with(package: &Package, compression: Compression) -> File {
     let plan = apk::from_plan(package).unwrap();
     let mut bytes = Vec::new();
-    apk::write(&plan, &[], Compression::Deflate, &mut bytes).unwrap();
+    apk::write(&plan, &[], compression, &mut bytes).unwrap();
     (format!("feed/{}", plan.info.file_name()), bytes)
 }
 

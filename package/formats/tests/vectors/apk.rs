@@ -1,12 +1,13 @@
 //! Packages and indexes made by apk itself.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use formats::adb::{Adb, Compression};
-use formats::apk;
 use formats::apk::index::{Index, Listed};
+use formats::apk::{self, Member};
 use formats::ec::{PublicKey, SecretKey};
-use formats::{Content, Entry, Kind, Limits, Package, Scripts};
+use formats::{Content, Entry, Format, Kind, Limits, Owner, Package, Scripts};
 
 use crate::common;
 
@@ -258,7 +259,8 @@ pub(crate) fn neutral() -> Package {
 
 #[test]
 fn the_neutral_plan_is_translated() {
-    let plan = apk::from_plan(&neutral()).unwrap();
+    let plan = apk::from_plan(&Package { source_date_epoch: 1_700_000_000, ..neutral() }).unwrap();
+    assert_eq!(plan.time, 0);
     let printed = |list: &[apk::Dependency]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(plan.info.file_name(), "libfoo3-1.0-r1.apk");
     assert_eq!(plan.info.arch, "noarch");
@@ -296,6 +298,97 @@ fn the_neutral_plan_is_translated() {
     let metadata = apk::inspect(&bytes(&plan)[..], &Limits::default(), |_| Ok(())).unwrap();
     assert!(metadata.info.satisfies(&"libbar3>=1.0".parse().unwrap()));
     assert_eq!(bytes(&plan), bytes(&apk::from_plan(&neutral()).unwrap()));
+}
+
+/// One recipe, two formats: what ends on the router, whose it is and what runs when must not depend on the
+/// manager, but for what the manager keeps beside it.
+#[test]
+fn both_formats_carry_the_same_files_owners_and_scripts() {
+    let owner = |id, name: &str| Owner { id, name: name.into() };
+    let mut package = neutral();
+    package.scripts.prerm = Some("#!/bin/sh\necho prerm\n".into());
+    package.files.push(Entry {
+        owner: owner(850, "svc"),
+        group: owner(850, "svc"),
+        ..Entry::file("usr/bin/foo", 0o4750, Content::from("program"))
+    });
+    package.files.push(Entry::symlink("usr/bin/bar", "foo"));
+    package.files.push(Entry {
+        kind: Kind::HardLink("usr/bin/foo".into()),
+        ..Entry::file("usr/bin/hard", 0o4750, Content::from(""))
+    });
+    package.files.push(Entry::dir("srv/empty", 0o1777));
+    package.files.push(Entry::file("lib/modules/x.ko", 0o644, Content::from("module")));
+    let [ipk, apk] = Format::ALL.map(|format| {
+        let mut bytes = Vec::new();
+        format.write(&package, &mut bytes).unwrap();
+        bytes
+    });
+    let ipk = formats::ipk::read(&ipk[..], &Limits::default()).unwrap();
+    let mut contents = BTreeMap::new();
+    let apk = apk::visit(&apk[..], &Limits::default(), |_| Ok(()), &mut |member, content| {
+        let mut bytes = Vec::new();
+        content.read_to_end(&mut bytes)?;
+        contents.insert(member.entry.path.clone(), bytes);
+        Ok(())
+    })
+    .unwrap();
+
+    // What each keeps beside the payload, such as declared conffiles that are not there yet.
+    let payload = |path: &str| {
+        let beside = ["", "lib", "lib/upgrade", "lib/apk"].contains(&path);
+        !beside && !path.starts_with("lib/upgrade/keep.d") && !path.starts_with("lib/apk/packages")
+    };
+    // opkg knows owners by number and apk by name.
+    let names = |id| if id == 850 { "svc" } else { "root" };
+    type Seen = (String, u32, String, String, Kind);
+    let in_ipk: Vec<Seen> = ipk
+        .entries
+        .into_iter()
+        .filter(|entry| payload(&entry.path))
+        .map(|entry| (entry.path, entry.mode, names(entry.owner.id).into(), names(entry.group.id).into(), entry.kind))
+        .collect();
+    let mut in_apk: Vec<Seen> = apk
+        .members
+        .into_iter()
+        .filter(|member| payload(&member.entry.path))
+        .map(|Member { entry, .. }| {
+            let kind = match entry.kind {
+                Kind::File(_) => Kind::File(Content::from(contents.remove(&entry.path).unwrap_or_default())),
+                other => other,
+            };
+            (entry.path, entry.mode, entry.owner.name, entry.group.name, kind)
+        })
+        .collect();
+    in_apk.sort_by(|a, b| a.0.split('/').cmp(b.0.split('/')));
+    assert_eq!(in_ipk, in_apk);
+    assert!(contents.into_keys().all(|path| path.starts_with("lib/apk/packages/libfoo3.")));
+
+    // The generated script calls the helper that does the shared work and the package's own text; under opkg
+    // the helper finds that text by itself, under apk it follows.
+    let in_ipk = |name: &str| String::from_utf8(ipk.metadata.file(name).unwrap().to_vec()).unwrap();
+    let in_apk = |script| String::from_utf8(apk.scripts[&script].clone()).unwrap();
+    for (helper, shared, own, scripts) in [
+        ("default_postinst", "postinst", "postinst-pkg", &[apk::Script::PostInstall, apk::Script::PostUpgrade][..]),
+        ("default_prerm", "prerm", "prerm-pkg", &[apk::Script::PreDeinstall]),
+    ] {
+        assert!(in_ipk(shared).contains(helper));
+        let own = in_ipk(own);
+        let own = own.strip_prefix("#!/bin/sh\n").unwrap();
+        for script in scripts {
+            let (before, after) = in_apk(*script)
+                .split_once(&format!("\n{helper}\n"))
+                .map(|(a, b)| (a.to_owned(), b.to_owned()))
+                .unwrap();
+            assert_eq!(after, own, "{script:?}");
+            assert_eq!(before.contains("PKG_UPGRADE=1"), *script == apk::Script::PostUpgrade);
+        }
+    }
+    assert_eq!(in_apk(apk::Script::PreInstall), in_ipk("preinst"));
+    assert_eq!(in_apk(apk::Script::PostDeinstall), in_ipk("postrm"));
+    assert_eq!(apk.scripts.len(), 6);
+    let conffiles: String = ipk.metadata.conffiles.iter().map(|path| format!("{path}\n")).collect();
+    assert_eq!(conffiles, "/etc/config/foo\n");
 }
 
 #[test]

@@ -203,6 +203,9 @@ impl Closure<'_> {
     }
 }
 
+/// What tar says when the disk is full, a quota is used up, or a limit on file sizes is reached.
+const FULL: [&str; 3] = ["No space left on device", "Disk quota exceeded", "File too large"];
+
 /// Unpacks Debian packages, all into one directory.
 ///
 /// # Errors
@@ -213,7 +216,7 @@ pub fn unpack(debs: &[Utf8PathBuf], out: &Utf8Path, cancel: &Cancel) -> Result<(
         let words = ["dpkg-deb", "--extract", deb.as_str(), out.as_str()].map(str::to_owned).into();
         let command = Command { words, package: "dpkg", directory: None, variables: vec![], limit: UNPACK_LIMIT };
         let output = run(&command, cancel)?;
-        if output.stderr.contains("No space left on device") {
+        if FULL.iter().any(|text| output.stderr.contains(text)) {
             return Err(Failure::io("unpack the package", deb, &std::io::ErrorKind::StorageFull.into()));
         }
         if !output.success {

@@ -1,0 +1,118 @@
+//! The feed as apk reads it: `packages.adb`, signed inside.
+
+use std::fs::File;
+use std::io::BufReader;
+
+use camino::Utf8Path;
+use formats::Limits;
+use formats::adb::{Adb, Compression};
+use formats::apk::index::{Index, Listed};
+use formats::ec::SecretKey;
+use model::{Arch, Exit, Failure, Result};
+
+use crate::assemble::{Entry, admit, write};
+use crate::explain;
+use crate::keys::Pair;
+
+/// Name of the index, as OpenWrt's feeds have it.
+pub(crate) const INDEX: &str = "packages.adb";
+
+/// Fills an empty folder. The index is signed by the next key too, if there is one.
+pub(crate) fn fill(files: &[&Utf8Path], architecture: &Arch, keys: &Pair<SecretKey>, out: &Utf8Path) -> Result<Index> {
+    // The order in which packages are given shows in the bytes of the index: the shell's, as in OpenWrt's build.
+    let mut files = files.to_vec();
+    files.sort_by_key(|file| file.file_name());
+    let index = Index { packages: admit(&files, architecture, out)?, ..Index::default() };
+    write(&out.join("index.json"), index.index_json(&architecture.0).as_bytes())?;
+    let adb = index.to_adb().map_err(|error| explain(Exit::Failed, out, &error))?;
+    let keys: Vec<&SecretKey> = keys.all().map(|(key, _)| key).collect();
+    publish(adb, &keys, out)?;
+    Ok(index)
+}
+
+/// Signs an index with each of the keys and writes it.
+pub(crate) fn publish(mut adb: Adb, keys: &[&SecretKey], folder: &Utf8Path) -> Result<()> {
+    for key in keys {
+        adb.sign(key).map_err(|error| explain(Exit::Bug, folder, &error))?;
+    }
+    store(&adb, folder)
+}
+
+/// Writes an index as it is.
+pub(crate) fn store(adb: &Adb, folder: &Utf8Path) -> Result<()> {
+    let mut bytes = Vec::new();
+    adb.write(&mut bytes, Compression::Deflate).map_err(|error| explain(Exit::Bug, folder, &error))?;
+    write(&folder.join(INDEX), &bytes)
+}
+
+/// The metadata of a package or index file, and the file's length. Whom to trust is the caller's question.
+pub(crate) fn open(path: &Utf8Path) -> Result<(Adb, u64)> {
+    let io = |error: std::io::Error| Failure::io("read the file", path, &error);
+    let file = File::open(path).map_err(io)?;
+    let size = file.metadata().map_err(io)?.len();
+    let adb = Adb::read(BufReader::new(file), &Limits::default());
+    Ok((adb.map_err(|error| explain(Exit::Failed, path, &error))?, size))
+}
+
+impl Entry for Listed {
+    const ANYWHERE: &str = "noarch";
+
+    /// Every byte of the file is looked at.
+    fn list(path: &Utf8Path) -> Result<Self> {
+        let refuse = |error| explain(Exit::Failed, path, &error);
+        let (adb, size) = open(path)?;
+        let file = File::open(path).map_err(|error| Failure::io("read the package", path, &error))?;
+        formats::apk::inspect(BufReader::new(file), &Limits::default(), |_| Ok(())).map_err(refuse)?;
+        Listed::of_package(&adb, size, &Limits::default()).map_err(refuse)
+    }
+
+    fn name(&self) -> &str {
+        &self.info.name
+    }
+
+    fn architecture(&self) -> &str {
+        &self.info.arch
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::assemble::tests::{feed, keys};
+    use crate::keys::Keys;
+    use formats::Format;
+
+    fn index(keys: &Keys) -> (tempfile::TempDir, camino::Utf8PathBuf, Adb) {
+        let (guard, feed) = feed(keys);
+        let folder = crate::folder(&feed, Format::Apk);
+        let (adb, _) = open(&folder.join(INDEX)).unwrap();
+        (guard, folder, adb)
+    }
+
+    #[test]
+    fn the_index_lists_what_can_be_installed_and_is_signed() {
+        let keys = keys(7);
+        let (_guard, folder, adb) = index(&keys);
+        adb.verify(&[keys.apk.current.public()]).unwrap();
+        let index = Index::from_adb(&adb, &Limits::default()).unwrap();
+        let names: Vec<_> = index.packages.iter().map(|listed| listed.info.file_name()).collect();
+        assert_eq!(names, ["kmod-nft-offload-6.12.1-r1.apk", "notes-6.12.1-r1.apk"]);
+        assert_eq!(index.packages[1].info.arch, "noarch");
+        for listed in &index.packages {
+            let (adb, size) = open(&folder.join(index.file_name(listed).unwrap())).unwrap();
+            listed.check_file(&adb, size, &Limits::default()).unwrap();
+        }
+    }
+
+    #[test]
+    fn the_next_key_signs_too() {
+        let mut both = keys(7);
+        both.apk.next = Some(keys(8).apk.current);
+        let (_guard, _folder, adb) = index(&both);
+        assert_eq!(adb.signatures.len(), 2);
+        for (key, _) in both.apk.all() {
+            adb.verify(&[key.public()]).unwrap();
+        }
+        assert_eq!(adb.verify(&[keys(9).apk.current.public()]).unwrap_err().id(), "ADB009");
+    }
+}

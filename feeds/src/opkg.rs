@@ -1,0 +1,102 @@
+//! The feed as opkg reads it: `Packages` in three forms, and its signature in a file of its own.
+
+use std::fs::File;
+
+use camino::Utf8Path;
+use formats::packages::{self, Listed};
+use formats::sha256::Digest;
+use formats::usign::SecretKey;
+use formats::{Limits, ipk};
+use model::{Arch, Exit, Failure, Result};
+
+use crate::assemble::{Entry, admit, write};
+use crate::explain;
+use crate::keys::Pair;
+
+/// Name of the index; its signature covers it uncompressed.
+pub(crate) const INDEX: &str = "Packages";
+/// Name of the signature.
+pub(crate) const SIGNATURE: &str = "Packages.sig";
+
+/// Fills an empty folder. The signature file has room for one signature: the current key's.
+pub(crate) fn fill(
+    files: &[&Utf8Path],
+    architecture: &Arch,
+    keys: &Pair<SecretKey>,
+    out: &Utf8Path,
+) -> Result<Vec<Listed>> {
+    let mut listed: Vec<Listed> = admit(files, architecture, out)?;
+    listed.sort_by(|a, b| a.filename.cmp(&b.filename));
+    let manifest = packages::manifest(&listed);
+    write(&out.join("Packages.manifest"), manifest.as_bytes())?;
+    write(&out.join("index.json"), packages::index_json(&architecture.0, &listed).as_bytes())?;
+    publish(&packages::packages(&manifest), out)?;
+    sign(out, &keys.current)?;
+    Ok(listed)
+}
+
+/// Writes `Packages` and `Packages.gz`; a signature has to follow.
+pub(crate) fn publish(index: &str, folder: &Utf8Path) -> Result<()> {
+    let bug = |error| explain(Exit::Bug, folder, &error);
+    write(&folder.join(INDEX), index.as_bytes())?;
+    write(&folder.join("Packages.gz"), &packages::compressed(index).map_err(bug)?)
+}
+
+/// Signs `Packages`, as usign does it.
+pub(crate) fn sign(folder: &Utf8Path, key: &SecretKey) -> Result<()> {
+    let path = folder.join(INDEX);
+    let index = std::fs::read(&path).map_err(|error| Failure::io("read the index", &path, &error))?;
+    let signature = key.sign(&index);
+    // Never publish what can't be verified: a key with a wrong public half would sign rubbish.
+    key.public().verify(&index, &signature).map_err(|error| explain(Exit::Bug, &path, &error))?;
+    write(&folder.join(SIGNATURE), signature.to_text().as_bytes())
+}
+
+impl Entry for Listed {
+    const ANYWHERE: &str = "all";
+
+    fn list(path: &Utf8Path) -> Result<Self> {
+        let io = |error: &std::io::Error| Failure::io("read the package", path, error);
+        let mut file = File::open(path).map_err(|error| io(&error))?;
+        let (sha256, size) = Digest::of_reader(&mut file).map_err(|error| io(&error))?;
+        let file = File::open(path).map_err(|error| io(&error))?;
+        let metadata = ipk::inspect(file, &Limits::default()).map_err(|error| explain(Exit::Failed, path, &error))?;
+        let filename = path.file_name().unwrap_or_default().to_owned();
+        Ok(Listed { control: metadata.control, filename, size, sha256 })
+    }
+
+    fn name(&self) -> &str {
+        &self.control.package
+    }
+
+    fn architecture(&self) -> &str {
+        &self.control.architecture
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::assemble::tests::{feed, keys};
+    use formats::Format;
+    use formats::usign::Signature;
+
+    #[test]
+    fn the_index_lists_what_can_be_installed_and_is_signed() {
+        let keys = keys(7);
+        let (_guard, feed) = feed(&keys);
+        let folder = crate::folder(&feed, Format::Ipk);
+        let index = std::fs::read(folder.join(INDEX)).unwrap();
+        let signature = std::fs::read_to_string(folder.join(SIGNATURE)).unwrap();
+        keys.opkg.current.public().verify(&index, &Signature::parse(&signature).unwrap()).unwrap();
+        let listed = packages::read(&index, &Limits::default()).unwrap();
+        let names: Vec<_> = listed.iter().map(|listed| listed.control.package.as_str()).collect();
+        assert_eq!(names, ["kmod-nft-offload", "notes"]);
+        let unpacked = packages::decompress(File::open(folder.join("Packages.gz")).unwrap(), &Limits::default());
+        assert_eq!(unpacked.unwrap(), index);
+        for listed in listed {
+            let bytes = std::fs::read(folder.join(&listed.filename)).unwrap();
+            listed.check_file(bytes.len() as u64, Digest::of(&bytes)).unwrap();
+        }
+    }
+}

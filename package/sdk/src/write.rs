@@ -1,0 +1,193 @@
+//! One package file: written, then read back and compared with its plan.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Write as _};
+
+use camino::Utf8Path;
+use formats::sha256::Digest;
+use formats::{Entry, Format, Kind, Limits, Package, apk, ipk};
+use model::{Exit, Failure, Result};
+
+use crate::build::BuiltPackage;
+use crate::kmod::Plan;
+
+/// Writes a package in one format into the directory `out`.
+pub(crate) fn write_one(plan: &Plan, format: Format, out: &Utf8Path) -> Result<BuiltPackage> {
+    let package = &plan.package;
+    let file = out.join(format.file_name(package));
+    let refused = |error: formats::Error| {
+        let (what, fix) = (format!("package {} cannot be written as {format}", package.name), "correct its recipe");
+        Failure::new(Exit::Failed, "PKG001", what, format!("{error} ({})", error.id()), fix).at(&file)
+    };
+    let failed = |error| Failure::io("write the package", &file, &error);
+    let mut writer = BufWriter::new(File::create(&file).map_err(failed)?);
+    format.write(package, &mut writer).map_err(|error| match error {
+        formats::Error::Io(error) => failed(error),
+        other => refused(other),
+    })?;
+    writer.flush().map_err(failed)?;
+    let installed_size = read_back(package, format, &file)?;
+    let mut reader = File::open(&file).map_err(failed)?;
+    let (digest, _length) = Digest::of_reader(&mut reader).map_err(failed)?;
+    Ok(BuiltPackage {
+        name: package.full_name(),
+        version: package.version.clone(),
+        arch: package.architecture.clone(),
+        format,
+        sha256: digest.to_string(),
+        file,
+        installed_size,
+        note: plan.note.clone(),
+    })
+}
+
+/// Opens the file again and compares it with the plan: exit codes and file names prove nothing.
+/// Returns the installed size.
+fn read_back(package: &Package, format: Format, file: &Utf8Path) -> Result<u64> {
+    let bad = |why: String| {
+        Failure::new(
+            Exit::Bug,
+            "PKG002",
+            format!("package {} does not read back as it was planned", package.name),
+            why,
+            "run the same command again on a healthy disk; if it happens twice, report it",
+        )
+        .at(file)
+    };
+    let opened = File::open(file).map_err(|error| Failure::io("read the package", file, &error))?;
+    let opened = BufReader::new(opened);
+    match format {
+        Format::Ipk => compare_ipk(package, opened),
+        Format::Apk => compare_apk(package, opened),
+    }
+    .map_err(bad)
+}
+
+fn compare_ipk(package: &Package, file: BufReader<File>) -> std::result::Result<u64, String> {
+    let read = ipk::read(file, &Limits::default()).map_err(|error| error.to_string())?;
+    let control = read.metadata.control;
+    let identity = (control.package, control.version, control.architecture);
+    if identity != (package.full_name(), package.version.clone(), package.architecture.clone()) {
+        return Err(format!("its control file names {identity:?}"));
+    }
+    if control.depends != package.depends {
+        return Err(format!("its dependencies became {:?}", control.depends));
+    }
+    let planned = package.tree().map_err(|error| error.to_string())?;
+    let same =
+        |a: &Entry, b: &Entry| a.path == b.path && a.mode == b.mode && a.kind == b.kind && a.owner.id == b.owner.id;
+    if planned.len() != read.entries.len() || !planned.iter().zip(&read.entries).all(|(a, b)| same(a, b)) {
+        return Err("its files are not the planned ones".into());
+    }
+    control.installed_size.ok_or_else(|| "its control file has no Installed-Size".into())
+}
+
+fn compare_apk(package: &Package, file: BufReader<File>) -> std::result::Result<u64, String> {
+    // The reader has held each file against its digest, so digests stand for contents.
+    let read = apk::inspect(file, &Limits::default(), |_| Ok(())).map_err(|error| error.to_string())?;
+    let plan = apk::from_plan(package).map_err(|error| error.to_string())?;
+    let (read_info, planned_info) = (&read.info, &plan.info);
+    if read_info.file_name() != planned_info.file_name() || read_info.arch != planned_info.arch {
+        return Err(format!("its metadata names {} for {}", read_info.file_name(), read_info.arch));
+    }
+    let sorted = |list: &[apk::Dependency]| {
+        let mut texts: Vec<String> = list.iter().map(ToString::to_string).collect();
+        texts.sort();
+        texts
+    };
+    if sorted(&read_info.depends) != sorted(&planned_info.depends) {
+        return Err(format!("its dependencies became {:?}", sorted(&read_info.depends)));
+    }
+    if read.scripts != plan.scripts {
+        return Err("its scripts are not the planned ones".into());
+    }
+    // Directories are listed too, and the root first; both are in the order of their paths once sorted.
+    let mut found: Vec<&apk::Member> = read.members.iter().filter(|member| !member.entry.path.is_empty()).collect();
+    found.sort_by(|a, b| a.entry.path.split('/').cmp(b.entry.path.split('/')));
+    let planned = Package { files: plan.files, ..Package::default() }.tree().map_err(|error| error.to_string())?;
+    if planned.len() != found.len() {
+        return Err("its files are not the planned ones".into());
+    }
+    for (planned, found) in planned.iter().zip(found) {
+        if !same_member(planned, found).map_err(|error| error.to_string())? {
+            return Err(format!("{} is not as it was planned", found.entry.path));
+        }
+    }
+    Ok(read.info.installed_size)
+}
+
+fn same_member(planned: &Entry, found: &apk::Member) -> std::io::Result<bool> {
+    let entry = &found.entry;
+    let same_kind = match (&planned.kind, &entry.kind) {
+        (Kind::File(content), Kind::File(_)) => {
+            let (digest, length) = Digest::of_reader(&mut *content.open()?)?;
+            (Some(digest), length) == (found.sha256, found.length)
+        }
+        (planned, found) => planned == found,
+    };
+    Ok(same_kind
+        && planned.path == entry.path
+        && planned.mode == entry.mode
+        && planned.owner.name == entry.owner.name
+        && planned.group.name == entry.group.name)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use camino::Utf8PathBuf;
+    use formats::Content;
+
+    use super::*;
+
+    /// A package with one file at `path`.
+    pub(crate) fn sample(path: &str) -> Plan {
+        let package = Package {
+            name: "a".into(),
+            version: "1-r1".into(),
+            architecture: "x86_64".into(),
+            description: "A".into(),
+            files: vec![Entry::file(path, 0o644, Content::from("text"))],
+            ..Package::default()
+        };
+        Plan { package, note: None }
+    }
+
+    #[test]
+    fn a_file_that_is_not_as_planned_is_found_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let out = Utf8PathBuf::from_path_buf(directory.path().to_owned()).unwrap();
+        let plan = sample("b");
+        let changes: [fn(&mut Package); 6] = [
+            |package| package.version = "2-r1".into(),
+            |package| package.depends = vec![formats::depend::Dependency::on("b")],
+            |package| package.files[0].mode = 0o755,
+            |package| package.files[0].kind = Kind::File(Content::from("tent")),
+            |package| package.files[0].path = "c".into(),
+            |package| package.files.clear(),
+        ];
+        for format in Format::ALL {
+            let built = write_one(&plan, format, &out).unwrap();
+            assert_eq!(read_back(&plan.package, format, &built.file), Ok(built.installed_size));
+            for (number, change) in changes.iter().enumerate() {
+                let mut other = plan.package.clone();
+                change(&mut other);
+                let failure = read_back(&other, format, &built.file).unwrap_err();
+                assert_eq!((failure.id(), failure.exit()), ("PKG002", Exit::Bug), "{format}, change {number}");
+            }
+            std::fs::write(&built.file, "no package").unwrap();
+            assert_eq!(read_back(&plan.package, format, &built.file).unwrap_err().id(), "PKG002");
+        }
+    }
+
+    #[test]
+    fn what_one_format_cannot_express_is_refused_for_that_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let out = Utf8PathBuf::from_path_buf(directory.path().to_owned()).unwrap();
+        let mut plan = sample("b");
+        plan.package.depends = formats::depend::list("c | d").unwrap();
+        assert!(write_one(&plan, Format::Ipk, &out).is_ok());
+        let failure = write_one(&plan, Format::Apk, &out).unwrap_err();
+        assert_eq!(failure.id(), "PKG001");
+        assert!(failure.finding().what.ends_with("as apk"), "{failure}");
+    }
+}
