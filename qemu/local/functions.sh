@@ -11,10 +11,27 @@ package_of_script() {
 	basename "${1%.*}"
 }
 
+# Users and groups that a package asks for, as `user=id:group=id`, where the root does not have them yet.
+add_group_and_user() {
+	local name=${1:-$pkgname} spec user group
+	for spec in $(
+		cat "$IPKG_INSTROOT/lib/apk/packages/$name.rusers" 2>/dev/null
+		sed -n 's/^Require-User: //p' "$IPKG_INSTROOT/usr/lib/opkg/info/$name.control" 2>/dev/null
+	); do
+		user=${spec%%:*} group=${spec#*:}
+		group=${group%%:*}
+		grep -q "^${group%=*}:" "$IPKG_INSTROOT/etc/group" ||
+			echo "${group%=*}:x:${group#*=}:" >>"$IPKG_INSTROOT/etc/group"
+		grep -q "^${user%=*}:" "$IPKG_INSTROOT/etc/passwd" ||
+			echo "${user%=*}:x:${user#*=}:${group#*=}::/var/run/${user%=*}:/bin/false" >>"$IPKG_INSTROOT/etc/passwd"
+	done
+}
+
 default_postinst() {
 	local name files file code=0
 	name=${pkgname:-$(package_of_script "$1")}
 	files=$(package_files "$name")
+	add_group_and_user "$name"
 
 	if [ -z "$IPKG_INSTROOT" ]; then
 		case $files in */etc/modules.d/*) kmodloader ;; esac

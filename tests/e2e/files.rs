@@ -7,7 +7,7 @@ const FILES: [(&str, &str); 4] = [
     ("package/recipes/kmod-nf-nat.yaml", "build"),
     ("feeds/feed.yaml", "feed"),
     ("qemu/machines/x86-64.yaml", "boot"),
-    ("tests/scenarios/remove.yaml", "test"),
+    ("tests/scenarios/remove-opkg.yaml", "test"),
 ];
 
 #[test]

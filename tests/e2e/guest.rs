@@ -48,12 +48,12 @@ fn a_scenario_without_a_router_is_blocked_after_a_second_try() {
     place.program(QEMU, &fake_qemu(&host_version(), "echo 'no memory for it' >&2; exit 1"));
     let before = place.fingerprint();
     let report = place.path("report.xml");
-    let ran = place.run(&["test", "remove", "--exact", "--accel", "tcg", "--junit", report.as_str()]);
+    let ran = place.run(&["test", "remove-opkg", "--exact", "--accel", "tcg", "--junit", report.as_str()]);
     assert_eq!(ran.code, 6, "{}", ran.err);
     assert_eq!(ran.err.matches("note[VM044]").count(), 2, "{}", ran.err);
     assert!(ran.err.contains("error[VM051]") && ran.err.contains("no memory for it"), "{}", ran.err);
     let report = std::fs::read_to_string(report).unwrap();
-    for part in [r#"name="remove""#, "<error", "tried once more"] {
+    for part in [r#"name="remove-opkg/opkg""#, "<error", "tried once more"] {
         assert!(report.contains(part), "{part}\n{report}");
     }
     place.unchanged_since(&before);

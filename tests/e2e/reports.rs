@@ -10,6 +10,11 @@ const MAGIC: [[u8; 4]; 2] = [[0xd4, 0xc3, 0xb2, 0xa1], [0x4d, 0x3c, 0xb2, 0xa1]]
 /// Bytes of the file's header, and of a packet's.
 const HEADERS: usize = 24 + 16;
 
+/// Each runs once with each package manager.
+fn cases() -> Vec<String> {
+    SCENARIOS.iter().flat_map(|name| ["opkg", "apk"].map(|manager| format!("{name}/{manager}"))).collect()
+}
+
 #[test]
 fn events_report_and_captures_of_a_good_run() {
     let place = Place::warm();
@@ -23,21 +28,21 @@ fn events_report_and_captures_of_a_good_run() {
     assert_eq!((&events[0]["event"], &events[0]["verb"]), (&"run-begin".into(), &"test".into()));
     let last = events.last().unwrap();
     assert_eq!((&last["event"], &last["exit"]), (&"run-end".into(), &0.into()));
-    for name in SCENARIOS {
-        let ends = |event: &&serde_json::Value| event["event"] == "case-end" && event["case"] == name;
+    for name in cases() {
+        let ends = |event: &&serde_json::Value| event["event"] == "case-end" && event["case"] == name.as_str();
         let verdicts: Vec<&str> =
             events.iter().filter(ends).filter_map(|event| event["verdict"]["verdict"].as_str()).collect();
         assert_eq!(verdicts, ["pass"], "{name}\n{}", ran.out);
     }
 
     let report = std::fs::read_to_string(report).unwrap();
-    for name in SCENARIOS {
+    for name in cases() {
         assert_eq!(report.matches(&format!("<testcase name=\"{name}\"")).count(), 1, "{report}");
     }
     assert_eq!(place.path("reports").read_dir_utf8().unwrap().count(), 1, "something is left beside the report");
 
     for side in ["lan", "wan"] {
-        let bytes = std::fs::read(captures.join(SCENARIOS[1]).join(format!("{side}.pcap"))).unwrap();
+        let bytes = std::fs::read(captures.join(SCENARIOS[1]).join("apk").join(format!("{side}.pcap"))).unwrap();
         assert!(MAGIC.contains(&bytes[..4].try_into().unwrap()), "{side}");
         assert!(bytes.len() > HEADERS, "{side}.pcap holds no frame");
     }

@@ -11,5 +11,5 @@ pub mod runner;
 pub mod scenario;
 pub mod steps;
 
-pub use runner::{Bench, Trust, run};
+pub use runner::{Bench, FEED_URL, Trust, run};
 pub use scenario::{FeedVariant, Scenario};

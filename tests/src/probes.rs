@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::scenario::Manager;
+
 /// One line of `/proc/net/nf_conntrack`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Conntrack {
@@ -84,9 +86,22 @@ pub fn loaded_modules(text: &str) -> Vec<&str> {
     text.lines().filter_map(|line| line.split_whitespace().next()).collect()
 }
 
-/// Names in the answer to `opkg list-installed`: `name - version` a line.
-pub fn installed_packages(text: &str) -> Vec<&str> {
-    text.lines().filter_map(|line| line.split_once(" - ")).map(|(name, _version)| name.trim()).collect()
+/// Names in a manager's list of installed packages: `name - version` a line for opkg, and for apk
+/// `name-version arch {origin} (licence) [installed]`, where a version begins with a digit after a dash.
+pub fn installed_packages(manager: Manager, text: &str) -> Vec<&str> {
+    let name = |line: &'_ str| -> Option<usize> {
+        match manager {
+            Manager::Opkg => line.find(" - "),
+            Manager::Apk => {
+                let title = line.split_whitespace().next()?;
+                // The release is `-rN`: the dash in front of the version is the one before it.
+                let version =
+                    title.rfind("-r").filter(|&at| title[at + 2..].bytes().all(|byte| byte.is_ascii_digit()))?;
+                title[..version].rfind('-')
+            }
+        }
+    };
+    text.lines().filter_map(|line| name(line).map(|end| line[..end].trim())).collect()
 }
 
 #[cfg(test)]
@@ -131,6 +146,9 @@ mod tests {
             loaded_modules("nf_nat 65536 2 nft_masq,nft_nat, Live 0x0\nnfnetlink 20480 1 - Live\n"),
             ["nf_nat", "nfnetlink"]
         );
-        assert_eq!(installed_packages("kernel - 6.12\nkmod-nf-nat - 6.12-r1\nnoise\n"), ["kernel", "kmod-nf-nat"]);
+        let opkg = "kernel - 6.12\nkmod-nf-nat - 6.12-r1\nnoise\n";
+        assert_eq!(installed_packages(Manager::Opkg, opkg), ["kernel", "kmod-nf-nat"]);
+        let apk = "kernel-6.12~aa-r1 x86_64 {} () [installed]\nkmod-nf-nat-6.12.107-r1 x86_64 {x} (GPL-2.0) [installed]\nnoise-r\n\n";
+        assert_eq!(installed_packages(Manager::Apk, apk), ["kernel", "kmod-nf-nat"]);
     }
 }

@@ -11,25 +11,28 @@ use vm::session::Session;
 use vm::splat;
 
 use crate::offload;
-use crate::scenario::{FeedVariant, Scenario};
+use crate::scenario::{FeedVariant, Manager, Scenario};
 use crate::steps::{self, Fingerprint};
 
 /// How long a command of ours on the router may take.
 const COMMAND: Duration = Duration::from_secs(60);
 /// How long QEMU may take to connect its network cards.
 const CONNECT: Duration = Duration::from_secs(30);
-/// Where routers find opkg's part of the feed: the WAN host's address, and the folder that is served there.
-const FEED_URL: &str = "http://203.0.113.2/opkg";
+/// Where routers find the feed: the WAN host's address, with a folder for each package manager.
+pub const FEED_URL: &str = "http://203.0.113.2";
 
-/// What a router must know to install from the feed through its signature.
+/// What a router must know to install from the feed through its signatures, with either package manager.
 #[derive(Debug, Clone)]
 pub struct Trust {
-    /// The feed's name in opkg's configuration.
-    pub feed: String,
-    /// The key's fingerprint: its file name on the router.
-    pub fingerprint: String,
-    /// The public key file.
-    pub key: String,
+    /// Configuration and public keys: path on the router, and text.
+    pub files: Vec<(String, String)>,
+}
+
+/// A scenario and the package manager that it runs with.
+struct Case<'a> {
+    scenario: &'a Scenario,
+    manager: Manager,
+    name: String,
 }
 
 /// What the scenarios run on.
@@ -52,17 +55,28 @@ pub struct Bench<'a> {
     pub cancel: &'a Cancel,
 }
 
-/// Runs all scenarios and returns the worst of their exit codes. Every scenario gets a verdict.
+/// Runs all scenarios, with each of their package managers, and returns the worst of their exit codes. Every one
+/// gets a verdict.
 pub fn run(bench: &Bench<'_>, scenarios: &[Scenario]) -> Exit {
-    let next = Mutex::new(scenarios.iter());
+    let cases: Vec<Case> = scenarios
+        .iter()
+        .flat_map(|scenario| scenario.managers.iter().map(move |&manager| (scenario, manager)))
+        .map(|(scenario, manager)| Case { scenario, manager, name: format!("{}/{}", scenario.name, manager.word()) })
+        .collect();
+    for idle in scenarios.iter().filter(|scenario| scenario.managers.is_empty()) {
+        let reason = "there are no packages for a package manager that it runs with".to_owned();
+        let (case, verdict) = (idle.name.clone(), Verdict::Skip { reason });
+        bench.events.emit(Event::CaseEnd { case, verdict, millis: 0, notes: Vec::new() });
+    }
+    let next = Mutex::new(cases.iter());
     let worst = Mutex::new(Exit::Done);
     let take = || next.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).next();
     std::thread::scope(|scope| {
-        for _ in 0..bench.jobs.clamp(1, scenarios.len().max(1)) {
+        for _ in 0..bench.jobs.clamp(1, cases.len().max(1)) {
             // QEMU dies with the thread that started it, and this one outlives its routers.
             scope.spawn(|| {
-                while let Some(scenario) = take() {
-                    let exit = bench.run_one(scenario);
+                while let Some(case) = take() {
+                    let exit = bench.run_one(case);
                     let mut worst = worst.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
                     *worst = worst.worse(exit);
                 }
@@ -76,24 +90,24 @@ pub fn run(bench: &Bench<'_>, scenarios: &[Scenario]) -> Exit {
 }
 
 impl Bench<'_> {
-    fn run_one(&self, scenario: &Scenario) -> Exit {
-        self.events.emit(Event::CaseBegin { case: scenario.name.clone() });
+    fn run_one(&self, case: &Case<'_>) -> Exit {
+        self.events.emit(Event::CaseBegin { case: case.name.clone() });
         let started = Instant::now();
         let mut notes = Vec::new();
-        let mut verdict = self.verdict(scenario, &mut notes);
+        let mut verdict = self.verdict(case, &mut notes);
         if let (Verdict::Blocked { finding }, false) = (&verdict, self.cancel.is_cancelled()) {
             let first = format!("blocked at first ({}: {}), tried once more", finding.id, finding.what);
             notes = vec![first];
-            verdict = self.verdict(scenario, &mut notes);
+            verdict = self.verdict(case, &mut notes);
         }
         let exit = verdict.exit();
         let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.events.emit(Event::CaseEnd { case: scenario.name.clone(), verdict, millis, notes });
+        self.events.emit(Event::CaseEnd { case: case.name.clone(), verdict, millis, notes });
         exit
     }
 
-    fn verdict(&self, scenario: &Scenario, notes: &mut Vec<String>) -> Verdict {
-        match self.attempt(scenario, notes) {
+    fn verdict(&self, case: &Case<'_>, notes: &mut Vec<String>) -> Verdict {
+        match self.attempt(case, notes) {
             Ok(None) => Verdict::Pass,
             Ok(Some(finding)) => Verdict::Fail { finding },
             Err(failure) => Verdict::Blocked { finding: failure.finding().clone() },
@@ -101,10 +115,11 @@ impl Bench<'_> {
     }
 
     /// One try on a fresh router. `Ok(Some(_))`: something did not hold. `Err`: could not find out.
-    fn attempt(&self, scenario: &Scenario, notes: &mut Vec<String>) -> Result<Option<Finding>> {
+    fn attempt(&self, case: &Case<'_>, notes: &mut Vec<String>) -> Result<Option<Finding>> {
+        let Case { scenario, manager, name } = case;
         self.cancel.check()?;
         let plan = Plan::masquerade();
-        let (_folder, lab) = lab(&plan, self.captures.map(|captures| captures.join(&scenario.name)), self.cancel)?;
+        let (_folder, lab) = lab(&plan, self.captures.map(|captures| captures.join(name)), self.cancel)?;
         let started = Instant::now();
         let mut session = (self.boot)(&lab)?;
         lab.connected(Deadline::after(CONNECT))?;
@@ -116,9 +131,9 @@ impl Bench<'_> {
 
         for (number, step) in scenario.steps.iter().enumerate() {
             let started = Instant::now();
-            let found = steps::run(&mut session, number + 1, step, before.as_ref())?;
+            let found = steps::run(&mut session, *manager, number + 1, step, before.as_ref())?;
             let took = started.elapsed().as_secs_f64();
-            self.events.line(&scenario.name, format!("step {}, {took:.2} s: {step}", number + 1));
+            self.events.line(name, format!("step {}, {took:.2} s: {step}", number + 1));
             if found.is_some() {
                 return Ok(found);
             }
@@ -137,14 +152,14 @@ impl Bench<'_> {
 }
 
 impl Trust {
-    /// Gives the router the feed's address and the key to trust.
+    /// Gives the router the feed's addresses and the keys to trust.
     pub fn teach(&self, session: &mut Session) -> Result<()> {
-        let Trust { feed, fingerprint, key } = self;
-        let deadline = || Deadline::after(COMMAND);
-        steps::read(session, &["mkdir", "-p", "/etc/opkg/keys"])?;
-        session.put(&format!("/etc/opkg/keys/{fingerprint}"), key.as_bytes(), deadline())?;
-        let line = format!("src/gz {feed} {FEED_URL}\n");
-        session.put("/etc/opkg/customfeeds.conf", line.as_bytes(), deadline())
+        for (path, text) in &self.files {
+            let folder = path.rsplit_once('/').map_or("/", |(folder, _)| folder);
+            steps::read(session, &["mkdir", "-p", folder])?;
+            session.put(path, text.as_bytes(), Deadline::after(COMMAND))?;
+        }
+        Ok(())
     }
 }
 
@@ -204,7 +219,7 @@ mod tests {
     }
 
     fn trust() -> Trust {
-        Trust { feed: "f".into(), fingerprint: "0".into(), key: String::new() }
+        Trust { files: Vec::new() }
     }
 
     fn scenarios(count: usize) -> Vec<Scenario> {
@@ -222,18 +237,30 @@ mod tests {
         let (sender, received) = std::sync::mpsc::channel();
         let (trust, events) = (trust(), Events::to(sender));
         assert_eq!(run(&bench(&boot, &trust, &events), &scenarios(3)), Exit::Blocked);
-        assert_eq!(boots.load(Ordering::Relaxed), 6);
+        assert_eq!(boots.load(Ordering::Relaxed), 12, "three scenarios, two managers, two tries");
         let verdicts = received.try_iter().filter(|event| {
             matches!(event, Event::CaseEnd { verdict: Verdict::Blocked { finding }, notes, .. }
                 if finding.id == "VM000" && notes[0].contains("tried once more"))
         });
-        assert_eq!(verdicts.count(), 3);
+        assert_eq!(verdicts.count(), 6);
     }
 
     #[test]
     fn a_feed_that_nobody_prepared_is_our_defect() {
         let failure = no_feed(FeedVariant::WrongKey);
         assert_eq!((failure.id(), failure.exit()), ("SCEN005", Exit::Bug));
+    }
+
+    #[test]
+    fn a_scenario_without_packages_is_skipped_and_says_so() {
+        let (sender, received) = std::sync::mpsc::channel();
+        let (trust, events) = (trust(), Events::to(sender));
+        let mut one = scenarios(1);
+        one[0].managers.clear();
+        let boot = |_lab: &Lab| Err(Failure::interrupted());
+        assert_eq!(run(&bench(&boot, &trust, &events), &one), Exit::Done);
+        let told: Vec<Event> = received.try_iter().collect();
+        assert!(matches!(&told[..], [Event::CaseEnd { verdict: Verdict::Skip { .. }, .. }]), "{told:?}");
     }
 
     #[test]

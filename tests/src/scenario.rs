@@ -12,6 +12,9 @@ pub struct Scenario {
     pub version: u32,
     /// One sentence: what is true when it passes.
     pub title: String,
+    /// With which package managers it runs, once each: both, unless it says otherwise.
+    #[serde(default = "Manager::all")]
+    pub managers: Vec<Manager>,
     /// Which feed the WAN host serves.
     #[serde(default)]
     pub feed: FeedVariant,
@@ -42,6 +45,82 @@ pub enum FeedVariant {
     OtherKernel,
 }
 
+/// A package manager of OpenWrt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Manager {
+    /// Up to 24.10.
+    Opkg,
+    /// From 25.12 on.
+    Apk,
+}
+
+impl Manager {
+    fn all() -> Vec<Manager> {
+        vec![Manager::Opkg, Manager::Apk]
+    }
+
+    /// The program's name.
+    pub fn word(self) -> &'static str {
+        match self {
+            Manager::Opkg => "opkg",
+            Manager::Apk => "apk",
+        }
+    }
+
+    /// The format that it installs, by the ending of its files.
+    pub fn format(self) -> &'static str {
+        match self {
+            Manager::Opkg => "ipk",
+            Manager::Apk => "apk",
+        }
+    }
+
+    /// The words by which this manager does what a scenario asks for.
+    pub fn words(self, action: Action) -> &'static [&'static str] {
+        match (self, action) {
+            (Manager::Opkg, Action::Update) => &["opkg", "update"],
+            (Manager::Opkg, Action::Install) => &["opkg", "install"],
+            (Manager::Opkg, Action::Remove) => &["opkg", "remove"],
+            (Manager::Opkg, Action::Files) => &["opkg", "files"],
+            (Manager::Opkg, Action::List) => &["opkg", "list-installed"],
+            (Manager::Apk, Action::Update) => &["apk", "update"],
+            (Manager::Apk, Action::Install) => &["apk", "add"],
+            (Manager::Apk, Action::Remove) => &["apk", "del"],
+            (Manager::Apk, Action::Files) => &["apk", "info", "-L"],
+            (Manager::Apk, Action::List) => &["apk", "list", "-I"],
+        }
+    }
+}
+
+/// What every package manager can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Fetch and verify the indexes.
+    Update,
+    /// Install packages by name.
+    Install,
+    /// Remove packages.
+    Remove,
+    /// List the files of a package.
+    Files,
+    /// List the installed packages.
+    List,
+}
+
+/// Texts that an answer must contain, by package manager.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Says {
+    /// What opkg must say.
+    #[serde(default)]
+    pub opkg: Vec<String>,
+    /// What apk must say.
+    #[serde(default)]
+    pub apk: Vec<String>,
+}
+
 /// One command on the router with what it must answer, or facts that must hold.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -49,12 +128,20 @@ pub struct Step {
     /// The command, as words; no shell looks at them.
     #[serde(default)]
     pub run: Vec<String>,
+    /// Or what the package manager is to do; `packages` are its names.
+    pub manager: Option<Action>,
+    /// Names for `manager`.
+    #[serde(default)]
+    pub packages: Vec<String>,
     /// The exit code it must end with: `0`, another number, or `nonzero`.
     #[serde(default)]
     pub exit: ExpectedExit,
     /// Texts that its output must contain.
     #[serde(default)]
     pub says: Vec<String>,
+    /// Texts that its output must contain, where the managers speak differently.
+    #[serde(default)]
+    pub each_says: Says,
     /// Modules that must be in `/proc/modules`.
     #[serde(default)]
     pub loaded: Vec<String>,
@@ -196,16 +283,28 @@ pub fn load(path: &Utf8Path) -> Result<Scenario> {
 }
 
 fn check(scenario: &Scenario) -> Result<(), String> {
+    if scenario.managers.is_empty() {
+        return Err("`managers` names no package manager".into());
+    }
     if scenario.steps.is_empty() && scenario.offload.is_none() {
         return Err("the scenario has neither `steps` nor `offload`".into());
     }
     for (number, step) in scenario.steps.iter().enumerate() {
         let facts = step.facts();
-        if step.run.is_empty() && facts == 0 {
+        let runs = !step.run.is_empty() || step.manager.is_some();
+        if !step.run.is_empty() && step.manager.is_some() {
+            return Err(format!("step {} has both `run` and `manager`", number + 1));
+        }
+        if step.manager.is_none() && !step.packages.is_empty() {
+            return Err(format!("step {} has `packages` but no `manager`", number + 1));
+        }
+        if !runs && facts == 0 {
             return Err(format!("step {} neither runs nor checks anything", number + 1));
         }
-        if step.run.is_empty() && (!step.says.is_empty() || step.exit != ExpectedExit::default()) {
-            return Err(format!("step {} expects an answer (`says`, `exit`) but has no `run`", number + 1));
+        let answers =
+            !step.says.is_empty() || step.each_says != Says::default() || step.exit != ExpectedExit::default();
+        if !runs && answers {
+            return Err(format!("step {} expects an answer (`says`, `exit`) but runs nothing", number + 1));
         }
     }
     if let Some(proof) = &scenario.offload {
@@ -231,11 +330,34 @@ fn check(scenario: &Scenario) -> Result<(), String> {
 
 impl std::fmt::Display for Step {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.run.is_empty() { write!(f, "{} facts", self.facts()) } else { f.write_str(&self.run.join(" ")) }
+        match self.manager {
+            Some(action) => write!(f, "{action:?} {}", self.packages.join(" ")),
+            None if self.run.is_empty() => write!(f, "{} facts", self.facts()),
+            None => f.write_str(&self.run.join(" ")),
+        }
     }
 }
 
 impl Step {
+    /// The words to run with this package manager; none for a step that only checks facts.
+    pub fn words(&self, manager: Manager) -> Vec<&str> {
+        match self.manager {
+            Some(action) => {
+                manager.words(action).iter().copied().chain(self.packages.iter().map(String::as_str)).collect()
+            }
+            None => self.run.iter().map(String::as_str).collect(),
+        }
+    }
+
+    /// The texts that this package manager's answer must contain.
+    pub fn texts(&self, manager: Manager) -> impl Iterator<Item = &str> {
+        let own = match manager {
+            Manager::Opkg => &self.each_says.opkg,
+            Manager::Apk => &self.each_says.apk,
+        };
+        self.says.iter().chain(own).map(String::as_str)
+    }
+
     fn facts(&self) -> usize {
         self.loaded.len()
             + self.not_loaded.len()
@@ -263,6 +385,10 @@ mod tests {
             "steps: [{}]\n",
             "steps: [{says: [x]}]\n",
             "steps: [{exit: nonzero, loaded: [x]}]\n",
+            "managers: []\nsteps: [{loaded: [x]}]\n",
+            "steps: [{run: [x], manager: update}]\n",
+            "steps: [{packages: [x], loaded: [x]}]\n",
+            "steps: [{each-says: {apk: [x]}, loaded: [x]}]\n",
             "offload: {ruleset: c_forward, offload: x, seen-from: 1.2.3.4, traffic: []}\n",
             "offload: {ruleset: x, offload: x, seen-from: 1.2.3.4, traffic: [{proto: udp, bytes: 200000, size: 1000}]}\n",
             "offload: {ruleset: c_forward, offload: x, seen-from: 1.2.3.4, traffic: [{proto: udp, bytes: 999, size: 9}]}\n",
@@ -280,6 +406,18 @@ mod tests {
         for text in ["feed: nice\nsteps: [{loaded: [x]}]\n", "steps: [{run: [x], exit: maybe}]\n", "stesp: []\n"] {
             assert_eq!(parse(text).unwrap_err().id(), "CONF001", "{text}");
         }
+    }
+
+    #[test]
+    fn each_manager_has_its_own_words() {
+        let scenario =
+            parse("steps: [{manager: install, packages: [a, b], says: [x], each-says: {apk: [y]}}]\n").unwrap();
+        assert_eq!(scenario.managers, [Manager::Opkg, Manager::Apk]);
+        let step = &scenario.steps[0];
+        assert_eq!(step.words(Manager::Opkg), ["opkg", "install", "a", "b"]);
+        assert_eq!(step.words(Manager::Apk), ["apk", "add", "a", "b"]);
+        assert_eq!(step.texts(Manager::Opkg).collect::<Vec<_>>(), ["x"]);
+        assert_eq!(step.texts(Manager::Apk).collect::<Vec<_>>(), ["x", "y"]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use vm::console::Output;
 use vm::session::Session;
 
 use crate::probes;
-use crate::scenario::{ExpectedExit, Step};
+use crate::scenario::{Action, ExpectedExit, Manager, Step};
 
 /// The longest that one command of a scenario may take: seconds, but not on a machine that compiles meanwhile.
 const COMMAND: Duration = Duration::from_secs(180);
@@ -63,11 +63,17 @@ impl Fingerprint {
 }
 
 /// Runs one step. `Ok(Some(_))`: it did not hold.
-pub fn run(session: &mut Session, number: usize, step: &Step, before: Option<&Fingerprint>) -> Result<Option<Finding>> {
-    if !step.run.is_empty() {
-        let words: Vec<&str> = step.run.iter().map(String::as_str).collect();
+pub fn run(
+    session: &mut Session,
+    manager: Manager,
+    number: usize,
+    step: &Step,
+    before: Option<&Fingerprint>,
+) -> Result<Option<Finding>> {
+    let words = step.words(manager);
+    if !words.is_empty() {
         let output = session.run(&words, Deadline::after(COMMAND))?;
-        if let Some(finding) = answer(number, step, output.code, &output.text()) {
+        if let Some(finding) = answer(number, manager, step, output.code, &output.text()) {
             return Ok(Some(finding));
         }
     }
@@ -79,8 +85,8 @@ pub fn run(session: &mut Session, number: usize, step: &Step, before: Option<&Fi
         }
     }
     if !step.installed.is_empty() || !step.not_installed.is_empty() {
-        let text = read(session, &["opkg", "list-installed"])?;
-        let present = probes::installed_packages(&text);
+        let text = read(session, manager.words(Action::List))?;
+        let present = probes::installed_packages(manager, &text);
         let found = membership(number, "package", "installed", &present, &step.installed, &step.not_installed);
         if found.is_some() {
             return Ok(found);
@@ -122,8 +128,8 @@ fn broken(id: &'static str, number: usize, what: String, why: String) -> Option<
     })
 }
 
-fn answer(number: usize, step: &Step, code: i32, text: &str) -> Option<Finding> {
-    let command = step.run.join(" ");
+fn answer(number: usize, manager: Manager, step: &Step, code: i32, text: &str) -> Option<Finding> {
+    let command = step.words(manager).join(" ");
     let said =
         || if text.trim().is_empty() { "it printed nothing".into() } else { format!("it printed:\n{}", text.trim()) };
     if !step.exit.accepts(code) {
@@ -133,7 +139,7 @@ fn answer(number: usize, step: &Step, code: i32, text: &str) -> Option<Finding> 
         };
         return broken("STEP001", number, format!("`{command}` ended with {code}, expected {wanted}"), said());
     }
-    let missing = step.says.iter().find(|text_wanted| !text.contains(text_wanted.as_str()))?;
+    let missing = step.texts(manager).find(|wanted| !text.contains(wanted))?;
     broken("STEP002", number, format!("`{command}` did not say {missing:?}"), said())
 }
 
@@ -173,12 +179,12 @@ mod tests {
     #[test]
     fn an_answer_must_have_the_code_and_the_words() {
         let step = Step { run: words(&["opkg", "update"]), says: words(&["passed"]), ..Step::default() };
-        assert_eq!(answer(1, &step, 0, "Signature check passed."), None);
-        assert_eq!(answer(1, &step, 1, "Signature check passed.").unwrap().id, "STEP001");
-        assert_eq!(answer(1, &step, 0, "").unwrap().id, "STEP002");
+        assert_eq!(answer(1, Manager::Opkg, &step, 0, "Signature check passed."), None);
+        assert_eq!(answer(1, Manager::Opkg, &step, 1, "Signature check passed.").unwrap().id, "STEP001");
+        assert_eq!(answer(1, Manager::Opkg, &step, 0, "").unwrap().id, "STEP002");
         let refused = Step { exit: ExpectedExit::NonZero, ..step };
-        assert_eq!(answer(1, &refused, 255, "passed"), None);
-        assert_eq!(answer(1, &refused, 0, "passed").unwrap().id, "STEP001");
+        assert_eq!(answer(1, Manager::Opkg, &refused, 255, "passed"), None);
+        assert_eq!(answer(1, Manager::Opkg, &refused, 0, "passed").unwrap().id, "STEP001");
     }
 
     #[test]

@@ -86,20 +86,6 @@ pub fn formats(selection: &Selection) -> Vec<formats::Format> {
     formats::Format::ALL.into_iter().filter(asked).collect()
 }
 
-/// The router installs with opkg: without ipk packages a run on it would find out nothing.
-pub fn for_router(selection: &Selection) -> Result<()> {
-    if formats(selection).contains(&formats::Format::Ipk) {
-        return Ok(());
-    }
-    Err(Failure::new(
-        Exit::Usage,
-        "USE003",
-        "the router needs ipk packages",
-        "its package manager is opkg, and --format leaves ipk out",
-        "leave --format away, or add ipk to it",
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,14 +177,6 @@ mod tests {
         assert_eq!(asked(&["--format", "apk,ipk"]), [ipk, apk]);
         assert_eq!(asked(&["--format", "apk", "--format", "apk"]), [apk]);
         assert_eq!(asked(&["--format=ipk"]), [ipk]);
-        let selection = |formats: &[Format]| Selection {
-            target: "x86/64".into(),
-            kernel: crate::cli::Kernel::V6_12,
-            formats: formats.into(),
-            debian_mirror: None,
-        };
-        assert_eq!(for_router(&selection(&[Format::Apk, Format::Ipk])), Ok(()));
-        assert_eq!(for_router(&selection(&[Format::Apk])).unwrap_err().id(), "USE003");
         let refused = parse(["xtask", "build", "--format", "deb"].map(OsString::from)).unwrap_err();
         assert_eq!((refused.id(), refused.exit()), ("USE001", Exit::Usage));
     }

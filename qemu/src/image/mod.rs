@@ -136,6 +136,8 @@ fn add_skeleton(tree: &mut Tree, recipe: &Recipe, inputs: &Inputs<'_>) {
     tree.file("/init", 0o755, INIT);
     tree.file("/sbin/kmodloader", 0o755, KMODLOADER);
     tree.file("/lib/functions.sh", 0o644, FUNCTIONS);
+    // One program is both package managers, and goes by the name that it is called by.
+    tree.add("/usr/bin/apk", Entry::Link { target: "/bin/opkg".into() });
     tree.file("/etc/passwd", 0o644, "root::0:0:root:/root:/bin/sh\n");
     tree.file("/etc/group", 0o644, "root:x:0:\n");
 

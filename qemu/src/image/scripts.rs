@@ -58,6 +58,9 @@ fn maintainer_scripts_do_what_fits_the_root() {
     let files = folder(&[
         ("usr/lib/opkg/info/kmod-x.list", "/etc/modules.d/x\n/etc/init.d/x\n"),
         ("usr/lib/opkg/info/kmod-x.postinst-pkg", "echo own script; false"),
+        ("usr/lib/opkg/info/kmod-x.control", "Package: kmod-x\nRequire-User: svc=850:svc=850 root=0:root=0\n"),
+        ("etc/passwd", "root::0:0:root:/root:/bin/sh\n"),
+        ("etc/group", "root:x:0:\n"),
         ("bin/kmodloader", "#!/bin/sh\necho loaded\n"),
         ("etc/init.d/x", "#!/bin/sh\necho \"x $1\"\n"),
     ]);
@@ -68,6 +71,9 @@ fn maintainer_scripts_do_what_fits_the_root() {
     let root = [("IPKG_INSTROOT", files.path.as_str())];
     let (code, said) = sh(&files.path, &call("default_postinst", "kmod-x.postinst"), root.into());
     assert_eq!((code, said.as_str()), (Some(1), "own script\nx enable\n"));
+    let read = |name: &str| std::fs::read_to_string(files.path.join(name)).unwrap();
+    assert_eq!(read("etc/group"), "root:x:0:\nsvc:x:850:\n");
+    assert_eq!(read("etc/passwd"), "root::0:0:root:/root:/bin/sh\nsvc:x:850:850::/var/run/svc:/bin/false\n");
     let (code, said) = sh(&files.path, &call("default_prerm", "kmod-x.prerm"), root.into());
     assert_eq!((code, said.as_str()), (Some(0), "x disable\n"));
     let upgrade = [("IPKG_INSTROOT", files.path.as_str()), ("PKG_UPGRADE", "1")];

@@ -11,7 +11,6 @@ use crate::{Ctx, pipeline, usage};
 /// Boots the router and runs one command, or gives a console.
 pub fn run(ctx: &Ctx, args: &BootArgs) -> Result<Outcome> {
     let target = usage::target(&args.selection)?;
-    usage::for_router(&args.selection)?;
     pipeline::check_files(ctx, &target, Purpose::Test)?;
     doctor::require(ctx, Purpose::Test)?;
     let _scratch = Scratch::take()?;

@@ -54,7 +54,6 @@ const STEPS: &[Step] = &[
 /// Runs every step up to the first failure. The last line is of the form that `cargo test` ends with.
 pub fn run(ctx: &Ctx, args: &CiArgs) -> Result<Outcome> {
     let target = usage::target(&args.selection)?;
-    usage::for_router(&args.selection)?;
     pipeline::check_files(ctx, &target, Purpose::Ci)?;
     doctor::require(ctx, Purpose::Ci)?;
     let started = Instant::now();

@@ -11,7 +11,6 @@ use crate::{Ctx, pipeline, usage};
 /// Runs the scenarios that were asked for.
 pub fn run(ctx: &Ctx, args: &TestArgs) -> Result<Outcome> {
     let target = usage::target(&args.selection)?;
-    usage::for_router(&args.selection)?;
     if args.list {
         return pipeline::list(ctx, args);
     }

@@ -82,15 +82,19 @@ pub(super) fn write_keys(ctx: &Ctx, target: &Target, keys: &Keys) -> Result<()> 
     Ok(())
 }
 
+/// The lines by which a router's package managers find the feed at `url`: format, file, line.
+pub(super) fn sources(name: &str, url: &str) -> [(Format, &'static str, String); 2] {
+    [
+        (Format::Ipk, "/etc/opkg/customfeeds.conf", format!("src/gz {name} {url}/opkg")),
+        (Format::Apk, "/etc/apk/repositories.d/customfeeds.list", format!("{url}/apk/packages.adb")),
+    ]
+}
+
 /// What a router needs to install from the feed, with either package manager.
 pub(super) fn router_configuration(name: &str, keys: &Keys, address: SocketAddr) -> Result<Vec<String>> {
     let mut lines = vec![format!("listening on http://{address}/, until interrupted")];
-    let sources = [
-        (Format::Ipk, "/etc/opkg/customfeeds.conf", format!("src/gz {name} http://{address}/opkg")),
-        (Format::Apk, "/etc/apk/repositories.d/customfeeds.list", format!("http://{address}/apk/packages.adb")),
-    ];
     let public = keys.public_files()?;
-    for (format, file, line) in sources {
+    for (format, file, line) in sources(name, &format!("http://{address}")) {
         lines.push(format!("on a router with {}, in {file}: {line}", format.manager()));
         let paths = public.iter().filter(|key| key.format == format).map(|key| key.path());
         lines.push(format!("and the public key as {}", paths.collect::<Vec<_>>().join(", ")));

@@ -15,11 +15,12 @@ use vm::process::Qemu;
 use vm::session::{self, Image, Launch, Session};
 use vm::state;
 
-use super::{Feed, console, provider, signed};
-use crate::Ctx;
+use super::{Feed, console, provider, publish, signed};
 use crate::cli::{Accel as Wanted, BootArgs, Machine as Flags, Selection, TestArgs};
 use crate::cmd::Outcome;
+use crate::files::write_aside;
 use crate::stage::{Inputs, stage};
+use crate::{Ctx, usage};
 
 /// How long one command of the user's may take, and QEMU to end.
 const COMMAND: Duration = Duration::from_secs(120);
@@ -44,10 +45,15 @@ struct Router {
 
 /// Runs the scenarios that were asked for on the packages of this source tree.
 pub fn test(ctx: &Ctx, target: &Target, args: &TestArgs) -> Result<Outcome> {
-    let chosen = chosen(ctx, args)?;
+    let mut chosen = chosen(ctx, args)?;
+    // A manager without packages to install could not find out anything.
+    let formats = usage::formats(&args.selection);
+    for scenario in &mut chosen {
+        scenario.managers.retain(|manager| formats.iter().any(|format| format.extension() == manager.format()));
+    }
     let feed = signed(ctx, target, &args.selection)?;
     let router = prepare(ctx, target, &feed, &args.selection, &args.machine)?;
-    let trust = trust(&feed);
+    let trust = trust(&feed)?;
     let wanted: BTreeSet<FeedVariant> = chosen.iter().map(|scenario| scenario.feed).collect();
     let feeds = wanted
         .into_iter()
@@ -83,7 +89,7 @@ pub fn boot(ctx: &Ctx, target: &Target, args: &BootArgs) -> Result<Outcome> {
     let (_folder, lab) = scenarios::runner::lab(&Plan::masquerade(), captures, &ctx.cancel)?;
     let mut session = router.start(ctx, &lab)?;
     lab.serve(&feed.folder)?;
-    trust(&feed).teach(&mut session)?;
+    trust(&feed)?.teach(&mut session)?;
     let outcome =
         if args.command.is_empty() { console::run(ctx, &mut session)? } else { once(&mut session, &args.command)? };
     session.power_off(Deadline::after(COMMAND))?;
@@ -102,13 +108,11 @@ fn once(session: &mut Session, command: &[String]) -> Result<Outcome> {
 }
 
 /// What a router must know to install from the feed.
-fn trust(feed: &Feed) -> Trust {
-    let key = &feed.keys.opkg.current;
-    Trust {
-        feed: feed.name.clone(),
-        fingerprint: key.fingerprint().to_string(),
-        key: key.public().to_text(&format!("public key {}", key.fingerprint())),
-    }
+fn trust(feed: &Feed) -> Result<Trust> {
+    let sources =
+        publish::sources(&feed.name, scenarios::FEED_URL).map(|(_, file, line)| (file.to_owned(), line + "\n"));
+    let keys = feed.keys.public_files()?.into_iter().map(|key| (key.path(), key.text));
+    Ok(Trust { files: sources.into_iter().chain(keys).collect() })
 }
 
 /// Scenarios whose name contains, or with `--exact` is, one of the given words.
@@ -214,7 +218,13 @@ fn build_image(
     let boot_modules: Vec<Utf8PathBuf> =
         kernel.take(&NETWORK_MODULES, &modules)?.iter().map(|file| modules.join(file)).collect();
     let packages = [programs.to_owned()];
-    let extra = [image::Extra { path: "/bin/opkg".into(), source: opkg.to_owned(), mode: 0o755 }];
+    let mut extra = vec![image::Extra { path: "/bin/opkg".into(), source: opkg.to_owned(), mode: 0o755 }];
+    // opkg's view of the running kernel is the image's own; apk's database is its client's to write.
+    for (path, text) in client::apk::image_state(&kernel.id().package_version(), &feed.packages.arch.0) {
+        let source = out.join(path.replace('/', "_"));
+        write_aside(&source, text.as_bytes())?;
+        extra.push(image::Extra { path: path.into(), source, mode: 0o644 });
+    }
     let inputs = image::Inputs {
         packages: &packages,
         kernel_release: kernel.release(),
@@ -298,7 +308,7 @@ mod tests {
     fn scenarios_are_chosen_by_part_of_their_name_or_exactly() {
         assert!(names(&[]).unwrap().len() >= 7);
         assert_eq!(names(&["flipped"]).unwrap(), ["refuse-flipped-index", "refuse-flipped-package"]);
-        assert_eq!(names(&["remove", "--exact"]).unwrap(), ["remove"]);
+        assert_eq!(names(&["remove-apk", "--exact"]).unwrap(), ["remove-apk"]);
         for words in [&["flipped", "--exact"][..], &["remove", "no-such"]] {
             let failure = names(words).unwrap_err();
             assert_eq!((failure.id(), failure.exit()), ("TEST001", Exit::Usage));
