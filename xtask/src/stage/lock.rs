@@ -19,7 +19,15 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// An exclusive lock, held until dropped. The file holds the process id of its holder, for messages.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    /// Closing alone would release the lock only when every copy of the descriptor is closed, and a
+    /// child that another thread is just starting has one until it runs its own program.
+    fn drop(&mut self) {
+        let _closing_releases_it_as_well = self.file.unlock();
+    }
 }
 
 impl Lock {
@@ -62,7 +70,7 @@ impl Lock {
             // Only for messages, so a full disk must not stand in the way of using a finished stage.
             let _unnamed =
                 file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}", std::process::id()));
-            return Ok(Some(Lock { _file: file }));
+            return Ok(Some(Lock { file }));
         }
     }
 }
@@ -95,4 +103,12 @@ fn busy(stage: &str, path: &Utf8Path, waited: Duration) -> Failure {
         "wait for that run or end it, allow more time with --lock-timeout, or use another XDG_CACHE_HOME",
     )
     .at(place)
+}
+
+#[cfg(test)]
+impl Lock {
+    /// What fork(2) gives to a child.
+    pub(super) fn copy(&self) -> File {
+        self.file.try_clone().unwrap()
+    }
 }

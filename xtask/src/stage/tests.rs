@@ -202,3 +202,13 @@ fn a_lock_on_a_removed_file_is_taken_anew() {
     drop(first);
     assert!(Lock::try_take(&path).unwrap().is_none(), "the second lock counts");
 }
+
+#[test]
+fn a_copy_of_the_descriptor_does_not_keep_the_lock() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = Utf8Path::from_path(folder.path()).unwrap().join("x.lock");
+    let lock = Lock::try_take(&path).unwrap().unwrap();
+    let _copy_of_a_starting_child = lock.copy();
+    drop(lock);
+    assert!(Lock::try_take(&path).unwrap().is_some());
+}
