@@ -9,7 +9,7 @@ use vm::session::Session;
 
 use crate::judge::{self, Arrived, Observation};
 use crate::probes;
-use crate::scenario::{OffloadProof, Proto, Traffic};
+use crate::scenario::{Family, OffloadProof, Proto, Traffic};
 use crate::steps;
 
 /// How long one exchange may take: seconds under emulation, and only a lost packet comes near it.
@@ -57,7 +57,11 @@ fn load_ruleset(session: &mut Session, proof: &OffloadProof, offload: bool) -> R
 
 /// One flow: exchange, look at the router while the flow is open, end it.
 fn observe(session: &mut Session, lab: &Lab, plan: &Plan, traffic: &Traffic, seed: u64) -> Result<Observation> {
-    let to = SocketAddr::new(IpAddr::V4(plan.wan.ipv4.0), FAR_PORT);
+    let far = match traffic.family {
+        Family::Ipv4 => IpAddr::V4(plan.wan.ipv4.0),
+        Family::Ipv6 => IpAddr::V6(plan.wan.ipv6.0),
+    };
+    let to = SocketAddr::new(far, FAR_PORT);
     let (flow, amount) = match traffic.proto {
         Proto::Udp => {
             let flow = Flow { sizes: vec![traffic.size], seed, ..Flow::udp(Side::Lan, to) };

@@ -225,10 +225,24 @@ pub struct OffloadProof {
 pub struct Traffic {
     /// `tcp` or `udp`.
     pub proto: Proto,
+    /// `ipv4`, or `ipv6`.
+    #[serde(default)]
+    pub family: Family,
     /// Payload bytes each way.
     pub bytes: u64,
     /// Payload bytes of one datagram or one write.
     pub size: usize,
+}
+
+/// Network protocol.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Family {
+    /// IPv4.
+    #[default]
+    Ipv4,
+    /// IPv6.
+    Ipv6,
 }
 
 /// Transport protocol.
@@ -315,7 +329,11 @@ fn check(scenario: &Scenario) -> Result<(), String> {
             return Err("the ruleset of `offload` does not count with `counter name c_forward`".into());
         }
         for traffic in &proof.traffic {
-            let largest = if traffic.proto == Proto::Udp { 1472 } else { 65536 };
+            if (traffic.family == Family::Ipv6) != proof.seen_from.is_ipv6() {
+                return Err(format!("{:?} traffic can't be seen from {}", traffic.family, proof.seen_from));
+            }
+            // What an MTU of 1,500 leaves after the headers of either family.
+            let largest = if traffic.proto == Proto::Udp { 1452 } else { 65536 };
             if traffic.size == 0 || traffic.size > largest {
                 return Err(format!("size {} is not between 1 and {largest}", traffic.size));
             }
@@ -392,6 +410,7 @@ mod tests {
             "offload: {ruleset: c_forward, offload: x, seen-from: 1.2.3.4, traffic: []}\n",
             "offload: {ruleset: x, offload: x, seen-from: 1.2.3.4, traffic: [{proto: udp, bytes: 200000, size: 1000}]}\n",
             "offload: {ruleset: c_forward, offload: x, seen-from: 1.2.3.4, traffic: [{proto: udp, bytes: 999, size: 9}]}\n",
+            "offload: {ruleset: c_forward, offload: x, seen-from: 1.2.3.4, traffic: [{proto: udp, family: ipv6, bytes: 200000, size: 1000}]}\n",
             "offload: {ruleset: c_forward, offload: x, seen-from: 1.2.3.4, traffic: [{proto: udp, bytes: 200000, size: 9000}]}\n",
         ] {
             assert_eq!(parse(text).unwrap_err().id(), "SCEN001", "{text}");
