@@ -32,17 +32,19 @@ fn the_feed_is_served_with_its_signature_until_interrupted() {
     let said = run.out();
     let address = said.split_once("listening on http://").unwrap().1.split_once('/').unwrap().0;
     let fingerprint = &said.split_once("/etc/opkg/keys/").unwrap().1[..16];
-    let key = std::fs::read_to_string(place.path("results/x86-64/keys").join(fingerprint)).unwrap();
+    let key = std::fs::read_to_string(place.path("results/x86-64/keys/opkg").join(fingerprint)).unwrap();
 
-    let index = get(address, "/Packages");
-    let signature = String::from_utf8(get(address, "/Packages.sig")).unwrap();
+    let index = get(address, "/opkg/Packages");
+    let signature = String::from_utf8(get(address, "/opkg/Packages.sig")).unwrap();
     PublicKey::parse(&key).unwrap().verify(&index, &Signature::parse(&signature).unwrap()).unwrap();
     let index = String::from_utf8(index).unwrap();
     let names: Vec<&str> = index.lines().filter_map(|line| line.strip_prefix("Filename: ")).collect();
     assert!(index.contains("Package: kmod-nft-offload\n") && !names.is_empty(), "{index}");
     for name in names {
-        assert_eq!(get(address, &format!("/{name}"))[..2], [0x1f, 0x8b], "{name} is no ipk");
+        assert_eq!(get(address, &format!("/opkg/{name}"))[..2], [0x1f, 0x8b], "{name} is no ipk");
     }
+
+    assert_eq!(&get(address, "/apk/packages.adb")[..3], b"ADB");
 
     run.signal(Signal::INT);
     assert_eq!(run.ends_within(Duration::from_secs(5)).code, 130);
@@ -56,9 +58,16 @@ fn a_good_feed_verifies_and_one_that_somebody_changed_does_not() {
     assert!(verified.out.contains("kmod-nft-offload ") && verified.out.contains("offloadctl "), "{}", verified.out);
 
     let feed = place.own_copy("feed");
-    let package = feed.read_dir_utf8().unwrap().map(|entry| entry.unwrap().into_path());
-    let package = package.into_iter().find(|path| path.as_str().contains("kmod-nft-offload")).unwrap();
-    for (file, id) in [(package, "OPKG004"), (feed.join("Packages.sig"), "OPKG008")] {
+    let package = |manager: &str| {
+        let mut files = feed.join(manager).read_dir_utf8().unwrap().map(|entry| entry.unwrap().into_path());
+        files.find(|path| path.as_str().contains("kmod-nft-offload")).unwrap()
+    };
+    for (file, id) in [
+        (package("opkg"), "OPKG004"),
+        (feed.join("opkg/Packages.sig"), "OPKG008"),
+        (package("apk"), "APKC004"),
+        (feed.join("apk/packages.adb"), "INST009"),
+    ] {
         let good = std::fs::read(&file).unwrap();
         let mut bad = good.clone();
         let middle = bad.len() / 2;
