@@ -356,7 +356,7 @@ fn no_mirror_or_home_is_written_down() {
         no_hosts_or_homes,
         &[("a.rs", "https://mirror.example/debian"), ("Cargo.lock", "index.crates.io")],
         &[
-            &[("a.rs", "https://deb.debian.org/debian")],
+            &[("a.rs", concat!("https://deb.debian", ".org/debian"))],
             &[("b.md", "see /home/me/notes")],
             &[("c.md", root().as_str())],
         ],
