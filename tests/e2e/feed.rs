@@ -62,16 +62,19 @@ fn a_good_feed_verifies_and_one_that_somebody_changed_does_not() {
         let mut files = feed.join(manager).read_dir_utf8().unwrap().map(|entry| entry.unwrap().into_path());
         files.find(|path| path.as_str().contains("kmod-nft-offload")).unwrap()
     };
-    for (file, id) in [
-        (package("opkg"), "OPKG004"),
-        (feed.join("opkg/Packages.sig"), "OPKG008"),
-        (package("apk"), "APKC004"),
-        (feed.join("apk/packages.adb"), "INST009"),
+    // Which of its checks notices a flipped byte in a compressed index depends on the byte; half of it is always unreadable.
+    let (whole, half) = (1, 2);
+    for (file, kept, id) in [
+        (package("opkg"), whole, "OPKG004"),
+        (feed.join("opkg/Packages.sig"), whole, "OPKG008"),
+        (package("apk"), whole, "APKC004"),
+        (feed.join("apk/packages.adb"), half, "INST009"),
     ] {
         let good = std::fs::read(&file).unwrap();
         let mut bad = good.clone();
         let middle = bad.len() / 2;
         bad[middle] ^= 1;
+        bad.truncate(good.len() / kept);
         std::fs::write(&file, bad).unwrap();
         place.run(&["feed", "verify"]).refused(5, id, &[]);
         std::fs::write(&file, good).unwrap();
