@@ -11,6 +11,7 @@
 //! | the package's own postinst | before its services start | after it, appended to the generated script |
 //! | change of version | prerm, postrm, preinst, postinst | `pre-upgrade`, `post-upgrade` |
 //! | owners | numbers | names |
+//! | description | one line or more | one line: a line break would make apk's database unreadable |
 //! | time of files | that of the sources | 0, as OpenWrt builds them |
 //! | essential, hold | fields | none: dropped |
 //!
@@ -57,7 +58,8 @@ fn info(package: &Package) -> Result<Info, Error> {
         Ok(Dependency { relation: term.relation.with(Match::CONFLICT), ..term })
     });
     let tags = [("abiversion", &package.abi_version), ("section", &package.section), ("cpe", &package.cpe_id)];
-    let description = package.description.trim().lines().map(str::trim).collect::<Vec<_>>().join("\n");
+    // One line: apk keeps it as one of its line-based database, and cannot read that any more after a line break.
+    let description = package.description.split_whitespace().collect::<Vec<_>>().join(" ");
     Ok(Info {
         name: package.full_name(),
         version: package.version.clone(),
@@ -200,5 +202,22 @@ fn without_first_line(script: &str) -> &str {
     match script.strip_prefix("#!") {
         Some(rest) => rest.split_once('\n').map_or("", |(_, body)| body),
         None => script,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_description_is_one_line() {
+        let plan = Package {
+            name: "kmod-x".into(),
+            version: "1-r1".into(),
+            architecture: "x86_64".into(),
+            description: "Nothing\n Empty: it is built in\n".into(),
+            ..Package::default()
+        };
+        assert_eq!(from_plan(&plan).unwrap().info.description, "Nothing Empty: it is built in");
     }
 }

@@ -5,8 +5,8 @@
 //!
 //! A kmod may be empty on purpose, where its modules became part of the kernel or of another module.
 //! Nothing in either format says so, and OpenWrt's own build makes the same of a missing kernel option.
-//! A package is therefore taken for empty on purpose only if a line of its description starts with
-//! `Empty:` and gives the reason, which its user can read too.
+//! A package is therefore taken for empty on purpose only if its description has the word `Empty:` and
+//! then the reason, which its user can read too. In ipk it starts a line; apk's descriptions have one line.
 
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -21,7 +21,7 @@ static EMPTY: Rule = Rule {
     severity: Severity::Error,
     title: "kmod without a module",
     why: "it installs without complaint and loads nothing: a kernel option was off when it was built",
-    fix: "set the kernel option that the module needs; if it is empty on purpose, start a line of its description with `Empty:` and the reason",
+    fix: "set the kernel option that the module needs; if it is empty on purpose, write `Empty:` and the reason into its description",
 };
 
 static OTHER_KERNEL: Rule = Rule {
@@ -96,7 +96,7 @@ pub(super) fn check(subject: &Subject, set: &Set<'_>, findings: &mut Vec<Finding
     if !subject.is_kmod() {
         return;
     }
-    let declared = subject.description.lines().any(|line| line.trim_start().starts_with("Empty:"));
+    let declared = subject.description.split_whitespace().any(|word| word == "Empty:");
     if subject.modules().next().is_none() && !declared {
         findings.push(EMPTY.at(&subject.path, format!("{} has no file below /lib/modules", subject.name)));
     }

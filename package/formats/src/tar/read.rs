@@ -233,7 +233,11 @@ impl<R: Read> Reader<R> {
         let mut bytes = vec![0; length.next_multiple_of(BLOCK)];
         self.read_exact(&mut bytes, "a long name")?;
         bytes.truncate(length);
-        if bytes.pop() != Some(0) || bytes.contains(&0) {
+        // GNU tar counts the NUL that ends the name, apk does not.
+        if bytes.last() == Some(&0) {
+            bytes.pop();
+        }
+        if bytes.is_empty() || bytes.contains(&0) {
             return Err(Error::TarLongName);
         }
         *name = Some(bytes);
