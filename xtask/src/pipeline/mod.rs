@@ -9,6 +9,7 @@
 //! ```
 
 mod console;
+mod installed;
 mod linted;
 mod provider;
 mod publish;
