@@ -51,6 +51,7 @@ fn image(packages: &Packages, folders: &[&str], extra: &[Extra]) -> Result<Vec<u
             packages: &folders,
             kernel_release: "6.12.107+deb13-amd64",
             boot_modules: &[packages.root.join("virtio_net.ko")],
+            spare_modules: &[],
             kernel: &kernel(),
             arch: &Arch("x86_64".into()),
             extra,
