@@ -53,6 +53,8 @@ pub enum Verb {
     Keys(KeysArgs),
     /// Boot the router and give a console, or run one command in it.
     Boot(BootArgs),
+    /// Measure how fast things are.
+    Bench(BenchArgs),
     /// Show what this machine has and lacks.
     Doctor(DoctorArgs),
     /// Run what CI runs: format, lints, all tests, reproducibility, scenarios.
@@ -71,6 +73,7 @@ impl Verb {
             Verb::Feed(_) => "feed",
             Verb::Keys(_) => "keys",
             Verb::Boot(_) => "boot",
+            Verb::Bench(_) => "bench",
             Verb::Doctor(_) => "doctor",
             Verb::Ci(_) => "ci",
             Verb::Clean(_) => "clean",
@@ -275,6 +278,29 @@ pub struct BootArgs {
     /// Run this in the router and end: 0 when it succeeded, else 1 with its own code in the text.
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
+}
+
+/// `bench`
+#[derive(Debug, Clone, Args)]
+pub struct BenchArgs {
+    /// What to measure.
+    #[command(subcommand)]
+    pub action: BenchAction,
+}
+
+/// `bench formats` and so on
+#[derive(Debug, Clone, Subcommand)]
+pub enum BenchAction {
+    /// Write and read packages and indexes of both formats, with generated content.
+    Formats(BenchFormatsArgs),
+}
+
+/// `bench formats`
+#[derive(Debug, Clone, Args)]
+pub struct BenchFormatsArgs {
+    /// How often everything is measured.
+    #[arg(long, value_name = "N", default_value = "3")]
+    pub repeat: std::num::NonZeroUsize,
 }
 
 /// `doctor`
