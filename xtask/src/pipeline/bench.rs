@@ -81,8 +81,10 @@ impl Guest<'_> {
         stage(ctx, "bench-image", &inputs, |out| {
             let kernel = Kernel::open(kernel)?;
             let modules = out.join("modules");
+            let present = cost::MODULES_WHERE_PRESENT.into_iter().filter(|name| kernel.has_module(name));
+            let wanted: Vec<&str> = present.chain(cost::MODULES).collect();
             let boot_modules: Vec<Utf8PathBuf> =
-                kernel.take(&cost::MODULES, &modules)?.iter().map(|file| modules.join(file)).collect();
+                kernel.take(&wanted, &modules)?.iter().map(|file| modules.join(file)).collect();
             let packages = [(*programs).to_owned()];
             let inputs = image::Inputs {
                 packages: &packages,
