@@ -4,7 +4,7 @@ use std::sync::mpsc::Sender;
 
 use serde::Serialize;
 
-use crate::{Finding, Verdict};
+use crate::{Finding, Record, Verdict};
 
 /// Name and version of the event stream; fields may be added, never renamed.
 pub const SCHEMA: &str = "openwrt-offload-events/1";
@@ -96,6 +96,8 @@ pub enum Event {
         millis: u64,
         /// Observations worth a line each, such as counters.
         notes: Vec<String>,
+        /// All that was looked at, for reports.
+        record: Box<Record>,
     },
     /// Last record of a run.
     RunEnd {

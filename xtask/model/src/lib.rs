@@ -8,6 +8,7 @@ mod cancel;
 mod event;
 mod failure;
 mod kernel;
+mod record;
 mod target;
 mod verdict;
 pub mod yaml;
@@ -16,6 +17,7 @@ pub use cancel::{Cancel, Deadline, tied_to_parent};
 pub use event::{Event, Events, SCHEMA, Status};
 pub use failure::{Exit, Failure, Finding, Severity};
 pub use kernel::KernelId;
+pub use record::{Check, CheckKind, Count, Phase, Record, Sample};
 pub use target::{Arch, Target, UnknownTarget};
 pub use verdict::Verdict;
 
