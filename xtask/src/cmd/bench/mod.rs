@@ -1,6 +1,7 @@
 //! `bench`: how fast things are, each in the file of its name.
 
 mod formats;
+mod offload;
 
 use model::Result;
 
@@ -12,5 +13,6 @@ use crate::cli::{BenchAction, BenchArgs};
 pub fn run(ctx: &Ctx, args: &BenchArgs) -> Result<Outcome> {
     match &args.action {
         BenchAction::Formats(args) => formats::run(ctx, args),
+        BenchAction::Offload(args) => offload::run(ctx, args),
     }
 }
