@@ -13,16 +13,14 @@
 //! ```
 
 mod key;
-mod lock;
 
 use std::time::{Duration, Instant, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use model::{Event, Failure, Result, Status};
+use sdk::lock::{Lock, Waiting};
 
 pub use key::Inputs;
-pub use lock::Lock;
-pub(crate) use lock::is_still_at;
 
 use crate::Ctx;
 
@@ -45,7 +43,7 @@ pub fn stage(
         return Ok(place.result);
     }
     create_folder(&ctx.cache.join(name))?;
-    let _lock = Lock::take(ctx, name, &place.lock)?;
+    let _lock = lock(ctx, name, &place.lock)?;
     if place.is_finished() {
         // Another run did the work while we waited.
         place.touch();
@@ -68,6 +66,11 @@ pub fn timed<T>(ctx: &Ctx, name: &str, detail: &str, work: impl FnOnce() -> Resu
     };
     ctx.events.emit(Event::StageEnd { stage: name.into(), status, millis: millis(started.elapsed()), summary });
     outcome.map(|(result, _summary)| result)
+}
+
+/// Waits for the lock at `path`, at most as long as the user allows.
+pub(crate) fn lock(ctx: &Ctx, stage: &str, path: &Utf8Path) -> Result<Lock> {
+    Lock::take(path, &Waiting { stage, at_most: ctx.lock_timeout, events: &ctx.events, cancel: &ctx.cancel })
 }
 
 /// Removes finished stages that were last used before `before`, and what dead runs left. A stage that
