@@ -10,8 +10,11 @@
 //!                    ├─> traffic ───> forward ─> probes
 //!                    └─> offload ───> judge
 //! ```
+//!
+//! [`cost`] measures what forwarding a packet costs, for `bench offload`.
 
 mod attempt;
+pub mod cost;
 pub mod forward;
 pub mod judge;
 mod offload;

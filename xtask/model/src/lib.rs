@@ -1,10 +1,11 @@
 //! The words that every crate shares.
 //!
 //! Failures that explain themselves ([`Failure`]), what happened during a run ([`Event`]), what a
-//! check concluded ([`Verdict`]), what we build for ([`Target`], [`KernelId`]) and strict YAML
+//! check concluded ([`Verdict`]), what packets cost ([`cost`]), what we build for ([`Target`], [`KernelId`]) and strict YAML
 //! ([`yaml`]). No processes, no network, and no file I/O beyond reading a configuration file.
 
 mod cancel;
+pub mod cost;
 mod event;
 mod failure;
 mod kernel;
