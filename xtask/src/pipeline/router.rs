@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use model::{Deadline, Exit, Failure, Result, Target};
-use scenarios::{Bench, FeedVariant, Scenario, Trust};
+use scenarios::{Bench, FeedVariant, Scenario, Start, Trust};
 use sdk::local::Kernel;
 use vm::accel;
 use vm::image;
@@ -15,6 +15,7 @@ use vm::process::Qemu;
 use vm::session::{self, Image, Launch, Session};
 use vm::state;
 
+use super::installed::Installed;
 use super::{Feed, console, provider, publish, signed};
 use crate::cli::{Accel as Wanted, BootArgs, Machine as Flags, Selection, TestArgs};
 use crate::cmd::Outcome;
@@ -32,15 +33,15 @@ const SPOILED_PACKAGE: &str = "kmod-nft-offload";
 const NETWORK_MODULES: [&str; 2] = ["virtio_pci", "virtio_net"];
 
 /// A router that can be started any number of times.
-struct Router {
+pub(super) struct Router {
     qemu: Qemu,
     machine: Machine,
     image: Image,
     accel: Accel,
     /// How long one boot may take.
-    patience: Duration,
+    pub(super) patience: Duration,
     /// State of a booted guest, to resume from.
-    state: Utf8PathBuf,
+    pub(super) state: Utf8PathBuf,
 }
 
 /// Runs the scenarios that were asked for on the packages of this source tree.
@@ -54,6 +55,7 @@ pub fn test(ctx: &Ctx, target: &Target, args: &TestArgs) -> Result<Outcome> {
     let feed = signed(ctx, target, &args.selection)?;
     let router = prepare(ctx, target, &feed, &args.selection, &args.machine)?;
     let trust = trust(&feed)?;
+    let installed = Installed::prepare(ctx, &router, &feed, &trust, &chosen);
     let wanted: BTreeSet<FeedVariant> = chosen.iter().map(|scenario| scenario.feed).collect();
     let feeds = wanted
         .into_iter()
@@ -65,7 +67,12 @@ pub fn test(ctx: &Ctx, target: &Target, args: &TestArgs) -> Result<Outcome> {
     ctx.events.fact("router", &label);
     let bench = Bench {
         router: &label,
-        boot: &|lab| router.start(ctx, lab),
+        kernel: args.selection.kernel.word(),
+        of_several: false,
+        boot: &|lab, start, manager| match start {
+            Start::Booted => router.start(ctx, lab),
+            Start::Installed => installed.start(lab, manager),
+        },
         feeds: &feeds,
         trust: &trust,
         captures: args.machine.pcap.as_deref(),
@@ -255,10 +262,16 @@ impl Router {
     }
 
     /// A fresh router: resumed from the saved state, or booted when QEMU refuses that.
-    fn start(&self, ctx: &Ctx, lab: &Lab) -> Result<Session> {
+    pub(super) fn start(&self, ctx: &Ctx, lab: &Lab) -> Result<Session> {
         state::resume_or_boot(&self.launch(ctx, lab), &self.state, self.patience, &ctx.events)
     }
+
+    /// Resumed from another saved state of this router, or not at all.
+    pub(super) fn resume(&self, ctx: &Ctx, lab: &Lab, state: &Utf8Path) -> Result<Session> {
+        state::resume(&self.launch(ctx, lab), state, Deadline::after(self.patience))
+    }
 }
+
 /// KVM where the kernel really runs in it, else emulation; says which and why.
 pub(super) fn accelerator(
     ctx: &Ctx,
