@@ -13,6 +13,7 @@
 pub mod fixture;
 mod keys;
 mod lists;
+mod lockfile;
 mod matrix;
 mod mirror;
 mod profiles;
@@ -25,6 +26,7 @@ mod transfer;
 mod upstream;
 
 pub use keys::Keys;
+pub use lockfile::{Difference, Lockfile, differences};
 pub use matrix::{Distutils, HostNeeds, Matrix, Row};
 pub use mirror::{DEFAULT_MIRROR, Mirror};
 pub use resolved::{Artifact, Release, Resolved, Role};
