@@ -32,6 +32,10 @@ const SPOILED_PACKAGE: &str = "kmod-nft-offload";
 /// What the router's network cards need; kernels that have one of them built in are fine.
 const NETWORK_MODULES: [&str; 2] = ["virtio_pci", "virtio_net"];
 
+/// Modules that lie in the image for scenarios to load: what surrounds flow offload on a router. None of netfilter's
+/// is among them: those come from the packages under test.
+const SPARE_MODULES: [&str; 4] = ["8021q", "bridge", "sch_cake", "sch_tbf"];
+
 /// A router that can be started any number of times.
 pub(super) struct Router {
     qemu: Qemu,
@@ -188,6 +192,7 @@ fn prepare(ctx: &Ctx, target: &Target, feed: &Feed, selection: &Selection, flags
         .stage("kernel", kernel)
         .stage("programs", &programs)
         .path("opkg", &opkg)
+        .text("modules", [&NETWORK_MODULES[..], &SPARE_MODULES[..]].concat().join(" "))
         .path("local", ctx.root.join("qemu/local"))
         .path("code", ctx.root.join("qemu/src/image"));
     let folder = stage(ctx, "image", &inputs, |out| build_image(feed, &recipe, &programs, &opkg, out))?;
@@ -224,9 +229,11 @@ fn build_image(
     out: &Utf8Path,
 ) -> Result<String> {
     let kernel = Kernel::open(&feed.packages.kernel)?;
-    let modules = out.join("modules");
-    let boot_modules: Vec<Utf8PathBuf> =
-        kernel.take(&NETWORK_MODULES, &modules)?.iter().map(|file| modules.join(file)).collect();
+    let take = |names: &[&str], folder: &str| -> Result<Vec<Utf8PathBuf>> {
+        let folder = out.join(folder);
+        Ok(kernel.take(names, &folder)?.iter().map(|file| folder.join(file)).collect())
+    };
+    let (boot_modules, spare_modules) = (take(&NETWORK_MODULES, "modules")?, take(&SPARE_MODULES, "spare-modules")?);
     let packages = [programs.to_owned()];
     let mut extra = vec![image::Extra { path: "/bin/opkg".into(), source: opkg.to_owned(), mode: 0o755 }];
     // opkg's view of the running kernel is the image's own; apk's database is its client's to write.
@@ -239,6 +246,7 @@ fn build_image(
         packages: &packages,
         kernel_release: kernel.release(),
         boot_modules: &boot_modules,
+        spare_modules: &spare_modules,
         kernel: kernel.id(),
         arch: &feed.packages.arch,
         extra: &extra,
