@@ -401,6 +401,17 @@ pub enum Kernel {
     Newest,
 }
 
+impl Kernel {
+    /// The word on the command line, in scenario files and in reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kernel::V6_12 => "6.12",
+            Kernel::V6_1 => "6.1",
+            Kernel::Newest => "newest",
+        }
+    }
+}
+
 /// Package formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {

@@ -81,13 +81,16 @@ impl Guest<'_> {
         stage(ctx, "bench-image", &inputs, |out| {
             let kernel = Kernel::open(kernel)?;
             let modules = out.join("modules");
+            let present = cost::MODULES_WHERE_PRESENT.into_iter().filter(|name| kernel.has_module(name));
+            let wanted: Vec<&str> = present.chain(cost::MODULES).collect();
             let boot_modules: Vec<Utf8PathBuf> =
-                kernel.take(&cost::MODULES, &modules)?.iter().map(|file| modules.join(file)).collect();
+                kernel.take(&wanted, &modules)?.iter().map(|file| modules.join(file)).collect();
             let packages = [(*programs).to_owned()];
             let inputs = image::Inputs {
                 packages: &packages,
                 kernel_release: kernel.release(),
                 boot_modules: &boot_modules,
+                spare_modules: &[],
                 kernel: kernel.id(),
                 arch: &Arch(provider::ARCH.into()),
                 extra: &extra(plan, out)?,

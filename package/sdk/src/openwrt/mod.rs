@@ -9,6 +9,7 @@
 //! Nothing is believed because of where it came from: the list of digests must be signed by a key
 //! that is pinned in the repository, and every other file must have its digest from that list.
 
+pub mod drive;
 mod resolved;
 
 pub use resolved::{Artifact, Release, Resolved, Role};
