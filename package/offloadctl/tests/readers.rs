@@ -1,5 +1,7 @@
 //! The readers of foreign bytes: what a kernel said, what the documented layout allows, and what nobody should send.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, outside of a function marked as one")]
+
 mod common;
 
 use std::net::IpAddr;
