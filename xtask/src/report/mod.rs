@@ -3,7 +3,7 @@
 //! A report is a pure function from a [`Run`] to text, so that it can be tested without running anything;
 //! `sink/report.rs` writes them. What is not in an [`Event`] is in no report.
 
-//pub mod html;
+pub mod html;
 pub mod json;
 pub mod markdown;
 
