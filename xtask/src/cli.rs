@@ -38,7 +38,8 @@ Exit codes:
   70 our defect   130 interrupted
 
 Environment: XDG_CACHE_HOME (cache), XDG_CONFIG_HOME (keys), OPENWRT_OFFLOAD_DEBIAN_MIRROR,
-  OPENWRT_OFFLOAD_USIGN_KEY, OPENWRT_OFFLOAD_EC_KEY (secret keys), NO_COLOR, SOURCE_DATE_EPOCH.";
+  OPENWRT_OFFLOAD_USIGN_KEY, OPENWRT_OFFLOAD_EC_KEY (secret keys), NO_COLOR, SOURCE_DATE_EPOCH,
+  GITHUB_ACTIONS=true (groups, annotations; a summary in GITHUB_STEP_SUMMARY).";
 
 /// The verbs; each is implemented in the file of its name.
 #[derive(Debug, Subcommand)]
@@ -91,6 +92,24 @@ impl Verb {
     /// Whether `--message-format json` asks for an answer in JSON, in place of events.
     pub fn answers_in_json(&self) -> bool {
         matches!(self, Verb::Plan(_))
+    }
+
+    /// What is built for, by the verbs that have reports.
+    pub fn selection(&self) -> Option<&Selection> {
+        match self {
+            Verb::Test(args) => Some(&args.selection),
+            Verb::Ci(args) => Some(&args.selection),
+            _ => None,
+        }
+    }
+
+    /// How the router is run.
+    pub fn accel(&self) -> Accel {
+        match self {
+            Verb::Test(args) => args.machine.accel,
+            Verb::Ci(args) => args.machine.accel,
+            _ => Accel::Auto,
+        }
     }
 
     /// The reports that are wanted, of the verbs that have any.
