@@ -38,7 +38,7 @@ fn matrix(rows: &[Row], lock: &Lockfile) -> Value {
 fn table(rows: &[Row], lock: &Lockfile) -> String {
     let line = |words: [&str; 6]| {
         let [release, target, arch, format, kernel, locked] = words;
-        format!("{release:15} {target:12} {arch:24} {format:6} {kernel:6} {locked}").trim_end().to_owned()
+        format!("{release:15} {target:12} {arch:26} {format:6} {kernel:6} {locked}").trim_end().to_owned()
     };
     let head = line(["RELEASE", "TARGET", "ARCHITECTURE", "FORMAT", "KERNEL", "LOCKED"]);
     let row = |row: &Row| {
