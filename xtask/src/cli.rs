@@ -347,14 +347,19 @@ pub struct BenchFormatsArgs {
     pub repeat: std::num::NonZeroUsize,
 }
 
+/// What `bench offload` measures unless it is told otherwise.
+pub const BENCH_PACKETS: u64 = 20_000;
+/// See [`BENCH_PACKETS`].
+pub const BENCH_ROUNDS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(2);
+
 /// `bench offload`
 #[derive(Debug, Clone, Args)]
 pub struct BenchOffloadArgs {
     /// How often everything is measured.
-    #[arg(long, value_name = "N", default_value = "3")]
+    #[arg(long, value_name = "N", default_value_t = BENCH_ROUNDS)]
     pub repeat: std::num::NonZeroUsize,
     /// Packets of one measurement.
-    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1_000..=10_000_000))]
+    #[arg(long, value_name = "N", default_value_t = BENCH_PACKETS, value_parser = clap::value_parser!(u64).range(1_000..=10_000_000))]
     pub packets: u64,
     /// Where throughput is measured too: `auto` does so where KVM works; under emulation it would mean nothing.
     #[arg(long, value_name = "HOW", default_value = "auto")]

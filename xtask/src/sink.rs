@@ -21,6 +21,9 @@ use crate::cli::{Accel, Color, Global, MessageFormat, Selection, Verb};
 use crate::report::{Run, quoted};
 use crate::stage::millis;
 
+/// Variable that is `true` where GitHub Actions runs us.
+pub const GITHUB_ACTIONS: &str = "GITHUB_ACTIONS";
+
 /// Turns events into a report.
 pub trait Sink: Send {
     /// Takes one event.
@@ -66,7 +69,7 @@ impl Reporter {
                 ))]
             }
         };
-        let on_github = std::env::var("GITHUB_ACTIONS").is_ok_and(|value| value == "true");
+        let on_github = std::env::var(GITHUB_ACTIONS).is_ok_and(|value| value == "true");
         if on_github {
             // Before the text that its groups fold.
             sinks.insert(0, Box::new(github::Github::new(std::io::stderr())));

@@ -13,10 +13,13 @@ use crate::cli::Reports;
 use crate::files::write_aside;
 use crate::report::{Run, html, json, markdown};
 
+/// Makes a report of a run.
+type Render = fn(&Run) -> String;
+
 /// Collects a run, and writes its reports when it ends.
 pub struct Report {
     run: Run,
-    files: Vec<(Utf8PathBuf, fn(&Run) -> String)>,
+    files: Vec<(Utf8PathBuf, Render)>,
     /// The page of a CI job, to which every step adds: `GITHUB_STEP_SUMMARY`.
     summary: Option<Utf8PathBuf>,
 }
@@ -26,7 +29,7 @@ impl Report {
     pub fn new(reports: &Reports, summary: Option<Utf8PathBuf>, run: Run) -> Option<Report> {
         let Reports { html: page, markdown: text, json: data, junit: _ } = reports;
         let page = page.as_ref().map(|folder| folder.join("index.html"));
-        let wanted: [(Option<Utf8PathBuf>, fn(&Run) -> String); 3] =
+        let wanted: [(Option<Utf8PathBuf>, Render); 3] =
             [(page, html::render), (text.clone(), markdown::render), (data.clone(), json::render)];
         let files: Vec<_> = wanted.into_iter().filter_map(|(file, render)| Some((file?, render))).collect();
         let asked = !files.is_empty() || summary.is_some();

@@ -30,7 +30,8 @@ pub(super) fn bars(title: &str, bars: &[Bar]) -> Markup {
                 text x="0" y=(index * ROW + 15) { (bar.label) }
                 text.figure x="100%" y=(index * ROW + 15) text-anchor="end" { (bar.figure) }
                 rect.track x="0" y=(index * ROW + 20) width="100%" height="8" rx="2" {}
-                rect class=(bar.class) x="0" y=(index * ROW + 20) width={ (format!("{:.2}", bar.share * 100.0)) "%" } height="8" rx="2" {}
+                @let width = format!("{:.2}%", bar.share * 100.0);
+                rect class=(bar.class) x="0" y=(index * ROW + 20) width=(width) height="8" rx="2" {}
             }
         }
     }

@@ -13,6 +13,7 @@ pub(super) fn section(run: &Run) -> Markup {
         @if !run.cases.is_empty() {
             section aria-labelledby="matrix" {
                 h2 id="matrix" { "Expected and observed" }
+                p.faint { "Paths of the packets, in order: the control run without offload comes first." }
                 table.matrix {
                     thead {
                         tr {

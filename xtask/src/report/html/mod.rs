@@ -93,12 +93,12 @@ fn troubles(run: &Run) -> Markup {
                 @for (case, found) in troubles {
                     @let look = Look::of(&case.verdict);
                     article class={ "trouble " (look.class) } {
-                        h3 { (chip(look, look.word)) " " (case.name) @if !case.record.kernel.is_empty() { " on " (case.record.kernel) } }
+                        h3 { (chip(look, look.word)) " " (case.name) (on_kernel(case)) }
                         (finding(found))
                         @if !case.observed.is_empty() && case.observed != case.expected {
                             p { "Expected " b { (case.expected) } ", observed " b { (case.observed) } "." }
                         }
-                        p.again { span { "Repeat it: " } code { (case.reproduce) } }
+                        p.again { "Repeat it: " code { (case.reproduce) } }
                     }
                 }
             }
@@ -138,33 +138,55 @@ fn details(run: &Run) -> Markup {
     }
 }
 
+/// The link target stands inside, so that browsers open what it leads to.
 fn detail(number: usize, case: &Case) -> Markup {
     let Case { name, verdict, millis, notes, record, reproduce, .. } = case;
     let look = Look::of(verdict);
     html! {
-        details id={ "case-" (number) } {
-            summary { (chip(look, look.word)) " " (name) @if !record.kernel.is_empty() { " on " (record.kernel) } " " span.faint { (seconds(*millis)) } }
-            @if !record.title.is_empty() { p { (record.title) } }
-            @if let Verdict::Skip { reason } = verdict { p { "Not run: " (reason) } }
-            @if !record.checks.is_empty() {
-                div.scroll role="region" tabindex="0" aria-label={ "Checks of " (name) } {
-                    table {
-                        thead { tr { th scope="col" { "Where" } th scope="col" { "What" } th scope="col" { "Expected" } th scope="col" { "Observed" } th scope="col" { "Figures" } } }
-                        tbody {
-                            @for check in &record.checks {
-                                tr class=(if check.holds { "pass" } else { "fail" }) {
-                                    td { (check.at) } td { (check.subject) } td { (check.expected) } td { (check.observed) } td { (check.detail) }
+        details {
+            summary { (chip(look, look.word)) " " (name) (on_kernel(case)) " " span.faint { (seconds(*millis)) } }
+            div id={ "case-" (number) } {
+                @if !record.title.is_empty() { p { (record.title) } }
+                @if let Verdict::Skip { reason } = verdict { p { "Not run: " (reason) } }
+                (checks(case))
+                (timeline::of(case))
+                @if !notes.is_empty() { ul.notes { @for note in notes { li { (note) } } } }
+                p.again { "Repeat it: " code { (reproduce) } }
+            }
+        }
+    }
+}
+
+/// What was looked at, in order.
+fn checks(case: &Case) -> Markup {
+    html! {
+        @if !case.record.checks.is_empty() {
+            div.scroll role="region" tabindex="0" aria-label={ "Checks of " (case.name) } {
+                table {
+                    thead {
+                        tr {
+                            @for head in ["Where", "What", "Expected", "Observed", "Figures"] {
+                                th scope="col" { (head) }
+                            }
+                        }
+                    }
+                    tbody {
+                        @for check in &case.record.checks {
+                            tr class=(if check.holds { "pass" } else { "fail" }) {
+                                @for text in [&check.at, &check.subject, &check.expected, &check.observed, &check.detail] {
+                                    td { (text) }
                                 }
                             }
                         }
                     }
                 }
             }
-            (timeline::of(case))
-            @if !notes.is_empty() { ul.notes { @for note in notes { li { (note) } } } }
-            p.again { span { "Repeat it: " } code { (reproduce) } }
         }
     }
+}
+
+fn on_kernel(case: &Case) -> Markup {
+    html! { @if !case.record.kernel.is_empty() { " on Linux " (case.record.kernel) } }
 }
 
 /// How a verdict looks: never by colour alone.
@@ -201,7 +223,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

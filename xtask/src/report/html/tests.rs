@@ -96,12 +96,12 @@ fn texts_of_others_are_escaped_wherever_they_stand() {
 fn a_failure_is_told_with_what_was_seen_and_how_to_repeat_it() {
     let page = render(&sample());
     let expected = "\
-<h3><span class=\"chip fail\"><span aria-hidden=\"true\">✗</span> FAIL</span> vlan/apk on 6.12</h3>\
+<h3><span class=\"chip fail\"><span aria-hidden=\"true\">✗</span> FAIL</span> vlan/apk on Linux 6.12</h3>\
 <p class=\"what\"><b>PROOF999</b> the forward hook saw 2004 packets; at most 20 may pass it <span class=\"faint\">(udp)</span></p>\
 <p class=\"why\">packets took the slow path</p>\
 <p class=\"fix\"><b>Fix: </b>look at the rules</p>\
 <p>Expected <b>slow, fast</b>, observed <b>slow</b>.</p>\
-<p class=\"again\"><span>Repeat it: </span><code>cargo xtask test vlan --exact --kernel 6.12 --accel tcg</code></p>";
+<p class=\"again\">Repeat it: <code>cargo xtask test vlan --exact --kernel 6.12 --accel tcg</code></p>";
     assert!(page.contains(expected));
     assert!(page.find("What went wrong") < page.find("Expected and observed"), "trouble comes first");
 }

@@ -6,7 +6,7 @@
 use maud::{Markup, html};
 use model::{Count, Sample, Verdict};
 
-use super::grouped;
+use super::{grouped, on_kernel};
 use crate::report::{Case, Run};
 
 /// Size of a drawing in its own units; it is shown about as large on a phone, so that its text stays readable.
@@ -23,7 +23,7 @@ pub(super) fn section(run: &Run) -> Markup {
         @if let Some(case) = drawn.first() {
             section aria-labelledby="timeline" {
                 h2 id="timeline" { "Counters during a flow" }
-                p { (case.name) @if !case.record.kernel.is_empty() { " on " (case.record.kernel) } ": the gap between the lines is what took the fast path." }
+                p { (case.name) (on_kernel(case)) ": the gap between the lines is what took the fast path." }
                 (of(case))
             }
         }
@@ -37,12 +37,15 @@ pub(super) fn of(case: &Case) -> Markup {
     html! {
         @if !drawings.is_empty() {
             ul.legend aria-hidden="true" {
-                li.arrived { "arrived at the hosts" } li.forwarded { "seen by the forward hook" } li.conntrack { "counted by conntrack" }
+                li.arrived { "arrived at the hosts" }
+                li.forwarded { "seen by the forward hook" }
+                li.conntrack { "counted by conntrack" }
             }
             div.columns {
                 @for (run, flow, samples) in &drawings {
                     // Both runs of a flow have the same scale.
-                    @let scale = drawings.iter().filter(|(_, other, _)| other == flow).map(|(_, _, samples)| most(samples)).max().unwrap_or(0);
+                    @let alike = drawings.iter().filter(|(_, other, _)| other == flow);
+                    @let scale = alike.map(|(_, _, samples)| most(samples)).max().unwrap_or(0);
                     figure { figcaption { (title(run, flow)) } (drawing(run, flow, samples, scale)) }
                 }
             }
@@ -100,11 +103,15 @@ fn drawing(run: &str, flow: &str, samples: &[&Sample], most: u64) -> Markup {
             polyline.conntrack points=(place.line(samples, |sample| sample.conntrack)) {}
             polyline.forwarded points=(place.line(samples, |sample| Some(sample.forwarded))) {}
             @for sample in samples {
-                circle.forwarded cx=(place.x(sample)) cy=(place.y(sample.forwarded)) r="3" { title { (moment(sample, first)) } }
+                circle.forwarded cx=(place.x(sample)) cy=(place.y(sample.forwarded)) r="3" {
+                    title { (moment(sample, first)) }
+                }
             }
             text x=(left) y=(bottom + 18.0) { "0 ms" }
             text x=(right) y=(bottom + 18.0) text-anchor="end" { (grouped(last.millis - first.millis)) " ms" }
-            text x=((left + right) / 2.0) y=(bottom + 18.0) text-anchor="middle" { (grouped(last.forwarded.packets)) " of " (grouped(last.arrived.packets)) " packets" }
+            text x=((left + right) / 2.0) y=(bottom + 18.0) text-anchor="middle" {
+                (grouped(last.forwarded.packets)) " of " (grouped(last.arrived.packets)) " packets"
+            }
         }
     }
 }
