@@ -150,6 +150,12 @@ pub struct Global {
     /// Where results go.
     #[arg(long, global = true, value_name = "DIR", default_value = "target/offload")]
     pub out: Utf8PathBuf,
+    /// Folder with further recipes of packages; one of the same name takes the place of ours.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub recipes: Option<Utf8PathBuf>,
+    /// Folder with scenarios to run in place of ours.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub scenarios: Option<Utf8PathBuf>,
     /// How long to wait for another run that holds the same part of the cache, in seconds.
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 600)]
     pub lock_timeout: u64,
