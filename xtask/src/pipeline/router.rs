@@ -16,7 +16,7 @@ use vm::session::{self, Image, Launch, Session};
 use vm::state;
 
 use super::installed::Installed;
-use super::{Feed, console, provider, publish, signed};
+use super::{Feed, bench, console, provider, publish, signed};
 use crate::cli::{Accel as Wanted, BootArgs, Machine as Flags, Selection, TestArgs};
 use crate::cmd::Outcome;
 use crate::files::write_aside;
@@ -69,6 +69,7 @@ pub fn test(ctx: &Ctx, target: &Target, args: &TestArgs) -> Result<Outcome> {
     crate::facts::host(ctx);
     ctx.events.fact("QEMU", &router.qemu.version);
     ctx.events.fact("router", &label);
+    bench::tell_known(ctx, target, &args.selection, &feed.packages.kernel)?;
     let bench = Bench {
         router: &label,
         kernel: args.selection.kernel.word(),
