@@ -151,7 +151,7 @@ fn chosen(ctx: &Ctx, args: &TestArgs) -> Result<Vec<Scenario>> {
 }
 
 /// The file that describes the target's router.
-pub(super) fn machine_file(ctx: &Ctx, target: &Target) -> Utf8PathBuf {
+pub fn machine_file(ctx: &Ctx, target: &Target) -> Utf8PathBuf {
     ctx.root.join("qemu/machines").join(format!("{}.yaml", target.slug()))
 }
 
