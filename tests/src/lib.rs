@@ -3,7 +3,9 @@
 //! A scenario is a YAML file of `tests/scenarios/` ([`scenario`] is its vocabulary). Each runs on a router of
 //! its own with a lab around it ([`runner`]): steps first ([`steps`]), then traffic with and without offload
 //! ([`offload`]), and what was observed is judged by pure functions ([`judge`], [`probes`]).
+//! [`cost`] measures what forwarding a packet costs, for `bench offload`.
 
+pub mod cost;
 pub mod judge;
 pub mod offload;
 pub mod probes;

@@ -66,7 +66,7 @@ pub fn run(bench: &Bench<'_>, scenarios: &[Scenario]) -> Exit {
     for idle in scenarios.iter().filter(|scenario| scenario.managers.is_empty()) {
         let reason = "there are no packages for a package manager that it runs with".to_owned();
         let (case, verdict) = (idle.name.clone(), Verdict::Skip { reason });
-        bench.events.emit(Event::CaseEnd { case, verdict, millis: 0, notes: Vec::new() });
+        bench.events.emit(Event::CaseEnd { case, verdict, millis: 0, notes: Vec::new(), record: Box::default() });
     }
     let next = Mutex::new(cases.iter());
     let worst = Mutex::new(Exit::Done);
@@ -102,7 +102,7 @@ impl Bench<'_> {
         }
         let exit = verdict.exit();
         let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.events.emit(Event::CaseEnd { case: case.name.clone(), verdict, millis, notes });
+        self.events.emit(Event::CaseEnd { case: case.name.clone(), verdict, millis, notes, record: Box::default() });
         exit
     }
 

@@ -53,6 +53,8 @@ pub enum Verb {
     Keys(KeysArgs),
     /// Boot the router and give a console, or run one command in it.
     Boot(BootArgs),
+    /// Measure how fast things are.
+    Bench(BenchArgs),
     /// Show what this machine has and lacks.
     Doctor(DoctorArgs),
     /// Run what CI runs: format, lints, all tests, reproducibility, scenarios.
@@ -71,17 +73,19 @@ impl Verb {
             Verb::Feed(_) => "feed",
             Verb::Keys(_) => "keys",
             Verb::Boot(_) => "boot",
+            Verb::Bench(_) => "bench",
             Verb::Doctor(_) => "doctor",
             Verb::Ci(_) => "ci",
             Verb::Clean(_) => "clean",
         }
     }
 
-    /// Where a JUnit report is wanted.
-    pub fn junit(&self) -> Option<&Utf8PathBuf> {
+    /// The reports that are wanted, of the verbs that have any.
+    pub fn reports(&self) -> Option<&Reports> {
         match self {
-            Verb::Test(args) => args.junit.file.as_ref(),
-            Verb::Ci(args) => args.junit.file.as_ref(),
+            Verb::Test(args) => Some(&args.reports),
+            Verb::Ci(args) => Some(&args.reports),
+            Verb::Bench(BenchArgs { action: BenchAction::Offload(args) }) => Some(&args.reports),
             _ => None,
         }
     }
@@ -153,12 +157,21 @@ pub struct Machine {
     pub boot_deadline: u64,
 }
 
-/// A report for CI.
-#[derive(Debug, Clone, Args)]
-pub struct Junit {
-    /// Also write a JUnit report.
-    #[arg(id = "junit", long = "junit", value_name = "FILE")]
-    pub file: Option<Utf8PathBuf>,
+/// Reports, besides what is printed. Each appears whole, also when the run fails or is interrupted.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Reports {
+    /// Write a page to look at with a browser: DIR/index.html.
+    #[arg(long, value_name = "DIR")]
+    pub html: Option<Utf8PathBuf>,
+    /// Write a summary in Markdown.
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<Utf8PathBuf>,
+    /// Write everything as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<Utf8PathBuf>,
+    /// Write a JUnit report.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<Utf8PathBuf>,
 }
 
 /// `build`
@@ -187,9 +200,9 @@ pub struct TestArgs {
     /// How the router is run.
     #[command(flatten)]
     pub machine: Machine,
-    /// A report for CI.
+    /// Reports.
     #[command(flatten)]
-    pub junit: Junit,
+    pub reports: Reports,
 }
 
 /// `lint`
@@ -277,6 +290,54 @@ pub struct BootArgs {
     pub command: Vec<String>,
 }
 
+/// `bench`
+#[derive(Debug, Clone, Args)]
+pub struct BenchArgs {
+    /// What to measure.
+    #[command(subcommand)]
+    pub action: BenchAction,
+}
+
+/// `bench formats` and so on
+#[derive(Debug, Clone, Subcommand)]
+pub enum BenchAction {
+    /// Write and read packages and indexes of both formats, with generated content.
+    Formats(BenchFormatsArgs),
+    /// What forwarding a packet costs the router, with offload off and on.
+    Offload(BenchOffloadArgs),
+}
+
+/// `bench formats`
+#[derive(Debug, Clone, Args)]
+pub struct BenchFormatsArgs {
+    /// How often everything is measured.
+    #[arg(long, value_name = "N", default_value = "3")]
+    pub repeat: std::num::NonZeroUsize,
+}
+
+/// `bench offload`
+#[derive(Debug, Clone, Args)]
+pub struct BenchOffloadArgs {
+    /// How often everything is measured.
+    #[arg(long, value_name = "N", default_value = "3")]
+    pub repeat: std::num::NonZeroUsize,
+    /// Packets of one measurement.
+    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1_000..=10_000_000))]
+    pub packets: u64,
+    /// Where throughput is measured too: `auto` does so where KVM works; under emulation it would mean nothing.
+    #[arg(long, value_name = "HOW", default_value = "auto")]
+    pub accel: Accel,
+    /// How long the guest may take, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1200)]
+    pub deadline: u64,
+    /// What to build for.
+    #[command(flatten)]
+    pub selection: Selection,
+    /// Reports.
+    #[command(flatten)]
+    pub reports: Reports,
+}
+
 /// `doctor`
 #[derive(Debug, Clone, Args)]
 pub struct DoctorArgs {}
@@ -290,9 +351,9 @@ pub struct CiArgs {
     /// How the router is run.
     #[command(flatten)]
     pub machine: Machine,
-    /// A report for CI.
+    /// Reports.
     #[command(flatten)]
-    pub junit: Junit,
+    pub reports: Reports,
 }
 
 /// `clean`

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod cmd;
 pub mod ctx;
 pub mod doctor;
+pub mod facts;
 pub mod feed_config;
 pub mod files;
 pub mod interrupt;

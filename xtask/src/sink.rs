@@ -53,7 +53,7 @@ impl Reporter {
                 ))]
             }
         };
-        if let Some(file) = verb.junit() {
+        if let Some(file) = verb.reports().and_then(|reports| reports.junit.as_ref()) {
             sinks.push(Box::new(junit::Junit::new(file.clone())));
         }
         Reporter::with_sinks(sinks, verb.word())

@@ -35,7 +35,6 @@ pub fn stage(
     work: impl FnOnce(&Utf8Path) -> Result<String>,
 ) -> Result<Utf8PathBuf> {
     ctx.cancel.check()?;
-    let started = Instant::now();
     let key = inputs.key(name)?;
     let place = Place::new(&ctx.cache.join(name), &key);
     if place.is_finished() {
@@ -53,14 +52,20 @@ pub fn stage(
     }
 
     first_mention(ctx, &place);
-    ctx.events.emit(Event::StageBegin { stage: name.into(), detail: inputs.about().into() });
-    let outcome = place.fill(inputs, work);
+    timed(ctx, name, inputs.about(), || place.fill(inputs, work).map(|summary| (place.result.clone(), summary)))
+}
+
+/// Work that is told like a stage but always done; it returns its result and a summary for people.
+pub fn timed<T>(ctx: &Ctx, name: &str, detail: &str, work: impl FnOnce() -> Result<(T, String)>) -> Result<T> {
+    let started = Instant::now();
+    ctx.events.emit(Event::StageBegin { stage: name.into(), detail: detail.into() });
+    let outcome = work();
     let (status, summary) = match &outcome {
-        Ok(summary) => (Status::Done, summary.clone()),
+        Ok((_result, summary)) => (Status::Done, summary.clone()),
         Err(failure) => (Status::Failed, failure.finding().what.clone()),
     };
     ctx.events.emit(Event::StageEnd { stage: name.into(), status, millis: millis(started.elapsed()), summary });
-    outcome.map(|_summary| place.result)
+    outcome.map(|(result, _summary)| result)
 }
 
 /// Waits for the lock at `path`, at most as long as the user allows.

@@ -72,6 +72,8 @@ fn the_image_has_programs_libraries_and_what_packages_touch() {
         "lib/libc.so.6\0",
         "sbin/kmodloader\0",
         "lib/functions.sh\0",
+        "sbin/fw4\0",
+        "etc/nftables.d\0",
         "Version: 6.12.107~0123456789abcdef0123456789abcdef-r1\nStatus: install hold installed\n",
         "arch x86_64 10\n",
         "DISTRIB_ID='stand-in'",

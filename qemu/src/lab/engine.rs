@@ -4,101 +4,24 @@
 //! and wake it through a socket pair.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
-use std::net::SocketAddr;
+use std::io::{self, Read};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, sync_channel};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use camino::Utf8PathBuf;
-use model::{Cancel, Deadline, Failure, Result};
+use model::{Deadline, Failure, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::failures;
 use super::flow::OpenFlow;
 use super::host::Host;
-use super::http::{Request, Server};
-use super::link::{Link, LinkCounts, Record};
+use super::http::Server;
+use super::link::{Link, Record};
 use super::plan::{Both, Plan, Side};
-use super::traffic::{Exchange, Flow, FlowReport};
-
-/// How often a waiting caller looks whether the user interrupted.
-const LOOK_AT_CANCEL: Duration = Duration::from_millis(50);
-
-/// What the thread gets beyond a deadline to say that it passed.
-const GRACE: Duration = Duration::from_secs(5);
-
-/// For questions that need no packets.
-const ASK: Duration = Duration::from_secs(10);
+use super::remote::{Command, Reply};
 
 /// How often a flow that was never answered is looked at, to ask for its next hop again.
 const UNANSWERED: Duration = Duration::from_millis(50);
-
-/// Where one answer goes.
-#[derive(Debug)]
-pub(super) struct Reply<T>(SyncSender<Result<T>>);
-
-impl<T> Reply<T> {
-    /// Answers. A caller that waits no more is no error.
-    pub(super) fn send(&self, answer: Result<T>) {
-        let _gone = self.0.try_send(answer);
-    }
-}
-
-/// What callers ask for.
-pub(super) enum Command {
-    Connected { deadline: Deadline, reply: Reply<()> },
-    Open { id: u64, flow: Flow, deadline: Deadline, reply: Reply<SocketAddr> },
-    Exchange { id: u64, amount: u64, deadline: Deadline, reply: Reply<Exchange> },
-    Report { id: u64, reply: Reply<FlowReport> },
-    End { id: u64, abort: bool, deadline: Deadline, reply: Reply<FlowReport> },
-    Forget { id: u64 },
-    Serve { root: Utf8PathBuf, reply: Reply<()> },
-    Requests { reply: Reply<Vec<Request>> },
-    Counts { reply: Reply<Both<LinkCounts>> },
-    Shutdown,
-}
-
-/// The caller's end of the channel.
-#[derive(Debug, Clone)]
-pub(super) struct Remote {
-    commands: Sender<Command>,
-    wake: Arc<UnixStream>,
-    cancel: Cancel,
-}
-
-impl Remote {
-    pub(super) fn new(commands: Sender<Command>, wake: UnixStream, cancel: Cancel) -> Self {
-        Remote { commands, wake: Arc::new(wake), cancel }
-    }
-
-    /// Sends a command that needs no answer.
-    pub(super) fn tell(&self, command: Command) {
-        let _gone = self.commands.send(command);
-        // A full pipe has bytes in it already, which wake the thread as well.
-        let _full = (&*self.wake).write(&[1]);
-    }
-
-    /// Sends a command and waits for its answer; the thread looks at the deadline itself.
-    pub(super) fn call<T>(&self, deadline: Deadline, command: impl FnOnce(Reply<T>) -> Command) -> Result<T> {
-        let (sender, answer) = sync_channel(1);
-        self.tell(command(Reply(sender)));
-        loop {
-            self.cancel.check()?;
-            match answer.recv_timeout(LOOK_AT_CANCEL) {
-                Ok(answer) => return answer,
-                Err(RecvTimeoutError::Timeout) if Instant::now() < deadline.at + GRACE => {}
-                Err(_) => return Err(failures::ended()),
-            }
-        }
-    }
-
-    /// As [`Remote::call`], for what is answered at once.
-    pub(super) fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T> {
-        self.call(Deadline::after(ASK), command)
-    }
-}
 
 /// One of the two wires.
 struct End {
@@ -246,11 +169,13 @@ impl Engine {
                     }
                 }
             },
-            Command::Exchange { id, amount, deadline, reply } => match (self.not_ready(), self.flows.get_mut(&id)) {
-                (Some(failure), _) => reply.send(Err(failure)),
-                (None, Some(flow)) => flow.exchange(amount, deadline, reply),
-                (None, None) => reply.send(Err(failures::ended())),
-            },
+            Command::Exchange { id, amount, special, deadline, reply } => {
+                match (self.not_ready(), self.flows.get_mut(&id)) {
+                    (Some(failure), _) => reply.send(Err(failure)),
+                    (None, Some(flow)) => flow.exchange(amount, special, deadline, reply, &mut self.hosts),
+                    (None, None) => reply.send(Err(failures::ended())),
+                }
+            }
             Command::Report { id, reply } => match self.flows.get(&id) {
                 Some(flow) => reply.send(Ok(flow.report(&self.hosts))),
                 None => reply.send(Err(failures::ended())),

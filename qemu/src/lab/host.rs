@@ -3,22 +3,21 @@
 //! ARP, neighbour discovery, ping and TCP are smoltcp's. Only the first question for a neighbour is
 //! our own: smoltcp waits a whole second before it repeats one.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
-use smoltcp::phy::ChecksumCapabilities;
-use smoltcp::socket::{tcp, udp};
+use smoltcp::phy::TxToken;
+use smoltcp::socket::{icmp, tcp, udp};
 use smoltcp::time::Instant as StackInstant;
-use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr, HardwareAddress,
-    Icmpv6Packet, Icmpv6Repr, IpCidr, IpProtocol, Ipv6Packet, Ipv6Repr, NdiscRepr,
-};
+use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr};
 
-use super::link::{Link, Outbox, Record};
+use super::link::{Link, Record};
+use super::neighbour;
+use super::notes::{Neighbour, Noted, Notes};
 use super::plan::HostPlan;
-use super::traffic::Transport;
-use super::wire::{Arrivals, ETHERNET_HEADER, Neighbour, NoWire, Notes, Wire};
+use super::traffic::{Special, Transport};
+use super::wire::{NoWire, Room, Specials, Wire};
 
 /// How often we ask for a neighbour that does not answer. smoltcp asks once a second, too seldom for
 /// a guest that has just come up.
@@ -26,6 +25,10 @@ const ASK_EVERY: Duration = Duration::from_millis(50);
 
 /// How long an answer is good for; smoltcp forgets it after a minute.
 const KNOWN_FOR: Duration = Duration::from_secs(30);
+
+/// How long the rest of a fragmented packet is waited for: the lab's links lose nothing, so that what
+/// is missing is not coming.
+const REASSEMBLY: Duration = Duration::from_secs(2);
 
 /// Ports that near ends are given: the dynamic range of RFC 6335.
 const PORTS: std::ops::RangeInclusive<u16> = 49_152..=65_535;
@@ -36,6 +39,7 @@ pub(super) struct Host {
     interface: Interface,
     pub(super) sockets: SocketSet<'static>,
     notes: Notes,
+    specials: Specials,
     next_port: u16,
     epoch: Instant,
 }
@@ -63,11 +67,13 @@ impl Host {
         if let Some(gateway) = plan.gateway6 {
             let _full = interface.routes_mut().add_default_ipv6_route(gateway);
         }
+        interface.set_reassembly_timeout(REASSEMBLY.into());
         Host {
             plan,
             interface,
             sockets: SocketSet::new(Vec::new()),
             notes: Notes::default(),
+            specials: Specials::default(),
             next_port: *PORTS.start(),
             epoch,
         }
@@ -80,7 +86,8 @@ impl Host {
     /// Takes what arrived and sends what sockets hold.
     pub(super) fn poll(&mut self, link: &mut Link, record: &mut Record) {
         let now = self.now();
-        let mut wire = Wire { link, record, notes: &mut self.notes, mtu: self.plan.mtu };
+        let HostPlan { mtu, vlan, .. } = self.plan;
+        let mut wire = Wire { link, record, notes: &mut self.notes, specials: &mut self.specials, vlan, mtu };
         self.interface.poll(now, &mut wire, &mut self.sockets);
     }
 
@@ -116,19 +123,25 @@ impl Host {
         let mut new = false;
         self.notes.watched.entry((transport, port)).or_insert_with(|| {
             new = true;
-            Arrivals::default()
+            Noted::default()
         });
         new
     }
 
-    /// What arrived for a port since [`Host::watch`].
-    pub(super) fn arrivals(&self, transport: Transport, port: u16) -> Arrivals {
+    /// What was noted about a port since [`Host::watch`].
+    pub(super) fn noted(&self, transport: Transport, port: u16) -> Noted {
         self.notes.watched.get(&(transport, port)).copied().unwrap_or_default()
     }
 
     /// Ends what [`Host::watch`] started.
     pub(super) fn unwatch(&mut self, transport: Transport, port: u16) {
         self.notes.watched.remove(&(transport, port));
+        self.specials.set((transport, port), None);
+    }
+
+    /// How packets from a port have to look from now on.
+    pub(super) fn send_special(&mut self, transport: Transport, port: u16, special: Option<&Special>) {
+        self.specials.set((transport, port), special);
     }
 
     /// A new TCP socket with buffers of `window` bytes.
@@ -158,11 +171,16 @@ impl Host {
         self.sockets.get_mut::<tcp::Socket<'_>>(handle).connect(context, to, from).is_ok()
     }
 
+    /// An ICMP socket of this host.
+    pub(super) fn icmp(&mut self, handle: SocketHandle) -> &mut icmp::Socket<'static> {
+        self.sockets.get_mut(handle)
+    }
+
     /// Asks the wire for the hardware address of the next hop towards `destination`, unless it is
     /// known or was asked for just now; the stack learns it from the answer.
     pub(super) fn ask_for_neighbour(&mut self, destination: IpAddr, link: &mut Link, record: &mut Record) {
         let now = Instant::now();
-        let (Some(hop), Some(outbox)) = (self.plan.next_hop(destination), link.outbox()) else { return };
+        let Some(hop) = self.plan.next_hop(destination) else { return };
         let before = self.notes.neighbours.get(&hop);
         let recent = |neighbour: &Neighbour| {
             now.duration_since(neighbour.asked) < ASK_EVERY
@@ -171,64 +189,15 @@ impl Host {
         if before.is_some_and(recent) {
             return;
         }
+        let question = neighbour::question(&self.plan, hop);
+        let Some(outbox) = link.outbox() else { return };
+        let room = Room { outbox, record, specials: &mut self.specials, vlan: self.plan.vlan };
+        room.consume(question.len(), |frame| frame.copy_from_slice(&question));
         self.notes.neighbours.insert(hop, Neighbour { asked: now, answered: None });
-        match hop {
-            IpAddr::V4(hop) => self.ask_ipv4(hop, outbox, record),
-            IpAddr::V6(hop) => self.ask_ipv6(hop, outbox, record),
-        }
     }
 
     /// Nothing is known about neighbours any more: another guest is at the wire.
     pub(super) fn forget_neighbours(&mut self) {
         self.notes.neighbours.clear();
-    }
-
-    /// An ARP request, RFC 826.
-    fn ask_ipv4(&self, hop: Ipv4Addr, outbox: &mut Outbox, record: &mut Record) {
-        let own = EthernetAddress(self.plan.mac);
-        let question = ArpRepr::EthernetIpv4 {
-            operation: ArpOperation::Request,
-            source_hardware_addr: own,
-            source_protocol_addr: self.plan.ipv4.0,
-            target_hardware_addr: EthernetAddress([0; 6]),
-            target_protocol_addr: hop,
-        };
-        let header =
-            EthernetRepr { src_addr: own, dst_addr: EthernetAddress::BROADCAST, ethertype: EthernetProtocol::Arp };
-        outbox.push(record, ETHERNET_HEADER + question.buffer_len(), |bytes| {
-            let mut frame = EthernetFrame::new_unchecked(bytes);
-            header.emit(&mut frame);
-            question.emit(&mut ArpPacket::new_unchecked(frame.payload_mut()));
-        });
-    }
-
-    /// A neighbour solicitation to the solicited-node group, RFC 4861 §4.3.
-    fn ask_ipv6(&self, hop: Ipv6Addr, outbox: &mut Outbox, record: &mut Record) {
-        let own = EthernetAddress(self.plan.mac);
-        let [.., a, b, c] = hop.octets();
-        let group = Ipv6Addr::from([0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, a, b, c]);
-        let source = self.plan.ipv6.0;
-        let question = Icmpv6Repr::Ndisc(NdiscRepr::NeighborSolicit { target_addr: hop, lladdr: Some(own.into()) });
-        let packet = Ipv6Repr {
-            src_addr: source,
-            dst_addr: group,
-            next_header: IpProtocol::Icmpv6,
-            payload_len: question.buffer_len(),
-            hop_limit: 255,
-        };
-        let header = EthernetRepr {
-            src_addr: own,
-            dst_addr: EthernetAddress([0x33, 0x33, 0xff, a, b, c]),
-            ethertype: EthernetProtocol::Ipv6,
-        };
-        let length = ETHERNET_HEADER + packet.buffer_len() + question.buffer_len();
-        outbox.push(record, length, |bytes| {
-            let mut frame = EthernetFrame::new_unchecked(bytes);
-            header.emit(&mut frame);
-            let mut ipv6 = Ipv6Packet::new_unchecked(frame.payload_mut());
-            packet.emit(&mut ipv6);
-            let mut icmp = Icmpv6Packet::new_unchecked(ipv6.payload_mut());
-            question.emit(&source, &group, &mut icmp, &ChecksumCapabilities::default());
-        });
     }
 }

@@ -9,11 +9,12 @@ use std::ops::Range;
 use std::os::unix::net::UnixStream;
 
 use model::Result;
-use smoltcp::wire::{EthernetFrame, EthernetProtocol};
+use smoltcp::wire::EthernetProtocol;
 
 use super::failures;
 use super::pcap::Capture;
 use super::plan::Side;
+use super::{packet, tag};
 
 /// The longest frame: QEMU's own limit, `NET_BUFSIZE` of `include/net/net.h`.
 pub(super) const MAX_FRAME: usize = 4096 + 65536;
@@ -43,19 +44,26 @@ pub struct FrameCounts {
     pub ipv6: u64,
     /// Frames of another type, or too short to have one. They are counted and otherwise ignored.
     pub other: u64,
+    /// How many of all frames have a VLAN tag. They are also counted by the type behind it.
+    pub tagged: u64,
+    /// How many of the IPv4 frames hold fragments.
+    pub fragments: u64,
 }
 
 impl FrameCounts {
     fn add(&mut self, frame: &[u8]) {
         self.frames += 1;
         self.bytes += frame.len() as u64;
-        let kind = EthernetFrame::new_checked(frame).map(|frame| frame.ethertype());
-        *match kind {
-            Ok(EthernetProtocol::Arp) => &mut self.arp,
-            Ok(EthernetProtocol::Ipv4) => &mut self.ipv4,
-            Ok(EthernetProtocol::Ipv6) => &mut self.ipv6,
+        let (kind, payload) = tag::content(frame).unwrap_or_default();
+        self.tagged += u64::from(tag::has_one(frame));
+        *match EthernetProtocol::from(kind) {
+            EthernetProtocol::Arp => &mut self.arp,
+            EthernetProtocol::Ipv4 => &mut self.ipv4,
+            EthernetProtocol::Ipv6 => &mut self.ipv6,
             _ => &mut self.other,
         } += 1;
+        let is_fragment = |packet: packet::Packet<'_>| packet.more_fragments || packet.is_later_fragment;
+        self.fragments += u64::from(packet::read(payload).is_some_and(is_fragment));
     }
 }
 
@@ -67,6 +75,9 @@ pub struct LinkCounts {
     pub from_router: FrameCounts,
     /// From our host to the router.
     pub to_router: FrameCounts,
+    /// Frames from the router without the tag of the VLAN that the plan names for this side, or with
+    /// another one. They are among `from_router` and otherwise ignored.
+    pub wrong_vlan: u64,
     /// How often QEMU connected.
     pub connections: u64,
 }
@@ -167,14 +178,14 @@ impl Link {
     }
 
     /// Takes the next frame, if it has arrived, and the place to answer it.
-    pub(super) fn next_frame(&mut self, record: &mut Record) -> Option<(&[u8], &mut Outbox)> {
+    pub(super) fn next_frame(&mut self, record: &mut Record) -> Option<(&mut [u8], &mut Outbox)> {
         if !self.has_frame().unwrap_or(false) {
             return None;
         }
         let start = self.filled.start + PREFIX;
         let end = start + self.announced()? as usize;
         self.filled.start = end;
-        let frame = &self.inbox[start..end];
+        let frame = &mut self.inbox[start..end];
         record.counts.from_router.add(frame);
         record.capture(frame);
         Some((frame, &mut self.outbox))

@@ -38,16 +38,24 @@
 //! Every call that waits has a deadline and ends early when the user interrupts. Dropping the [`Lab`]
 //! ends its thread and removes its sockets.
 
+mod craft;
 mod engine;
 mod failures;
 mod flow;
+mod handle;
 mod host;
 mod http;
 mod link;
+mod neighbour;
+mod notes;
+mod packet;
 mod payload;
 mod pcap;
 mod plan;
+mod remote;
+mod report;
 mod request;
+mod tag;
 mod traffic;
 mod way;
 mod wire;
@@ -64,15 +72,17 @@ use std::thread::JoinHandle;
 use camino::{Utf8Path, Utf8PathBuf};
 use model::{Cancel, Deadline, Failure, Result};
 
-use engine::{Command, Engine, Parts, Remote};
+use engine::{Engine, Parts};
 use link::{MAX_FRAME, Record};
 use pcap::Capture;
+use remote::{Command, Remote};
 
+pub use handle::FlowHandle;
 pub use http::Request;
 pub use link::{FrameCounts, LinkCounts};
 pub use plan::{Both, HostPlan, Plan, Side};
-pub use traffic::{Amount, Direction, Exchange, Flow, FlowHandle, FlowReport, Transport};
-pub use wire::Arrivals;
+pub use report::{Amount, Arrivals, Direction, Exchange, FlowReport, Refusals};
+pub use traffic::{Flow, IpOption, Special, Transport};
 
 /// What the stack can do: IPv6 needs 1,280 bytes, and smoltcp is tested up to 9,216.
 const MTUS: std::ops::RangeInclusive<usize> = 1280..=9000;
@@ -109,15 +119,19 @@ pub struct Lab {
 impl Lab {
     /// Starts to listen for QEMU.
     ///
-    /// Fails with `LAB001` when a socket cannot be had, `LAB005` for an MTU that no stack can do,
+    /// Fails with `LAB001` when a socket cannot be had, `LAB005` for an MTU or a VLAN that cannot be,
     /// `IO…` when a capture cannot be written, and `LAB013` when the thread cannot be started.
     pub fn start(options: Options) -> Result<Lab> {
         let Options { directory, plan, captures, cancel } = options;
         for side in [Side::Lan, Side::Wan] {
-            let mtu = plan.get(side).mtu;
+            let HostPlan { mtu, vlan, .. } = *plan.get(side);
             if !MTUS.contains(&mtu) {
                 let (least, most) = (MTUS.start(), MTUS.end());
                 return Err(failures::bad_flow(format!("an MTU of {mtu} is not between {least} and {most}")));
+            }
+            if let Some(vlan) = vlan.filter(|vlan| !tag::VLANS.contains(vlan)) {
+                let (first, last) = (tag::VLANS.start(), tag::VLANS.end());
+                return Err(failures::bad_flow(format!("a VLAN of {vlan} is not between {first} and {last}")));
             }
         }
         check_private(&directory)?;

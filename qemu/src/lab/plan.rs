@@ -77,6 +77,8 @@ pub struct HostPlan {
     pub gateway6: Option<Ipv6Addr>,
     /// Largest IP packet in bytes: 1,280 (the least that IPv6 allows) to 9,000.
     pub mtu: usize,
+    /// The VLAN (1 to 4094) whose tag every frame of this side has, both ways; `None`: no tags.
+    pub vlan: Option<u16>,
 }
 
 impl HostPlan {
@@ -124,6 +126,7 @@ impl Plan {
                 gateway4: Some(Ipv4Addr::new(192, 168, 1, 1)),
                 gateway6: Some(lan6(1)),
                 mtu: 1500,
+                vlan: None,
             },
             wan: HostPlan {
                 mac: [0x02, 0, 0, 0, 0x02, 0x02],
@@ -133,6 +136,7 @@ impl Plan {
                 gateway4: None,
                 gateway6: None,
                 mtu: 1500,
+                vlan: None,
             },
         }
     }

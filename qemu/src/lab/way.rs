@@ -5,8 +5,7 @@ use std::net::SocketAddr;
 use sha2::{Digest, Sha256};
 
 use super::payload::Payload;
-use super::traffic::{Amount, Direction};
-use super::wire::Arrivals;
+use super::report::{Amount, Arrivals, Direction, Refusals};
 
 /// What one end sent or received.
 #[derive(Debug, Default)]
@@ -109,7 +108,8 @@ impl Way {
         self.first_damage.get_or_insert(place);
     }
 
-    pub(super) fn direction(&self, wire: Arrivals) -> Direction {
+    /// The way as a report shows it, with what was noted at the receiving and at the sending end.
+    pub(super) fn direction(&self, wire: Arrivals, refusals: Refusals) -> Direction {
         Direction {
             sent: self.sent.amount(),
             received: self.received.amount(),
@@ -119,6 +119,7 @@ impl Way {
             reordered: self.reordered,
             source: self.source,
             wire,
+            refusals,
         }
     }
 }
@@ -147,7 +148,7 @@ mod tests {
         for (number, data) in sent.iter().enumerate() {
             assert_eq!(way.receive_datagram(data, SOURCE.into(), 10), Some(number as u64));
         }
-        let direction = way.direction(Arrivals::default());
+        let direction = way.direction(Arrivals::default(), Refusals::default());
         assert!(direction.is_intact(), "{direction}");
         assert_eq!((direction.lost(), direction.source), (0, Some(SOURCE.into())));
         assert_eq!(direction.sent.sha256.len(), 64);
@@ -164,7 +165,7 @@ mod tests {
         Payload::new(5).fill_datagram(1_000_000_000_000, &mut invented);
         assert_eq!(way.receive_datagram(&invented, SOURCE.into(), 6), None, "a number that was never sent");
 
-        let direction = way.direction(Arrivals::default());
+        let direction = way.direction(Arrivals::default(), Refusals::default());
         assert!(!direction.is_intact());
         assert_eq!((direction.repeated, direction.reordered), (1, 1));
         assert_eq!((direction.damaged, direction.first_damage), (2, Some(4)));
@@ -179,7 +180,7 @@ mod tests {
         for number in [2, 0, 1] {
             way.receive_datagram(&sent[number], SOURCE.into(), 3);
         }
-        let direction = way.direction(Arrivals::default());
+        let direction = way.direction(Arrivals::default(), Refusals::default());
         assert!(direction.is_intact() && direction.reordered == 2, "{direction}");
     }
 
@@ -191,7 +192,7 @@ mod tests {
         way.receive_bytes(&data[..30]);
         data[42] ^= 0x80;
         way.receive_bytes(&data[30..]);
-        let direction = way.direction(Arrivals::default());
+        let direction = way.direction(Arrivals::default(), Refusals::default());
         assert_eq!((direction.damaged, direction.first_damage), (1, Some(42)));
         assert_ne!(direction.sent.sha256, direction.received.sha256);
     }

@@ -93,7 +93,7 @@ fn product(ctx: &Ctx, target: &Target, args: &CiArgs) -> Result<Exit> {
         list: false,
         selection: args.selection.clone(),
         machine: args.machine.clone(),
-        junit: args.junit.clone(),
+        reports: args.reports.clone(),
     };
     let _scratch = Scratch::take()?;
     Ok(pipeline::test(ctx, target, &all)?.exit)

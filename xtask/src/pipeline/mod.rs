@@ -8,6 +8,7 @@
 //! debian-image ────────────┴─> image ─> state ──────────────────────────────┘
 //! ```
 
+mod bench;
 mod console;
 mod linted;
 mod provider;
@@ -30,6 +31,7 @@ use crate::stage::{Inputs, stage};
 
 use linted::linted;
 
+pub use bench::bench;
 pub use reproduce::reproduce;
 pub use router::{boot, list, test};
 

@@ -10,7 +10,7 @@ use crate::stage::{Inputs, stage};
 use crate::{Ctx, usage};
 
 /// The architecture of the one target that the stand-in serves.
-const ARCH: &str = "x86_64";
+pub(super) const ARCH: &str = "x86_64";
 
 /// Which Debian suite holds which kernel line; the package is the same meta package in all of them.
 fn suite(line: Line) -> &'static str {

@@ -60,6 +60,9 @@ pub fn test(ctx: &Ctx, target: &Target, args: &TestArgs) -> Result<Outcome> {
         .map(|variant| Ok((variant, spoiled(ctx, &feed, variant)?)))
         .collect::<Result<BTreeMap<FeedVariant, Utf8PathBuf>>>()?;
     let label = format!("stand-in router, Linux {}", Kernel::open(&feed.packages.kernel)?.id().version);
+    crate::facts::host(ctx);
+    ctx.events.fact("QEMU", &router.qemu.version);
+    ctx.events.fact("router", &label);
     let bench = Bench {
         router: &label,
         boot: &|lab| router.start(ctx, lab),
@@ -257,7 +260,7 @@ impl Router {
     }
 }
 /// KVM where the kernel really runs in it, else emulation; says which and why.
-fn accelerator(
+pub(super) fn accelerator(
     ctx: &Ctx,
     qemu: &Qemu,
     machine: &Machine,
@@ -285,7 +288,9 @@ fn accelerator(
             cancel: &ctx.cancel,
         },
     )?;
-    ctx.events.notice("accel", format!("{}: {}", choice.accel.word(), choice.why));
+    let chosen = format!("{}: {}", choice.accel.word(), choice.why);
+    ctx.events.fact("accelerator", &chosen);
+    ctx.events.notice("accel", chosen);
     Ok(choice.accel)
 }
 

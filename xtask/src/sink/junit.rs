@@ -56,7 +56,7 @@ impl Sink for Junit {
                 };
                 self.stages.add_test_case(case(stage, *millis, status));
             }
-            Event::CaseEnd { case: name, verdict, millis, notes } => {
+            Event::CaseEnd { case: name, verdict, millis, notes, .. } => {
                 let status = match verdict {
                     Verdict::Pass => TestCaseStatus::success(),
                     Verdict::Skip { reason } => skipped(reason),

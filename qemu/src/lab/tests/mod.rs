@@ -3,6 +3,8 @@
 mod flows;
 mod robust;
 mod router;
+mod special;
+mod topology;
 mod web;
 
 use std::net::{Ipv4Addr, Ipv6Addr};

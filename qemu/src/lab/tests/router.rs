@@ -8,8 +8,21 @@ use smoltcp::wire::{EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, Tcp
 
 use crate::lab::{Lab, Side};
 
-/// What becomes of a frame that came from a side; it may be changed.
-pub(super) type Judge = fn(Side, u64, &mut Vec<u8>) -> bool;
+/// What becomes of a frame.
+pub(super) enum Fate {
+    /// It goes to the other side.
+    On,
+    /// It goes back to where it came from.
+    Back,
+    /// It is lost.
+    Lost,
+}
+
+impl From<bool> for Fate {
+    fn from(on: bool) -> Self {
+        if on { Fate::On } else { Fate::Lost }
+    }
+}
 
 /// Passes everything on.
 pub(super) fn honest(_: Side, _: u64, _: &mut Vec<u8>) -> bool {
@@ -23,7 +36,8 @@ pub(super) struct Router {
 }
 
 impl Router {
-    pub(super) fn connect(lab: &Lab, judge: Judge) -> Router {
+    /// `judge` decides about every frame, by its side and number, and may change it.
+    pub(super) fn connect<F: Into<Fate> + 'static>(lab: &Lab, judge: fn(Side, u64, &mut Vec<u8>) -> F) -> Router {
         let lan = UnixStream::connect(lab.socket(Side::Lan)).unwrap();
         let wan = UnixStream::connect(lab.socket(Side::Wan)).unwrap();
         let ways = [(Side::Lan, &lan, &wan), (Side::Wan, &wan, &lan)];
@@ -48,7 +62,8 @@ impl Drop for Router {
     }
 }
 
-fn pass_on(side: Side, from: UnixStream, mut to: UnixStream, judge: Judge) {
+fn pass_on<F: Into<Fate>>(side: Side, from: UnixStream, mut to: UnixStream, judge: fn(Side, u64, &mut Vec<u8>) -> F) {
+    let mut back = from.try_clone().unwrap();
     let mut from = std::io::BufReader::with_capacity(1 << 17, from);
     for number in 1.. {
         let mut prefix = [0; 4];
@@ -59,7 +74,12 @@ fn pass_on(side: Side, from: UnixStream, mut to: UnixStream, judge: Judge) {
         if from.read_exact(&mut frame).is_err() {
             return;
         }
-        if judge(side, number, &mut frame) && send(&mut to, &frame).is_err() {
+        let to = match judge(side, number, &mut frame).into() {
+            Fate::On => &mut to,
+            Fate::Back => &mut back,
+            Fate::Lost => continue,
+        };
+        if send(to, &frame).is_err() {
             return;
         }
     }
