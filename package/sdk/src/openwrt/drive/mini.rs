@@ -11,7 +11,6 @@ use formats::depend::Dependency;
 use formats::{Content, Entry, Format, Package};
 
 use super::Program;
-use crate::local::elf;
 use crate::recipe::{Kmod, Line, Recipes};
 
 /// The files that are the same in every miniature.
@@ -19,6 +18,9 @@ const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/mini-sdk");
 
 /// The bytes of the program in every miniature's feed.
 pub const PROGRAM: &[u8] = b"#!/bin/sh\necho offload\n";
+
+/// The module that is built into every miniature's kernel.
+const BUILTIN: &str = "part_of_the_kernel";
 
 /// What a miniature is like.
 #[derive(Debug, Clone)]
@@ -71,7 +73,7 @@ impl<'a> MiniSdk<'a> {
         let mut table = String::from("kmod-unwanted|||\n");
         for (name, kmod) in &kmods {
             let modules: Vec<&str> = modules(kmod, line).collect();
-            for module in &modules {
+            for module in files(&modules) {
                 put(&linux.join(format!("net/{module}.ko")), &self.module(), 0o644);
             }
             let mut symbols = Vec::new();
@@ -89,7 +91,7 @@ impl<'a> MiniSdk<'a> {
             self.prebuild(root, &self.program());
         }
         put(&linux.join(".config"), config.as_bytes(), 0o644);
-        put(&linux.join("modules.builtin"), b"kernel/lib/part_of_the_kernel.ko\n", 0o644);
+        put(&linux.join("modules.builtin"), format!("kernel/lib/{BUILTIN}.ko\n").as_bytes(), 0o644);
         put(&root.join("package/kernel/linux/kmods"), table.as_bytes(), 0o644);
         put(&root.join("Config-build.in"), self.config_build(&table).as_bytes(), 0o644);
         let vermagic = format!("  LINUX_VERMAGIC:=$(if $(LINUX_VERMAGIC),$(LINUX_VERMAGIC),{})\n", self.hash);
@@ -121,8 +123,10 @@ impl<'a> MiniSdk<'a> {
     fn kmod(&self, kmod: &Kmod, modules: &[&str], depends: &[&str]) -> Package {
         let kernel = Dependency::exactly("kernel", format!("{}~{}-r1", self.version, self.hash));
         let short = kmod.short_name();
+        let modules: Vec<&str> = files(modules).collect();
         let list: String = modules.iter().map(|module| format!("{module}\n")).collect();
-        let list = (!modules.is_empty()).then(|| Entry::file(format!("etc/modules.d/{short}"), 0o644, Content::from(list)));
+        let list =
+            (!modules.is_empty()).then(|| Entry::file(format!("etc/modules.d/{short}"), 0o644, Content::from(list)));
         let modules = modules.iter().map(|module| {
             Entry::file(format!("lib/modules/{}/{module}.ko", self.version), 0o644, Content::from(self.module()))
         });
@@ -167,7 +171,8 @@ impl<'a> MiniSdk<'a> {
 
 /// A feed's folder with one program, and the program.
 pub fn program(folder: &Utf8Path) -> Program {
-    let makefile = "PKG_NAME:=offloadctl\nPKG_VERSION:=0.1.0\nPKG_RELEASE:=1\n$(eval $(call BuildPackage,offloadctl))\n";
+    let makefile =
+        "PKG_NAME:=offloadctl\nPKG_VERSION:=0.1.0\nPKG_RELEASE:=1\n$(eval $(call BuildPackage,offloadctl))\n";
     put(&folder.join("offloadctl/Makefile"), makefile.as_bytes(), 0o644);
     put(&folder.join("built"), PROGRAM, 0o755);
     Program {
@@ -182,6 +187,11 @@ pub fn program(folder: &Utf8Path) -> Program {
 
 fn modules(kmod: &Kmod, line: Line) -> impl Iterator<Item = &str> {
     kmod.modules.iter().filter(move |module| module.applies_to(line)).map(|module| module.name.as_str())
+}
+
+/// Those that are files.
+fn files<'m>(modules: &[&'m str]) -> impl Iterator<Item = &'m str> {
+    modules.iter().copied().filter(|module| *module != BUILTIN)
 }
 
 fn depends<'k>(kmod: &'k Kmod, known: &BTreeMap<&str, &Kmod>) -> impl Iterator<Item = &'k str> {
@@ -218,4 +228,25 @@ fn copy(from: &Utf8Path, to: &Utf8Path) {
             std::fs::copy(entry.path(), &place).unwrap();
         }
     }
+}
+
+/// A 64-bit relocatable ELF file whose only content is a section `.modinfo`.
+pub(crate) fn elf(modinfo: &str) -> Vec<u8> {
+    const HEADER: usize = 64;
+    const NAMES: &[u8] = b"\0.modinfo\0.shstrtab\0";
+    let names_at = HEADER + modinfo.len();
+    let table_at = (names_at + NAMES.len()).next_multiple_of(8);
+    let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    // Relocatable file for x86-64, ELF version 1, no entry, no segments.
+    file.extend([1_u16, 62, 1, 0].map(u16::to_le_bytes).concat());
+    file.extend([0, 0, table_at as u64].map(u64::to_le_bytes).concat());
+    file.extend([0_u16, 0, 64, 0, 0, 64, 3, 2].map(u16::to_le_bytes).concat());
+    file.extend(modinfo.as_bytes());
+    file.extend(NAMES);
+    file.resize(table_at, 0);
+    for (name, kind, offset, size) in [(0, 0, 0, 0), (1, 1, HEADER, modinfo.len()), (10, 3, names_at, NAMES.len())] {
+        file.extend([name, kind].map(u32::to_le_bytes).concat());
+        file.extend([0, 0, offset as u64, size as u64, 0, 1, 0].map(u64::to_le_bytes).concat());
+    }
+    file
 }

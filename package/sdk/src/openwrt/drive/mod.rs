@@ -17,9 +17,13 @@ mod feeds;
 mod literals;
 mod make;
 mod metadata;
+#[cfg(any(test, feature = "fixture"))]
+pub mod mini;
 mod opened;
 mod selection;
 mod symptoms;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod unpack;
 mod watchdog;
