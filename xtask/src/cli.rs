@@ -3,6 +3,8 @@
 //! A flag is spelled and explained once, in a group that the verbs flatten, so that it means the
 //! same everywhere. Each environment variable that is read is shown with its flag.
 
+pub mod openwrt;
+
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -55,6 +57,10 @@ pub enum Verb {
     Boot(BootArgs),
     /// Measure how fast things are.
     Bench(BenchArgs),
+    /// Show the releases of OpenWrt and the targets that there are; as JSON, the matrix of a CI job.
+    Plan(openwrt::PlanArgs),
+    /// Write down in openwrt.lock what a mirror holds of them, or check it.
+    Lock(openwrt::LockArgs),
     /// Show what this machine has and lacks.
     Doctor(DoctorArgs),
     /// Run what CI runs: format, lints, all tests, reproducibility, scenarios.
@@ -74,10 +80,17 @@ impl Verb {
             Verb::Keys(_) => "keys",
             Verb::Boot(_) => "boot",
             Verb::Bench(_) => "bench",
+            Verb::Plan(_) => "plan",
+            Verb::Lock(_) => "lock",
             Verb::Doctor(_) => "doctor",
             Verb::Ci(_) => "ci",
             Verb::Clean(_) => "clean",
         }
+    }
+
+    /// Whether `--message-format json` asks for an answer in JSON, in place of events.
+    pub fn answers_in_json(&self) -> bool {
+        matches!(self, Verb::Plan(_))
     }
 
     /// The reports that are wanted, of the verbs that have any.
@@ -103,7 +116,7 @@ pub struct Global {
     /// When to colour; NO_COLOR turns `auto` off.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
-    /// `json` writes one event a line to stdout instead of text to stderr.
+    /// `json` writes one event a line to stdout instead of text to stderr; `plan` writes its answer.
     #[arg(long, global = true, value_name = "FORMAT", default_value = "human")]
     pub message_format: MessageFormat,
     /// Open no sockets but loopback; work from the cache.
@@ -340,7 +353,11 @@ pub struct BenchOffloadArgs {
 
 /// `doctor`
 #[derive(Debug, Clone, Args)]
-pub struct DoctorArgs {}
+pub struct DoctorArgs {
+    /// Also look for what the SDK of this release of OpenWrt needs, such as 24.10.
+    #[arg(long, value_name = "RELEASE")]
+    pub release: Option<String>,
+}
 
 /// `ci`
 #[derive(Debug, Clone, Args)]
@@ -399,6 +416,17 @@ pub enum Kernel {
     /// Debian's newest.
     #[value(name = "newest")]
     Newest,
+}
+
+impl Kernel {
+    /// The word on the command line, in scenario files and in reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kernel::V6_12 => "6.12",
+            Kernel::V6_1 => "6.1",
+            Kernel::Newest => "newest",
+        }
+    }
 }
 
 /// Package formats.

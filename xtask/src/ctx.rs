@@ -9,7 +9,7 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use model::{Cancel, Events, Exit, Failure, Result};
 
-use crate::cli::Global;
+use crate::cli::{Global, MessageFormat};
 
 /// Name of our folder below the user's cache and configuration folders.
 const FOLDER: &str = "openwrt-offload";
@@ -30,6 +30,8 @@ pub struct Ctx {
     pub jobs: NonZeroUsize,
     /// No sockets but loopback.
     pub offline: bool,
+    /// Programs read what a verb answers, not people.
+    pub json: bool,
     /// Install what the host lacks.
     pub install_deps: bool,
     /// How long to wait for another run's lock.
@@ -70,6 +72,7 @@ impl Ctx {
             out: here.join(&global.out),
             jobs: global.jobs.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN),
             offline: global.offline,
+            json: global.message_format == MessageFormat::Json,
             install_deps: global.install_deps,
             lock_timeout: Duration::from_secs(global.lock_timeout),
             cargo: environment("CARGO").unwrap_or_else(|| "cargo".into()),
@@ -133,7 +136,7 @@ fn utf8(path: OsString, what: &str) -> Result<Utf8PathBuf> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::cli::{Color, MessageFormat};
+    use crate::cli::Color;
     use std::os::unix::ffi::OsStringExt;
 
     pub(crate) fn global() -> Global {

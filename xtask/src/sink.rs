@@ -39,8 +39,8 @@ impl Reporter {
     /// Starts reporting to the sinks that the flags ask for.
     pub fn start(global: &Global, verb: &Verb) -> Self {
         let mut sinks: Vec<Box<dyn Sink>> = match global.message_format {
-            MessageFormat::Json => vec![Box::new(json::Json::new(std::io::stdout()))],
-            MessageFormat::Human => {
+            MessageFormat::Json if !verb.answers_in_json() => vec![Box::new(json::Json::new(std::io::stdout()))],
+            _ => {
                 let terminal = std::io::stderr().is_terminal();
                 let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
                 vec![Box::new(human::Human::new(

@@ -345,7 +345,7 @@ pub(crate) mod tests {
         let recipes = Recipes::load(Utf8Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../recipes"))).unwrap();
         // The closure of kmod-nft-offload as OpenWrt 22.03 to 25.12 have it: 15 packages with itself.
         let closure = recipes.dependencies_of(&recipes.kmods["kmod-nft-offload"]);
-        assert_eq!((closure.len(), recipes.kmods.len()), (14, 15));
+        assert_eq!(closure.len(), 14);
         let nat = recipes.dependencies_of(&recipes.kmods["kmod-nft-nat"]);
         let only_offload: Vec<_> = closure.difference(&nat).copied().collect();
         assert_eq!(only_offload, ["kmod-nf-flow", "kmod-nft-nat"]);

@@ -2,8 +2,8 @@
 //!
 //! A stand-in for an OpenWrt image, and labelled so: what a package from our feed touches is where
 //! OpenWrt has it (opkg's status and configuration, `/lib/functions.sh`, `kmodloader`), its firewall has a small
-//! stand-in that nothing starts by itself, and nothing else pretends. Kernel modules other than the network driver
-//! are left to the packages under test.
+//! stand-in that nothing starts by itself, and nothing else pretends. Kernel modules of netfilter are left to the
+//! packages under test.
 
 mod cpio;
 mod elf;
@@ -68,6 +68,8 @@ pub struct Inputs<'a> {
     pub kernel_release: &'a str,
     /// Uncompressed modules of the network driver, in the order of loading.
     pub boot_modules: &'a [Utf8PathBuf],
+    /// Uncompressed modules that lie beside them, for whoever loads them.
+    pub spare_modules: &'a [Utf8PathBuf],
     /// The kernel that opkg believes to be installed.
     pub kernel: &'a KernelId,
     /// OpenWrt's name of the architecture.
@@ -179,11 +181,14 @@ fn add_skeleton(tree: &mut Tree, recipe: &Recipe, inputs: &Inputs<'_>) {
 fn add_boot_modules(tree: &mut Tree, inputs: &Inputs<'_>) -> Result<()> {
     let folder = format!("/lib/modules/{}", inputs.kernel_release);
     tree.add(&folder, Entry::Directory { mode: 0o755 });
+    let place = |module: &Utf8PathBuf| format!("{folder}/{}", module.file_name().unwrap_or_default());
     let mut list = String::new();
     for module in inputs.boot_modules {
-        let path = format!("{folder}/{}", module.file_name().unwrap_or_default());
-        tree.file(&path, 0o644, read(module)?);
-        list.push_str(&format!("{path}\n"));
+        tree.file(&place(module), 0o644, read(module)?);
+        list.push_str(&format!("{}\n", place(module)));
+    }
+    for module in inputs.spare_modules {
+        tree.file(&place(module), 0o644, read(module)?);
     }
     tree.file("/etc/boot-modules", 0o644, list);
     Ok(())

@@ -90,6 +90,7 @@ impl Guest<'_> {
                 packages: &packages,
                 kernel_release: kernel.release(),
                 boot_modules: &boot_modules,
+                spare_modules: &[],
                 kernel: kernel.id(),
                 arch: &Arch(provider::ARCH.into()),
                 extra: &extra(plan, out)?,

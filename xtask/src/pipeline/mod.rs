@@ -10,6 +10,7 @@
 
 mod bench;
 mod console;
+mod installed;
 mod linted;
 mod provider;
 mod publish;
