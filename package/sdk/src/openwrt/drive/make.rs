@@ -39,7 +39,7 @@ const WIDTH: usize = 300;
 /// Runs the SDK's programs in its tree.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Maker<'a> {
-    pub(super) tree: &'a Tree<'a>,
+    pub(super) tree: &'a Tree,
     /// The time that the tree's own repository gets; see [`Maker::variables`].
     pub(super) epoch: u64,
     pub(super) jobs: NonZeroUsize,
@@ -126,8 +126,9 @@ impl Maker<'_> {
     /// in packages: it gets a fixed time and author, and git never looks above the tree.
     fn variables(&self) -> Vec<(String, String)> {
         let date = format!("{} +0000", self.epoch);
+        let home = self.tree.home();
         let fixed = [
-            ("HOME", self.tree.home().as_str()),
+            ("HOME", home.as_str()),
             ("LC_ALL", "C"),
             ("TERM", "dumb"),
             ("GIT_CEILING_DIRECTORIES", self.tree.folder().as_str()),

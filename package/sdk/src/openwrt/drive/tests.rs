@@ -90,9 +90,10 @@ impl Lab {
         let out = self.path("out");
         let _first = std::fs::remove_dir_all(&out);
         std::fs::create_dir(&out).unwrap();
-        let built = Tree::open(&self.path("cache"), &lock).and_then(|tree| {
+        let built = Tree::open(&self.path("cache")).and_then(|tree| {
             let request = Request {
                 tree: &tree,
+                lock: &lock,
                 expected: &expected,
                 recipes: &self.recipes,
                 programs: &self.programs,

@@ -9,8 +9,6 @@ use std::io::{self, BufReader, Read};
 use camino::{Utf8Path, Utf8PathBuf};
 use model::{Cancel, Events, Exit, Failure, Result};
 
-use crate::files;
-
 /// The stage's name in events.
 pub const STAGE: &str = "sdk";
 
@@ -186,13 +184,6 @@ fn the_one_folder(out: &Utf8Path, archive: &Utf8Path) -> Result<Utf8PathBuf> {
         )
         .at(archive)),
     }
-}
-
-/// Makes the folder that takes the place of the user's home: OpenWrt's build copies settings from there.
-pub(super) fn private_home(folder: &Utf8Path) -> Result<Utf8PathBuf> {
-    let home = folder.join("home");
-    files::create_directory(&home)?;
-    Ok(home)
 }
 
 #[cfg(test)]
