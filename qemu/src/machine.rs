@@ -77,6 +77,9 @@ pub struct Nic {
 pub enum Accel {
     /// Emulated: works everywhere.
     Tcg,
+    /// Emulated, with a clock that counts instructions: each takes the guest one nanosecond, and idle time
+    /// none. Two runs without input are the same to the instruction; they take two to three times as long.
+    Counted,
     /// By the host's CPU.
     Kvm,
 }
@@ -85,7 +88,7 @@ impl Accel {
     /// QEMU's word for it.
     pub fn word(self) -> &'static str {
         match self {
-            Accel::Tcg => "tcg",
+            Accel::Tcg | Accel::Counted => "tcg",
             Accel::Kvm => "kvm",
         }
     }
@@ -171,7 +174,7 @@ impl Machine {
     /// The words after the name of QEMU's binary.
     pub fn arguments(&self, start: &Start<'_>) -> Vec<String> {
         let cpu = match start.accel {
-            Accel::Tcg => &self.cpu.tcg,
+            Accel::Tcg | Accel::Counted => &self.cpu.tcg,
             Accel::Kvm => &self.cpu.kvm,
         };
         let mut words = Words::default();
@@ -182,6 +185,12 @@ impl Machine {
         words.pair("-machine", &self.machine);
         words.pair("-accel", start.accel.word());
         words.pair("-cpu", cpu);
+        if start.accel == Accel::Counted {
+            // Nothing of the host's may reach the guest: neither its time nor its random numbers.
+            words.pair("-icount", "shift=0,sleep=off");
+            words.pair("-rtc", "base=2020-01-01T00:00:00,clock=vm");
+            words.pair("-seed", "1");
+        }
         words.pair("-m", format!("{}M", self.memory_mib));
         words.pair("-smp", self.cpus.to_string());
         words.pair("-kernel", start.kernel);
@@ -308,9 +317,22 @@ mod tests {
 
     #[test]
     fn cpu_follows_the_accelerator() {
-        for (accel, expected) in [(Accel::Tcg, ("tcg", "max")), (Accel::Kvm, ("kvm", "host"))] {
+        for (accel, expected) in
+            [(Accel::Tcg, ("tcg", "max")), (Accel::Counted, ("tcg", "max")), (Accel::Kvm, ("kvm", "host"))]
+        {
             let words = x86_64().arguments(&Start { accel, ..start(None) });
             assert_eq!((values(&words, "-accel")[0], values(&words, "-cpu")[0]), expected);
+        }
+    }
+
+    #[test]
+    fn a_counted_guest_learns_nothing_of_the_host() {
+        let counted = x86_64().arguments(&Start { accel: Accel::Counted, ..start(None) });
+        for (option, value) in
+            [("-icount", "shift=0,sleep=off"), ("-rtc", "base=2020-01-01T00:00:00,clock=vm"), ("-seed", "1")]
+        {
+            assert_eq!(values(&counted, option), [value]);
+            assert!(values(&x86_64().arguments(&start(None)), option).is_empty(), "{option}");
         }
     }
 

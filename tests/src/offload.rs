@@ -1,42 +1,36 @@
-//! Sends flows through the router, with and without the flowtable, and looks at it meanwhile.
+//! The proof of offload: the same traffic without and with what a scenario has under `offload`.
 
-use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use model::{Finding, Result};
 
-use model::{Deadline, Exit, Failure, Finding, Result};
-use vm::lab::{Direction, Flow, FlowReport, Lab, Plan, Side};
-use vm::session::Session;
+use crate::attempt::Attempt;
+use crate::judge::{Run, Wanted};
+use crate::ruleset;
+use crate::scenario::{FlowPlan, OffloadProof, Path, Step};
+use crate::traffic;
 
-use crate::judge::{self, Arrived, Observation};
-use crate::probes;
-use crate::scenario::{Family, OffloadProof, Proto, Traffic};
-use crate::steps;
+/// Each flow's traffic is sent in so many parts, to see its counters grow.
+const PARTS: u64 = 3;
 
-/// How long one exchange may take: seconds under emulation, and only a lost packet comes near it.
-const EXCHANGE: Duration = Duration::from_secs(60);
-/// How long a command on the router may take.
-const COMMAND: Duration = Duration::from_secs(60);
-/// Where the rulesets are put on the router.
-const RULESET: &str = "/tmp/lab.nft";
-/// The WAN host's port for flows.
-const FAR_PORT: u16 = 7007;
-
-/// Runs the control run and then the run with offload. Notes tell what was seen; a finding, what did not hold.
-pub fn prove(
-    session: &mut Session,
-    lab: &Lab,
-    plan: &Plan,
-    proof: &OffloadProof,
-    notes: &mut Vec<String>,
-) -> Result<Option<Finding>> {
-    // Without accounting conntrack has no counters to compare.
-    steps::read(session, &["sysctl", "-w", "net.netfilter.nf_conntrack_acct=1"])?;
-    for offload in [false, true] {
-        load_ruleset(session, proof, offload)?;
-        for (number, traffic) in proof.traffic.iter().enumerate() {
-            let seen = observe(session, lab, plan, traffic, number as u64)?;
-            notes.push(seen.summary(offload));
-            if let Some(finding) = judge::judge(&seen, offload, proof.seen_from) {
+/// Runs the control run and then the run with offload. A finding tells what did not hold.
+pub(crate) fn prove(attempt: &mut Attempt<'_>, proof: &OffloadProof) -> Result<Option<Finding>> {
+    for run in [Run::Control, Run::Offload] {
+        let (at, word, text) = match run {
+            Run::Control => ("control run", "control", proof.ruleset.clone()),
+            Run::Offload => ("offload run", "offload", format!("{}{}", proof.ruleset, proof.offload)),
+        };
+        // One empty line tells nft apart from no input at all.
+        let found = ruleset::replace(attempt, &format!("{text}\n"), &Step::default(), at)?;
+        if found.is_some() {
+            return Ok(found);
+        }
+        let batches = if proof.at_once { vec![&proof.traffic[..]] } else { proof.traffic.chunks(1).collect() };
+        for batch in batches {
+            let found = transfer(attempt, batch, proof, run, word, at)?;
+            if let Some(mut finding) = found {
+                finding.place = Some(match finding.place {
+                    Some(place) => format!("{at}, {place}"),
+                    None => at.to_owned(),
+                });
                 return Ok(Some(finding));
             }
         }
@@ -44,87 +38,46 @@ pub fn prove(
     Ok(None)
 }
 
-/// Replaces the whole ruleset in one transaction, so that no packet meets half of it.
-fn load_ruleset(session: &mut Session, proof: &OffloadProof, offload: bool) -> Result<()> {
-    let mut text = format!("flush ruleset\n{}", proof.ruleset);
-    if offload {
-        text.push_str(&proof.offload);
+/// Flows that are busy at once: opened, exchanged in parts, looked at while still open, judged, ended.
+fn transfer(
+    attempt: &mut Attempt<'_>,
+    batch: &[FlowPlan],
+    proof: &OffloadProof,
+    run: Run,
+    word: &str,
+    at: &str,
+) -> Result<Option<Finding>> {
+    let mut names = Vec::new();
+    for plan in batch {
+        let name = attempt.flows.free_name(plan.proto);
+        let plan = FlowPlan { flow: name.clone(), seen_from: plan.seen_from.or(proof.seen_from), ..plan.clone() };
+        traffic::open(attempt, &plan, word)?;
+        names.push(name);
     }
-    session.put(RULESET, text.as_bytes(), Deadline::after(COMMAND))?;
-    steps::read(session, &["nft", "-f", RULESET])?;
-    Ok(())
-}
-
-/// One flow: exchange, look at the router while the flow is open, end it.
-fn observe(session: &mut Session, lab: &Lab, plan: &Plan, traffic: &Traffic, seed: u64) -> Result<Observation> {
-    let far = match traffic.family {
-        Family::Ipv4 => IpAddr::V4(plan.wan.ipv4.0),
-        Family::Ipv6 => IpAddr::V6(plan.wan.ipv6.0),
+    for _ in 0..PARTS {
+        traffic::send(
+            attempt,
+            &names,
+            |plan| traffic::Amount::of(plan, None, plan.bytes.map(|all| all / PARTS)),
+            None,
+        )?;
+        traffic::look(attempt, &names, "exchange")?;
+    }
+    let path = match run {
+        Run::Control => Path::Slow,
+        Run::Offload => Path::Fast,
     };
-    let to = SocketAddr::new(far, FAR_PORT);
-    let (flow, amount) = match traffic.proto {
-        Proto::Udp => {
-            let flow = Flow { sizes: vec![traffic.size], seed, ..Flow::udp(Side::Lan, to) };
-            (flow, traffic.bytes.div_ceil(traffic.size as u64))
+    let wanted = Wanted { path: Some(path), run: Some(run), ..Wanted::default() };
+    for name in &names {
+        let found = traffic::judged(attempt, name, wanted, at, traffic::Span::Ever)?;
+        if found.is_some() {
+            return Ok(found);
         }
-        Proto::Tcp => (Flow { window: traffic.size, seed, ..Flow::tcp(Side::Lan, to) }, traffic.bytes),
-    };
-    steps::read(session, &["nft", "reset", "counter", "inet", "lab", "c_forward"])?;
-    let mut handle = lab.open(flow, Deadline::after(EXCHANGE))?;
-    handle.exchange(amount, Deadline::after(EXCHANGE))?;
-
-    let counter = steps::read(session, &["nft", "list", "counter", "inet", "lab", "c_forward"])?;
-    let forward = forward_counter(&counter)?;
-    let table = steps::read(session, &["cat", "/proc/net/nf_conntrack"])?;
-    let conntrack = probes::find_flow(&table, traffic.proto.word(), handle.near().port());
-    let report = handle.report()?;
-    let _ended = handle.close(Deadline::after(EXCHANGE))?;
-    Ok(observation(traffic.proto, &report, forward, conntrack))
-}
-
-fn observation(
-    proto: Proto,
-    report: &FlowReport,
-    forward: probes::Counter,
-    conntrack: Option<probes::Conntrack>,
-) -> Observation {
-    let arrived = |way: &Direction| Arrived {
-        packets: way.wire.packets,
-        bytes: way.wire.bytes,
-        hop_limit: way.wire.hop_limit,
-        source: way.source.map(|source| source.ip()),
-    };
-    Observation {
-        proto: proto.word(),
-        payload: (report.there.sent.bytes, report.back.sent.bytes),
-        damage: report.check().err().map(|failure| failure.finding().why.clone()),
-        there: arrived(&report.there),
-        back: arrived(&report.back),
-        forward,
-        conntrack,
     }
-}
-
-fn forward_counter(answer: &str) -> Result<probes::Counter> {
-    probes::parse_counter(answer).ok_or_else(|| {
-        Failure::new(
-            Exit::Blocked,
-            "SCEN004",
-            "the counter in the forward hook could not be read",
-            format!("the router answered: {}", answer.trim()),
-            "check the ruleset of the scenario: it must declare `counter c_forward` in table `inet lab`",
-        )
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_counter_that_cannot_be_read_is_blocked() {
-        assert_eq!(forward_counter("packets 1 bytes 2").unwrap().bytes, 2);
-        let failure = forward_counter("table inet lab { }").unwrap_err();
-        assert_eq!((failure.id(), failure.exit()), ("SCEN004", Exit::Blocked));
+    for name in &names {
+        if let Some(finding) = traffic::end(attempt, name, false)? {
+            return Ok(Some(finding));
+        }
     }
+    Ok(None)
 }

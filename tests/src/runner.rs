@@ -5,17 +5,15 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Cancel, Deadline, Event, Events, Exit, Failure, Finding, Result, Severity, Verdict};
+use model::{Cancel, Deadline, Event, Events, Exit, Failure, Finding, Record, Result, Verdict};
 use vm::lab::{Lab, Options, Plan};
 use vm::session::Session;
-use vm::splat;
 
-use crate::offload;
-use crate::scenario::{FeedVariant, Manager, Scenario};
-use crate::steps::{self, Fingerprint};
+use crate::attempt::{self, Attempt, COMMAND};
+use crate::scenario::{FeedVariant, Manager, Scenario, Start};
+use crate::steps;
+use crate::traffic::Flows;
 
-/// How long a command of ours on the router may take.
-const COMMAND: Duration = Duration::from_secs(60);
 /// How long QEMU may take to connect its network cards.
 const CONNECT: Duration = Duration::from_secs(30);
 /// Where routers find the feed: the WAN host's address, with a folder for each package manager.
@@ -35,12 +33,19 @@ struct Case<'a> {
     name: String,
 }
 
+/// Gives a router as a scenario wants it to begin, with the packages of this manager where it wants them installed.
+pub type Boot<'a> = dyn Fn(&Lab, Start, Manager) -> Result<Session> + Sync + 'a;
+
 /// What the scenarios run on.
 pub struct Bench<'a> {
     /// What the routers are, for reports: a stand-in is always called one.
     pub router: &'a str,
+    /// The kernel line that they run, as on the command line.
+    pub kernel: &'a str,
+    /// Whether other kernels have a turn in the same run, so that names of cases must tell the kernel.
+    pub of_several: bool,
     /// Gives a fresh router whose network cards end in the lab.
-    pub boot: &'a (dyn Fn(&Lab) -> Result<Session> + Sync),
+    pub boot: &'a Boot<'a>,
     /// The directories of all feeds that the scenarios name.
     pub feeds: &'a BTreeMap<FeedVariant, Utf8PathBuf>,
     /// What the router trusts.
@@ -61,12 +66,11 @@ pub fn run(bench: &Bench<'_>, scenarios: &[Scenario]) -> Exit {
     let cases: Vec<Case> = scenarios
         .iter()
         .flat_map(|scenario| scenario.managers.iter().map(move |&manager| (scenario, manager)))
-        .map(|(scenario, manager)| Case { scenario, manager, name: format!("{}/{}", scenario.name, manager.word()) })
+        .map(|(scenario, manager)| Case { scenario, manager, name: bench.case_name(scenario, manager) })
         .collect();
     for idle in scenarios.iter().filter(|scenario| scenario.managers.is_empty()) {
         let reason = "there are no packages for a package manager that it runs with".to_owned();
-        let (case, verdict) = (idle.name.clone(), Verdict::Skip { reason });
-        bench.events.emit(Event::CaseEnd { case, verdict, millis: 0, notes: Vec::new() });
+        bench.skip(idle.name.clone(), bench.record(idle, ""), reason);
     }
     let next = Mutex::new(cases.iter());
     let worst = Mutex::new(Exit::Done);
@@ -90,63 +94,97 @@ pub fn run(bench: &Bench<'_>, scenarios: &[Scenario]) -> Exit {
 }
 
 impl Bench<'_> {
+    fn case_name(&self, scenario: &Scenario, manager: Manager) -> String {
+        let name = format!("{}/{}", scenario.name, manager.word());
+        if self.of_several { format!("{name}/{}", self.kernel) } else { name }
+    }
+
+    fn record(&self, scenario: &Scenario, manager: &str) -> Record {
+        Record {
+            scenario: scenario.name.clone(),
+            title: scenario.title.clone(),
+            group: scenario.group.word().into(),
+            manager: manager.into(),
+            kernel: self.kernel.into(),
+            file: scenario.file.to_string(),
+            ..Record::default()
+        }
+    }
+
+    fn skip(&self, case: String, record: Record, reason: String) {
+        let verdict = Verdict::Skip { reason };
+        self.events.emit(Event::CaseEnd { case, verdict, millis: 0, notes: Vec::new(), record: Box::new(record) });
+    }
+
     fn run_one(&self, case: &Case<'_>) -> Exit {
+        let blank = || self.record(case.scenario, case.manager.word());
+        if let Some(kernels) = case.scenario.kernels.as_ref().filter(|kernels| !kernels.include(self.kernel)) {
+            let reason = format!("not for kernel {}: {}", self.kernel, kernels.because);
+            self.skip(case.name.clone(), blank(), reason);
+            return Exit::Done;
+        }
         self.events.emit(Event::CaseBegin { case: case.name.clone() });
         let started = Instant::now();
-        let mut notes = Vec::new();
-        let mut verdict = self.verdict(case, &mut notes);
+        let (mut notes, mut record) = (Vec::new(), blank());
+        let mut verdict = self.verdict(case, &mut notes, &mut record);
         if let (Verdict::Blocked { finding }, false) = (&verdict, self.cancel.is_cancelled()) {
             let first = format!("blocked at first ({}: {}), tried once more", finding.id, finding.what);
-            notes = vec![first];
-            verdict = self.verdict(case, &mut notes);
+            (notes, record) = (vec![first], blank());
+            verdict = self.verdict(case, &mut notes, &mut record);
         }
         let exit = verdict.exit();
-        let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.events.emit(Event::CaseEnd { case: case.name.clone(), verdict, millis, notes });
+        let (case, millis) = (case.name.clone(), attempt::millis(started.elapsed()));
+        self.events.emit(Event::CaseEnd { case, verdict, millis, notes, record: Box::new(record) });
         exit
     }
 
-    fn verdict(&self, case: &Case<'_>, notes: &mut Vec<String>) -> Verdict {
-        match self.attempt(case, notes) {
+    fn verdict(&self, case: &Case<'_>, notes: &mut Vec<String>, record: &mut Record) -> Verdict {
+        match self.attempt(case, notes, record) {
             Ok(None) => Verdict::Pass,
             Ok(Some(finding)) => Verdict::Fail { finding },
+            // The lab tells what the router did not do with its packets apart from what it could not do itself.
+            Err(failure) if failure.exit() == Exit::Failed => Verdict::Fail { finding: failure.finding().clone() },
             Err(failure) => Verdict::Blocked { finding: failure.finding().clone() },
         }
     }
 
     /// One try on a fresh router. `Ok(Some(_))`: something did not hold. `Err`: could not find out.
-    fn attempt(&self, case: &Case<'_>, notes: &mut Vec<String>) -> Result<Option<Finding>> {
+    fn attempt(&self, case: &Case<'_>, notes: &mut Vec<String>, record: &mut Record) -> Result<Option<Finding>> {
         let Case { scenario, manager, name } = case;
         self.cancel.check()?;
-        let plan = Plan::masquerade();
+        let plan = scenario.topology.plan();
         let (_folder, lab) = lab(&plan, self.captures.map(|captures| captures.join(name)), self.cancel)?;
-        let started = Instant::now();
-        let mut session = (self.boot)(&lab)?;
+        let began = Instant::now();
+        let mut session = (self.boot)(&lab, scenario.router, *manager)?;
         lab.connected(Deadline::after(CONNECT))?;
-        notes.push(format!("{}, ready after {:.2} s", self.router, started.elapsed().as_secs_f64()));
+        notes.push(format!("{}, ready after {:.2} s", self.router, began.elapsed().as_secs_f64()));
+        attempt::phase(record, "resume", began.elapsed());
+        let began = Instant::now();
         lab.serve(self.feeds.get(&scenario.feed).ok_or_else(|| no_feed(scenario.feed))?)?;
-        self.trust.teach(&mut session)?;
-        let needs_fingerprint = scenario.steps.iter().any(|step| step.root_unchanged);
-        let before = if needs_fingerprint { Some(Fingerprint::take(&mut session)?) } else { None };
-
-        for (number, step) in scenario.steps.iter().enumerate() {
-            let started = Instant::now();
-            let found = steps::run(&mut session, *manager, number + 1, step, before.as_ref())?;
-            let took = started.elapsed().as_secs_f64();
-            self.events.line(name, format!("step {}, {took:.2} s: {step}", number + 1));
-            if found.is_some() {
-                return Ok(found);
-            }
+        if scenario.router == Start::Booted {
+            self.trust.teach(&mut session)?;
         }
-        if let Some(proof) = &scenario.offload {
-            let found = offload::prove(&mut session, &lab, &plan, proof, notes)?;
-            if found.is_some() {
-                return Ok(found);
-            }
-        }
-        let log = session.kernel_log(Deadline::after(COMMAND))?;
-        let found = clean_log(&log);
+        attempt::phase(record, "install", began.elapsed());
+        let mut attempt = Attempt {
+            name,
+            manager: *manager,
+            kernel: self.kernel,
+            session,
+            lab: &lab,
+            plan: &plan,
+            cancel: self.cancel,
+            events: self.events,
+            flows: Flows::default(),
+            before: None,
+            started: Instant::now(),
+            record,
+            notes,
+        };
+        let found = attempt.run(scenario)?;
+        let Attempt { session, record, .. } = attempt;
+        let began = Instant::now();
         session.power_off(Deadline::after(COMMAND))?;
+        attempt::phase(record, "power off", began.elapsed());
         Ok(found)
     }
 }
@@ -189,33 +227,26 @@ pub fn lab(plan: &Plan, captures: Option<Utf8PathBuf>, cancel: &Cancel) -> Resul
     Ok((folder, Lab::start(options)?))
 }
 
-/// No scenario passes with a kernel that complained.
-fn clean_log(log: &str) -> Option<Finding> {
-    let found = splat::splats(log, &splat::DENIED, &splat::ALLOWED);
-    let first = found.first()?;
-    Some(Finding {
-        id: "PROOF010",
-        severity: Severity::Error,
-        place: Some("kernel log".into()),
-        what: format!("the kernel complained: {first}"),
-        why: format!("{} suspicious lines; whatever else held, a kernel in trouble proves nothing", found.len()),
-        fix: "run the scenario alone with -v, and look the line up in the kernel's source".into(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    fn bench<'a>(
-        boot: &'a (dyn Fn(&Lab) -> Result<Session> + Sync),
-        trust: &'a Trust,
-        events: &'a Events,
-    ) -> Bench<'a> {
+    fn bench<'a>(boot: &'a Boot<'a>, trust: &'a Trust, events: &'a Events) -> Bench<'a> {
         let cancel = Box::leak(Box::new(Cancel::default()));
         let feeds = Box::leak(Box::new(BTreeMap::new()));
-        Bench { router: "none", boot, feeds, trust, captures: None, jobs: 2, events, cancel }
+        Bench {
+            router: "none",
+            kernel: "6.12",
+            of_several: false,
+            boot,
+            feeds,
+            trust,
+            captures: None,
+            jobs: 2,
+            events,
+            cancel,
+        }
     }
 
     fn trust() -> Trust {
@@ -230,7 +261,7 @@ mod tests {
     #[test]
     fn a_router_that_never_comes_up_is_blocked_after_a_second_try() {
         let boots = AtomicUsize::new(0);
-        let boot = |_lab: &Lab| {
+        let boot = |_: &Lab, _: Start, _: Manager| {
             boots.fetch_add(1, Ordering::Relaxed);
             Err(Failure::new(Exit::Blocked, "VM000", "no guest", "it is a test", "none"))
         };
@@ -259,7 +290,7 @@ mod tests {
         let (trust, events) = (trust(), Events::to(sender));
         let mut one = scenarios(1);
         one[0].managers.clear();
-        let boot = |_lab: &Lab| Err(Failure::interrupted());
+        let boot = |_: &Lab, _: Start, _: Manager| Err(Failure::interrupted());
         assert_eq!(run(&bench(&boot, &trust, &events), &one), Exit::Done);
         let told: Vec<Event> = received.try_iter().collect();
         assert!(matches!(&told[..], [Event::CaseEnd { verdict: Verdict::Skip { .. }, .. }]), "{told:?}");
@@ -268,17 +299,9 @@ mod tests {
     #[test]
     fn an_interrupt_ends_the_run_and_is_not_retried() {
         let (trust, events) = (trust(), Events::discard());
-        let boot = |_lab: &Lab| Err(Failure::interrupted());
+        let boot = |_: &Lab, _: Start, _: Manager| Err(Failure::interrupted());
         let bench = bench(&boot, &trust, &events);
         bench.cancel.cancel();
         assert_eq!(run(&bench, &scenarios(2)), Exit::Interrupted);
-    }
-
-    #[test]
-    fn a_complaint_of_the_kernel_fails_a_scenario() {
-        assert_eq!(clean_log("[ 1.0] eth0: link up\n"), None);
-        let finding = clean_log("[ 1.0] WARNING: CPU: 0 PID: 1 at net/core/dev.c:1\n").unwrap();
-        assert_eq!(finding.id, "PROOF010");
-        assert!(finding.what.contains("net/core/dev.c"));
     }
 }

@@ -1,17 +1,21 @@
-//! Runs the steps of a scenario on a router and checks what they promise.
+//! Commands of a scenario and what they must answer, and facts about the router.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use model::{Deadline, Exit, Failure, Finding, Result, Severity};
+use model::{Check, CheckKind, Deadline, Exit, Failure, Finding, Result, Severity};
 use vm::console::Output;
 use vm::session::Session;
 
+use crate::attempt::Attempt;
 use crate::probes;
-use crate::scenario::{Action, ExpectedExit, Manager, Step};
+use crate::scenario::{Action, Manager, Step};
 
 /// The longest that one command of a scenario may take: seconds, but not on a machine that compiles meanwhile.
 const COMMAND: Duration = Duration::from_secs(180);
+
+/// Between two tries of a command that is repeated until it answers as it must.
+const POLL: Duration = Duration::from_millis(100);
 
 /// Prints a digest or a target of every file of the root, with mode and owner. Left out: what the kernel
 /// makes up, and what may change without anything being installed: feed lists, locks, temporary files.
@@ -24,11 +28,11 @@ find . -xdev \( $skip \) -prune -o -exec stat -c '%n %F %a %u %g %N' {} + | sort
 
 /// What the root looked like; equal fingerprints mean that nothing was installed or removed.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Fingerprint(String);
+pub(crate) struct Fingerprint(String);
 
 impl Fingerprint {
     /// Takes the fingerprint of the running router.
-    pub fn take(session: &mut Session) -> Result<Fingerprint> {
+    pub(crate) fn take(session: &mut Session) -> Result<Fingerprint> {
         Fingerprint::of(&session.script(FINGERPRINT, Deadline::after(COMMAND))?)
     }
 
@@ -62,44 +66,90 @@ impl Fingerprint {
     }
 }
 
-/// Runs one step. `Ok(Some(_))`: it did not hold.
-pub fn run(
-    session: &mut Session,
-    manager: Manager,
-    number: usize,
-    step: &Step,
-    before: Option<&Fingerprint>,
-) -> Result<Option<Finding>> {
-    let words = step.words(manager);
-    if !words.is_empty() {
-        let output = session.run(&words, Deadline::after(COMMAND))?;
-        if let Some(finding) = answer(number, manager, step, output.code, &output.text()) {
-            return Ok(Some(finding));
+/// Runs the command of a step, again and again if it has time. `Ok(Some(_))`: the answer was not the right one.
+pub(crate) fn command(attempt: &mut Attempt<'_>, step: &Step, at: &str) -> Result<Option<Finding>> {
+    let words = step.words(attempt.manager);
+    let deadline = step.within.map(|within| Deadline::after(within.0));
+    let output = loop {
+        let output = attempt.session.run(&words, Deadline::after(COMMAND))?;
+        let over = deadline.is_none_or(|deadline| deadline.passed());
+        if over || answer("", attempt.manager, step, &output).is_none() {
+            break output;
         }
+        attempt.cancel.check()?;
+        std::thread::sleep(POLL);
+    };
+    Ok(answered(attempt, step, at, &words.join(" "), &output))
+}
+
+/// Notes what a command answered; a finding if that was not the right answer.
+pub(crate) fn answered(
+    attempt: &mut Attempt<'_>,
+    step: &Step,
+    at: &str,
+    command: &str,
+    output: &Output,
+) -> Option<Finding> {
+    let found = answer(command, attempt.manager, step, output);
+    let expected = format!("exit {}", step.exit);
+    attempt.check(Check {
+        at: at.into(),
+        kind: CheckKind::Step,
+        subject: command.into(),
+        observed: match &found {
+            None => expected.clone(),
+            Some(finding) => finding.what.clone(),
+        },
+        expected,
+        detail: output.text().lines().next().unwrap_or_default().to_owned(),
+        holds: found.is_none(),
+    });
+    found
+}
+
+/// Checks the facts of a step.
+pub(crate) fn facts(attempt: &mut Attempt<'_>, step: &Step, at: &str) -> Result<Option<Finding>> {
+    if step.facts() == 0 {
+        return Ok(None);
     }
+    let found = first_untrue(attempt, step)?;
+    attempt.check(Check {
+        at: at.into(),
+        kind: CheckKind::Step,
+        subject: format!("{} facts", step.facts()),
+        expected: "all hold".into(),
+        observed: found.as_ref().map_or("all hold".into(), |finding| finding.what.clone()),
+        detail: String::new(),
+        holds: found.is_none(),
+    });
+    Ok(found)
+}
+
+fn first_untrue(attempt: &mut Attempt<'_>, step: &Step) -> Result<Option<Finding>> {
+    let Attempt { session, manager, before, .. } = attempt;
     if !step.loaded.is_empty() || !step.not_loaded.is_empty() {
         let text = read(session, &["cat", "/proc/modules"])?;
         let present = probes::loaded_modules(&text);
-        if let Some(finding) = membership(number, "module", "loaded", &present, &step.loaded, &step.not_loaded) {
+        if let Some(finding) = membership("module", "loaded", &present, &step.loaded, &step.not_loaded) {
             return Ok(Some(finding));
         }
     }
     if !step.installed.is_empty() || !step.not_installed.is_empty() {
         let text = read(session, manager.words(Action::List))?;
-        let present = probes::installed_packages(manager, &text);
-        let found = membership(number, "package", "installed", &present, &step.installed, &step.not_installed);
+        let present = probes::installed_packages(*manager, &text);
+        let found = membership("package", "installed", &present, &step.installed, &step.not_installed);
         if found.is_some() {
             return Ok(found);
         }
     }
     match before {
-        Some(before) if step.root_unchanged => Ok(unchanged(number, before, &Fingerprint::take(session)?)),
+        Some(before) if step.root_unchanged => Ok(unchanged(before, &Fingerprint::take(session)?)),
         _ => Ok(None),
     }
 }
 
 /// The output of a command that must succeed for the scenario to mean anything.
-pub fn read(session: &mut Session, words: &[&str]) -> Result<String> {
+pub(crate) fn read(session: &mut Session, words: &[&str]) -> Result<String> {
     successful(words, session.run(words, Deadline::after(COMMAND))?)
 }
 
@@ -116,61 +166,66 @@ fn successful(words: &[&str], output: Output) -> Result<String> {
     ))
 }
 
-fn broken(id: &'static str, number: usize, what: String, why: String) -> Option<Finding> {
+/// A flow that no step opened: the loader refuses such files.
+pub(crate) fn unknown_flow(name: &str) -> Failure {
+    Failure::new(
+        Exit::Bug,
+        "SCEN006",
+        format!("the flow `{name}` is not open"),
+        "the file was checked before it ran, and the check missed this",
+        "report this together with the scenario",
+    )
+}
+
+/// A promise of the file that does not hold.
+pub(crate) fn broken(id: &'static str, what: String, why: String) -> Option<Finding> {
     Some(Finding {
         id,
         severity: Severity::Error,
-        place: Some(format!("step {number}")),
+        place: None,
         what,
         why,
-        fix: "compare with what the scenario file promises; `cargo xtask boot` gives a console on the same router"
+        fix: "compare with what the scenario file promises; `cargo xtask test NAME --keep` leaves the router running"
             .into(),
     })
 }
 
-fn answer(number: usize, manager: Manager, step: &Step, code: i32, text: &str) -> Option<Finding> {
-    let command = step.words(manager).join(" ");
+fn answer(command: &str, manager: Manager, step: &Step, output: &Output) -> Option<Finding> {
+    let (code, text) = (output.code, output.text());
     let said =
         || if text.trim().is_empty() { "it printed nothing".into() } else { format!("it printed:\n{}", text.trim()) };
     if !step.exit.accepts(code) {
-        let wanted = match step.exit {
-            ExpectedExit::Code(wanted) => wanted.to_string(),
-            ExpectedExit::NonZero => "anything but 0".into(),
-        };
-        return broken("STEP001", number, format!("`{command}` ended with {code}, expected {wanted}"), said());
+        return broken("STEP001", format!("`{command}` ended with {code}, expected {}", step.exit), said());
     }
-    let missing = step.texts(manager).find(|wanted| !text.contains(wanted))?;
-    broken("STEP002", number, format!("`{command}` did not say {missing:?}"), said())
+    if let Some(missing) = step.texts(manager).find(|wanted| !text.contains(wanted)) {
+        return broken("STEP002", format!("`{command}` did not say {missing:?}"), said());
+    }
+    let unwanted = step.says_not.iter().find(|unwanted| text.contains(unwanted.as_str()))?;
+    broken("STEP007", format!("`{command}` said {unwanted:?}, and must not"), said())
 }
 
-fn membership(
-    number: usize,
-    noun: &str,
-    state: &str,
-    present: &[&str],
-    wanted: &[String],
-    unwanted: &[String],
-) -> Option<Finding> {
+fn membership(noun: &str, state: &str, present: &[&str], wanted: &[String], unwanted: &[String]) -> Option<Finding> {
     // The kernel writes `-` in a module's name as `_`.
     let has = |name: &String| present.contains(&name.as_str()) || present.contains(&name.replace('-', "_").as_str());
     let why = || format!("{state}: {}", present.join(" "));
     if let Some(name) = wanted.iter().find(|name| !has(name)) {
-        return broken("STEP003", number, format!("{noun} {name} is not {state}"), why());
+        return broken("STEP003", format!("{noun} {name} is not {state}"), why());
     }
     let name = unwanted.iter().find(|name| has(name))?;
-    broken("STEP004", number, format!("{noun} {name} is {state} and must not be"), why())
+    broken("STEP004", format!("{noun} {name} is {state} and must not be"), why())
 }
 
-fn unchanged(number: usize, before: &Fingerprint, after: &Fingerprint) -> Option<Finding> {
+fn unchanged(before: &Fingerprint, after: &Fingerprint) -> Option<Finding> {
     if before == after {
         return None;
     }
-    broken("STEP005", number, "the root file system changed".into(), before.difference(after))
+    broken("STEP005", "the root file system changed".into(), before.difference(after))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::ExpectedExit;
 
     fn words(list: &[&str]) -> Vec<String> {
         list.iter().map(|word| (*word).to_owned()).collect()
@@ -179,23 +234,36 @@ mod tests {
     #[test]
     fn an_answer_must_have_the_code_and_the_words() {
         let step = Step { run: words(&["opkg", "update"]), says: words(&["passed"]), ..Step::default() };
-        assert_eq!(answer(1, Manager::Opkg, &step, 0, "Signature check passed."), None);
-        assert_eq!(answer(1, Manager::Opkg, &step, 1, "Signature check passed.").unwrap().id, "STEP001");
-        assert_eq!(answer(1, Manager::Opkg, &step, 0, "").unwrap().id, "STEP002");
+        let id = |step: &Step, code, text: &str| {
+            let output = Output { code, out: text.into() };
+            answer("opkg update", Manager::Opkg, step, &output).map(|finding| finding.id)
+        };
+        assert_eq!(id(&step, 0, "Signature check passed."), None);
+        assert_eq!(id(&step, 1, "Signature check passed."), Some("STEP001"));
+        assert_eq!(id(&step, 0, ""), Some("STEP002"));
+        let silent = Step { says_not: words(&["warning"]), ..step.clone() };
+        assert_eq!(id(&silent, 0, "passed"), None);
+        assert_eq!(id(&silent, 0, "passed with a warning"), Some("STEP007"));
         let refused = Step { exit: ExpectedExit::NonZero, ..step };
-        assert_eq!(answer(1, Manager::Opkg, &refused, 255, "passed"), None);
-        assert_eq!(answer(1, Manager::Opkg, &refused, 0, "passed").unwrap().id, "STEP001");
+        assert_eq!(id(&refused, 255, "passed"), None);
+        assert_eq!(id(&refused, 0, "passed"), Some("STEP001"));
     }
 
     #[test]
     fn lists_are_checked_for_what_must_and_what_must_not_be_there() {
         let present = ["nf_nat", "crc32c_intel"];
         let check = |wanted: &[&str], unwanted: &[&str]| {
-            membership(2, "module", "loaded", &present, &words(wanted), &words(unwanted)).map(|finding| finding.id)
+            membership("module", "loaded", &present, &words(wanted), &words(unwanted)).map(|finding| finding.id)
         };
         assert_eq!(check(&["nf_nat", "crc32c-intel"], &["nft_nat"]), None);
         assert_eq!(check(&["nft_nat"], &[]), Some("STEP003"));
         assert_eq!(check(&[], &["nf_nat"]), Some("STEP004"));
+    }
+
+    #[test]
+    fn a_flow_that_nobody_opened_is_our_defect() {
+        let failure = unknown_flow("a");
+        assert_eq!((failure.id(), failure.exit()), ("SCEN006", Exit::Bug));
     }
 
     #[test]
@@ -213,8 +281,8 @@ mod tests {
     #[test]
     fn one_changed_byte_changes_the_fingerprint() {
         let before = Fingerprint("./bin/a 755 0 0\naaaa  -\n".into());
-        assert_eq!(unchanged(3, &before, &Fingerprint(before.0.clone())), None);
-        let finding = unchanged(3, &before, &Fingerprint("./bin/a 755 0 0\naaab  -\n".into())).unwrap();
+        assert_eq!(unchanged(&before, &Fingerprint(before.0.clone())), None);
+        let finding = unchanged(&before, &Fingerprint("./bin/a 755 0 0\naaab  -\n".into())).unwrap();
         assert_eq!(finding.id, "STEP005");
         assert!(finding.why.contains("-aaaa") && finding.why.contains("+aaab"), "{}", finding.why);
     }

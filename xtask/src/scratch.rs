@@ -10,7 +10,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use camino::{Utf8Path, Utf8PathBuf};
 use model::{Failure, Result};
 
-use crate::stage::is_still_at;
+use sdk::lock::is_still_at;
 
 /// How the folders' names begin. Short, because a socket's path may have 107 bytes.
 const PREFIX: &str = "openwrt-offload-";

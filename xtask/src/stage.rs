@@ -13,16 +13,14 @@
 //! ```
 
 mod key;
-mod lock;
 
 use std::time::{Duration, Instant, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use model::{Event, Failure, Result, Status};
+use sdk::lock::{Lock, Waiting};
 
 pub use key::Inputs;
-pub use lock::Lock;
-pub(crate) use lock::is_still_at;
 
 use crate::Ctx;
 
@@ -37,7 +35,6 @@ pub fn stage(
     work: impl FnOnce(&Utf8Path) -> Result<String>,
 ) -> Result<Utf8PathBuf> {
     ctx.cancel.check()?;
-    let started = Instant::now();
     let key = inputs.key(name)?;
     let place = Place::new(&ctx.cache.join(name), &key);
     if place.is_finished() {
@@ -46,7 +43,7 @@ pub fn stage(
         return Ok(place.result);
     }
     create_folder(&ctx.cache.join(name))?;
-    let _lock = Lock::take(ctx, name, &place.lock)?;
+    let _lock = lock(ctx, name, &place.lock)?;
     if place.is_finished() {
         // Another run did the work while we waited.
         place.touch();
@@ -55,14 +52,31 @@ pub fn stage(
     }
 
     first_mention(ctx, &place);
-    ctx.events.emit(Event::StageBegin { stage: name.into(), detail: inputs.about().into() });
-    let outcome = place.fill(inputs, work);
+    timed(ctx, name, inputs.about(), || place.fill(inputs, work).map(|summary| (place.result.clone(), summary)))
+}
+
+/// The directory of a stage's result if the work was done before; nothing is told.
+pub fn known(ctx: &Ctx, name: &str, inputs: &Inputs) -> Result<Option<Utf8PathBuf>> {
+    let place = Place::new(&ctx.cache.join(name), &inputs.key(name)?);
+    Ok(place.is_finished().then_some(place.result))
+}
+
+/// Work that is told like a stage but always done; it returns its result and a summary for people.
+pub fn timed<T>(ctx: &Ctx, name: &str, detail: &str, work: impl FnOnce() -> Result<(T, String)>) -> Result<T> {
+    let started = Instant::now();
+    ctx.events.emit(Event::StageBegin { stage: name.into(), detail: detail.into() });
+    let outcome = work();
     let (status, summary) = match &outcome {
-        Ok(summary) => (Status::Done, summary.clone()),
+        Ok((_result, summary)) => (Status::Done, summary.clone()),
         Err(failure) => (Status::Failed, failure.finding().what.clone()),
     };
     ctx.events.emit(Event::StageEnd { stage: name.into(), status, millis: millis(started.elapsed()), summary });
-    outcome.map(|_summary| place.result)
+    outcome.map(|(result, _summary)| result)
+}
+
+/// Waits for the lock at `path`, at most as long as the user allows.
+pub(crate) fn lock(ctx: &Ctx, stage: &str, path: &Utf8Path) -> Result<Lock> {
+    Lock::take(path, &Waiting { stage, at_most: ctx.lock_timeout, events: &ctx.events, cancel: &ctx.cancel })
 }
 
 /// Removes finished stages that were last used before `before`, and what dead runs left. A stage that

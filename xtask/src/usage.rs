@@ -118,7 +118,8 @@ mod tests {
         let Ok(Request::Run(cli)) = read("test -v --message-format json --junit r.xml --offline") else { panic!() };
         assert_eq!((cli.global.verbose, cli.verb.word()), (1, "test"));
         assert!(cli.global.offline);
-        assert_eq!(cli.verb.junit().map(|path| path.as_str()), Some("r.xml"));
+        let reports = cli.verb.reports().unwrap();
+        assert_eq!(reports.junit.as_ref().map(|path| path.as_str()), Some("r.xml"));
     }
 
     #[test]

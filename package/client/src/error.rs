@@ -275,6 +275,12 @@ pub enum Error {
         /// The same in words.
         problem: String,
     },
+    /// A package that is to be installed once more and that no index has.
+    #[error("{package} cannot be installed again: no repository has it")]
+    NotOffered {
+        /// Name and version.
+        package: String,
+    },
     /// A name that apk's user gave and that stands for nothing installed.
     #[error("No such package: {name}")]
     NoSuchPackage {
@@ -445,6 +451,11 @@ impl Error {
             Error::Selection { problem, .. } => {
                 ("APKC005", problem, "choose others, or use a feed that was built for this system and run `apk update`")
             }
+            Error::NotOffered { .. } => (
+                "APKC007",
+                "its files can only come from where it came from, and in the same version",
+                "run `apk update`, or `apk upgrade` to get the version that there is now",
+            ),
             Error::NoSuchPackage { .. } => (
                 "APKC006",
                 "nothing of that name is installed or wished for",

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::sha256::Digest;
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
@@ -29,19 +29,21 @@ pub(crate) enum Kind {
     Other,
 }
 
-/// Mode and owner of something new. The owner is only set when we may: by root.
+/// Mode, owner and age of something new. The owner is only set when we may: by root.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Access {
     /// Permission bits, with setuid, setgid and sticky.
     pub(crate) mode: u32,
     pub(crate) user: u32,
     pub(crate) group: u32,
+    /// When a file was last changed, in seconds since 1970; now unless given.
+    pub(crate) time: Option<u64>,
 }
 
 impl Access {
     /// Root's own, with these permission bits.
     pub(crate) fn root(mode: u32) -> Access {
-        Access { mode, user: 0, group: 0 }
+        Access { mode, user: 0, group: 0, time: None }
     }
 }
 
@@ -170,6 +172,9 @@ impl Root {
                 // The owner first: changing it drops setuid.
                 own(&file, access)?;
                 rustix::fs::fchmod(&file, Mode::from_raw_mode(access.mode))?;
+                if let Some(time) = access.time {
+                    set_time(&file, time)?;
+                }
                 if durable {
                     rustix::fs::fsync(&file)?;
                 }
@@ -379,6 +384,11 @@ fn own(file: impl AsFd, access: Access) -> io::Result<()> {
         rustix::fs::fchown(file, Some(owner.0), Some(owner.1))?;
     }
     Ok(())
+}
+
+fn set_time(file: impl AsFd, seconds: u64) -> io::Result<()> {
+    let time = Timespec { tv_sec: i64::try_from(seconds).unwrap_or(i64::MAX), tv_nsec: 0 };
+    Ok(rustix::fs::futimens(file, &Timestamps { last_access: time, last_modification: time })?)
 }
 
 fn missing(error: &io::Error) -> bool {

@@ -253,11 +253,117 @@ fn hard_links_and_set_user_id_files_are_what_they_should_be() {
 }
 
 #[test]
+fn an_upgrade_changes_what_has_a_newer_version_and_nothing_else() {
+    let old = Feed::new(&plans());
+    let root = Scratch::with_index(&old);
+    root.apk(&["add", "tool", "kmod-top"]).done();
+    root.apk(&["upgrade"]).done().says("OK: ");
+    let mut newer = package("tool", "1.0-r2", "");
+    newer.files = vec![file("usr/sbin/tool", "new")];
+    let newer = Feed::new(&[newer, package("kmod-base", "6.12.1-r2", &format!("kernel (={KERNEL})"))]);
+    root.repositories(&[&old.url(), &newer.url()]);
+    root.apk(&["list"]).done().says("tool-1.0-r1 noarch {tool} () [installed]\n");
+    root.apk(&["-U", "list"]).done().says("tool-1.0-r2 noarch {tool} () [upgradable from: tool-1.0-r1]\n");
+    root.apk(&["add", "tool"]).done();
+    assert!(root.apk_installed().contains(&"tool-1.0-r1".to_owned()), "adding is not upgrading");
+    root.apk(&["upgrade", "kmod-base"]).done().says("(1/1) Upgrading kmod-base (6.12.1-r1 -> 6.12.1-r2)");
+    root.apk(&["upgrade"]).done().says("(1/1) Upgrading tool (1.0-r1 -> 1.0-r2)");
+    assert_eq!(root.read("usr/sbin/tool"), "new");
+    assert_eq!(root.read("etc/apk/world"), "kernel\nkmod-top\ntool\n");
+    root.apk(&["upgrade", "gone"]).refused_by_apk("APKC006");
+}
+
+#[test]
+fn a_fix_puts_the_files_back() {
+    let feed = Feed::new(&plans());
+    let root = Scratch::with_index(&feed);
+    root.apk(&["add", "tool"]).done();
+    let whole = root.tree();
+    root.write("usr/sbin/tool", "damaged");
+    std::fs::remove_file(root.path("usr/bin/tool")).unwrap();
+    root.apk(&["fix"]).done();
+    assert_eq!(root.read("usr/sbin/tool"), "damaged", "nothing says that it is");
+    root.apk(&["fix", "tool"]).done().says("(1/1) Reinstalling tool (1.0-r1)");
+    assert_eq!(root.tree(), whole);
+
+    // Another build of the version is not the package that is installed.
+    let mut other = package("tool", "1.0-r1", "");
+    other.files = vec![file("usr/sbin/tool", "other")];
+    root.repositories(&[&Feed::new(&[other]).url()]);
+    let before = root.tree();
+    root.apk(&["fix", "tool"]).refused_by_apk("APKC007").says("tool-1.0-r1 cannot be installed again");
+    root.apk(&["fix", "gone"]).refused_by_apk("APKC006");
+    assert_eq!(root.tree(), before);
+}
+
+#[test]
+fn files_have_the_time_that_the_package_says() {
+    let feed = Feed::new(&plans());
+    let root = Scratch::with_index(&feed);
+    root.apk(&["add", "tool"]).done();
+    let changed = |path: &str| root.path(path).metadata().unwrap().modified().unwrap();
+    assert_eq!(changed("usr/sbin/tool"), std::time::UNIX_EPOCH);
+    assert_eq!(changed("usr/share/tool/empty"), std::time::UNIX_EPOCH);
+}
+
+/// A package with `/usr/share/shared`, `/etc/shared` and one file of its own.
+fn sharing(name: &str, replaces: &str, priority: Option<u64>) -> Plan {
+    let mut package = package(name, "1-r1", "");
+    package.files.extend([file("usr/share/shared", name), file("etc/shared", name)]);
+    let mut plan = apk::from_plan(&package).unwrap();
+    plan.info.replaces = replaces.split_whitespace().map(|item| item.parse().unwrap()).collect();
+    plan.replaces_priority = priority;
+    plan
+}
+
+/// What the database says about who has a file.
+fn owners(root: &Scratch, file: &str) -> Vec<String> {
+    let has = |name: &&str| root.apk(&["info", "-L", name]).out.lines().any(|line| line == file);
+    ["old", "new"].into_iter().filter(has).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_package_takes_over_files_of_those_that_it_replaces() {
+    let feed = Feed::of(&[sharing("old", "", None), sharing("new", "old<2", Some(3))]);
+    let root = Scratch::with_index(&feed);
+    for order in [&["old", "new"][..], &["new", "old"], &["old new"]] {
+        for words in order {
+            let words: Vec<&str> = ["add"].into_iter().chain(words.split(' ')).collect();
+            root.apk(&words).done();
+        }
+        assert_eq!(root.read("usr/share/shared"), "new", "{order:?}");
+        assert_eq!(root.read("etc/shared"), "new", "{order:?}");
+        assert_eq!(owners(&root, "usr/share/shared"), ["new"]);
+        assert!(!root.has("etc/shared.apk-new"), "nobody changed it");
+        assert!(root.read("lib/apk/db/installed").contains("\nr:old<2\nq:3\n"));
+        root.apk(&["fix", "old"]).done();
+        assert_eq!(root.read("usr/share/shared"), "new");
+        root.apk(&["del", "old"]).done();
+        assert!(root.has("usr/share/shared") && root.has("etc/shared"));
+        root.apk(&["add", "old"]).done();
+        root.apk(&["del", "new"]).done();
+        assert!(!root.has("usr/share/shared") && root.has("usr/share/old/version"), "they were its own by then");
+        root.apk(&["del", "old"]).done();
+    }
+    // What the owner changed gives way to neither of them.
+    root.apk(&["add", "old"]).done();
+    root.write("etc/shared", "mine");
+    root.apk(&["add", "new"]).done();
+    assert_eq!((root.read("etc/shared"), root.read("etc/shared.apk-new")), ("mine".into(), "new".into()));
+
+    let feed = Feed::of(&[sharing("old", "", None), sharing("new", "old>2", None)]);
+    let root = Scratch::with_index(&feed);
+    let before = root.tree();
+    root.apk(&["add", "old", "new"]).refused_by_apk("INST020").says("/etc/shared");
+    assert_eq!(root.tree(), before);
+}
+
+#[test]
 fn the_other_commands_answer() {
     let feed = Feed::new(&plans());
     let root = Scratch::with_index(&feed);
-    root.apk(&["list"]).done().says("kmod-top-6.12.1-r1 noarch {} ()");
-    root.apk(&["list", "-I"]).done().says(&format!("kernel-{KERNEL} x86_64 {{}} () [installed]"));
+    root.apk(&["list"]).done().says("kmod-top-6.12.1-r1 noarch {kmod-top} ()");
+    root.apk(&["list", "-I"]).done().says(&format!("kernel-{KERNEL} x86_64 {{kernel}} () [installed]"));
     root.apk(&["info"]).done().says("kernel\n");
     root.apk(&["add", "tool"]).done();
     root.apk(&["info", "tool"]).done().says("tool-1.0-r1 description:\nThe test package tool\n").says("tool-any");
@@ -273,7 +379,6 @@ fn the_other_commands_answer() {
     root.apk(&["--help"]).done().says("usage: apk");
     for words in [
         &[][..],
-        &["upgrade"],
         &["add"],
         &["add", "a=x"],
         &["list", "x"],

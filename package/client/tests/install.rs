@@ -142,6 +142,8 @@ fn an_upgrade_replaces_files_and_keeps_what_the_owner_changed() {
     assert_eq!(texts, ["mine", "2", "2", "2", "2"]);
     assert!(!root.has("usr/old/gone"));
     assert_eq!(root.installed(), ["tool - 2"]);
+    let changed = |path: &str| root.path(path).metadata().unwrap().modified().unwrap();
+    assert_eq!(changed("usr/stays"), std::time::UNIX_EPOCH, "the time that the package says");
     root.opkg(&["remove", "tool"]).done().says("Not deleting modified conffile /etc/changed.");
     assert!(root.has("etc/changed") && !root.has("etc/same") && !root.has("usr/new") && !root.has("usr/old"));
 }
@@ -177,8 +179,86 @@ fn set_user_id_is_allowed_and_told_and_so_is_what_is_left_out() {
     let feed = Feed::new(&[plan]);
     let root = Scratch::updated(&feed);
     let text = "Package su installs /bin/su with the rights of its owner or group.";
-    root.opkg(&["install", "su"]).done().says(text).says("Package su has Alternatives");
+    root.opkg(&["install", "su"]).done().says(text).says("/bin/su is an alternative");
     assert_eq!(root.path("bin/su").metadata().unwrap().permissions().mode() & 0o7777, 0o4755);
+}
+
+#[test]
+fn an_upgrade_is_for_what_is_installed_and_leaves_it_what_it_was() {
+    let feed = Feed::new(&plans());
+    let root = Scratch::updated(&feed);
+    root.opkg(&["install", "kmod-top"]).done();
+    let newer = package("kmod-base", "6.12.1-r2", &format!("kernel (={KERNEL})"));
+    let other = Package { architecture: "mips".into(), ..package("kmod-top", "9", "") };
+    let feed = Feed::new(&[newer, other, package("new", "1", "")]);
+    root.write("etc/opkg/feeds.conf", &format!("src/gz feed0 {}\n", feed.path()));
+    root.opkg(&["update"]).done();
+    assert_eq!(root.opkg(&["list-upgradable"]).done().out, "kmod-base - 6.12.1-r1 - 6.12.1-r2\n");
+    root.opkg(&["upgrade", "new"]).refused("OPKG015").says("it is not installed");
+    let hold =
+        root.read("usr/lib/opkg/status").replace("Status: install ok installed", "Status: install hold installed");
+    root.write("usr/lib/opkg/status", &hold);
+    root.opkg(&["upgrade", "kmod-base"]).done().says("Not upgrading package kmod-base which is marked hold.");
+    root.opkg(&["remove", "kmod-top"]).done();
+    assert!(root.read("usr/lib/opkg/status").contains("\nStatus: install hold installed\n"), "it is still there");
+    root.write("usr/lib/opkg/status", &hold.replace("install hold ", "install ok "));
+    root.opkg(&["upgrade", "kmod-base"]).done().says("Upgrading kmod-base on root from 6.12.1-r1 to 6.12.1-r2");
+    assert!(root.opkg(&["status", "kmod-base"]).done().out.contains("Auto-Installed: yes"));
+    assert_eq!(root.opkg(&["list-upgradable"]).done().out, "");
+    root.opkg(&["upgrade", "kmod-base"]).done().says("is up to date");
+}
+
+/// A package whose program is offered under another name, too.
+fn editor(name: &str, version: &str, alternatives: &[&str]) -> Package {
+    let files = vec![file(&format!("usr/bin/{name}"), name)];
+    Package {
+        files,
+        alternatives: alternatives.iter().map(|item| (*item).into()).collect(),
+        ..package(name, version, "")
+    }
+}
+
+#[test]
+fn a_link_leads_to_the_best_of_its_alternatives() {
+    let mut busybox = editor("busybox", "1", &[]);
+    busybox.files.push(Entry::symlink("usr/bin/vi", "/bin/busybox"));
+    let plans = [
+        busybox,
+        editor("nano", "1", &["100:/usr/bin/edit:/usr/bin/nano"]),
+        editor(
+            "vim",
+            "1",
+            &["200:/usr/bin/vi:/usr/bin/vim", "300:/usr/bin/edit:/usr/bin/vim", "9:/../x:y", "nonsense"],
+        ),
+        editor("mg", "1", &["300:/usr/bin/edit:/usr/bin/mg"]),
+    ];
+    let feed = Feed::new(&plans);
+    let root = Scratch::updated(&feed);
+    let before = root.tree();
+    let lead = |link: &str| root.path(link).read_link_utf8().unwrap().into_string();
+    root.opkg(&["install", "busybox", "nano"]).done();
+    assert_eq!((lead("usr/bin/edit"), lead("usr/bin/vi")), ("/usr/bin/nano".into(), "/bin/busybox".into()));
+    root.opkg(&["install", "vim"]).done();
+    assert_eq!((lead("usr/bin/edit"), lead("usr/bin/vi")), ("/usr/bin/vim".into(), "/usr/bin/vim".into()));
+    root.opkg(&["install", "mg"]).done();
+    assert_eq!(lead("usr/bin/edit"), "/usr/bin/mg", "of two with the same priority that of the first name");
+
+    // A version that offers it no more makes way, and so does a package that goes.
+    let newer = Feed::new(&[editor("mg", "2", &[])]);
+    root.write("etc/opkg/feeds.conf", &format!("src/gz feed0 {}\n", newer.path()));
+    root.opkg(&["update"]).done();
+    root.opkg(&["install", "mg"]).done();
+    assert_eq!(lead("usr/bin/edit"), "/usr/bin/vim");
+    root.opkg(&["remove", "vim"]).done();
+    assert_eq!((lead("usr/bin/edit"), lead("usr/bin/vi")), ("/usr/bin/nano".into(), "/bin/busybox".into()));
+    std::fs::remove_file(root.path("usr/bin/edit")).unwrap();
+    root.write("usr/bin/edit", "mine");
+    root.opkg(&["remove", "mg", "nano", "busybox"]).done();
+    assert_eq!(root.read("usr/bin/edit"), "mine", "only links are managed");
+    assert_eq!(
+        root.tree().keys().filter(|path| !before.contains_key(*path)).collect::<Vec<_>>(),
+        ["usr/bin", "usr/bin/edit", "usr/lib/opkg/info"]
+    );
 }
 
 #[test]

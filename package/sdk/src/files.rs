@@ -16,6 +16,13 @@ pub(crate) fn write(path: &Utf8Path, bytes: &[u8]) -> Result<()> {
     std::fs::write(path, bytes).map_err(|error| Failure::io("write the file", path, &error))
 }
 
+/// Replaces a file whole: whoever reads it sees the old one or the new one.
+pub(crate) fn replace(path: &Utf8Path, bytes: &[u8]) -> Result<()> {
+    let aside = path.with_extension("aside");
+    write(&aside, bytes)?;
+    std::fs::rename(&aside, path).map_err(|error| Failure::io("replace the file", path, &error))
+}
+
 /// Reads a whole file.
 pub(crate) fn read(path: &Utf8Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|error| Failure::io("read the file", path, &error))

@@ -7,13 +7,16 @@
 //! ```
 //!
 //! Every function fills an empty directory that its caller gives and reports through
-//! [`model::Events`]; stamps, locks and renames are the caller's.
+//! [`model::Events`]; stamps, locks and renames are the caller's, but for the downloads of
+//! [`openwrt`], which all work trees share.
 
 mod build;
 mod command;
 mod files;
 mod kmod;
 pub mod local;
+pub mod lock;
+pub mod openwrt;
 pub mod recipe;
 mod userspace;
 mod write;

@@ -1,8 +1,9 @@
 //! The `local` image: Debian's own programs around Debian's own kernel, as an initramfs.
 //!
 //! A stand-in for an OpenWrt image, and labelled so: what a package from our feed touches is where
-//! OpenWrt has it (opkg's status and configuration, `/lib/functions.sh`, `kmodloader`), and nothing
-//! else pretends. Kernel modules other than the network driver are left to the packages under test.
+//! OpenWrt has it (opkg's status and configuration, `/lib/functions.sh`, `kmodloader`), its firewall has a small
+//! stand-in that nothing starts by itself, and nothing else pretends. Kernel modules of netfilter are left to the
+//! packages under test.
 
 mod cpio;
 mod elf;
@@ -27,6 +28,12 @@ const INIT: &str = include_str!("../../local/init");
 const KMODLOADER: &str = include_str!("../../local/kmodloader");
 const FUNCTIONS: &str = include_str!("../../local/functions.sh");
 const OPKG_CONF: &str = include_str!("../../local/opkg.conf");
+/// The stand-in for OpenWrt's firewall: path in the image, mode, content.
+const FIREWALL: [(&str, u32, &str); 3] = [
+    ("/sbin/fw4", 0o755, include_str!("../../local/firewall/fw4")),
+    ("/etc/init.d/firewall", 0o755, include_str!("../../local/firewall/init")),
+    ("/etc/config/firewall", 0o644, include_str!("../../local/firewall/config")),
+];
 
 /// Where Debian packages keep libraries: of all architectures in a folder named by the multiarch triplet.
 const LIBRARY_FOLDERS: [&str; 4] = ["usr/lib", "lib", "usr/lib64", "lib64"];
@@ -61,6 +68,8 @@ pub struct Inputs<'a> {
     pub kernel_release: &'a str,
     /// Uncompressed modules of the network driver, in the order of loading.
     pub boot_modules: &'a [Utf8PathBuf],
+    /// Uncompressed modules that lie beside them, for whoever loads them.
+    pub spare_modules: &'a [Utf8PathBuf],
     /// The kernel that opkg believes to be installed.
     pub kernel: &'a KernelId,
     /// OpenWrt's name of the architecture.
@@ -127,7 +136,8 @@ fn add_console(tree: &mut Tree) {
 fn add_skeleton(tree: &mut Tree, recipe: &Recipe, inputs: &Inputs<'_>) {
     let Inputs { kernel, arch, .. } = inputs;
     add_console(tree);
-    for folder in ["proc", "sys", "root", "sbin", "usr/bin", "usr/sbin", "etc/modules.d", "etc/opkg/keys", "overlay"] {
+    let folders = "proc sys root sbin overlay usr/bin usr/sbin etc/modules.d etc/nftables.d etc/opkg/keys";
+    for folder in folders.split(' ') {
         tree.add(folder, Entry::Directory { mode: 0o755 });
     }
     tree.add("/tmp", Entry::Directory { mode: 0o1777 });
@@ -136,6 +146,9 @@ fn add_skeleton(tree: &mut Tree, recipe: &Recipe, inputs: &Inputs<'_>) {
     tree.file("/init", 0o755, INIT);
     tree.file("/sbin/kmodloader", 0o755, KMODLOADER);
     tree.file("/lib/functions.sh", 0o644, FUNCTIONS);
+    for (path, mode, text) in FIREWALL {
+        tree.file(path, mode, text);
+    }
     // One program is both package managers, and goes by the name that it is called by.
     tree.add("/usr/bin/apk", Entry::Link { target: "/bin/opkg".into() });
     tree.file("/etc/passwd", 0o644, "root::0:0:root:/root:/bin/sh\n");
@@ -168,11 +181,14 @@ fn add_skeleton(tree: &mut Tree, recipe: &Recipe, inputs: &Inputs<'_>) {
 fn add_boot_modules(tree: &mut Tree, inputs: &Inputs<'_>) -> Result<()> {
     let folder = format!("/lib/modules/{}", inputs.kernel_release);
     tree.add(&folder, Entry::Directory { mode: 0o755 });
+    let place = |module: &Utf8PathBuf| format!("{folder}/{}", module.file_name().unwrap_or_default());
     let mut list = String::new();
     for module in inputs.boot_modules {
-        let path = format!("{folder}/{}", module.file_name().unwrap_or_default());
-        tree.file(&path, 0o644, read(module)?);
-        list.push_str(&format!("{path}\n"));
+        tree.file(&place(module), 0o644, read(module)?);
+        list.push_str(&format!("{}\n", place(module)));
+    }
+    for module in inputs.spare_modules {
+        tree.file(&place(module), 0o644, read(module)?);
     }
     tree.file("/etc/boot-modules", 0o644, list);
     Ok(())

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::{FUNCTIONS, KMODLOADER};
+use super::{FIREWALL, FUNCTIONS, KMODLOADER};
 
 struct Folder {
     _dir: tempfile::TempDir,
@@ -83,4 +83,48 @@ fn maintainer_scripts_do_what_fits_the_root() {
     let live =
         format!(". {functions}; package_files() {{ echo /etc/modules.d/x; }}; default_postinst /x/kmod-x.postinst");
     assert_eq!(sh(&files.path, &live, BTreeMap::new()), (Some(0), "loaded\n".into()));
+}
+
+/// The stand-in for the firewall with a configuration of its own, and an `nft` that knows no flowtable: what it printed.
+fn firewall(options: &str, nft: &str, word: &str) -> (Option<i32>, String) {
+    let nft = format!("#!/bin/sh\ncase \"$*\" in list*) exit 1 ;; *) {nft} ;; esac\n");
+    let config = format!("config defaults\n{options}{}", text("/etc/config/firewall"));
+    let files = folder(&[("etc/firewall", &config), ("net/eth0/x", ""), ("net/eth1/x", ""), ("bin/nft", &nft)]);
+    let script = text("/sbin/fw4")
+        .replace("/etc/config/firewall", &format!("{}/etc/firewall", files.path))
+        .replace("/sys/class/net", &format!("{}/net", files.path))
+        .replace("/var/run", files.path.as_str());
+    sh(&files.path, &format!("set -- {word}\n{script}"), BTreeMap::new())
+}
+
+fn text(path: &str) -> &'static str {
+    FIREWALL.iter().find(|(name, ..)| *name == path).unwrap().2
+}
+
+#[test]
+fn the_firewall_has_a_flowtable_when_the_configuration_asks_for_one() {
+    let (code, without) = firewall("", "true", "print");
+    assert_eq!(code, Some(0), "{without}");
+    assert!(without.contains("chain forward {") && !without.contains("@ft"), "{without}");
+
+    let (_, software) = firewall("option flow_offloading '1'\n", "true", "print");
+    let flowtable = r#"flowtable ft { hook ingress priority 0; devices = { "eth0", "eth1" }; counter;  }"#;
+    assert!(software.contains(flowtable), "{software}");
+    let offload = software.find("flow add @ft;").unwrap();
+    assert!(offload < software.find("forwarded established").unwrap(), "{software}");
+
+    let both = "option flow_offloading '1'\noption flow_offloading_hw '1'\n";
+    let (_, hardware) = firewall(both, "true", "print");
+    assert!(hardware.contains("counter; flags offload; }"), "{hardware}");
+    let (_, refused) = firewall(both, "exit 1", "print");
+    assert!(refused.contains("falling back to software") && refused.contains(flowtable), "{refused}");
+}
+
+#[test]
+fn the_firewall_fails_its_check_and_not_its_start() {
+    assert_eq!(firewall("", "false", "check").0, Some(1));
+    assert_eq!(firewall("", "false", "start").0, Some(0));
+    assert_eq!(firewall("option 'unfinished\n", "true", "check").0, Some(2));
+    let (code, said) = firewall("", "true", "reload");
+    assert!(code == Some(1) && said.contains("does not appear to be loaded"), "{said}");
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A folder with unpacked packages: the test program under four names, and the host's libraries for it.
+/// A folder with unpacked packages: the test program under the names of the image's programs, and the host's libraries for it.
 struct Packages {
     _dir: tempfile::TempDir,
     root: Utf8PathBuf,
@@ -12,7 +12,9 @@ fn packages() -> Packages {
     let dir = tempfile::tempdir().unwrap();
     let root = Utf8PathBuf::from_path_buf(dir.path().to_owned()).unwrap();
     let own = std::env::current_exe().unwrap();
-    for program in ["a/usr/bin/busybox", "a/bin/dash", "b/usr/sbin/nft", "b/bin/ip"] {
+    for program in
+        ["a/usr/bin/busybox", "a/bin/dash", "b/usr/sbin/nft", "b/bin/ip", "b/sbin/tc", "b/usr/sbin/conntrack"]
+    {
         let path = root.join(program);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::os::unix::fs::symlink(&own, path).unwrap();
@@ -51,6 +53,7 @@ fn image(packages: &Packages, folders: &[&str], extra: &[Extra]) -> Result<Vec<u
             packages: &folders,
             kernel_release: "6.12.107+deb13-amd64",
             boot_modules: &[packages.root.join("virtio_net.ko")],
+            spare_modules: &[],
             kernel: &kernel(),
             arch: &Arch("x86_64".into()),
             extra,
@@ -72,6 +75,8 @@ fn the_image_has_programs_libraries_and_what_packages_touch() {
         "lib/libc.so.6\0",
         "sbin/kmodloader\0",
         "lib/functions.sh\0",
+        "sbin/fw4\0",
+        "etc/nftables.d\0",
         "Version: 6.12.107~0123456789abcdef0123456789abcdef-r1\nStatus: install hold installed\n",
         "arch x86_64 10\n",
         "DISTRIB_ID='stand-in'",

@@ -4,7 +4,8 @@ use std::sync::mpsc::Sender;
 
 use serde::Serialize;
 
-use crate::{Finding, Verdict};
+use crate::cost::Costs;
+use crate::{Finding, Record, Verdict};
 
 /// Name and version of the event stream; fields may be added, never renamed.
 pub const SCHEMA: &str = "openwrt-offload-events/1";
@@ -96,6 +97,17 @@ pub enum Event {
         millis: u64,
         /// Observations worth a line each, such as counters.
         notes: Vec<String>,
+        /// All that was looked at, for reports.
+        record: Box<Record>,
+    },
+    /// What forwarding a packet costs.
+    Costs(Costs),
+    /// What the run stands on: the host, the accelerator, the router.
+    Fact {
+        /// Such as `QEMU`.
+        name: String,
+        /// Such as `7.2.22`.
+        value: String,
     },
     /// Last record of a run.
     RunEnd {
@@ -136,6 +148,11 @@ impl Events {
     /// Sends a [`Event::Notice`].
     pub fn notice(&self, stage: &str, text: impl Into<String>) {
         self.emit(Event::Notice { stage: stage.into(), text: text.into() });
+    }
+
+    /// Sends a [`Event::Fact`].
+    pub fn fact(&self, name: &str, value: impl Into<String>) {
+        self.emit(Event::Fact { name: name.into(), value: value.into() });
     }
 
     /// Sends a [`Event::Progress`].

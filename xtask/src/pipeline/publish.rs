@@ -9,7 +9,7 @@ use model::{Failure, Result, Target};
 
 use crate::Ctx;
 use crate::files::write_aside;
-use crate::stage::Lock;
+use crate::stage::lock;
 
 /// Name of the file that tells which stage a published folder is a copy of.
 const ORIGIN: &str = ".stage";
@@ -24,7 +24,7 @@ pub(super) fn copy(ctx: &Ctx, target: &Target, name: &str, stage: &Utf8Path) -> 
         std::fs::create_dir_all(&parent).map_err(|error| Failure::io("publish the results", &place, &error))?;
         // Another run may publish to the same place; the lock's file goes away with us.
         let file = parent.join(format!(".{name}.lock"));
-        let _lock = Lock::take(ctx, name, &file)?;
+        let _lock = lock(ctx, name, &file)?;
         let replaced = if is_copy_of(&place, stage) { Ok(()) } else { replace(&parent, &place, stage) };
         let _locks_nothing = std::fs::remove_file(&file);
         replaced?;

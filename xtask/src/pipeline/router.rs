@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use model::{Deadline, Exit, Failure, Result, Target};
-use scenarios::{Bench, FeedVariant, Scenario, Trust};
+use scenarios::{Bench, FeedVariant, Scenario, Start, Trust};
 use sdk::local::Kernel;
 use vm::accel;
 use vm::image;
@@ -15,7 +15,8 @@ use vm::process::Qemu;
 use vm::session::{self, Image, Launch, Session};
 use vm::state;
 
-use super::{Feed, console, provider, publish, signed};
+use super::installed::Installed;
+use super::{Feed, bench, console, provider, publish, signed};
 use crate::cli::{Accel as Wanted, BootArgs, Machine as Flags, Selection, TestArgs};
 use crate::cmd::Outcome;
 use crate::files::write_aside;
@@ -31,16 +32,20 @@ const SPOILED_PACKAGE: &str = "kmod-nft-offload";
 /// What the router's network cards need; kernels that have one of them built in are fine.
 const NETWORK_MODULES: [&str; 2] = ["virtio_pci", "virtio_net"];
 
+/// Modules that lie in the image for scenarios to load: what surrounds flow offload on a router. None of netfilter's
+/// is among them: those come from the packages under test.
+const SPARE_MODULES: [&str; 4] = ["8021q", "bridge", "sch_cake", "sch_tbf"];
+
 /// A router that can be started any number of times.
-struct Router {
+pub(super) struct Router {
     qemu: Qemu,
     machine: Machine,
     image: Image,
     accel: Accel,
     /// How long one boot may take.
-    patience: Duration,
+    pub(super) patience: Duration,
     /// State of a booted guest, to resume from.
-    state: Utf8PathBuf,
+    pub(super) state: Utf8PathBuf,
 }
 
 /// Runs the scenarios that were asked for on the packages of this source tree.
@@ -54,15 +59,25 @@ pub fn test(ctx: &Ctx, target: &Target, args: &TestArgs) -> Result<Outcome> {
     let feed = signed(ctx, target, &args.selection)?;
     let router = prepare(ctx, target, &feed, &args.selection, &args.machine)?;
     let trust = trust(&feed)?;
+    let installed = Installed::prepare(ctx, &router, &feed, &trust, &chosen);
     let wanted: BTreeSet<FeedVariant> = chosen.iter().map(|scenario| scenario.feed).collect();
     let feeds = wanted
         .into_iter()
         .map(|variant| Ok((variant, spoiled(ctx, &feed, variant)?)))
         .collect::<Result<BTreeMap<FeedVariant, Utf8PathBuf>>>()?;
     let label = format!("stand-in router, Linux {}", Kernel::open(&feed.packages.kernel)?.id().version);
+    crate::facts::host(ctx);
+    ctx.events.fact("QEMU", &router.qemu.version);
+    ctx.events.fact("router", &label);
+    bench::tell_known(ctx, target, &args.selection, &feed.packages.kernel)?;
     let bench = Bench {
         router: &label,
-        boot: &|lab| router.start(ctx, lab),
+        kernel: args.selection.kernel.word(),
+        of_several: false,
+        boot: &|lab, start, manager| match start {
+            Start::Booted => router.start(ctx, lab),
+            Start::Installed => installed.start(lab, manager),
+        },
         feeds: &feeds,
         trust: &trust,
         captures: args.machine.pcap.as_deref(),
@@ -117,8 +132,8 @@ fn trust(feed: &Feed) -> Result<Trust> {
 
 /// Scenarios whose name contains, or with `--exact` is, one of the given words.
 fn chosen(ctx: &Ctx, args: &TestArgs) -> Result<Vec<Scenario>> {
-    let folder = scenario_folder(ctx);
-    let all = scenarios::scenario::load_all(&folder)?;
+    let folder = &ctx.scenarios;
+    let all = scenarios::scenario::load_all(folder)?;
     let names: Vec<String> = all.iter().map(|scenario| scenario.name.clone()).collect();
     let matches = |name: &str, word: &str| if args.exact { name == word } else { name.contains(word) };
     if let Some(word) = args.names.iter().find(|word| !names.iter().any(|name| matches(name, word))) {
@@ -138,11 +153,6 @@ fn chosen(ctx: &Ctx, args: &TestArgs) -> Result<Vec<Scenario>> {
 /// The file that describes the target's router.
 pub(super) fn machine_file(ctx: &Ctx, target: &Target) -> Utf8PathBuf {
     ctx.root.join("qemu/machines").join(format!("{}.yaml", target.slug()))
-}
-
-/// Where the scenarios are.
-pub(super) fn scenario_folder(ctx: &Ctx) -> Utf8PathBuf {
-    ctx.root.join("tests/scenarios")
 }
 
 /// The feed's directory, or that of a copy spoiled in one way.
@@ -178,6 +188,7 @@ fn prepare(ctx: &Ctx, target: &Target, feed: &Feed, selection: &Selection, flags
         .stage("kernel", kernel)
         .stage("programs", &programs)
         .path("opkg", &opkg)
+        .text("modules", [&NETWORK_MODULES[..], &SPARE_MODULES[..]].concat().join(" "))
         .path("local", ctx.root.join("qemu/local"))
         .path("code", ctx.root.join("qemu/src/image"));
     let folder = stage(ctx, "image", &inputs, |out| build_image(feed, &recipe, &programs, &opkg, out))?;
@@ -214,9 +225,11 @@ fn build_image(
     out: &Utf8Path,
 ) -> Result<String> {
     let kernel = Kernel::open(&feed.packages.kernel)?;
-    let modules = out.join("modules");
-    let boot_modules: Vec<Utf8PathBuf> =
-        kernel.take(&NETWORK_MODULES, &modules)?.iter().map(|file| modules.join(file)).collect();
+    let take = |names: &[&str], folder: &str| -> Result<Vec<Utf8PathBuf>> {
+        let folder = out.join(folder);
+        Ok(kernel.take(names, &folder)?.iter().map(|file| folder.join(file)).collect())
+    };
+    let (boot_modules, spare_modules) = (take(&NETWORK_MODULES, "modules")?, take(&SPARE_MODULES, "spare-modules")?);
     let packages = [programs.to_owned()];
     let mut extra = vec![image::Extra { path: "/bin/opkg".into(), source: opkg.to_owned(), mode: 0o755 }];
     // opkg's view of the running kernel is the image's own; apk's database is its client's to write.
@@ -229,6 +242,7 @@ fn build_image(
         packages: &packages,
         kernel_release: kernel.release(),
         boot_modules: &boot_modules,
+        spare_modules: &spare_modules,
         kernel: kernel.id(),
         arch: &feed.packages.arch,
         extra: &extra,
@@ -252,12 +266,18 @@ impl Router {
     }
 
     /// A fresh router: resumed from the saved state, or booted when QEMU refuses that.
-    fn start(&self, ctx: &Ctx, lab: &Lab) -> Result<Session> {
+    pub(super) fn start(&self, ctx: &Ctx, lab: &Lab) -> Result<Session> {
         state::resume_or_boot(&self.launch(ctx, lab), &self.state, self.patience, &ctx.events)
     }
+
+    /// Resumed from another saved state of this router, or not at all.
+    pub(super) fn resume(&self, ctx: &Ctx, lab: &Lab, state: &Utf8Path) -> Result<Session> {
+        state::resume(&self.launch(ctx, lab), state, Deadline::after(self.patience))
+    }
 }
+
 /// KVM where the kernel really runs in it, else emulation; says which and why.
-fn accelerator(
+pub(super) fn accelerator(
     ctx: &Ctx,
     qemu: &Qemu,
     machine: &Machine,
@@ -285,7 +305,9 @@ fn accelerator(
             cancel: &ctx.cancel,
         },
     )?;
-    ctx.events.notice("accel", format!("{}: {}", choice.accel.word(), choice.why));
+    let chosen = format!("{}: {}", choice.accel.word(), choice.why);
+    ctx.events.fact("accelerator", &chosen);
+    ctx.events.notice("accel", chosen);
     Ok(choice.accel)
 }
 

@@ -217,7 +217,7 @@ impl<W: Write + Send> Sink for Human<W> {
             }
             Event::Finding(finding) => self.finding(finding),
             Event::CaseBegin { case } => self.begin(case, ""),
-            Event::CaseEnd { case, verdict, millis, notes } => {
+            Event::CaseEnd { case, verdict, millis, notes, .. } => {
                 let (word, paint, told) = match verdict {
                     Verdict::Pass => ("pass", Paint::Good, None),
                     Verdict::Fail { finding } => ("FAIL", Paint::Bad, Some(finding)),

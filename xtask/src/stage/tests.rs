@@ -191,24 +191,13 @@ fn cleaning_removes_what_is_old_and_leaves_what_is_held_or_not_named() {
 }
 
 #[test]
-fn a_lock_on_a_removed_file_is_taken_anew() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = Utf8Path::from_path(folder.path()).unwrap().join("x.lock");
-    let first = Lock::try_take(&path).unwrap().unwrap();
-    assert!(Lock::try_take(&path).unwrap().is_none());
-    std::fs::remove_file(&path).unwrap();
-    let second = Lock::try_take(&path).unwrap();
-    assert!(second.is_some() && path.exists());
-    drop(first);
-    assert!(Lock::try_take(&path).unwrap().is_none(), "the second lock counts");
-}
-
-#[test]
-fn a_copy_of_the_descriptor_does_not_keep_the_lock() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = Utf8Path::from_path(folder.path()).unwrap().join("x.lock");
-    let lock = Lock::try_take(&path).unwrap().unwrap();
-    let _copy_of_a_starting_child = lock.copy();
-    drop(lock);
-    assert!(Lock::try_take(&path).unwrap().is_some());
+fn what_is_known_is_found_without_a_word_and_what_is_not_is_not_made() {
+    let bench = Bench::new();
+    let inputs = |value: &str| Inputs::new("a test").text("value", value);
+    assert_eq!(known(&bench.ctx, "one", &inputs("a")).unwrap(), None);
+    let made = stage(&bench.ctx, "one", &inputs("a"), |_| Ok(String::new())).unwrap();
+    bench.told();
+    assert_eq!(known(&bench.ctx, "one", &inputs("a")).unwrap(), Some(made));
+    assert_eq!(known(&bench.ctx, "one", &inputs("b")).unwrap(), None);
+    assert_eq!(bench.told(), [""; 0]);
 }

@@ -45,7 +45,7 @@ impl Commit<'_> {
     pub(super) fn install(&mut self, package: &mut Prepared) -> Result<Result<()>> {
         let name = package.name().to_owned();
         let before = self.database.0.get(&name).cloned();
-        let mut after = Installed::new(&package.metadata, package.size, self.owners);
+        let mut after = Installed::new(&package.metadata, package.size, self.owners, &package.left);
         let old_version = before.as_ref().filter(|old| old.is_complete()).map(|old| old.info.version.clone());
         let (pre, post) = match old_version {
             None => (Script::PreInstall, Script::PostInstall),
@@ -57,11 +57,13 @@ impl Commit<'_> {
 
         let mut during = after.clone();
         during.set_complete(false);
-        if let Some(before) = &before {
-            during.list_also(before);
+        // What is there now is the old files, with the checksums that others recorded.
+        let taken = self.database.take_over(&name, &package.files().collect());
+        for old in before.iter().chain([&taken]) {
+            during.list_also(old);
         }
         self.set(during, true)?;
-        self.files(package, before.as_ref())?;
+        self.files(package, before.iter().chain([&taken]))?;
         if let Some(before) = &before {
             self.remove_obsolete(before, package, &after)?;
         }
@@ -139,21 +141,26 @@ impl Commit<'_> {
     }
 
     /// Directories first, then files with content as they come, then empty files and links.
-    fn files(&mut self, package: &mut Prepared, before: Option<&Installed>) -> Result<()> {
+    fn files<'a>(&mut self, package: &mut Prepared, before: impl Iterator<Item = &'a Installed>) -> Result<()> {
         let title = package.metadata.info.name.clone();
-        let members = package.metadata.members.clone();
+        let left = package.left.clone();
+        let here = |member: &&Member| !left.contains(&place::path_of(&member.entry));
+        let members: Vec<Member> = package.metadata.members.iter().filter(here).cloned().collect();
         if members.iter().any(|member| !member.xattrs.is_empty()) {
             let text = format!("Package {title} has extended attributes, which this client does not set.");
             (self.on)(Progress::Note { text });
         }
         let recorded: BTreeMap<Utf8PathBuf, &str> =
-            before.iter().flat_map(|old| old.files()).filter_map(|(path, sum)| Some((path, sum?))).collect();
+            before.flat_map(Installed::files).filter_map(|(path, sum)| Some((path, sum?))).collect();
         let is_folder = |member: &&Member| member.entry.kind == Kind::Dir && !member.entry.path.is_empty();
         for member in members.iter().filter(is_folder) {
             self.put(&title, member, &recorded, &mut io::empty())?;
         }
         let mut failure = None;
         let read = apk::visit(package.open()?, &Limits::default(), |_verified| Ok(()), &mut |member, content| {
+            if !here(&member) {
+                return Ok(());
+            }
             self.put(&title, member, &recorded, content).map_err(|error| {
                 let stop = io::Error::other(error.to_string());
                 failure = Some(error);
@@ -197,7 +204,8 @@ impl Commit<'_> {
             (self.on)(Progress::Note { text: format!("Installing file to {path}") });
         }
         let (user, group) = self.owners.of(entry);
-        place::put(self.root, package, entry, &path, Access { mode: entry.mode, user, group }, content)
+        let access = Access { mode: entry.mode, user, group, time: Some(member.time) };
+        place::put(self.root, package, entry, &path, access, content)
     }
 
     /// Whether a file is there that its owner changed, and that neither is what the database says nor what

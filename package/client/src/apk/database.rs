@@ -12,13 +12,14 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::Kind;
-use formats::apk::{Dependency, Info, Metadata, Script};
+use formats::apk::{Dependency, Info, Member, Metadata, Script};
 use formats::sha256::Digest;
 use formats::tar::path_problem;
 
 use super::owners::Owners;
 use super::sidecars;
 use crate::error::{Error, Result};
+use crate::place::path_of;
 use crate::root::{Access, Root};
 
 /// Where apk keeps it.
@@ -27,6 +28,8 @@ pub(super) const INSTALLED: &str = "/lib/apk/db/installed";
 const MAX_BYTES: u64 = 64 << 20;
 /// Bytes of a digest that the database keeps.
 pub(super) const SHORT: usize = 20;
+/// Bytes of a description that the database keeps, as in apk.
+const LONGEST_DESCRIPTION: usize = 512;
 /// What directories and files have when nothing is said: root's, with these modes.
 const USUAL: (u32, u32) = (0o755, 0o644);
 
@@ -37,6 +40,8 @@ pub struct Installed {
     pub info: Info,
     /// Length of the package file.
     pub file_size: u64,
+    /// Who wins when two packages replace each other's files.
+    pub(super) replaces_priority: u64,
     /// Lines before the files that mean nothing here, kept as they are.
     kept: Vec<String>,
     /// The letters of `f:`.
@@ -93,10 +98,11 @@ pub(super) fn identity_in_index(digest: &Digest) -> [u8; SHORT] {
 }
 
 impl Installed {
-    /// The entry of a package that was just taken apart.
-    pub(super) fn new(metadata: &Metadata, file_size: u64, owners: &Owners) -> Installed {
+    /// The entry of a package that was just taken apart, without the files that it leaves to others.
+    pub(super) fn new(metadata: &Metadata, file_size: u64, owners: &Owners, left: &BTreeSet<Utf8PathBuf>) -> Installed {
         let mut folders: Vec<Folder> = Vec::new();
-        for member in &metadata.members {
+        let here = |member: &&Member| member.entry.kind == Kind::Dir || !left.contains(&path_of(&member.entry));
+        for member in metadata.members.iter().filter(here) {
             let (user, group) = owners.of(&member.entry);
             let access = |usual: u32| {
                 let unusual = (user, group, member.entry.mode) != (0, 0, usual);
@@ -123,9 +129,12 @@ impl Installed {
         if folders.iter().any(|folder| !folder.files.is_empty()) {
             marks.insert('S');
         }
+        let mut info = metadata.info.clone();
+        info.description.truncate(info.description.floor_char_boundary(LONGEST_DESCRIPTION));
         Installed {
-            info: metadata.info.clone(),
+            info,
             file_size,
+            replaces_priority: metadata.replaces_priority.unwrap_or(0),
             kept: Vec::new(),
             marks,
             folders,
@@ -266,6 +275,8 @@ impl Installed {
             "D" => info.depends = dependencies(value)?,
             "p" => info.provides = dependencies(value)?,
             "i" => info.install_if = dependencies(value)?,
+            "r" => info.replaces = dependencies(value)?,
+            "q" => self.replaces_priority = number(value)?,
             "g" => info.tags = value.split(' ').map(str::to_owned).collect(),
             "f" => self.marks = value.chars().collect(),
             // As in apk: what has a small letter and is not known may be passed over.
@@ -307,6 +318,8 @@ impl Installed {
         set('p', &list(&info.provides));
         set('i', &list(&info.install_if));
         set('g', &info.tags.join(" "));
+        set('r', &list(&info.replaces));
+        set('q', &number(Some(self.replaces_priority).filter(|priority| *priority > 0)));
         for line in &self.kept {
             text.push_str(&format!("{line}\n"));
         }
@@ -395,6 +408,22 @@ impl Database {
     pub(super) fn files_of_others(&self, without: impl Fn(&str) -> bool) -> BTreeMap<Utf8PathBuf, String> {
         let others = self.0.values().filter(|package| !without(&package.info.name));
         others.flat_map(|package| package.files().map(|(path, _)| (path, package.info.name.clone()))).collect()
+    }
+
+    /// Takes files out of the entries of all packages but one, and returns them as they stood there.
+    pub(super) fn take_over(&mut self, name: &str, paths: &BTreeSet<Utf8PathBuf>) -> Installed {
+        let mut taken = Installed::default();
+        for package in self.0.values_mut().filter(|package| package.info.name != name) {
+            for folder in &mut package.folders {
+                let place = Utf8Path::new("/").join(&folder.path);
+                let ours = |file: &mut File| paths.contains(&place.join(&file.name));
+                let files: Vec<File> = folder.files.extract_if(.., ours).collect();
+                if !files.is_empty() {
+                    taken.folders.push(Folder { path: folder.path.clone(), access: folder.access.clone(), files });
+                }
+            }
+        }
+        taken
     }
 
     /// The directories of all packages but one.

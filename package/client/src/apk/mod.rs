@@ -8,7 +8,7 @@
 //! entry describes; lists that are unsorted or name something twice are refused; a transaction that is
 //! refused leaves the root as it was; the package `kernel` is never brought in, replaced or taken away.
 //! What apk has and this has not: cached packages, tags and variables in repositories, indexes and
-//! packages of version 2, `replaces`, extended attributes.
+//! packages of version 2, extended attributes.
 
 mod commit;
 mod config;
@@ -19,6 +19,7 @@ mod owners;
 mod plan;
 mod prepare;
 mod progress;
+mod replaces;
 mod scripts;
 mod select;
 mod sidecars;
@@ -35,7 +36,7 @@ pub use self::config::Config;
 use self::database::Database;
 pub use self::database::Installed;
 use self::owners::Owners;
-use self::plan::{Plan, Planner};
+use self::plan::{Orders, Plan, Planner, Upgrade};
 pub use self::progress::Progress;
 use self::world::{Wish, World};
 use crate::error::{Error, Result};
@@ -122,7 +123,7 @@ impl Client {
             }
         }
         let database = Database::load(&self.root)?;
-        let plan = self.planner(&database, &scratch).plan(&world, files, on)?;
+        let plan = self.planner(&database, &scratch).plan(&world, Orders { files, ..Orders::default() }, on)?;
         self.commit(&world, database, plan, &scratch, on)
     }
 
@@ -142,7 +143,7 @@ impl Client {
             }
         }
         let scratch = scratch()?;
-        let plan = self.planner(&database, &scratch).plan(&world, Vec::new(), on)?;
+        let plan = self.planner(&database, &scratch).plan(&world, Orders::default(), on)?;
         for name in names {
             if let Some(kept) = plan.chosen.iter().find(|info| info.name == *name) {
                 let needs = |info: &&Info| {
@@ -152,6 +153,33 @@ impl Client {
                 on(Progress::Kept { name: name.clone(), by });
             }
         }
+        self.commit(&world, database, plan, &scratch, on)
+    }
+
+    /// Replaces packages by the newest version that fits: the named ones, or without a name all. Wishes stay as they
+    /// are, so one that names a version holds its package there.
+    pub fn upgrade(&self, names: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
+        let upgrade = match names {
+            [] => Upgrade::All,
+            names => Upgrade::Of(names.iter().cloned().collect()),
+        };
+        self.again(names, Orders { upgrade, ..Orders::default() }, on)
+    }
+
+    /// Puts the files of the named packages in place once more, in the version that is installed. Without a name it
+    /// completes what an interrupted run has left, which every change does too.
+    pub fn fix(&self, names: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
+        self.again(names, Orders { reinstall: names.iter().cloned().collect(), ..Orders::default() }, on)
+    }
+
+    /// Makes the wishes true as they are, with orders about packages that are installed.
+    fn again(&self, names: &[String], orders: Orders, on: &mut dyn FnMut(Progress)) -> Result<()> {
+        let _lock = self.begin(on)?;
+        let (world, database, scratch) = (World::load(&self.root)?, Database::load(&self.root)?, scratch()?);
+        if let Some(name) = names.iter().find(|name| !database.0.contains_key(*name)) {
+            return Err(Error::NoSuchPackage { name: name.clone() });
+        }
+        let plan = self.planner(&database, &scratch).plan(&world, orders, on)?;
         self.commit(&world, database, plan, &scratch, on)
     }
 

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeSet;
 
+use camino::Utf8PathBuf;
 use formats::apk::Info;
 use tempfile::TempDir;
 
 use super::Progress;
 use super::config::Config;
-use super::database::{Database, Installed};
+use super::database::{Database, Installed, identity_in_index};
 use super::indexes::{self, Offer};
 use super::prepare::{self, Prepared};
+use super::replaces;
 use super::select::{Candidate, Problem, dependencies_first, select};
 use super::world::World;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::place;
 use crate::root::Root;
 
@@ -26,6 +28,36 @@ pub(super) struct Plan {
     pub(super) configure: Vec<String>,
     /// Everything that will be there.
     pub(super) chosen: Vec<Info>,
+}
+
+/// What is asked for beside the wishes.
+#[derive(Debug, Default)]
+pub(super) struct Orders {
+    /// Packages that the user gave as files.
+    pub(super) files: Vec<Prepared>,
+    /// Which names are to have their newest version.
+    pub(super) upgrade: Upgrade,
+    /// Names of packages whose files are put in place once more.
+    pub(super) reinstall: BTreeSet<String>,
+}
+
+/// Which packages are to have their newest version.
+#[derive(Debug, Default)]
+pub(super) enum Upgrade {
+    #[default]
+    None,
+    Of(BTreeSet<String>),
+    All,
+}
+
+impl Upgrade {
+    fn of(&self, name: &str) -> bool {
+        match self {
+            Upgrade::None => false,
+            Upgrade::Of(names) => names.contains(name),
+            Upgrade::All => true,
+        }
+    }
 }
 
 /// What a plan is made from.
@@ -46,21 +78,28 @@ enum Source<'a> {
 }
 
 impl Planner<'_> {
-    /// `files` are the packages that the user gave as files.
-    pub(super) fn plan(&self, world: &World, files: Vec<Prepared>, on: &mut dyn FnMut(Progress)) -> Result<Plan> {
+    pub(super) fn plan(&self, world: &World, orders: Orders, on: &mut dyn FnMut(Progress)) -> Result<Plan> {
+        let Orders { files, upgrade, reinstall } = orders;
         let offers = indexes::load(self.root, self.config)?;
         // What is incomplete has to be installed again.
         let usable = || self.database.0.values().filter(|package| package.is_complete());
         let installed = usable().map(|package| (&package.info, Source::Installed));
         let given = files.iter().enumerate().map(|(place, file)| (&file.metadata.info, Source::File(place)));
         let offered = offers.iter().map(|offer| (&offer.listed.info, Source::Index(offer)));
-        let (candidates, sources): (Vec<Candidate<'_>>, Vec<Source<'_>>) = installed
+        let (candidates, mut sources): (Vec<Candidate<'_>>, Vec<Source<'_>>) = installed
             .chain(given)
             .chain(offered)
             .map(|(info, source)| (Candidate { info, installed: matches!(source, Source::Installed) }, source))
             .unzip();
         let accepts = |arch: &str| self.config.accepts(arch);
-        let selected = select(&Problem { candidates: &candidates, wishes: &world.0, accepts: &accepts })?;
+        let upgrades = |name: &str| upgrade.of(name);
+        let problem = Problem { candidates: &candidates, wishes: &world.0, upgrades: &upgrades, accepts: &accepts };
+        let selected = select(&problem)?;
+        for &index in &selected {
+            if candidates[index].installed && reinstall.contains(&candidates[index].info.name) {
+                sources[index] = Source::Index(same(candidates[index].info, &offers)?);
+            }
+        }
 
         let chosen: Vec<Info> = selected.iter().map(|&index| candidates[index].info.clone()).collect();
         let names: BTreeSet<&str> = chosen.iter().map(|info| info.name.as_str()).collect();
@@ -80,16 +119,19 @@ impl Planner<'_> {
                 Source::Index(offer) => install.push(prepare::from_feed(offer, self.scratch, on)?),
             }
         }
-        let plan = Plan { install, remove, configure, chosen };
-        self.check(&plan)?;
+        let mut plan = Plan { install, remove, configure, chosen };
+        self.check(&mut plan)?;
         Ok(plan)
     }
 
     /// Holds the packages that come against the root, and against those that stay.
-    fn check(&self, plan: &Plan) -> Result<()> {
-        let coming: BTreeSet<&str> = plan.install.iter().map(Prepared::name).collect();
+    fn check(&self, plan: &mut Plan) -> Result<()> {
+        let coming: BTreeSet<String> = plan.install.iter().map(|package| package.name().to_owned()).collect();
         let going: BTreeSet<&str> = plan.remove.iter().map(String::as_str).collect();
-        let owned = self.database.files_of_others(|name| coming.contains(name) || going.contains(name));
+        let leaves = |name: &str| coming.contains(name) || going.contains(name);
+        let stay = self.database.0.values().filter(|package| !leaves(&package.info.name));
+        let taken: BTreeSet<Utf8PathBuf> = replaces::settle(stay, &mut plan.install);
+        let owned = self.database.files_of_others(leaves).into_iter().filter(|(path, _)| !taken.contains(path));
         let old_files =
             |name: &str| self.database.0.get(name).into_iter().flat_map(Installed::files).map(|(path, _)| path);
         let mut bundles: Vec<_> = plan.install.iter().map(Prepared::bundle).collect();
@@ -101,4 +143,13 @@ impl Planner<'_> {
         }
         place::check(self.root, owned, &bundles)
     }
+}
+
+/// The offer of just the package that is installed: another build of the same version would be another package.
+fn same<'a>(installed: &Info, offers: &'a [Offer]) -> Result<&'a Offer> {
+    let identity = |offer: &&Offer| {
+        offer.listed.info.name == installed.name && Some(identity_in_index(&offer.listed.sha256)) == installed.unique_id
+    };
+    let missing = || Error::NotOffered { package: format!("{}-{}", installed.name, installed.version) };
+    offers.iter().find(identity).ok_or_else(missing)
 }

@@ -1,6 +1,7 @@
 //! Fetches the packages of a transaction to a scratch directory and reads each through to its last
 //! checksum, so that what is wrong is known before the first file is written.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
 
@@ -27,6 +28,8 @@ pub(super) struct Prepared {
     pub(super) metadata: Metadata,
     /// Length of the package file.
     pub(super) size: u64,
+    /// Files that stay with other packages, as `replaces` says.
+    pub(super) left: BTreeSet<Utf8PathBuf>,
     /// Our own copy of the package file: nobody can change it between check and use.
     file: File,
 }
@@ -42,18 +45,21 @@ impl Prepared {
         Ok(&mut self.file)
     }
 
-    /// Absolute paths of everything but directories.
+    /// Absolute paths of everything but directories, without what stays with others.
     pub(super) fn files(&self) -> impl Iterator<Item = Utf8PathBuf> {
-        self.metadata.files().map(|member| place::path_of(&member.entry))
+        self.metadata.files().map(|member| place::path_of(&member.entry)).filter(|path| !self.left.contains(path))
     }
 
     /// What it puts where.
     pub(super) fn bundle(&self) -> Bundle<'_> {
         // The entry of the root itself has no path, and nothing is done about it.
-        let members = self.metadata.members.iter().filter(|member| !member.entry.path.is_empty());
+        let here = |member: &&apk::Member| {
+            !member.entry.path.is_empty() && !self.left.contains(&place::path_of(&member.entry))
+        };
+        let members = self.metadata.members.iter().filter(here);
         let length = |member: &apk::Member| if matches!(member.entry.kind, Kind::File(_)) { member.length } else { 0 };
         let items = members.map(|member| Item { entry: &member.entry, length: length(member) }).collect();
-        Bundle { name: self.name(), items, replaced: std::collections::BTreeSet::new() }
+        Bundle { name: self.name(), items, replaced: BTreeSet::new() }
     }
 }
 
@@ -131,7 +137,7 @@ fn inspect(
 ) -> Result<Prepared> {
     rewind(&mut file, "the package")?;
     match apk::inspect(&file, &Limits::default(), trusted) {
-        Ok(metadata) => Ok(Prepared { metadata, size, file }),
+        Ok(metadata) => Ok(Prepared { metadata, size, left: BTreeSet::new(), file }),
         Err(error) => Err(explain(error)),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Requirements are taken one after the other, the wishes of the world first; where several packages
 //! would do, the best one is tried, and the next best when that leads nowhere. As in apk, what is
-//! installed is preferred to what is newer; of two packages that provide a name in a version only one
+//! installed is preferred to what is newer, but in an upgrade; of two packages that provide a name in a version only one
 //! can be there; a name provided without a version and without a priority is never chosen by itself; and
 //! a package with `install_if` comes along once all that it names is there. The package `kernel` is
 //! special: it names the kernel that runs, so it satisfies requirements but is never brought in, replaced
@@ -54,6 +54,8 @@ impl Candidate<'_> {
 pub(super) struct Problem<'a> {
     pub(super) candidates: &'a [Candidate<'a>],
     pub(super) wishes: &'a [Wish],
+    /// Whether a newer version of a name is preferred to the one that is installed.
+    pub(super) upgrades: &'a dyn Fn(&str) -> bool,
     /// Whether the system takes packages of an architecture.
     pub(super) accepts: &'a dyn Fn(&str) -> bool,
 }
@@ -205,9 +207,14 @@ impl<'a> Search<'a> {
         let (a, b) = (self.candidate(a), self.candidate(b));
         let rank = |candidate: &Candidate<'_>| {
             let priority = candidate.info.provider_priority.unwrap_or(0);
-            (candidate.installed, candidate.info.name == name, priority)
+            let keeps = candidate.installed && !(self.problem.upgrades)(&candidate.info.name);
+            (keeps, self.is_known(&candidate.info.name), candidate.info.name == name, priority)
         };
-        rank(a).cmp(&rank(b)).then_with(|| compare(&a.info.version, &b.info.version)).then(a_place.cmp(&b_place))
+        rank(a)
+            .cmp(&rank(b))
+            .then_with(|| compare(&a.info.version, &b.info.version))
+            .then(a.installed.cmp(&b.installed))
+            .then(a_place.cmp(&b_place))
     }
 
     /// Takes the last of the options, and remembers the others.
@@ -266,6 +273,12 @@ impl<'a> Search<'a> {
         };
         let best = (0..self.problem.candidates.len()).filter(open);
         best.max_by(|&a, &b| self.worse(a, b, &self.candidate(a).info.name))
+    }
+
+    /// Whether a package of that name is installed, in whatever version.
+    fn is_known(&self, name: &str) -> bool {
+        let is_it = |&index: &usize| self.candidate(index).installed && self.candidate(index).info.name == name;
+        self.named(name).iter().any(is_it)
     }
 
     fn named(&self, name: &str) -> &[usize] {

@@ -7,6 +7,7 @@
 //! are mandatory; a package must be the one its index entry describes; a transaction that is refused
 //! leaves the root as it was; the package `kernel` is never brought in by a dependency.
 
+mod alternatives;
 mod config;
 mod lists;
 mod prepare;
@@ -16,10 +17,12 @@ mod scripts;
 mod status;
 mod unpack;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use camino::Utf8PathBuf;
 use formats::control::Control;
+use formats::version::opkg::compare;
 
 pub use self::config::{Config, Source};
 use self::prepare::Prepared;
@@ -166,6 +169,26 @@ impl Client {
     /// Installs packages with everything they need. A name is looked up in the lists; anything with a
     /// slash in it or ending in `.ipk` is a file. What is refused is refused before the first change.
     pub fn install(&self, wanted: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
+        self.bring(wanted, true, on)
+    }
+
+    /// Installs newer versions of installed packages, but of those that are on hold. Those that came along with others
+    /// still count as such.
+    pub fn upgrade(&self, names: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
+        let status = Status::load(&self.root)?;
+        if let Some(name) = names.iter().find(|name| !status.0.contains_key(*name)) {
+            return Err(Error::Unknown { name: name.clone(), problem: "it is not installed".into() });
+        }
+        let is_held = |name: &&String| status.0.get(*name).is_some_and(Installed::is_held);
+        for name in names.iter().filter(is_held) {
+            on(Progress::Note { text: format!("Not upgrading package {name} which is marked hold.") });
+        }
+        let names: Vec<String> = names.iter().filter(|name| !is_held(name)).cloned().collect();
+        self.bring(&names, false, on)
+    }
+
+    /// `asked` is whether the user wants the packages for themselves.
+    fn bring(&self, wanted: &[String], asked: bool, on: &mut dyn FnMut(Progress)) -> Result<()> {
         let _lock = self.begin(on)?;
         let scratch = tempfile::tempdir().map_err(Error::io("make a scratch directory in", "/tmp"))?;
         let mut status = Status::load(&self.root)?;
@@ -201,7 +224,7 @@ impl Client {
 
         let asked = |name: &str| {
             let is_file = |index: &usize| *index >= offers.len() && candidates[*index].package == name;
-            wanted.iter().any(|wanted| wanted == name) || plan.install.iter().any(is_file)
+            asked && (wanted.iter().any(|wanted| wanted == name) || plan.install.iter().any(is_file))
         };
         let mut unpacker =
             Unpacker { root: &self.root, config: &self.config, scratch: &scratch, status: &mut status, on };
@@ -244,6 +267,24 @@ impl Client {
     pub fn available(&self) -> Result<Vec<Control>> {
         let offers = lists::load(&self.root, &self.config)?;
         Ok(offers.into_iter().map(|offer| offer.listed.control).collect())
+    }
+
+    /// Installed packages of which the lists offer a newer version for this system: name, installed and newest version.
+    pub fn upgradable(&self) -> Result<Vec<(String, String, String)>> {
+        let mut newest: BTreeMap<String, String> = BTreeMap::new();
+        for offer in self.available()?.into_iter().filter(|offer| self.config.arches.contains_key(&offer.architecture))
+        {
+            let best = newest.entry(offer.package).or_insert_with(|| offer.version.clone());
+            if compare(&offer.version, best).is_gt() {
+                *best = offer.version;
+            }
+        }
+        let newer = |(name, newest): (String, String), there: &Installed| {
+            let there = there.control.version.clone();
+            compare(&newest, &there).is_gt().then_some((name, there, newest))
+        };
+        let status = Status::load(&self.root)?;
+        Ok(newest.into_iter().filter_map(|offer| newer(offer.clone(), status.0.get(&offer.0)?)).collect())
     }
 
     /// The files of an installed package, sorted.

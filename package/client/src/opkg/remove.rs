@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Progress;
+use super::alternatives;
 use super::config::Config;
 use super::scripts::{self, Call};
 use super::status::{Installed, State, Status, read_paths, remove_info};
@@ -71,7 +72,7 @@ pub(crate) fn remove(
         script("prerm")?;
     }
     package.state = State::HalfInstalled;
-    let conffiles = package.conffiles.clone();
+    let (conffiles, links) = (package.conffiles.clone(), alternatives::links(&package.control));
     status.save(root)?;
 
     let others = status.paths_of_others(root, name, "list")?;
@@ -91,5 +92,6 @@ pub(crate) fn remove(
     script("postrm")?;
     remove_info(root, name, &[])?;
     status.0.remove(name);
-    status.save(root)
+    status.save(root)?;
+    alternatives::update(root, status, &links, on)
 }

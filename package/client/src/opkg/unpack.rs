@@ -13,6 +13,7 @@ use formats::{Kind, Limits, ipk};
 use tempfile::TempDir;
 
 use super::Progress;
+use super::alternatives;
 use super::config::Config;
 use super::prepare::{Prepared, path_of};
 use super::scripts::{self, Call};
@@ -45,11 +46,6 @@ impl Unpacker<'_> {
         let asked = asked || before.as_ref().is_some_and(|old| old.control.stanza.get("Auto-Installed").is_none());
         (self.on)(Progress::Installing { name: name.clone(), version: version.clone(), from: from.clone() });
 
-        if !package.control().alternatives.is_empty() {
-            let text = format!("Package {name} has Alternatives, which this client does not link.");
-            (self.on)(Progress::Note { text });
-        }
-
         if upgrade {
             let words = ["upgrade", version.as_str()];
             self.script(Call { package: &name, script: "prerm", words: &words, upgrade })?;
@@ -80,7 +76,11 @@ impl Unpacker<'_> {
         let mut now = Installed::new(package.control(), asked);
         now.state = State::Unpacked;
         now.conffiles = conffiles;
-        self.set(&name, now)
+        self.set(&name, now)?;
+        // Links that the new version offers no more go to others; its own come once it is configured.
+        let links = before.map(|old| alternatives::links(&old.control)).unwrap_or_default();
+        let dropped = &links - &alternatives::links(package.control());
+        alternatives::update(self.root, self.status, &dropped, self.on)
     }
 
     /// From the files of the old version, if there is one, to those of the new one. On the way the lists
@@ -106,14 +106,16 @@ impl Unpacker<'_> {
         Ok(conffiles)
     }
 
-    /// Runs `postinst configure`; a package whose script fails stays unpacked.
+    /// Runs `postinst configure` and makes the links that the package offers; one whose script fails stays unpacked.
     pub(crate) fn configure(&mut self, name: &str, upgrade: bool) -> Result<()> {
         (self.on)(Progress::Configuring { name: name.to_owned() });
         self.script(Call { package: name, script: "postinst", words: &["configure"], upgrade })?;
         if let Some(package) = self.status.0.get_mut(name) {
             package.state = State::Installed;
         }
-        self.status.save(self.root)
+        self.status.save(self.root)?;
+        let links = self.status.0.get(name).map(|package| alternatives::links(&package.control)).unwrap_or_default();
+        alternatives::update(self.root, self.status, &links, self.on)
     }
 
     fn script(&self, call: Call) -> Result<()> {
@@ -247,7 +249,7 @@ impl Unpacker<'_> {
 
 fn access(member: &Member) -> Access {
     let entry = &member.entry;
-    Access { mode: entry.mode, user: entry.owner.id, group: entry.group.id }
+    Access { mode: entry.mode, user: entry.owner.id, group: entry.group.id, time: Some(member.time) }
 }
 
 fn write_script(path: &Utf8Path, text: &[u8]) -> io::Result<()> {

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::io::{self, Read};
 
-use super::header::{CHECKSUM, GROUP, Header, LINK, LONG_LINK, MAJOR, MINOR, MODE, NAME, PREFIX, SIZE, TYPE, USER};
+use super::header::{
+    CHECKSUM, GROUP, Header, LINK, LONG_LINK, MAJOR, MINOR, MODE, NAME, PREFIX, SIZE, TIME, TYPE, USER,
+};
 use super::{BLOCK, LONGEST_NAME, path_problem};
 use crate::limits::MOST_PATH_BYTES;
 use crate::package::{Content, Device, Entry, Kind, Owner};
@@ -43,6 +45,8 @@ pub struct Member {
     pub entry: Entry,
     /// Length of the content, zero for anything but a file.
     pub length: u64,
+    /// Seconds since 1970.
+    pub time: u64,
 }
 
 impl<R: Read> Reader<R> {
@@ -122,7 +126,7 @@ impl<R: Read> Reader<R> {
         };
         let small = |field| number(field).map(|value| u32::try_from(value).unwrap_or(u32::MAX));
         let malformed = |why| Error::TarMalformed { path: shown.clone(), why };
-        let size = number(SIZE)?;
+        let (size, time) = (number(SIZE)?, number(TIME)?);
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec());
         let kind = match header.0[TYPE] {
             b'0' | 0 | b'7' => Kind::File(Content::Bytes([].into())),
@@ -152,7 +156,7 @@ impl<R: Read> Reader<R> {
         let owner = |id| Owner { id, name: String::new() };
         let mode = small(MODE)? & 0o7777;
         let entry = Entry { path, mode, owner: owner(small(USER)?), group: owner(small(GROUP)?), kind };
-        Ok(Some(Member { entry, length: size }))
+        Ok(Some(Member { entry, length: size, time }))
     }
 
     /// The path without `./` in front and, for directories, without the slash at the end.

@@ -17,13 +17,13 @@ pub enum Setting {
 
 /// A kernel's `.config`.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Config {
+pub(crate) struct Config {
     settings: BTreeMap<String, Setting>,
-    pub(super) hash: String,
+    pub(crate) hash: String,
 }
 
 impl Config {
-    pub(super) fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let settings = text.lines().filter_map(|line| {
             let (name, value) = line.strip_prefix("CONFIG_")?.split_once('=')?;
             let setting = match value {
@@ -37,7 +37,7 @@ impl Config {
     }
 
     /// Whether and how `symbol` (without `CONFIG_`) is set.
-    pub(super) fn get(&self, symbol: &str) -> Option<Setting> {
+    pub(crate) fn get(&self, symbol: &str) -> Option<Setting> {
         self.settings.get(symbol).copied()
     }
 }

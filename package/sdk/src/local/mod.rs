@@ -15,7 +15,9 @@ mod module;
 mod unpack;
 
 pub use apt::{Deb, Request, fetch};
+pub(crate) use config::Config;
 pub use config::Setting;
 pub use kernel::{Kernel, unpack};
 pub use mirror::Mirror;
 pub use module::Module;
+pub(crate) use module::name_of_path as module_of_path;

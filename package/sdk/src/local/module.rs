@@ -87,7 +87,7 @@ pub(super) fn normal(name: &str) -> String {
 }
 
 /// `kernel/net/netfilter/nf-x.ko.xz` → `nf_x`.
-pub(super) fn name_of_path(path: &str) -> Option<String> {
+pub(crate) fn name_of_path(path: &str) -> Option<String> {
     let file = path.rsplit('/').next()?;
     let (stem, rest) = file.split_at_checked(file.find(".ko")?)?;
     matches!(rest, ".ko" | ".ko.xz" | ".ko.zst" | ".ko.gz").then(|| normal(stem))

@@ -15,7 +15,10 @@ pub(crate) fn finding(id: &'static str, what: &str) -> Finding {
 
 fn end(case: &str, verdict: Verdict, notes: &[&str]) -> [Event; 2] {
     let notes = notes.iter().map(|&note| note.to_owned()).collect();
-    [Event::CaseBegin { case: case.into() }, Event::CaseEnd { case: case.into(), verdict, millis: 1_230, notes }]
+    [
+        Event::CaseBegin { case: case.into() },
+        Event::CaseEnd { case: case.into(), verdict, millis: 1_230, notes, record: Box::default() },
+    ]
 }
 
 /// One of everything.

@@ -37,8 +37,20 @@ fn our_entries_of_the_same_packages_are_those_that_apk_made() {
         let digest = Adb::read(&bytes[..], &Limits::default()).unwrap().digest();
         let mut metadata = apk::inspect(&bytes[..], &Limits::default(), |_| Ok(())).unwrap();
         metadata.info.unique_id = Some(identity_in_index(&digest));
-        let ours = Installed::new(&metadata, bytes.len() as u64, &owners);
+        let ours = Installed::new(&metadata, bytes.len() as u64, &owners, &BTreeSet::new());
         assert_eq!(ours.text(), database.0[name].text());
+    }
+}
+
+#[test]
+fn a_long_description_is_cut_where_apk_cuts_it() {
+    let path = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../formats/tests/golden/apk/tiny-0.1.apk");
+    let bytes = std::fs::read(path).unwrap();
+    let mut metadata = apk::inspect(&bytes[..], &Limits::default(), |_| Ok(())).unwrap();
+    for (text, length) in [("ü".repeat(300), 512), (format!("x{}", "ü".repeat(300)), 511), ("short".into(), 5)] {
+        metadata.info.description = text;
+        let ours = Installed::new(&metadata, 1, &Owners::default(), &BTreeSet::new());
+        assert_eq!(ours.info.description.len(), length);
     }
 }
 
@@ -86,9 +98,9 @@ fn package() -> impl Strategy<Value = Installed> {
     let file = ("[a-zA-Z0-9_]{1,6}", prop::option::of("0:0:755"), prop::option::of("Q1[a-zA-Z0-9+/]{27}="));
     let folder = ("[a-z]{1,3}(/[a-z]{1,3}){0,2}", prop::option::of("1:2:1777"), prop::collection::vec(file, 0..3));
     let folders = prop::collection::vec(folder, 0..4);
-    (info, list, folders, prop::collection::btree_set("[fsxS]", 0..4), prop::collection::vec("[rqs]:[ -~]{1,9}", 0..2))
+    (info, list, folders, prop::collection::btree_set("[fsxS]", 0..4), prop::collection::vec("[xs]:[ -~]{1,9}", 0..2))
         .prop_map(|((name, version, id, text, commit), list, folders, marks, kept)| {
-            let depends = list.iter().map(|item| item.parse().unwrap()).collect();
+            let depends: Vec<Dependency> = list.iter().map(|item| item.parse().unwrap()).collect();
             let file = |(name, access, checksum)| File { name, access, checksum };
             Installed {
                 info: Info {
@@ -98,6 +110,7 @@ fn package() -> impl Strategy<Value = Installed> {
                     description: text,
                     build_time: commit.map(|bytes| u64::from(bytes[0])),
                     repo_commit: commit,
+                    replaces: depends.clone(),
                     depends,
                     ..Info::default()
                 },
@@ -106,6 +119,7 @@ fn package() -> impl Strategy<Value = Installed> {
                     .into_iter()
                     .map(|(path, access, files)| Folder { path, access, files: files.into_iter().map(file).collect() })
                     .collect(),
+                replaces_priority: u64::from(id[0] / 2),
                 kept,
                 ..Installed::default()
             }

@@ -24,13 +24,17 @@ fn info(text: &str) -> Info {
 }
 
 fn plan(offered: &[&str], installed: &[&str], wishes: &str) -> Result<Vec<String>> {
+    upgrade(offered, installed, wishes, &|_| false)
+}
+
+fn upgrade(offered: &[&str], installed: &[&str], wishes: &str, upgrades: &dyn Fn(&str) -> bool) -> Result<Vec<String>> {
     let infos: Vec<(Info, bool)> =
         installed.iter().map(|text| (info(text), true)).chain(offered.iter().map(|text| (info(text), false))).collect();
     let candidates: Vec<Candidate<'_>> =
         infos.iter().map(|(info, installed)| Candidate { info, installed: *installed }).collect();
     let wishes: Vec<Wish> = wishes.split_whitespace().map(|wish| wish.parse().unwrap()).collect();
     let accepts = |arch: &str| ["noarch", "x86_64"].contains(&arch);
-    let chosen = select(&Problem { candidates: &candidates, wishes: &wishes, accepts: &accepts })?;
+    let chosen = select(&Problem { candidates: &candidates, wishes: &wishes, upgrades, accepts: &accepts })?;
     Ok(chosen.into_iter().map(|index| candidates[index].title()).collect())
 }
 
@@ -247,6 +251,21 @@ fn universe() -> impl Strategy<Value = Vec<Info>> {
     })
 }
 
+#[test]
+fn an_upgrade_takes_what_is_newer_and_fits() {
+    let offered =
+        ["tool 2; depends lib", "tool 3; depends lib>=9", "lib 2", "lib 1", "other 2", "alias 5; provides dns=5"];
+    let installed = ["tool 1; depends lib", "lib 1", "other 2", "plain 1; provides dns=1"];
+    let all =
+        |upgrades: &dyn Fn(&str) -> bool| upgrade(&offered, &installed, "tool other dns", upgrades).unwrap().join(" ");
+    assert_eq!(all(&|_| true), "lib-2 tool-2 other-2 plain-1", "a provider gives way to no other one");
+    assert_eq!(all(&|name| name == "lib"), "lib-2 tool-1 other-2 plain-1");
+    assert_eq!(all(&|_| false), "lib-1 tool-1 other-2 plain-1");
+    let kernels = ["kernel 2", "kmod-a 2; depends kernel=2"];
+    let running = ["kernel 1", "kmod-a 1; depends kernel=1"];
+    assert_eq!(upgrade(&kernels, &running, "kernel kmod-a", &|_| true).unwrap(), ["kernel-1", "kmod-a-1"]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
@@ -255,7 +274,7 @@ proptest! {
     fn a_selection_is_found_exactly_when_there_is_one(infos in universe(), wishes in prop::collection::vec("[abcd]((=|<|>)[12])?", 1..3)) {
         let wishes: Vec<Wish> = wishes.iter().map(|wish| wish.parse().unwrap()).collect();
         let candidates: Vec<_> = infos.iter().map(|info| Candidate { info, installed: false }).collect();
-        let selected = select(&Problem { candidates: &candidates, wishes: &wishes, accepts: &|_| true });
+        let selected = select(&Problem { candidates: &candidates, wishes: &wishes, upgrades: &|_| false, accepts: &|_| true });
         let subset = |bits: usize| -> Vec<&Info> {
             infos.iter().enumerate().filter(|(place, _)| bits >> place & 1 == 1).map(|(_, info)| info).collect()
         };

@@ -3,11 +3,13 @@
 //! Texts and exit codes are apk's where a script would look at them: 0 when everything was done, 1
 //! otherwise; errors go to stderr, as `ERROR: ` and what happened, then id, reason and advice.
 
+use std::cmp::Ordering;
 use std::process::ExitCode;
 
 use camino::Utf8PathBuf;
 use client::apk::{Client, Config, Installed, Progress, Root};
 use client::{Error, Result};
+use formats::apk::Info;
 use formats::version::apk as version;
 
 use crate::say;
@@ -19,6 +21,8 @@ usage: apk [options] command [arguments]
   add NAME[OP VERSION]|FILE...
                           install packages and everything they need; OP is one of = < <= > >= ~
   del NAME...             remove packages, and what nothing needs any more
+  upgrade [NAME...]       install newer versions of these packages, or of all
+  fix [NAME...]           complete what was interrupted; install these packages once more
   info                    list the names of installed packages
   info [-L] NAME          show an installed package, or list its files
   list [-I]               list available packages, or installed ones
@@ -28,6 +32,7 @@ usage: apk [options] command [arguments]
 
   -p, --root DIR          work on the system in DIR; scripts are not run
   -X, --repository URL    take packages from this index, too
+  -U, --update-cache      update first
       --no-scripts        do not run scripts
       --force-scripts     run scripts even with --root
   -h, --help              show this text
@@ -53,6 +58,7 @@ struct CommandLine {
     root: Option<Utf8PathBuf>,
     repositories: Vec<String>,
     scripts: Option<bool>,
+    update: bool,
     help: bool,
     words: Vec<String>,
 }
@@ -74,6 +80,7 @@ fn parse(arguments: Vec<String>) -> Result<CommandLine> {
             "-X" | "--repository" => line.repositories.push(value()?),
             "--no-scripts" => line.scripts = Some(false),
             "--force-scripts" => line.scripts = Some(true),
+            "-U" | "--update-cache" => line.update = true,
             "-h" | "--help" => line.help = true,
             "--print-arch" => line.words.push(argument),
             "--allow-untrusted" => {
@@ -106,10 +113,15 @@ fn run(arguments: Vec<String>) -> Result<ExitCode> {
         Progress::Failed { line } => eprintln!("ERROR: {line}"),
         _ => say(&progress.to_string()),
     };
+    if line.update {
+        client(&line)?.update(&mut on)?;
+    }
     match words[..] {
         ["update"] => client(&line)?.update(&mut on)?,
         ["add", _, ..] => client(&line)?.add(&line.words[1..], &mut on)?,
         ["del", _, ..] => client(&line)?.del(&line.words[1..], &mut on)?,
+        ["upgrade", ..] => client(&line)?.upgrade(&line.words[1..], &mut on)?,
+        ["fix", ..] => client(&line)?.fix(&line.words[1..], &mut on)?,
         ["info"] => client(&line)?.installed()?.iter().for_each(|package| say(&package.info.name)),
         ["info", "-L", name] => files(&client(&line)?, name)?,
         ["info", name] if !name.starts_with('-') => info(&client(&line)?.package(name)?),
@@ -144,9 +156,9 @@ fn compare(a: &str, b: &str) -> Result<ExitCode> {
         return Err(usage(format!("`{invalid}` is no valid version")));
     }
     say(match version::compare(a, b) {
-        std::cmp::Ordering::Less => "<",
-        std::cmp::Ordering::Equal => "=",
-        std::cmp::Ordering::Greater => ">",
+        Ordering::Less => "<",
+        Ordering::Equal => "=",
+        Ordering::Greater => ">",
     });
     Ok(ExitCode::SUCCESS)
 }
@@ -184,16 +196,28 @@ fn files(client: &Client, name: &str) -> Result<()> {
 }
 
 fn list(client: &Client) -> Result<()> {
+    let installed = client.installed()?;
     for info in client.available()? {
-        say(&format!("{}-{} {} {{{}}} ({})", info.name, info.version, info.arch, info.origin, info.license));
+        let there = installed.iter().map(|package| &package.info).find(|there| there.name == info.name);
+        let mark = match there.map(|there| (there, version::compare(&info.version, &there.version))) {
+            Some((_, Ordering::Equal)) => " [installed]".to_owned(),
+            Some((there, Ordering::Greater)) => format!(" [upgradable from: {}-{}]", there.name, there.version),
+            _ => String::new(),
+        };
+        say(&format!("{}{mark}", summary(&info)));
     }
     Ok(())
 }
 
 fn list_installed(client: &Client) -> Result<()> {
     for package in client.installed()?.iter().filter(|package| package.is_complete()) {
-        let info = &package.info;
-        say(&format!("{} {} {{{}}} ({}) [installed]", title(package), info.arch, info.origin, info.license));
+        say(&format!("{} [installed]", summary(&package.info)));
     }
     Ok(())
+}
+
+/// The start of a line of `list`. A package without an origin is its own.
+fn summary(info: &Info) -> String {
+    let origin = if info.origin.is_empty() { &info.name } else { &info.origin };
+    format!("{}-{} {} {{{origin}}} ({})", info.name, info.version, info.arch, info.license)
 }

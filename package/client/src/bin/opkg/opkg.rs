@@ -18,9 +18,11 @@ usage: opkg [options] command [arguments]
 
   update                    fetch the lists of available packages and check their signatures
   install NAME|FILE...      install packages and everything they need
+  upgrade NAME...           install newer versions of installed packages
   remove NAME...            remove packages
   list                      list available packages
   list-installed            list installed packages
+  list-upgradable           list installed packages that have a newer version
   files NAME                list the files of an installed package
   info|status [NAME]        show what is known about packages
   compare-versions A OP B   exit 0 if the relation holds, else 1; OP is one of << <= = >= >>
@@ -106,9 +108,13 @@ fn run(arguments: Vec<String>) -> Result<ExitCode> {
     match words[..] {
         ["update"] => client(&line)?.update(&mut on)?,
         ["install", _, ..] => client(&line)?.install(&line.words[1..], &mut on)?,
+        ["upgrade", _, ..] => client(&line)?.upgrade(&line.words[1..], &mut on)?,
         ["remove", _, ..] => client(&line)?.remove(&line.words[1..], &mut on)?,
         ["list"] => client(&line)?.available()?.iter().for_each(list_line),
         ["list-installed"] => list_installed(&client(&line)?)?,
+        ["list-upgradable"] => {
+            client(&line)?.upgradable()?.iter().for_each(|(name, old, new)| say(&format!("{name} - {old} - {new}")));
+        }
         ["files", name] => files(&client(&line)?, name)?,
         ["info" | "status"] => info(&client(&line)?, None)?,
         ["info" | "status", name] => info(&client(&line)?, Some(name))?,
@@ -117,8 +123,8 @@ fn run(arguments: Vec<String>) -> Result<ExitCode> {
             client(&line)?.config().arches.iter().for_each(|(name, priority)| say(&format!("arch {name} {priority}")));
         }
         [] => return Err(usage("a command is missing".into())),
-        ["update" | "install" | "remove" | "list" | "list-installed" | "files" | "info" | "status", ..]
-        | ["compare-versions" | "print-architecture", ..] => {
+        ["update" | "install" | "upgrade" | "remove" | "list" | "list-installed" | "list-upgradable", ..]
+        | ["files" | "info" | "status" | "compare-versions" | "print-architecture", ..] => {
             return Err(usage(format!("the command `{}` needs other arguments", words[0])));
         }
         [command, ..] => return Err(usage(format!("unknown command `{command}`"))),

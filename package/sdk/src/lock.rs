@@ -1,4 +1,4 @@
-//! One run at a time per stage key, by flock(2): the kernel releases it when its holder dies.
+//! One run at a time per part of the cache, by flock(2): the kernel releases it when its holder dies.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -6,15 +6,26 @@ use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Deadline, Exit, Failure, Result};
-
-use crate::Ctx;
+use model::{Cancel, Deadline, Events, Exit, Failure, Result};
 
 /// How often a busy lock is tried: flock(2) has no form with a time limit.
 const POLL: Duration = Duration::from_millis(20);
 
 /// How long we wait before telling the user for whom.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How to wait for a lock.
+#[derive(Debug, Clone, Copy)]
+pub struct Waiting<'a> {
+    /// The stage that wants it, for messages.
+    pub stage: &'a str,
+    /// Give up after this.
+    pub at_most: Duration,
+    /// Told for whom we wait.
+    pub events: &'a Events,
+    /// Ends the wait.
+    pub cancel: &'a Cancel,
+}
 
 /// An exclusive lock, held until dropped. The file holds the process id of its holder, for messages.
 #[derive(Debug)]
@@ -31,21 +42,25 @@ impl Drop for Lock {
 }
 
 impl Lock {
-    /// Waits for the lock, at most as long as the user allows, and says for whom.
-    pub fn take(ctx: &Ctx, stage: &str, path: &Utf8Path) -> Result<Lock> {
-        let deadline = Deadline::after(ctx.lock_timeout);
+    /// Waits for the lock, and says for whom.
+    ///
+    /// # Errors
+    /// `CACHE001` when its holder keeps it too long.
+    pub fn take(path: &Utf8Path, waiting: &Waiting) -> Result<Lock> {
+        let Waiting { stage, at_most, events, cancel } = *waiting;
+        let deadline = Deadline::after(at_most);
         let started = Instant::now();
         let mut told = false;
         loop {
             if let Some(lock) = Lock::try_take(path)? {
                 return Ok(lock);
             }
-            ctx.cancel.check()?;
+            cancel.check()?;
             if deadline.passed() {
                 return Err(busy(stage, path, deadline.after));
             }
             if !told && started.elapsed() >= PATIENCE {
-                ctx.events.line(stage, format!("waiting for {}, which works on the same stage", holder(path)));
+                events.line(stage, format!("waiting for {}, which works on the same stage", holder(path)));
                 told = true;
             }
             std::thread::sleep(POLL.min(deadline.left()));
@@ -76,7 +91,7 @@ impl Lock {
 }
 
 /// Whether a path still names the file, or folder, that is held open.
-pub(crate) fn is_still_at(file: &File, path: &Utf8Path) -> bool {
+pub fn is_still_at(file: &File, path: &Utf8Path) -> bool {
     match (file.metadata(), path.metadata()) {
         (Ok(held), Ok(named)) => (held.dev(), held.ino()) == (named.dev(), named.ino()),
         _ => false,
@@ -106,9 +121,43 @@ fn busy(stage: &str, path: &Utf8Path, waited: Duration) -> Failure {
 }
 
 #[cfg(test)]
-impl Lock {
-    /// What fork(2) gives to a child.
-    pub(super) fn copy(&self) -> File {
-        self.file.try_clone().unwrap()
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_on_a_removed_file_is_taken_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(folder.path()).unwrap().join("x.lock");
+        let first = Lock::try_take(&path).unwrap().unwrap();
+        assert!(Lock::try_take(&path).unwrap().is_none());
+        std::fs::remove_file(&path).unwrap();
+        let second = Lock::try_take(&path).unwrap();
+        assert!(second.is_some() && path.exists());
+        drop(first);
+        assert!(Lock::try_take(&path).unwrap().is_none(), "the second lock counts");
+    }
+
+    #[test]
+    fn a_copy_of_the_descriptor_does_not_keep_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(folder.path()).unwrap().join("x.lock");
+        let lock = Lock::try_take(&path).unwrap().unwrap();
+        let _copy_of_a_starting_child = lock.file.try_clone().unwrap();
+        drop(lock);
+        assert!(Lock::try_take(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_wait_ends_at_its_deadline_and_names_the_holder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(folder.path()).unwrap().join("x.lock");
+        let _held = Lock::try_take(&path).unwrap().unwrap();
+        let (events, cancel) = (Events::discard(), Cancel::default());
+        let waiting = Waiting { stage: "fetch", at_most: Duration::ZERO, events: &events, cancel: &cancel };
+        let failure = Lock::take(&path, &waiting).unwrap_err();
+        assert_eq!((failure.id(), failure.exit()), ("CACHE001", Exit::Blocked));
+        assert!(failure.finding().why.contains(&format!("process {}", std::process::id())), "{failure}");
+        cancel.cancel();
+        assert_eq!(Lock::take(&path, &waiting).unwrap_err().exit(), Exit::Interrupted);
     }
 }

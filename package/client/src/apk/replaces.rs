@@ -1,0 +1,146 @@
+//! Who gets a file that two packages have.
+//!
+//! A package takes over the files of those that it `replaces`; where two replace each other, the higher priority
+//! wins and the other does without the file. Packages of one recipe may always take over from each other. All of it
+//! as in apk; what nobody declared stays a clash.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use camino::Utf8PathBuf;
+use formats::Kind;
+use formats::apk::Info;
+
+use super::database::Installed;
+use super::prepare::Prepared;
+use crate::place::path_of;
+
+/// A package that has a file, or wants it.
+#[derive(Debug, Clone, Copy)]
+struct Claim<'a> {
+    info: &'a Info,
+    priority: u64,
+    /// Its place among those that come; nothing for one that stays.
+    coming: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// The one that comes later gets the file.
+    Takes,
+    /// The one that has it keeps it.
+    Leaves,
+    /// Nothing says who.
+    Clash,
+}
+
+impl Claim<'_> {
+    /// Whether this one declares that it replaces the other, and how strongly.
+    fn over(&self, other: &Claim<'_>) -> Option<u64> {
+        let names = self.info.replaces.iter().any(|replaced| {
+            !replaced.is_conflict()
+                && replaced.name == other.info.name
+                && replaced.accepts(&other.info.name, Some(&other.info.version))
+        });
+        names.then_some(self.priority)
+    }
+
+    /// What becomes of a file that `holder` has.
+    fn against(&self, holder: &Claim<'_>) -> Verdict {
+        let (own, held) = (self.over(holder), holder.over(self));
+        match (own, held) {
+            _ if held > own => Verdict::Leaves,
+            (Some(_), _) => Verdict::Takes,
+            _ if !self.info.origin.is_empty() && self.info.origin == holder.info.origin => Verdict::Takes,
+            _ => Verdict::Clash,
+        }
+    }
+}
+
+/// Decides about the files of packages that come, in their order, against those of packages that stay. What a package
+/// has to leave to others is noted in it; the files that change hands are returned.
+pub(super) fn settle<'a>(stay: impl Iterator<Item = &'a Installed>, coming: &mut [Prepared]) -> BTreeSet<Utf8PathBuf> {
+    let mut claims: BTreeMap<Utf8PathBuf, Claim<'_>> = BTreeMap::new();
+    for package in stay {
+        let claim = Claim { info: &package.info, priority: package.replaces_priority, coming: None };
+        claims.extend(package.files().map(|(path, _)| (path, claim)));
+    }
+    let mut left: Vec<BTreeSet<Utf8PathBuf>> = vec![BTreeSet::new(); coming.len()];
+    let mut taken = BTreeSet::new();
+    let tied: Vec<BTreeSet<Utf8PathBuf>> = coming.iter().map(tied).collect();
+    for (place, package) in coming.iter().enumerate() {
+        let metadata = &package.metadata;
+        let priority = metadata.replaces_priority.unwrap_or(0);
+        let claim = Claim { info: &metadata.info, priority, coming: Some(place) };
+        for path in package.files() {
+            let Some(holder) = claims.get(&path).copied() else {
+                claims.insert(path, claim);
+                continue;
+            };
+            let loser = match claim.against(&holder) {
+                Verdict::Takes => holder.coming,
+                Verdict::Leaves => Some(place),
+                Verdict::Clash => continue,
+            };
+            match loser {
+                // Its links would lead to the file of another package: refused as a clash.
+                Some(loser) if tied[loser].contains(&path) => continue,
+                Some(loser) => _ = left[loser].insert(path.clone()),
+                None => _ = taken.insert(path.clone()),
+            }
+            if loser != Some(place) {
+                claims.insert(path, claim);
+            }
+        }
+    }
+    for (package, left) in coming.iter_mut().zip(left) {
+        package.left = left;
+    }
+    taken
+}
+
+/// Files that hard links of the same package lead to.
+fn tied(package: &Prepared) -> BTreeSet<Utf8PathBuf> {
+    let target = |entry: &formats::Entry| match &entry.kind {
+        Kind::HardLink(target) => Some(Utf8PathBuf::from("/").join(target)),
+        _ => None,
+    };
+    let links = package.metadata.members.iter().filter(|member| matches!(member.entry.kind, Kind::HardLink(_)));
+    links.flat_map(|member| [Some(path_of(&member.entry)), target(&member.entry)]).flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_higher_priority_wins_and_nothing_is_taken_without_a_word() {
+        use Verdict::{Clash, Leaves, Takes};
+        // Replaces, origin and priority of the holder, then of the one that comes.
+        for (holder, coming, expected) in [
+            (("", "", 0), ("", "", 0), Clash),
+            (("", "", 0), ("holder", "", 0), Takes),
+            (("", "", 0), ("holder<1", "", 0), Clash),
+            (("", "", 0), ("!holder", "", 0), Clash),
+            (("coming", "", 0), ("", "", 0), Leaves),
+            (("coming", "", 0), ("holder", "", 0), Takes),
+            (("coming", "", 1), ("holder", "", 0), Leaves),
+            (("coming", "", 1), ("holder", "", 2), Takes),
+            (("", "", 9), ("holder", "", 0), Takes),
+            (("", "one", 0), ("", "one", 0), Takes),
+            (("coming", "one", 0), ("", "one", 0), Leaves),
+            (("", "one", 0), ("", "other", 0), Clash),
+        ] {
+            let info = |name: &str, (replaces, origin, _): (&str, &str, u64)| Info {
+                name: name.into(),
+                version: "1".into(),
+                origin: origin.into(),
+                replaces: replaces.split_whitespace().map(|item| item.parse().unwrap()).collect(),
+                ..Info::default()
+            };
+            let infos = [info("holder", holder), info("coming", coming)];
+            let claim = |info, priority| Claim { info, priority, coming: None };
+            let verdict = claim(&infos[1], coming.2).against(&claim(&infos[0], holder.2));
+            assert_eq!(verdict, expected, "{holder:?} {coming:?}");
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! What came out of the SDK, by content: exit codes and file names prove nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use formats::Format;
+use formats::sha256::Digest;
+use model::{Exit, Failure, Result};
+
+use super::feeds::Program;
+use super::literals::Literals;
+use super::opened::{Item, ItemContent, Opened};
+use super::tree::Tree;
+use crate::files;
+use crate::local::{Config, module_of_path};
+use crate::recipe::{Kmod, Line, Recipes};
+
+/// What is known about the SDK's kernel, for judging kmods without modules.
+#[derive(Debug)]
+pub(super) struct Kernel {
+    config: Config,
+    builtin: BTreeSet<String>,
+    line: Option<Line>,
+}
+
+impl Kernel {
+    /// Reads the kernel's configuration and its list of built-in modules.
+    pub(super) fn read(tree: &Tree<'_>, version: &str) -> Result<Self> {
+        let build = tree.kernel_build()?;
+        let builtin = files::read_text(&build.join("modules.builtin"))?;
+        Ok(Kernel {
+            config: Config::parse(&files::read_text(&build.join(".config"))?),
+            builtin: builtin.lines().filter_map(module_of_path).collect(),
+            line: version.parse().ok(),
+        })
+    }
+
+    /// Why a kmod may be without modules; `None` when it must not be.
+    fn excuse(&self, recipe: &Kmod) -> Option<String> {
+        if let Some(reason) = &recipe.empty {
+            return Some(reason.clone());
+        }
+        let applying = || recipe.modules.iter().filter(|module| self.line.is_none_or(|line| module.applies_to(line)));
+        let part_of_kernel = applying().all(|module| self.builtin.contains(&module.name.replace('-', "_")));
+        (applying().next().is_some() && part_of_kernel).then(|| "its modules are part of the kernel".into())
+    }
+
+    /// The options that a kmod's recipe asks for and the kernel does not have.
+    fn unset(&self, recipe: &Kmod) -> Vec<String> {
+        let unset = recipe.kconfig.iter().filter(|option| self.config.get(&option.symbol).is_none());
+        unset.map(|option| format!("CONFIG_{}", option.symbol)).collect()
+    }
+}
+
+/// The newest state of each package in the SDK's output, by name.
+pub(super) fn collect(
+    tree: &Tree<'_>,
+    format: Format,
+    wanted: &BTreeSet<&str>,
+) -> Result<BTreeMap<String, Vec<Opened>>> {
+    let mut found: BTreeMap<String, Vec<Opened>> = BTreeMap::new();
+    for folder in tree.package_folders() {
+        for file in files_of(&folder, format)? {
+            // Only what may be meant is opened; the name inside is what counts.
+            let name = file.file_name().unwrap_or_default();
+            if wanted.iter().any(|wanted| name.strip_prefix(wanted).is_some_and(|rest| rest.starts_with(['_', '-']))) {
+                let opened = Opened::read(&file)?;
+                found.entry(opened.name.clone()).or_default().push(opened);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn files_of(folder: &Utf8Path, format: Format) -> Result<Vec<Utf8PathBuf>> {
+    let io = |error: std::io::Error| Failure::io("list the SDK's output", folder, &error);
+    let mut found = Vec::new();
+    for entry in folder.read_dir_utf8().map_err(io)? {
+        let path = entry.map_err(io)?.into_path();
+        if path.extension() == Some(format.extension()) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// A package that came out right, and a remark about it.
+pub(super) type Good = (Opened, Option<String>);
+
+/// Checks a kmod of the kernel's own tree.
+///
+/// # Errors
+/// `SDK061` it did not come out, `SDK062` its version, `SDK063` its architecture, `SDK064` its kernel,
+/// `SDK065` no module in it, `SDK066` a path of this machine in it, `SDK067` a module of another kernel.
+pub(super) fn kmod(
+    found: &mut BTreeMap<String, Vec<Opened>>,
+    name: &str,
+    literals: &Literals,
+    kernel: &Kernel,
+    recipes: &Recipes,
+    tree: &Tree<'_>,
+) -> Result<Good> {
+    let package = take(found, name, &literals.kmod_version())?;
+    common(&package, literals, tree)?;
+    let wanted = literals.kernel_package_version();
+    if package.kernel.as_deref() != Some(wanted.as_str()) {
+        let has = package.kernel.as_deref().unwrap_or("no single one");
+        return Err(bad(
+            &package,
+            "SDK064",
+            format!("{name} depends on kernel {has}, the SDK's is {wanted}"),
+            "routers with this release's kernel would refuse it, or, worse, others would load it",
+        ));
+    }
+    for (path, Item { built_for, .. }) in package.modules() {
+        if let Some(release) = built_for.as_deref().filter(|release| *release != literals.kernel.version) {
+            return Err(bad(
+                &package,
+                "SDK067",
+                format!("{path} was built for kernel {release}, not for {}", literals.kernel.version),
+                "OpenWrt's kernels load it without a check, and crash",
+            ));
+        }
+    }
+    let note = if package.modules().next().is_none() { Some(no_module(&package, kernel, recipes)?) } else { None };
+    Ok((package, note))
+}
+
+/// A missing kernel option gives an empty package, a warning and exit code 0.
+fn no_module(package: &Opened, kernel: &Kernel, recipes: &Recipes) -> Result<String> {
+    let recipe = recipes.kmods.get(&package.name);
+    if let Some(reason) = recipe.and_then(|recipe| kernel.excuse(recipe)) {
+        return Ok(reason);
+    }
+    let unset = recipe.map(|recipe| kernel.unset(recipe)).unwrap_or_default();
+    let why = match &unset[..] {
+        [] => "OpenWrt's build makes an empty package, and no error, where the kernel lacks an option".to_owned(),
+        options => format!(
+            "the kernel was built without {}; OpenWrt's build makes an empty package of that",
+            options.join(", ")
+        ),
+    };
+    Err(bad(package, "SDK065", format!("{} has no module in it", package.name), &why))
+}
+
+/// Checks the package of a program that was built outside the SDK.
+///
+/// # Errors
+/// As [`kmod`], and `SDK068` when the program in it is not the one that was built.
+pub(super) fn program(
+    found: &mut BTreeMap<String, Vec<Opened>>,
+    program: &Program,
+    literals: &Literals,
+    tree: &Tree<'_>,
+) -> Result<Good> {
+    let package = take(found, &program.package, &literals.with_release(&program.version, program.release))?;
+    common(&package, literals, tree)?;
+    let built = ItemContent::File(Digest::of(files::read(&program.binary)?));
+    match package.payload.get(&program.install) {
+        Some(item) if item.content == built => Ok((package, None)),
+        other => Err(bad(
+            &package,
+            "SDK068",
+            format!("{} in {} is not the program that was built", program.install, program.package),
+            if other.is_some() { "the SDK stripped or changed it" } else { "the package has no such file" },
+        )),
+    }
+}
+
+/// The package of a name and version; other versions are left over from earlier builds.
+fn take(found: &mut BTreeMap<String, Vec<Opened>>, name: &str, version: &str) -> Result<Opened> {
+    let mut candidates = found.remove(name).unwrap_or_default();
+    if let Some(index) = candidates.iter().position(|package| package.version == version) {
+        return Ok(candidates.swap_remove(index));
+    }
+    match candidates.pop() {
+        Some(other) => Err(bad(
+            &other,
+            "SDK062",
+            format!("{name} came out as version {}, expected was {version}", other.version),
+            "the version in the package's Makefile is another one than that of the kernel or of the program",
+        )),
+        None => Err(Failure::new(
+            Exit::Failed,
+            "SDK061",
+            format!("the SDK made no {name}"),
+            "its build ended without an error, as it does for packages that are not selected",
+            "run the same command again with -v; if it happens again, remove the tree with `cargo xtask clean sdk`",
+        )),
+    }
+}
+
+fn common(package: &Opened, literals: &Literals, tree: &Tree<'_>) -> Result<()> {
+    if package.arch != literals.arch.0 {
+        return Err(bad(
+            package,
+            "SDK063",
+            format!("{} is for {}, the SDK is for {}", package.name, package.arch, literals.arch),
+            "routers of this target would not install it",
+        ));
+    }
+    if package.source.starts_with('/') || package.source.contains(tree.folder().as_str()) {
+        return Err(bad(
+            package,
+            "SDK066",
+            format!("{} says that it was made from {}", package.name, package.source),
+            "a path of this machine is nobody's business, and makes two builds differ",
+        ));
+    }
+    Ok(())
+}
+
+fn bad(package: &Opened, id: &'static str, what: String, why: &str) -> Failure {
+    let fix = "remove the SDK's tree with `cargo xtask clean sdk` and build again; if it happens again, correct \
+               the recipe or the Makefile below package/feed, or report the release";
+    Failure::new(Exit::Failed, id, what, why, fix).at(&package.file)
+}

@@ -1,0 +1,224 @@
+//! Our own packages as a feed of the SDK: a folder in the tree, linked in by `scripts/feeds`.
+//!
+//! The feed is a copy in the tree and not the folder in the source tree, for three reasons: a path of
+//! this machine would end up in the packages' `Source`, their date would be that of the last commit, and
+//! all work trees share one SDK. `scripts/feeds` exits with 0 on nearly everything, so its results are
+//! looked at instead. Sources: OpenWrt's `scripts/feeds` and `scripts/get_source_date_epoch.sh`.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use model::{Exit, Failure, Result};
+
+use super::make::Maker;
+use super::tree::Tree;
+use crate::files;
+
+/// Its name; `scripts/feeds` takes letters, digits and underscores only.
+pub(super) const NAME: &str = "offload";
+
+/// Its folder in the tree.
+const FOLDER: &str = "offload-feed";
+
+/// A program that is built outside the SDK and packed by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// The package, also its folder's name.
+    pub package: String,
+    /// Version without the package's release.
+    pub version: String,
+    /// The package's release.
+    pub release: u32,
+    /// The folder that holds the package's Makefile.
+    pub recipe: Utf8PathBuf,
+    /// The built program.
+    pub binary: Utf8PathBuf,
+    /// Where the package installs it, without leading slash.
+    pub install: String,
+}
+
+/// Puts the programs into the tree as a feed, and lets the SDK know it and nothing else.
+///
+/// # Errors
+/// `SDK050` a Makefile that the SDK does not understand, `SDK051` a package that it did not link,
+/// `SDK052` a program of the SDK that failed.
+pub(super) fn prepare(maker: &Maker<'_>, programs: &[Program], arch: &str) -> Result<()> {
+    let tree = maker.tree;
+    let folder = tree.path(FOLDER);
+    put(&folder, &contents(programs, arch, maker.epoch)?)?;
+    let line = if programs.is_empty() { String::new() } else { format!("src-link {NAME} {folder}\n") };
+    let text = format!("# The feeds of this SDK are written by its driver.\n{line}");
+    let file = tree.path("feeds.conf");
+    if std::fs::read_to_string(&file).ok() != Some(text.clone()) {
+        files::replace(&file, text.as_bytes())?;
+    }
+    remove_dangling(&tree.path("package/feeds").join(NAME))?;
+    if programs.is_empty() {
+        return Ok(());
+    }
+    call(maker, &["./scripts/feeds", "update", NAME])?;
+    let index = std::fs::read_to_string(tree.path("feeds").join(format!("{NAME}.index"))).unwrap_or_default();
+    for Program { package, .. } in programs {
+        let line = format!("Package: {package}");
+        if !index.lines().any(|known| known == line) {
+            return Err(not_indexed(tree, package));
+        }
+    }
+    let names = programs.iter().map(|program| program.package.as_str());
+    call(maker, &["./scripts/feeds", "install", "-p", NAME].into_iter().chain(names).collect::<Vec<_>>())?;
+    programs.iter().try_for_each(|program| check_link(tree, &program.package))
+}
+
+/// The goal that packs a program.
+pub(super) fn goal(package: &str) -> String {
+    format!("package/feeds/{NAME}/{package}/compile")
+}
+
+fn call(maker: &Maker<'_>, words: &[&str]) -> Result<()> {
+    let called = maker.call(words)?;
+    if called.success {
+        return Ok(());
+    }
+    Err(called.failure(format!("the SDK's `{}` failed", words.join(" "))))
+}
+
+/// A file of the feed.
+#[derive(Debug, PartialEq, Eq)]
+struct Item {
+    bytes: Vec<u8>,
+    mode: u32,
+}
+
+/// The feed's files by their paths. The SDK dates a package by the file `version.date` in its folder.
+fn contents(programs: &[Program], arch: &str, epoch: u64) -> Result<BTreeMap<Utf8PathBuf, Item>> {
+    let mut items = BTreeMap::new();
+    for program in programs {
+        let folder = Utf8PathBuf::from(&program.package);
+        let makefile = program.recipe.join("Makefile");
+        items.insert(folder.join("Makefile"), Item { bytes: files::read(&makefile)?, mode: 0o644 });
+        let date = format!("{epoch}\n").into_bytes();
+        items.insert(folder.join("version.date"), Item { bytes: date, mode: 0o644 });
+        let name = program.install.rsplit('/').next().unwrap_or(&program.package);
+        let place = folder.join("bin").join(arch).join(name);
+        items.insert(place, Item { bytes: files::read(&program.binary)?, mode: 0o755 });
+    }
+    Ok(items)
+}
+
+/// Makes a folder hold these files and nothing else. Files that are right are left alone: the SDK
+/// rebuilds what is newer than its package.
+fn put(folder: &Utf8Path, items: &BTreeMap<Utf8PathBuf, Item>) -> Result<()> {
+    files::create_directory(folder)?;
+    remove_others(folder, folder, items)?;
+    for (path, item) in items {
+        let place = folder.join(path);
+        if std::fs::read(&place).is_ok_and(|known| known == item.bytes) {
+            continue;
+        }
+        files::create_directory(place.parent().unwrap_or(folder))?;
+        files::replace(&place, &item.bytes)?;
+        std::fs::set_permissions(&place, std::fs::Permissions::from_mode(item.mode))
+            .map_err(|error| Failure::io("set the file's mode", &place, &error))?;
+    }
+    Ok(())
+}
+
+fn remove_others(root: &Utf8Path, folder: &Utf8Path, items: &BTreeMap<Utf8PathBuf, Item>) -> Result<()> {
+    let io = |error: std::io::Error| Failure::io("tidy the feed's folder", folder, &error);
+    for entry in folder.read_dir_utf8().map_err(io)? {
+        let entry = entry.map_err(io)?;
+        let below = entry.path().strip_prefix(root).unwrap_or(entry.path()).to_owned();
+        if entry.file_type().map_err(io)?.is_dir() {
+            if items.keys().any(|path| path.starts_with(&below)) {
+                remove_others(root, entry.path(), items)?;
+            } else {
+                std::fs::remove_dir_all(entry.path()).map_err(io)?;
+            }
+        } else if !items.contains_key(&below) {
+            std::fs::remove_file(entry.path()).map_err(io)?;
+        }
+    }
+    Ok(())
+}
+
+/// Links of packages that are gone stay in the tree for ever otherwise.
+fn remove_dangling(folder: &Utf8Path) -> Result<()> {
+    for entry in folder.read_dir_utf8().into_iter().flatten().flatten() {
+        if !entry.path().exists() {
+            std::fs::remove_file(entry.path())
+                .map_err(|error| Failure::io("remove a dangling link", entry.path(), &error))?;
+        }
+    }
+    Ok(())
+}
+
+fn check_link(tree: &Tree<'_>, package: &str) -> Result<()> {
+    let link = tree.path("package/feeds").join(NAME).join(package);
+    if link.join("Makefile").is_file() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Failed,
+        "SDK051",
+        format!("the SDK did not take {package} from our feed"),
+        "`scripts/feeds install` said nothing, or only warned; its link is not there",
+        "run the same command again with -v; if another feed has a package of this name, rename ours",
+    )
+    .at(link))
+}
+
+/// A Makefile with an error is left out of the index with exit code 0; the reason is in a log.
+fn not_indexed(tree: &Tree<'_>, package: &str) -> Failure {
+    let log = tree.path("logs/feeds").join(NAME).join(package).join("dump.txt");
+    let reason = std::fs::read_to_string(&log).unwrap_or_default();
+    let lines: Vec<&str> = reason.lines().filter(|line| !line.trim().is_empty()).collect();
+    let why = match &lines[lines.len().saturating_sub(10)..] {
+        [] => "its scan left no word about it".to_owned(),
+        last => format!("its scan says:\n{}", last.join("\n")),
+    };
+    Failure::new(
+        Exit::Failed,
+        "SDK050",
+        format!("the SDK does not understand the Makefile of {package}"),
+        why,
+        format!("correct package/feed/{package}/Makefile"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn items(paths: &[(&str, &str)]) -> BTreeMap<Utf8PathBuf, Item> {
+        let item = |text: &str| Item { bytes: text.into(), mode: 0o755 };
+        paths.iter().map(|(path, text)| (Utf8PathBuf::from(path), item(text))).collect()
+    }
+
+    #[test]
+    fn the_folder_holds_what_is_asked_for_and_what_is_right_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(folder.path()).unwrap().join("feed");
+        put(&root, &items(&[("a/Makefile", "one"), ("a/bin/x/a", "two"), ("b/Makefile", "three")])).unwrap();
+        let mode = std::fs::metadata(root.join("a/bin/x/a")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o755);
+        let time = |path: &str| std::fs::metadata(root.join(path)).unwrap().modified().unwrap();
+        let before = time("a/Makefile");
+        std::fs::write(root.join("a/stray"), "").unwrap();
+        put(&root, &items(&[("a/Makefile", "one"), ("a/bin/y/a", "four")])).unwrap();
+        assert_eq!(time("a/Makefile"), before);
+        assert!(!root.join("a/stray").exists() && !root.join("b").exists() && !root.join("a/bin/x").exists());
+        assert_eq!(std::fs::read_to_string(root.join("a/bin/y/a")).unwrap(), "four");
+    }
+
+    #[test]
+    fn dangling_links_go_and_others_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(folder.path()).unwrap();
+        std::os::unix::fs::symlink("nowhere", root.join("gone")).unwrap();
+        std::os::unix::fs::symlink("..", root.join("there")).unwrap();
+        remove_dangling(root).unwrap();
+        assert!(!root.join("gone").is_symlink() && root.join("there").is_symlink());
+        remove_dangling(&root.join("none")).unwrap();
+    }
+}

@@ -1,0 +1,118 @@
+//! Calls of the SDK's own programs: `make` and `scripts/feeds`.
+//!
+//! Their exit codes are believed only when they tell of failure; what came out is for the caller to
+//! look at. They see a small environment of fixed values, so that nothing of the user's leaks in.
+
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+
+use camino::Utf8PathBuf;
+use model::{Cancel, Events, Exit, Failure, Result};
+
+use super::symptoms::Symptom;
+use super::tree::Tree;
+use super::watchdog::{self, Job, Patience};
+
+/// The stage's name in events.
+pub(super) const STAGE: &str = "packages";
+
+/// Folders in which the build writes while it says nothing.
+const WRITES_TO: [&str; 6] = ["tmp", "logs", "bin", ".git", "staging_dir/host", "build_dir"];
+
+/// Runs the SDK's programs in its tree.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Maker<'a> {
+    pub(super) tree: &'a Tree<'a>,
+    /// The time that the tree's own repository gets; see [`Maker::variables`].
+    pub(super) epoch: u64,
+    pub(super) jobs: NonZeroUsize,
+    pub(super) patience: Patience,
+    pub(super) events: &'a Events,
+    pub(super) cancel: &'a Cancel,
+}
+
+/// How a call ended.
+#[derive(Debug)]
+pub(super) struct Called {
+    pub(super) success: bool,
+    tail: VecDeque<String>,
+    /// The most telling line about a cause.
+    cause: Option<(&'static Symptom, String)>,
+}
+
+impl Called {
+    /// Why it failed, as well as its output tells.
+    pub(super) fn failure(self, what: String) -> Failure {
+        match self.cause {
+            Some((symptom, line)) => symptom.failure(&line),
+            None => Failure::new(
+                Exit::Failed,
+                "SDK049",
+                what,
+                format!("the end of its output:\n{}", Vec::from(self.tail).join("\n")),
+                "read the SDK's output above; -v shows all of it",
+            ),
+        }
+    }
+}
+
+impl Maker<'_> {
+    /// Runs a program of the tree; whether it succeeded is the caller's to judge.
+    pub(super) fn call(&self, words: &[&str]) -> Result<Called> {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        self.events.line(STAGE, words.join(" "));
+        let job = Job {
+            words,
+            directory: self.tree.root(),
+            variables: self.variables(),
+            writes_to: WRITES_TO.iter().map(|folder| self.tree.path(folder)).collect::<Vec<Utf8PathBuf>>(),
+            patience: self.patience,
+        };
+        let mut cause: Option<(&'static Symptom, String)> = None;
+        let ended = watchdog::run(&job, self.cancel, |line| {
+            self.events.line(STAGE, line);
+            if let Some(symptom) = Symptom::of(line)
+                && cause.as_ref().is_none_or(|(known, _)| symptom.outranks(known))
+            {
+                cause = Some((symptom, line.to_owned()));
+            }
+        })?;
+        Ok(Called { success: ended.code == Some(0), tail: ended.tail, cause })
+    }
+
+    /// Builds one goal. A failure is repeated once, alone and with all output: the first run's output
+    /// says only that it failed.
+    pub(super) fn build(&self, goal: &str, settings: &[&str]) -> Result<()> {
+        let jobs = format!("-j{}", self.jobs);
+        let words = [&["make", goal, &jobs, "BUILD_LOG=1"], settings].concat();
+        if self.call(&words)?.success {
+            return Ok(());
+        }
+        self.events.line(STAGE, format!("{goal} failed; once more, with all it has to say"));
+        let words = [&["make", goal, "-j1", "V=s"], settings].concat();
+        let again = self.call(&words)?;
+        if again.success { Ok(()) } else { Err(again.failure(format!("the SDK's `make {goal}` failed"))) }
+    }
+
+    /// What the SDK's programs see. Its first use makes a git repository of the tree, whose time ends up
+    /// in packages: it gets a fixed time and author, and git never looks above the tree.
+    fn variables(&self) -> Vec<(String, String)> {
+        let date = format!("{} +0000", self.epoch);
+        let fixed = [
+            ("HOME", self.tree.home().as_str()),
+            ("LC_ALL", "C"),
+            ("TERM", "dumb"),
+            ("GIT_CEILING_DIRECTORIES", self.tree.folder().as_str()),
+            ("GIT_CONFIG_NOSYSTEM", "1"),
+            ("GIT_AUTHOR_NAME", "sdk"),
+            ("GIT_AUTHOR_EMAIL", "sdk@localhost"),
+            ("GIT_COMMITTER_NAME", "sdk"),
+            ("GIT_COMMITTER_EMAIL", "sdk@localhost"),
+            ("GIT_AUTHOR_DATE", &date),
+            ("GIT_COMMITTER_DATE", &date),
+        ];
+        let fixed = fixed.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let kept = ["PATH", "TMPDIR"].into_iter().filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)));
+        fixed.into_iter().chain(kept).collect()
+    }
+}

@@ -1,0 +1,159 @@
+//! Drives an unpacked SDK: from an archive to checked packages.
+//!
+//! ```text
+//! archive ─ unpack ─> Tree ─ Literals ── feeds ── closure, prune ── .config ── make ── check ─> packages
+//!                       │       │ the release's word                                     │
+//!                       └ lock  └ kernel, target, architecture                           └ by content
+//! ```
+//!
+//! What OpenWrt's programs report is not believed: they exit with 0 after building nothing. Every step
+//! looks at what it was to bring about. Facts about their behaviour come from OpenWrt's sources
+//! (`target/sdk`, `include/toplevel.mk`, `include/kernel.mk`, `scripts/feeds`).
+
+mod build_config;
+mod check;
+mod compare;
+mod feeds;
+mod literals;
+mod make;
+mod metadata;
+mod opened;
+mod selection;
+mod symptoms;
+mod tree;
+mod unpack;
+mod watchdog;
+
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+
+use camino::Utf8Path;
+use model::{Cancel, Events, Failure, Result};
+
+use crate::build::BuiltPackage;
+use crate::files;
+use crate::recipe::{Line, Recipes};
+
+pub use compare::{Difference, compare};
+pub use feeds::Program;
+pub use literals::{Expected, Literals};
+pub use tree::Tree;
+pub use unpack::{STAGE as UNPACK_STAGE, unpack};
+pub use watchdog::Patience;
+
+use check::{Good, Kernel};
+use make::Maker;
+use metadata::Metadata;
+
+/// What to build, in which SDK.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// The SDK.
+    pub tree: &'a Tree<'a>,
+    /// What its release says about it.
+    pub expected: &'a Expected,
+    /// The kmods to build are their roots, with all that the SDK says these need.
+    pub recipes: &'a Recipes,
+    /// Programs to pack.
+    pub programs: &'a [Program],
+    /// Time of every package, in seconds since 1970; `None`: when the SDK's sources were last changed.
+    pub source_date_epoch: Option<u64>,
+    /// Jobs at once.
+    pub jobs: NonZeroUsize,
+    /// How long the SDK's programs may take.
+    pub patience: Patience,
+}
+
+/// Builds kmods and programs with an SDK, checks them and copies them into the empty folder `out`.
+///
+/// # Errors
+/// `SDK…`: every step has its own, and says what OpenWrt's programs said.
+pub fn build(request: &Request<'_>, out: &Utf8Path, events: &Events, cancel: &Cancel) -> Result<Vec<BuiltPackage>> {
+    let Request { tree, expected, recipes, programs, source_date_epoch, jobs, patience } = *request;
+    let literals = Literals::read(tree)?;
+    literals.check(expected)?;
+    let epoch = source_date_epoch.unwrap_or(literals.source_date_epoch);
+    let maker = Maker { tree, epoch, jobs, patience, events, cancel };
+
+    date_kernel_packages(tree, epoch)?;
+    first_use(&maker)?;
+    feeds::prepare(&maker, programs, &literals.arch.0)?;
+    let kmods = closure(tree, &literals, recipes)?;
+    build_config::prune(tree, &kmods)?;
+    let names: Vec<&str> = programs.iter().map(|program| program.package.as_str()).collect();
+    selection::select(&maker, &names, &kmods)?;
+
+    maker.build("package/kernel/linux/compile", &[])?;
+    for name in &names {
+        // Without this, everything that depends on libc has kernel and toolchain packed again.
+        maker.build(&feeds::goal(name), &["NO_DEPS=1"])?;
+    }
+    let good = check_all(tree, &literals, recipes, programs, &kmods)?;
+    copy(&good, out)
+}
+
+/// In a tree that was never used, `make` checks the host and makes a git repository of it first.
+fn first_use(maker: &Maker<'_>) -> Result<()> {
+    let called = maker.call(&["make", "prepare-tmpinfo"])?;
+    if called.success { Ok(()) } else { Err(called.failure("the SDK cannot be used on this host".into())) }
+}
+
+/// In-tree kmods are dated by the last change of their folder in the tree's own git repository, which
+/// is that of the first use; this file comes before it.
+fn date_kernel_packages(tree: &Tree<'_>, epoch: u64) -> Result<()> {
+    let file = tree.path("package/kernel/linux/version.date");
+    let text = format!("{epoch}\n");
+    if std::fs::read_to_string(&file).ok() == Some(text.clone()) {
+        Ok(())
+    } else {
+        files::replace(&file, text.as_bytes())
+    }
+}
+
+/// The kmods to build, by the SDK's own word.
+fn closure(tree: &Tree<'_>, literals: &Literals, recipes: &Recipes) -> Result<BTreeSet<String>> {
+    let config = build_config::pristine(tree)?;
+    let scanned = files::read_text(&tree.path("tmp/.packageinfo"))?;
+    let line: Option<Line> = literals.kernel.version.parse().ok();
+    Metadata::parse(&scanned).closure(&roots(recipes, line), &build_config::kmods(&config))
+}
+
+/// The recipes that apply to a kernel and that no other needs.
+fn roots(recipes: &Recipes, line: Option<Line>) -> Vec<&str> {
+    let applies = |kmod: &&crate::recipe::Kmod| line.is_none_or(|line| kmod.kernel.hold(line));
+    let needed: BTreeSet<&String> = recipes.kmods.values().filter(applies).flat_map(|kmod| &kmod.depends).collect();
+    let kmods = recipes.kmods.values().filter(applies).filter(|kmod| !needed.contains(&kmod.package));
+    kmods.map(|kmod| kmod.package.as_str()).collect()
+}
+
+fn check_all(
+    tree: &Tree<'_>,
+    literals: &Literals,
+    recipes: &Recipes,
+    programs: &[Program],
+    kmods: &BTreeSet<String>,
+) -> Result<Vec<Good>> {
+    let names = kmods.iter().map(String::as_str).chain(programs.iter().map(|program| program.package.as_str()));
+    let mut found = check::collect(tree, literals.format, &names.collect())?;
+    let kernel = Kernel::read(tree, &literals.kernel.version)?;
+    let mut good = Vec::new();
+    for name in kmods {
+        good.push(check::kmod(&mut found, name, literals, &kernel, recipes, tree)?);
+    }
+    for program in programs {
+        good.push(check::program(&mut found, program, literals, tree)?);
+    }
+    Ok(good)
+}
+
+/// Copies packages out of the tree, under the names that the SDK gave them.
+fn copy(good: &[Good], out: &Utf8Path) -> Result<Vec<BuiltPackage>> {
+    let copied = good.iter().map(|(package, note)| {
+        let place = out.join(package.file.file_name().unwrap_or(&package.name));
+        std::fs::copy(&package.file, &place).map_err(|error| Failure::io("copy the package", &place, &error))?;
+        Ok(package.built(place, note.clone()))
+    });
+    let mut packages = copied.collect::<Result<Vec<_>>>()?;
+    packages.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(packages)
+}

@@ -1,0 +1,61 @@
+//! `.config`: which packages are built. The SDK drops, without a word, what it does not know.
+
+use std::collections::BTreeSet;
+
+use model::{Exit, Failure, Result};
+
+use super::make::Maker;
+use crate::files;
+
+/// Selects programs and kmods; the latter have their entries in `Config-build.in` already.
+///
+/// # Errors
+/// `SDK055` a package that is not selected in the end.
+pub(super) fn select(maker: &Maker<'_>, programs: &[&str], kmods: &BTreeSet<String>) -> Result<()> {
+    let file = maker.tree.path(".config");
+    files::replace(&file, seed(programs).as_bytes())?;
+    let called = maker.call(&["make", "defconfig"])?;
+    if !called.success {
+        return Err(called.failure("the SDK's `make defconfig` failed".into()));
+    }
+    let config = files::read_text(&file)?;
+    let wanted = programs.iter().copied().chain(kmods.iter().map(String::as_str));
+    match dropped(&config, wanted).as_slice() {
+        [] => Ok(()),
+        names => Err(Failure::new(
+            Exit::Failed,
+            "SDK055",
+            format!("the SDK does not select {}", names.join(", ")),
+            "`make defconfig` drops what it does not know and what has an unmet condition, and says nothing",
+            "look at DEPENDS of the package: an `@SYMBOL` there must hold in this release's configuration",
+        )),
+    }
+}
+
+/// Nothing by default; our programs; no signatures, which are made by this program.
+fn seed(programs: &[&str]) -> String {
+    let off =
+        ["ALL", "ALL_KMODS", "ALL_NONSHARED", "SIGNED_PACKAGES"].map(|name| format!("# CONFIG_{name} is not set\n"));
+    let on = programs.iter().map(|name| format!("CONFIG_PACKAGE_{name}=m\n"));
+    off.into_iter().chain(on).collect()
+}
+
+/// The packages that are not selected.
+fn dropped<'a>(config: &str, wanted: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let lines: BTreeSet<&str> = config.lines().collect();
+    let selected =
+        |name: &str| ["m", "y"].iter().any(|value| lines.contains(format!("CONFIG_PACKAGE_{name}={value}").as_str()));
+    wanted.filter(|name| !selected(name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_defconfig_dropped_is_named() {
+        let config = "CONFIG_PACKAGE_a=m\nCONFIG_PACKAGE_b=y\n# CONFIG_PACKAGE_c is not set\nCONFIG_PACKAGE_dd=m\n";
+        assert_eq!(dropped(config, ["a", "b", "c", "d"].into_iter()), ["c", "d"]);
+        assert!(seed(&["offloadctl"]).ends_with("# CONFIG_SIGNED_PACKAGES is not set\nCONFIG_PACKAGE_offloadctl=m\n"));
+    }
+}

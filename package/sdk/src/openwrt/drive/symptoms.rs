@@ -1,0 +1,161 @@
+//! Texts by which a failed build tells why it failed, and what they mean.
+//!
+//! The last lines of OpenWrt's output rarely hold the reason; these texts do, wherever they stand. The
+//! more telling ones come first.
+
+use model::{Exit, Failure};
+
+/// A text and its meaning.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Symptom {
+    /// Parts that a line has, in this order.
+    parts: &'static [&'static str],
+    id: &'static str,
+    exit: Exit,
+    what: &'static str,
+    why: &'static str,
+    fix: &'static str,
+}
+
+/// The causes that are known.
+static SYMPTOMS: &[Symptom] = &[
+    Symptom {
+        parts: &["No space left on device"],
+        id: "SDK040",
+        exit: Exit::Host,
+        what: "the disk is full",
+        why: "an unpacked SDK and what it builds take several GB",
+        fix: "free some space with `cargo xtask clean`, or point XDG_CACHE_HOME at a larger disk",
+    },
+    Symptom {
+        parts: &["Please build with umask"],
+        id: "SDK041",
+        exit: Exit::Bug,
+        what: "OpenWrt's build refuses the umask",
+        why: "it is set to 022 for the SDK's programs, and something changed it again",
+        fix: "look for `umask` in what `sh` reads at its start (ENV), and report it",
+    },
+    Symptom {
+        parts: &["Checking '", "failed."],
+        id: "SDK042",
+        exit: Exit::Host,
+        what: "this host lacks something that OpenWrt's build needs",
+        why: "its prerequisite check failed",
+        fix: "apt-get install build-essential libncurses-dev git rsync perl python3 python3-setuptools gawk unzip bzip2 wget file patch diffutils",
+    },
+    Symptom {
+        parts: &["GLIBC_", "not found"],
+        id: "SDK043",
+        exit: Exit::Host,
+        what: "a program of the SDK does not run on this host",
+        why: "the SDK's own libraries are older than those that a program was linked with here",
+        fix: "remove the SDK's tree with `cargo xtask clean sdk`; if it happens again, use a host of the release's age, such as Debian 11 or 12",
+    },
+    Symptom {
+        parts: &["ERROR: module '", "is missing"],
+        id: "SDK044",
+        exit: Exit::Failed,
+        what: "the SDK lacks a kernel module that it is to pack",
+        why: "the module is neither among the prebuilt ones nor built into the kernel",
+        fix: "remove the SDK's tree with `cargo xtask clean sdk`; if it happens again, the release is broken: report it there",
+    },
+    Symptom {
+        parts: &["is missing dependencies for the following libraries"],
+        id: "SDK045",
+        exit: Exit::Failed,
+        what: "a package needs libraries or modules that it does not depend on",
+        why: "OpenWrt's build compares what is linked with what DEPENDS brings",
+        fix: "add the packages that hold them to DEPENDS in the package's Makefile",
+    },
+    Symptom {
+        parts: &["Cannot open file", "key-build"],
+        id: "SDK046",
+        exit: Exit::Failed,
+        what: "the SDK was asked for a signed index and has no key",
+        why: "indexes are made and signed by this program, not by the SDK",
+        fix: "remove the SDK's tree with `cargo xtask clean sdk`, and do not call `make package/index` in it",
+    },
+    Symptom {
+        parts: &["HASH", "does not match"],
+        id: "SDK047",
+        exit: Exit::Mismatch,
+        what: "a source archive is not the one that the package's Makefile names",
+        why: "its digest differs from PKG_HASH",
+        fix: "compare PKG_HASH with what upstream publishes",
+    },
+    Symptom {
+        parts: &["No rule to make target", "package/"],
+        id: "SDK048",
+        exit: Exit::Failed,
+        what: "the SDK does not know the package",
+        why: "its folder was not linked into the tree, or its Makefile is not understood",
+        fix: "remove the SDK's tree with `cargo xtask clean sdk`, and correct the Makefile below package/feed",
+    },
+];
+
+impl Symptom {
+    /// The cause that a line of output tells of.
+    pub(super) fn of(line: &str) -> Option<&'static Symptom> {
+        SYMPTOMS.iter().find(|symptom| {
+            let mut rest = line;
+            symptom.parts.iter().all(|part| match rest.split_once(part) {
+                Some((_, after)) => {
+                    rest = after;
+                    true
+                }
+                None => false,
+            })
+        })
+    }
+
+    /// What to tell the user; `line` is where it showed.
+    pub(super) fn failure(&self, line: &str) -> Failure {
+        Failure::new(self.exit, self.id, self.what, format!("{}; the SDK says: {}", self.why, line.trim()), self.fix)
+    }
+
+    /// Whether this one is more telling than another.
+    pub(super) fn outranks(&self, other: &Symptom) -> bool {
+        let rank = |symptom: &Symptom| SYMPTOMS.iter().position(|known| known == symptom);
+        rank(self) < rank(other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_is_known_by_its_line() {
+        for (line, id, exit) in [
+            ("cp: error writing 'x': No space left on device", "SDK040", Exit::Host),
+            ("Please build with umask 022 - other values produce broken packages", "SDK041", Exit::Bug),
+            ("Checking 'rsync'... failed.", "SDK042", Exit::Host),
+            ("/lib/libc.so.6: version `GLIBC_2.33' not found (required by x)", "SDK043", Exit::Host),
+            ("ERROR: module '/s/net/nft_nat.ko' is missing.", "SDK044", Exit::Failed),
+            ("Package x is missing dependencies for the following libraries:", "SDK045", Exit::Failed),
+            ("Cannot open file '/s/key-build' for reading", "SDK046", Exit::Failed),
+            ("ERROR: PKG_HASH of x does not match", "SDK047", Exit::Mismatch),
+            ("make[1]: *** No rule to make target 'package/x/compile'.  Stop.", "SDK048", Exit::Failed),
+        ] {
+            let symptom = Symptom::of(line).unwrap_or_else(|| panic!("{line}"));
+            let failure = symptom.failure(line);
+            assert_eq!((failure.id(), failure.exit()), (id, exit), "{line}");
+            assert!(failure.finding().why.ends_with(line));
+        }
+        assert_eq!(SYMPTOMS.len(), 9);
+    }
+
+    #[test]
+    fn other_lines_tell_nothing() {
+        for line in ["", "Checking 'rsync'... ok.", "failed. Checking 'x'", "make[2] -C x compile", "GLIBC_2.33"] {
+            assert_eq!(Symptom::of(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_more_telling_cause_wins() {
+        let [full, unknown] =
+            ["No space left on device", "No rule to make target 'package/x'"].map(|line| Symptom::of(line).unwrap());
+        assert!(full.outranks(unknown) && !unknown.outranks(full) && !full.outranks(full));
+    }
+}

@@ -1,0 +1,101 @@
+//! An unpacked SDK and the places in it that the driver reads or writes.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use model::{Exit, Failure, Result};
+
+use super::unpack::{self, private_home};
+use crate::lock::Lock;
+
+/// An SDK's tree, and the right to change it.
+///
+/// Two makes in one tree were seen to hang for ten minutes, so whoever opens it holds its lock.
+#[derive(Debug)]
+pub struct Tree<'a> {
+    folder: Utf8PathBuf,
+    root: Utf8PathBuf,
+    home: Utf8PathBuf,
+    _lock: &'a Lock,
+}
+
+impl<'a> Tree<'a> {
+    /// Opens the tree that [`unpack::unpack`] made in `folder`; `lock` is the tree's own.
+    ///
+    /// # Errors
+    /// `SDK020` there is none.
+    pub fn open(folder: &Utf8Path, lock: &'a Lock) -> Result<Self> {
+        let root = folder.join(unpack::TREE);
+        if !root.join("include/toplevel.mk").is_file() {
+            return Err(unexpected(&root, "it has no `include/toplevel.mk`"));
+        }
+        Ok(Tree { folder: folder.to_owned(), home: private_home(folder)?, root, _lock: lock })
+    }
+
+    /// What OpenWrt calls TOPDIR.
+    pub fn root(&self) -> &Utf8Path {
+        &self.root
+    }
+
+    /// The folder around it, for what must not be in it.
+    pub(super) fn folder(&self) -> &Utf8Path {
+        &self.folder
+    }
+
+    /// A home without the user's settings.
+    pub(super) fn home(&self) -> &Utf8Path {
+        &self.home
+    }
+
+    /// A path below the root.
+    pub(super) fn path(&self, below: &str) -> Utf8PathBuf {
+        self.root.join(below)
+    }
+
+    /// The folder of the kernel's build, `build_dir/target-*/linux-BOARD_SUBTARGET/linux-VERSION`.
+    pub(super) fn kernel_build(&self) -> Result<Utf8PathBuf> {
+        let mut found = vec![self.path("build_dir")];
+        for prefix in ["target-", "linux-", "linux-"] {
+            found = found.iter().flat_map(|folder| folders_beginning(folder, prefix)).collect();
+        }
+        found.retain(|folder| folder.join(".config").is_file());
+        match &found[..] {
+            [one] => Ok(one.clone()),
+            [] => Err(unexpected(&self.root, "no kernel was built in it")),
+            several => Err(unexpected(&self.root, &format!("{} kernels were built in it", several.len()))),
+        }
+    }
+
+    /// Where the build puts packages of the target, and those of feeds.
+    pub(super) fn package_folders(&self) -> Vec<Utf8PathBuf> {
+        let below = |folder: &str, depth: usize| {
+            let mut found = vec![self.path(folder)];
+            for _ in 0..depth {
+                found = found.iter().flat_map(|folder| folders_beginning(folder, "")).collect();
+            }
+            found
+        };
+        // bin/targets/BOARD/SUBTARGET/packages and bin/packages/ARCH/FEED
+        [below("bin/targets", 3), below("bin/packages", 2)].concat()
+    }
+}
+
+fn folders_beginning(folder: &Utf8Path, prefix: &str) -> Vec<Utf8PathBuf> {
+    let entries = folder.read_dir_utf8().into_iter().flatten().flatten();
+    let mut found: Vec<_> = entries
+        .filter(|entry| entry.file_name().starts_with(prefix) && entry.path().is_dir())
+        .map(|entry| entry.into_path())
+        .collect();
+    found.sort();
+    found
+}
+
+/// A tree that is not as OpenWrt's `target/sdk/Makefile` makes them.
+pub(super) fn unexpected(place: &Utf8Path, why: &str) -> Failure {
+    Failure::new(
+        Exit::Failed,
+        "SDK020",
+        "the SDK is not understood",
+        why,
+        "if its tree was changed, remove it with `cargo xtask clean sdk`; else this release is not supported: report it",
+    )
+    .at(place)
+}

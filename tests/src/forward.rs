@@ -1,0 +1,175 @@
+//! The harness's own eyes on the router: a table of its own that counts each flow in the forward hook.
+//!
+//! Scenarios bring whatever ruleset they like; this table stands beside it, lets everything pass, and counts the
+//! packets of every flow and direction before any other chain can drop them. Its elements are added by packets
+//! (a dynamic set), so flows need not be known beforehand.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use model::{Count, Deadline, Exit, Failure, Result};
+use vm::session::Session;
+
+use crate::probes::{self, Conntrack};
+use crate::scenario::Proto;
+
+/// How long the router may take to answer.
+const COMMAND: Duration = Duration::from_secs(60);
+
+/// The table's name: rulesets may not use it.
+pub const TABLE: &str = "probe";
+
+/// Makes the table. Without accounting conntrack has no counters to compare.
+const SET_UP: &str = "
+sysctl -w net.netfilter.nf_conntrack_acct=1 >/dev/null 2>&1
+nft -f - <<'RULES'
+add table inet probe
+delete table inet probe
+table inet probe {
+	set forwarded {
+		type inet_proto . inet_service . inet_service
+		size 65535
+		flags dynamic
+		counter
+	}
+	set echoed4 {
+		typeof icmp type . icmp id
+		size 65535
+		flags dynamic
+		counter
+	}
+	set echoed6 {
+		typeof icmpv6 type . icmpv6 id
+		size 65535
+		flags dynamic
+		counter
+	}
+	chain forward {
+		type filter hook forward priority -500; policy accept;
+		meta l4proto { tcp, udp } update @forwarded { meta l4proto . th sport . th dport }
+		icmp type { echo-request, echo-reply } update @echoed4 { icmp type . icmp id }
+		icmpv6 type { echo-request, echo-reply } update @echoed6 { icmpv6 type . icmpv6 id }
+	}
+}
+RULES";
+
+/// Asks for everything at once: answers cost more time than their length.
+const LOOK: &str = "nft list table inet probe && { cat /proc/net/nf_conntrack 2>/dev/null; true; }";
+
+/// A direction of a flow as the forward hook sees it: protocol, source and destination port. Of ICMP echo the
+/// identifier, as source of the requests and as destination of the replies; the other port is 0.
+pub type Key = (Proto, u16, u16);
+
+/// What the router says about all flows at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Look {
+    /// What the forward hook saw.
+    pub forwarded: BTreeMap<Key, Count>,
+    /// The text of the connection table.
+    pub table: String,
+}
+
+impl Look {
+    /// Makes the table on a router whose nftables modules are loaded.
+    pub fn set_up(session: &mut Session) -> Result<()> {
+        let output = session.script(SET_UP, Deadline::after(COMMAND))?;
+        if output.success() { Ok(()) } else { Err(blind("be set up", &output.text())) }
+    }
+
+    /// Looks now.
+    pub fn take(session: &mut Session) -> Result<Look> {
+        let output = session.script(LOOK, Deadline::after(COMMAND))?;
+        if output.success() { Look::parse(&output.text()) } else { Err(blind("be read", &output.text())) }
+    }
+
+    fn parse(text: &str) -> Result<Look> {
+        // The table's text comes first and ends with its last brace.
+        let end = text.rfind('}').ok_or_else(|| blind("be read", text))?;
+        let (set, table) = text.split_at(end);
+        Ok(Look { forwarded: elements(set), table: table.trim_start_matches('}').to_owned() })
+    }
+
+    /// What the forward hook saw of one direction; nothing so far if it is not known.
+    pub fn forwarded(&self, key: Key) -> Count {
+        self.forwarded.get(&key).copied().unwrap_or_default()
+    }
+
+    /// The entry of a flow, by the ports as they were sent.
+    pub fn conntrack(&self, (proto, source, destination): Key) -> Option<Conntrack> {
+        probes::find_flow(&self.table, proto.word(), source, destination)
+    }
+}
+
+/// Elements as nft prints them: `udp . 50000 . 7007 counter packets 2 bytes 2056`, with the number of the protocol
+/// on an image without `/etc/protocols`, and `echo-request . 50000 counter packets 2 bytes 168`.
+fn elements(text: &str) -> BTreeMap<Key, Count> {
+    let words: Vec<&str> = text.split([' ', '\t', '\n', ',', '{', '}', '=']).filter(|word| !word.is_empty()).collect();
+    let count = |words: &[&str]| match words {
+        ["counter", "packets", packets, "bytes", bytes] => {
+            Some(Count { packets: packets.parse().ok()?, bytes: bytes.parse().ok()? })
+        }
+        _ => None,
+    };
+    let ports = |words: &[&str]| -> Option<(Key, Count)> {
+        let ([proto, ".", source, ".", destination], rest) = words.split_first_chunk()? else { return None };
+        let proto = match *proto {
+            "tcp" | "6" => Proto::Tcp,
+            "udp" | "17" => Proto::Udp,
+            _ => return None,
+        };
+        Some(((proto, source.parse().ok()?, destination.parse().ok()?), count(rest)?))
+    };
+    let echo = |words: &[&str]| -> Option<(Key, Count)> {
+        let ([kind, ".", identifier], rest) = words.split_first_chunk()? else { return None };
+        let identifier = identifier.parse().ok()?;
+        let key = match *kind {
+            "echo-request" => (Proto::Icmp, identifier, 0),
+            "echo-reply" => (Proto::Icmp, 0, identifier),
+            _ => return None,
+        };
+        Some((key, count(rest)?))
+    };
+    words.windows(10).filter_map(ports).chain(words.windows(8).filter_map(echo)).collect()
+}
+
+fn blind(doing: &str, text: &str) -> Failure {
+    Failure::new(
+        Exit::Blocked,
+        "SCEN004",
+        format!("the counters in the forward hook could not {doing}"),
+        format!("the router answered: {}", text.trim()),
+        format!("the router needs nftables before the first `open`, and table `inet {TABLE}` belongs to the harness"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // As nft 1.1.3 prints it.
+    const SET: &str = "table inet probe {\n\tset forwarded {\n\t\ttype inet_proto . inet_service . inet_service\n\t\tsize 65535\n\t\tflags dynamic\n\t\tcounter\n\t\telements = { tcp . 49152 . 7007 counter packets 12 bytes 18000,\n\t\t\t     17 . 7008 . 49153 counter packets 1 bytes 1028 }\n\t}\n}\n";
+    const FLOW: &str = "ipv4     2 udp      17 src=192.168.1.2 dst=203.0.113.2 sport=49153 dport=7008 packets=5 bytes=60 src=203.0.113.2 dst=203.0.113.1 sport=7008 dport=49153 packets=5 bytes=60 [OFFLOAD] mark=0 zone=0 use=3\n";
+
+    #[test]
+    fn each_direction_of_each_flow_has_its_counter() {
+        let look = Look::parse(&format!("{SET}{FLOW}")).unwrap();
+        assert_eq!(look.forwarded((Proto::Tcp, 49152, 7007)), Count { packets: 12, bytes: 18_000 });
+        assert_eq!(look.forwarded((Proto::Udp, 7008, 49153)), Count { packets: 1, bytes: 1028 });
+        assert_eq!(look.forwarded((Proto::Udp, 49153, 7008)), Count::default());
+        let echoes =
+            "elements = { echo-request . 7 counter packets 3 bytes 252, echo-reply . 7 counter packets 2 bytes 168 } }";
+        let look_at_echo = Look::parse(echoes).unwrap();
+        assert_eq!(look_at_echo.forwarded((Proto::Icmp, 7, 0)).packets, 3);
+        assert_eq!(look_at_echo.forwarded((Proto::Icmp, 0, 7)).packets, 2);
+        assert!(look.conntrack((Proto::Udp, 49153, 7008)).unwrap().is_marked_offloaded());
+        assert_eq!(look.conntrack((Proto::Tcp, 49153, 7008)), None);
+    }
+
+    #[test]
+    fn an_empty_set_is_no_count_and_no_set_is_blocked() {
+        let empty = "table inet probe {\n\tset forwarded {\n\t\tflags dynamic\n\t}\n}\n";
+        assert_eq!(Look::parse(empty).unwrap(), Look { table: "\n".into(), ..Look::default() });
+        let failure = Look::parse("Error: No such file or directory").unwrap_err();
+        assert_eq!((failure.id(), failure.exit()), ("SCEN004", Exit::Blocked));
+    }
+}

@@ -1,0 +1,170 @@
+//! Reads scenario files, each checked before anything runs.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use model::{Exit, Failure, Result, yaml};
+
+use super::check::check;
+use super::{Manager, Scenario, Start};
+
+/// Reads every scenario of a folder, sorted by name, each checked before anything runs.
+pub fn load_all(folder: &Utf8Path) -> Result<Vec<Scenario>> {
+    let io = |error: &std::io::Error| Failure::io("list the scenarios", folder, error);
+    let mut paths: Vec<Utf8PathBuf> = Vec::new();
+    for entry in folder.read_dir_utf8().map_err(|error| io(&error))? {
+        let path = entry.map_err(|error| io(&error))?.into_path();
+        if path.extension() == Some("yaml") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    paths.iter().map(|path| load(path)).collect()
+}
+
+/// Reads one scenario and checks what YAML types can't say.
+pub fn load(path: &Utf8Path) -> Result<Scenario> {
+    let mut scenario: Scenario = yaml::load(path)?;
+    scenario.name = path.file_stem().unwrap_or_default().to_owned();
+    scenario.file = path.to_owned();
+    if scenario.managers.is_empty() {
+        scenario.managers = match scenario.router {
+            Start::Booted => vec![Manager::Opkg, Manager::Apk],
+            Start::Installed => vec![Manager::Apk],
+        };
+    }
+    check(&scenario).map_err(|what| {
+        Failure::new(
+            Exit::Usage,
+            "SCEN001",
+            what,
+            "a scenario that asserts nothing, or something else than it seems to, would always pass",
+            "complete the named step; the other files of the folder show every key",
+        )
+        .at(path)
+    })?;
+    Ok(scenario)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{FeedVariant, Group};
+
+    fn parse(text: &str) -> Result<Scenario> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(folder.path()).unwrap().join("sample.yaml");
+        std::fs::write(&path, format!("version: 1\ntitle: sample\n{text}")).unwrap();
+        load(&path)
+    }
+
+    #[test]
+    fn a_scenario_that_asserts_nothing_is_refused() {
+        for text in [
+            "",
+            "steps: [{}]\n",
+            "steps: [{says: [x]}]\n",
+            "steps: [{exit: nonzero, loaded: [x]}]\n",
+            "steps: [{run: [x], manager: update}]\n",
+            "steps: [{packages: [x], loaded: [x]}]\n",
+            "steps: [{each-says: {apk: [x]}, loaded: [x]}]\n",
+            "steps: [{says-not: [x], loaded: [x]}]\n",
+            "steps: [{ruleset: x, within: 5s}]\n",
+            "router: installed\nfeed: wrong-key\nsteps: [{loaded: [x]}]\n",
+            "kernels: {only: [\"5.4\"], because: x}\nsteps: [{loaded: [x]}]\n",
+            "kernels: {only: [\"6.1\"], because: \"\"}\nsteps: [{loaded: [x]}]\n",
+            "steps: [{loaded: [x], kernels: {only: [], because: x}}]\n",
+            "offload: {offload: x, traffic: []}\n",
+            "offload: {offload: x, traffic: [{proto: udp, bytes: 999, size: 9}]}\n",
+            "offload: {offload: x, seen-from: 1.2.3.4, traffic: [{proto: udp, family: ipv6, bytes: 200000}]}\n",
+            "offload: {offload: x, traffic: [{proto: udp, bytes: 200000, size: 9000}]}\n",
+        ] {
+            assert_eq!(parse(text).unwrap_err().id(), "SCEN001", "{text}");
+        }
+    }
+
+    #[test]
+    fn steps_over_flows_must_fit_together() {
+        let open = "{open: {flow: a, proto: udp}}";
+        let slow = "{exchange: {flow: a, packets: 100, path: slow}}";
+        let fast = "{exchange: {flow: a, packets: 100, path: fast}}";
+        let steps = |list: &[&str]| parse(&format!("steps: [{}]\n", list.join(", ")));
+        let scenario = steps(&[open, slow, fast]).unwrap();
+        assert!(scenario.needs_fast_path());
+        assert!(!steps(&[open, slow]).unwrap().needs_fast_path());
+        let closed = "{conntrack: {flow: a, state: CLOSE}}";
+        steps(&[open, "{close: a}", closed]).unwrap();
+        let tcp = "{open: {flow: a, proto: tcp}}";
+        for list in [
+            &["{open: {proto: udp}}"][..],
+            &["{open: {flow: a, proto: udp, bytes: 100000}}"],
+            &[open, open],
+            &[slow],
+            &[open, "{close: a}", slow],
+            &["{close: a}"],
+            &["{abort: a}"],
+            &[closed],
+            &[open, "{conntrack: {flow: a}}"],
+            &[open, "{conntrack: {flow: a, gone: true, offload: true}}"],
+            &[open, "{exchange: {flow: a, path: slow}}"],
+            &[open, "{exchange: {flow: [], packets: 100}}"],
+            &[open, "{exchange: {flow: a, packets: 100, bytes: 100000}}"],
+            &[open, "{exchange: {flow: a, packets: 99, path: slow}}"],
+            &[tcp, "{exchange: {flow: a, packets: 100}}"],
+            &[open, "{exchange: {flow: a, packets: 100, during: [{}]}}"],
+            // No control: a counter that never moves would look like offload.
+            &[open, fast],
+        ] {
+            assert_eq!(steps(list).unwrap_err().id(), "SCEN001", "{list:?}");
+        }
+    }
+
+    #[test]
+    fn words_are_checked_by_the_reader() {
+        let scenario = parse("feed: wrong-key\nsteps: [{run: [opkg, update], exit: nonzero, says: [key]}]\n").unwrap();
+        assert_eq!((scenario.feed, scenario.name.as_str()), (FeedVariant::WrongKey, "sample"));
+        assert_eq!(scenario.group, Group::Own);
+        assert!(scenario.steps[0].exit.accepts(255) && !scenario.steps[0].exit.accepts(0));
+        for text in [
+            "feed: nice\nsteps: [{loaded: [x]}]\n",
+            "steps: [{run: [x], exit: maybe}]\n",
+            "steps: [{run: [x], within: soon}]\n",
+            "group: best\nsteps: [{loaded: [x]}]\n",
+            "stesp: []\n",
+        ] {
+            assert_eq!(parse(text).unwrap_err().id(), "CONF001", "{text}");
+        }
+    }
+
+    #[test]
+    fn each_manager_has_its_own_words() {
+        let scenario =
+            parse("steps: [{manager: install, packages: [a, b], says: [x], each-says: {apk: [y]}}]\n").unwrap();
+        assert_eq!(scenario.managers, [Manager::Opkg, Manager::Apk]);
+        let step = &scenario.steps[0];
+        assert_eq!(step.words(Manager::Opkg), ["opkg", "install", "a", "b"]);
+        assert_eq!(step.words(Manager::Apk), ["apk", "add", "a", "b"]);
+        assert_eq!(step.texts(Manager::Opkg).collect::<Vec<_>>(), ["x"]);
+        assert_eq!(step.texts(Manager::Apk).collect::<Vec<_>>(), ["x", "y"]);
+        let installed = parse("router: installed\nsteps: [{loaded: [x]}]\n").unwrap();
+        assert_eq!(installed.managers, [Manager::Apk], "one is enough where nothing is installed");
+    }
+
+    #[test]
+    fn every_scenario_of_the_project_is_valid() {
+        let folder = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+        let scenarios = load_all(&folder).unwrap();
+        assert!(scenarios.iter().any(|scenario| scenario.offload.is_some()));
+        for variant in
+            [FeedVariant::WrongKey, FeedVariant::FlippedPackage, FeedVariant::FlippedIndex, FeedVariant::OtherKernel]
+        {
+            let refused: Vec<_> = scenarios.iter().filter(|scenario| scenario.feed == variant).collect();
+            assert!(!refused.is_empty(), "no scenario serves {variant:?}");
+            for scenario in refused {
+                assert!(scenario.steps.iter().any(|step| step.root_unchanged), "{} checks no root", scenario.name);
+            }
+        }
+        for scenario in &scenarios {
+            let must = scenario.group == Group::MustOffload;
+            assert!(!must || scenario.needs_fast_path(), "{} sends nothing over the fast path", scenario.name);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! What a scenario file says. The vocabulary is small on purpose: what it can't say is Rust.
+//!
+//! This module has the file as a whole; [`step`] the things that are done, [`flow`] traffic, [`conntrack`] what
+//! the connection table must say, [`manager`] the package managers, [`topology`] what surrounds the router.
+//! [`load`] reads files, and `check` refuses what YAML types can't.
+
+mod check;
+pub mod conntrack;
+pub mod flow;
+mod load;
+pub mod manager;
+pub mod step;
+pub mod topology;
+
+use serde::Deserialize;
+
+pub use conntrack::{Counts, Expected};
+pub use flow::{Exchange, Family, FlowPlan, OffloadProof, Path, Proto, Refusal, Side, Target};
+pub use load::{load, load_all};
+pub use manager::{Action, Manager, Says};
+pub use step::{Deed, ExpectedExit, OnKernels, Step};
+pub use topology::Topology;
+
+/// One scenario: a router of its own, steps in order, and maybe a proof of offload after them.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Scenario {
+    /// File version, always 1.
+    pub version: u32,
+    /// One sentence: what is true when it passes.
+    pub title: String,
+    /// What it belongs to in reports.
+    #[serde(default)]
+    pub group: Group,
+    /// What the router has when the scenario begins.
+    #[serde(default)]
+    pub router: Start,
+    /// With which package managers it runs, once each. Both, unless it says otherwise or begins on a router that
+    /// has the packages: offload does not depend on who installed them.
+    #[serde(default)]
+    pub managers: Vec<Manager>,
+    /// Which feed the WAN host serves.
+    #[serde(default)]
+    pub feed: FeedVariant,
+    /// On which kernels it runs, and why not on all.
+    pub kernels: Option<OnKernels>,
+    /// What surrounds the router, where it differs from the usual.
+    #[serde(default)]
+    pub topology: Topology,
+    /// What is done, in order; the first that does not hold ends the scenario.
+    #[serde(default)]
+    pub steps: Vec<Step>,
+    /// Traffic through the router, once without and once with offload.
+    pub offload: Option<OffloadProof>,
+    /// Name of the file without `.yaml`; filled in by the loader.
+    #[serde(skip)]
+    pub name: String,
+    /// The file; filled in by the loader.
+    #[serde(skip)]
+    pub file: camino::Utf8PathBuf,
+}
+
+impl Scenario {
+    /// Whether some traffic must take the fast path: such a scenario turns red when the fast path is sabotaged.
+    pub fn needs_fast_path(&self) -> bool {
+        fn any(steps: &[Step]) -> bool {
+            steps.iter().filter_map(|step| step.exchange.as_ref()).any(|exchange| {
+                exchange.path.is_some_and(|path| path.is_fast_there() || path.is_fast_back()) || any(&exchange.during)
+            })
+        }
+        self.offload.is_some() || any(&self.steps)
+    }
+}
+
+/// What a scenario is about, in the order of reports.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Group {
+    /// Packages install, and are removed.
+    Install,
+    /// Feeds and packages that must be refused.
+    Refuse,
+    /// Traffic that must take the fast path.
+    MustOffload,
+    /// Traffic that must take the slow path, and arrive.
+    MustNotOffload,
+    /// From the first packet of a flow to its end.
+    Life,
+    /// What no longer sees packets that take the fast path.
+    Hides,
+    /// Rulesets of the shape that fw4 writes.
+    Fw4,
+    /// The tool `offloadctl`.
+    Offloadctl,
+    /// Anybody's own.
+    #[default]
+    Own,
+}
+
+impl Group {
+    /// The word in scenario files and reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Group::Install => "install",
+            Group::Refuse => "refuse",
+            Group::MustOffload => "must-offload",
+            Group::MustNotOffload => "must-not-offload",
+            Group::Life => "life",
+            Group::Hides => "hides",
+            Group::Fw4 => "fw4",
+            Group::Offloadctl => "offloadctl",
+            Group::Own => "own",
+        }
+    }
+}
+
+/// What a router has when a scenario begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Start {
+    /// It has booted and knows the feed, nothing more.
+    #[default]
+    Booted,
+    /// The packages of the feed are installed, by the scenario's package manager, and their modules loaded.
+    Installed,
+}
+
+/// The feed as published, or one that a package manager must refuse.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FeedVariant {
+    /// As published.
+    #[default]
+    Published,
+    /// The same packages, signed by a key that the router does not trust.
+    WrongKey,
+    /// One byte of `kmod-nft-offload` changed after the index was signed.
+    FlippedPackage,
+    /// One byte of the index changed after it was signed.
+    FlippedIndex,
+    /// Properly signed, but the kmods depend on another kernel.
+    OtherKernel,
+}

@@ -1,0 +1,142 @@
+//! What forwarding a packet costs, as `bench offload` measured it and as reports show it.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// How packets went through the router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Path {
+    /// Without a flowtable.
+    Off,
+    /// Through a flowtable of the kernel.
+    Software,
+    /// Through the network card alone.
+    Hardware,
+}
+
+impl Path {
+    /// The word in reports and on the guest's lines.
+    pub fn word(self) -> &'static str {
+        match self {
+            Path::Off => "off",
+            Path::Software => "software",
+            Path::Hardware => "hardware",
+        }
+    }
+}
+
+/// What the guest's clock counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Clock {
+    /// Instructions, one nanosecond each: the same in every run, whatever the host does meanwhile.
+    Instructions,
+    /// Time, of a CPU that the guest really runs on.
+    Time,
+}
+
+impl Clock {
+    /// What one nanosecond of this clock is.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Clock::Instructions => "instructions",
+            Clock::Time => "ns",
+        }
+    }
+}
+
+/// Figures of several rounds, in nanoseconds of the guest's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Spread {
+    /// The smallest.
+    pub least: f64,
+    /// The one in the middle.
+    pub median: f64,
+    /// The largest.
+    pub most: f64,
+}
+
+impl Spread {
+    /// Of at least one figure.
+    pub fn of(figures: &[f64]) -> Option<Spread> {
+        let mut sorted = figures.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let median = *sorted.get(sorted.len() / 2)?;
+        Some(Spread { least: *sorted.first()?, median, most: *sorted.last()? })
+    }
+
+    /// Half the way from the smallest to the largest, in percent of the one in the middle.
+    pub fn percent(&self) -> f64 {
+        if self.median == 0.0 { 0.0 } else { (self.most - self.least) / 2.0 / self.median * 100.0 }
+    }
+}
+
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.0} ±{:.2} %", self.median, self.percent())
+    }
+}
+
+/// One kind of packet on one way through the router.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Cost {
+    /// `ipv4` or `ipv6`.
+    pub family: String,
+    /// Payload bytes of a UDP datagram.
+    pub payload: u32,
+    /// The way.
+    pub path: Path,
+    /// Packets of one round.
+    pub packets: u64,
+    /// How many rounds.
+    pub rounds: usize,
+    /// Per packet: from entering the router to leaving it.
+    pub forwarding: Spread,
+    /// Per packet: generating it as well, which is what throughput is made of.
+    pub whole: Spread,
+}
+
+impl Cost {
+    /// The kind of packet, for people.
+    pub fn packet(&self) -> String {
+        let family = if self.family == "ipv6" { "IPv6" } else { "IPv4" };
+        format!("{family}, UDP, {} bytes", self.payload)
+    }
+}
+
+/// All figures of one guest.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Costs {
+    /// What its clock counted.
+    pub clock: Clock,
+    /// Each kind of packet, each way.
+    pub costs: Vec<Cost>,
+    /// Why there are no figures for hardware, when there are none.
+    pub no_hardware: Option<String>,
+}
+
+impl Costs {
+    /// What the same packet costs with offload off.
+    pub fn baseline(&self, cost: &Cost) -> Option<&Cost> {
+        let same = |other: &&Cost| (&other.family, other.payload) == (&cost.family, cost.payload);
+        self.costs.iter().filter(same).find(|other| other.path == Path::Off)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spread_is_named_by_its_middle_and_its_width() {
+        let spread = Spread::of(&[100.0, 98.0, 104.0]).unwrap();
+        assert_eq!((spread.least, spread.median, spread.most), (98.0, 100.0, 104.0));
+        assert_eq!(spread.to_string(), "100 ±3.00 %");
+        assert_eq!(Spread::of(&[]), None);
+        assert_eq!(Spread::of(&[0.0]).unwrap().percent(), 0.0);
+    }
+}

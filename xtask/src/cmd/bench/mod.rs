@@ -1,0 +1,18 @@
+//! `bench`: how fast things are, each in the file of its name.
+
+mod formats;
+mod offload;
+
+use model::Result;
+
+use super::Outcome;
+use crate::Ctx;
+use crate::cli::{BenchAction, BenchArgs};
+
+/// Measures what was asked for.
+pub fn run(ctx: &Ctx, args: &BenchArgs) -> Result<Outcome> {
+    match &args.action {
+        BenchAction::Formats(args) => formats::run(ctx, args),
+        BenchAction::Offload(args) => offload::run(ctx, args),
+    }
+}

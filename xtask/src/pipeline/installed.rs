@@ -1,0 +1,157 @@
+//! Routers that have the packages already: installed once, saved, and resumed by every scenario that asks for it.
+//!
+//! Installing takes an emulated router seconds, and offload does not depend on it; the scenarios about installing
+//! begin on a router without packages.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use model::{Deadline, Event, Exit, Failure, Finding, Result, Severity};
+use scenarios::scenario::{Action, Manager};
+use scenarios::{Scenario, Start, Trust};
+use vm::lab::{Lab, Plan};
+use vm::session::Session;
+use vm::state;
+
+use super::Feed;
+use super::router::Router;
+use crate::Ctx;
+use crate::stage::{Inputs, stage};
+
+/// What `router: installed` has, with all that it depends on.
+const PACKAGES: [&str; 4] = ["kmod-nft-offload", "kmod-nft-nat", "kmod-nf-conntrack-netlink", "offloadctl"];
+
+/// How long one command of a package manager may take, on a machine that compiles meanwhile.
+const COMMAND: Duration = Duration::from_secs(180);
+
+/// Saved states, by package manager. One that could not be made fails the scenarios that need it, and no others.
+pub(super) struct Installed<'a> {
+    ctx: &'a Ctx,
+    router: &'a Router,
+    feed: &'a Feed,
+    trust: &'a Trust,
+    states: BTreeMap<Manager, Result<Utf8PathBuf>>,
+}
+
+impl<'a> Installed<'a> {
+    /// Installs with each manager that a scenario needs so, unless that was done before.
+    pub(super) fn prepare(
+        ctx: &'a Ctx,
+        router: &'a Router,
+        feed: &'a Feed,
+        trust: &'a Trust,
+        scenarios: &[Scenario],
+    ) -> Installed<'a> {
+        let mut installed = Installed { ctx, router, feed, trust, states: BTreeMap::new() };
+        for scenario in scenarios.iter().filter(|scenario| scenario.router == Start::Installed) {
+            for &manager in &scenario.managers {
+                if !installed.states.contains_key(&manager) {
+                    let state = installed.save(manager);
+                    installed.states.insert(manager, state);
+                }
+            }
+        }
+        installed
+    }
+
+    /// A router with the packages: resumed, or installed afresh when QEMU refuses the saved state.
+    pub(super) fn start(&self, lab: &Lab, manager: Manager) -> Result<Session> {
+        let state = match self.states.get(&manager) {
+            Some(Ok(state)) => state,
+            Some(Err(failure)) => return Err(failure.clone()),
+            None => return Err(unprepared(manager)),
+        };
+        match self.router.resume(self.ctx, lab, state) {
+            Ok(session) => Ok(session),
+            Err(failure) if failure.exit() == Exit::Interrupted => Err(failure),
+            Err(failure) => {
+                self.ctx.events.emit(Event::Finding(afresh(state, &failure)));
+                self.install(lab, manager)
+            }
+        }
+    }
+
+    fn save(&self, manager: Manager) -> Result<Utf8PathBuf> {
+        let Installed { ctx, router, feed, trust, states: _ } = self;
+        let inputs = Inputs::new(format!("a router with packages of the feed, installed by {}", manager.word()))
+            .stage("state", router.state.parent().unwrap_or(&router.state))
+            .stage("feed", &feed.folder)
+            .text("manager", manager.word())
+            .text("packages", PACKAGES.join(" "))
+            .text("trust", trust.files.iter().map(|(path, text)| format!("{path}\n{text}")).collect::<String>());
+        let folder = stage(ctx, "installed", &inputs, |out| {
+            let (_folder, lab) = scenarios::runner::lab(&Plan::masquerade(), None, &ctx.cancel)?;
+            let started = Instant::now();
+            let mut session = self.install(&lab, manager)?;
+            state::save(&mut session, &out.join("guest"), Deadline::after(router.patience))?;
+            let seconds = started.elapsed().as_secs_f64();
+            session.power_off(Deadline::after(COMMAND))?;
+            Ok(format!("{} by {} in {seconds:.2} s", PACKAGES.join(", "), manager.word()))
+        })?;
+        Ok(folder.join("guest"))
+    }
+
+    /// A booted router on which the packages are installed.
+    fn install(&self, lab: &Lab, manager: Manager) -> Result<Session> {
+        let mut session = self.router.start(self.ctx, lab)?;
+        lab.serve(&self.feed.folder)?;
+        self.trust.teach(&mut session)?;
+        manage(&mut session, manager, Action::Update, &[])?;
+        manage(&mut session, manager, Action::Install, &PACKAGES)?;
+        Ok(session)
+    }
+}
+
+fn afresh(state: &Utf8Path, failure: &Failure) -> Finding {
+    Finding {
+        id: "TEST004",
+        severity: Severity::Note,
+        place: Some(state.to_string()),
+        what: "the saved router with packages could not be resumed; they are installed once more".into(),
+        why: failure.finding().why.clone(),
+        fix: "nothing needs to be done; `cargo xtask clean installed` removes the state if it happens on every run"
+            .into(),
+    }
+}
+
+fn manage(session: &mut Session, manager: Manager, action: Action, packages: &[&str]) -> Result<()> {
+    let words: Vec<&str> = manager.words(action).iter().chain(packages).copied().collect();
+    let output = session.run(&words, Deadline::after(COMMAND))?;
+    if output.success() { Ok(()) } else { Err(not_installed(&words, output.code, &output.text())) }
+}
+
+fn not_installed(words: &[&str], code: i32, text: &str) -> Failure {
+    Failure::new(
+        Exit::Failed,
+        "TEST002",
+        format!("`{}` ended with {code} on the router", words.join(" ")),
+        text,
+        "`cargo xtask test install-and-load` shows what the package manager does",
+    )
+}
+
+fn unprepared(manager: Manager) -> Failure {
+    Failure::new(
+        Exit::Bug,
+        "TEST003",
+        format!("no router was prepared with the packages by {}", manager.word()),
+        "the states are made from the list of scenarios that run",
+        "report this together with the command",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_installed_is_said_with_the_answer() {
+        let failure = not_installed(&["apk", "add", "x"], 1, "no such package");
+        assert_eq!((failure.id(), failure.exit()), ("TEST002", Exit::Failed));
+        assert!(failure.to_string().contains("apk add x") && failure.to_string().contains("no such package"));
+        assert_eq!(unprepared(Manager::Opkg).id(), "TEST003");
+        let note = afresh("/c/guest".into(), &failure);
+        assert_eq!((note.id, note.severity), ("TEST004", Severity::Note));
+    }
+}
