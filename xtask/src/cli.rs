@@ -3,6 +3,8 @@
 //! A flag is spelled and explained once, in a group that the verbs flatten, so that it means the
 //! same everywhere. Each environment variable that is read is shown with its flag.
 
+pub mod openwrt;
+
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -36,7 +38,8 @@ Exit codes:
   70 our defect   130 interrupted
 
 Environment: XDG_CACHE_HOME (cache), XDG_CONFIG_HOME (keys), OPENWRT_OFFLOAD_DEBIAN_MIRROR,
-  OPENWRT_OFFLOAD_USIGN_KEY, OPENWRT_OFFLOAD_EC_KEY (secret keys), NO_COLOR, SOURCE_DATE_EPOCH.";
+  OPENWRT_OFFLOAD_USIGN_KEY, OPENWRT_OFFLOAD_EC_KEY (secret keys), NO_COLOR, SOURCE_DATE_EPOCH,
+  GITHUB_ACTIONS=true (groups, annotations; a summary in GITHUB_STEP_SUMMARY).";
 
 /// The verbs; each is implemented in the file of its name.
 #[derive(Debug, Subcommand)]
@@ -55,6 +58,10 @@ pub enum Verb {
     Boot(BootArgs),
     /// Measure how fast things are.
     Bench(BenchArgs),
+    /// Show the releases of OpenWrt and the targets that there are; as JSON, the matrix of a CI job.
+    Plan(openwrt::PlanArgs),
+    /// Write down in openwrt.lock what a mirror holds of them, or check it.
+    Lock(openwrt::LockArgs),
     /// Show what this machine has and lacks.
     Doctor(DoctorArgs),
     /// Run what CI runs: format, lints, all tests, reproducibility, scenarios.
@@ -74,9 +81,34 @@ impl Verb {
             Verb::Keys(_) => "keys",
             Verb::Boot(_) => "boot",
             Verb::Bench(_) => "bench",
+            Verb::Plan(_) => "plan",
+            Verb::Lock(_) => "lock",
             Verb::Doctor(_) => "doctor",
             Verb::Ci(_) => "ci",
             Verb::Clean(_) => "clean",
+        }
+    }
+
+    /// Whether `--message-format json` asks for an answer in JSON, in place of events.
+    pub fn answers_in_json(&self) -> bool {
+        matches!(self, Verb::Plan(_))
+    }
+
+    /// What is built for, by the verbs that have reports.
+    pub fn selection(&self) -> Option<&Selection> {
+        match self {
+            Verb::Test(args) => Some(&args.selection),
+            Verb::Ci(args) => Some(&args.selection),
+            _ => None,
+        }
+    }
+
+    /// How the router is run.
+    pub fn accel(&self) -> Accel {
+        match self {
+            Verb::Test(args) => args.machine.accel,
+            Verb::Ci(args) => args.machine.accel,
+            _ => Accel::Auto,
         }
     }
 
@@ -103,7 +135,7 @@ pub struct Global {
     /// When to colour; NO_COLOR turns `auto` off.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
-    /// `json` writes one event a line to stdout instead of text to stderr.
+    /// `json` writes one event a line to stdout instead of text to stderr; `plan` writes its answer.
     #[arg(long, global = true, value_name = "FORMAT", default_value = "human")]
     pub message_format: MessageFormat,
     /// Open no sockets but loopback; work from the cache.
@@ -118,6 +150,12 @@ pub struct Global {
     /// Where results go.
     #[arg(long, global = true, value_name = "DIR", default_value = "target/offload")]
     pub out: Utf8PathBuf,
+    /// Folder with further recipes of packages; one of the same name takes the place of ours.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub recipes: Option<Utf8PathBuf>,
+    /// Folder with scenarios to run in place of ours.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub scenarios: Option<Utf8PathBuf>,
     /// How long to wait for another run that holds the same part of the cache, in seconds.
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 600)]
     pub lock_timeout: u64,
@@ -315,14 +353,19 @@ pub struct BenchFormatsArgs {
     pub repeat: std::num::NonZeroUsize,
 }
 
+/// What `bench offload` measures unless it is told otherwise.
+pub const BENCH_PACKETS: u64 = 20_000;
+/// See [`BENCH_PACKETS`].
+pub const BENCH_ROUNDS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(2);
+
 /// `bench offload`
 #[derive(Debug, Clone, Args)]
 pub struct BenchOffloadArgs {
     /// How often everything is measured.
-    #[arg(long, value_name = "N", default_value = "3")]
+    #[arg(long, value_name = "N", default_value_t = BENCH_ROUNDS)]
     pub repeat: std::num::NonZeroUsize,
     /// Packets of one measurement.
-    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1_000..=10_000_000))]
+    #[arg(long, value_name = "N", default_value_t = BENCH_PACKETS, value_parser = clap::value_parser!(u64).range(1_000..=10_000_000))]
     pub packets: u64,
     /// Where throughput is measured too: `auto` does so where KVM works; under emulation it would mean nothing.
     #[arg(long, value_name = "HOW", default_value = "auto")]
@@ -340,7 +383,11 @@ pub struct BenchOffloadArgs {
 
 /// `doctor`
 #[derive(Debug, Clone, Args)]
-pub struct DoctorArgs {}
+pub struct DoctorArgs {
+    /// Also look for what the SDK of this release of OpenWrt needs, such as 24.10.
+    #[arg(long, value_name = "RELEASE")]
+    pub release: Option<String>,
+}
 
 /// `ci`
 #[derive(Debug, Clone, Args)]

@@ -9,6 +9,8 @@ pub mod doctor;
 pub mod feed;
 pub mod keys;
 pub mod lint;
+pub mod lock;
+pub mod plan;
 pub mod test;
 
 use model::{Exit, Result};
@@ -43,6 +45,8 @@ pub fn run(ctx: &Ctx, verb: &Verb) -> Result<Outcome> {
         Verb::Keys(args) => keys::run(ctx, args),
         Verb::Boot(args) => boot::run(ctx, args),
         Verb::Bench(args) => bench::run(ctx, args),
+        Verb::Plan(args) => plan::run(ctx, args),
+        Verb::Lock(args) => lock::run(ctx, args),
         Verb::Doctor(args) => doctor::run(ctx, args),
         Verb::Ci(args) => ci::run(ctx, args),
         Verb::Clean(args) => clean::run(ctx, args),

@@ -5,10 +5,12 @@
 
 mod check;
 mod install;
+mod openwrt;
 
 use model::{Exit, Failure, Result};
 
 pub use check::{Check, Host};
+pub use openwrt::needs as openwrt_needs;
 
 use crate::Ctx;
 
@@ -111,24 +113,30 @@ pub const NEEDS: &[Need] = &[
 #[derive(Debug)]
 pub struct Checked {
     /// The need.
-    pub need: &'static Need,
+    pub need: Need,
     /// What was found, or what is wrong.
     pub found: Result<String, String>,
 }
 
-/// Checks everything that `purpose` needs.
-pub fn examine(ctx: &Ctx, host: &Host, purpose: Purpose) -> Result<Vec<Checked>> {
-    NEEDS
-        .iter()
-        .filter(|need| need.purpose <= purpose)
-        .map(|need| Ok(Checked { need, found: host.check(ctx, need.check)? }))
-        .collect()
+/// What `purpose` needs, for the stand-in SDK.
+pub fn needs(purpose: Purpose) -> Vec<Need> {
+    NEEDS.iter().filter(|need| need.purpose <= purpose).copied().collect()
+}
+
+/// Checks each of these needs.
+pub fn examine(ctx: &Ctx, host: &Host, needs: &[Need]) -> Result<Vec<Checked>> {
+    needs.iter().map(|&need| Ok(Checked { need, found: host.check(ctx, need.check)? })).collect()
 }
 
 /// Makes sure that the host can do `purpose`; installs what is missing if the user asked for it.
 pub fn require(ctx: &Ctx, purpose: Purpose) -> Result<()> {
+    require_all(ctx, &needs(purpose))
+}
+
+/// Makes sure that the host meets these needs; installs what is missing if the user asked for it.
+pub fn require_all(ctx: &Ctx, needs: &[Need]) -> Result<()> {
     let host = Host::this();
-    let checked = examine(ctx, &host, purpose)?;
+    let checked = examine(ctx, &host, needs)?;
     if checked.iter().all(|checked| checked.found.is_ok()) {
         return Ok(());
     }
@@ -136,7 +144,7 @@ pub fn require(ctx: &Ctx, purpose: Purpose) -> Result<()> {
         return Err(lacks(&host, &checked));
     }
     install::install(ctx, &host, &checked)?;
-    let again = examine(ctx, &host, purpose)?;
+    let again = examine(ctx, &host, needs)?;
     if again.iter().all(|checked| checked.found.is_ok()) { Ok(()) } else { Err(still_lacks(&again)) }
 }
 
@@ -172,7 +180,7 @@ fn still_lacks(checked: &[Checked]) -> Failure {
     )
 }
 
-fn missing(checked: &[Checked]) -> impl Iterator<Item = (&'static Need, &str)> {
+fn missing(checked: &[Checked]) -> impl Iterator<Item = (Need, &str)> {
     checked.iter().filter_map(|checked| Some((checked.need, checked.found.as_ref().err()?.as_str())))
 }
 
@@ -193,7 +201,7 @@ mod tests {
     fn checked(broken: &[&str]) -> Vec<Checked> {
         NEEDS
             .iter()
-            .map(|need| {
+            .map(|&need| {
                 let found = if broken.contains(&need.name) { Err("not found".into()) } else { Ok("here".into()) };
                 Checked { need, found }
             })

@@ -14,9 +14,11 @@ pub mod interrupt;
 pub mod lint;
 pub mod pipeline;
 pub mod process;
+pub mod report;
 pub mod scratch;
 pub mod sink;
 pub mod stage;
+pub mod upstream;
 pub mod usage;
 
 use std::ffi::OsString;
@@ -63,7 +65,8 @@ fn run(cli: &Cli) -> Exit {
         Outcome { exit: failure.exit(), data: String::new() }
     });
     let exit = reporter.end(exit);
-    if cli.global.message_format == MessageFormat::Human && !data.is_empty() {
+    let events_only = cli.global.message_format == MessageFormat::Json && !cli.verb.answers_in_json();
+    if !events_only && !data.is_empty() {
         print(&data);
     }
     exit

@@ -50,9 +50,17 @@ pub enum Command {
         form: Form,
     },
     /// `offloadctl explain`
-    Explain(Question),
+    Explain {
+        /// Which connection.
+        question: Question,
+        /// For programs.
+        json: bool,
+    },
     /// `offloadctl doctor`
-    Doctor,
+    Doctor {
+        /// For programs.
+        json: bool,
+    },
     /// `offloadctl ruleset`
     Ruleset {
         /// Ask for hardware.
@@ -105,10 +113,10 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, Findi
         None => Command::Help(help::OVERVIEW),
         Some("help") => Command::Help(help::of(words.next().as_deref())),
         Some("--version" | "-V") => Command::Version,
-        Some("status") => status(&mut words)?,
+        Some("status") => Command::Status { json: json(&mut words, "status takes --json")? },
         Some("flows") => flows(&mut words)?,
         Some("explain") => explain(&mut words)?,
-        Some("doctor") => Command::Doctor,
+        Some("doctor") => Command::Doctor { json: json(&mut words, "doctor takes --json")? },
         Some("ruleset") => ruleset(&mut words)?,
         Some("enable") => change(&mut words, Wish::Software)?,
         Some("disable") => change(&mut words, Wish::Off)?,
@@ -123,15 +131,16 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request, Findi
     }
 }
 
-fn status(words: &mut Words) -> Result<Command, Finding> {
+/// Whether the only option of a command is there.
+fn json(words: &mut Words, why: &str) -> Result<bool, Finding> {
     let mut json = false;
     while let Some(word) = words.next() {
         match word.as_str() {
             "--json" => json = true,
-            other => return Err(unknown(other, "status takes --json only")),
+            other => return Err(unknown(other, why)),
         }
     }
-    Ok(Command::Status { json })
+    Ok(json)
 }
 
 fn flows(words: &mut Words) -> Result<Command, Finding> {
@@ -164,15 +173,19 @@ fn flows(words: &mut Words) -> Result<Command, Finding> {
 fn explain(words: &mut Words) -> Result<Command, Finding> {
     let source = words.choose("explain", "two addresses", |text| text.parse().ok())?;
     let destination = words.choose("the first address", "a second one", |text| text.parse().ok())?;
-    let (protocol, port) = match words.next() {
-        None => (None, None),
-        Some(text) => {
-            let service = inquiry::service(&text);
-            let (protocol, port) = service.ok_or_else(|| unknown(&text, "a protocol looks like tcp, udp/53 or 47"))?;
-            (Some(protocol), port)
+    let (mut protocol, mut port, mut json) = (None, None, false);
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--json" => json = true,
+            service if protocol.is_none() => {
+                let (number, at) = inquiry::service(service)
+                    .ok_or_else(|| unknown(service, "a protocol looks like tcp, udp/53 or 47"))?;
+                (protocol, port) = (Some(number), at);
+            }
+            other => return Err(unknown(other, "explain takes two addresses, a protocol and --json")),
         }
-    };
-    Ok(Command::Explain(Question { source, destination, protocol, port }))
+    }
+    Ok(Command::Explain { question: Question { source, destination, protocol, port }, json })
 }
 
 fn ruleset(words: &mut Words) -> Result<Command, Finding> {
@@ -262,9 +275,9 @@ mod tests {
         Command::Flows { paths: vec![Path::Hardware, Path::Software], sort: Some(sort), top, form }
     }
 
-    fn question(protocol: Option<u8>, port: Option<u16>) -> Command {
+    fn question(protocol: Option<u8>, port: Option<u16>, json: bool) -> Command {
         let [source, destination] = [[10, 0, 0, 1].into(), [10, 0, 0, 2].into()];
-        Command::Explain(Question { source, destination, protocol, port })
+        Command::Explain { question: Question { source, destination, protocol, port }, json }
     }
 
     #[test]
@@ -282,10 +295,12 @@ mod tests {
             ("flows --path=hw", flows(&[Path::Hardware])),
             ("flows --sort bytes --json", sorted(Sort::Bytes, 1000, Form::Json)),
             ("flows --top=5", sorted(Sort::Bytes, 5, Form::Text)),
-            ("explain 10.0.0.1 10.0.0.2", question(None, None)),
-            ("explain 10.0.0.1 10.0.0.2 tcp/443", question(Some(6), Some(443))),
-            ("explain 10.0.0.1 10.0.0.2 50", question(Some(50), None)),
-            ("doctor", Command::Doctor),
+            ("explain 10.0.0.1 10.0.0.2", question(None, None, false)),
+            ("explain 10.0.0.1 10.0.0.2 tcp/443", question(Some(6), Some(443), false)),
+            ("explain 10.0.0.1 10.0.0.2 50", question(Some(50), None, false)),
+            ("explain 10.0.0.1 10.0.0.2 udp --json", question(Some(17), None, true)),
+            ("doctor", Command::Doctor { json: false }),
+            ("doctor --json", Command::Doctor { json: true }),
             ("ruleset", Command::Ruleset { hardware: false, devices: None, check: true }),
             (
                 "ruleset --devices br-lan,wan --hw --no-check",

@@ -6,6 +6,7 @@ use crate::doctor::{Device, Facts};
 use crate::files::Files;
 use crate::finding::Finding;
 use crate::inquiry;
+use crate::json::Json;
 use crate::modules;
 use crate::procfs;
 use crate::queues;
@@ -19,6 +20,8 @@ use crate::xfrm;
 const CONFIGS: [&str; 6] = ["firewall", "sqm", "qos", "mwan3", "pbr", "nlbwmon"];
 /// The module without which nothing is offloaded, as a file in OpenWrt's flat directories.
 const MODULE: &str = "nft_flow_offload";
+/// Schema of `doctor --json`. Fields may be added; a changed meaning gets a new number.
+const SCHEMA: &str = "offloadctl-doctor/1";
 
 /// Looks around. What cannot be read is left out: its conflicts are not seen then, and the remarks of the status say so.
 pub fn look(files: &Files, status: &Status) -> Facts {
@@ -77,4 +80,17 @@ pub fn write(out: &mut dyn Write, remarks: &[Finding], conflicts: &[Finding]) ->
         }
     }
     writeln!(out, "{} remarks about the state, {} conflicts.", remarks.len(), conflicts.len())
+}
+
+/// The same for programs.
+///
+/// # Errors
+/// Of the writer.
+pub fn write_json(out: &mut dyn Write, remarks: &[Finding], conflicts: &[Finding]) -> io::Result<()> {
+    let mut json = Json::new(out);
+    json.object();
+    json.name("schema").text(SCHEMA);
+    report::findings_json(&mut json, "remarks", remarks)?;
+    report::findings_json(&mut json, "conflicts", conflicts)?;
+    json.end()
 }

@@ -6,14 +6,16 @@
 use std::io::{self, BufRead, BufReader, Read};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::conntrack::{self, Flow};
+use crate::conntrack::{self, Flow, Path};
 use crate::files::Files;
 use crate::finding::{Finding, Stop};
 use crate::modules::{self, Module, State};
-use crate::netlink::{Malformed, Request};
+use crate::netlink::Malformed;
 use crate::socket::{self, Subsystem, Trouble};
 
 const PROC_LIST: &str = "/proc/net/nf_conntrack";
+/// Not there in a kernel that cannot load modules.
+const LOADED_MODULES: &str = "/proc/modules";
 /// A line of the list has at most some 600 bytes; what is longer is not such a line.
 const LONGEST_LINE: u64 = 4096;
 const SUBJECT: &str = "the tracked connections";
@@ -42,9 +44,16 @@ impl Source {
 /// # Errors
 /// Neither source is there.
 pub fn source(files: &Files, modules: &[Module]) -> Result<Source, Finding> {
-    match modules::state_of(modules, "nf_conntrack_netlink") {
+    let state = modules::state_of(modules, "nf_conntrack_netlink");
+    choose(state, files.exists(LOADED_MODULES), files.exists(PROC_LIST))
+}
+
+fn choose(module: State, kernel_loads_modules: bool, has_list: bool) -> Result<Source, Finding> {
+    match module {
         State::Loaded | State::Builtin => Ok(Source::Netlink),
-        State::Loadable | State::Missing if files.exists(PROC_LIST) => Ok(Source::Proc),
+        // Such a kernel has what is compiled in, listed or not.
+        _ if !kernel_loads_modules => Ok(Source::Netlink),
+        State::Loadable | State::Missing if has_list => Ok(Source::Proc),
         // Perhaps compiled in and listed nowhere; asking loads nothing, as there is nothing to load.
         State::Missing => Ok(Source::Netlink),
         State::Loadable => Err(Finding::new(
@@ -97,11 +106,17 @@ impl From<Malformed> for Ended {
     }
 }
 
-/// Hands each connection to `each`, without keeping any.
+/// Hands each connection on these paths to `each`, without keeping any.
 ///
 /// # Errors
 /// The source cannot be read, or `each` could not write.
-pub fn each(files: &Files, source: Source, mut each: impl FnMut(&Flow) -> io::Result<()>) -> Result<(), Stop> {
+pub fn each(
+    files: &Files,
+    source: Source,
+    paths: &[Path],
+    mut each: impl FnMut(&Flow) -> io::Result<()>,
+) -> Result<(), Stop> {
+    let mut each = |flow: &Flow| if paths.contains(&flow.path) { each(flow) } else { Ok(()) };
     match source {
         Source::Proc => {
             let list = files.open(PROC_LIST).map_err(|error| Finding::unreadable(PROC_LIST, &error))?;
@@ -110,8 +125,7 @@ pub fn each(files: &Files, source: Source, mut each: impl FnMut(&Flow) -> io::Re
         Source::Netlink => {
             // A clock before 1970 makes every flow young, which is all that it can spoil.
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            let request = Request::netfilter(conntrack::GET_CONNECTIONS);
-            let outcome = socket::ask(Subsystem::Netfilter, request, |message| {
+            let outcome = socket::ask(Subsystem::Netfilter, conntrack::request(paths), |message| {
                 each(&conntrack::from_netlink(message, now)?).map_err(Ended::Output)
             });
             match outcome {
@@ -141,19 +155,22 @@ fn from_lines(mut list: impl BufRead, mut each: impl FnMut(&Flow) -> io::Result<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::conntrack::Path;
-    use crate::modules::Purpose;
-
-    fn with_module(state: State) -> [Module; 1] {
-        [Module { name: "nf_conntrack_netlink", package: "", purpose: Purpose::Flows, state }]
-    }
 
     #[test]
     fn prefers_netlink_and_loads_nothing() {
+        let id = |module, loads, list| choose(module, loads, list).map_err(|finding| finding.id);
+        for (module, loads, list, chosen) in [
+            (State::Loaded, true, true, Ok(Source::Netlink)),
+            (State::Missing, true, true, Ok(Source::Proc)),
+            (State::Missing, true, false, Ok(Source::Netlink)),
+            (State::Missing, false, true, Ok(Source::Netlink)),
+            (State::Loadable, true, true, Ok(Source::Proc)),
+            (State::Loadable, true, false, Err("OCTL009")),
+        ] {
+            assert_eq!(id(module, loads, list), chosen, "{module:?} {loads} {list}");
+        }
         let nowhere = Files::below("/nonexistent");
-        assert_eq!(source(&nowhere, &with_module(State::Loaded)), Ok(Source::Netlink));
-        assert_eq!(source(&nowhere, &with_module(State::Missing)), Ok(Source::Netlink));
-        assert_eq!(source(&nowhere, &with_module(State::Loadable)).unwrap_err().id, "OCTL009");
+        assert_eq!(source(&nowhere, &[]), Ok(Source::Netlink));
         assert_eq!(accounting(&nowhere), None);
     }
 

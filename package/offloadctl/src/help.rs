@@ -70,7 +70,7 @@ The connections that are offloaded, with addresses, packets and bytes.
 ";
 
 const EXPLAIN: &str = "\
-Usage: offloadctl explain ADDRESS ADDRESS [PROTOCOL[/PORT]]
+Usage: offloadctl explain ADDRESS ADDRESS [PROTOCOL[/PORT]] [--json]
 
 Why is the connection between two hosts offloaded, or why is it not? Looks at
 what conntrack knows of it, follows its packets through the forward chains rule
@@ -78,6 +78,7 @@ by rule, and compares its devices with those of the flowtable.
 
   ADDRESS    as seen on either side of this router, IPv4 or IPv6
   PROTOCOL   tcp, udp, another name or a number; PORT at either end
+  --json     the same for programs; the first field names the schema
 
 Of several connections the one with the most bytes is explained. Without any,
 the answer holds for one that would begin now. A rule with a condition that is
@@ -87,12 +88,14 @@ Exit: 0 offloaded, 1 not offloaded, 3 could not find out.
 ";
 
 const DOCTOR: &str = "\
-Usage: offloadctl doctor
+Usage: offloadctl doctor [--json]
 
 Looks for what is known not to go well with flow offload: shapers, logging and
 accounting, routing by marks, other fast paths, IPsec, stacked devices on old
 kernels, MTUs that differ, modules of another kernel. Prints the remarks of
 'offloadctl status' as well. Says what, why and how to fix it.
+
+  --json   the same for programs; the first field names the schema and version
 
 Exit: 0 nothing was found, 1 something was, 3 could not look.
 ";

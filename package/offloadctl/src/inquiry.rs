@@ -1,21 +1,17 @@
-//! Collects what [`crate::explain`] judges, and writes down the answer.
-
-use std::io::{self, Write};
+//! Collects what [`crate::explain`] judges. [`crate::answer`] writes it down.
 
 use crate::conntrack::{Counters, Flow, Path};
 use crate::ethtool;
-use crate::explain::{Explanation, Facts, Question};
+use crate::explain::{Facts, Question};
 use crate::files::Files;
 use crate::finding::Stop;
 use crate::flows;
-use crate::list::endpoint;
 use crate::modules::{self, Module, State};
 use crate::nftables;
-use crate::report::{self, printable};
 use crate::route::{self, Device, Route};
 use crate::ruleset::{self, Expression};
 use crate::socket::Trouble;
-use crate::trace::{Match, Ruleset, Step};
+use crate::trace::Ruleset;
 use crate::xfrm;
 
 /// Asks the kernel about one connection.
@@ -26,7 +22,7 @@ pub fn ask(files: &Files, question: Question) -> Result<Facts, Stop> {
     let modules = modules::survey(files);
     let mut flow: Option<Flow> = None;
     let mut matching = 0;
-    flows::each(files, flows::source(files, &modules)?, |found| {
+    flows::each(files, flows::source(files, &modules)?, &Path::ALL, |found| {
         if question.fits(found) {
             matching += 1;
             if flow.is_none_or(|kept| bytes(found) > bytes(&kept)) {
@@ -91,79 +87,6 @@ pub fn ruleset(modules: &[Module]) -> Result<Ruleset, Trouble> {
         }
     }
     Ok(Ruleset { chains, rules, sets })
-}
-
-/// Writes facts, the way through the rules, and the answer.
-///
-/// # Errors
-/// Of the writer.
-pub fn write(out: &mut dyn Write, facts: &Facts, explanation: &Explanation) -> io::Result<()> {
-    let Explanation { path, causes } = explanation;
-    writeln!(out, "{:<11} {}", "Connection", connection(facts))?;
-    let name = |device: &Option<Device>| device.as_ref().map_or("?".into(), |device| printable(&device.name));
-    let (near, far) = &facts.devices;
-    writeln!(out, "{:<11} {} and {}, by route", "Devices", name(near), name(far))?;
-    for flowtable in &facts.flowtables {
-        let devices = flowtable.devices.join(" ");
-        let text = format!("{} {} {}: {devices}", flowtable.family.name(), flowtable.table, flowtable.name);
-        writeln!(out, "{:<11} {}", "Flowtable", printable(&text))?;
-    }
-    let trace = facts.trace();
-    let mut label = "Rules";
-    for step in &trace.steps {
-        writeln!(out, "{label:<11} {}", printable(&rule(step)))?;
-        label = "";
-    }
-    let answer = match path {
-        Some(Path::Hardware) => "is marked as offloaded, in hardware",
-        Some(Path::Software) => "is marked as offloaded, in software",
-        Some(Path::Slow) => "is not offloaded",
-        None if causes.len() <= 1 => "is not known, and could be offloaded",
-        None => "is not known, and would not be offloaded",
-    };
-    writeln!(out, "\nThe connection {answer}.")?;
-    if matches!(path, Some(Path::Hardware | Path::Software)) {
-        writeln!(out, "Fragments, packets with IP options and those above the MTU take the slow path nevertheless.")?;
-    }
-    for cause in causes {
-        writeln!(out)?;
-        report::finding(out, "Cause", cause)?;
-    }
-    Ok(())
-}
-
-fn connection(facts: &Facts) -> String {
-    let Some(flow) = facts.flow else {
-        return format!("none between {} and {}", facts.question.source, facts.question.destination);
-    };
-    let Flow { original, details, .. } = flow;
-    let mut text = format!(
-        "{} {} > {}",
-        flow.protocol_name(),
-        endpoint(original.source, original.source_port),
-        endpoint(original.destination, original.destination_port)
-    );
-    for word in details.tcp_state_name().into_iter().chain((!flow.is_replied()).then_some("no reply yet")) {
-        text += ", ";
-        text += word;
-    }
-    if facts.matching > 1 {
-        text += &format!(" (the largest of {})", facts.matching);
-    }
-    text
-}
-
-/// One rule with what it does, indented by its depth.
-fn rule(step: &Step<'_>) -> String {
-    let Step { rule, matched, depth } = step;
-    let applies = match matched {
-        Match::Yes => "applies",
-        Match::No => "does not apply",
-        Match::Perhaps => "perhaps",
-    };
-    let words: Vec<_> = rule.expressions.iter().map(Expression::text).filter(|text| !text.is_empty()).collect();
-    let indent = "  ".repeat(*depth);
-    format!("{indent}{} {} handle {}: {}: {applies}", rule.table, rule.chain, rule.handle, words.join(" "))
 }
 
 /// Reads `tcp/443`, `udp` or a protocol's number.

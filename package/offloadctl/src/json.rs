@@ -1,4 +1,4 @@
-//! Writes JSON as it goes: nothing is kept, so a list of 100,000 flows costs no memory.
+//! Writes JSON as it goes: one line is kept at most, so a list of 100,000 flows costs no memory.
 //!
 //! Members of the outermost object and elements of lists directly in it stand on lines of their own; deeper ones do not.
 
@@ -10,8 +10,10 @@ const LINE_DEPTH: usize = 2;
 /// A JSON text under construction. Who opens an object or list closes it.
 pub struct Json<'a> {
     out: &'a mut dyn Write,
+    /// What is not yet handed to `out`: a call there costs more than the small pieces do.
+    pending: Vec<u8>,
     /// For each open object or list: its closing bracket and whether something is in it.
-    open: Vec<(char, bool)>,
+    open: Vec<(u8, bool)>,
     /// A name was written, and its value comes next.
     named: bool,
 }
@@ -19,106 +21,146 @@ pub struct Json<'a> {
 impl<'a> Json<'a> {
     /// An empty text.
     pub fn new(out: &'a mut dyn Write) -> Json<'a> {
-        Json { out, open: Vec::new(), named: false }
+        Json { out, pending: Vec::new(), open: Vec::new(), named: false }
     }
 
     /// Begins an object.
-    ///
-    /// # Errors
-    /// Of the writer; so for all methods.
-    pub fn object(&mut self) -> io::Result<()> {
-        self.begin('{', '}')
+    pub fn object(&mut self) {
+        self.begin(b'{', b'}');
     }
 
     /// Begins a list.
-    pub fn list(&mut self) -> io::Result<()> {
-        self.begin('[', ']')
+    pub fn list(&mut self) {
+        self.begin(b'[', b']');
     }
 
-    /// Ends the innermost object or list.
+    /// Ends the innermost object or list, and hands over what has its own line.
+    ///
+    /// # Errors
+    /// Of the writer.
     pub fn end(&mut self) -> io::Result<()> {
         let Some((bracket, filled)) = self.open.pop() else { return Ok(()) };
         if filled && self.open.len() < LINE_DEPTH {
-            self.line(self.open.len())?;
+            self.line(self.open.len());
         }
-        write!(self.out, "{bracket}")?;
-        if self.open.is_empty() { writeln!(self.out) } else { Ok(()) }
+        self.pending.push(bracket);
+        if self.open.is_empty() {
+            self.pending.push(b'\n');
+        }
+        if self.open.len() <= LINE_DEPTH {
+            self.out.write_all(&self.pending)?;
+            self.pending.clear();
+        }
+        Ok(())
     }
 
     /// The name of the next value.
-    pub fn name(&mut self, name: &str) -> io::Result<&mut Self> {
-        self.separate()?;
-        self.quoted(name)?;
-        write!(self.out, ": ")?;
+    pub fn name(&mut self, name: &str) -> &mut Self {
+        self.separate();
+        self.quoted(name);
+        self.raw(b": ");
         self.named = true;
-        Ok(self)
+        self
     }
 
     /// A text.
-    pub fn text(&mut self, text: &str) -> io::Result<()> {
-        self.separate()?;
-        self.quoted(text)
+    pub fn text(&mut self, text: &str) {
+        self.separate();
+        self.quoted(text);
     }
 
     /// A whole number, or null.
-    pub fn number(&mut self, number: Option<u64>) -> io::Result<()> {
-        self.separate()?;
+    pub fn number(&mut self, number: Option<u64>) {
+        self.separate();
         match number {
-            Some(number) => write!(self.out, "{number}"),
-            None => write!(self.out, "null"),
+            Some(number) => decimal(&mut self.pending, number),
+            None => self.raw(b"null"),
         }
+    }
+
+    /// Nothing known.
+    pub fn null(&mut self) {
+        self.boolean(None);
     }
 
     /// A whole number below zero, perhaps.
-    pub fn signed(&mut self, number: i32) -> io::Result<()> {
-        self.separate()?;
-        write!(self.out, "{number}")
+    pub fn signed(&mut self, number: i32) {
+        self.separate();
+        if number < 0 {
+            self.pending.push(b'-');
+        }
+        decimal(&mut self.pending, number.unsigned_abs().into());
     }
 
     /// True, false or null.
-    pub fn boolean(&mut self, value: Option<bool>) -> io::Result<()> {
-        self.separate()?;
-        self.out.write_all(match value {
+    pub fn boolean(&mut self, value: Option<bool>) {
+        self.separate();
+        self.raw(match value {
             Some(true) => b"true",
             Some(false) => b"false",
             None => b"null",
-        })
+        });
     }
 
-    fn begin(&mut self, opening: char, closing: char) -> io::Result<()> {
-        self.separate()?;
+    fn begin(&mut self, opening: u8, closing: u8) {
+        self.separate();
         self.open.push((closing, false));
-        write!(self.out, "{opening}")
+        self.pending.push(opening);
     }
 
     /// The comma and space before an item, unless it is the value of a name.
-    fn separate(&mut self) -> io::Result<()> {
+    fn separate(&mut self) {
         if std::mem::take(&mut self.named) {
-            return Ok(());
+            return;
         }
         let depth = self.open.len();
-        let Some((_, filled)) = self.open.last_mut() else { return Ok(()) };
+        let Some((_, filled)) = self.open.last_mut() else { return };
         if std::mem::replace(filled, true) {
-            write!(self.out, "{}", if depth <= LINE_DEPTH { "," } else { ", " })?;
+            self.raw(if depth <= LINE_DEPTH { b"," } else { b", " });
         }
-        if depth <= LINE_DEPTH { self.line(depth) } else { Ok(()) }
+        if depth <= LINE_DEPTH {
+            self.line(depth);
+        }
     }
 
-    fn line(&mut self, depth: usize) -> io::Result<()> {
-        write!(self.out, "\n{:1$}", "", depth * 2)
+    fn line(&mut self, depth: usize) {
+        self.pending.push(b'\n');
+        self.pending.resize(self.pending.len() + depth * 2, b' ');
     }
 
-    fn quoted(&mut self, text: &str) -> io::Result<()> {
-        write!(self.out, "\"")?;
-        for character in text.chars() {
-            match character {
-                '"' | '\\' => write!(self.out, "\\{character}")?,
-                control if control < ' ' => write!(self.out, "\\u{:04x}", u32::from(control))?,
-                plain => write!(self.out, "{plain}")?,
+    fn quoted(&mut self, text: &str) {
+        self.pending.push(b'"');
+        for &byte in text.as_bytes() {
+            match byte {
+                b'"' | b'\\' => self.pending.extend([b'\\', byte]),
+                0..b' ' => {
+                    let hex = |digit: u8| b"0123456789abcdef"[usize::from(digit)];
+                    self.raw(b"\\u00");
+                    self.pending.extend([hex(byte >> 4), hex(byte & 15)]);
+                }
+                plain => self.pending.push(plain),
             }
         }
-        write!(self.out, "\"")
+        self.pending.push(b'"');
     }
+
+    fn raw(&mut self, bytes: &[u8]) {
+        self.pending.extend_from_slice(bytes);
+    }
+}
+
+/// Appends a number; the formatting of the standard library takes several times as long.
+pub fn decimal(out: &mut Vec<u8>, mut number: u64) {
+    let start = out.len();
+    loop {
+        // A digit is below 10.
+        out.extend(u8::try_from(number % 10).map(|digit| b'0' + digit));
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out[start..].reverse();
 }
 
 #[cfg(test)]
@@ -134,28 +176,43 @@ mod tests {
     #[test]
     fn nests_and_separates() {
         let text = written(|json| {
-            json.object()?;
-            json.name("a")?.number(Some(u64::MAX))?;
-            json.name("b")?.list()?;
-            json.list()?;
-            json.signed(-1)?;
-            json.boolean(Some(true))?;
-            json.boolean(None)?;
+            json.object();
+            json.name("a").number(Some(u64::MAX));
+            json.name("b").list();
+            json.list();
+            json.signed(-1);
+            json.signed(i32::MIN);
+            json.boolean(Some(true));
+            json.boolean(None);
             json.end()?;
-            json.number(None)?;
+            json.number(None);
             json.end()?;
-            json.name("c")?.list()?;
+            json.name("c").list();
             json.end()?;
             json.end()
         });
         assert_eq!(
             text,
-            "{\n  \"a\": 18446744073709551615,\n  \"b\": [\n    [-1, true, null],\n    null\n  ],\n  \"c\": []\n}\n"
+            "{\n  \"a\": 18446744073709551615,\n  \"b\": [\n    [-1, -2147483648, true, null],\n    null\n  ],\n  \"c\": []\n}\n"
         );
     }
 
     #[test]
     fn escapes_what_json_does_not_allow() {
-        assert_eq!(written(|json| json.text("a\"\\\n\u{1b}é")), r#""a\"\\\u000a\u001bé""#);
+        let text = written(|json| {
+            json.list();
+            json.text("a\"\\\n\u{1b}é");
+            json.end()
+        });
+        assert_eq!(text, "[\n  \"a\\\"\\\\\\u000a\\u001bé\"\n]\n");
+    }
+
+    #[test]
+    fn numbers_are_those_of_the_standard_library() {
+        for number in [0, 9, 10, 99, 100, 12_345, u64::MAX] {
+            let mut out = Vec::new();
+            decimal(&mut out, number);
+            assert_eq!(out, number.to_string().into_bytes());
+        }
     }
 }

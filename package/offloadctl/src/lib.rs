@@ -2,10 +2,11 @@
 //!
 //! The modules fall in three layers. Readers of foreign bytes are pure functions ([`netlink`], [`nftables`],
 //! [`ethtool`], [`conntrack`], [`procfs`], [`uci`]); asking the kernel is done in two places ([`socket`], [`files`]); and the two commands
-//! ([`status`], [`flows`]) put both together. [`report`], [`list`] and [`watch`] know what the output looks like.
+//! ([`status`], [`flows`]) put both together. [`report`], [`answer`], [`list`] and [`watch`] know what the output looks like.
 //!
 //! Only [`change`] changes the router, through its configuration and its own firewall. Asking loads no module.
 
+pub mod answer;
 pub mod arguments;
 pub mod change;
 pub mod conntrack;

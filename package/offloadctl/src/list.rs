@@ -80,9 +80,9 @@ impl<'a> FlowList<'a> {
             }
             Form::Json(json) => {
                 json.end()?;
-                json.name("count")?.number(Some(self.count))?;
+                json.name("count").number(Some(self.count));
                 if let Some(total) = total {
-                    json.name("total")?.number(Some(total))?;
+                    json.name("total").number(Some(total));
                 }
                 json.end()
             }
@@ -97,14 +97,15 @@ impl<'a> FlowList<'a> {
         match &mut self.form {
             Form::Text(out) => writeln!(out, "{}", heading(sort)),
             Form::Json(json) => {
-                json.object()?;
-                json.name("schema")?.text(FLOWS_SCHEMA)?;
-                json.name("source")?.text(source.name())?;
-                json.name("accounting")?.boolean(accounting)?;
+                json.object();
+                json.name("schema").text(FLOWS_SCHEMA);
+                json.name("source").text(source.name());
+                json.name("accounting").boolean(accounting);
                 if let Some(sort) = sort {
-                    json.name("sort")?.text(sort.name())?;
+                    json.name("sort").text(sort.name());
                 }
-                json.name("flows")?.list()
+                json.name("flows").list();
+                Ok(())
             }
         }
     }
@@ -225,26 +226,32 @@ fn is_translated(flow: &Flow) -> bool {
 }
 
 fn flow_json(json: &mut Json<'_>, flow: &Flow) -> io::Result<()> {
-    json.object()?;
-    json.name("path")?.text(flow.path.name())?;
-    json.name("protocol")?.text(&flow.protocol_name())?;
-    json.name("age")?.number(flow.age)?;
+    json.object();
+    flow_members(json, flow)?;
+    json.end()
+}
+
+/// What tells one flow from another, as members of an object that is open.
+pub fn flow_members(json: &mut Json<'_>, flow: &Flow) -> io::Result<()> {
+    json.name("path").text(flow.path.name());
+    json.name("protocol").text(&flow.protocol_name());
+    json.name("age").number(flow.age);
     for (name, direction) in [("original", &flow.original), ("reply", &flow.reply)] {
-        json.name(name)?;
+        json.name(name);
         direction_json(json, direction)?;
     }
-    json.end()
+    Ok(())
 }
 
 fn direction_json(json: &mut Json<'_>, direction: &Direction) -> io::Result<()> {
     let Direction { source, destination, source_port, destination_port, counters } = direction;
-    json.object()?;
-    json.name("src")?.text(&endpoint(*source, None))?;
-    json.name("sport")?.number(source_port.map(u64::from))?;
-    json.name("dst")?.text(&endpoint(*destination, None))?;
-    json.name("dport")?.number(destination_port.map(u64::from))?;
-    json.name("packets")?.number(counters.map(|known| known.packets))?;
-    json.name("bytes")?.number(counters.map(|known| known.bytes))?;
+    json.object();
+    json.name("src").text(&endpoint(*source, None));
+    json.name("sport").number(source_port.map(u64::from));
+    json.name("dst").text(&endpoint(*destination, None));
+    json.name("dport").number(destination_port.map(u64::from));
+    json.name("packets").number(counters.map(|known| known.packets));
+    json.name("bytes").number(counters.map(|known| known.bytes));
     json.end()
 }
 

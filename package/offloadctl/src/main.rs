@@ -12,13 +12,15 @@ use offloadctl::firewall::Firewall;
 use offloadctl::list::{FlowList, Origin};
 use offloadctl::terminal::Keys;
 use offloadctl::top::{Sort, Top};
-use offloadctl::{doctor, examination, explain, flows, include, inquiry, modules, report, status, watch};
+use offloadctl::{answer, doctor, examination, explain, flows, include, inquiry, modules, report, status, watch};
 
 /// Exit code of everything that is not an answer; 0, 1 and 2 are answers.
 const FAILED: u8 = 3;
+/// What is written at once: a list of 100,000 flows is more than 10 MB.
+const OUTPUT_BYTES: usize = 64 * 1024;
 
 fn main() -> ExitCode {
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = BufWriter::with_capacity(OUTPUT_BYTES, io::stdout().lock());
     let outcome = run(&mut out).and_then(|code| {
         out.flush()?;
         Ok(code)
@@ -44,27 +46,26 @@ fn run(out: &mut dyn Write) -> Result<u8, Stop> {
         Command::Version => writeln!(out, "offloadctl {}", env!("CARGO_PKG_VERSION"))?,
         Command::Status { json } => {
             let status = status::ask(&files)?;
-            if json {
-                report::status_json(out, &status)?
-            } else {
-                report::status_text(out, &status)?
-            }
+            let write = if json { report::status_json } else { report::status_text };
+            write(out, &status)?;
             return Ok(status.verdict.exit_code());
         }
         Command::Flows { paths, sort, top, form: Form::Watch } => {
             let source = flows::source(&files, &modules::survey(&files))?;
             watch::run(&files, source, &paths, sort.unwrap_or(Sort::Bytes), top, out)?;
         }
-        Command::Explain(question) => {
+        Command::Explain { question, json } => {
             let facts = inquiry::ask(&files, question)?;
             let explanation = explain::explain(&facts);
-            inquiry::write(out, &facts, &explanation)?;
+            let write = if json { answer::write_json } else { answer::write };
+            write(out, &facts, &explanation)?;
             return Ok(explanation.exit_code());
         }
-        Command::Doctor => {
+        Command::Doctor { json } => {
             let status = status::ask(&files)?;
             let conflicts = doctor::examine(&examination::look(&files, &status));
-            examination::write(out, &status.remarks, &conflicts)?;
+            let write = if json { examination::write_json } else { examination::write };
+            write(out, &status.remarks, &conflicts)?;
             return Ok(u8::from(!conflicts.is_empty() || !status.remarks.is_empty()));
         }
         Command::Ruleset { hardware, devices, check } => {
@@ -94,14 +95,12 @@ fn list_flows(
     let (accounting, timestamps) = (flows::accounting(files), flows::timestamps(files));
     let mut list = FlowList::new(out, form == Form::Json, Origin { source, accounting, timestamps, sort });
     let Some(sort) = sort else {
-        flows::each(files, source, |flow| if paths.contains(&flow.path) { list.flow(flow) } else { Ok(()) })?;
+        flows::each(files, source, paths, |flow| list.flow(flow))?;
         return Ok(list.end(None)?);
     };
     let mut top = Top::new(sort, most);
-    flows::each(files, source, |flow| {
-        if paths.contains(&flow.path) {
-            top.add(flow);
-        }
+    flows::each(files, source, paths, |flow| {
+        top.add(flow);
         Ok(())
     })?;
     let seen = top.seen();

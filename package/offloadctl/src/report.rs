@@ -143,90 +143,95 @@ pub fn printable(text: &str) -> String {
 pub fn status_json(out: &mut dyn Write, status: &Status) -> io::Result<()> {
     let Status { verdict, facts, remarks } = status;
     let mut json = Json::new(out);
-    json.object()?;
-    json.name("schema")?.text(STATUS_SCHEMA)?;
-    json.name("state")?.text(match verdict {
+    json.object();
+    json.name("schema").text(STATUS_SCHEMA);
+    json.name("state").text(match verdict {
         Verdict::OnHardware | Verdict::OnSoftware => "on",
         Verdict::Off => "off",
         Verdict::NotWorking => "not-working",
-    })?;
-    json.name("hardware_requested")?.boolean(Some(facts.flowtables.iter().any(|flowtable| flowtable.hardware)))?;
-    json.name("kernel")?.text(&facts.kernel)?;
-    json.name("setting")?;
+    });
+    json.name("hardware_requested").boolean(Some(facts.flowtables.iter().any(|flowtable| flowtable.hardware)));
+    json.name("kernel").text(&facts.kernel);
+    json.name("setting");
     if let Ok(Some(Setting { offload, hardware })) = facts.setting {
-        json.object()?;
-        json.name("flow_offloading")?.boolean(Some(offload))?;
-        json.name("flow_offloading_hw")?.boolean(Some(hardware))?;
+        json.object();
+        json.name("flow_offloading").boolean(Some(offload));
+        json.name("flow_offloading_hw").boolean(Some(hardware));
         json.end()?;
     } else {
-        json.boolean(None)?;
+        json.boolean(None);
     }
-    json.name("modules")?.list()?;
+    json.name("modules").list();
     for module in &facts.modules {
-        json.object()?;
-        json.name("name")?.text(module.name)?;
-        json.name("state")?.text(module.state.name())?;
-        json.name("package")?.text(module.package)?;
-        json.name("for")?.text(module.purpose.name())?;
+        json.object();
+        json.name("name").text(module.name);
+        json.name("state").text(module.state.name());
+        json.name("package").text(module.package);
+        json.name("for").text(module.purpose.name());
         json.end()?;
     }
     json.end()?;
-    json.name("flowtables")?.list()?;
+    json.name("flowtables").list();
     for flowtable in &facts.flowtables {
         flowtable_json(&mut json, facts, flowtable)?;
     }
     json.end()?;
-    json.name("rules")?.list()?;
+    json.name("rules").list();
     for rule in &facts.rules {
-        json.object()?;
-        json.name("family")?.text(rule.family.name())?;
-        json.name("table")?.text(&rule.table)?;
-        json.name("chain")?.text(&rule.chain)?;
-        json.name("handle")?.number(Some(rule.handle))?;
-        json.name("flowtable")?.text(&rule.flowtable)?;
+        json.object();
+        json.name("family").text(rule.family.name());
+        json.name("table").text(&rule.table);
+        json.name("chain").text(&rule.chain);
+        json.name("handle").number(Some(rule.handle));
+        json.name("flowtable").text(&rule.flowtable);
         json.end()?;
     }
     json.end()?;
-    json.name("hardware")?.list()?;
+    json.name("hardware").list();
     for (device, capability) in facts.hardware.iter().flatten() {
-        json.object()?;
-        json.name("device")?.text(device)?;
-        json.name("hw_tc_offload")?.text(capability.name())?;
+        json.object();
+        json.name("device").text(device);
+        json.name("hw_tc_offload").text(capability.name());
         json.end()?;
     }
     json.end()?;
-    json.name("flows")?;
+    json.name("flows");
     totals_json(&mut json, facts.flows.as_ref().ok())?;
-    json.name("accounting")?.boolean(facts.accounting)?;
-    json.name("remarks")?.list()?;
-    for Finding { id, what, why, fix } in remarks {
-        json.object()?;
+    json.name("accounting").boolean(facts.accounting);
+    findings_json(&mut json, "remarks", remarks)?;
+    json.end()
+}
+
+/// A member with a list of findings.
+pub fn findings_json(json: &mut Json<'_>, name: &str, findings: &[Finding]) -> io::Result<()> {
+    json.name(name).list();
+    for Finding { id, what, why, fix } in findings {
+        json.object();
         for (name, value) in [("id", *id), ("what", what), ("why", why), ("fix", fix)] {
-            json.name(name)?.text(value)?;
+            json.name(name).text(value);
         }
         json.end()?;
     }
-    json.end()?;
     json.end()
 }
 
 fn flowtable_json(json: &mut Json<'_>, facts: &Facts, flowtable: &Flowtable) -> io::Result<()> {
-    json.object()?;
-    json.name("family")?.text(flowtable.family.name())?;
-    json.name("table")?.text(&flowtable.table)?;
-    json.name("name")?.text(&flowtable.name)?;
-    json.name("hook")?.text(&hook_name(flowtable.hook))?;
-    json.name("priority")?.signed(flowtable.priority)?;
-    json.name("flags")?.list()?;
+    json.object();
+    json.name("family").text(flowtable.family.name());
+    json.name("table").text(&flowtable.table);
+    json.name("name").text(&flowtable.name);
+    json.name("hook").text(&hook_name(flowtable.hook));
+    json.name("priority").signed(flowtable.priority);
+    json.name("flags").list();
     for flag in flags(flowtable) {
-        json.text(flag)?;
+        json.text(flag);
     }
     json.end()?;
-    json.name("devices")?.list()?;
+    json.name("devices").list();
     for device in &flowtable.devices {
-        json.object()?;
-        json.name("name")?.text(device)?;
-        json.name("present")?.boolean(Some(facts.is_present(device)))?;
+        json.object();
+        json.name("name").text(device);
+        json.name("present").boolean(Some(facts.is_present(device)));
         json.end()?;
     }
     json.end()?;
@@ -234,15 +239,18 @@ fn flowtable_json(json: &mut Json<'_>, facts: &Facts, flowtable: &Flowtable) -> 
 }
 
 fn totals_json(json: &mut Json<'_>, flows: Option<&FlowTotals>) -> io::Result<()> {
-    let Some(flows) = flows else { return json.number(None) };
-    json.object()?;
-    json.name("source")?.text(flows.source.name())?;
+    let Some(flows) = flows else {
+        json.number(None);
+        return Ok(());
+    };
+    json.object();
+    json.name("source").text(flows.source.name());
     for (path, totals) in Path::ALL.iter().zip(flows.paths) {
-        json.name(path.name())?.object()?;
-        json.name("flows")?.number(Some(totals.flows))?;
-        json.name("uncounted")?.number(Some(totals.uncounted))?;
-        json.name("packets")?.number(Some(totals.packets))?;
-        json.name("bytes")?.number(Some(totals.bytes))?;
+        json.name(path.name()).object();
+        json.name("flows").number(Some(totals.flows));
+        json.name("uncounted").number(Some(totals.uncounted));
+        json.name("packets").number(Some(totals.packets));
+        json.name("bytes").number(Some(totals.bytes));
         json.end()?;
     }
     json.end()

@@ -207,7 +207,7 @@ pub fn count(files: &Files, modules: &[Module]) -> Result<FlowTotals, Finding> {
         ));
     }
     let mut totals = FlowTotals::new(source);
-    let outcome = flows::each(files, source, |flow| {
+    let outcome = flows::each(files, source, &Path::ALL, |flow| {
         totals.add(flow);
         Ok(())
     });

@@ -68,7 +68,7 @@ pub fn run(
 fn look(files: &Files, source: Source, paths: &[Path], sort: Sort, most: usize) -> Result<(FlowTotals, Top), Stop> {
     let mut totals = FlowTotals::new(source);
     let mut top = Top::new(sort, most);
-    flows::each(files, source, |flow| {
+    flows::each(files, source, &Path::ALL, |flow| {
         totals.add(flow);
         if paths.contains(&flow.path) {
             top.add(flow);

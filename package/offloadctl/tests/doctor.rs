@@ -154,6 +154,10 @@ fn the_findings_are_written_as_the_readme_shows() {
     let text = String::from_utf8(out).unwrap();
     assert!(include_str!("../README.md").contains(&format!("```text\n{text}```\n")), "not in README.md:\n{text}");
     let mut out = Vec::new();
+    examination::write_json(&mut out, &[], &examine(&facts)).unwrap();
+    let json = String::from_utf8(out).unwrap();
+    assert!(include_str!("../README.md").contains(&format!("```json\n{json}```\n")), "not in README.md:\n{json}");
+    let mut out = Vec::new();
     examination::write(&mut out, &remarks, &[]).unwrap();
     let text = String::from_utf8(out).unwrap();
     assert_eq!(text, "Remark TEST: what\n  why: why\n  fix: fix\n\n1 remarks about the state, 0 conflicts.\n");

@@ -7,10 +7,10 @@ mod common;
 use std::net::IpAddr;
 
 use common::{attribute, message, payload};
+use offloadctl::answer;
 use offloadctl::conntrack::{Details, Direction, Flow, Path, STATUS_REPLIED, TCP_STATES};
 use offloadctl::ethtool::Capability;
 use offloadctl::explain::{Facts, Question, explain};
-use offloadctl::inquiry;
 use offloadctl::nftables::{Family, Flowtable};
 use offloadctl::route::{self, Device};
 use offloadctl::ruleset::{self, Chain, Element, Expression, Rule, Verdict};
@@ -358,9 +358,11 @@ fn the_answer_is_written_as_the_readme_shows() {
     facts.ruleset = forward(vec![accepts_established(), adds()]);
     let explanation = explain(&facts);
     let mut out = Vec::new();
-    inquiry::write(&mut out, &facts, &explanation).unwrap();
+    answer::write(&mut out, &facts, &explanation).unwrap();
     let text = String::from_utf8(out).unwrap();
     assert!(include_str!("../README.md").contains(&format!("```text\n{text}```\n")), "not in README.md:\n{text}");
+    let json = json_of(&facts);
+    assert!(include_str!("../README.md").contains(&format!("```json\n{json}```\n")), "not in README.md:\n{json}");
     assert_eq!(explanation.exit_code(), 1);
     flow(&mut facts).path = Path::Software;
     facts.ruleset = forward(vec![adds()]);
@@ -371,12 +373,32 @@ fn the_answer_is_written_as_the_readme_shows() {
     assert_eq!(explain(&facts).exit_code(), 1);
 }
 
+fn json_of(facts: &Facts) -> String {
+    let mut out = Vec::new();
+    answer::write_json(&mut out, facts, &explain(facts)).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn json_tells_what_is_not_known() {
+    let mut facts = facts();
+    flow(&mut facts).details.helper = Some(*b"ftp\0\0\0\0\0\0\0\0\0\0\0\0\0");
+    let json = json_of(&facts);
+    assert!(json.contains("\"offloaded\": false") && json.contains("\"helper\": \"ftp\""), "{json}");
+    assert!(json.contains("{\"id\": \"OCTL209\", \"what\": \"the helper ftp reads along\""), "{json}");
+    facts.flow = None;
+    facts.devices.1 = None;
+    let json = json_of(&facts);
+    assert!(json.contains("\"connection\": null") && json.contains("\"reply\": null"), "{json}");
+    assert!(json.contains("\"id\": \"OCTL201\""), "{json}");
+}
+
 #[test]
 fn one_of_several_is_said_to_be_so() {
     let mut facts = facts();
     facts.matching = 3;
     let mut out = Vec::new();
-    inquiry::write(&mut out, &facts, &explain(&facts)).unwrap();
+    answer::write(&mut out, &facts, &explain(&facts)).unwrap();
     assert!(String::from_utf8(out).unwrap().contains(", ESTABLISHED (the largest of 3)\n"));
 }
 

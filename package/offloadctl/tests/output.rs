@@ -183,6 +183,8 @@ fn flows_are_read_from_proc_and_too_many_are_not_added_up() {
     fs::create_dir_all(format!("{root}/proc/net")).unwrap();
     fs::create_dir_all(format!("{root}/proc/sys/net/netfilter")).unwrap();
     fs::write(format!("{root}/proc/net/nf_conntrack"), common::PROC_LIST).unwrap();
+    // A kernel that loads modules, and has not loaded the one for netlink.
+    fs::write(format!("{root}/proc/modules"), "").unwrap();
     let tracked =
         |number: &str| fs::write(format!("{root}/proc/sys/net/netfilter/nf_conntrack_count"), number).unwrap();
     let files = Files::below(&root);
@@ -248,6 +250,8 @@ fn run_with_connections(name: &str, words: &[&str], input: &[u8]) -> Output {
     let root = scratch_root(name);
     fs::create_dir_all(format!("{root}/proc/net")).unwrap();
     fs::write(format!("{root}/proc/net/nf_conntrack"), common::PROC_LIST).unwrap();
+    // A kernel that loads modules, and has not loaded the one for netlink.
+    fs::write(format!("{root}/proc/modules"), "").unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_offloadctl"))
         .args(["--root", &root])
         .args(words)

@@ -1,5 +1,7 @@
 //! The readers of foreign bytes: what a kernel said, what the documented layout allows, and what nobody should send.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, outside of a function marked as one")]
+
 mod common;
 
 use std::net::IpAddr;
@@ -274,4 +276,25 @@ proptest! {
         prop_assert_eq!(flow.original.source_port, Some(port));
         prop_assert_eq!(flow.original.counters, Some(Counters { packets, bytes }));
     }
+}
+
+/// The attributes of a request, by number.
+fn asked(paths: &[Path]) -> Vec<(u16, u32)> {
+    let bytes = conntrack::request(paths).into_bytes();
+    let message = netlink::messages(&bytes).next().unwrap().unwrap();
+    let (_, attributes) = message.netfilter().unwrap();
+    attributes.map(|attribute| attribute.map(|found| (found.kind, found.u32().unwrap())).unwrap()).collect()
+}
+
+#[test]
+fn the_kernel_is_asked_to_leave_out_other_paths() {
+    const OFFLOAD: u32 = 1 << 14;
+    const HARDWARE: u32 = 1 << 15;
+    // CTA_STATUS and CTA_STATUS_MASK.
+    let filter = |status, mask| vec![(3, status), (26, mask)];
+    assert_eq!(asked(&Path::ALL), []);
+    assert_eq!(asked(&[Path::Hardware, Path::Software]), filter(OFFLOAD, OFFLOAD));
+    assert_eq!(asked(&[Path::Hardware]), filter(HARDWARE, HARDWARE));
+    assert_eq!(asked(&[Path::Software]), filter(OFFLOAD, OFFLOAD | HARDWARE));
+    assert_eq!(asked(&[Path::Slow]), filter(0, OFFLOAD | HARDWARE));
 }

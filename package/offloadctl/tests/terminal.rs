@@ -47,6 +47,8 @@ fn a_key_ends_it_and_the_terminal_is_as_before() {
     let root = format!("{}/terminal-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
     fs::create_dir_all(format!("{root}/proc/net")).unwrap();
     fs::write(format!("{root}/proc/net/nf_conntrack"), include_str!("recorded/nf_conntrack.txt")).unwrap();
+    // A kernel that loads modules, and has not loaded the one for netlink.
+    fs::write(format!("{root}/proc/modules"), "").unwrap();
     for (name, key) in [("vt102", b"q"), ("vt102", &[3]), ("dumb", b"q")] {
         let (mut near, far) = terminal();
         let before = tcgetattr(&far).unwrap().local_modes;

@@ -1,11 +1,11 @@
-//! Strict YAML: the one place that knows which library reads it.
+//! Strict YAML: the one place that knows which library reads and writes it.
 //!
 //! Every file starts with `version: 1`; unknown and duplicate keys are errors (put
 //! `#[serde(deny_unknown_fields)]` on the type), and an error names file, line, column and field.
 
 use camino::Utf8Path;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::{Exit, Failure, Result};
 
@@ -45,6 +45,19 @@ pub fn parse<T: DeserializeOwned>(path: &Utf8Path, text: &str) -> Result<T> {
         None => return Err(refuse(path, "the key `version` is missing".into(), "the first line must be `version: 1`")),
     }
     serde_yaml::from_str(text).map_err(|error| located(path, &error))
+}
+
+/// Writes a file that [`load`] reads; the value must have `version: 1` as its first field.
+pub fn text<T: Serialize>(value: &T) -> Result<String> {
+    serde_yaml::to_string(value).map_err(|error| {
+        Failure::new(
+            Exit::Bug,
+            "CONF003",
+            "a file could not be written as YAML",
+            error.to_string(),
+            "this is a defect of the program, not of your use of it; report it with this text",
+        )
+    })
 }
 
 /// serde_yaml's text names field and problem, and mostly the place; the place moves to the front.
@@ -105,5 +118,25 @@ mod tests {
         for text in ["memory: 1\n", "version: 2\nmemory: 1\n", "version: x\nmemory: 1\n"] {
             assert_eq!(fails(text).id(), "CONF002", "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        #[derive(Serialize, Deserialize)]
+        struct Written {
+            version: u32,
+            name: String,
+        }
+        let text = text(&Written { version: 1, name: "24.10".into() }).unwrap();
+        assert_eq!(text, "version: 1\nname: '24.10'\n");
+        assert_eq!(parse::<Written>("m.yaml".into(), &text).unwrap().name, "24.10");
+        struct Never;
+        impl Serialize for Never {
+            fn serialize<S: serde::Serializer>(&self, _serializer: S) -> std::result::Result<S::Ok, S::Error> {
+                Err(serde::ser::Error::custom("never"))
+            }
+        }
+        let failure = super::text(&Never).unwrap_err();
+        assert_eq!((failure.id(), failure.exit()), ("CONF003", Exit::Bug));
     }
 }

@@ -4,20 +4,24 @@ use camino::Utf8Path;
 use model::Result;
 
 use super::Outcome;
-use crate::Ctx;
 use crate::cli::DoctorArgs;
 use crate::doctor::{self, Checked, Host, Purpose};
+use crate::{Ctx, upstream};
 
 /// Free space that a cold run needs at the cache: Debian packages, unpacked kernel, a saved guest.
 const SPACE: u64 = 3 << 30;
 
 /// Shows every need; fails when one is not met, after installing it if the user asked for that.
-pub fn run(ctx: &Ctx, _args: &DoctorArgs) -> Result<Outcome> {
+pub fn run(ctx: &Ctx, args: &DoctorArgs) -> Result<Outcome> {
     let host = Host::this();
-    if ctx.install_deps {
-        doctor::require(ctx, Purpose::Ci)?;
+    let mut needs = doctor::needs(Purpose::Ci);
+    if let Some(release) = &args.release {
+        needs.extend(doctor::openwrt_needs(upstream::matrix(ctx)?.host_needs(release)?));
     }
-    let checked = doctor::examine(ctx, &host, Purpose::Ci)?;
+    if ctx.install_deps {
+        doctor::require_all(ctx, &needs)?;
+    }
+    let checked = doctor::examine(ctx, &host, &needs)?;
     let mut lines: Vec<String> = checked.iter().map(shown).collect();
     lines.push(row(" ", "KVM", &kvm(Utf8Path::new("/dev/kvm"))));
     lines.push(space(&ctx.cache));
@@ -78,7 +82,7 @@ mod tests {
     fn every_need_and_the_machine_have_a_line() {
         let (sender, events) = std::sync::mpsc::channel();
         let ctx = ctx("/tmp/openwrt-offload-never-made".into(), Events::to(sender));
-        let outcome = run(&ctx, &DoctorArgs {}).unwrap();
+        let outcome = run(&ctx, &DoctorArgs { release: None }).unwrap();
         for name in doctor::NEEDS.iter().map(|need| need.name).chain(["KVM", "disk"]) {
             assert!(outcome.data.contains(name), "{name}\n{}", outcome.data);
         }
@@ -87,6 +91,17 @@ mod tests {
         assert_eq!(missing, outcome.exit == model::Exit::Host);
         assert_eq!(missing, events.try_iter().any(|event| matches!(event, Event::Finding(_))));
         assert!(!ctx.cache.exists(), "looking changes nothing");
+    }
+
+    #[test]
+    fn a_release_adds_what_its_sdk_needs() {
+        let ctx = ctx("/tmp/openwrt-offload-never-made".into(), Events::discard());
+        let shown = |release: Option<&str>| {
+            run(&ctx, &DoctorArgs { release: release.map(Into::into) }).map(|outcome| outcome.data)
+        };
+        assert!(!shown(None).unwrap().contains("ncurses"));
+        assert!(shown(Some("24.10")).unwrap().contains("ncurses"));
+        assert_eq!(shown(Some("17.01")).unwrap_err().exit(), model::Exit::Usage);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Looking at the host.
 
+use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
@@ -25,6 +26,15 @@ pub enum Check {
     },
     /// A key file of apt whose name begins with this.
     Keyring(&'static str),
+    /// A C header, such as `ncurses.h`.
+    Header(&'static str),
+    /// A program in PATH that ends well with these arguments.
+    Runs {
+        /// Its name.
+        program: &'static str,
+        /// What it is asked.
+        arguments: &'static [&'static str],
+    },
 }
 
 /// Where to look.
@@ -32,6 +42,7 @@ pub enum Check {
 pub struct Host {
     programs: Vec<Utf8PathBuf>,
     keyrings: Vec<Utf8PathBuf>,
+    headers: Vec<Utf8PathBuf>,
 }
 
 impl Host {
@@ -41,12 +52,13 @@ impl Host {
         Host {
             programs: path.split(':').map(Utf8PathBuf::from).collect(),
             keyrings: vec!["/usr/share/keyrings".into(), "/etc/apt/trusted.gpg.d".into()],
+            headers: vec!["/usr/include".into(), "/usr/local/include".into()],
         }
     }
 
     /// A folder that holds everything.
     pub fn at(folder: Utf8PathBuf) -> Self {
-        Host { programs: vec![folder.clone()], keyrings: vec![folder] }
+        Host { programs: vec![folder.clone()], keyrings: vec![folder.clone()], headers: vec![folder] }
     }
 
     /// Whether a program is there.
@@ -68,13 +80,37 @@ impl Host {
                 .key(prefix)
                 .map(Utf8PathBuf::into_string)
                 .ok_or_else(|| format!("no key `{prefix}*` in /usr/share/keyrings")),
+            Check::Header(name) => self
+                .headers
+                .iter()
+                .map(|folder| folder.join(name))
+                .find(|path| path.is_file())
+                .map(Utf8PathBuf::into_string)
+                .ok_or_else(|| format!("no `{name}` in /usr/include")),
+            Check::Runs { program, arguments } => match self.find(program) {
+                Some(path) => self.runs(ctx, &path, arguments)?,
+                None => Err(format!("no `{program}` in PATH")),
+            },
         })
     }
 
     fn version(&self, ctx: &Ctx, path: &Utf8Path, least: (u32, u32)) -> Result<Result<String, String>> {
-        let words = [path.as_str().into(), "--version".into()];
+        Ok(self.output(ctx, path, &["--version"])?.and_then(|output| {
+            let version = judge(&output, least)?;
+            Ok(format!("{version} at {path}"))
+        }))
+    }
+
+    fn runs(&self, ctx: &Ctx, path: &Utf8Path, arguments: &[&str]) -> Result<Result<String, String>> {
+        Ok(self.output(ctx, path, arguments)?.map(|_| path.to_string()))
+    }
+
+    /// What a program prints, if it ends well.
+    fn output(&self, ctx: &Ctx, path: &Utf8Path, arguments: &[&str]) -> Result<Result<String, String>> {
+        let words: Vec<OsString> =
+            std::iter::once(path.as_str()).chain(arguments.iter().copied()).map(Into::into).collect();
         let mut output = String::new();
-        // What a program prints beside its version is of no interest to anybody.
+        // What a program prints is of no interest to anybody else.
         let silent = Ctx { events: Events::discard(), ..ctx.clone() };
         let ended = process::run(&silent, "doctor", &words, "/".into(), PATIENCE, |line| {
             output.push_str(line);
@@ -82,8 +118,8 @@ impl Host {
         });
         ctx.cancel.check()?;
         Ok(match ended {
-            Ok(ended) if ended.success() => judge(&output, least).map(|version| format!("{version} at {path}")),
-            Ok(_) => Err(format!("`{path} --version` failed: {}", output.trim())),
+            Ok(ended) if ended.success() => Ok(output),
+            Ok(_) => Err(format!("`{path} {}` failed: {}", arguments.join(" "), output.trim())),
             Err(failure) => Err(failure.finding().why.clone()),
         })
     }
@@ -155,6 +191,12 @@ mod tests {
         assert!(check(Check::Keyring("debian-archive-trixie")).is_err());
         std::fs::write(root.join("debian-archive-trixie-stable.gpg"), "").unwrap();
         assert!(check(Check::Keyring("debian-archive-trixie")).is_ok());
+        assert!(check(Check::Header("ncurses.h")).unwrap_err().contains("ncurses.h"));
+        std::fs::write(root.join("ncurses.h"), "").unwrap();
+        assert!(check(Check::Header("ncurses.h")).is_ok());
+        let runs = |program| Check::Runs { program, arguments: &["true"] };
+        assert!(check(runs("echo")).is_ok(), "the link leads to env, which runs `true`");
+        assert!(check(runs("broken")).unwrap_err().contains("`") && check(runs("absent")).is_err());
         ctx.cancel.cancel();
         assert_eq!(host.check(&ctx, echo((8, 0))).unwrap_err().exit(), Exit::Interrupted);
     }

@@ -128,7 +128,7 @@ mod tests {
     use model::Events;
 
     fn lacking_all() -> Vec<Checked> {
-        NEEDS.iter().map(|need| Checked { need, found: Err("not found".into()) }).collect()
+        NEEDS.iter().map(|&need| Checked { need, found: Err("not found".into()) }).collect()
     }
 
     #[test]

@@ -10,6 +10,27 @@
 //! that is pinned in the repository, and every other file must have its digest from that list.
 
 pub mod drive;
+#[cfg(any(test, feature = "fixture"))]
+pub mod fixture;
+mod keys;
+mod lists;
+mod lockfile;
+mod matrix;
+mod mirror;
+mod profiles;
 mod resolved;
+mod store;
+mod sums;
+#[cfg(test)]
+mod tests;
+mod transfer;
+mod upstream;
 
+pub use keys::Keys;
+pub use lockfile::{Difference, Lockfile, differences};
+pub use matrix::{Distutils, HostNeeds, Matrix, Row};
+pub use mirror::{DEFAULT_MIRROR, Mirror};
 pub use resolved::{Artifact, Release, Resolved, Role};
+pub use sums::Sums;
+pub use transfer::Patience;
+pub use upstream::Upstream;

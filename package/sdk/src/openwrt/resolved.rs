@@ -6,7 +6,7 @@ use camino::Utf8PathBuf;
 use formats::Format;
 use formats::sha256::Digest;
 use formats::usign::Fingerprint;
-use model::{Arch, KernelId, Target};
+use model::{Arch, Exit, Failure, KernelId, Result, Target};
 
 /// Name of the development snapshot.
 const MAIN: &str = "SNAPSHOT";
@@ -46,6 +46,25 @@ pub enum Role {
     Rootfs,
     /// A kernel with a root file system inside, where one is published.
     Initramfs,
+    /// A published package, to compare with; no release is locked to any.
+    Package,
+}
+
+impl Role {
+    /// Those that a release is locked to, sorted.
+    pub const ALL: [Role; 5] = [Role::List, Role::Sdk, Role::Kernel, Role::Rootfs, Role::Initramfs];
+
+    /// Its word in the lock and in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::List => "list",
+            Role::Sdk => "sdk",
+            Role::Kernel => "kernel",
+            Role::Rootfs => "rootfs",
+            Role::Initramfs => "initramfs",
+            Role::Package => "package",
+        }
+    }
 }
 
 /// A file that a mirror holds.
@@ -86,6 +105,23 @@ impl Resolved {
     /// The file for a role.
     pub fn artifact(&self, role: Role) -> Option<&Artifact> {
         self.artifacts.iter().find(|artifact| artifact.role == role)
+    }
+
+    /// The file for a role that is needed.
+    ///
+    /// # Errors
+    /// `REL007` when the release has none.
+    pub fn require(&self, role: Role) -> Result<&Artifact> {
+        self.artifact(role).ok_or_else(|| {
+            let there: Vec<&str> = self.artifacts.iter().map(|artifact| artifact.role.name()).collect();
+            Failure::new(
+                Exit::Upstream,
+                "REL007",
+                format!("{} publishes no {} for {}", self.release, role.name(), self.published),
+                format!("what was found in the signed list: {}", there.join(", ")),
+                "take another release or target; if the file is there under another name, add its end to feeds/matrix.yaml",
+            )
+        })
     }
 }
 

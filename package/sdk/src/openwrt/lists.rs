@@ -1,0 +1,256 @@
+//! The signed list of a target's folder, fetched and believed as a set.
+//!
+//! `sha256sums`, its signature and `profiles.json` belong together, and a snapshot's are replaced under our feet.
+//! Where they do not fit each other, the whole set is fetched again, a few times. A list that was verified once is
+//! kept; it is verified again whenever it is used.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use formats::sha256::Digest;
+use formats::usign::Fingerprint;
+use model::{Exit, Failure, Result};
+
+use super::keys::{Keys, Untrusted};
+use super::matrix::Row;
+use super::profiles::Profiles;
+use super::sums::Sums;
+use super::transfer::{Link, STAGE, Trouble};
+use crate::files::{create_directory, read, write};
+use crate::lock::{Lock, Waiting};
+
+/// Names of the files of a set.
+pub(super) const LIST: &str = "sha256sums";
+const SIGNATURE: &str = "sha256sums.sig";
+const PROFILES: &str = "profiles.json";
+
+/// How large they may be. A list has a line of some 120 bytes for each package.
+const MAX_LIST: u64 = 16 << 20;
+const MAX_SIGNATURE: u64 = 4 << 10;
+const MAX_PROFILES: u64 = 32 << 20;
+
+/// How often a set is fetched that does not fit together.
+const SETS: u32 = 3;
+
+/// The files as they came.
+struct Set {
+    list: Vec<u8>,
+    signature: Vec<u8>,
+    profiles: Option<Vec<u8>>,
+}
+
+/// A list that a trusted key signed, and what it vouches for.
+#[derive(Debug)]
+pub(super) struct Verified {
+    pub(super) sums: Sums,
+    pub(super) sha256: Digest,
+    pub(super) size: u64,
+    pub(super) signed_by: Fingerprint,
+    pub(super) profiles: Profiles,
+}
+
+/// Why a set is not believed.
+enum Doubt {
+    /// Its files may be of different uploads.
+    Apart(Failure),
+    /// Another attempt brings the same.
+    Final(Failure),
+}
+
+/// The folder of the row's files below the mirror's root.
+pub(super) fn folder(row: &Row) -> Utf8PathBuf {
+    row.release.folder().join("targets").join(&row.published.board).join(&row.published.subtarget)
+}
+
+/// Fetches the set until it fits together.
+pub(super) fn fetch(link: &Link, keys: &Keys, row: &Row) -> Result<(Verified, Files)> {
+    let mut before: Option<Set> = None;
+    for number in 1.. {
+        let set = download(link, row)?;
+        let doubt = match judge(&set, keys, row) {
+            Ok(verified) => return Ok((verified, Files(set))),
+            Err(Doubt::Final(failure)) => return Err(failure),
+            Err(Doubt::Apart(failure)) => failure,
+        };
+        let unchanged = before.as_ref().is_some_and(|before| {
+            (&before.list, &before.signature, &before.profiles) == (&set.list, &set.signature, &set.profiles)
+        });
+        if unchanged || number == SETS {
+            return Err(doubt);
+        }
+        link.events.line(STAGE, format!("{}: {}; fetching the set again", folder(row), doubt.finding().what));
+        link.wait(link.patience.pause * number).map_err(|trouble| trouble.failure("", &link.patience))?;
+        before = Some(set);
+    }
+    Err(Failure::interrupted())
+}
+
+fn download(link: &Link, row: &Row) -> Result<Set> {
+    let folder = folder(row);
+    let get = |name: &str, limit: u64| link.small(&folder.join(name), limit);
+    let told = |name: &str, trouble: Trouble| trouble.failure(&link.mirror.address(&folder.join(name)), &link.patience);
+    let list = get(LIST, MAX_LIST).map_err(|trouble| match trouble {
+        Trouble::Absent => unpublished(row, &link.mirror.address(&folder)),
+        trouble => told(LIST, trouble),
+    })?;
+    let signature = get(SIGNATURE, MAX_SIGNATURE).map_err(|trouble| match trouble {
+        Trouble::Absent => unsigned(row, &link.mirror.address(&folder)),
+        trouble => told(SIGNATURE, trouble),
+    })?;
+    // Whether the list names it is looked up before it is trusted: the set is judged as a whole afterwards.
+    let listed = String::from_utf8_lossy(&list).lines().any(|line| line.ends_with(&format!("*{PROFILES}")));
+    let profiles = match listed {
+        true => Some(get(PROFILES, MAX_PROFILES).map_err(|trouble| told(PROFILES, trouble))?),
+        false => None,
+    };
+    Ok(Set { list, signature, profiles })
+}
+
+/// The signature first: nothing of an unsigned list is used, not even to name what is wrong with it.
+fn judge(set: &Set, keys: &Keys, row: &Row) -> Result<Verified, Doubt> {
+    let signature = String::from_utf8_lossy(&set.signature);
+    let signed_by = keys.verify(&row.keys, &set.list, &signature).map_err(|untrusted| distrust(untrusted, row))?;
+    let text = String::from_utf8_lossy(&set.list);
+    let sums = Sums::parse(&text).map_err(Doubt::Final)?;
+    let profiles = match (sums.get(PROFILES), &set.profiles) {
+        (None, _) => Profiles::default(),
+        (Some(expected), Some(bytes)) if Digest::of(bytes) == expected => {
+            Profiles::parse(bytes).map_err(Doubt::Final)?
+        }
+        (Some(expected), found) => {
+            let found = found.as_ref().map_or("missing".into(), |bytes| Digest::of(bytes).to_string());
+            return Err(Doubt::Apart(changing(row, &format!("{PROFILES} should be {expected} and is {found}"))));
+        }
+    };
+    Ok(Verified { sums, sha256: Digest::of(&set.list), size: set.list.len() as u64, signed_by, profiles })
+}
+
+fn distrust(untrusted: Untrusted, row: &Row) -> Doubt {
+    match untrusted {
+        Untrusted::OtherKey { signed_by, trusted } => Doubt::Final(other_key(row, signed_by, &trusted)),
+        Untrusted::Unreadable(why) => Doubt::Apart(wrong_signature(row, why)),
+        Untrusted::Wrong(key) => {
+            Doubt::Apart(wrong_signature(row, format!("it is by key {key}, but over other bytes than this list")))
+        }
+    }
+}
+
+/// The files of a set that was believed, to be kept.
+pub(super) struct Files(Set);
+
+/// Where lists are kept.
+#[derive(Debug, Clone)]
+pub(super) struct Kept {
+    folder: Utf8PathBuf,
+    stamp: Utf8PathBuf,
+    lock: Utf8PathBuf,
+    temporary: Utf8PathBuf,
+}
+
+impl Kept {
+    /// The place for the list at an address; laid out like a stage of `xtask`, for its `clean`.
+    pub(super) fn below(cache: &Utf8Path, address: &str) -> Self {
+        let key: String = Digest::of(address).to_string().chars().take(32).collect();
+        let sibling = |ending: &str| cache.join("openwrt-lists").join(format!("{key}{ending}"));
+        Kept { folder: sibling(""), stamp: sibling(".stamp"), lock: sibling(".lock"), temporary: sibling(".tmp") }
+    }
+
+    /// The list, if one is kept and still believed.
+    pub(super) fn load(&self, keys: &Keys, row: &Row) -> Option<Verified> {
+        let set = Set {
+            list: read(&self.folder.join(LIST)).ok()?,
+            signature: read(&self.folder.join(SIGNATURE)).ok()?,
+            profiles: read(&self.folder.join(PROFILES)).ok(),
+        };
+        judge(&set, keys, row).ok()
+    }
+
+    /// Keeps a set in place of what was there.
+    pub(super) fn save(&self, files: &Files, waiting: &Waiting) -> Result<()> {
+        create_directory(self.folder.parent().unwrap_or(&self.folder))?;
+        let _lock = Lock::take(&self.lock, waiting)?;
+        let clear = |path: &Utf8Path| match std::fs::remove_dir_all(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Failure::io("remove the old list", path, &error))
+            }
+            _ => Ok(()),
+        };
+        clear(&self.temporary)?;
+        create_directory(&self.temporary)?;
+        let Set { list, signature, profiles } = &files.0;
+        let all = [(LIST, Some(list)), (SIGNATURE, Some(signature)), (PROFILES, profiles.as_ref())];
+        for (name, bytes) in all {
+            bytes.map_or(Ok(()), |bytes| write(&self.temporary.join(name), bytes))?;
+        }
+        clear(&self.folder)?;
+        std::fs::rename(&self.temporary, &self.folder)
+            .map_err(|error| Failure::io("keep the list", &self.folder, &error))?;
+        write(&self.stamp, b"")
+    }
+}
+
+fn unpublished(row: &Row, address: &str) -> Failure {
+    let Row { release, published, .. } = row;
+    if release.is_snapshot() {
+        return Failure::new(
+            Exit::Upstream,
+            "REL002",
+            format!("there is no snapshot {release} for {published} now"),
+            "a branch's snapshots are removed when the branch ends, and a build that fails leaves a gap",
+            "take a release of the branch, or the snapshot of a newer one; see `cargo xtask plan`",
+        )
+        .at(address);
+    }
+    Failure::new(
+        Exit::Upstream,
+        "REL001",
+        format!("the mirror has no release {release} for {published}"),
+        "there is no list of digests where the release should be",
+        "name a complete mirror with --mirror: copies drop old releases, and releases are never removed from the original",
+    )
+    .at(address)
+}
+
+fn unsigned(row: &Row, address: &str) -> Failure {
+    Failure::new(
+        Exit::Mismatch,
+        "REL003",
+        format!("the list of {} {} is not signed", row.release, row.published),
+        "a release can appear some hours before its signature, and a mirror can leave signatures out",
+        "wait for the signature, or name another mirror with --mirror; nothing unsigned is unpacked",
+    )
+    .at(address)
+}
+
+fn other_key(row: &Row, signed_by: Fingerprint, trusted: &[Fingerprint]) -> Failure {
+    let trusted = match trusted {
+        [] => "no key that may".into(),
+        keys => keys.iter().map(Fingerprint::to_string).collect::<Vec<_>>().join(", "),
+    };
+    Failure::new(
+        Exit::Mismatch,
+        "REL004",
+        format!("the list of {} {} is signed by key {signed_by}", row.release, row.published),
+        format!("the keys that may sign it: {trusted}"),
+        "for OpenWrt's own mirror, compare the key with OpenWrt's keyring and pin it in feeds/openwrt-keys and \
+         feeds/matrix.yaml; for a mirror with a key of its own, name the key with --release-key FILE",
+    )
+}
+
+fn wrong_signature(row: &Row, why: String) -> Failure {
+    Failure::new(
+        Exit::Mismatch,
+        "REL005",
+        format!("the signature of the list of {} {} is wrong", row.release, row.published),
+        why,
+        "nothing of it is used; name another mirror with --mirror, and tell this one's owner",
+    )
+}
+
+fn changing(row: &Row, why: &str) -> Failure {
+    Failure::new(
+        Exit::Mismatch,
+        "REL006",
+        format!("the files of {} {} do not belong together", row.release, row.published),
+        why,
+        "wait until the upload or the mirror's copying has ended, or name another mirror with --mirror",
+    )
+}

@@ -1,0 +1,347 @@
+//! `feeds/matrix.yaml`: the releases and targets that there are, and what each is like.
+//!
+//! Everything that differs between release lines and is known beforehand is data of that file; what a
+//! release says of itself is read from the mirror.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8Path;
+use formats::Format;
+use formats::usign::Fingerprint;
+use model::{Arch, Exit, Failure, Result, Target};
+use serde::Deserialize;
+
+use super::keys;
+use super::resolved::Release;
+
+/// Selects every release or every target.
+const ALL: &str = "all";
+
+/// All releases and targets.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Matrix {
+    #[serde(rename = "version")]
+    _version: u32,
+    lines: Vec<Line>,
+    targets: Vec<Listed>,
+}
+
+/// A line of releases, such as 24.10.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line {
+    name: String,
+    releases: Vec<String>,
+    kernel: String,
+    format: Extension,
+    keys: Vec<String>,
+    host: HostNeeds,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Extension {
+    Ipk,
+    Apk,
+}
+
+/// What the SDK of a release line needs on the host (OpenWrt's `include/prereq-build.mk`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct HostNeeds {
+    /// Least major version of gcc and g++.
+    pub gcc: u32,
+    /// Least minor version of Python 3.
+    pub python: u32,
+    /// When Python must have `distutils`.
+    pub distutils: Distutils,
+    /// Whether Perl must have `IPC::Cmd`.
+    pub ipc_cmd: bool,
+}
+
+/// When Python's `distutils` is asked for; it left Python with 3.12, and setuptools brings it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Distutils {
+    /// By every Python.
+    Always,
+    /// Only by a Python that still has it.
+    #[serde(rename = "before-python-3.12")]
+    BeforePython312,
+}
+
+/// A target and its images.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Listed {
+    name: Target,
+    arch: Arch,
+    #[serde(default)]
+    formerly: BTreeMap<String, Target>,
+    kernel: Vec<String>,
+    #[serde(default)]
+    initramfs: Vec<String>,
+    rootfs: Vec<String>,
+}
+
+/// Ends of the names of a target's images; the first that a release has is taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Images {
+    /// Kernels.
+    pub kernel: Vec<String>,
+    /// Kernels with a root file system inside.
+    pub initramfs: Vec<String>,
+    /// Root file systems.
+    pub rootfs: Vec<String>,
+}
+
+/// One release for one target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// The release.
+    pub release: Release,
+    /// Its line, such as `24.10`.
+    pub line: String,
+    /// The target, in today's name.
+    pub target: Target,
+    /// The target as this line calls it.
+    pub published: Target,
+    /// Package architecture.
+    pub arch: Arch,
+    /// Package format.
+    pub format: Format,
+    /// Kernel line, such as `6.6`.
+    pub kernel_line: String,
+    /// Keys that may sign the list.
+    pub keys: Vec<Fingerprint>,
+    /// What the SDK needs on the host.
+    pub host: HostNeeds,
+    /// Names of images.
+    pub images: Images,
+}
+
+impl Matrix {
+    /// Reads the description.
+    ///
+    /// # Errors
+    /// `CONF…` for a file that is not one, `MTX003` for a key number that is none.
+    pub fn load(path: &Utf8Path) -> Result<Self> {
+        let matrix: Matrix = model::yaml::load(path)?;
+        matrix.rows().map(|_| matrix)
+    }
+
+    /// The rows for these releases and targets, in the order of the file. No release or no target stands for
+    /// all of them, as does the word `all`; the name of a line stands for the release to prefer.
+    ///
+    /// # Errors
+    /// `MTX001` and `MTX002` for a release or target that is not in the matrix.
+    pub fn select(&self, releases: &[String], targets: &[String]) -> Result<Vec<Row>> {
+        let releases: Vec<String> = releases.iter().map(|asked| self.release(asked)).collect::<Result<_>>()?;
+        targets.iter().try_for_each(|asked| self.known_target(asked))?;
+        let wanted =
+            |asked: &[String], name: &str| asked.is_empty() || asked.iter().any(|asked| asked == ALL || asked == name);
+        let mut rows = self.rows()?;
+        rows.retain(|row| wanted(&releases, &row.release.0) && wanted(targets, &row.target.to_string()));
+        Ok(rows)
+    }
+
+    /// The row of one release and target.
+    ///
+    /// # Errors
+    /// As [`Matrix::select`]; `all` is no release here.
+    pub fn row(&self, release: &str, target: &str) -> Result<Row> {
+        let mut rows = self.select(&[release.to_owned()], &[target.to_owned()])?;
+        match (rows.pop(), rows.is_empty()) {
+            (Some(row), true) => Ok(row),
+            _ => Err(unknown_release(release, &self.releases())),
+        }
+    }
+
+    /// What the SDK of a release, or of a line, needs on the host.
+    ///
+    /// # Errors
+    /// `MTX001` for a release that is not in the matrix.
+    pub fn host_needs(&self, release: &str) -> Result<HostNeeds> {
+        let of = |line: &&Line| line.name == release || line.releases.iter().any(|known| known == release);
+        let line = self.lines.iter().find(of);
+        line.map(|line| line.host).ok_or_else(|| unknown_release(release, &self.releases()))
+    }
+
+    fn rows(&self) -> Result<Vec<Row>> {
+        let of_line = |line: &Line| -> Result<Vec<Row>> {
+            let keys = line.keys.iter().map(|number| key_number(number)).collect::<Result<Vec<_>>>()?;
+            let pairs =
+                line.releases.iter().flat_map(|release| self.targets.iter().map(move |listed| (release, listed)));
+            Ok(pairs.map(|(release, listed)| row(line, release, listed, &keys)).collect())
+        };
+        Ok(self.lines.iter().map(of_line).collect::<Result<Vec<_>>>()?.concat())
+    }
+
+    fn releases(&self) -> Vec<&str> {
+        self.lines.iter().flat_map(|line| line.releases.iter().map(String::as_str)).collect()
+    }
+
+    /// The release that a word stands for.
+    fn release(&self, asked: &str) -> Result<String> {
+        let of_line = self.lines.iter().find(|line| line.name == asked).and_then(|line| line.releases.first());
+        match of_line {
+            Some(release) => Ok(release.clone()),
+            None if asked == ALL || self.releases().contains(&asked) => Ok(asked.to_owned()),
+            None => Err(unknown_release(asked, &self.releases())),
+        }
+    }
+
+    fn known_target(&self, asked: &str) -> Result<()> {
+        let name = |listed: &Listed| listed.name.to_string();
+        if asked == ALL || self.targets.iter().any(|listed| name(listed) == asked) {
+            return Ok(());
+        }
+        let names: Vec<String> = self.targets.iter().map(name).collect();
+        let renamed = self.targets.iter().find(|listed| listed.formerly.values().any(|old| old.to_string() == asked));
+        let nearest = match renamed {
+            Some(listed) => vec![name(listed)],
+            None => nearest(asked, &names),
+        };
+        Err(Failure::new(
+            Exit::Usage,
+            "MTX002",
+            format!("no target `{asked}` is in the matrix"),
+            match renamed {
+                Some(listed) => {
+                    format!("it is called {} in every release here, also where OpenWrt did not", listed.name)
+                }
+                None => "feeds/matrix.yaml lists the targets with what is known of their images".into(),
+            },
+            format!("the nearest: {}; there are: {}", nearest.join(", "), names.join(", ")),
+        ))
+    }
+}
+
+fn row(line: &Line, release: &str, listed: &Listed, keys: &[Fingerprint]) -> Row {
+    let Listed { name, arch, formerly, kernel, initramfs, rootfs } = listed;
+    Row {
+        release: Release(release.to_owned()),
+        line: line.name.clone(),
+        target: name.clone(),
+        published: formerly.get(&line.name).unwrap_or(name).clone(),
+        arch: arch.clone(),
+        format: match line.format {
+            Extension::Ipk => Format::Ipk,
+            Extension::Apk => Format::Apk,
+        },
+        kernel_line: line.kernel.clone(),
+        keys: keys.to_vec(),
+        host: line.host,
+        images: Images { kernel: kernel.clone(), initramfs: initramfs.clone(), rootfs: rootfs.clone() },
+    }
+}
+
+fn key_number(text: &str) -> Result<Fingerprint> {
+    keys::number(text).ok_or_else(|| {
+        Failure::new(
+            Exit::Usage,
+            "MTX003",
+            format!("`{text}` is no key number"),
+            "the keys of a release line are named by 16 lower-case hex digits",
+            "write it as the file in feeds/openwrt-keys is called",
+        )
+    })
+}
+
+fn unknown_release(asked: &str, known: &[&str]) -> Failure {
+    let known: Vec<String> = known.iter().map(|&name| name.to_owned()).collect();
+    Failure::new(
+        Exit::Usage,
+        "MTX001",
+        format!("no release `{asked}` is in the matrix"),
+        "feeds/matrix.yaml lists the releases with what is known of their lines",
+        format!(
+            "the nearest: {}; add another release of a known line to `releases` there",
+            nearest(asked, &known).join(", ")
+        ),
+    )
+}
+
+/// The three names that are most like what was asked for.
+fn nearest(asked: &str, names: &[String]) -> Vec<String> {
+    let mut names = names.to_vec();
+    let likeness = |name: &str| strsim::jaro(&name.to_lowercase(), &asked.to_lowercase());
+    names.sort_by(|one, other| likeness(other).total_cmp(&likeness(one)));
+    names.truncate(3);
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matrix() -> Matrix {
+        Matrix::load(&Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../../feeds/matrix.yaml")).unwrap()
+    }
+
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(|&word| word.to_owned()).collect()
+    }
+
+    #[test]
+    fn the_repositorys_matrix_is_every_release_for_every_target() {
+        let matrix = matrix();
+        let all = matrix.select(&[], &[]).unwrap();
+        assert_eq!(all.len(), matrix.releases().len() * matrix.targets.len());
+        assert_eq!(matrix.select(&words(&["all"]), &words(&["all"])).unwrap(), all);
+        for row in &all {
+            assert!(!row.keys.is_empty() && !row.images.kernel.is_empty() && !row.images.rootfs.is_empty(), "{row:?}");
+            let apk = ["25.12", "main"].contains(&row.line.as_str());
+            assert_eq!(row.format == Format::Apk, apk, "{row:?}");
+            let of_line = row.release.0.starts_with(&row.line) || row.line == "main" && row.release.0 == "SNAPSHOT";
+            assert!(of_line, "{row:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_stands_for_its_release_and_an_old_line_has_its_own_names() {
+        let matrix = matrix();
+        let row = matrix.row("22.03", "armsr/armv8").unwrap();
+        assert_eq!((row.release.0.as_str(), row.published.to_string().as_str()), ("22.03.7", "armvirt/64"));
+        let row = matrix.row("25.12-SNAPSHOT", "armsr/armv8").unwrap();
+        assert_eq!((row.published.to_string().as_str(), row.arch.0.as_str()), ("armsr/armv8", "aarch64_generic"));
+        assert_eq!(matrix.row("main", "malta/be").unwrap().release.0, "SNAPSHOT");
+        assert_eq!(matrix.select(&words(&["24.10"]), &[]).unwrap().len(), 4);
+        assert_eq!(matrix.host_needs("24.10-SNAPSHOT").unwrap(), matrix.host_needs("24.10").unwrap());
+        assert_eq!(matrix.host_needs("17.01").unwrap_err().exit(), Exit::Usage);
+    }
+
+    #[test]
+    fn what_is_not_in_the_matrix_is_refused_with_the_nearest_names() {
+        let matrix = matrix();
+        for (release, nearest) in [("25.12.55", "25.12.5"), ("snapshot", "24.10-SNAPSHOT"), ("all", "22.03")] {
+            let failure = matrix.row(release, "x86/64").unwrap_err();
+            assert_eq!((failure.id(), failure.exit()), ("MTX001", Exit::Usage), "{release}");
+            assert!(failure.finding().fix.contains(nearest), "{failure}");
+        }
+        for (target, nearest) in [("x86/46", "nearest: x86/64"), ("armvirt/32", "nearest: armsr/armv7;"), ("", "malta")]
+        {
+            let failure = matrix.row("25.12", target).unwrap_err();
+            assert_eq!((failure.id(), failure.exit()), ("MTX002", Exit::Usage), "{target}");
+            assert!(failure.finding().fix.contains(nearest), "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_slip_in_the_file_is_refused() {
+        let text = std::fs::read_to_string(Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../../feeds/matrix.yaml"));
+        let text = text.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(folder.path()).unwrap().join("matrix.yaml");
+        for (right, wrong, id) in [
+            ("4d017e6f1ed5d616", "4d017e6f1ed5d61", "MTX003"),
+            ("format: ipk", "format: deb", "CONF001"),
+            ("x86/64", "x86-64", "CONF001"),
+            ("rootfs:", "rotfs:", "CONF001"),
+        ] {
+            std::fs::write(&path, text.replace(right, wrong)).unwrap();
+            assert_eq!(Matrix::load(&path).unwrap_err().id(), id, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The downloads that all runs and work trees share, by digest.
+//!
+//! ```text
+//! openwrt-files/<sha256>          a file whose digest is its name, read-only
+//! openwrt-files/<sha256>.stamp    its size and where it came from; its time is that of the last use
+//! openwrt-files/<sha256>.lock     held while it is fetched
+//! openwrt-files/<sha256>.tmp/     the part that came so far, to be completed
+//! ```
+//!
+//! The layout is that of a stage of `xtask`, so that its `clean` knows what may be removed.
+
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::time::SystemTime;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use formats::sha256::Digest;
+use model::{Exit, Failure, Result};
+
+use super::mirror::Part;
+use super::resolved::Artifact;
+use super::transfer::{Link, STAGE, Trouble};
+use crate::files::{create_directory, write};
+use crate::lock::{Lock, Waiting};
+
+/// Largest file that is fetched: an SDK has a few hundred megabytes.
+const MAX_SIZE: u64 = 8 << 30;
+
+/// The folder of the downloads.
+#[derive(Debug, Clone)]
+pub(super) struct Store(Utf8PathBuf);
+
+/// The paths of one file.
+struct Place {
+    file: Utf8PathBuf,
+    stamp: Utf8PathBuf,
+    lock: Utf8PathBuf,
+    temporary: Utf8PathBuf,
+}
+
+impl Store {
+    /// The store below a cache.
+    pub(super) fn below(cache: &Utf8Path) -> Self {
+        Store(cache.join("openwrt-files"))
+    }
+
+    /// A file that was fetched before.
+    pub(super) fn get(&self, digest: Digest) -> Option<Utf8PathBuf> {
+        self.place(digest).finished()
+    }
+
+    /// Fetches a file unless it is there, completing a part that an earlier run left. `came` is told of bytes
+    /// that are there, new or old.
+    ///
+    /// # Errors
+    /// `DIG001` when the bytes are not those of the digest, which is never tried again; `MIR…`; `CACHE001`.
+    pub(super) fn fetch(
+        &self,
+        link: &Link,
+        artifact: &Artifact,
+        waiting: &Waiting,
+        mut came: impl FnMut(u64),
+    ) -> Result<Utf8PathBuf> {
+        let place = self.place(artifact.sha256);
+        create_directory(&self.0)?;
+        let _lock = Lock::take(&place.lock, waiting)?;
+        if let Some(file) = place.finished() {
+            return Ok(file);
+        }
+        let address = link.mirror.address(&artifact.path);
+        let mut transfer =
+            || place.transfer(link, artifact, &mut came).map_err(|trouble| trouble.failure(&address, &link.patience));
+        let mut got = transfer()?;
+        if got.joined && got.digest != artifact.sha256 {
+            // The part may be what is wrong, and it is ours: once more, and all of it from the mirror.
+            link.events.line(STAGE, format!("{}: the completed part does not fit; starting over", artifact.path));
+            place.discard()?;
+            got = transfer()?;
+        }
+        if got.digest != artifact.sha256 {
+            place.discard()?;
+            return Err(other_bytes(artifact, got.digest, &address));
+        }
+        place.finish(got.size, &address)
+    }
+
+    fn place(&self, digest: Digest) -> Place {
+        let sibling = |ending: &str| self.0.join(format!("{digest}.{ending}"));
+        Place {
+            file: self.0.join(digest.to_string()),
+            stamp: sibling("stamp"),
+            lock: sibling("lock"),
+            temporary: sibling("tmp"),
+        }
+    }
+}
+
+/// What a transfer brought.
+struct Got {
+    digest: Digest,
+    size: u64,
+    /// Whether some of it came from an earlier run.
+    joined: bool,
+}
+
+impl Place {
+    /// The file, if it was verified and has kept its size; notes the time of use.
+    fn finished(&self) -> Option<Utf8PathBuf> {
+        let stamp = std::fs::read_to_string(&self.stamp).ok()?;
+        let size: u64 = stamp.lines().next()?.parse().ok()?;
+        if std::fs::metadata(&self.file).ok()?.len() != size {
+            return None;
+        }
+        if let Ok(file) = File::options().append(true).open(&self.stamp) {
+            let _read_only_cache = file.set_modified(SystemTime::now());
+        }
+        Some(self.file.clone())
+    }
+
+    fn part(&self) -> Utf8PathBuf {
+        self.temporary.join("part")
+    }
+
+    fn validator(&self) -> Utf8PathBuf {
+        self.temporary.join("validator")
+    }
+
+    /// Fetches into the part, again and again from where it ended, and hashes the result.
+    fn transfer(&self, link: &Link, artifact: &Artifact, came: &mut impl FnMut(u64)) -> Result<Got, Trouble> {
+        create_directory(&self.temporary).map_err(Trouble::Ended)?;
+        let limit = artifact.size.unwrap_or(MAX_SIZE);
+        let before = self.known_part().map_or(0, |(length, _)| length);
+        let mut told = before;
+        let mut joined = before > 0;
+        came(before);
+        if before > 0 && artifact.size == Some(before) {
+            // A run that ended between the last byte and the check.
+            return self.hashed(true);
+        }
+        link.persist(&artifact.path, || {
+            let known = self.known_part();
+            let part = known.as_ref().map(|(length, validator)| Part { length: *length, validator });
+            let stream = match link.mirror.open(&artifact.path, part) {
+                Err(Trouble::OtherRange) => {
+                    self.discard().and_then(|()| create_directory(&self.temporary)).map_err(Trouble::Ended)?;
+                    return Err(Trouble::OtherRange);
+                }
+                opened => opened?,
+            };
+            joined &= stream.begins > 0;
+            let mut file = self.open_part(stream.begins, stream.validator.as_deref()).map_err(Trouble::Ended)?;
+            // Bytes that must come again were told of before.
+            let mut place = stream.begins;
+            link.copy(stream, &mut file, &self.part(), limit, |length| {
+                place += length;
+                came(place.saturating_sub(told.max(place - length)));
+                told = told.max(place);
+            })
+        })?;
+        self.hashed(joined)
+    }
+
+    fn hashed(&self, joined: bool) -> Result<Got, Trouble> {
+        let path = self.part();
+        let io = |error: std::io::Error| Trouble::Ended(Failure::io("read the download", &path, &error));
+        let (digest, size) = Digest::of_reader(&mut File::open(&path).map_err(io)?).map_err(io)?;
+        Ok(Got { digest, size, joined })
+    }
+
+    /// How much of which version is there; nothing without the version.
+    fn known_part(&self) -> Option<(u64, String)> {
+        let length = std::fs::metadata(self.part()).ok()?.len();
+        let validator = std::fs::read_to_string(self.validator()).ok()?;
+        (length > 0).then_some((length, validator))
+    }
+
+    /// Opens the part to go on at `begins`. The version is written before the first byte of it.
+    fn open_part(&self, begins: u64, validator: Option<&str>) -> Result<File> {
+        let path = self.part();
+        let io = |error: std::io::Error| Failure::io("write the download", &path, &error);
+        if begins == 0 {
+            let _absent = std::fs::remove_file(self.validator());
+        }
+        let mut file = File::options().write(true).create(true).truncate(false).open(&path).map_err(io)?;
+        file.set_len(begins).map_err(io)?;
+        file.seek(SeekFrom::Start(begins)).map_err(io)?;
+        if let Some(validator) = validator.filter(|_| begins == 0) {
+            write(&self.validator(), validator.as_bytes())?;
+        }
+        Ok(file)
+    }
+
+    fn discard(&self) -> Result<()> {
+        match std::fs::remove_dir_all(&self.temporary) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Failure::io("remove the part of a download", &self.temporary, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Moves the verified part to its name, and only then stamps it.
+    fn finish(&self, size: u64, address: &str) -> Result<Utf8PathBuf> {
+        let io = |error: std::io::Error| Failure::io("keep the download", &self.file, &error);
+        let part = self.part();
+        let file = File::open(&part).map_err(io)?;
+        file.set_permissions(PermissionsExt::from_mode(0o444)).map_err(io)?;
+        file.sync_all().map_err(io)?;
+        std::fs::rename(&part, &self.file).map_err(io)?;
+        let stamp = self.temporary.join("stamp");
+        let written = File::create(&stamp).and_then(|mut file| write!(file, "{size}\n{address}\n"));
+        written.and_then(|()| std::fs::rename(&stamp, &self.stamp)).map_err(io)?;
+        self.discard()?;
+        Ok(self.file.clone())
+    }
+}
+
+fn other_bytes(artifact: &Artifact, found: Digest, address: &str) -> Failure {
+    Failure::new(
+        Exit::Mismatch,
+        "DIG001",
+        format!("{} has other bytes than were signed for", artifact.path.file_name().unwrap_or_default()),
+        format!("its sha256 should be {}\nand is            {found}", artifact.sha256),
+        "do not use it. A mirror can hold a damaged copy: name another one with --mirror, and tell this one's owner",
+    )
+    .at(address)
+}

@@ -1,0 +1,206 @@
+//! `lock`: writes down what the mirror holds, or says how that differs from what was written down.
+
+use model::{Exit, Failure, Result};
+use sdk::openwrt::{Lockfile, Matrix, Resolved, Row, Upstream, differences};
+
+use super::Outcome;
+use crate::cli::openwrt::{LockArgs, Rows};
+use crate::files::write_aside;
+use crate::{Ctx, upstream};
+
+/// Refreshes the lock, or checks it.
+pub fn run(ctx: &Ctx, args: &LockArgs) -> Result<Outcome> {
+    let LockArgs { rows, check, source } = args;
+    let matrix = upstream::matrix(ctx)?;
+    let upstream = upstream::upstream(ctx, source)?;
+    let path = upstream::lock_path(ctx);
+    let lock = Lockfile::load(&path)?;
+    if *check {
+        return checked(ctx, &matrix, rows, &lock, &upstream);
+    }
+    let mut new = Lockfile::default();
+    // What is not asked for stays, unless the matrix no longer has it.
+    lock.entries().filter(|entry| known(&matrix, entry)).for_each(|entry| new.put(entry.clone()));
+    let rows = wanted(&matrix, rows)?;
+    for row in &rows {
+        let mut resolved = upstream.resolve_now(row)?;
+        upstream.measure(&mut resolved)?;
+        told(ctx, &resolved);
+        new.put(resolved);
+    }
+    write_aside(&path, new.text()?.as_bytes())?;
+    Ok(Outcome::done(format!("{path}: {} of {} entries refreshed", rows.len(), new.entries().count())))
+}
+
+/// The rows that were asked for; without a word, every release that does not change.
+fn wanted(matrix: &Matrix, rows: &Rows) -> Result<Vec<Row>> {
+    let mut found = matrix.select(&rows.releases, &rows.targets)?;
+    if rows.releases.is_empty() {
+        found.retain(|row| !row.release.is_snapshot());
+    }
+    Ok(found)
+}
+
+fn known(matrix: &Matrix, entry: &Resolved) -> bool {
+    matrix.row(&entry.release.0, &entry.target.to_string()).is_ok()
+}
+
+fn told(ctx: &Ctx, resolved: &Resolved) {
+    let kernel = resolved.kernel.as_ref().map_or("unknown".into(), ToString::to_string);
+    ctx.events.notice("lock", format!("{} {}: kernel {kernel}", resolved.release, resolved.target));
+}
+
+fn checked(ctx: &Ctx, matrix: &Matrix, rows: &Rows, lock: &Lockfile, upstream: &Upstream) -> Result<Outcome> {
+    let everything = rows.releases.is_empty() && rows.targets.is_empty();
+    let rows = match everything {
+        true => locked_rows(matrix, lock),
+        false => wanted(matrix, rows)?,
+    };
+    let mut drifted: Vec<String> = Vec::new();
+    let mut changed: Vec<String> = Vec::new();
+    let gone = lock.entries().filter(|entry| everything && !known(matrix, entry));
+    drifted.extend(gone.map(|entry| format!("{} {} is locked and not in the matrix", entry.release, entry.target)));
+    for row in &rows {
+        if !lock.has(row) {
+            drifted.push(format!("{} {} is not locked", row.release, row.target));
+            continue;
+        }
+        for difference in differences(lock.get(row)?, &upstream.resolve_now(row)?) {
+            if difference.is_mismatch { &mut changed } else { &mut drifted }.push(difference.text);
+        }
+        ctx.events.line("lock", format!("{} {} compared", row.release, row.target));
+    }
+    if everything && lock.entries().next().is_none() {
+        drifted.push("nothing is locked".into());
+    }
+    match (changed.is_empty(), drifted.is_empty()) {
+        (true, true) => Ok(Outcome::done(format!("{} entries are as the mirror has them", rows.len()))),
+        (true, false) => Err(stale(&drifted)),
+        (false, _) => Err(mismatch(&[changed, drifted].concat())),
+    }
+}
+
+fn locked_rows(matrix: &Matrix, lock: &Lockfile) -> Vec<Row> {
+    lock.entries().filter_map(|entry| matrix.row(&entry.release.0, &entry.target.to_string()).ok()).collect()
+}
+
+fn stale(lines: &[String]) -> Failure {
+    Failure::new(
+        Exit::Failed,
+        "LOCK003",
+        "openwrt.lock is out of date",
+        lines.join("\n"),
+        "run `cargo xtask lock` with the same flags, without --check, and look at what it changes",
+    )
+}
+
+fn mismatch(lines: &[String]) -> Failure {
+    Failure::new(
+        Exit::Mismatch,
+        "LOCK004",
+        "a release is not what was locked",
+        lines.join("\n"),
+        "what is published under a release's number never changes: find out who changed it before you lock it anew",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::openwrt::Source;
+    use crate::ctx::tests::ctx;
+    use camino::Utf8Path;
+    use model::Events;
+    use sdk::openwrt::fixture::MiniMirror;
+
+    /// A workspace with a matrix and without pinned keys, and a mirror.
+    struct Bench {
+        ctx: Ctx,
+        mirror: MiniMirror,
+        _folder: tempfile::TempDir,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let root = Utf8Path::from_path(folder.path()).unwrap();
+            let mut ctx = ctx(root, Events::discard());
+            std::fs::create_dir_all(root.join("feeds/openwrt-keys")).unwrap();
+            std::fs::copy(ctx.root.join("feeds/matrix.yaml"), root.join("feeds/matrix.yaml")).unwrap();
+            ctx.root = root.to_owned();
+            let mirror = MiniMirror::new();
+            mirror.publish_standard("25.12.5", "x86/64");
+            mirror.publish_standard("SNAPSHOT", "x86/64");
+            Bench { ctx, mirror, _folder: folder }
+        }
+
+        fn run(&self, releases: &[&str], targets: &[&str], check: bool) -> Result<Outcome> {
+            let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+            let rows = Rows { releases: words(releases), targets: words(targets) };
+            let source =
+                Source { mirror: Some(self.mirror.root().to_string()), release_keys: vec![self.mirror.key_file()] };
+            run(&self.ctx, &LockArgs { rows, check, source })
+        }
+
+        fn text(&self) -> String {
+            std::fs::read_to_string(upstream::lock_path(&self.ctx)).unwrap()
+        }
+    }
+
+    fn id(outcome: Result<Outcome>) -> (&'static str, Exit, String) {
+        let failure = outcome.unwrap_err();
+        (failure.id(), failure.exit(), failure.finding().why.clone())
+    }
+
+    #[test]
+    fn locking_is_repeatable_keeps_what_is_not_asked_for_and_passes_its_own_check() {
+        let bench = Bench::new();
+        bench.run(&["25.12"], &["x86/64"], false).unwrap();
+        let first = bench.text();
+        assert!(first.contains("release: 25.12.5") && first.contains("size: "), "{first}");
+        assert!(!first.contains(bench.mirror.root().as_str()), "no path of a mirror");
+        bench.run(&["main"], &["x86/64"], false).unwrap();
+        assert!(bench.text().contains("release: SNAPSHOT") && bench.text().contains("release: 25.12.5"));
+        bench.run(&["25.12"], &["x86/64"], false).unwrap();
+        let both = bench.text();
+        bench.run(&["25.12", "main"], &["x86/64"], false).unwrap();
+        assert_eq!(bench.text(), both);
+        assert!(bench.run(&[], &[], true).unwrap().data.contains("2 entries"));
+        assert_eq!(bench.text(), both, "a check changes nothing");
+    }
+
+    #[test]
+    fn a_lock_that_lacks_rows_or_a_snapshot_that_moved_on_is_out_of_date() {
+        let bench = Bench::new();
+        let (id_, exit, why) = id(bench.run(&[], &[], true));
+        assert_eq!((id_, exit, why.as_str()), ("LOCK003", Exit::Failed, "nothing is locked"));
+        bench.run(&["main"], &["x86/64"], false).unwrap();
+        bench.run(&[], &[], true).unwrap();
+        let (_, exit, why) = id(bench.run(&["25.12"], &["x86/64"], true));
+        assert_eq!((exit, why.as_str()), (Exit::Failed, "25.12.5 x86/64 is not locked"));
+        bench.mirror.publish("SNAPSHOT", "x86/64", &[("openwrt-x86-64-generic-kernel.bin", b"new")]);
+        let (id_, exit, why) = id(bench.run(&[], &[], true));
+        assert_eq!((id_, exit), ("LOCK003", Exit::Failed));
+        assert!(why.contains("SNAPSHOT x86/64: kernel is locked as snapshots/targets/x86/64/openwrt-x86"), "{why}");
+    }
+
+    #[test]
+    fn a_release_that_changed_is_a_mismatch_and_an_entry_without_a_row_goes() {
+        let bench = Bench::new();
+        bench.run(&["25.12", "main"], &["x86/64"], false).unwrap();
+        let sdk = "openwrt-sdk-25.12.5-x86-64_gcc-14.3.0_musl.Linux-x86_64.tar.zst";
+        bench.mirror.publish("25.12.5", "x86/64", &[(sdk, b"not what it was")]);
+        let (id_, exit, why) = id(bench.run(&[], &[], true));
+        assert_eq!((id_, exit), ("LOCK004", Exit::Mismatch));
+        assert!(why.contains("25.12.5 x86/64: sdk is locked as"), "{why}");
+
+        let path = bench.ctx.root.join("feeds/matrix.yaml");
+        let matrix = std::fs::read_to_string(&path).unwrap().replace(r#"["SNAPSHOT"]"#, "[]");
+        std::fs::write(&path, matrix).unwrap();
+        let why = id(bench.run(&[], &[], true)).2;
+        assert!(why.contains("SNAPSHOT x86/64 is locked and not in the matrix"), "{why}");
+        bench.run(&["25.12"], &["x86/64"], false).unwrap();
+        assert!(!bench.text().contains("SNAPSHOT"));
+        bench.run(&[], &[], true).unwrap();
+    }
+}

@@ -1,0 +1,105 @@
+//! `plan`: what can be built and tested, for people and as the matrix of a CI job.
+
+use model::Result;
+use sdk::openwrt::{Lockfile, Row};
+use serde_json::{Value, json};
+
+use super::Outcome;
+use crate::cli::openwrt::PlanArgs;
+use crate::{Ctx, pipeline, upstream};
+
+/// Prints the rows of the matrix. Nothing is fetched.
+pub fn run(ctx: &Ctx, args: &PlanArgs) -> Result<Outcome> {
+    let rows = upstream::matrix(ctx)?.select(&args.rows.releases, &args.rows.targets)?;
+    let lock = Lockfile::load(&upstream::lock_path(ctx))?;
+    let data = if ctx.json { matrix(ctx, &rows, &lock).to_string() } else { table(&rows, &lock) };
+    Ok(Outcome::done(data))
+}
+
+/// What GitHub's `strategy.matrix` takes: a job for each row. `name` has no character that names of artifacts must
+/// not have; `snapshot` tells that what is published changes, so that a job may be allowed to fail; `boots` tells that
+/// a machine is described for the target, so that it can be tested and not only built for.
+fn matrix(ctx: &Ctx, rows: &[Row], lock: &Lockfile) -> Value {
+    let job = |row: &Row| {
+        json!({
+            "name": format!("{}-{}", row.release, row.target.slug()),
+            "release": row.release.0,
+            "line": row.line,
+            "target": row.target.to_string(),
+            "arch": row.arch.0,
+            "format": row.format.to_string(),
+            "kernel-line": row.kernel_line,
+            "snapshot": row.release.is_snapshot(),
+            "locked": lock.has(row),
+            "boots": pipeline::machine_file(ctx, &row.target).is_file(),
+        })
+    };
+    json!({ "include": rows.iter().map(job).collect::<Vec<Value>>() })
+}
+
+fn table(rows: &[Row], lock: &Lockfile) -> String {
+    let line = |words: [&str; 6]| {
+        let [release, target, arch, format, kernel, locked] = words;
+        format!("{release:15} {target:12} {arch:26} {format:6} {kernel:6} {locked}").trim_end().to_owned()
+    };
+    let head = line(["RELEASE", "TARGET", "ARCHITECTURE", "FORMAT", "KERNEL", "LOCKED"]);
+    let row = |row: &Row| {
+        let locked = if lock.has(row) { "yes" } else { "no" };
+        let (target, format) = (row.target.to_string(), row.format.to_string());
+        line([&row.release.0, &target, &row.arch.0, &format, &row.kernel_line, locked])
+    };
+    std::iter::once(head).chain(rows.iter().map(row)).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::openwrt::Rows;
+    use crate::ctx::tests::ctx;
+    use model::{Events, Exit};
+
+    fn args(release: &str, target: &str) -> PlanArgs {
+        PlanArgs { rows: Rows { releases: vec![release.into()], targets: vec![target.into()] } }
+    }
+
+    #[test]
+    fn people_get_a_table_and_ci_its_matrix() {
+        let mut ctx = ctx("/tmp/openwrt-offload-never-made".into(), Events::discard());
+        let text = run(&ctx, &PlanArgs::default()).unwrap().data;
+        assert!(text.starts_with("RELEASE") && text.contains("\n22.03.7 ") && text.contains("malta/be"), "{text}");
+        ctx.json = true;
+        let text = run(&ctx, &args("24.10", "armsr/armv8")).unwrap().data;
+        let plan: Value = serde_json::from_str(&text).unwrap();
+        let job = &plan["include"][0];
+        assert_eq!(plan["include"].as_array().unwrap().len(), 1, "{text}");
+        assert_eq!(job["name"], format!("{}-armsr-armv8", job["release"].as_str().unwrap()));
+        assert_eq!(
+            (&job["format"], &job["snapshot"], &job["arch"]),
+            (&"ipk".into(), &false.into(), &"aarch64_generic".into())
+        );
+        assert!(!ctx.cache.exists(), "looking changes nothing");
+    }
+
+    #[test]
+    fn only_a_target_with_a_machine_boots() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = camino::Utf8Path::from_path(folder.path()).unwrap();
+        let mut ctx = ctx(root, Events::discard());
+        std::fs::create_dir_all(root.join("feeds")).unwrap();
+        std::fs::copy(ctx.root.join("feeds/matrix.yaml"), root.join("feeds/matrix.yaml")).unwrap();
+        (ctx.root, ctx.json) = (root.to_owned(), true);
+        let boots = || run(&ctx, &args("25.12", "malta/be")).unwrap().data.contains(r#""boots":true"#);
+        assert!(!boots());
+        std::fs::create_dir_all(root.join("qemu/machines")).unwrap();
+        std::fs::write(root.join("qemu/machines/malta-be.yaml"), "version: 1\n").unwrap();
+        assert!(boots());
+    }
+
+    #[test]
+    fn what_is_not_in_the_matrix_ends_with_usage() {
+        let ctx = ctx("/tmp".into(), Events::discard());
+        for (release, target) in [("17.01", "x86/64"), ("24.10", "ath79/generic")] {
+            assert_eq!(run(&ctx, &args(release, target)).unwrap_err().exit(), Exit::Usage);
+        }
+    }
+}
