@@ -74,6 +74,17 @@ pub fn target(selection: &Selection) -> Result<Target> {
     if TARGETS.contains(&asked) { Ok(target) } else { Err(unknown("no machine is described for it".into())) }
 }
 
+/// Several kernels where one is worked on at a time.
+pub fn one_kernel(asked: usize) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "USE003",
+        format!("{asked} kernels were asked for, and this is done for one at a time"),
+        "only `test` runs on several kernels in one go",
+        "give one line with --kernel: 6.1, 6.12 or newest",
+    )
+}
+
 /// The formats that were asked for, each once and always in the same order.
 pub fn formats(selection: &Selection) -> Vec<formats::Format> {
     let asked = |format: &formats::Format| {
@@ -153,7 +164,7 @@ mod tests {
     fn an_unknown_target_names_the_nearest() {
         let selection = |target: &str| Selection {
             target: target.into(),
-            kernel: crate::cli::Kernel::V6_12,
+            kernels: vec![crate::cli::Kernel::V6_12],
             formats: Vec::new(),
             debian_mirror: None,
         };

@@ -77,7 +77,7 @@ fn offline(what: &str) -> Failure {
 
 /// The kernel of the selected line; open the directory with [`Kernel::open`].
 pub(super) fn kernel(ctx: &Ctx, selection: &Selection) -> Result<Utf8PathBuf> {
-    let debs = debian(ctx, "debian-kernel", suite(selection.kernel), &["linux-image-amd64".into()], selection)?;
+    let debs = debian(ctx, "debian-kernel", suite(selection.kernel()?), &["linux-image-amd64".into()], selection)?;
     let inputs = Inputs::new("the kernel, unpacked")
         .stage("debian-kernel", &debs)
         .path("code", ctx.root.join("package/sdk/src/local"));
@@ -213,7 +213,7 @@ mod tests {
         let mut ctx = ctx(Utf8Path::from_path(folder.path()).unwrap(), Events::discard());
         ctx.offline = true;
         let selection =
-            Selection { target: "x86/64".into(), kernel: Line::V6_12, formats: Vec::new(), debian_mirror: None };
+            Selection { target: "x86/64".into(), kernels: vec![Line::V6_12], formats: Vec::new(), debian_mirror: None };
         let failure = kernel(&ctx, &selection).unwrap_err();
         assert_eq!((failure.id(), failure.exit()), ("NET001", Exit::Upstream));
         assert_eq!(files(&ctx.cache.join("debian-kernel"), ".deb").unwrap(), [""; 0]);
