@@ -1,13 +1,14 @@
 //! The words that every crate shares.
 //!
 //! Failures that explain themselves ([`Failure`]), what happened during a run ([`Event`]), what a
-//! check concluded ([`Verdict`]), what we build for ([`Target`], [`KernelId`]) and strict YAML
+//! check concluded ([`Verdict`]), what we build for ([`Target`], [`KernelId`]), work for all processors ([`parallel()`]) and strict YAML
 //! ([`yaml`]). No processes, no network, and no file I/O beyond reading a configuration file.
 
 mod cancel;
 mod event;
 mod failure;
 mod kernel;
+mod parallel;
 mod target;
 mod verdict;
 pub mod yaml;
@@ -16,6 +17,7 @@ pub use cancel::{Cancel, Deadline, tied_to_parent};
 pub use event::{Event, Events, SCHEMA, Status};
 pub use failure::{Exit, Failure, Finding, Severity};
 pub use kernel::KernelId;
+pub use parallel::{parallel, processors};
 pub use target::{Arch, Target, UnknownTarget};
 pub use verdict::Verdict;
 
