@@ -38,7 +38,8 @@ Exit codes:
   70 our defect   130 interrupted
 
 Environment: XDG_CACHE_HOME (cache), XDG_CONFIG_HOME (keys), OPENWRT_OFFLOAD_DEBIAN_MIRROR,
-  OPENWRT_OFFLOAD_USIGN_KEY, OPENWRT_OFFLOAD_EC_KEY (secret keys), NO_COLOR, SOURCE_DATE_EPOCH.";
+  OPENWRT_OFFLOAD_USIGN_KEY, OPENWRT_OFFLOAD_EC_KEY (secret keys), NO_COLOR, SOURCE_DATE_EPOCH,
+  GITHUB_ACTIONS=true (groups, annotations; a summary in GITHUB_STEP_SUMMARY).";
 
 /// The verbs; each is implemented in the file of its name.
 #[derive(Debug, Subcommand)]
@@ -93,6 +94,24 @@ impl Verb {
         matches!(self, Verb::Plan(_))
     }
 
+    /// What is built for, by the verbs that have reports.
+    pub fn selection(&self) -> Option<&Selection> {
+        match self {
+            Verb::Test(args) => Some(&args.selection),
+            Verb::Ci(args) => Some(&args.selection),
+            _ => None,
+        }
+    }
+
+    /// How the router is run.
+    pub fn accel(&self) -> Accel {
+        match self {
+            Verb::Test(args) => args.machine.accel,
+            Verb::Ci(args) => args.machine.accel,
+            _ => Accel::Auto,
+        }
+    }
+
     /// The reports that are wanted, of the verbs that have any.
     pub fn reports(&self) -> Option<&Reports> {
         match self {
@@ -131,6 +150,12 @@ pub struct Global {
     /// Where results go.
     #[arg(long, global = true, value_name = "DIR", default_value = "target/offload")]
     pub out: Utf8PathBuf,
+    /// Folder with further recipes of packages; one of the same name takes the place of ours.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub recipes: Option<Utf8PathBuf>,
+    /// Folder with scenarios to run in place of ours.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub scenarios: Option<Utf8PathBuf>,
     /// How long to wait for another run that holds the same part of the cache, in seconds.
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 600)]
     pub lock_timeout: u64,
@@ -347,14 +372,19 @@ pub struct BenchFormatsArgs {
     pub repeat: std::num::NonZeroUsize,
 }
 
+/// What `bench offload` measures unless it is told otherwise.
+pub const BENCH_PACKETS: u64 = 20_000;
+/// See [`BENCH_PACKETS`].
+pub const BENCH_ROUNDS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(2);
+
 /// `bench offload`
 #[derive(Debug, Clone, Args)]
 pub struct BenchOffloadArgs {
     /// How often everything is measured.
-    #[arg(long, value_name = "N", default_value = "3")]
+    #[arg(long, value_name = "N", default_value_t = BENCH_ROUNDS)]
     pub repeat: std::num::NonZeroUsize,
     /// Packets of one measurement.
-    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1_000..=10_000_000))]
+    #[arg(long, value_name = "N", default_value_t = BENCH_PACKETS, value_parser = clap::value_parser!(u64).range(1_000..=10_000_000))]
     pub packets: u64,
     /// Where throughput is measured too: `auto` does so where KVM works; under emulation it would mean nothing.
     #[arg(long, value_name = "HOW", default_value = "auto")]

@@ -46,6 +46,7 @@ mod advice;
 pub mod apk;
 mod changes;
 pub mod control;
+mod deflate;
 pub mod depend;
 pub mod ec;
 mod error;

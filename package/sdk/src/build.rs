@@ -66,7 +66,7 @@ pub struct BuiltPackage {
 pub fn build(request: &Request<'_>, out: &Utf8Path, events: &Events, cancel: &Cancel) -> Result<Vec<BuiltPackage>> {
     let epoch = match request.source_date_epoch {
         Some(epoch) => epoch,
-        None => epoch_of_environment(std::env::var("SOURCE_DATE_EPOCH").ok())?.unwrap_or(request.kernel.built()),
+        None => source_date_epoch()?.unwrap_or(request.kernel.built()),
     };
     let mut plans = kmod::plan(request.recipes, request.kernel, request.arch, epoch, events)?;
     for program in request.recipes.programs.values() {
@@ -111,6 +111,14 @@ fn write_all(
         results.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
     packages.sort_by(|a, b| (&a.name, a.format).cmp(&(&b.name, b.format)));
     Ok(packages)
+}
+
+/// The time that the environment gives to packages, if it does.
+///
+/// # Errors
+/// `PKG003` when it is no number.
+pub fn source_date_epoch() -> Result<Option<u64>> {
+    epoch_of_environment(std::env::var("SOURCE_DATE_EPOCH").ok())
 }
 
 /// The value of SOURCE_DATE_EPOCH, as reproducible-builds.org specifies it.

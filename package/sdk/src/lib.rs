@@ -18,9 +18,10 @@ pub mod local;
 pub mod lock;
 pub mod openwrt;
 pub mod recipe;
+mod rust_target;
 mod userspace;
 mod write;
 
-pub use build::{BuiltPackage, Request, build};
+pub use build::{BuiltPackage, Request, build, source_date_epoch};
 pub use recipe::Recipes;
-pub use userspace::{CargoBuild, StaticBinary, cargo_static, static_target};
+pub use userspace::{CargoBuild, StaticBinary, cargo_cross, cargo_static, static_target};

@@ -34,7 +34,7 @@ use linted::linted;
 
 pub use bench::bench;
 pub use reproduce::reproduce;
-pub use router::{boot, list, test};
+pub use router::{boot, list, machine_file, test};
 
 /// A signed feed and what a router needs to trust it.
 struct Feed {
@@ -51,11 +51,11 @@ struct Feed {
 /// Reads every file that `purpose` is going to need: a slip in one is told at once, not after minutes of
 /// fetching and building, and before anything is made in the cache.
 pub fn check_files(ctx: &Ctx, target: &Target, purpose: Purpose) -> Result<()> {
-    sdk::Recipes::load(&ctx.root.join("package/recipes"))?;
+    sdk::Recipes::load(&ctx.recipes)?;
     FeedConfig::load(ctx)?;
     if purpose >= Purpose::Test {
-        vm::machine::Machine::load(&router::machine_file(ctx, target))?;
-        scenarios::scenario::load_all(&router::scenario_folder(ctx))?;
+        vm::machine::Machine::load(&machine_file(ctx, target))?;
+        scenarios::scenario::load_all(&ctx.scenarios)?;
     }
     Ok(())
 }

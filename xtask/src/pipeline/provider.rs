@@ -104,12 +104,12 @@ pub(super) fn packages(ctx: &Ctx, target: &Target, selection: &Selection) -> Res
     let formats = usage::formats(selection);
     let inputs = sources(ctx, Inputs::new(format!("packages for {target}")), &["package/offloadctl"])
         .stage("kernel", &kernel)
-        .path("recipes", ctx.root.join("package/recipes"))
         .path("sdk", ctx.root.join("package/sdk/src"))
         .path("formats", ctx.root.join("package/formats/src"))
         .text("target", target)
         .text("formats", formats.iter().map(Format::to_string).collect::<Vec<_>>().join(" "))
         .text("epoch", std::env::var("SOURCE_DATE_EPOCH").unwrap_or_default());
+    let inputs = ctx.recipes.iter().fold(inputs, |inputs, folder| inputs.path("recipes", folder));
     let folder = stage(ctx, "packages", &inputs, |out| {
         let built = build_into(ctx, &Kernel::open(&kernel)?, &arch, &formats, out)?;
         let words: Vec<&str> = formats.iter().map(|format| format.extension()).collect();
@@ -126,7 +126,7 @@ pub(super) fn build_into(
     formats: &[Format],
     out: &Utf8Path,
 ) -> Result<Vec<sdk::BuiltPackage>> {
-    let recipes = sdk::Recipes::load(&ctx.root.join("package/recipes"))?;
+    let recipes = sdk::Recipes::load(&ctx.recipes)?;
     let request = sdk::Request {
         recipes: &recipes,
         kernel,

@@ -16,7 +16,7 @@ use vm::session::{self, Image, Launch, Session};
 use vm::state;
 
 use super::installed::Installed;
-use super::{Feed, console, provider, publish, signed};
+use super::{Feed, bench, console, provider, publish, signed};
 use crate::cli::{Accel as Wanted, BootArgs, Machine as Flags, Selection, TestArgs};
 use crate::cmd::Outcome;
 use crate::files::write_aside;
@@ -69,6 +69,7 @@ pub fn test(ctx: &Ctx, target: &Target, args: &TestArgs) -> Result<Outcome> {
     crate::facts::host(ctx);
     ctx.events.fact("QEMU", &router.qemu.version);
     ctx.events.fact("router", &label);
+    bench::tell_known(ctx, target, &args.selection, &feed.packages.kernel)?;
     let bench = Bench {
         router: &label,
         kernel: args.selection.kernel.word(),
@@ -131,8 +132,8 @@ fn trust(feed: &Feed) -> Result<Trust> {
 
 /// Scenarios whose name contains, or with `--exact` is, one of the given words.
 fn chosen(ctx: &Ctx, args: &TestArgs) -> Result<Vec<Scenario>> {
-    let folder = scenario_folder(ctx);
-    let all = scenarios::scenario::load_all(&folder)?;
+    let folder = &ctx.scenarios;
+    let all = scenarios::scenario::load_all(folder)?;
     let names: Vec<String> = all.iter().map(|scenario| scenario.name.clone()).collect();
     let matches = |name: &str, word: &str| if args.exact { name == word } else { name.contains(word) };
     if let Some(word) = args.names.iter().find(|word| !names.iter().any(|name| matches(name, word))) {
@@ -150,13 +151,8 @@ fn chosen(ctx: &Ctx, args: &TestArgs) -> Result<Vec<Scenario>> {
 }
 
 /// The file that describes the target's router.
-pub(super) fn machine_file(ctx: &Ctx, target: &Target) -> Utf8PathBuf {
+pub fn machine_file(ctx: &Ctx, target: &Target) -> Utf8PathBuf {
     ctx.root.join("qemu/machines").join(format!("{}.yaml", target.slug()))
-}
-
-/// Where the scenarios are.
-pub(super) fn scenario_folder(ctx: &Ctx) -> Utf8PathBuf {
-    ctx.root.join("tests/scenarios")
 }
 
 /// The feed's directory, or that of a copy spoiled in one way.
