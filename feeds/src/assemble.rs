@@ -159,8 +159,13 @@ pub(crate) mod tests {
     /// Path and content of every file of a feed.
     pub(crate) fn snapshot(feed: &Utf8Path) -> Vec<(String, Vec<u8>)> {
         let mut files = Vec::new();
-        for (_, folder) in crate::folders(feed) {
+        let mut folders = vec![feed.to_owned()];
+        while let Some(folder) = folders.pop() {
             for entry in folder.read_dir_utf8().unwrap().map(Result::unwrap) {
+                if entry.path().is_dir() {
+                    folders.push(entry.into_path());
+                    continue;
+                }
                 let name = entry.path().strip_prefix(feed).unwrap().to_string();
                 files.push((name, std::fs::read(entry.path()).unwrap()));
             }
