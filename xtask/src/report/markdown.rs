@@ -131,7 +131,7 @@ fn code(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sample::{HOSTILE, sample};
+    use crate::report::tests::sample::{HOSTILE, sample};
 
     #[test]
     fn what_went_wrong_comes_first_with_the_command_that_repeats_it() {

@@ -1,7 +1,7 @@
 //! The page against what it must hold and must never hold.
 
 use super::*;
-use crate::report::sample::{HOSTILE, sample};
+use crate::report::tests::sample::{HOSTILE, sample};
 
 /// Elements of HTML that have no end.
 const VOID: [&str; 2] = ["meta", "br"];

@@ -3,7 +3,7 @@
 use model::cost::{Clock, Cost, Costs, Path, Spread};
 use model::{Check, CheckKind, Count, Event, Finding, Phase, Record, Sample, Severity, Status, Verdict};
 
-use super::Run;
+use crate::report::Run;
 
 /// What a report must never hand on as it is.
 pub(crate) const HOSTILE: &str = "</script><script>alert('x')</script>\"&|`%\r\n::error::y";
