@@ -77,7 +77,7 @@ fn texts_of_others_are_escaped_wherever_they_stand() {
     run.command = HOSTILE.into();
     run.facts[0].value = HOSTILE.into();
     for case in &mut run.cases {
-        (case.name, case.expected, case.observed) = (HOSTILE.into(), HOSTILE.into(), HOSTILE.into());
+        (case.name, case.expected, case.observed) = (HOSTILE.into(), HOSTILE.into(), format!("{HOSTILE} too"));
         (case.reproduce, case.notes) = (HOSTILE.into(), vec![HOSTILE.into()]);
         for text in [&mut case.record.title, &mut case.record.group, &mut case.record.kernel, &mut case.record.manager]
         {

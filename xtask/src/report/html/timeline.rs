@@ -110,7 +110,7 @@ fn drawing(run: &str, flow: &str, samples: &[&Sample], most: u64) -> Markup {
             text x=(left) y=(bottom + 18.0) { "0 ms" }
             text x=(right) y=(bottom + 18.0) text-anchor="end" { (grouped(last.millis - first.millis)) " ms" }
             text x=((left + right) / 2.0) y=(bottom + 18.0) text-anchor="middle" {
-                (grouped(last.forwarded.packets)) " of " (grouped(last.arrived.packets)) " packets"
+                "forward hook: " (grouped(last.forwarded.packets)) " of " (grouped(last.arrived.packets)) " packets"
             }
         }
     }
