@@ -10,6 +10,9 @@ use model::Verdict;
 use super::{Case, Counts, Run};
 use crate::sink::human::table::seconds;
 
+/// Milliseconds that are worth a line.
+const LEAST: u64 = 100;
+
 /// The summary, ending with a newline.
 pub fn render(run: &Run) -> String {
     let mut text = format!("## {}\n\n", inline(&run.headline()));
@@ -51,7 +54,7 @@ pub fn render(run: &Run) -> String {
         &["Stage", "", "Time", "Result"],
         run.stages
             .iter()
-            .filter(|stage| stage.ended != "kept")
+            .filter(|stage| stage.millis >= LEAST || stage.ended == "failed")
             .map(|stage| [inline(&stage.name), stage.ended.into(), seconds(stage.millis), inline(&stage.summary)]),
     ));
     text.push_str(&table(

@@ -116,6 +116,9 @@ fn the_matrix_has_a_row_for_each_scenario_and_a_column_for_each_kernel() {
         assert!(matrix.contains(part), "{part}\n{matrix}");
     }
     assert_eq!(matrix.matches("scope=\"row\"").count(), 5);
+    let groups: Vec<&str> =
+        matrix.split("scope=\"rowgroup\"").skip(1).filter_map(|part| part.split(['>', '<']).nth(1)).collect();
+    assert_eq!(groups, ["must offload", "must not offload", "life"]);
     let cells = matrix.matches("href=\"#case-").count();
     assert_eq!(cells, sample().cases.len(), "every case is a cell");
     assert_eq!(page.matches("id=\"case-").count(), cells, "every cell leads somewhere");
