@@ -4,7 +4,7 @@ use model::Result;
 
 use super::Outcome;
 use crate::cli::{FeedAction, FeedArgs};
-use crate::doctor::{self, Purpose};
+use crate::doctor::Purpose;
 use crate::{Ctx, pipeline, usage};
 
 /// Assembles the feed and does with it what was asked for.
@@ -16,7 +16,7 @@ pub fn run(ctx: &Ctx, args: &FeedArgs) -> Result<Outcome> {
     };
     let target = usage::target(selection)?;
     pipeline::check_files(ctx, &target, Purpose::Build)?;
-    doctor::require(ctx, Purpose::Build)?;
+    pipeline::require_build(ctx, selection)?;
     match action {
         Some(FeedAction::Verify { .. }) => pipeline::verify_feed(ctx, &target, selection),
         None => pipeline::feed(ctx, &target, selection, *serve),
