@@ -7,6 +7,7 @@ pub mod openwrt;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use openwrt::OpenWrt;
 
 /// Builds OpenWrt flow-offload packages, publishes them as a signed feed, boots a router in QEMU,
 /// installs them there and proves with real packets that flows are offloaded.
@@ -170,6 +171,9 @@ pub struct Selection {
     /// OpenWrt target/subtarget.
     #[arg(long, value_name = "TARGET", default_value = "x86/64")]
     pub target: String,
+    /// A release of OpenWrt.
+    #[command(flatten)]
+    pub openwrt: OpenWrt,
     /// Kernel line of the stand-in SDK.
     #[arg(long, value_name = "LINE", default_value = "6.12")]
     pub kernel: Kernel,
@@ -215,6 +219,9 @@ pub struct Reports {
 /// `build`
 #[derive(Debug, Clone, Args)]
 pub struct BuildArgs {
+    /// Compare the kernel modules with those that the release published, file by file.
+    #[arg(long, requires = "release")]
+    pub compare: bool,
     /// What to build for.
     #[command(flatten)]
     pub selection: Selection,
