@@ -377,6 +377,10 @@ pub struct BenchFormatsArgs {
     /// How often everything is measured.
     #[arg(long, value_name = "N", default_value = "3")]
     pub repeat: std::num::NonZeroUsize,
+    /// Folder with the real programs to compare with: apk, ipkg-build, ipkg-make-index.sh and mkhash, or
+    /// some of them [default: those in PATH].
+    #[arg(long, value_name = "DIR")]
+    pub against: Option<Utf8PathBuf>,
 }
 
 /// What `bench offload` measures unless it is told otherwise.
