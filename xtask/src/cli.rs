@@ -174,15 +174,25 @@ pub struct Selection {
     /// A release of OpenWrt.
     #[command(flatten)]
     pub openwrt: OpenWrt,
-    /// Kernel line of the stand-in SDK.
-    #[arg(long, value_name = "LINE", default_value = "6.12")]
-    pub kernel: Kernel,
+    /// Kernel line of the stand-in SDK; `test` takes several, `6.1,6.12,newest`.
+    #[arg(long = "kernel", value_name = "LINE", value_delimiter = ',', default_value = "6.12")]
+    pub kernels: Vec<Kernel>,
     /// Package formats: ipk for opkg (24.10 and older), apk (25.12 and later).
     #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', default_value = "ipk,apk")]
     pub formats: Vec<Format>,
     /// Debian mirror, a URL or a directory [default: the one of the host's apt].
     #[arg(long, value_name = "URL|DIR", env = DEBIAN_MIRROR)]
     pub debian_mirror: Option<String>,
+}
+
+impl Selection {
+    /// The kernel line, for what is done for one only.
+    pub fn kernel(&self) -> model::Result<Kernel> {
+        match self.kernels[..] {
+            [kernel] => Ok(kernel),
+            _ => Err(crate::usage::one_kernel(self.kernels.len())),
+        }
+    }
 }
 
 /// How the router is run.
@@ -239,6 +249,13 @@ pub struct TestArgs {
     /// Print the names of the scenarios that would run, and end.
     #[arg(long)]
     pub list: bool,
+    /// Leave the router of the one scenario that runs as it is at the end, with a console, until you leave it.
+    #[arg(long, requires = "names")]
+    pub keep: bool,
+    /// The suite's test of itself: break offload on purpose, after every ruleset. Only scenarios run in which traffic
+    /// must take the fast path, and one passes when it notices.
+    #[arg(long, value_name = "HOW", conflicts_with = "keep")]
+    pub sabotage: Option<Sabotage>,
     /// What to build for.
     #[command(flatten)]
     pub selection: Selection,
@@ -496,6 +513,17 @@ pub enum Format {
     Ipk,
     /// For apk.
     Apk,
+}
+
+/// Ways to break offload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Sabotage {
+    /// Flowtables lose all their devices: flows may be marked, and none takes the fast path.
+    NoFastPath,
+    /// Flowtables keep one of their devices.
+    OneDevice,
+    /// Established flows are accepted in front of every `flow add`.
+    AcceptFirst,
 }
 
 /// How the guest's instructions are executed.

@@ -92,6 +92,17 @@ pub fn router_target(selection: &Selection) -> Result<Target> {
     }
 }
 
+/// Several kernels where one is worked on at a time.
+pub fn one_kernel(asked: usize) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "USE004",
+        format!("{asked} kernels were asked for, and this is done for one at a time"),
+        "only `test` runs on several kernels in one go",
+        "give one line with --kernel: 6.1, 6.12 or newest",
+    )
+}
+
 /// The formats that were asked for, each once and always in the same order.
 pub fn formats(selection: &Selection) -> Vec<formats::Format> {
     let asked = |format: &formats::Format| {
@@ -171,7 +182,7 @@ mod tests {
     fn an_unknown_target_names_the_nearest() {
         let selection = |target: &str| Selection {
             target: target.into(),
-            kernel: crate::cli::Kernel::V6_12,
+            kernels: vec![crate::cli::Kernel::V6_12],
             formats: Vec::new(),
             debian_mirror: None,
             openwrt: Default::default(),
@@ -196,6 +207,7 @@ mod tests {
         let failure = router_target(&release).unwrap_err();
         assert_eq!((failure.id(), failure.exit()), ("USE003", Exit::Usage));
         assert_eq!(router_target(&selection("build")).unwrap().to_string(), "x86/64");
+        assert_eq!(one_kernel(2).id(), "USE004");
         for line in ["build --locked", "build --compare"] {
             assert_eq!(refused(line).id(), "USE001", "{line}");
         }

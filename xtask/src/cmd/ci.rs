@@ -91,6 +91,8 @@ fn product(ctx: &Ctx, target: &Target, args: &CiArgs) -> Result<Exit> {
     let all = TestArgs {
         names: Vec::new(),
         exact: false,
+        keep: false,
+        sabotage: None,
         list: false,
         selection: args.selection.clone(),
         machine: args.machine.clone(),

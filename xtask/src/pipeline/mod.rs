@@ -17,6 +17,7 @@ mod provider;
 mod publish;
 mod reproduce;
 mod router;
+mod suite;
 
 use std::net::SocketAddr;
 
@@ -36,7 +37,8 @@ use linted::linted;
 pub use bench::bench;
 pub use openwrt::compare;
 pub use reproduce::reproduce;
-pub use router::{boot, list, machine_file, test};
+pub use router::{boot, machine_file};
+pub use suite::{list, test};
 
 /// A signed feed and what a router needs to trust it.
 struct Feed {

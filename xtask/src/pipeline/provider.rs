@@ -81,7 +81,7 @@ fn offline(what: &str) -> Failure {
 
 /// The kernel of the selected line; open the directory with [`Kernel::open`].
 pub(super) fn kernel(ctx: &Ctx, selection: &Selection) -> Result<Utf8PathBuf> {
-    let debs = debian(ctx, "debian-kernel", suite(selection.kernel), &["linux-image-amd64".into()], selection)?;
+    let debs = debian(ctx, "debian-kernel", suite(selection.kernel()?), &["linux-image-amd64".into()], selection)?;
     let inputs = Inputs::new("the kernel, unpacked")
         .stage("debian-kernel", &debs)
         .path("code", ctx.root.join("package/sdk/src/local"));
@@ -219,7 +219,7 @@ mod tests {
         ctx.offline = true;
         let selection = Selection {
             target: "x86/64".into(),
-            kernel: Line::V6_12,
+            kernels: vec![Line::V6_12],
             formats: Vec::new(),
             debian_mirror: None,
             openwrt: Default::default(),
