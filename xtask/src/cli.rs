@@ -35,10 +35,11 @@ Examples:
 
 Exit codes:
   0 done        1 a check or test failed   2 usage or configuration   3 the host lacks something
-  4 network, may be retried   5 digest or signature mismatch, never retry   6 blocked, retry once
-  70 our defect   130 interrupted
+  4 network, may be retried   5 digest, signature or lock mismatch, never retry
+  6 blocked, retry once   70 our defect   130 interrupted
 
 Environment: XDG_CACHE_HOME (cache), XDG_CONFIG_HOME (keys), OPENWRT_OFFLOAD_DEBIAN_MIRROR,
+  OPENWRT_OFFLOAD_MIRROR, OPENWRT_OFFLOAD_RELEASE_KEY (OpenWrt's releases),
   OPENWRT_OFFLOAD_USIGN_KEY, OPENWRT_OFFLOAD_EC_KEY (secret keys), NO_COLOR, SOURCE_DATE_EPOCH,
   GITHUB_ACTIONS=true (groups, annotations; a summary in GITHUB_STEP_SUMMARY).";
 
