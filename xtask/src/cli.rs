@@ -7,6 +7,7 @@ pub mod openwrt;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use openwrt::OpenWrt;
 
 /// Builds OpenWrt flow-offload packages, publishes them as a signed feed, boots a router in QEMU,
 /// installs them there and proves with real packets that flows are offloaded.
@@ -89,6 +90,11 @@ impl Verb {
         }
     }
 
+    /// Whether `--message-format json` asks for an answer in JSON, in place of events.
+    pub fn answers_in_json(&self) -> bool {
+        matches!(self, Verb::Plan(_))
+    }
+
     /// What is built for, by the verbs that have reports.
     pub fn selection(&self) -> Option<&Selection> {
         match self {
@@ -105,11 +111,6 @@ impl Verb {
             Verb::Ci(args) => args.machine.accel,
             _ => Accel::Auto,
         }
-    }
-
-    /// Whether `--message-format json` asks for an answer in JSON, in place of events.
-    pub fn answers_in_json(&self) -> bool {
-        matches!(self, Verb::Plan(_))
     }
 
     /// The reports that are wanted, of the verbs that have any.
@@ -150,6 +151,12 @@ pub struct Global {
     /// Where results go.
     #[arg(long, global = true, value_name = "DIR", default_value = "target/offload")]
     pub out: Utf8PathBuf,
+    /// Folder with further recipes of packages; one of the same name takes the place of ours.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub recipes: Option<Utf8PathBuf>,
+    /// Folder with scenarios to run in place of ours.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub scenarios: Option<Utf8PathBuf>,
     /// How long to wait for another run that holds the same part of the cache, in seconds.
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 600)]
     pub lock_timeout: u64,
@@ -164,6 +171,9 @@ pub struct Selection {
     /// OpenWrt target/subtarget.
     #[arg(long, value_name = "TARGET", default_value = "x86/64")]
     pub target: String,
+    /// A release of OpenWrt.
+    #[command(flatten)]
+    pub openwrt: OpenWrt,
     /// Kernel line of the stand-in SDK.
     #[arg(long, value_name = "LINE", default_value = "6.12")]
     pub kernel: Kernel,
@@ -209,6 +219,9 @@ pub struct Reports {
 /// `build`
 #[derive(Debug, Clone, Args)]
 pub struct BuildArgs {
+    /// Compare the kernel modules with those that the release published, file by file.
+    #[arg(long, requires = "release")]
+    pub compare: bool,
     /// What to build for.
     #[command(flatten)]
     pub selection: Selection,
@@ -272,9 +285,28 @@ pub struct FeedArgs {
     pub selection: Selection,
 }
 
-/// `feed verify`
+/// `feed verify` and so on
 #[derive(Debug, Clone, Subcommand)]
 pub enum FeedAction {
+    /// Show what changed between two feeds, ours or anybody's: folders, or index files of any format.
+    Diff {
+        /// The older one.
+        old: Utf8PathBuf,
+        /// The newer one.
+        new: Utf8PathBuf,
+    },
+    /// Put a new feed on top of a published one, keeping the kmods of older kernels below `kmods`.
+    Merge {
+        /// The feed as it was published; nothing in it is changed.
+        published: Utf8PathBuf,
+        /// The feed that was made now.
+        new: Utf8PathBuf,
+        /// Where the merged feed goes; it must not exist.
+        into: Utf8PathBuf,
+        /// Public key that may have signed the published feed, beside those of today; may be given several times.
+        #[arg(long = "key", value_name = "FILE")]
+        keys: Vec<Utf8PathBuf>,
+    },
     /// Install every package of the feed into a scratch root, through its signatures, with each manager.
     Verify {
         /// What to build for.

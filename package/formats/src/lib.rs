@@ -46,6 +46,7 @@ mod advice;
 pub mod apk;
 mod changes;
 pub mod control;
+mod deflate;
 pub mod depend;
 pub mod ec;
 mod error;
@@ -63,7 +64,7 @@ pub mod tar;
 pub mod usign;
 pub mod version;
 
-pub use changes::Changes;
+pub use changes::{Changes, Newest};
 pub use error::Error;
 pub use format::Format;
 pub use limits::Limits;

@@ -234,7 +234,7 @@ impl Reader<'_> {
                 Some(b'\\') if self.skip_joined_line() => {}
                 Some(b'\\') => {
                     self.at += 1;
-                    value.push(self.peek().ok_or_else(|| self.malformed("the file ends in a backslash"))?);
+                    value.push(self.escaped().ok_or_else(|| self.malformed("a backslash has nothing to stand for"))?);
                     self.at += 1;
                 }
                 Some(byte) => {
@@ -257,7 +257,7 @@ impl Reader<'_> {
                 Some(b'\\') if quote == b'"' => {
                     if !self.skip_joined_line() {
                         self.at += 1;
-                        value.push(self.peek().ok_or(opening)?);
+                        value.push(self.escaped().ok_or(opening)?);
                         self.at += 1;
                     }
                 }
@@ -269,6 +269,15 @@ impl Reader<'_> {
         }
         self.at += 1;
         Ok(())
+    }
+
+    /// The byte after a backslash. A carriage return at the end of the file is none: what is added after it would join
+    /// the two lines.
+    fn escaped(&self) -> Option<u8> {
+        match self.bytes.get(self.at..) {
+            None | Some([] | [b'\r'] | [0, ..]) => None,
+            Some([byte, ..]) => Some(*byte),
+        }
     }
 
     /// Skips a backslash at the end of a line, together with that end.
@@ -292,145 +301,4 @@ fn is_space(byte: u8) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// With every way to write a word that the grammar has.
-    const SAMPLE: &str = "# first\npackage firewall\n\nconfig defaults\n\toption input\t'REJECT' # why\n\
-                          \toption a b\\ c\n#\toption flow_offloading 0\n\nc zone \"la\\\"n\"\n  o name 'l'\"a\"n\n  \
-                          list network 'x\ny'\n  l network #none\n  option empty\n";
-
-    fn config(text: &str) -> Config {
-        Config::parse(text.into()).unwrap()
-    }
-
-    #[test]
-    fn reads_every_way_to_write_a_word() {
-        let config = config(SAMPLE);
-        assert_eq!(config.as_bytes(), SAMPLE.as_bytes());
-        let defaults = config.first_section("defaults").unwrap();
-        assert_eq!(config.option(defaults, "input"), Some(&b"REJECT"[..]));
-        assert_eq!(config.option(defaults, "a"), Some(&b"b c"[..]));
-        assert_eq!(config.option(defaults, "flow_offloading"), None);
-        assert_eq!(config.option(defaults, "name"), None);
-        let zone = config.first_section("zone").unwrap();
-        assert_eq!(config.option(zone, "name"), Some(&b"lan"[..]));
-        assert_eq!(config.option(zone, "empty"), Some(&b""[..]));
-        assert_eq!(config.sections("zone"), [zone]);
-        assert_eq!(config.first_section("rule"), None);
-    }
-
-    #[test]
-    fn a_line_is_added_after_the_options_and_indented_alike() {
-        let config = config(SAMPLE);
-        let defaults = config.first_section("defaults").unwrap();
-        let changed = config.with_option(defaults, "flow_offloading", "1").unwrap();
-        let expected = SAMPLE.replace("b\\ c\n", "b\\ c\n\toption flow_offloading '1'\n");
-        assert_eq!(String::from_utf8_lossy(changed.as_bytes()), expected);
-        let zone = config.first_section("zone").unwrap();
-        let changed = config.with_option(zone, "masq", "1").unwrap();
-        assert_eq!(String::from_utf8_lossy(changed.as_bytes()), format!("{SAMPLE}  option masq '1'\n"));
-    }
-
-    #[test]
-    fn a_value_is_replaced_where_it_stands() {
-        for (before, after) in [
-            ("config a\n\toption x\t0 # off\n", "config a\n\toption x\t'1' # off\n"),
-            ("config a\noption x \"0\"\noption x 0", "config a\noption x \"0\"\noption x '1'"),
-            ("config a\n option x #\n", "config a\n option x '1' #\n"),
-            ("config a", "config a\n\toption x '1'\n"),
-            ("config a\n# end", "config a\n\toption x '1'\n# end"),
-        ] {
-            let config = config(before);
-            let changed = config.with_option(config.first_section("a").unwrap(), "x", "1").unwrap();
-            assert_eq!(String::from_utf8_lossy(changed.as_bytes()), after);
-        }
-    }
-
-    #[test]
-    fn a_section_is_added_at_the_end() {
-        for (before, after) in [("", "\nconfig a\n"), ("config b", "config b\n\nconfig a\n")] {
-            assert_eq!(config(before).with_section("a").unwrap().as_bytes(), after.as_bytes());
-        }
-    }
-
-    #[test]
-    fn tells_the_line_that_is_wrong() {
-        for (text, line, why) in [
-            ("config a\n\toptoin x 1\n", 2, "begins with"),
-            ("option x 1\n", 1, "before the first section"),
-            ("config\n", 1, "name is missing"),
-            ("config a\n\noption x 1 2\n", 3, "too many"),
-            ("config a; option x 1\n", 1, "several statements"),
-            ("config a\noption x 'y\n\n", 2, "no end"),
-            ("config a\noption x \"y\\", 2, "no end"),
-            ("config a\noption x y\\", 2, "backslash"),
-            ("config a\noption x y\0", 2, "zero byte"),
-        ] {
-            let found = Config::parse(text.into()).unwrap_err();
-            assert_eq!(found.line, line, "{text:?}: {}", found.why);
-            assert!(found.why.contains(why), "{text:?}: {}", found.why);
-        }
-    }
-
-    /// Texts that are likely to be configuration files.
-    fn likely() -> impl Strategy<Value = String> {
-        let word = prop_oneof!["[a-z_]{1,6}", "'[a-z #;\n]{0,6}'", "\"([a-z #']|\\\\.){0,4}\"", "[a-z]\\\\ [a-z]"];
-        let line = prop_oneof![
-            Just("config defaults\n".to_owned()),
-            ("[ \t]{0,3}(option|o|list|l) [a-c]", word).prop_map(|(start, word)| format!("{start} {word}\n")),
-            "config [a-z]{1,4}( '[a-z]{1,4}')?\n",
-            "#[ -~]{0,10}\n",
-            "[ \t\r]{0,3}\n",
-        ];
-        proptest::collection::vec(line, 0..12).prop_map(|lines| lines.concat())
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_kept_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            if let Ok(config) = Config::parse(bytes.clone()) {
-                prop_assert_eq!(config.as_bytes(), &bytes[..]);
-            }
-        }
-
-        #[test]
-        fn a_change_changes_nothing_else(text in likely(), name in "[a-e]", value in "[ -~\n]{0,8}") {
-            let Ok(before) = Config::parse(text.clone().into_bytes()) else { return Ok(()) };
-            let Some(section) = before.first_section("defaults") else { return Ok(()) };
-            let after = before.with_option(section, &name, &value).unwrap();
-            prop_assert_eq!(after.option(section, &name), Some(value.as_bytes()));
-
-            // What is left of the bytes, front and back, when the changed stretch is taken out.
-            let (old, new) = (before.as_bytes(), after.as_bytes());
-            let front = old.iter().zip(new).take_while(|(old, new)| old == new).count();
-            let back = old[front..].iter().rev().zip(new[front..].iter().rev()).take_while(|(old, new)| old == new).count();
-            let removed = &old[front..old.len() - back];
-            match before.option(section, &name) {
-                Some(_) => prop_assert!(!removed.contains(&b'\n') || text.contains("'"), "{:?}", removed),
-                None => prop_assert!(removed.is_empty(), "{:?}", removed),
-            }
-
-            // Every other statement reads as before.
-            let others = |config: &Config| -> Vec<(Kind, Vec<Vec<u8>>)> {
-                let values = |statement: &Statement| statement.words.iter().map(|word| word.value.clone()).collect();
-                config.statements.iter().map(|statement| (statement.kind, values(statement))).collect()
-            };
-            let (old, new) = (others(&before), others(&after));
-            let changed = (Kind::Option, vec![name.into_bytes(), value.into_bytes()]);
-            let differing = new.iter().filter(|statement| !old.contains(statement)).count();
-            prop_assert!(differing <= 1 && new.contains(&changed));
-            prop_assert!(new.len() - old.len() <= 1);
-        }
-
-        #[test]
-        fn setting_twice_is_setting_once(text in likely()) {
-            let Ok(before) = Config::parse(text.into_bytes()) else { return Ok(()) };
-            let Some(section) = before.first_section("defaults") else { return Ok(()) };
-            let once = before.with_option(section, "x", "1").unwrap();
-            prop_assert_eq!(&once.with_option(section, "x", "1").unwrap(), &once);
-        }
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Write as _};
 
 use camino::Utf8Path;
-use formats::sha256::Digest;
+use formats::sha256::{Digest, Hasher};
 use formats::{Entry, Format, Kind, Limits, Package, apk, ipk};
 use model::{Exit, Failure, Result};
 
@@ -20,15 +20,14 @@ pub(crate) fn write_one(plan: &Plan, format: Format, out: &Utf8Path) -> Result<B
         Failure::new(Exit::Failed, "PKG001", what, format!("{error} ({})", error.id()), fix).at(&file)
     };
     let failed = |error| Failure::io("write the package", &file, &error);
-    let mut writer = BufWriter::new(File::create(&file).map_err(failed)?);
+    let mut writer = Hasher::new(BufWriter::new(File::create(&file).map_err(failed)?));
     format.write(package, &mut writer).map_err(|error| match error {
         formats::Error::Io(error) => failed(error),
         other => refused(other),
     })?;
+    let (mut writer, digest) = writer.finish();
     writer.flush().map_err(failed)?;
     let installed_size = read_back(package, format, &file)?;
-    let mut reader = File::open(&file).map_err(failed)?;
-    let (digest, _length) = Digest::of_reader(&mut reader).map_err(failed)?;
     Ok(BuiltPackage {
         name: package.full_name(),
         version: package.version.clone(),

@@ -254,7 +254,7 @@ impl Engine {
                 end.link = Some(link);
                 end.down = None;
                 end.record.counts.connections += 1;
-                self.hosts.get_mut(side).forget_neighbours();
+                self.hosts.get_mut(side).forget_router();
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             Err(error) => self.break_down(failures::broken("accept QEMU's connection", &error)),

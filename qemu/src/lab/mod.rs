@@ -52,6 +52,7 @@ mod packet;
 mod payload;
 mod pcap;
 mod plan;
+mod pppoe;
 mod remote;
 mod report;
 mod request;
@@ -80,7 +81,7 @@ use remote::{Command, Remote};
 pub use handle::FlowHandle;
 pub use http::Request;
 pub use link::{FrameCounts, LinkCounts};
-pub use plan::{Both, HostPlan, Plan, Side};
+pub use plan::{Both, HostPlan, PPPOE_MTU, Plan, Side};
 pub use report::{Amount, Arrivals, Direction, Exchange, FlowReport, Refusals};
 pub use traffic::{Flow, IpOption, Special, Transport};
 
@@ -124,10 +125,13 @@ impl Lab {
     pub fn start(options: Options) -> Result<Lab> {
         let Options { directory, plan, captures, cancel } = options;
         for side in [Side::Lan, Side::Wan] {
-            let HostPlan { mtu, vlan, .. } = *plan.get(side);
+            let HostPlan { mtu, vlan, pppoe, .. } = *plan.get(side);
             if !MTUS.contains(&mtu) {
                 let (least, most) = (MTUS.start(), MTUS.end());
                 return Err(failures::bad_flow(format!("an MTU of {mtu} is not between {least} and {most}")));
+            }
+            if pppoe.is_some() && mtu > PPPOE_MTU {
+                return Err(failures::bad_flow(format!("an MTU of {mtu} over PPPoE is more than {PPPOE_MTU}")));
             }
             if let Some(vlan) = vlan.filter(|vlan| !tag::VLANS.contains(vlan)) {
                 let (first, last) = (tag::VLANS.start(), tag::VLANS.end());

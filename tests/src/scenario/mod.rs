@@ -15,7 +15,7 @@ pub mod topology;
 use serde::Deserialize;
 
 pub use conntrack::{Counts, Expected};
-pub use flow::{Exchange, Family, FlowPlan, OffloadProof, Path, Proto, Target};
+pub use flow::{Exchange, Family, FlowPlan, OffloadProof, Path, Proto, Refusal, Side, Target};
 pub use load::{load, load_all};
 pub use manager::{Action, Manager, Says};
 pub use step::{Deed, ExpectedExit, OnKernels, Step};

@@ -82,6 +82,17 @@ pub enum Event {
         /// What came out, for people.
         summary: String,
     },
+    /// A package of which two feeds have different versions.
+    Change {
+        /// Which index of the feed, such as `apk`.
+        part: String,
+        /// Name of the package.
+        package: String,
+        /// Its version in the old feed, if it is there.
+        old: Option<String>,
+        /// Its version in the new one; the same as the old one when only the bytes differ.
+        new: Option<String>,
+    },
     /// A scenario starts.
     CaseBegin {
         /// Its name.

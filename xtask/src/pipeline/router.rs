@@ -132,8 +132,8 @@ fn trust(feed: &Feed) -> Result<Trust> {
 
 /// Scenarios whose name contains, or with `--exact` is, one of the given words.
 fn chosen(ctx: &Ctx, args: &TestArgs) -> Result<Vec<Scenario>> {
-    let folder = scenario_folder(ctx);
-    let all = scenarios::scenario::load_all(&folder)?;
+    let folder = &ctx.scenarios;
+    let all = scenarios::scenario::load_all(folder)?;
     let names: Vec<String> = all.iter().map(|scenario| scenario.name.clone()).collect();
     let matches = |name: &str, word: &str| if args.exact { name == word } else { name.contains(word) };
     if let Some(word) = args.names.iter().find(|word| !names.iter().any(|name| matches(name, word))) {
@@ -151,13 +151,8 @@ fn chosen(ctx: &Ctx, args: &TestArgs) -> Result<Vec<Scenario>> {
 }
 
 /// The file that describes the target's router.
-pub(super) fn machine_file(ctx: &Ctx, target: &Target) -> Utf8PathBuf {
+pub fn machine_file(ctx: &Ctx, target: &Target) -> Utf8PathBuf {
     ctx.root.join("qemu/machines").join(format!("{}.yaml", target.slug()))
-}
-
-/// Where the scenarios are.
-pub(super) fn scenario_folder(ctx: &Ctx) -> Utf8PathBuf {
-    ctx.root.join("tests/scenarios")
 }
 
 /// The feed's directory, or that of a copy spoiled in one way.

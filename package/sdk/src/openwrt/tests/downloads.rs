@@ -171,6 +171,15 @@ fn what_does_not_pass_is_told_at_once_and_what_does_after_some_attempts() {
 }
 
 #[test]
+fn a_mirror_that_says_https_is_spoken_to_in_tls() {
+    let (bench, _) = bench();
+    let server = bench.mirror.serve();
+    let failure = fetch_sdk(&bench.upstream(&server.url().replace("http:", "https:"))).unwrap_err();
+    assert_eq!((failure.id(), server.seen()), ("MIR006", Vec::new()), "a TLS greeting is no request");
+    assert!(failure.finding().why.contains("InvalidContentType"), "its answer is no TLS: {failure}");
+}
+
+#[test]
 fn a_server_that_falls_silent_or_trickles_is_left() {
     for fault in [Fault::Stall(0), Fault::Stall(1000), Fault::Trickle(1, Duration::from_millis(40))] {
         let (mut bench, _) = bench();

@@ -1,5 +1,6 @@
 //! `bench formats`: packages and indexes written and read, on generated files.
 
+mod content;
 mod workload;
 
 use std::fs::File;
