@@ -285,9 +285,28 @@ pub struct FeedArgs {
     pub selection: Selection,
 }
 
-/// `feed verify`
+/// `feed verify` and so on
 #[derive(Debug, Clone, Subcommand)]
 pub enum FeedAction {
+    /// Show what changed between two feeds, ours or anybody's: folders, or index files of any format.
+    Diff {
+        /// The older one.
+        old: Utf8PathBuf,
+        /// The newer one.
+        new: Utf8PathBuf,
+    },
+    /// Put a new feed on top of a published one, keeping the kmods of older kernels below `kmods`.
+    Merge {
+        /// The feed as it was published; nothing in it is changed.
+        published: Utf8PathBuf,
+        /// The feed that was made now.
+        new: Utf8PathBuf,
+        /// Where the merged feed goes; it must not exist.
+        into: Utf8PathBuf,
+        /// Public key that may have signed the published feed, beside those of today; may be given several times.
+        #[arg(long = "key", value_name = "FILE")]
+        keys: Vec<Utf8PathBuf>,
+    },
     /// Install every package of the feed into a scratch root, through its signatures, with each manager.
     Verify {
         /// What to build for.
@@ -358,6 +377,10 @@ pub struct BenchFormatsArgs {
     /// How often everything is measured.
     #[arg(long, value_name = "N", default_value = "3")]
     pub repeat: std::num::NonZeroUsize,
+    /// Folder with the real programs to compare with: apk, ipkg-build, ipkg-make-index.sh and mkhash, or
+    /// some of them [default: those in PATH].
+    #[arg(long, value_name = "DIR")]
+    pub against: Option<Utf8PathBuf>,
 }
 
 /// What `bench offload` measures unless it is told otherwise.

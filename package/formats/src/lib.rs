@@ -64,7 +64,7 @@ pub mod tar;
 pub mod usign;
 pub mod version;
 
-pub use changes::Changes;
+pub use changes::{Changes, Newest};
 pub use error::Error;
 pub use format::Format;
 pub use limits::Limits;
