@@ -174,21 +174,4 @@ fn differs(difference: &drive::Difference) -> Finding {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn published_kmods_are_those_of_the_same_file_name_and_kernel() {
-        let built = ["/out/kmod-a_6.6.1-r1_x86_64.ipk".into(), "/out/kmod-b-6.6.1-r1.apk".into()];
-        for (path, published) in [
-            ("packages/kmod-a_6.6.1-r1_x86_64.ipk", true),
-            ("kmods/6.6.1-1-aa/kmod-a_6.6.1-r1_x86_64.ipk", true),
-            ("kmods/6.6.1-1-aa/kmod-b-6.6.1-r1.apk", true),
-            ("kmods/6.6.1-1-bb/kmod-a_6.6.1-r1_x86_64.ipk", false),
-            ("kmods/6.6.1-1-aa/kmod-a_6.6.2-r1_x86_64.ipk", false),
-            ("packages/a_6.6.1-r1_x86_64.ipk", false),
-        ] {
-            assert_eq!(is_published(path, &built, "aa"), published, "{path}");
-        }
-    }
-}
+mod tests;
