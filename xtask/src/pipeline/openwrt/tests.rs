@@ -56,7 +56,7 @@ impl Lab {
         Selection {
             target: "x86/64".into(),
             openwrt: OpenWrt { release: Some(RELEASE.into()), locked: false, source },
-            kernel: crate::cli::Kernel::V6_12,
+            kernels: vec![crate::cli::Kernel::V6_12],
             formats: Vec::new(),
             debian_mirror: None,
         }
