@@ -7,6 +7,7 @@ pub mod openwrt;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use openwrt::OpenWrt;
 
 /// Builds OpenWrt flow-offload packages, publishes them as a signed feed, boots a router in QEMU,
 /// installs them there and proves with real packets that flows are offloaded.
@@ -34,10 +35,11 @@ Examples:
 
 Exit codes:
   0 done        1 a check or test failed   2 usage or configuration   3 the host lacks something
-  4 network, may be retried   5 digest or signature mismatch, never retry   6 blocked, retry once
-  70 our defect   130 interrupted
+  4 network, may be retried   5 digest, signature or lock mismatch, never retry
+  6 blocked, retry once   70 our defect   130 interrupted
 
 Environment: XDG_CACHE_HOME (cache), XDG_CONFIG_HOME (keys), OPENWRT_OFFLOAD_DEBIAN_MIRROR,
+  OPENWRT_OFFLOAD_MIRROR, OPENWRT_OFFLOAD_RELEASE_KEY (OpenWrt's releases),
   OPENWRT_OFFLOAD_USIGN_KEY, OPENWRT_OFFLOAD_EC_KEY (secret keys), NO_COLOR, SOURCE_DATE_EPOCH,
   GITHUB_ACTIONS=true (groups, annotations; a summary in GITHUB_STEP_SUMMARY).";
 
@@ -170,6 +172,9 @@ pub struct Selection {
     /// OpenWrt target/subtarget.
     #[arg(long, value_name = "TARGET", default_value = "x86/64")]
     pub target: String,
+    /// A release of OpenWrt.
+    #[command(flatten)]
+    pub openwrt: OpenWrt,
     /// Kernel line of the stand-in SDK; `test` takes several, `6.1,6.12,newest`.
     #[arg(long = "kernel", value_name = "LINE", value_delimiter = ',', default_value = "6.12")]
     pub kernels: Vec<Kernel>,
@@ -225,6 +230,9 @@ pub struct Reports {
 /// `build`
 #[derive(Debug, Clone, Args)]
 pub struct BuildArgs {
+    /// Compare the kernel modules with those that the release published, file by file.
+    #[arg(long, requires = "release")]
+    pub compare: bool,
     /// What to build for.
     #[command(flatten)]
     pub selection: Selection,
@@ -295,9 +303,28 @@ pub struct FeedArgs {
     pub selection: Selection,
 }
 
-/// `feed verify`
+/// `feed verify` and so on
 #[derive(Debug, Clone, Subcommand)]
 pub enum FeedAction {
+    /// Show what changed between two feeds, ours or anybody's: folders, or index files of any format.
+    Diff {
+        /// The older one.
+        old: Utf8PathBuf,
+        /// The newer one.
+        new: Utf8PathBuf,
+    },
+    /// Put a new feed on top of a published one, keeping the kmods of older kernels below `kmods`.
+    Merge {
+        /// The feed as it was published; nothing in it is changed.
+        published: Utf8PathBuf,
+        /// The feed that was made now.
+        new: Utf8PathBuf,
+        /// Where the merged feed goes; it must not exist.
+        into: Utf8PathBuf,
+        /// Public key that may have signed the published feed, beside those of today; may be given several times.
+        #[arg(long = "key", value_name = "FILE")]
+        keys: Vec<Utf8PathBuf>,
+    },
     /// Install every package of the feed into a scratch root, through its signatures, with each manager.
     Verify {
         /// What to build for.
@@ -368,6 +395,10 @@ pub struct BenchFormatsArgs {
     /// How often everything is measured.
     #[arg(long, value_name = "N", default_value = "3")]
     pub repeat: std::num::NonZeroUsize,
+    /// Folder with the real programs to compare with: apk, ipkg-build, ipkg-make-index.sh and mkhash, or
+    /// some of them [default: those in PATH].
+    #[arg(long, value_name = "DIR")]
+    pub against: Option<Utf8PathBuf>,
 }
 
 /// What `bench offload` measures unless it is told otherwise.
