@@ -145,6 +145,8 @@ pub struct Wanted {
     pub slow_packets: u64,
     /// The source address that the far host must see.
     pub seen_from: Option<IpAddr>,
+    /// Whether packets may be lost: then nothing is asked of them.
+    pub lossy: bool,
     /// How many packets had to be answered with an ICMP error.
     pub refused: Option<u64>,
     /// A run of a proof is held against the mark and the counters of conntrack too.
@@ -162,6 +164,9 @@ pub enum Run {
 
 /// What did not hold, the most telling first. `None`: all of it holds.
 pub fn judge(seen: &Observation, wanted: Wanted) -> Option<Finding> {
+    if wanted.lossy {
+        return None;
+    }
     if wanted.path == Some(Path::None) {
         return nothing(seen).or_else(|| wanted.refused.and_then(|refused| refusals(seen, refused)));
     }

@@ -7,6 +7,7 @@ pub mod openwrt;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use openwrt::OpenWrt;
 
 /// Builds OpenWrt flow-offload packages, publishes them as a signed feed, boots a router in QEMU,
 /// installs them there and proves with real packets that flows are offloaded.
@@ -34,10 +35,11 @@ Examples:
 
 Exit codes:
   0 done        1 a check or test failed   2 usage or configuration   3 the host lacks something
-  4 network, may be retried   5 digest or signature mismatch, never retry   6 blocked, retry once
-  70 our defect   130 interrupted
+  4 network, may be retried   5 digest, signature or lock mismatch, never retry
+  6 blocked, retry once   70 our defect   130 interrupted
 
 Environment: XDG_CACHE_HOME (cache), XDG_CONFIG_HOME (keys), OPENWRT_OFFLOAD_DEBIAN_MIRROR,
+  OPENWRT_OFFLOAD_MIRROR, OPENWRT_OFFLOAD_RELEASE_KEY (OpenWrt's releases),
   OPENWRT_OFFLOAD_USIGN_KEY, OPENWRT_OFFLOAD_EC_KEY (secret keys), NO_COLOR, SOURCE_DATE_EPOCH,
   GITHUB_ACTIONS=true (groups, annotations; a summary in GITHUB_STEP_SUMMARY).";
 
@@ -170,15 +172,28 @@ pub struct Selection {
     /// OpenWrt target/subtarget.
     #[arg(long, value_name = "TARGET", default_value = "x86/64")]
     pub target: String,
-    /// Kernel line of the stand-in SDK.
-    #[arg(long, value_name = "LINE", default_value = "6.12")]
-    pub kernel: Kernel,
+    /// A release of OpenWrt.
+    #[command(flatten)]
+    pub openwrt: OpenWrt,
+    /// Kernel line of the stand-in SDK; `test` takes several, `6.1,6.12,newest`.
+    #[arg(long = "kernel", value_name = "LINE", value_delimiter = ',', default_value = "6.12")]
+    pub kernels: Vec<Kernel>,
     /// Package formats: ipk for opkg (24.10 and older), apk (25.12 and later).
     #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', default_value = "ipk,apk")]
     pub formats: Vec<Format>,
     /// Debian mirror, a URL or a directory [default: the one of the host's apt].
     #[arg(long, value_name = "URL|DIR", env = DEBIAN_MIRROR)]
     pub debian_mirror: Option<String>,
+}
+
+impl Selection {
+    /// The kernel line, for what is done for one only.
+    pub fn kernel(&self) -> model::Result<Kernel> {
+        match self.kernels[..] {
+            [kernel] => Ok(kernel),
+            _ => Err(crate::usage::one_kernel(self.kernels.len())),
+        }
+    }
 }
 
 /// How the router is run.
@@ -215,6 +230,9 @@ pub struct Reports {
 /// `build`
 #[derive(Debug, Clone, Args)]
 pub struct BuildArgs {
+    /// Compare the kernel modules with those that the release published, file by file.
+    #[arg(long, requires = "release")]
+    pub compare: bool,
     /// What to build for.
     #[command(flatten)]
     pub selection: Selection,
@@ -232,6 +250,13 @@ pub struct TestArgs {
     /// Print the names of the scenarios that would run, and end.
     #[arg(long)]
     pub list: bool,
+    /// Leave the router of the one scenario that runs as it is at the end, with a console, until you leave it.
+    #[arg(long, requires = "names")]
+    pub keep: bool,
+    /// The suite's test of itself: break offload on purpose, after every ruleset. Only scenarios run in which traffic
+    /// must take the fast path, and one passes when it notices.
+    #[arg(long, value_name = "HOW", conflicts_with = "keep")]
+    pub sabotage: Option<Sabotage>,
     /// What to build for.
     #[command(flatten)]
     pub selection: Selection,
@@ -370,6 +395,10 @@ pub struct BenchFormatsArgs {
     /// How often everything is measured.
     #[arg(long, value_name = "N", default_value = "3")]
     pub repeat: std::num::NonZeroUsize,
+    /// Folder with the real programs to compare with: apk, ipkg-build, ipkg-make-index.sh and mkhash, or
+    /// some of them [default: those in PATH].
+    #[arg(long, value_name = "DIR")]
+    pub against: Option<Utf8PathBuf>,
 }
 
 /// What `bench offload` measures unless it is told otherwise.
@@ -485,6 +514,17 @@ pub enum Format {
     Ipk,
     /// For apk.
     Apk,
+}
+
+/// Ways to break offload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Sabotage {
+    /// Flowtables lose all their devices: flows may be marked, and none takes the fast path.
+    NoFastPath,
+    /// Flowtables keep one of their devices.
+    OneDevice,
+    /// Established flows are accepted in front of every `flow add`.
+    AcceptFirst,
 }
 
 /// How the guest's instructions are executed.

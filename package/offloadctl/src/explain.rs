@@ -108,10 +108,11 @@ impl Facts {
         packet
     }
 
-    /// The way of a packet through the rules: that of an answer where only answers reach `flow add`.
+    /// The way of a packet through the rules: that of an answer where only answers reach `flow add`, unless the packets that
+    /// they would answer are dropped.
     pub fn trace(&self) -> Trace<'_> {
         let there = self.ruleset.trace(&self.packet(false));
-        if there.adds.is_some() {
+        if there.adds.is_some() || (there.is_certain && there.dropped.is_some()) {
             return there;
         }
         let back = self.ruleset.trace(&self.packet(true));

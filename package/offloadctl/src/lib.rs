@@ -38,6 +38,7 @@ pub mod socket;
 pub mod status;
 pub mod terminal;
 pub mod top;
+pub mod totals;
 pub mod trace;
 pub mod uci;
 pub mod watch;

@@ -10,7 +10,8 @@ use crate::json::Json;
 use crate::modules::Module;
 use crate::nftables::Flowtable;
 use crate::setting::{self, Setting};
-use crate::status::{Facts, FlowTotals, Status, Verdict};
+use crate::status::{Facts, Status, Verdict};
+use crate::totals::FlowTotals;
 
 /// Schema of `status --json`. Fields may be added; a changed meaning gets a new number.
 pub const STATUS_SCHEMA: &str = "offloadctl-status/1";

@@ -106,6 +106,15 @@ impl Expression {
         matches!(name, "counter" | "log" | "notrack" | "objref" | "masq" | "last")
     }
 
+    /// Whether a rule with it may send a packet another way than on to the next rule.
+    pub fn decides(&self) -> bool {
+        match self {
+            Expression::Verdict(_) | Expression::FlowAdd(_) | Expression::Lookup { map: true, .. } => true,
+            Expression::Other(name) => matches!(&name[..], "fwd" | "queue" | "reject" | "synproxy" | "tproxy"),
+            _ => false,
+        }
+    }
+
     /// In the words of nft, in short.
     pub fn text(&self) -> String {
         match self {

@@ -77,7 +77,7 @@ pub struct Trace<'a> {
     pub steps: Vec<Step<'a>>,
     /// The rule that adds its flow, and the flowtable's name.
     pub adds: Option<(&'a Rule, &'a str)>,
-    /// The rule that adds it is reached for certain.
+    /// Its way is certain: no rule on it applies perhaps and could have ended it.
     pub is_certain: bool,
     /// Rules that accepted the packet for their chain.
     pub accepted: Vec<&'a Rule>,
@@ -139,7 +139,7 @@ impl Ruleset {
                 trace.is_certain &= matched == Match::Yes;
                 return End::Found;
             }
-            if matched == Match::Perhaps {
+            if matched == Match::Perhaps && rule.expressions.iter().any(Expression::decides) {
                 trace.is_certain = false;
             }
             let (Match::Yes | Match::Perhaps, Some(verdict)) = (matched, verdict) else { continue };

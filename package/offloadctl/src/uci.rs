@@ -38,6 +38,8 @@ struct Statement {
     start: usize,
     /// The words after the one that says what it is: at least one, at most two.
     words: Vec<Word>,
+    /// Where its line ends, comment and joined lines included: at a line feed, or at the end of the file.
+    end: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,8 +108,7 @@ impl Config {
             Some([_, value, ..]) => self.spliced(value.span.clone(), &quoted),
             Some([name]) => self.spliced(name.span.end..name.span.end, &format!(" {quoted}")),
             _ => {
-                let (at, indent) = self.end_of(section);
-                let newline = if self.bytes.get(at.wrapping_sub(1)) == Some(&b'\n') { "" } else { "\n" };
+                let (at, newline, indent) = self.end_of(section);
                 let line = format!("{newline}{indent}option {name} {quoted}\n");
                 self.spliced(at..at, &line)
             }
@@ -137,19 +138,19 @@ impl Config {
         self.options(section).iter().rfind(named)
     }
 
-    /// The beginning of the line after a section's last option, and how its options are indented.
-    fn end_of(&self, section: Section) -> (usize, String) {
+    /// The beginning of the line after a section's last option, the line feed that is missing before it, and how options are
+    /// indented.
+    fn end_of(&self, section: Section) -> (usize, &'static str, String) {
         let options = self.options(section);
         let last = options.last().or_else(|| self.statements.get(section.0));
-        let after = last.and_then(|last| last.words.last()).map_or(self.bytes.len(), |word| word.span.end);
-        let rest = self.bytes.get(after..).unwrap_or_default();
-        let at = rest.iter().position(|byte| *byte == b'\n').map_or(self.bytes.len(), |newline| after + newline + 1);
+        let end = last.map_or(self.bytes.len(), |last| last.end);
+        let (at, newline) = if end < self.bytes.len() { (end + 1, "") } else { (end, "\n") };
         let indent = options.last().map(|option| {
             let before = self.bytes.get(..option.start).unwrap_or_default();
             let blanks = before.iter().rev().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
             String::from_utf8_lossy(&before[before.len() - blanks..]).into_owned()
         });
-        (at, indent.unwrap_or_else(|| "\t".into()))
+        (at, newline, indent.unwrap_or_else(|| "\t".into()))
     }
 
     fn spliced(&self, at: Range<usize>, text: &str) -> Result<Config, Malformed> {
@@ -207,7 +208,7 @@ impl Reader<'_> {
         match words.len() {
             0 => Err(self.malformed("a name is missing")),
             number if number > most => Err(self.malformed("there are too many words")),
-            _ => Ok(Some(Statement { kind, start, words })),
+            _ => Ok(Some(Statement { kind, start, words, end: self.at })),
         }
     }
 

@@ -12,9 +12,9 @@ use crate::finding::Stop;
 use crate::flows::{self, Source};
 use crate::list;
 use crate::report::printable;
-use crate::status::FlowTotals;
 use crate::terminal::{self, Key, Keys};
 use crate::top::{Sort, Top};
+use crate::totals::FlowTotals;
 
 /// Time between two lists. Reading 100,000 flows on a slow router takes about as long.
 const PERIOD: Duration = Duration::from_secs(2);

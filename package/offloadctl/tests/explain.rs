@@ -131,7 +131,7 @@ fn flow(facts: &mut Facts) -> &mut Flow {
 #[test]
 fn each_cause_is_named() {
     type Change = fn(&mut Facts);
-    let cases: [(&str, Change, &[&str]); 20] = [
+    let cases: [(&str, Change, &[&str]); 22] = [
         ("idle", |_| {}, &["OCTL215"]),
         ("gone", |facts| facts.flow = None, &["OCTL201"]),
         ("to the router", |facts| facts.is_local = true, &["OCTL216"]),
@@ -153,6 +153,20 @@ fn each_cause_is_named() {
             "dropped before",
             |facts| facts.ruleset = forward(vec![vec![Expression::Verdict(Verdict::Drop)], adds()]),
             &["OCTL206"],
+        ),
+        (
+            "dropped on the way there, and answers would be added",
+            |facts| facts.ruleset = forward(vec![from_device("br-lan", Verdict::Drop), adds()]),
+            &["OCTL206"],
+        ),
+        (
+            "dropped perhaps, and answers would be added",
+            |facts| {
+                let mut perhaps = from_device("br-lan", Verdict::Accept);
+                perhaps.insert(0, Expression::Other("limit".into()));
+                facts.ruleset = forward(vec![perhaps, from_device("br-lan", Verdict::Drop), adds()]);
+            },
+            &["OCTL215"],
         ),
         (
             "conditions do not hold",

@@ -9,7 +9,8 @@ use offloadctl::finding::Finding;
 use offloadctl::flows::Source;
 use offloadctl::modules::{Module, NEEDED, State};
 use offloadctl::setting::Setting;
-use offloadctl::status::{Facts, FlowTotals, Verdict, fulfils, judge};
+use offloadctl::status::{Facts, Verdict, fulfils, judge};
+use offloadctl::totals::FlowTotals;
 
 /// A router on which everything is as it should be.
 fn working() -> Facts {

@@ -24,4 +24,5 @@ mod write;
 
 pub use build::{BuiltPackage, Request, build, source_date_epoch};
 pub use recipe::Recipes;
-pub use userspace::{CargoBuild, StaticBinary, cargo_cross, cargo_static, static_target};
+pub use rust_target::of as rust_target;
+pub use userspace::{CargoBuild, StaticBinary, cargo_static, router_program, static_target};

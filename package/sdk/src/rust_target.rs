@@ -29,7 +29,7 @@ const TARGETS: &[(&str, &str)] = &[
 ///
 /// # Errors
 /// `RST002` when Rust has none with a standard library ready to use, as for MIPS.
-pub(crate) fn of(arch: &Arch) -> Result<&'static str> {
+pub fn of(arch: &Arch) -> Result<&'static str> {
     let fits = |(beginning, _): &&(&str, &str)| arch.0.starts_with(beginning);
     TARGETS.iter().find(fits).map(|(_, target)| *target).ok_or_else(|| {
         Failure::new(

@@ -65,11 +65,25 @@ pub fn cargo_static(build: &CargoBuild<'_>, events: &Events, cancel: &Cancel) ->
     cargo(build, static_target(cancel)?, &[], events, cancel)
 }
 
-/// As [`cargo_static`], for routers of any architecture that Rust has a musl target for.
+/// Builds a recipe's program for routers of any architecture that Rust has a musl target for.
 ///
 /// # Errors
-/// As there; `RST001` the target's standard library is not installed, `RST002` Rust has none ready.
-pub fn cargo_cross(build: &CargoBuild<'_>, arch: &Arch, events: &Events, cancel: &Cancel) -> Result<StaticBinary> {
+/// As [`cargo_static`]; `CRG004` it is larger than its recipe allows, `RST001` the target's standard library
+/// is not installed, `RST002` Rust has none ready.
+pub fn router_program(
+    program: &Program,
+    build: &CargoBuild<'_>,
+    arch: &Arch,
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<StaticBinary> {
+    let built = cargo_cross(build, arch, events, cancel)?;
+    let size = std::fs::metadata(&built.file).map_err(|error| Failure::io("read the program", &built.file, &error))?;
+    check_size(program, &built, size.len())?;
+    Ok(built)
+}
+
+fn cargo_cross(build: &CargoBuild<'_>, arch: &Arch, events: &Events, cancel: &Cancel) -> Result<StaticBinary> {
     let target = rust_target::of(arch)?;
     if target == MUSL {
         return cargo_static(build, events, cancel);
@@ -296,7 +310,7 @@ pub(crate) fn plan(
 
 fn check_size(program: &Program, built: &StaticBinary, size: u64) -> Result<()> {
     let budget = program.max_installed_size;
-    let allowed = if built.target == MUSL { budget.musl } else { budget.glibc };
+    let allowed = if built.target.contains("musl") { budget.musl } else { budget.glibc };
     if size <= allowed {
         return Ok(());
     }

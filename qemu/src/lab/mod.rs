@@ -42,6 +42,7 @@ mod craft;
 mod engine;
 mod failures;
 mod flow;
+mod ftp;
 mod handle;
 mod host;
 mod http;
@@ -78,12 +79,13 @@ use link::{MAX_FRAME, Record};
 use pcap::Capture;
 use remote::{Command, Remote};
 
+pub use ftp::{Ftp, FtpMode};
 pub use handle::FlowHandle;
 pub use http::Request;
 pub use link::{FrameCounts, LinkCounts};
 pub use plan::{Both, HostPlan, PPPOE_MTU, Plan, Side};
 pub use report::{Amount, Arrivals, Direction, Exchange, FlowReport, Refusals};
-pub use traffic::{Flow, IpOption, Special, Transport};
+pub use traffic::{End, Flow, IpOption, Special, Transport};
 
 /// What the stack can do: IPv6 needs 1,280 bytes, and smoltcp is tested up to 9,216.
 const MTUS: std::ops::RangeInclusive<usize> = 1280..=9000;

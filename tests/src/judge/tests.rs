@@ -113,6 +113,13 @@ fn every_proof_can_fail_alone() {
 }
 
 #[test]
+fn nothing_is_asked_of_packets_that_may_be_lost() {
+    let lost = Observation { damage: Some("silence".into()), ..seen(1, 1) };
+    assert!(judge(&lost, Wanted::default()).is_some());
+    assert_eq!(judge(&lost, Wanted { lossy: true, ..Wanted::default() }), None);
+}
+
+#[test]
 fn an_offloaded_flow_to_the_router_itself_is_noticed_and_so_are_missing_errors() {
     let mut marked = seen(0, 0);
     marked.ever.back.hop_limit = Some((64, 64));

@@ -152,6 +152,9 @@ fn check_exchange(exchange: &Exchange, name: &str, flows: &mut Flows) -> Result<
             "{name} sends too little to tell a path: at least {ENOUGH_BYTES} bytes, or {ENOUGH_PACKETS} packets"
         ));
     }
+    if exchange.lossy && exchange.path.is_some() {
+        return Err(format!("{name} may lose packets, so no path of them can be told"));
+    }
     if exchange.refused.is_some() && exchange.path != Some(Path::None) {
         return Err(format!("{name} expects its packets to be refused, so its `path` must be `none`"));
     }

@@ -132,6 +132,9 @@ pub struct Exchange {
     pub may_fragment: bool,
     /// The ICMP error that each of these packets must be answered with, in place of arriving.
     pub refused: Option<Refusal>,
+    /// Packets may be lost meanwhile, for a reason that the scenario brings about.
+    #[serde(default)]
+    pub lossy: bool,
     /// It must take so long at least: shapers still delay it.
     pub takes_at_least: Option<Seconds>,
     /// What is done meanwhile; traffic goes on at least until the last of it is done.

@@ -22,6 +22,8 @@ pub(crate) use send::{Amount, send};
 
 /// How long it may take to open or to end a flow: seconds under emulation.
 const HANDSHAKE: Duration = Duration::from_secs(60);
+/// A datagram is lost when nothing arrived for so long; a guest on a busy host may be silent for seconds.
+const LOSS_AFTER: Duration = Duration::from_secs(20);
 /// The first port that far hosts listen on.
 const FIRST_PORT: u16 = 7007;
 
@@ -83,11 +85,12 @@ pub(crate) fn open(attempt: &mut Attempt<'_>, plan: &FlowPlan, run: &str) -> Res
     };
     let seed = u64::from(count) + 1;
     let (listen, echo, sizes) = (plan.listen, plan.echo, vec![plan.size]);
+    let loss_after = LOSS_AFTER;
     let flow = match plan.proto {
-        Proto::Udp => Flow { sizes, seed, listen, echo, ..Flow::udp(from, to) },
+        Proto::Udp => Flow { sizes, seed, listen, echo, loss_after, ..Flow::udp(from, to) },
         // The buffer is what is under way at once: small ones make small segments.
         Proto::Tcp => Flow { window: plan.size.max(4096), seed, listen, echo, ..Flow::tcp(from, to) },
-        Proto::Icmp => Flow { sizes, seed, ..Flow::ping(from, to.ip()) },
+        Proto::Icmp => Flow { sizes, seed, loss_after, ..Flow::ping(from, to.ip()) },
     };
     let far = if plan.proto == Proto::Icmp { 0 } else { flow.far_port() };
     let handle = attempt.lab.open(flow, Deadline::after(HANDSHAKE))?;
@@ -139,7 +142,13 @@ pub(crate) fn exchange(attempt: &mut Attempt<'_>, exchange: &Exchange, at: &str)
     look(attempt, names, "exchange")?;
     for name in names {
         let refused = exchange.refused.and(exchange.packets);
-        let wanted = Wanted { path: exchange.path, slow_packets: exchange.slow_packets, refused, ..Wanted::default() };
+        let wanted = Wanted {
+            path: exchange.path,
+            slow_packets: exchange.slow_packets,
+            lossy: exchange.lossy,
+            refused,
+            ..Wanted::default()
+        };
         if let Some(finding) = judged(attempt, name, wanted, at, Span::Exchange(exchange.refused))? {
             return Ok(Some(finding));
         }

@@ -13,10 +13,14 @@ use crate::scenario::{Exchange, FlowPlan, Path, Proto};
 
 /// How long one exchange may take: seconds under emulation, and only a lost packet comes near it.
 const EXCHANGE: Duration = Duration::from_secs(60);
-/// How long TCP may try where nothing may arrive. Datagrams are given up by the lab, after a silence.
+/// How long packets may try where they need not arrive.
 const IN_VAIN: Duration = Duration::from_secs(3);
 /// Traffic that goes on until something else is done is sent in so many parts of its least amount.
 const PARTS: u64 = 4;
+
+/// What goes alone at the beginning of an exchange, one datagram or byte after the other: a flow that has left the
+/// fast path takes it again with the first packets, and what is sent together with these goes the slow way too.
+const ALONE: u64 = 2;
 
 /// How much is sent: datagrams of UDP, bytes of TCP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +55,8 @@ pub(crate) fn send(
     step: Option<(&Exchange, &str)>,
 ) -> Result<Option<Finding>> {
     let in_vain = step.is_some_and(|(exchange, _)| exchange.path == Some(Path::None));
-    let patience = if in_vain { IN_VAIN } else { EXCHANGE };
+    let may_fail = in_vain || step.is_some_and(|(exchange, _)| exchange.lossy);
+    let patience = if may_fail { IN_VAIN } else { EXCHANGE };
     let special = step.and_then(|(exchange, _)| exchange.special());
     let during = step.map_or(&[][..], |(exchange, _)| &exchange.during);
     let mut ready = Vec::new();
@@ -113,6 +118,7 @@ fn pump(
     let part = if done.load(Ordering::Relaxed) { amount.0 } else { amount.0.div_ceil(PARTS) };
     let mut sent = 0;
     let outcome = loop {
+        let part = if sent < ALONE { 1 } else { part.saturating_sub(ALONE).max(1) };
         let deadline = Deadline::after(patience);
         let exchanged = match &special {
             Some(special) => handle.exchange_special(special, part, deadline),

@@ -1,5 +1,6 @@
 //! What happened during a run, for the sinks of `xtask`: the engine never prints.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
 
 use serde::Serialize;
@@ -119,6 +120,17 @@ pub enum Event {
         name: String,
         /// Such as `7.2.22`.
         value: String,
+    },
+    /// A result of `bench`.
+    Measured {
+        /// Which values there are.
+        schema: &'static str,
+        /// What was done, such as `write ipk`.
+        work: String,
+        /// Who did it: `ours`, or another program.
+        by: String,
+        /// Numbers by name.
+        values: BTreeMap<&'static str, f64>,
     },
     /// Last record of a run.
     RunEnd {

@@ -7,7 +7,7 @@ use model::{Event, Exit, Failure, Result};
 
 use super::Outcome;
 use crate::cli::{FeedAction, FeedArgs};
-use crate::doctor::{self, Purpose};
+use crate::doctor::Purpose;
 use crate::feed_config::FeedConfig;
 use crate::{Ctx, pipeline, usage};
 
@@ -22,7 +22,7 @@ pub fn run(ctx: &Ctx, args: &FeedArgs) -> Result<Outcome> {
     };
     let target = usage::target(selection)?;
     pipeline::check_files(ctx, &target, Purpose::Build)?;
-    doctor::require(ctx, Purpose::Build)?;
+    pipeline::require_build(ctx, selection)?;
     match action {
         Some(FeedAction::Verify { .. }) => pipeline::verify_feed(ctx, &target, selection),
         _ => pipeline::feed(ctx, &target, selection, *serve),

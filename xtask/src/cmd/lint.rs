@@ -10,7 +10,7 @@ use model::{Event, Exit, Failure, Result, Status};
 
 use super::Outcome;
 use crate::cli::LintArgs;
-use crate::doctor::{self, Purpose};
+use crate::doctor::Purpose;
 use crate::lint::{self, Allowed, STAGE};
 use crate::stage::millis;
 use crate::{Ctx, pipeline, usage};
@@ -26,7 +26,7 @@ pub fn run(ctx: &Ctx, args: &LintArgs) -> Result<Outcome> {
     let files = if paths.is_empty() {
         let target = usage::target(selection)?;
         pipeline::check_files(ctx, &target, Purpose::Build)?;
-        doctor::require(ctx, Purpose::Build)?;
+        pipeline::require_build(ctx, selection)?;
         pipeline::package_files(ctx, &target, selection)?
     } else {
         lint::collect(paths)?

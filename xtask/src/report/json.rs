@@ -30,7 +30,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::report::sample::sample;
+    use crate::report::tests::sample::sample;
 
     const TEXT: &str = include_str!("../../report.schema.json");
 

@@ -10,6 +10,9 @@ use model::Verdict;
 use super::{Case, Counts, Run};
 use crate::sink::human::table::seconds;
 
+/// Milliseconds that are worth a line.
+const LEAST: u64 = 100;
+
 /// The summary, ending with a newline.
 pub fn render(run: &Run) -> String {
     let mut text = format!("## {}\n\n", inline(&run.headline()));
@@ -51,7 +54,7 @@ pub fn render(run: &Run) -> String {
         &["Stage", "", "Time", "Result"],
         run.stages
             .iter()
-            .filter(|stage| stage.ended != "kept")
+            .filter(|stage| stage.millis >= LEAST || stage.ended == "failed")
             .map(|stage| [inline(&stage.name), stage.ended.into(), seconds(stage.millis), inline(&stage.summary)]),
     ));
     text.push_str(&table(
@@ -131,7 +134,7 @@ fn code(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sample::{HOSTILE, sample};
+    use crate::report::tests::sample::{HOSTILE, sample};
 
     #[test]
     fn what_went_wrong_comes_first_with_the_command_that_repeats_it() {

@@ -89,7 +89,7 @@ fn property(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sample::HOSTILE;
+    use crate::report::tests::sample::HOSTILE;
     use crate::sink::human::tests::{finding, sample_run};
     use model::Record;
 

@@ -40,6 +40,12 @@ impl Listed {
         Ok(Listed { info: Metadata::read(adb, limits)?.info, sha256: adb.digest(), file_size })
     }
 
+    /// The entry of a package that is read and checked whole, in one pass; `file_size` is the length of the file.
+    pub fn of_file(input: impl Read, file_size: u64, limits: &Limits) -> Result<Self, Error> {
+        let (sha256, metadata) = super::read::digest(input, limits)?;
+        Ok(Listed { info: metadata.info, sha256, file_size })
+    }
+
     /// Checks that a package file is the one that was listed: its length, its metadata, and with them name,
     /// version and architecture. Apk itself would install one package under the name of another.
     pub fn check_file(&self, adb: &Adb, file_size: u64, limits: &Limits) -> Result<(), Error> {

@@ -49,6 +49,9 @@ fn a_value_is_replaced_where_it_stands() {
         ("config a\n option x #\n", "config a\n option x '1' #\n"),
         ("config a", "config a\n\toption x '1'\n"),
         ("config a\n# end", "config a\n\toption x '1'\n# end"),
+        // A line that is joined to the one before it belongs to that, even when there is a comment in it only.
+        ("config a\noption y 0 \\\r\n# why\n# end\n", "config a\noption y 0 \\\r\n# why\noption x '1'\n# end\n"),
+        ("config a\n option y 0 \\\n", "config a\n option y 0 \\\n\n option x '1'\n"),
     ] {
         let config = config(before);
         let changed = config.with_option(config.first_section("a").unwrap(), "x", "1").unwrap();
@@ -91,7 +94,7 @@ fn likely() -> impl Strategy<Value = String> {
     let line = prop_oneof![
         Just("config defaults\n".to_owned()),
         ("[ \t]{0,3}(option|o|list|l) [a-c]", word).prop_map(|(start, word)| format!("{start} {word}\n")),
-        "config [a-z]{1,4}( '[a-z]{1,4}')?\n",
+        "config [a-z]{1,4}( '[a-z]{1,4}')?( \\\\\r?\n)?(#[ -~]{0,4})?\n",
         "#[ -~]{0,10}\n",
         "[ \t\r]{0,3}\n",
     ];

@@ -33,6 +33,10 @@ impl OpenFlow {
     }
 
     fn advance_tcp(&mut self, hosts: &mut Both<Host>) {
+        if let (Some(line), Some(far)) = (&mut self.line, self.far) {
+            line.advance([(self.flow.from, self.near), (self.flow.from.other(), far)], hosts);
+            return;
+        }
         if let Some(far) = self.far {
             let far = hosts.get_mut(self.flow.from.other()).tcp(far);
             self.there.source = self.there.source.or_else(|| far.remote_endpoint().map(Into::into));

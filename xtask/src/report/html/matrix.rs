@@ -1,14 +1,20 @@
 //! The matrix: a row for each scenario, a column for each kernel, a verdict for each package manager.
 
 use maud::{Markup, html};
+use model::Verdict;
 
 use super::{Look, chip};
 use crate::report::{Case, Run};
 
+/// Groups of scenarios in the order in which a reviewer wants them; others follow.
+const ORDER: [&str; 8] =
+    ["must-offload", "must-not-offload", "life", "hides", "fw4", "offloadctl", "install", "refuse"];
+
 /// Nothing without scenarios.
 pub(super) fn section(run: &Run) -> Markup {
     let kernels = distinct(run.cases.iter().map(|case| case.record.kernel.as_str()));
-    let groups = distinct(run.cases.iter().map(|case| case.record.group.as_str()));
+    let mut groups = distinct(run.cases.iter().map(|case| case.record.group.as_str()));
+    groups.sort_by_key(|group| ORDER.iter().position(|known| known == group).unwrap_or(ORDER.len()));
     html! {
         @if !run.cases.is_empty() {
             section aria-labelledby="matrix" {
@@ -47,7 +53,7 @@ fn rows(run: &Run, group: &str, kernels: &[&str]) -> Markup {
                         (scenario)
                         @if let Some((_, case)) = here.first() { span.title { (case.record.title) } }
                     }
-                    td data-label="Expected" { @if let Some((_, case)) = here.first() { (case.expected) } }
+                    td data-label="Expected" { (expected(&here)) }
                     @for kernel in kernels {
                         td data-label=(label(kernel)) {
                             @for (number, case) in here.iter().filter(|(_, case)| case.record.kernel == *kernel) {
@@ -59,6 +65,12 @@ fn rows(run: &Run, group: &str, kernels: &[&str]) -> Markup {
             }
         }
     }
+}
+
+/// What one that passed expected, as a failure ends a scenario before all of it was looked at.
+fn expected<'a>(cases: &[&(usize, &'a Case)]) -> &'a str {
+    let passed = cases.iter().find(|(_, case)| matches!(case.verdict, Verdict::Pass));
+    passed.or(cases.first()).map_or("", |(_, case)| &case.expected)
 }
 
 /// A verdict that leads to its details; what was observed is said where it is not what was expected.

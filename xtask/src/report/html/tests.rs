@@ -1,7 +1,7 @@
 //! The page against what it must hold and must never hold.
 
 use super::*;
-use crate::report::sample::{HOSTILE, sample};
+use crate::report::tests::sample::{HOSTILE, sample};
 
 /// Elements of HTML that have no end.
 const VOID: [&str; 2] = ["meta", "br"];
@@ -77,7 +77,7 @@ fn texts_of_others_are_escaped_wherever_they_stand() {
     run.command = HOSTILE.into();
     run.facts[0].value = HOSTILE.into();
     for case in &mut run.cases {
-        (case.name, case.expected, case.observed) = (HOSTILE.into(), HOSTILE.into(), HOSTILE.into());
+        (case.name, case.expected, case.observed) = (HOSTILE.into(), HOSTILE.into(), format!("{HOSTILE} too"));
         (case.reproduce, case.notes) = (HOSTILE.into(), vec![HOSTILE.into()]);
         for text in [&mut case.record.title, &mut case.record.group, &mut case.record.kernel, &mut case.record.manager]
         {
@@ -116,6 +116,9 @@ fn the_matrix_has_a_row_for_each_scenario_and_a_column_for_each_kernel() {
         assert!(matrix.contains(part), "{part}\n{matrix}");
     }
     assert_eq!(matrix.matches("scope=\"row\"").count(), 5);
+    let groups: Vec<&str> =
+        matrix.split("scope=\"rowgroup\"").skip(1).filter_map(|part| part.split(['>', '<']).nth(1)).collect();
+    assert_eq!(groups, ["must offload", "must not offload", "life"]);
     let cells = matrix.matches("href=\"#case-").count();
     assert_eq!(cells, sample().cases.len(), "every case is a cell");
     assert_eq!(page.matches("id=\"case-").count(), cells, "every cell leads somewhere");

@@ -6,7 +6,7 @@
 use maud::{Markup, html};
 use model::{Count, Sample, Verdict};
 
-use super::{grouped, on_kernel};
+use super::{Look, chip, grouped, on_kernel};
 use crate::report::{Case, Run};
 
 /// Size of a drawing in its own units; it is shown about as large on a phone, so that its text stays readable.
@@ -15,16 +15,22 @@ const HEIGHT: f64 = 190.0;
 /// The frame of the lines: left, right, top, bottom.
 const FRAME: (f64, f64, f64, f64) = (8.0, 332.0, 24.0, 160.0);
 
-/// The scenario that shows most: one that failed, else the first whose counters were looked at.
+/// The first scenario that failed, and one that passed to compare it with.
 pub(super) fn section(run: &Run) -> Markup {
-    let mut drawn: Vec<&Case> = run.cases.iter().filter(|case| !drawings(case).is_empty()).collect();
-    drawn.sort_by_key(|case| !matches!(case.verdict, Verdict::Fail { .. }));
+    let drawn = |wanted: fn(&Verdict) -> bool| {
+        run.cases.iter().find(|case| wanted(&case.verdict) && !drawings(case).is_empty())
+    };
+    let failed = drawn(|verdict| matches!(verdict, Verdict::Fail { .. }));
+    let passed = drawn(|verdict| matches!(verdict, Verdict::Pass));
     html! {
-        @if let Some(case) = drawn.first() {
+        @if failed.is_some() || passed.is_some() {
             section aria-labelledby="timeline" {
                 h2 id="timeline" { "Counters during a flow" }
-                p { (case.name) (on_kernel(case)) ": the gap between the lines is what took the fast path." }
-                (of(case))
+                p { "The gap between what arrived and what the forward hook saw is what took the fast path." }
+                @for case in failed.into_iter().chain(passed) {
+                    h3 { (chip(Look::of(&case.verdict), &case.name)) (on_kernel(case)) }
+                    (of(case))
+                }
             }
         }
     }
@@ -110,7 +116,7 @@ fn drawing(run: &str, flow: &str, samples: &[&Sample], most: u64) -> Markup {
             text x=(left) y=(bottom + 18.0) { "0 ms" }
             text x=(right) y=(bottom + 18.0) text-anchor="end" { (grouped(last.millis - first.millis)) " ms" }
             text x=((left + right) / 2.0) y=(bottom + 18.0) text-anchor="middle" {
-                (grouped(last.forwarded.packets)) " of " (grouped(last.arrived.packets)) " packets"
+                "forward hook: " (grouped(last.forwarded.packets)) " of " (grouped(last.arrived.packets)) " packets"
             }
         }
     }

@@ -66,7 +66,7 @@ pub(super) fn collect(tree: &Tree, format: Format, wanted: &BTreeSet<&str>) -> R
             // Only what may be meant is opened; the name inside is what counts.
             let name = file.file_name().unwrap_or_default();
             if wanted.iter().any(|wanted| name.strip_prefix(wanted).is_some_and(|rest| rest.starts_with(['_', '-']))) {
-                let opened = Opened::read(&file)?;
+                let opened = Opened::read(&file, format)?;
                 found.entry(opened.name.clone()).or_default().push(opened);
             }
         }

@@ -33,12 +33,17 @@ impl Random {
     }
 }
 
+/// A short content is not made of thousands of different things.
+fn kinds(length: usize, most: usize) -> usize {
+    (length / 16 + 4).min(most)
+}
+
 /// Sentences of made-up words, some of them whole phrases that come again.
 pub(super) fn text(length: usize, random: &mut Random) -> Vec<u8> {
-    let words: Vec<String> = (0..1500).map(|_| random.word()).collect();
+    let words: Vec<String> = (0..kinds(length, 1500)).map(|_| random.word()).collect();
     let mut pick =
         |count: usize| -> Vec<&str> { (0..count).map(|_| words[random.skewed(words.len())].as_str()).collect() };
-    let phrases: Vec<String> = (0..300).map(|number| pick(2 + number % 7).join(" ")).collect();
+    let phrases: Vec<String> = (0..kinds(length, 300)).map(|number| pick(2 + number % 7).join(" ")).collect();
     let mut text = String::with_capacity(length + 64);
     while text.len() < length {
         let of_words = random.below(3) < 2;
@@ -66,9 +71,11 @@ pub(super) fn program(length: usize, random: &mut Random) -> Vec<u8> {
 
 /// Functions out of idioms: the same instructions with other registers, offsets and call targets.
 fn code(length: usize, random: &mut Random) -> Vec<u8> {
-    let instructions: Vec<Vec<u8>> = (0..400).map(|_| (0..=random.below(4)).map(|_| random.byte()).collect()).collect();
-    let idioms: Vec<Vec<usize>> =
-        (0..600).map(|_| (0..2 + random.below(6)).map(|_| random.skewed(instructions.len())).collect()).collect();
+    let instructions: Vec<Vec<u8>> =
+        (0..kinds(length, 400)).map(|_| (0..=random.below(4)).map(|_| random.byte()).collect()).collect();
+    let idioms: Vec<Vec<usize>> = (0..kinds(length, 600))
+        .map(|_| (0..2 + random.below(6)).map(|_| random.skewed(instructions.len())).collect())
+        .collect();
     let mut code = Vec::with_capacity(length + 64);
     while code.len() < length {
         for &instruction in &idioms[random.skewed(idioms.len())] {

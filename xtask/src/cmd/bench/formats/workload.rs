@@ -12,6 +12,10 @@ use super::content::{Random, noise, program, text};
 /// Packages and bytes of the set that is written and read whole.
 pub(super) const PACKAGES: usize = 200;
 pub(super) const BYTES: usize = 60_000_000;
+/// Packages of the set that is only listed, and bytes of each.
+pub(super) const TINY: (usize, usize) = (5_000, 600);
+/// Bytes of the one large package.
+pub(super) const LARGE: u64 = 200_000_000;
 
 /// A set of packages whose files lie in a folder, so that all writers read the same.
 pub(super) struct Workload {
