@@ -321,7 +321,7 @@ fn took(seen: &Observation, path: Path, slow_packets: u64) -> Option<Finding> {
     if path == Path::Fast && !seen.conntrack.as_ref().is_some_and(Conntrack::is_marked_offloaded) {
         return finding(
             "PROOF006",
-            format!("the conntrack entry carries no offload mark: {:?}", seen.conntrack),
+            format!("the conntrack entry carries no offload mark: {}", described(seen)),
             "the mark is necessary for offload, though never sufficient",
             "check that nft_flow_offload is loaded, and the kernel log of the run",
         );
@@ -360,6 +360,10 @@ pub fn counts(seen: &Observation, wanted: Counts) -> Option<Finding> {
     )
 }
 
+fn described(seen: &Observation) -> String {
+    seen.conntrack.as_ref().map_or_else(|| "no entry".to_owned(), Conntrack::to_string)
+}
+
 /// The control run needs an entry without an offload mark, else the mark means nothing in the other run.
 fn unmarked(seen: &Observation) -> Option<Finding> {
     if seen.conntrack.as_ref().is_some_and(|entry| !entry.is_marked_offloaded()) {
@@ -367,7 +371,7 @@ fn unmarked(seen: &Observation) -> Option<Finding> {
     }
     finding(
         "PROOF009",
-        format!("without offload the conntrack entry is {:?}", seen.conntrack),
+        format!("without offload conntrack shows: {}", described(seen)),
         "the control run needs an entry without an offload mark, else the mark means nothing here",
         "check that the control ruleset has no flowtable and that connections are tracked",
     )

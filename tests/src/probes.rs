@@ -56,6 +56,20 @@ impl Conntrack {
     }
 }
 
+/// In a few words: mark, state, counters.
+impl std::fmt::Display for Conntrack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.is_marked_offloaded() { "marked" } else { "not marked" })?;
+        if let Some(state) = &self.state {
+            write!(f, ", {state}")?;
+        }
+        match self.bytes() {
+            Some((there, back)) => write!(f, ", {there} and {back} bytes"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// The entry of a flow, by protocol and the ports as they were sent. ICMP echo has its identifier in place of the
 /// source port, and none other; ICMPv6 is a protocol of its own.
 pub fn find_flow(table: &str, proto: &str, source_port: u16, destination_port: u16) -> Option<Conntrack> {
@@ -103,6 +117,7 @@ mod tests {
         let table = format!("{SLOW}\n{OFFLOADED}\nrubbish\n");
         let udp = find_flow(&table, "udp", 40000, 7).unwrap();
         assert!(udp.is_marked_offloaded());
+        assert_eq!(udp.to_string(), "marked, 2060112 and 2060112 bytes");
         assert_eq!((udp.packets(), udp.bytes()), (Some((2004, 2004)), Some((2060112, 2060112))));
         assert_eq!(udp.reply.get("dst").map(String::as_str), Some("203.0.113.1"));
         let tcp = find_flow(&table, "tcp", 40001, 7).unwrap();

@@ -76,11 +76,7 @@ fn words(expected: &Expected) -> String {
 }
 
 fn described(entry: Option<&Conntrack>) -> String {
-    let Some(entry) = entry else { return "no entry".into() };
-    let mark = if entry.is_marked_offloaded() { "marked" } else { "not marked" };
-    let state = entry.state.as_ref().map(|state| format!(", {state}")).unwrap_or_default();
-    let counted = entry.bytes().map(|(there, back)| format!(", {there} and {back} bytes")).unwrap_or_default();
-    format!("{mark}{state}{counted}")
+    entry.map_or_else(|| "no entry".to_owned(), Conntrack::to_string)
 }
 
 fn unmet(expected: &Expected, seen: &Observation) -> Finding {
