@@ -59,11 +59,11 @@ impl Entry for Listed {
 
     /// Every byte of the file is looked at.
     fn list(path: &Utf8Path) -> Result<Self> {
-        let refuse = |error| explain(Exit::Failed, path, &error);
-        let (adb, size) = open(path)?;
-        let file = File::open(path).map_err(|error| Failure::io("read the package", path, &error))?;
-        formats::apk::inspect(BufReader::new(file), &Limits::default(), |_| Ok(())).map_err(refuse)?;
-        Listed::of_package(&adb, size, &Limits::default()).map_err(refuse)
+        let io = |error: std::io::Error| Failure::io("read the package", path, &error);
+        let file = File::open(path).map_err(io)?;
+        let file_size = file.metadata().map_err(io)?.len();
+        Listed::of_file(BufReader::new(file), file_size, &Limits::default())
+            .map_err(|error| explain(Exit::Failed, path, &error))
     }
 
     fn name(&self) -> &str {

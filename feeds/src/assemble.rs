@@ -1,10 +1,12 @@
 //! Puts packages into a feed directory, a folder for each package manager.
 
+use std::collections::HashMap;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::apk::index::Index;
 use formats::packages::Listed;
 use formats::{Format, Package};
-use model::{Arch, Exit, Failure, Result};
+use model::{Arch, Exit, Failure, Result, parallel, processors};
 
 use crate::keys::Keys;
 use crate::{apk, folder, opkg};
@@ -45,7 +47,7 @@ pub fn assemble(files: &[Utf8PathBuf], architecture: &Arch, keys: &Keys, out: &U
 }
 
 /// An index entry of either manager.
-pub(crate) trait Entry: Sized {
+pub(crate) trait Entry: Sized + Send {
     /// The architecture of packages that fit every router.
     const ANYWHERE: &str;
     /// Reads a package file.
@@ -57,9 +59,10 @@ pub(crate) trait Entry: Sized {
 /// Reads each file and places it in the feed, unless it does not belong there. Returns entries in the order of
 /// the files.
 pub(crate) fn admit<T: Entry>(files: &[&Utf8Path], architecture: &Arch, out: &Utf8Path) -> Result<Vec<T>> {
-    let mut admitted: Vec<(&Utf8Path, T)> = Vec::new();
-    for &file in files {
-        let listed = T::list(file)?;
+    let entries = parallel(files, processors(), |file| T::list(file))?;
+    let mut admitted: Vec<T> = Vec::with_capacity(entries.len());
+    let mut known: HashMap<String, &Utf8Path> = HashMap::new();
+    for (&file, listed) in files.iter().zip(entries) {
         let (name, own) = (listed.name(), listed.architecture());
         if own != architecture.0 && own != T::ANYWHERE {
             return Err(Failure::new(
@@ -74,7 +77,7 @@ pub(crate) fn admit<T: Entry>(files: &[&Utf8Path], architecture: &Arch, out: &Ut
         if name == Package::KERNEL {
             continue;
         }
-        if let Some((twin, _)) = admitted.iter().find(|(_, other)| other.name() == name) {
+        if let Some(twin) = known.insert(name.to_owned(), file) {
             return Err(Failure::new(
                 Exit::Failed,
                 "FEED003",
@@ -85,9 +88,9 @@ pub(crate) fn admit<T: Entry>(files: &[&Utf8Path], architecture: &Arch, out: &Ut
             .at(file));
         }
         place(file, &out.join(file.file_name().unwrap_or_default()))?;
-        admitted.push((file, listed));
+        admitted.push(listed);
     }
-    Ok(admitted.into_iter().map(|(_, listed)| listed).collect())
+    Ok(admitted)
 }
 
 /// A hard link where the file system allows it, else a copy: packages are never changed in place.
@@ -156,8 +159,13 @@ pub(crate) mod tests {
     /// Path and content of every file of a feed.
     pub(crate) fn snapshot(feed: &Utf8Path) -> Vec<(String, Vec<u8>)> {
         let mut files = Vec::new();
-        for (_, folder) in crate::folders(feed) {
+        let mut folders = vec![feed.to_owned()];
+        while let Some(folder) = folders.pop() {
             for entry in folder.read_dir_utf8().unwrap().map(Result::unwrap) {
+                if entry.path().is_dir() {
+                    folders.push(entry.into_path());
+                    continue;
+                }
                 let name = entry.path().strip_prefix(feed).unwrap().to_string();
                 files.push((name, std::fs::read(entry.path()).unwrap()));
             }

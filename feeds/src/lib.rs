@@ -12,8 +12,11 @@
 
 mod apk;
 mod assemble;
+mod diff;
 pub mod keys;
+mod merge;
 mod opkg;
+mod published;
 mod refused;
 pub mod serve;
 mod verify;
@@ -23,6 +26,9 @@ use formats::Format;
 use model::{Exit, Failure};
 
 pub use assemble::{Contents, assemble};
+pub use diff::{Part, diff};
+pub use merge::{Kmods, kmods_folder, merge};
+pub use published::Trust;
 pub use refused::{Spoil, spoil};
 pub use verify::{Verified, verify};
 

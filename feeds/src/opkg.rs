@@ -4,7 +4,7 @@ use std::fs::File;
 
 use camino::Utf8Path;
 use formats::packages::{self, Listed};
-use formats::sha256::Digest;
+use formats::sha256::HashingReader;
 use formats::usign::SecretKey;
 use formats::{Limits, ipk};
 use model::{Arch, Exit, Failure, Result};
@@ -56,11 +56,12 @@ impl Entry for Listed {
     const ANYWHERE: &str = "all";
 
     fn list(path: &Utf8Path) -> Result<Self> {
-        let io = |error: &std::io::Error| Failure::io("read the package", path, error);
-        let mut file = File::open(path).map_err(|error| io(&error))?;
-        let (sha256, size) = Digest::of_reader(&mut file).map_err(|error| io(&error))?;
-        let file = File::open(path).map_err(|error| io(&error))?;
-        let metadata = ipk::inspect(file, &Limits::default()).map_err(|error| explain(Exit::Failed, path, &error))?;
+        let file = File::open(path).map_err(|error| Failure::io("read the package", path, &error))?;
+        let mut file = HashingReader::new(file);
+        let read = ipk::inspect(&mut file, &Limits::default());
+        let metadata = read.map_err(|error| explain(Exit::Failed, path, &error))?;
+        // The reader insists that the package ends the file, so all of it was hashed.
+        let (_file, sha256, size) = file.finish();
         let filename = path.file_name().unwrap_or_default().to_owned();
         Ok(Listed { control: metadata.control, filename, size, sha256 })
     }
@@ -79,6 +80,7 @@ mod tests {
     use super::*;
     use crate::assemble::tests::{feed, keys};
     use formats::Format;
+    use formats::sha256::Digest;
     use formats::usign::Signature;
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a run tells programs: events, a JUnit report, captures.
+//! What a run tells programs and reviewers: events, reports, captures.
 
 use crate::place::Place;
 
@@ -19,7 +19,16 @@ fn cases() -> Vec<String> {
 fn events_report_and_captures_of_a_good_run() {
     let place = Place::warm();
     let (report, captures) = (place.path("reports/junit.xml"), place.path("captures"));
-    let flags = ["--accel", "tcg", "--message-format", "json", "--junit", report.as_str(), "--pcap", captures.as_str()];
+    let (page, data) = (place.path("reports"), place.path("reports/report.json"));
+    let flags = [
+        ["--accel", "tcg"],
+        ["--message-format", "json"],
+        ["--junit", report.as_str()],
+        ["--html", page.as_str()],
+        ["--json", data.as_str()],
+        ["--pcap", captures.as_str()],
+    ]
+    .concat();
     let ran = place.run(&[&["test", "--exact"], &SCENARIOS[..], &flags].concat());
     ran.fine();
 
@@ -39,7 +48,15 @@ fn events_report_and_captures_of_a_good_run() {
     for name in cases() {
         assert_eq!(report.matches(&format!("<testcase name=\"{name}\"")).count(), 1, "{report}");
     }
-    assert_eq!(place.path("reports").read_dir_utf8().unwrap().count(), 1, "something is left beside the report");
+    let data: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(data).unwrap()).unwrap();
+    let page = std::fs::read_to_string(page.join("index.html")).unwrap();
+    for name in cases() {
+        let case = data["cases"].as_array().unwrap().iter().find(|case| case["name"] == name.as_str()).unwrap();
+        assert_eq!(case["verdict"], "pass");
+        assert!(page.contains(&format!("aria-label=\"{name}: pass\"")), "{name}");
+    }
+    assert!(page.contains("<polyline"), "the counters of a proof are drawn");
+    assert_eq!(place.path("reports").read_dir_utf8().unwrap().count(), 3, "something is left beside the reports");
 
     for side in ["lan", "wan"] {
         let bytes = std::fs::read(captures.join(SCENARIOS[1]).join("apk").join(format!("{side}.pcap"))).unwrap();

@@ -9,6 +9,7 @@ use vm::splat;
 
 use crate::offload;
 use crate::ruleset;
+use crate::sabotage::Sabotage;
 use crate::scenario::{Deed, Manager, Scenario, Step};
 use crate::steps::{self, Fingerprint};
 use crate::traffic::{self, Flows};
@@ -25,6 +26,7 @@ pub(crate) struct Attempt<'a> {
     pub(crate) session: Session,
     pub(crate) lab: &'a Lab,
     pub(crate) plan: &'a Plan,
+    pub(crate) sabotage: Option<Sabotage>,
     pub(crate) cancel: &'a Cancel,
     pub(crate) events: &'a Events,
     pub(crate) flows: Flows,
@@ -105,6 +107,13 @@ impl Attempt<'_> {
             Some(Deed::Abort(flow)) => traffic::end(self, flow, true)?,
             Some(Deed::Conntrack(expected)) => traffic::conntrack(self, expected, at)?,
         };
+        let may_load_rules = matches!(
+            step.deeds().first(),
+            Some(Deed::Run(_) | Deed::Manage(_) | Deed::Ruleset(_) | Deed::RulesetAdd(_))
+        );
+        if may_load_rules && let Some(sabotage) = self.sabotage {
+            sabotage.apply(&mut self.session)?;
+        }
         match found {
             Some(finding) => Ok(Some(finding)),
             None => steps::facts(self, step, at),

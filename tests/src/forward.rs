@@ -32,17 +32,32 @@ table inet probe {
 		flags dynamic
 		counter
 	}
+	set echoed4 {
+		typeof icmp type . icmp id
+		size 65535
+		flags dynamic
+		counter
+	}
+	set echoed6 {
+		typeof icmpv6 type . icmpv6 id
+		size 65535
+		flags dynamic
+		counter
+	}
 	chain forward {
 		type filter hook forward priority -500; policy accept;
-		update @forwarded { meta l4proto . th sport . th dport }
+		meta l4proto { tcp, udp } update @forwarded { meta l4proto . th sport . th dport }
+		icmp type { echo-request, echo-reply } update @echoed4 { icmp type . icmp id }
+		icmpv6 type { echo-request, echo-reply } update @echoed6 { icmpv6 type . icmpv6 id }
 	}
 }
 RULES";
 
 /// Asks for everything at once: answers cost more time than their length.
-const LOOK: &str = "nft list set inet probe forwarded && { cat /proc/net/nf_conntrack 2>/dev/null; true; }";
+const LOOK: &str = "nft list table inet probe && { cat /proc/net/nf_conntrack 2>/dev/null; true; }";
 
-/// A direction of a flow: protocol, source and destination port as the forward hook sees them.
+/// A direction of a flow as the forward hook sees it: protocol, source and destination port. Of ICMP echo the
+/// identifier, as source of the requests and as destination of the replies; the other port is 0.
 pub type Key = (Proto, u16, u16);
 
 /// What the router says about all flows at one moment.
@@ -86,19 +101,35 @@ impl Look {
 }
 
 /// Elements as nft prints them: `udp . 50000 . 7007 counter packets 2 bytes 2056`, with the number of the protocol
-/// on an image without `/etc/protocols`.
+/// on an image without `/etc/protocols`, and `echo-request . 50000 counter packets 2 bytes 168`.
 fn elements(text: &str) -> BTreeMap<Key, Count> {
     let words: Vec<&str> = text.split([' ', '\t', '\n', ',', '{', '}', '=']).filter(|word| !word.is_empty()).collect();
-    let read = |ten: &[&str]| -> Option<(Key, Count)> {
-        let [proto, ".", source, ".", destination, "counter", "packets", packets, "bytes", bytes] = ten else {
-            return None;
-        };
-        let proto =
-            [Proto::Tcp, Proto::Udp].into_iter().find(|known| known.word() == *proto || known.number() == *proto)?;
-        let count = Count { packets: packets.parse().ok()?, bytes: bytes.parse().ok()? };
-        Some(((proto, source.parse().ok()?, destination.parse().ok()?), count))
+    let count = |words: &[&str]| match words {
+        ["counter", "packets", packets, "bytes", bytes] => {
+            Some(Count { packets: packets.parse().ok()?, bytes: bytes.parse().ok()? })
+        }
+        _ => None,
     };
-    words.windows(10).filter_map(read).collect()
+    let ports = |words: &[&str]| -> Option<(Key, Count)> {
+        let ([proto, ".", source, ".", destination], rest) = words.split_first_chunk()? else { return None };
+        let proto = match *proto {
+            "tcp" | "6" => Proto::Tcp,
+            "udp" | "17" => Proto::Udp,
+            _ => return None,
+        };
+        Some(((proto, source.parse().ok()?, destination.parse().ok()?), count(rest)?))
+    };
+    let echo = |words: &[&str]| -> Option<(Key, Count)> {
+        let ([kind, ".", identifier], rest) = words.split_first_chunk()? else { return None };
+        let identifier = identifier.parse().ok()?;
+        let key = match *kind {
+            "echo-request" => (Proto::Icmp, identifier, 0),
+            "echo-reply" => (Proto::Icmp, 0, identifier),
+            _ => return None,
+        };
+        Some((key, count(rest)?))
+    };
+    words.windows(10).filter_map(ports).chain(words.windows(8).filter_map(echo)).collect()
 }
 
 fn blind(doing: &str, text: &str) -> Failure {
@@ -125,6 +156,11 @@ mod tests {
         assert_eq!(look.forwarded((Proto::Tcp, 49152, 7007)), Count { packets: 12, bytes: 18_000 });
         assert_eq!(look.forwarded((Proto::Udp, 7008, 49153)), Count { packets: 1, bytes: 1028 });
         assert_eq!(look.forwarded((Proto::Udp, 49153, 7008)), Count::default());
+        let echoes =
+            "elements = { echo-request . 7 counter packets 3 bytes 252, echo-reply . 7 counter packets 2 bytes 168 } }";
+        let look_at_echo = Look::parse(echoes).unwrap();
+        assert_eq!(look_at_echo.forwarded((Proto::Icmp, 7, 0)).packets, 3);
+        assert_eq!(look_at_echo.forwarded((Proto::Icmp, 0, 7)).packets, 2);
         assert!(look.conntrack((Proto::Udp, 49153, 7008)).unwrap().is_marked_offloaded());
         assert_eq!(look.conntrack((Proto::Tcp, 49153, 7008)), None);
     }

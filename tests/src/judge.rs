@@ -20,8 +20,8 @@ const LONGEST_PACKET: u64 = 1500;
 /// this many may take the slow path too.
 const ONE_IN: u64 = 100;
 
-/// Hop limit of packets that came through exactly one router: the hosts send with 64.
-const ONE_HOP: u8 = 63;
+/// What the hosts send with, unless told otherwise.
+pub const HOP_LIMIT: u8 = 64;
 
 /// One direction of a flow, as its receiving host and the router saw it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -58,9 +58,11 @@ impl Way {
     }
 
     /// Whether the forward hook saw every packet: datagrams to the byte, of TCP all payload at least.
-    fn is_slow(&self, proto: Proto) -> bool {
+    fn is_slow(&self, proto: Proto, fragmented: bool) -> bool {
         let all = match proto {
-            Proto::Udp => self.forwarded == self.arrived,
+            // The hosts count the first fragment only, the router what it put together.
+            _ if fragmented => self.forwarded.packets == self.arrived.packets,
+            Proto::Udp | Proto::Icmp => self.forwarded == self.arrived,
             Proto::Tcp => self.forwarded.bytes >= self.payload,
         };
         self.arrived.packets > 0 && all
@@ -85,6 +87,12 @@ pub struct Observation {
     pub exchange: Ways,
     /// Since the flow was opened.
     pub ever: Ways,
+    /// Whether packets of the flow came in fragments.
+    pub fragmented: bool,
+    /// Least and largest hop limit that the hosts sent with.
+    pub sent_hop_limit: (u8, u8),
+    /// ICMP errors during the exchange, of the kind that was expected.
+    pub refused: u64,
     /// First difference between what was sent and what arrived during the exchange, if any.
     pub damage: Option<String>,
     /// The flow's conntrack entry.
@@ -98,8 +106,14 @@ impl Observation {
         if there.arrived.packets + back.arrived.packets == 0 {
             return Path::None.word();
         }
+        let ever = self.ever.there.forwarded + self.ever.back.forwarded;
+        if ever.packets == 0 && self.ever.back.hop_limit == Some(self.sent_hop_limit) {
+            return Path::Local.word();
+        }
         let is = |path: Path| {
-            let right = |way: &Way, fast: bool| if fast { way.is_fast(slow_packets) } else { way.is_slow(self.proto) };
+            let right = |way: &Way, fast: bool| {
+                if fast { way.is_fast(slow_packets) } else { way.is_slow(self.proto, self.fragmented) }
+            };
             right(there, path.is_fast_there()) && right(back, path.is_fast_back())
         };
         let paths = [Path::Fast, Path::Slow, Path::ThereOnly, Path::BackOnly];
@@ -109,7 +123,7 @@ impl Observation {
     /// The figures, one line.
     pub fn figures(&self) -> String {
         let way = |way: &Way| match self.proto {
-            Proto::Udp => format!("{} of {} packets", way.forwarded.packets, way.arrived.packets),
+            Proto::Udp | Proto::Icmp => format!("{} of {} packets", way.forwarded.packets, way.arrived.packets),
             Proto::Tcp => format!("{} of {} bytes", way.forwarded.bytes, way.arrived.bytes),
         };
         let mark = match &self.conntrack {
@@ -131,6 +145,10 @@ pub struct Wanted {
     pub slow_packets: u64,
     /// The source address that the far host must see.
     pub seen_from: Option<IpAddr>,
+    /// Whether packets may be lost: then nothing is asked of them.
+    pub lossy: bool,
+    /// How many packets had to be answered with an ICMP error.
+    pub refused: Option<u64>,
     /// A run of a proof is held against the mark and the counters of conntrack too.
     pub run: Option<Run>,
 }
@@ -146,8 +164,14 @@ pub enum Run {
 
 /// What did not hold, the most telling first. `None`: all of it holds.
 pub fn judge(seen: &Observation, wanted: Wanted) -> Option<Finding> {
+    if wanted.lossy {
+        return None;
+    }
     if wanted.path == Some(Path::None) {
-        return nothing(seen);
+        return nothing(seen).or_else(|| wanted.refused.and_then(|refused| refusals(seen, refused)));
+    }
+    if wanted.path == Some(Path::Local) {
+        return intact(seen).or_else(|| local(seen));
     }
     intact(seen)
         .or_else(|| forwarded(seen, wanted.seen_from))
@@ -178,6 +202,37 @@ fn nothing(seen: &Observation) -> Option<Finding> {
     )
 }
 
+/// Each packet had to be answered with an error.
+fn refusals(seen: &Observation, wanted: u64) -> Option<Finding> {
+    if seen.refused == wanted {
+        return None;
+    }
+    finding(
+        "PROOF016",
+        format!("{} of {wanted} packets were answered with the expected ICMP error", seen.refused),
+        "the router must say why it does not forward a packet, or the sender never learns",
+        "run with --pcap DIR and look for ICMP on the sender's wire",
+    )
+}
+
+/// The router itself had to answer.
+fn local(seen: &Observation) -> Option<Finding> {
+    let marked = seen.conntrack.as_ref().is_some_and(Conntrack::is_marked_offloaded);
+    if seen.path(0) == Path::Local.word() && !marked {
+        return None;
+    }
+    finding(
+        "PROOF017",
+        format!(
+            "these packets had to end at the router: {}; hop limit of the answers {:?}",
+            seen.figures(),
+            seen.ever.back.hop_limit
+        ),
+        "what the router answers itself is neither forwarded nor offloaded, and keeps its hop limit",
+        "check the address that the flow is sent to, and the rules that translate destinations",
+    )
+}
+
 /// Proof 1: the payload is intact at both ends.
 fn intact(seen: &Observation) -> Option<Finding> {
     let damage = seen.damage.as_ref()?;
@@ -200,11 +255,12 @@ fn intact(seen: &Observation) -> Option<Finding> {
 /// The packets went through the router once, and carry the address that they must.
 fn forwarded(seen: &Observation, seen_from: Option<IpAddr>) -> Option<Finding> {
     let Ways { there, back } = &seen.ever;
-    let hops = |way: &Way| way.hop_limit == Some((ONE_HOP, ONE_HOP));
-    if !hops(there) || !hops(back) {
+    let (least, largest) = seen.sent_hop_limit;
+    let expected = Some((least.saturating_sub(1), largest.saturating_sub(1)));
+    if there.hop_limit != expected || back.hop_limit != expected {
         return finding(
             "PROOF002",
-            format!("hop limits there {:?}, back {:?}; expected {ONE_HOP}", there.hop_limit, back.hop_limit),
+            format!("hop limits there {:?}, back {:?}; expected {expected:?}", there.hop_limit, back.hop_limit),
             "each packet passes one router, which must take one from the hop limit, offloaded or not",
             "run with --pcap DIR and look at the TTL of the packets on both sides",
         );
@@ -232,7 +288,7 @@ fn took(seen: &Observation, path: Path, slow_packets: u64) -> Option<Finding> {
                 "check that `flow add` is reached (no earlier accept of established flows), that the flowtable names both devices, and that no helper, fragment or IP option is involved",
             );
         }
-        if !fast && !way.is_slow(seen.proto) {
+        if !fast && !way.is_slow(seen.proto, seen.fragmented) {
             return finding(
                 "PROOF008",
                 format!("on the way {name} packets bypassed the forward hook: {}", seen.figures()),
@@ -241,7 +297,7 @@ fn took(seen: &Observation, path: Path, slow_packets: u64) -> Option<Finding> {
             );
         }
     }
-    let more = |way: &Way| way.forwarded.bytes > way.arrived.bytes;
+    let more = |way: &Way| !seen.fragmented && way.forwarded.bytes > way.arrived.bytes;
     if more(&seen.ever.there) || more(&seen.ever.back) {
         return finding(
             "PROOF011",
@@ -280,7 +336,7 @@ fn took(seen: &Observation, path: Path, slow_packets: u64) -> Option<Finding> {
 pub fn counts(seen: &Observation, wanted: Counts) -> Option<Finding> {
     let counted = seen.conntrack.as_ref().and_then(Conntrack::bytes);
     let agree = |counted: u64, way: &Way| match (wanted, seen.proto) {
-        (Counts::All, Proto::Udp) => counted == way.arrived.bytes,
+        (Counts::All, Proto::Udp | Proto::Icmp) => counted == way.arrived.bytes,
         (Counts::All, Proto::Tcp) => (way.payload..=way.arrived.bytes).contains(&counted),
         (Counts::SlowOnly, _) => counted <= way.forwarded.bytes && counted < way.payload,
     };

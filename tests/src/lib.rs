@@ -21,9 +21,11 @@ mod offload;
 pub mod probes;
 mod ruleset;
 pub mod runner;
+mod sabotage;
 pub mod scenario;
 mod steps;
 mod traffic;
 
 pub use runner::{Bench, FEED_URL, Trust, run};
+pub use sabotage::Sabotage;
 pub use scenario::{FeedVariant, Scenario, Start};

@@ -23,6 +23,9 @@ pub(crate) fn prove(attempt: &mut Attempt<'_>, proof: &OffloadProof) -> Result<O
         if found.is_some() {
             return Ok(found);
         }
+        if let Some(sabotage) = attempt.sabotage {
+            sabotage.apply(&mut attempt.session)?;
+        }
         let batches = if proof.at_once { vec![&proof.traffic[..]] } else { proof.traffic.chunks(1).collect() };
         for batch in batches {
             let found = transfer(attempt, batch, proof, run, word, at)?;

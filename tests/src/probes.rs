@@ -56,13 +56,14 @@ impl Conntrack {
     }
 }
 
-/// The entry of a flow, by protocol and the ports as they were sent.
+/// The entry of a flow, by protocol and the ports as they were sent. ICMP echo has its identifier in place of the
+/// source port, and none other; ICMPv6 is a protocol of its own.
 pub fn find_flow(table: &str, proto: &str, source_port: u16, destination_port: u16) -> Option<Conntrack> {
     let (source, destination) = (source_port.to_string(), destination_port.to_string());
     table.lines().filter_map(Conntrack::parse).find(|entry| {
-        entry.proto == proto
-            && entry.original.get("sport") == Some(&source)
-            && entry.original.get("dport") == Some(&destination)
+        let is = |key: &str, value: &String| entry.original.get(key) == Some(value);
+        let by_ports = entry.proto == proto && is("sport", &source) && is("dport", &destination);
+        by_ports || proto == "icmp" && entry.proto.starts_with(proto) && is("id", &source)
     })
 }
 
@@ -109,6 +110,9 @@ mod tests {
         assert_eq!(tcp.marks, ["ASSURED"]);
         assert_eq!((tcp.state.as_deref(), udp.state), (Some("ESTABLISHED"), None));
         assert_eq!(find_flow(&table, "udp", 40000, 8), None);
+        let ping =
+            "ipv4 2 icmp 1 29 src=a dst=b type=8 code=0 id=77 packets=1 bytes=84 src=b dst=a type=0 code=0 id=77";
+        assert!(find_flow(ping, "icmp", 77, 0).is_some() && find_flow(ping, "icmp", 78, 0).is_none());
     }
 
     #[test]

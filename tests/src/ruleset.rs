@@ -3,37 +3,42 @@
 use model::{Deadline, Finding, Result};
 
 use crate::attempt::{Attempt, COMMAND};
-use crate::forward;
 use crate::scenario::{ExpectedExit, Step};
 use crate::steps;
 
-/// Where rulesets are put on the router.
-const FILE: &str = "/tmp/scenario.nft";
+/// Prints a line for each table that belongs to the scenario, which deletes it.
+const DELETE_ALL: &str = r"nft list tables | sed -n '/^table inet probe$/d; s/^table /delete table /p'";
+
+/// Ends a ruleset that is handed to nft; no line of one.
+const END: &str = "END OF RULES";
 
 /// Replaces all tables but the harness's own.
 pub(crate) fn replace(attempt: &mut Attempt<'_>, text: &str, step: &Step, at: &str) -> Result<Option<Finding>> {
-    let tables = steps::read(&mut attempt.session, &["nft", "list", "tables"])?;
-    load(attempt, &format!("{}{text}", deletions(&tables)), step, at)
+    load(attempt, DELETE_ALL, text, step, at)
 }
 
 /// Adds rules to those that are there.
 pub(crate) fn add(attempt: &mut Attempt<'_>, text: &str, step: &Step, at: &str) -> Result<Option<Finding>> {
-    load(attempt, text, step, at)
+    load(attempt, ":", text, step, at)
 }
 
-fn load(attempt: &mut Attempt<'_>, text: &str, step: &Step, at: &str) -> Result<Option<Finding>> {
-    attempt.session.put(FILE, text.as_bytes(), Deadline::after(COMMAND))?;
+/// Loads what `before` prints and then the text. In one go: asking the router costs more time than the answer.
+fn load(attempt: &mut Attempt<'_>, before: &str, text: &str, step: &Step, at: &str) -> Result<Option<Finding>> {
     let must_fail = step.exit != ExpectedExit::default();
-    let before = if must_fail { Some(listing(attempt)?) } else { None };
-    let output = attempt.session.run(&["nft", "-f", FILE], Deadline::after(COMMAND))?;
-    let found = steps::answered(attempt, step, at, "nft -f", &output);
+    let rules = if must_fail { Some(listing(attempt)?) } else { None };
+    let output = attempt.session.script(&script(before, text), Deadline::after(COMMAND))?;
+    let found = steps::answered(attempt, step, at, "nft -f -", &output);
     if found.is_some() {
         return Ok(found);
     }
-    match before {
-        Some(before) => Ok(unchanged(&before, &listing(attempt)?)),
+    match rules {
+        Some(rules) => Ok(unchanged(&rules, &listing(attempt)?)),
         None => Ok(None),
     }
+}
+
+fn script(before: &str, text: &str) -> String {
+    format!("{{ {before}; cat <<'{END}'\n{text}\n{END}\n}} | nft -f -")
 }
 
 /// The rules without what packets change: no counters, and no elements that packets added.
@@ -52,26 +57,24 @@ fn unchanged(before: &str, after: &str) -> Option<Finding> {
     )
 }
 
-/// One line for each table of `nft list tables` that belongs to the scenario.
-fn deletions(tables: &str) -> String {
-    let ours = format!("table inet {}", forward::TABLE);
-    tables
-        .lines()
-        .map(str::trim)
-        .filter(|line| line.starts_with("table ") && *line != ours)
-        .map(|line| format!("delete {line}\n"))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::forward;
 
+    /// What the script hands to nft where there are tables of all kinds.
     #[test]
-    fn all_tables_are_deleted_but_our_own() {
-        let tables = "table inet probe\ntable inet lab\ntable ip nat\n";
-        assert_eq!(deletions(tables), "delete table inet lab\ndelete table ip nat\n");
-        assert_eq!(deletions(""), "");
+    fn all_tables_are_deleted_but_our_own_and_the_text_follows() {
+        let tables = "nft() { if [ $1 = list ]; then printf 'table inet probe\\ntable inet lab\\ntable ip nat\\n'; else cat; fi; }";
+        let run = |before: &str| {
+            let script = format!("{tables}\n{}", script(before, "table inet new { }\n$x `y`"));
+            let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let text = "table inet new { }\n$x `y`\n";
+        assert_eq!(run(DELETE_ALL), format!("delete table inet lab\ndelete table ip nat\n{text}"));
+        assert_eq!(run(":"), text);
+        assert!(DELETE_ALL.contains(&format!("table inet {}$", forward::TABLE)));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use vm::lab::{Lab, Options, Plan};
 use vm::session::Session;
 
 use crate::attempt::{self, Attempt, COMMAND};
+use crate::sabotage::Sabotage;
 use crate::scenario::{FeedVariant, Manager, Scenario, Start};
 use crate::steps;
 use crate::traffic::Flows;
@@ -36,6 +37,9 @@ struct Case<'a> {
 /// Gives a router as a scenario wants it to begin, with the packages of this manager where it wants them installed.
 pub type Boot<'a> = dyn Fn(&Lab, Start, Manager) -> Result<Session> + Sync + 'a;
 
+/// Does something with a router at the end of its scenario, before it goes.
+pub type Keep<'a> = dyn Fn(&mut Session) -> Result<()> + Sync + 'a;
+
 /// What the scenarios run on.
 pub struct Bench<'a> {
     /// What the routers are, for reports: a stand-in is always called one.
@@ -50,6 +54,10 @@ pub struct Bench<'a> {
     pub feeds: &'a BTreeMap<FeedVariant, Utf8PathBuf>,
     /// What the router trusts.
     pub trust: &'a Trust,
+    /// How offload is broken, if the suite tests itself.
+    pub sabotage: Option<Sabotage>,
+    /// What is done with a router at the end of its scenario.
+    pub keep: Option<&'a Keep<'a>>,
     /// Where captures go, a folder a scenario.
     pub captures: Option<&'a Utf8Path>,
     /// Routers at once.
@@ -123,6 +131,11 @@ impl Bench<'_> {
             self.skip(case.name.clone(), blank(), reason);
             return Exit::Done;
         }
+        if self.sabotage.is_some() && !case.scenario.needs_fast_path() {
+            let reason = "nothing in it must take the fast path, so a broken one makes no difference";
+            self.skip(case.name.clone(), blank(), reason.to_owned());
+            return Exit::Done;
+        }
         self.events.emit(Event::CaseBegin { case: case.name.clone() });
         let started = Instant::now();
         let (mut notes, mut record) = (Vec::new(), blank());
@@ -131,6 +144,9 @@ impl Bench<'_> {
             let first = format!("blocked at first ({}: {}), tried once more", finding.id, finding.what);
             (notes, record) = (vec![first], blank());
             verdict = self.verdict(case, &mut notes, &mut record);
+        }
+        if let Some(sabotage) = self.sabotage {
+            verdict = sabotage.verdict(verdict, &record, &mut notes);
         }
         let exit = verdict.exit();
         let (case, millis) = (case.name.clone(), attempt::millis(started.elapsed()));
@@ -172,6 +188,7 @@ impl Bench<'_> {
             session,
             lab: &lab,
             plan: &plan,
+            sabotage: self.sabotage,
             cancel: self.cancel,
             events: self.events,
             flows: Flows::default(),
@@ -180,8 +197,12 @@ impl Bench<'_> {
             record,
             notes,
         };
-        let found = attempt.run(scenario)?;
-        let Attempt { session, record, .. } = attempt;
+        let found = attempt.run(scenario);
+        let Attempt { mut session, record, .. } = attempt;
+        if let Some(keep) = self.keep {
+            keep(&mut session)?;
+        }
+        let found = found?;
         let began = Instant::now();
         session.power_off(Deadline::after(COMMAND))?;
         attempt::phase(record, "power off", began.elapsed());
@@ -243,6 +264,8 @@ mod tests {
             feeds,
             trust,
             captures: None,
+            sabotage: None,
+            keep: None,
             jobs: 2,
             events,
             cancel,

@@ -7,6 +7,7 @@ pub mod openwrt;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use openwrt::OpenWrt;
 
 /// Builds OpenWrt flow-offload packages, publishes them as a signed feed, boots a router in QEMU,
 /// installs them there and proves with real packets that flows are offloaded.
@@ -34,11 +35,13 @@ Examples:
 
 Exit codes:
   0 done        1 a check or test failed   2 usage or configuration   3 the host lacks something
-  4 network, may be retried   5 digest or signature mismatch, never retry   6 blocked, retry once
-  70 our defect   130 interrupted
+  4 network, may be retried   5 digest, signature or lock mismatch, never retry
+  6 blocked, retry once   70 our defect   130 interrupted
 
 Environment: XDG_CACHE_HOME (cache), XDG_CONFIG_HOME (keys), OPENWRT_OFFLOAD_DEBIAN_MIRROR,
-  OPENWRT_OFFLOAD_USIGN_KEY, OPENWRT_OFFLOAD_EC_KEY (secret keys), NO_COLOR, SOURCE_DATE_EPOCH.";
+  OPENWRT_OFFLOAD_MIRROR, OPENWRT_OFFLOAD_RELEASE_KEY (OpenWrt's releases),
+  OPENWRT_OFFLOAD_USIGN_KEY, OPENWRT_OFFLOAD_EC_KEY (secret keys), NO_COLOR, SOURCE_DATE_EPOCH,
+  GITHUB_ACTIONS=true (groups, annotations; a summary in GITHUB_STEP_SUMMARY).";
 
 /// The verbs; each is implemented in the file of its name.
 #[derive(Debug, Subcommand)]
@@ -93,6 +96,24 @@ impl Verb {
         matches!(self, Verb::Plan(_))
     }
 
+    /// What is built for, by the verbs that have reports.
+    pub fn selection(&self) -> Option<&Selection> {
+        match self {
+            Verb::Test(args) => Some(&args.selection),
+            Verb::Ci(args) => Some(&args.selection),
+            _ => None,
+        }
+    }
+
+    /// How the router is run.
+    pub fn accel(&self) -> Accel {
+        match self {
+            Verb::Test(args) => args.machine.accel,
+            Verb::Ci(args) => args.machine.accel,
+            _ => Accel::Auto,
+        }
+    }
+
     /// The reports that are wanted, of the verbs that have any.
     pub fn reports(&self) -> Option<&Reports> {
         match self {
@@ -131,6 +152,12 @@ pub struct Global {
     /// Where results go.
     #[arg(long, global = true, value_name = "DIR", default_value = "target/offload")]
     pub out: Utf8PathBuf,
+    /// Folder with further recipes of packages; one of the same name takes the place of ours.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub recipes: Option<Utf8PathBuf>,
+    /// Folder with scenarios to run in place of ours.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub scenarios: Option<Utf8PathBuf>,
     /// How long to wait for another run that holds the same part of the cache, in seconds.
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 600)]
     pub lock_timeout: u64,
@@ -145,15 +172,28 @@ pub struct Selection {
     /// OpenWrt target/subtarget.
     #[arg(long, value_name = "TARGET", default_value = "x86/64")]
     pub target: String,
-    /// Kernel line of the stand-in SDK.
-    #[arg(long, value_name = "LINE", default_value = "6.12")]
-    pub kernel: Kernel,
+    /// A release of OpenWrt.
+    #[command(flatten)]
+    pub openwrt: OpenWrt,
+    /// Kernel line of the stand-in SDK; `test` takes several, `6.1,6.12,newest`.
+    #[arg(long = "kernel", value_name = "LINE", value_delimiter = ',', default_value = "6.12")]
+    pub kernels: Vec<Kernel>,
     /// Package formats: ipk for opkg (24.10 and older), apk (25.12 and later).
     #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', default_value = "ipk,apk")]
     pub formats: Vec<Format>,
     /// Debian mirror, a URL or a directory [default: the one of the host's apt].
     #[arg(long, value_name = "URL|DIR", env = DEBIAN_MIRROR)]
     pub debian_mirror: Option<String>,
+}
+
+impl Selection {
+    /// The kernel line, for what is done for one only.
+    pub fn kernel(&self) -> model::Result<Kernel> {
+        match self.kernels[..] {
+            [kernel] => Ok(kernel),
+            _ => Err(crate::usage::one_kernel(self.kernels.len())),
+        }
+    }
 }
 
 /// How the router is run.
@@ -190,6 +230,9 @@ pub struct Reports {
 /// `build`
 #[derive(Debug, Clone, Args)]
 pub struct BuildArgs {
+    /// Compare the kernel modules with those that the release published, file by file.
+    #[arg(long, requires = "release")]
+    pub compare: bool,
     /// What to build for.
     #[command(flatten)]
     pub selection: Selection,
@@ -207,6 +250,13 @@ pub struct TestArgs {
     /// Print the names of the scenarios that would run, and end.
     #[arg(long)]
     pub list: bool,
+    /// Leave the router of the one scenario that runs as it is at the end, with a console, until you leave it.
+    #[arg(long, requires = "names")]
+    pub keep: bool,
+    /// The suite's test of itself: break offload on purpose, after every ruleset. Only scenarios run in which traffic
+    /// must take the fast path, and one passes when it notices.
+    #[arg(long, value_name = "HOW", conflicts_with = "keep")]
+    pub sabotage: Option<Sabotage>,
     /// What to build for.
     #[command(flatten)]
     pub selection: Selection,
@@ -253,9 +303,28 @@ pub struct FeedArgs {
     pub selection: Selection,
 }
 
-/// `feed verify`
+/// `feed verify` and so on
 #[derive(Debug, Clone, Subcommand)]
 pub enum FeedAction {
+    /// Show what changed between two feeds, ours or anybody's: folders, or index files of any format.
+    Diff {
+        /// The older one.
+        old: Utf8PathBuf,
+        /// The newer one.
+        new: Utf8PathBuf,
+    },
+    /// Put a new feed on top of a published one, keeping the kmods of older kernels below `kmods`.
+    Merge {
+        /// The feed as it was published; nothing in it is changed.
+        published: Utf8PathBuf,
+        /// The feed that was made now.
+        new: Utf8PathBuf,
+        /// Where the merged feed goes; it must not exist.
+        into: Utf8PathBuf,
+        /// Public key that may have signed the published feed, beside those of today; may be given several times.
+        #[arg(long = "key", value_name = "FILE")]
+        keys: Vec<Utf8PathBuf>,
+    },
     /// Install every package of the feed into a scratch root, through its signatures, with each manager.
     Verify {
         /// What to build for.
@@ -326,16 +395,25 @@ pub struct BenchFormatsArgs {
     /// How often everything is measured.
     #[arg(long, value_name = "N", default_value = "3")]
     pub repeat: std::num::NonZeroUsize,
+    /// Folder with the real programs to compare with: apk, ipkg-build, ipkg-make-index.sh and mkhash, or
+    /// some of them [default: those in PATH].
+    #[arg(long, value_name = "DIR")]
+    pub against: Option<Utf8PathBuf>,
 }
+
+/// What `bench offload` measures unless it is told otherwise.
+pub const BENCH_PACKETS: u64 = 20_000;
+/// See [`BENCH_PACKETS`].
+pub const BENCH_ROUNDS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(2);
 
 /// `bench offload`
 #[derive(Debug, Clone, Args)]
 pub struct BenchOffloadArgs {
     /// How often everything is measured.
-    #[arg(long, value_name = "N", default_value = "3")]
+    #[arg(long, value_name = "N", default_value_t = BENCH_ROUNDS)]
     pub repeat: std::num::NonZeroUsize,
     /// Packets of one measurement.
-    #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1_000..=10_000_000))]
+    #[arg(long, value_name = "N", default_value_t = BENCH_PACKETS, value_parser = clap::value_parser!(u64).range(1_000..=10_000_000))]
     pub packets: u64,
     /// Where throughput is measured too: `auto` does so where KVM works; under emulation it would mean nothing.
     #[arg(long, value_name = "HOW", default_value = "auto")]
@@ -436,6 +514,17 @@ pub enum Format {
     Ipk,
     /// For apk.
     Apk,
+}
+
+/// Ways to break offload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Sabotage {
+    /// Flowtables lose all their devices: flows may be marked, and none takes the fast path.
+    NoFastPath,
+    /// Flowtables keep one of their devices.
+    OneDevice,
+    /// Established flows are accepted in front of every `flow add`.
+    AcceptFirst,
 }
 
 /// How the guest's instructions are executed.

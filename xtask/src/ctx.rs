@@ -20,6 +20,10 @@ const FOLDER: &str = "openwrt-offload";
 pub struct Ctx {
     /// The workspace: the folder that holds `xtask/`.
     pub root: Utf8PathBuf,
+    /// Folders of recipes: ours, and the user's after it.
+    pub recipes: Vec<Utf8PathBuf>,
+    /// The folder of scenarios.
+    pub scenarios: Utf8PathBuf,
     /// Finished stages, safe to delete: `$XDG_CACHE_HOME/openwrt-offload`.
     pub cache: Utf8PathBuf,
     /// Signing keys, never inside a work tree: `$XDG_CONFIG_HOME/openwrt-offload/keys`.
@@ -65,8 +69,13 @@ impl Ctx {
             Some(manifest) => utf8(manifest, "CARGO_MANIFEST_DIR")?,
             None => here.clone(),
         };
+        let root = workspace_above(&root)?;
         Ok(Ctx {
-            root: workspace_above(&root)?,
+            recipes: std::iter::once(root.join("package/recipes"))
+                .chain(global.recipes.as_ref().map(|folder| here.join(folder)))
+                .collect(),
+            scenarios: global.scenarios.as_ref().map_or(root.join("tests/scenarios"), |folder| here.join(folder)),
+            root,
             cache: below_home(&environment, "XDG_CACHE_HOME", ".cache")?,
             keys: below_home(&environment, "XDG_CONFIG_HOME", ".config")?.join("keys"),
             out: here.join(&global.out),
@@ -149,6 +158,8 @@ pub(crate) mod tests {
             install_deps: false,
             jobs: None,
             out: "target/offload".into(),
+            recipes: None,
+            scenarios: None,
             lock_timeout: 600,
         }
     }
@@ -180,6 +191,17 @@ pub(crate) mod tests {
         let ctx = with(&[("HOME", b"/h"), ("XDG_CACHE_HOME", b"/c"), ("XDG_CONFIG_HOME", b"not/absolute")]).unwrap();
         assert_eq!(ctx.cache, "/c/openwrt-offload");
         assert_eq!(ctx.keys, "/h/.config/openwrt-offload/keys");
+    }
+
+    #[test]
+    fn further_recipes_come_after_ours_and_other_scenarios_in_their_place() {
+        let ctx = with(&[("HOME", b"/h")]).unwrap();
+        assert_eq!(ctx.recipes, [ctx.root.join("package/recipes")]);
+        assert!(ctx.scenarios.join("install-and-load.yaml").is_file(), "{}", ctx.scenarios);
+        let global = Global { recipes: Some("/r".into()), scenarios: Some("mine".into()), ..global() };
+        let theirs = Ctx::new(&global, Events::discard(), Cancel::default()).unwrap();
+        assert_eq!(theirs.recipes, [ctx.recipes[0].clone(), "/r".into()]);
+        assert!(theirs.scenarios.is_absolute() && theirs.scenarios.ends_with("mine"));
     }
 
     #[test]

@@ -123,6 +123,12 @@ pub fn needs(purpose: Purpose) -> Vec<Need> {
     NEEDS.iter().filter(|need| need.purpose <= purpose).copied().collect()
 }
 
+/// What building with OpenWrt's SDK needs: what its programs ask for, and what we start them with.
+pub fn sdk_needs(host: sdk::openwrt::HostNeeds) -> Vec<Need> {
+    let ours = NEEDS.iter().filter(|need| matches!(need.name, "setpriv" | "C linker")).copied();
+    ours.chain(openwrt::needs(host)).collect()
+}
+
 /// Checks each of these needs.
 pub fn examine(ctx: &Ctx, host: &Host, needs: &[Need]) -> Result<Vec<Checked>> {
     needs.iter().map(|&need| Ok(Checked { need, found: host.check(ctx, need.check)? })).collect()

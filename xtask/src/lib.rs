@@ -14,6 +14,7 @@ pub mod interrupt;
 pub mod lint;
 pub mod pipeline;
 pub mod process;
+pub mod report;
 pub mod scratch;
 pub mod sink;
 pub mod stage;

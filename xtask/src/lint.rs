@@ -55,6 +55,11 @@ impl Allowed {
         ))
     }
 
+    /// A breach of one rule, at places that contain this text.
+    pub fn at(rule: &lint::Rule, place: String) -> Self {
+        Allowed { id: rule.id.to_owned(), place }
+    }
+
     fn covers(&self, finding: &lint::Finding) -> bool {
         finding.rule.id == self.id && finding.place.contains(&self.place)
     }

@@ -3,19 +3,26 @@
 //! The engine sends events over a channel; one thread hands each to every sink. A new kind of report
 //! is a new file here and touches no engine.
 
+pub mod github;
 pub mod human;
 pub mod json;
 pub mod junit;
+pub mod report;
 
 use std::io::IsTerminal;
 use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use clap::ValueEnum;
 use model::{Event, Events, Exit, Failure, Result, SCHEMA};
 
-use crate::cli::{Color, Global, MessageFormat, Verb};
+use crate::cli::{Accel, Color, Global, MessageFormat, Selection, Verb};
+use crate::report::{Run, quoted};
 use crate::stage::millis;
+
+/// Variable that is `true` where GitHub Actions runs us.
+pub const GITHUB_ACTIONS: &str = "GITHUB_ACTIONS";
 
 /// Turns events into a report.
 pub trait Sink: Send {
@@ -23,9 +30,18 @@ pub trait Sink: Send {
     fn take(&mut self, event: &Event);
 
     /// Called once before [`Event::RunEnd`], for reports that are written as a whole.
-    fn close(&mut self) -> Result<()> {
+    fn close(&mut self, _end: End) -> Result<()> {
         Ok(())
     }
+}
+
+/// How a run ended, but for what becomes of its reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// What the process would end with.
+    pub exit: Exit,
+    /// How long it took.
+    pub millis: u64,
 }
 
 /// The sinks of a run and the thread that feeds them.
@@ -53,8 +69,21 @@ impl Reporter {
                 ))]
             }
         };
-        if let Some(file) = verb.reports().and_then(|reports| reports.junit.as_ref()) {
-            sinks.push(Box::new(junit::Junit::new(file.clone())));
+        let on_github = std::env::var(GITHUB_ACTIONS).is_ok_and(|value| value == "true");
+        if on_github {
+            // Before the text that its groups fold.
+            sinks.insert(0, Box::new(github::Github::new(std::io::stderr())));
+        }
+        if let Some(reports) = verb.reports() {
+            let summary = std::env::var("GITHUB_STEP_SUMMARY").ok().filter(|path| on_github && !path.is_empty());
+            let again = verb.selection().map(|selection| again(selection, verb.accel())).unwrap_or_default();
+            let run = Run::new(command(std::env::args().skip(1)), again);
+            if let Some(sink) = report::Report::new(reports, summary.map(Into::into), run) {
+                sinks.push(Box::new(sink));
+            }
+            if let Some(file) = &reports.junit {
+                sinks.push(Box::new(junit::Junit::new(file.clone())));
+            }
         }
         Reporter::with_sinks(sinks, verb.word())
     }
@@ -83,10 +112,12 @@ impl Reporter {
     /// Ends the run: reports are closed first, so that the last record tells the code that the process
     /// really ends with. Returns that code.
     pub fn end(self, exit: Exit) -> Exit {
-        let end = |exit: Exit| Event::RunEnd { exit: exit.code(), millis: millis(self.started.elapsed()) };
+        let millis = millis(self.started.elapsed());
+        let end = |exit: Exit| Event::RunEnd { exit: exit.code(), millis };
         self.events().emit(end(exit));
         let Ok(mut sinks) = self.thread.join() else { return Exit::Bug };
-        let failures: Vec<Failure> = sinks.iter_mut().filter_map(|sink| sink.close().err()).collect();
+        let failures: Vec<Failure> =
+            sinks.iter_mut().filter_map(|sink| sink.close(End { exit, millis }).err()).collect();
         for failure in &failures {
             let finding = Event::Finding(failure.finding().clone());
             sinks.iter_mut().for_each(|sink| sink.take(&finding));
@@ -96,6 +127,32 @@ impl Reporter {
         sinks.iter_mut().for_each(|sink| sink.take(&end));
         exit
     }
+}
+
+/// The command line, as one could type it again.
+fn command(words: impl Iterator<Item = String>) -> String {
+    let words = words.map(|word| quoted(&word));
+    ["cargo".into(), "xtask".into()].into_iter().chain(words).collect::<Vec<String>>().join(" ")
+}
+
+/// Flags that a repetition of one scenario needs, where they differ from what is the default.
+fn again(selection: &Selection, accel: Accel) -> Vec<String> {
+    let mut words = Vec::new();
+    if let [only] = selection.formats[..] {
+        words.extend(["--format".into(), value(only)]);
+    }
+    if let Some(mirror) = &selection.debian_mirror {
+        words.extend(["--debian-mirror".into(), mirror.clone()]);
+    }
+    if accel != Accel::Auto {
+        words.extend(["--accel".into(), value(accel)]);
+    }
+    words
+}
+
+/// A value as it is spelled on the command line.
+fn value(value: impl ValueEnum) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
 /// Whether to colour: the flag wins over NO_COLOR, which wins over the terminal.
@@ -110,6 +167,8 @@ fn colored(flag: Color, terminal: bool, no_color: bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Cli;
+    use clap::Parser;
     use std::sync::{Arc, Mutex};
 
     /// Keeps what it was told; its report cannot be written.
@@ -120,7 +179,7 @@ mod tests {
             self.0.lock().unwrap().push(serde_json::to_string(event).unwrap());
         }
 
-        fn close(&mut self) -> Result<()> {
+        fn close(&mut self, _end: End) -> Result<()> {
             Err(Failure::io("write the report", "r.xml", &std::io::ErrorKind::StorageFull.into()))
         }
     }
@@ -138,6 +197,22 @@ mod tests {
             assert!(record.contains(part), "{record}");
         }
         assert_eq!(told.len(), 4);
+    }
+
+    #[test]
+    fn a_repetition_has_the_flags_that_are_not_the_default() {
+        let selection = |words: &[&str]| {
+            let words = ["xtask", "test"].iter().chain(words);
+            let Verb::Test(args) = Cli::try_parse_from(words).unwrap().verb else { panic!("not test") };
+            again(&args.selection, args.machine.accel).join(" ")
+        };
+        assert_eq!(selection(&[]), "");
+        assert_eq!(
+            selection(&["--format", "apk", "--debian-mirror", "/m", "--accel", "tcg"]),
+            "--format apk --debian-mirror /m --accel tcg"
+        );
+        let words = ["test", "a b"].map(str::to_owned).into_iter();
+        assert_eq!(command(words), "cargo xtask test 'a b'");
     }
 
     #[test]

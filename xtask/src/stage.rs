@@ -55,6 +55,12 @@ pub fn stage(
     timed(ctx, name, inputs.about(), || place.fill(inputs, work).map(|summary| (place.result.clone(), summary)))
 }
 
+/// The directory of a stage's result if the work was done before; nothing is told.
+pub fn known(ctx: &Ctx, name: &str, inputs: &Inputs) -> Result<Option<Utf8PathBuf>> {
+    let place = Place::new(&ctx.cache.join(name), &inputs.key(name)?);
+    Ok(place.is_finished().then_some(place.result))
+}
+
 /// Work that is told like a stage but always done; it returns its result and a summary for people.
 pub fn timed<T>(ctx: &Ctx, name: &str, detail: &str, work: impl FnOnce() -> Result<(T, String)>) -> Result<T> {
     let started = Instant::now();

@@ -71,7 +71,36 @@ pub fn target(selection: &Selection) -> Result<Target> {
         )
     };
     let target: Target = asked.parse().map_err(|error: model::UnknownTarget| unknown(error.to_string()))?;
+    if selection.openwrt.release.is_some() {
+        // Which targets a release has is the matrix's to say.
+        return Ok(target);
+    }
     if TARGETS.contains(&asked) { Ok(target) } else { Err(unknown("no machine is described for it".into())) }
+}
+
+/// The target of a router that is booted: so far that is the stand-in.
+pub fn router_target(selection: &Selection) -> Result<Target> {
+    match &selection.openwrt.release {
+        None => target(selection),
+        Some(release) => Err(Failure::new(
+            Exit::Usage,
+            "USE003",
+            format!("no router of OpenWrt {release} can be booted yet"),
+            "packages of a release are built, linted, published and verified; what is booted is the stand-in",
+            "leave --release away, or use it with `build`, `lint` and `feed`",
+        )),
+    }
+}
+
+/// Several kernels where one is worked on at a time.
+pub fn one_kernel(asked: usize) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "USE004",
+        format!("{asked} kernels were asked for, and this is done for one at a time"),
+        "only `test` runs on several kernels in one go",
+        "give one line with --kernel: 6.1, 6.12 or newest",
+    )
 }
 
 /// The formats that were asked for, each once and always in the same order.
@@ -153,9 +182,10 @@ mod tests {
     fn an_unknown_target_names_the_nearest() {
         let selection = |target: &str| Selection {
             target: target.into(),
-            kernel: crate::cli::Kernel::V6_12,
+            kernels: vec![crate::cli::Kernel::V6_12],
             formats: Vec::new(),
             debian_mirror: None,
+            openwrt: Default::default(),
         };
         for text in ["x86/46", "x86", "ath79/generic", "../.."] {
             let failure = target(&selection(text)).unwrap_err();
@@ -163,6 +193,24 @@ mod tests {
             assert!(failure.finding().fix.contains("x86/64"), "{failure}");
         }
         assert_eq!(target(&selection("x86/64")).unwrap().slug(), "x86-64");
+    }
+
+    #[test]
+    fn a_release_has_its_own_targets_and_is_not_booted_yet() {
+        let selection = |line: &str| {
+            let Request::Run(cli) = read(line).unwrap() else { panic!("not a run") };
+            let Verb::Build(args) = cli.verb else { panic!("not build") };
+            args.selection
+        };
+        let release = selection("build --release 25.12.5 --target malta/be --locked");
+        assert_eq!(target(&release).unwrap().to_string(), "malta/be");
+        let failure = router_target(&release).unwrap_err();
+        assert_eq!((failure.id(), failure.exit()), ("USE003", Exit::Usage));
+        assert_eq!(router_target(&selection("build")).unwrap().to_string(), "x86/64");
+        assert_eq!(one_kernel(2).id(), "USE004");
+        for line in ["build --locked", "build --compare"] {
+            assert_eq!(refused(line).id(), "USE001", "{line}");
+        }
     }
 
     #[test]

@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 
 fn xtask(cache: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command.args(words).env("XDG_CACHE_HOME", cache).env("XDG_CONFIG_HOME", cache).env_remove("NO_COLOR");
+    command.args(words).env("XDG_CACHE_HOME", cache).env("XDG_CONFIG_HOME", cache);
+    for variable in ["NO_COLOR", "GITHUB_ACTIONS"] {
+        command.env_remove(variable);
+    }
     command
 }
 
@@ -48,9 +51,32 @@ fn json_is_all_that_stdout_carries_when_asked_for() {
     assert_eq!((&records[1]["id"], &records[2]["exit"]), (&"USE002".into(), &2.into()));
 }
 
+/// Flags of reports, and where they go.
+const REPORTS: [(&str, &str); 4] =
+    [("--html", "page"), ("--json", "report.json"), ("--markdown", "summary.md"), ("--junit", "junit.xml")];
+
+#[test]
+fn where_github_runs_us_a_failure_is_an_annotation_and_a_summary() {
+    let folder = tempfile::tempdir().unwrap();
+    let summary = folder.path().join("summary.md");
+    let run = |on: &str| {
+        let output = xtask(folder.path(), &["test", "--target", "x86/46"])
+            .env("GITHUB_ACTIONS", on)
+            .env("GITHUB_STEP_SUMMARY", &summary)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(!run("false").contains("::error") && !summary.exists());
+    let told = run("true");
+    assert!(told.starts_with("::error title=USE002::unknown target"), "{told}");
+    assert!(std::fs::read_to_string(&summary).unwrap().contains("USE002"));
+}
+
 /// A run that waits for a `cargo` that never ends; the host looks complete.
 struct Endless {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     run: Child,
     records: Lines<BufReader<ChildStdout>>,
     /// Process id of the sleeping `cargo`.
@@ -67,7 +93,9 @@ impl Endless {
         let mut path = folder.path().as_os_str().to_owned();
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap());
+        let reports = REPORTS.map(|(flag, file)| [flag.to_owned(), folder.path().join(file).display().to_string()]);
         let mut run = xtask(folder.path(), &["ci", "--message-format", "json"])
+            .args(reports.concat())
             .env("PATH", path)
             .env("CARGO", folder.path().join("cargo"))
             .stdout(Stdio::piped())
@@ -78,11 +106,11 @@ impl Endless {
             .by_ref()
             .find_map(|record| Some(record.unwrap().split_once("pid ")?.1.trim_end_matches(['"', '}']).to_owned()))
             .unwrap();
-        Endless { _folder: folder, run, records, cargo }
+        Endless { folder, run, records, cargo }
     }
 
-    /// Sends a signal; returns the exit code and what was told after it.
-    fn end(mut self, signal: &str) -> (Option<i32>, String) {
+    /// Sends a signal; returns the exit code, what was told after it, and the reports.
+    fn end(mut self, signal: &str) -> (Option<i32>, String, Vec<String>) {
         assert!(is_alive(&self.cargo));
         let id = self.run.id().to_string();
         assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
@@ -93,7 +121,12 @@ impl Endless {
             std::thread::sleep(Duration::from_millis(5));
         }
         assert!(!is_alive(&self.cargo), "a child outlived the run");
-        (code, rest.join("\n"))
+        let written = |file: &str| std::fs::read_to_string(self.folder.path().join(file)).ok();
+        let reports = REPORTS.into_iter().filter_map(|(flag, file)| match flag {
+            "--html" => written(&format!("{file}/index.html")),
+            _ => written(file),
+        });
+        (code, rest.join("\n"), reports.collect())
     }
 }
 
@@ -105,15 +138,20 @@ fn is_alive(id: &str) -> bool {
 #[test]
 fn an_interrupt_ends_the_run_and_its_children_with_130() {
     for signal in ["INT", "TERM"] {
-        let (code, told) = Endless::start().end(signal);
+        let (code, told, reports) = Endless::start().end(signal);
         assert_eq!(code, Some(130), "{signal}: {told}");
         assert!(told.contains("RUN001") && told.ends_with("}"), "{told}");
         assert!(told.lines().last().unwrap().contains("\"exit\":130"), "{told}");
+        assert_eq!(reports.len(), REPORTS.len());
+        assert!(
+            reports.iter().all(|report| report.contains("RUN001") || report.contains("Interrupted")),
+            "{reports:?}"
+        );
     }
 }
 
 #[test]
 fn a_killed_run_leaves_no_children() {
-    let (code, _) = Endless::start().end("KILL");
-    assert_eq!(code, None);
+    let (code, _, reports) = Endless::start().end("KILL");
+    assert_eq!((code, reports), (None, Vec::new()), "half a report is worse than none");
 }

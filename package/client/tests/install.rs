@@ -195,6 +195,13 @@ fn an_upgrade_is_for_what_is_installed_and_leaves_it_what_it_was() {
     root.opkg(&["update"]).done();
     assert_eq!(root.opkg(&["list-upgradable"]).done().out, "kmod-base - 6.12.1-r1 - 6.12.1-r2\n");
     root.opkg(&["upgrade", "new"]).refused("OPKG015").says("it is not installed");
+    let hold =
+        root.read("usr/lib/opkg/status").replace("Status: install ok installed", "Status: install hold installed");
+    root.write("usr/lib/opkg/status", &hold);
+    root.opkg(&["upgrade", "kmod-base"]).done().says("Not upgrading package kmod-base which is marked hold.");
+    root.opkg(&["remove", "kmod-top"]).done();
+    assert!(root.read("usr/lib/opkg/status").contains("\nStatus: install hold installed\n"), "it is still there");
+    root.write("usr/lib/opkg/status", &hold.replace("install hold ", "install ok "));
     root.opkg(&["upgrade", "kmod-base"]).done().says("Upgrading kmod-base on root from 6.12.1-r1 to 6.12.1-r2");
     assert!(root.opkg(&["status", "kmod-base"]).done().out.contains("Auto-Installed: yes"));
     assert_eq!(root.opkg(&["list-upgradable"]).done().out, "");

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::sha256::Digest;
 
-/// The newest version of each name, and what identifies its bytes.
-pub(crate) type Newest = BTreeMap<String, (String, Digest)>;
+/// The newest version of each name in an index, and the digest that identifies its bytes where there is one.
+///
+/// Digests of different formats are of different things: ipk's of the file, apk's of the metadata.
+pub type Newest = BTreeMap<String, (String, Option<Digest>)>;
 
 /// The difference of two indexes, by package name; only the newest version of each counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,7 +23,8 @@ pub struct Changes {
 }
 
 impl Changes {
-    pub(crate) fn between(old: &Newest, new: &Newest) -> Self {
+    /// From one to the other. A package without a digest on either side is not known to be rebuilt.
+    pub fn between(old: &Newest, new: &Newest) -> Self {
         let mut changes = Changes::default();
         for (name, (version, digest)) in new {
             match old.get(name) {
@@ -29,7 +32,7 @@ impl Changes {
                 Some((before, _)) if before != version => {
                     changes.changed.insert(name.clone(), (before.clone(), version.clone()));
                 }
-                Some((_, before)) if before != digest => {
+                Some((_, before)) if before.is_some() && digest.is_some() && before != digest => {
                     changes.rebuilt.insert(name.clone(), version.clone());
                 }
                 Some(_) => {}

@@ -1,7 +1,7 @@
 //! Which of the two formats: for callers that write one package as both.
 
 use std::fmt;
-use std::io::Write;
+use std::io::{Cursor, Read, Seek, Write};
 
 use crate::adb::Compression;
 use crate::{Error, Package, apk, ipk};
@@ -52,9 +52,21 @@ impl Format {
     }
 
     /// Writes the package as OpenWrt's build does; apk packages unsigned, as it is the index that is signed.
+    /// The compressed payload of an ipk is held in memory meanwhile.
     pub fn write(self, package: &Package, out: impl Write) -> Result<(), Error> {
+        self.write_with_scratch(package, out, Cursor::new(Vec::new()))
+    }
+
+    /// Like [`Format::write`]; what has to wait until its length is known goes to `scratch`, for instance a
+    /// temporary file, so that memory is bounded.
+    pub fn write_with_scratch(
+        self,
+        package: &Package,
+        out: impl Write,
+        scratch: impl Read + Write + Seek,
+    ) -> Result<(), Error> {
         match self {
-            Format::Ipk => ipk::write(package, out),
+            Format::Ipk => ipk::write_with_scratch(package, out, scratch),
             Format::Apk => apk::write(&apk::from_plan(package)?, &[], Compression::Deflate, out),
         }
     }
@@ -89,6 +101,9 @@ mod tests {
         let [ipk, apk] = Format::ALL.map(|format| {
             let mut bytes = Vec::new();
             format.write(&package, &mut bytes).unwrap();
+            let mut with_scratch = Vec::new();
+            format.write_with_scratch(&package, &mut with_scratch, Cursor::new(Vec::new())).unwrap();
+            assert_eq!(bytes, with_scratch);
             bytes
         });
         assert_eq!(ipk::inspect(&ipk[..], &Limits::default()).unwrap().control.package, "libfoo3");

@@ -5,13 +5,13 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
-use flate2::write::DeflateEncoder;
-use flate2::{Compression, Crc};
+use flate2::Crc;
 
 use crate::Error;
+use crate::deflate::Encoder;
 use crate::inflate::Inflate;
 
-/// How hard to compress; it is also told in the header.
+/// What the header says about how hard was compressed; it is always done equally well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
     /// `gzip -n`, used inside packages.
@@ -22,20 +22,20 @@ pub enum Level {
 
 /// Compresses with OpenWrt's header: no name, no time, written on Unix.
 pub struct Writer<W: Write> {
-    deflate: DeflateEncoder<W>,
+    deflate: Encoder<W>,
     crc: Crc,
 }
 
 impl<W: Write> Writer<W> {
     /// Writes the header to `out`.
     pub fn new(mut out: W, level: Level) -> io::Result<Self> {
-        let (compression, extra_flags) = match level {
-            Level::Default => (Compression::new(6), 0),
-            Level::Best => (Compression::new(9), 2),
+        let extra_flags = match level {
+            Level::Default => 0,
+            Level::Best => 2,
         };
         const UNIX: u8 = 3;
         out.write_all(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, extra_flags, UNIX])?;
-        Ok(Writer { deflate: DeflateEncoder::new(out, compression), crc: Crc::new() })
+        Ok(Writer { deflate: Encoder::new(out), crc: Crc::new() })
     }
 
     /// Writes what is pending and the checksum, and gives the inner writer back.

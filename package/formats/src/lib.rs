@@ -23,6 +23,18 @@
 //!   with an [`Error`] that carries a stable id, and never panics. What the real programs accept by
 //!   mistake (paths out of the root, truncated data, wrong checksums) is refused.
 //!
+//! # Compression, and which bytes are equal to those of the real programs
+//!
+//! There is one encoder, without levels, in the module `deflate`; it is the default because size comes first for
+//! files that are written once and fetched often, and at its size nothing in Rust was as fast. What it makes
+//! differs from what gzip and zlib make of the same input, so a compressed file is never equal to that of
+//! `ipkg-build` or `apk mkpkg`. Equal are, byte for byte: an apk or index with [`adb::Compression::None`], and what
+//! a compressed one unpacks to; the archives inside an ipk once unpacked, but for the texts of the generated
+//! scripts. Indexes bind an apk by its metadata, so they are the same whatever the encoder.
+//!
+//! Packages of any size are written and read in a few MB: give [`ipk::write_with_scratch`] a file to put the
+//! compressed payload in, and files as [`Content::Source`]. [`ipk::write()`] keeps the compressed payload in memory.
+//!
 //! ```
 //! use formats::{Content, Entry, Package, ipk};
 //!
@@ -46,6 +58,7 @@ mod advice;
 pub mod apk;
 mod changes;
 pub mod control;
+mod deflate;
 pub mod depend;
 pub mod ec;
 mod error;
@@ -63,7 +76,7 @@ pub mod tar;
 pub mod usign;
 pub mod version;
 
-pub use changes::Changes;
+pub use changes::{Changes, Newest};
 pub use error::Error;
 pub use format::Format;
 pub use limits::Limits;

@@ -136,18 +136,20 @@ pub fn merge(newer: &mut Vec<Listed>, older: Vec<Listed>) {
     newer.extend(older.into_iter().filter(|listed| !known.contains(&key(listed))));
 }
 
+/// The newest version of every package in an index.
+pub fn newest(packages: &[Listed]) -> Newest {
+    let mut newest = Newest::new();
+    for Listed { control, sha256, .. } in packages {
+        let known = newest.get(&control.package);
+        if known.is_none_or(|(version, _)| opkg::compare(version, &control.version).is_le()) {
+            newest.insert(control.package.clone(), (control.version.clone(), Some(*sha256)));
+        }
+    }
+    newest
+}
+
 /// Compares the newest version of every package in two indexes.
 pub fn changes(old: &[Listed], new: &[Listed]) -> Changes {
-    let newest = |packages: &[Listed]| {
-        let mut newest = Newest::new();
-        for Listed { control, sha256, .. } in packages {
-            let known = newest.get(&control.package);
-            if known.is_none_or(|(version, _)| opkg::compare(version, &control.version).is_le()) {
-                newest.insert(control.package.clone(), (control.version.clone(), *sha256));
-            }
-        }
-        newest
-    };
     Changes::between(&newest(old), &newest(new))
 }
 

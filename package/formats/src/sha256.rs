@@ -85,9 +85,47 @@ impl<W: Write> Write for Hasher<W> {
     }
 }
 
+/// Passes bytes through and hashes them on the way, when reading.
+pub struct HashingReader<R> {
+    inner: R,
+    state: Sha256,
+    length: u64,
+}
+
+impl<R: Read> HashingReader<R> {
+    /// Hashes what is read from `inner`.
+    pub fn new(inner: R) -> Self {
+        HashingReader { inner, state: Sha256::new(), length: 0 }
+    }
+
+    /// The inner reader, and digest and length of everything that was read.
+    pub fn finish(self) -> (R, Digest, u64) {
+        (self.inner, Digest(self.state.finalize().into()), self.length)
+    }
+}
+
+impl<R: Read> Read for HashingReader<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(out)?;
+        self.state.update(&out[..count]);
+        self.length += count as u64;
+        Ok(count)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_read_is_hashed() {
+        let mut reader = HashingReader::new(&b"some bytes"[..]);
+        let mut out = [0; 4];
+        reader.read_exact(&mut out).unwrap();
+        assert_eq!(out, *b"some");
+        let (rest, digest, length) = reader.finish();
+        assert_eq!((rest, digest, length), (&b" bytes"[..], Digest::of(b"some"), 4));
+    }
 
     const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 

@@ -1,19 +1,16 @@
 //! All recipes to package files: planned once, written in every format that is asked for.
 
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::Format;
-use model::{Arch, Cancel, Events, Exit, Failure, Result};
+use model::{Arch, Cancel, Events, Exit, Failure, Result, parallel, processors};
 
 use crate::kmod::{self, Plan, STAGE};
 use crate::local::Kernel;
 use crate::recipe::Recipes;
 use crate::userspace::{self, CargoBuild};
 use crate::write::write_one;
-
-/// Packages are written by this many threads: most machines that build have two processors to spare.
-const WRITERS: usize = 2;
 
 /// What to build.
 #[derive(Debug, Clone, Copy)]
@@ -66,7 +63,7 @@ pub struct BuiltPackage {
 pub fn build(request: &Request<'_>, out: &Utf8Path, events: &Events, cancel: &Cancel) -> Result<Vec<BuiltPackage>> {
     let epoch = match request.source_date_epoch {
         Some(epoch) => epoch,
-        None => epoch_of_environment(std::env::var("SOURCE_DATE_EPOCH").ok())?.unwrap_or(request.kernel.built()),
+        None => source_date_epoch()?.unwrap_or(request.kernel.built()),
     };
     let mut plans = kmod::plan(request.recipes, request.kernel, request.arch, epoch, events)?;
     for program in request.recipes.programs.values() {
@@ -90,27 +87,26 @@ fn write_all(
     events: &Events,
     cancel: &Cancel,
 ) -> Result<Vec<BuiltPackage>> {
-    let total = u64::try_from(plans.len() * formats.len()).ok();
-    let files = plans.iter().flat_map(|plan| formats.iter().map(move |format| (plan, *format)));
-    let next = Mutex::new((1..).zip(files));
-    let worker = || {
-        let mut built = Vec::new();
-        // The lock is held only while the next file is taken.
-        while let Some((number, (plan, format))) = next.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).next() {
-            cancel.check()?;
-            built.push(write_one(plan, format, out)?);
-            events.progress(STAGE, number, total);
-        }
+    let files: Vec<(&Plan, Format)> =
+        plans.iter().flat_map(|plan| formats.iter().map(move |format| (plan, *format))).collect();
+    let total = u64::try_from(files.len()).ok();
+    let written = AtomicU64::new(0);
+    let mut packages = parallel(&files, processors(), |(plan, format)| {
+        cancel.check()?;
+        let built = write_one(plan, *format, out)?;
+        events.progress(STAGE, written.fetch_add(1, Ordering::Relaxed) + 1, total);
         Ok(built)
-    };
-    let results: Vec<Result<Vec<BuiltPackage>>> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..WRITERS).map(|_| scope.spawn(worker)).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(writer_died()))).collect()
-    });
-    let mut packages: Vec<BuiltPackage> =
-        results.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+    })?;
     packages.sort_by(|a, b| (&a.name, a.format).cmp(&(&b.name, b.format)));
     Ok(packages)
+}
+
+/// The time that the environment gives to packages, if it does.
+///
+/// # Errors
+/// `PKG003` when it is no number.
+pub fn source_date_epoch() -> Result<Option<u64>> {
+    epoch_of_environment(std::env::var("SOURCE_DATE_EPOCH").ok())
 }
 
 /// The value of SOURCE_DATE_EPOCH, as reproducible-builds.org specifies it.
@@ -125,16 +121,6 @@ fn epoch_of_environment(value: Option<String>) -> Result<Option<u64>> {
             "unset it, or set it to a number such as that of `git log -1 --format=%ct`",
         )
     })
-}
-
-fn writer_died() -> Failure {
-    Failure::new(
-        Exit::Bug,
-        "PKG004",
-        "a thread that writes packages ended unexpectedly",
-        "its message stands above",
-        "report it with that message",
-    )
 }
 
 #[cfg(test)]
@@ -236,10 +222,5 @@ mod tests {
             let failure = epoch_of_environment(Some(bad.into())).unwrap_err();
             assert_eq!((failure.id(), failure.exit()), ("PKG003", Exit::Usage), "{bad}");
         }
-    }
-
-    #[test]
-    fn a_writer_that_dies_is_our_bug() {
-        assert_eq!((writer_died().id(), writer_died().exit()), ("PKG004", Exit::Bug));
     }
 }

@@ -18,9 +18,11 @@ pub mod local;
 pub mod lock;
 pub mod openwrt;
 pub mod recipe;
+mod rust_target;
 mod userspace;
 mod write;
 
-pub use build::{BuiltPackage, Request, build};
+pub use build::{BuiltPackage, Request, build, source_date_epoch};
 pub use recipe::Recipes;
-pub use userspace::{CargoBuild, StaticBinary, cargo_static, static_target};
+pub use rust_target::of as rust_target;
+pub use userspace::{CargoBuild, StaticBinary, cargo_static, router_program, static_target};

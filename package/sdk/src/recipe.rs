@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use model::{Exit, Failure, Result, yaml};
 use serde::Deserialize;
 
@@ -228,7 +228,7 @@ impl TryFrom<String> for KernelOption {
     }
 }
 
-/// All recipes of a folder.
+/// All recipes.
 #[derive(Debug, Clone, Default)]
 pub struct Recipes {
     /// By name.
@@ -238,22 +238,31 @@ pub struct Recipes {
 }
 
 impl Recipes {
-    /// Reads every `*.yaml` of a folder and checks that they fit together.
+    /// Reads every `*.yaml` of these folders and checks that they fit together. A recipe takes the place of the one
+    /// of the same name in a folder before.
     ///
     /// # Errors
     /// `CONF…` for a file that is not as described; `RCP001` a name that is not the file's, `RCP002` a
     /// dependency that nobody provides, `RCP003` a circle, `RCP004` one module in two packages,
     /// `RCP005` no recipe at all.
-    pub fn load(folder: &Utf8Path) -> Result<Self> {
-        let failed = |error| Failure::io("list the recipes", folder, &error);
+    pub fn load(folders: &[Utf8PathBuf]) -> Result<Self> {
         let mut recipes = Recipes::default();
-        for entry in folder.read_dir_utf8().map_err(failed)? {
-            let path = entry.map_err(failed)?.into_path();
-            if path.extension() == Some("yaml") {
-                recipes.add(&path)?;
+        let mut places = BTreeMap::new();
+        for folder in folders {
+            let failed = |error| Failure::io("list the recipes", folder, &error);
+            for entry in folder.read_dir_utf8().map_err(failed)? {
+                let path = entry.map_err(failed)?.into_path();
+                if path.extension() == Some("yaml") {
+                    recipes.add(&path)?;
+                    places.insert(path.file_stem().unwrap_or_default().to_owned(), path);
+                }
             }
         }
-        recipes.check(folder)?;
+        if places.is_empty() {
+            let folder = folders.last().map_or(Utf8Path::new(""), Utf8PathBuf::as_path);
+            return Err(refuse("RCP005", "there is no recipe".into(), "nothing would be built", folder));
+        }
+        recipes.check(&places)?;
         Ok(recipes)
     }
 
@@ -276,13 +285,11 @@ impl Recipes {
         Err(refuse("RCP001", format!("the recipe is for `{package}`"), "a recipe is found by its file name", path))
     }
 
-    fn check(&self, folder: &Utf8Path) -> Result<()> {
-        if self.kmods.is_empty() && self.programs.is_empty() {
-            return Err(refuse("RCP005", "there is no recipe".into(), "nothing would be built", folder));
-        }
+    /// `places` are the files by name.
+    fn check(&self, places: &BTreeMap<String, Utf8PathBuf>) -> Result<()> {
         let mut owners = BTreeMap::new();
         for (name, kmod) in &self.kmods {
-            let place = folder.join(format!("{name}.yaml"));
+            let place = places.get(name).cloned().unwrap_or_default();
             for module in &kmod.modules {
                 if let Some(other) = owners.insert(module.name.replace('-', "_"), name) {
                     let what = format!("module `{}` is in {other} and in {name}", module.name);
@@ -332,7 +339,7 @@ pub(crate) mod tests {
         for (name, text) in files {
             std::fs::write(folder.join(name), format!("version: 1\n{text}")).unwrap();
         }
-        Recipes::load(folder)
+        Recipes::load(&[folder.to_owned()])
     }
 
     fn refused(files: &[(&str, &str)]) -> (&'static str, Exit) {
@@ -342,7 +349,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_recipes_of_this_repository_fit_together() {
-        let recipes = Recipes::load(Utf8Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../recipes"))).unwrap();
+        let recipes = Recipes::load(&[concat!(env!("CARGO_MANIFEST_DIR"), "/../recipes").into()]).unwrap();
         // The closure of kmod-nft-offload as OpenWrt 22.03 to 25.12 have it: 15 packages with itself.
         let closure = recipes.dependencies_of(&recipes.kmods["kmod-nft-offload"]);
         assert_eq!(closure.len(), 14);
@@ -350,6 +357,33 @@ pub(crate) mod tests {
         let only_offload: Vec<_> = closure.difference(&nat).copied().collect();
         assert_eq!(only_offload, ["kmod-nf-flow", "kmod-nft-nat"]);
         assert!(recipes.programs.contains_key("offloadctl"));
+    }
+
+    #[test]
+    fn a_further_folder_adds_recipes_and_replaces_those_of_the_same_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(directory.path()).unwrap();
+        let put = |path: &str, text: &str| {
+            std::fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
+            std::fs::write(root.join(path), format!("version: 1\n{text}")).unwrap();
+        };
+        let module = |package: &str, title: &str, module: &str| {
+            format!("package: {package}\ntitle: {title}\nmodules:\n  - name: {module}\n")
+        };
+        put("ours/kmod-a.yaml", &module("kmod-a", "ours", "a"));
+        put("theirs/kmod-a.yaml", &module("kmod-a", "theirs", "a"));
+        put("theirs/kmod-b.yaml", &(module("kmod-b", "b", "b") + "depends: [kmod-a]\n"));
+        let folders = [root.join("ours"), root.join("theirs")];
+        let recipes = Recipes::load(&folders).unwrap();
+        assert_eq!(recipes.kmods.keys().collect::<Vec<_>>(), ["kmod-a", "kmod-b"]);
+        assert_eq!(recipes.kmods["kmod-a"].title, "theirs");
+        put("theirs/kmod-c.yaml", &module("kmod-c", "c", "a"));
+        let failure = Recipes::load(&folders).unwrap_err();
+        assert_eq!(
+            (failure.id(), failure.finding().place.clone()),
+            ("RCP004", Some(root.join("theirs/kmod-c.yaml").into()))
+        );
+        assert_eq!(Recipes::load(&[root.join("none")]).unwrap_err().id(), "IO004");
     }
 
     #[test]

@@ -10,14 +10,16 @@ use camino::{Utf8Path, Utf8PathBuf};
 use formats::{Content, Entry, Package};
 use model::{Arch, Cancel, Events, Exit, Failure, Result};
 use object::Endianness;
-use object::elf::{DT_NEEDED, ET_DYN, ET_EXEC, FileHeader64, PT_INTERP};
-use object::read::elf::{Dyn as _, FileHeader as _, ProgramHeader as _};
+use object::FileKind;
+use object::elf::{DT_NEEDED, ET_DYN, ET_EXEC, FileHeader32, FileHeader64, PT_INTERP};
+use object::read::elf::{Dyn as _, FileHeader, ProgramHeader as _};
 use serde::Deserialize;
 
 use crate::command::{Command, run};
 use crate::files;
 use crate::kmod::{Plan, STAGE};
 use crate::recipe::Program;
+use crate::rust_target;
 
 /// Link-time optimisation of everything, on a busy machine.
 const BUILD_LIMIT: Duration = Duration::from_secs(1800);
@@ -60,9 +62,48 @@ pub struct StaticBinary {
 /// `CRG001` it does not compile, `CRG002` cargo made no such binary, `CRG003` the binary is not static,
 /// `CRG005` this host cannot link it, `CRG006` a crate cannot be had.
 pub fn cargo_static(build: &CargoBuild<'_>, events: &Events, cancel: &Cancel) -> Result<StaticBinary> {
-    let target = static_target(cancel)?;
+    cargo(build, static_target(cancel)?, &[], events, cancel)
+}
+
+/// Builds a recipe's program for routers of any architecture that Rust has a musl target for.
+///
+/// # Errors
+/// As [`cargo_static`]; `CRG004` it is larger than its recipe allows, `RST001` the target's standard library
+/// is not installed, `RST002` Rust has none ready.
+pub fn router_program(
+    program: &Program,
+    build: &CargoBuild<'_>,
+    arch: &Arch,
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<StaticBinary> {
+    let built = cargo_cross(build, arch, events, cancel)?;
+    let size = std::fs::metadata(&built.file).map_err(|error| Failure::io("read the program", &built.file, &error))?;
+    check_size(program, &built, size.len())?;
+    Ok(built)
+}
+
+fn cargo_cross(build: &CargoBuild<'_>, arch: &Arch, events: &Events, cancel: &Cancel) -> Result<StaticBinary> {
+    let target = rust_target::of(arch)?;
+    if target == MUSL {
+        return cargo_static(build, events, cancel);
+    }
+    if !is_installed(target, cancel)? {
+        return Err(rust_target::not_installed(target, arch));
+    }
+    // The host's linker knows its own architecture only; Rust's knows them all, and musl comes with the target.
+    cargo(build, target, &["-Clinker=rust-lld", "-Clink-self-contained=yes"], events, cancel)
+}
+
+fn cargo(
+    build: &CargoBuild<'_>,
+    target: &'static str,
+    link: &[&str],
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<StaticBinary> {
     let CargoBuild { workspace, target_directory, package, binary, offline } = *build;
-    let mut words = vec![cargo()];
+    let mut words = vec![cargo_program()];
     words.extend(["build", "--locked", "--profile", "router", "--target", target].map(str::to_owned));
     words.extend(["--package", package, "--bin", binary, "--target-dir", target_directory.as_str()].map(str::to_owned));
     words.push("--message-format=json-render-diagnostics".into());
@@ -74,7 +115,10 @@ pub fn cargo_static(build: &CargoBuild<'_>, events: &Events, cancel: &Cancel) ->
         package: "rustup",
         directory: Some(workspace),
         // This variable outranks RUSTFLAGS and configuration files: nothing of the host leaks in.
-        variables: vec![("CARGO_ENCODED_RUSTFLAGS", flags(workspace).join("\x1f"))],
+        variables: vec![(
+            "CARGO_ENCODED_RUSTFLAGS",
+            [flags(workspace), link.iter().copied().map(str::to_owned).collect()].concat().join("\x1f"),
+        )],
         limit: BUILD_LIMIT,
     };
     events.line(STAGE, format!("building {binary} for {target}"));
@@ -121,17 +165,21 @@ fn why_cargo_failed(stderr: &str, last_words: &str, package: &str) -> Failure {
 /// # Errors
 /// `CMD…` when there is no rustc.
 pub fn static_target(cancel: &Cancel) -> Result<&'static str> {
+    Ok(if is_installed(MUSL, cancel)? { MUSL } else { GNU })
+}
+
+/// Whether the toolchain has the standard library of a target.
+fn is_installed(target: &str, cancel: &Cancel) -> Result<bool> {
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
-    let words = [&rustc, "--print", "target-libdir", "--target", MUSL].map(str::to_owned).into();
+    let words = [&rustc, "--print", "target-libdir", "--target", target].map(str::to_owned).into();
     let command =
         Command { words, package: "rustup", directory: None, variables: vec![], limit: Duration::from_secs(60) };
     let output = run(&command, cancel)?;
-    let installed = output.success && Utf8Path::new(output.stdout.trim()).is_dir();
-    Ok(if installed { MUSL } else { GNU })
+    Ok(output.success && Utf8Path::new(output.stdout.trim()).is_dir())
 }
 
 /// The cargo that started us, or the one in PATH.
-fn cargo() -> String {
+fn cargo_program() -> String {
     std::env::var("CARGO").unwrap_or_else(|_| "cargo".into())
 }
 
@@ -189,8 +237,16 @@ impl Artifact {
 
 /// Whether the ELF file runs without a loader and without libraries; the error says why not.
 fn check_static(bytes: &[u8]) -> Result<(), String> {
-    let damaged = |error: object::Error| format!("it is no ELF file of this architecture: {error}");
-    let header = FileHeader64::<Endianness>::parse(bytes).map_err(damaged)?;
+    match FileKind::parse(bytes) {
+        Ok(FileKind::Elf64) => check_header::<FileHeader64<Endianness>>(bytes),
+        Ok(FileKind::Elf32) => check_header::<FileHeader32<Endianness>>(bytes),
+        _ => Err("it is no ELF file".into()),
+    }
+}
+
+fn check_header<Header: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Result<(), String> {
+    let damaged = |error: object::Error| format!("it is a damaged ELF file: {error}");
+    let header = Header::parse(bytes).map_err(damaged)?;
     let endian = header.endian().map_err(damaged)?;
     if !matches!(header.e_type(endian), ET_EXEC | ET_DYN) {
         return Err("it is no program".into());
@@ -254,7 +310,7 @@ pub(crate) fn plan(
 
 fn check_size(program: &Program, built: &StaticBinary, size: u64) -> Result<()> {
     let budget = program.max_installed_size;
-    let allowed = if built.target == MUSL { budget.musl } else { budget.glibc };
+    let allowed = if built.target.contains("musl") { budget.musl } else { budget.glibc };
     if size <= allowed {
         return Ok(());
     }

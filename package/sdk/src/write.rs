@@ -1,10 +1,10 @@
 //! One package file: written, then read back and compared with its plan.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Write as _};
+use std::io::{BufReader, BufWriter, Read, Write as _};
 
 use camino::Utf8Path;
-use formats::sha256::Digest;
+use formats::sha256::{Digest, Hasher};
 use formats::{Entry, Format, Kind, Limits, Package, apk, ipk};
 use model::{Exit, Failure, Result};
 
@@ -20,15 +20,15 @@ pub(crate) fn write_one(plan: &Plan, format: Format, out: &Utf8Path) -> Result<B
         Failure::new(Exit::Failed, "PKG001", what, format!("{error} ({})", error.id()), fix).at(&file)
     };
     let failed = |error| Failure::io("write the package", &file, &error);
-    let mut writer = BufWriter::new(File::create(&file).map_err(failed)?);
-    format.write(package, &mut writer).map_err(|error| match error {
+    let mut writer = Hasher::new(BufWriter::new(File::create(&file).map_err(failed)?));
+    let scratch = tempfile::tempfile_in(out).map_err(failed)?;
+    format.write_with_scratch(package, &mut writer, scratch).map_err(|error| match error {
         formats::Error::Io(error) => failed(error),
         other => refused(other),
     })?;
+    let (mut writer, digest) = writer.finish();
     writer.flush().map_err(failed)?;
     let installed_size = read_back(package, format, &file)?;
-    let mut reader = File::open(&file).map_err(failed)?;
-    let (digest, _length) = Digest::of_reader(&mut reader).map_err(failed)?;
     Ok(BuiltPackage {
         name: package.full_name(),
         version: package.version.clone(),
@@ -64,8 +64,16 @@ fn read_back(package: &Package, format: Format, file: &Utf8Path) -> Result<u64> 
 }
 
 fn compare_ipk(package: &Package, file: BufReader<File>) -> std::result::Result<u64, String> {
-    let read = ipk::read(file, &Limits::default()).map_err(|error| error.to_string())?;
-    let control = read.metadata.control;
+    let planned = package.tree().map_err(|error| error.to_string())?;
+    let (mut rest, mut differs) = (planned.iter(), false);
+    let read = ipk::visit(file, &Limits::default(), &mut |found, content| {
+        differs |= !match rest.next() {
+            Some(planned) => same_entry(planned, &found.entry, content)?,
+            None => false,
+        };
+        Ok(())
+    });
+    let control = read.map_err(|error| error.to_string())?.control;
     let identity = (control.package, control.version, control.architecture);
     if identity != (package.full_name(), package.version.clone(), package.architecture.clone()) {
         return Err(format!("its control file names {identity:?}"));
@@ -73,13 +81,21 @@ fn compare_ipk(package: &Package, file: BufReader<File>) -> std::result::Result<
     if control.depends != package.depends {
         return Err(format!("its dependencies became {:?}", control.depends));
     }
-    let planned = package.tree().map_err(|error| error.to_string())?;
-    let same =
-        |a: &Entry, b: &Entry| a.path == b.path && a.mode == b.mode && a.kind == b.kind && a.owner.id == b.owner.id;
-    if planned.len() != read.entries.len() || !planned.iter().zip(&read.entries).all(|(a, b)| same(a, b)) {
+    if differs || rest.next().is_some() {
         return Err("its files are not the planned ones".into());
     }
     control.installed_size.ok_or_else(|| "its control file has no Installed-Size".into())
+}
+
+/// Contents are compared by their digests, so that neither has to be in memory.
+fn same_entry(planned: &Entry, found: &Entry, mut content: &mut dyn Read) -> std::io::Result<bool> {
+    let same_kind = match (&planned.kind, &found.kind) {
+        (Kind::File(planned), Kind::File(_)) => {
+            Digest::of_reader(&mut *planned.open()?)? == Digest::of_reader(&mut content)?
+        }
+        (planned, found) => planned == found,
+    };
+    Ok(same_kind && planned.path == found.path && planned.mode == found.mode && planned.owner.id == found.owner.id)
 }
 
 fn compare_apk(package: &Package, file: BufReader<File>) -> std::result::Result<u64, String> {

@@ -6,12 +6,14 @@ use smoltcp::wire::Ipv4Packet;
 
 use super::traffic::Special;
 
-/// The packets to send in place of a plain one. What is no IPv4 stays as it is; so does a packet
-/// whose fragments would be no smaller. `ident` has to differ from packet to packet: fragments are
+/// The packets to send in place of a plain one. What is no IPv4, or a fragment already, stays as it
+/// is; so does a packet whose fragments would be no smaller. `ident` has to differ from packet to packet: fragments are
 /// known by it, also those that a router makes.
 pub(super) fn craft(packet: &[u8], special: &Special, ident: u16) -> Vec<Vec<u8>> {
     let mut packet = packet.to_vec();
-    if packet.first().is_none_or(|first| first >> 4 != 4) || Ipv4Packet::new_checked(&packet).is_err() {
+    let is_whole = |packet: Ipv4Packet<&Vec<u8>>| !packet.more_frags() && packet.frag_offset() == 0;
+    let is_ipv4 = packet.first().is_some_and(|first| first >> 4 == 4);
+    if !is_ipv4 || !Ipv4Packet::new_checked(&packet).is_ok_and(is_whole) {
         return vec![packet];
     }
     if let Some(option) = special.option {
@@ -108,9 +110,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_ipv4_stays_as_it_is() {
+    fn what_is_no_whole_ipv4_packet_stays_as_it_is() {
         let special = Special { fragment: Some(8), ..Special::default() };
-        for packet in [&[][..], &[0x60; 60], &[0x45, 0, 0]] {
+        let mut fragment = plain();
+        fragment[6] = 0x20;
+        for packet in [&[][..], &[0x60; 60], &[0x45, 0, 0], &fragment] {
             assert_eq!(craft(packet, &special, 1), [packet]);
         }
     }

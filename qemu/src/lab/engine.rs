@@ -176,6 +176,11 @@ impl Engine {
                     (None, None) => reply.send(Err(failures::ended())),
                 }
             }
+            Command::Say { id, from, text, deadline, reply } => match (self.not_ready(), self.flows.get_mut(&id)) {
+                (Some(failure), _) => reply.send(Err(failure)),
+                (None, Some(flow)) => flow.say(from, text, deadline, reply),
+                (None, None) => reply.send(Err(failures::ended())),
+            },
             Command::Report { id, reply } => match self.flows.get(&id) {
                 Some(flow) => reply.send(Ok(flow.report(&self.hosts))),
                 None => reply.send(Err(failures::ended())),
@@ -254,7 +259,7 @@ impl Engine {
                 end.link = Some(link);
                 end.down = None;
                 end.record.counts.connections += 1;
-                self.hosts.get_mut(side).forget_neighbours();
+                self.hosts.get_mut(side).forget_router();
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
             Err(error) => self.break_down(failures::broken("accept QEMU's connection", &error)),

@@ -159,3 +159,14 @@ pub(super) fn broken(doing: &str, error: &io::Error) -> Failure {
         "free resources of the system (open files, memory, threads), then run again",
     )
 }
+
+/// A control connection of FTP on which no address arrived.
+pub(super) fn not_announced(heard: &str) -> Failure {
+    Failure::new(
+        Exit::Failed,
+        "LAB014",
+        "no address of a data connection arrived",
+        format!("the other end of the control connection heard `{heard}`"),
+        "the router's FTP helper rewrites this line: look at its kernel log and at the capture of both links",
+    )
+}

@@ -6,7 +6,7 @@ use model::{Deadline, Result};
 
 use super::remote::{Command, Remote};
 use super::report::{Exchange, FlowReport};
-use super::traffic::Special;
+use super::traffic::{End, Special};
 
 /// An open flow. Dropping it ends the flow without a word to the router.
 #[derive(Debug)]
@@ -47,6 +47,16 @@ impl FlowHandle {
     fn begin(&self, amount: u64, special: Option<Special>, deadline: Deadline) -> Result<Exchange> {
         let id = self.id;
         self.remote.call(deadline, |reply| Command::Exchange { id, amount, special, deadline, reply })
+    }
+
+    /// Sends a line of text over a TCP connection and returns it as it arrived at the other end, without
+    /// its line break: a router that knows the protocol may have rewritten it. Lines are no payload: no
+    /// report counts them.
+    ///
+    /// Fails with `LAB005` when that cannot be done, and otherwise as [`FlowHandle::exchange`].
+    pub fn say(&mut self, from: End, text: &str, deadline: Deadline) -> Result<String> {
+        let (id, text) = (self.id, text.to_owned());
+        self.remote.call(deadline, |reply| Command::Say { id, from, text, deadline, reply })
     }
 
     /// What is known so far; the flow goes on.

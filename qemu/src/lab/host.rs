@@ -17,7 +17,7 @@ use super::neighbour;
 use super::notes::{Neighbour, Noted, Notes};
 use super::plan::HostPlan;
 use super::traffic::{Special, Transport};
-use super::wire::{NoWire, Room, Specials, Wire};
+use super::wire::{Framing, NoWire, Room, Specials, Wire};
 
 /// How often we ask for a neighbour that does not answer. smoltcp asks once a second, too seldom for
 /// a guest that has just come up.
@@ -40,6 +40,7 @@ pub(super) struct Host {
     pub(super) sockets: SocketSet<'static>,
     notes: Notes,
     specials: Specials,
+    framing: Framing,
     next_port: u16,
     epoch: Instant,
 }
@@ -47,8 +48,13 @@ pub(super) struct Host {
 impl Host {
     /// A host with the addresses of `plan`; time starts at `epoch`.
     pub(super) fn new(plan: HostPlan, epoch: Instant) -> Self {
-        let address = HardwareAddress::Ethernet(EthernetAddress(plan.mac));
-        let mut interface = Interface::new(Config::new(address), &mut NoWire { mtu: plan.mtu }, StackInstant::ZERO);
+        let framing = Framing::new(&plan);
+        let address = match framing.concentrator {
+            Some(_) => HardwareAddress::Ip,
+            None => HardwareAddress::Ethernet(EthernetAddress(plan.mac)),
+        };
+        let mut device = NoWire { framing: &framing, mtu: plan.mtu };
+        let mut interface = Interface::new(Config::new(address), &mut device, StackInstant::ZERO);
         interface.update_ip_addrs(|list| {
             let (address4, prefix4) = plan.ipv4;
             let (address6, prefix6) = plan.ipv6;
@@ -74,6 +80,7 @@ impl Host {
             sockets: SocketSet::new(Vec::new()),
             notes: Notes::default(),
             specials: Specials::default(),
+            framing,
             next_port: *PORTS.start(),
             epoch,
         }
@@ -86,8 +93,8 @@ impl Host {
     /// Takes what arrived and sends what sockets hold.
     pub(super) fn poll(&mut self, link: &mut Link, record: &mut Record) {
         let now = self.now();
-        let HostPlan { mtu, vlan, .. } = self.plan;
-        let mut wire = Wire { link, record, notes: &mut self.notes, specials: &mut self.specials, vlan, mtu };
+        let (notes, specials, framing) = (&mut self.notes, &mut self.specials, &mut self.framing);
+        let mut wire = Wire { link, record, notes, specials, framing, mtu: self.plan.mtu };
         self.interface.poll(now, &mut wire, &mut self.sockets);
     }
 
@@ -177,8 +184,12 @@ impl Host {
     }
 
     /// Asks the wire for the hardware address of the next hop towards `destination`, unless it is
-    /// known or was asked for just now; the stack learns it from the answer.
+    /// known or was asked for just now; the stack learns it from the answer. Over PPPoE there is nothing
+    /// to ask.
     pub(super) fn ask_for_neighbour(&mut self, destination: IpAddr, link: &mut Link, record: &mut Record) {
+        if self.framing.concentrator.is_some() {
+            return;
+        }
         let now = Instant::now();
         let Some(hop) = self.plan.next_hop(destination) else { return };
         let before = self.notes.neighbours.get(&hop);
@@ -191,13 +202,14 @@ impl Host {
         }
         let question = neighbour::question(&self.plan, hop);
         let Some(outbox) = link.outbox() else { return };
-        let room = Room { outbox, record, specials: &mut self.specials, vlan: self.plan.vlan };
+        let room = Room { outbox, record, specials: &mut self.specials, framing: &self.framing };
         room.consume(question.len(), |frame| frame.copy_from_slice(&question));
         self.notes.neighbours.insert(hop, Neighbour { asked: now, answered: None });
     }
 
-    /// Nothing is known about neighbours any more: another guest is at the wire.
-    pub(super) fn forget_neighbours(&mut self) {
+    /// Nothing is known about neighbours and sessions any more: another guest is at the wire.
+    pub(super) fn forget_router(&mut self) {
         self.notes.neighbours.clear();
+        self.framing = Framing::new(&self.plan);
     }
 }

@@ -14,7 +14,7 @@ use smoltcp::wire::EthernetProtocol;
 use super::failures;
 use super::pcap::Capture;
 use super::plan::Side;
-use super::{packet, tag};
+use super::{packet, pppoe, tag};
 
 /// The longest frame: QEMU's own limit, `NET_BUFSIZE` of `include/net/net.h`.
 pub(super) const MAX_FRAME: usize = 4096 + 65536;
@@ -44,6 +44,8 @@ pub struct FrameCounts {
     pub ipv6: u64,
     /// Frames of another type, or too short to have one. They are counted and otherwise ignored.
     pub other: u64,
+    /// PPPoE frames, of discovery and of sessions.
+    pub pppoe: u64,
     /// How many of all frames have a VLAN tag. They are also counted by the type behind it.
     pub tagged: u64,
     /// How many of the IPv4 frames hold fragments.
@@ -60,6 +62,7 @@ impl FrameCounts {
             EthernetProtocol::Arp => &mut self.arp,
             EthernetProtocol::Ipv4 => &mut self.ipv4,
             EthernetProtocol::Ipv6 => &mut self.ipv6,
+            EthernetProtocol::Unknown(pppoe::DISCOVERY | pppoe::SESSION) => &mut self.pppoe,
             _ => &mut self.other,
         } += 1;
         let is_fragment = |packet: packet::Packet<'_>| packet.more_fragments || packet.is_later_fragment;

@@ -42,6 +42,7 @@ mod craft;
 mod engine;
 mod failures;
 mod flow;
+mod ftp;
 mod handle;
 mod host;
 mod http;
@@ -52,6 +53,7 @@ mod packet;
 mod payload;
 mod pcap;
 mod plan;
+mod pppoe;
 mod remote;
 mod report;
 mod request;
@@ -77,12 +79,13 @@ use link::{MAX_FRAME, Record};
 use pcap::Capture;
 use remote::{Command, Remote};
 
+pub use ftp::{Ftp, FtpMode};
 pub use handle::FlowHandle;
 pub use http::Request;
 pub use link::{FrameCounts, LinkCounts};
-pub use plan::{Both, HostPlan, Plan, Side};
+pub use plan::{Both, HostPlan, PPPOE_MTU, Plan, Side};
 pub use report::{Amount, Arrivals, Direction, Exchange, FlowReport, Refusals};
-pub use traffic::{Flow, IpOption, Special, Transport};
+pub use traffic::{End, Flow, IpOption, Special, Transport};
 
 /// What the stack can do: IPv6 needs 1,280 bytes, and smoltcp is tested up to 9,216.
 const MTUS: std::ops::RangeInclusive<usize> = 1280..=9000;
@@ -124,10 +127,13 @@ impl Lab {
     pub fn start(options: Options) -> Result<Lab> {
         let Options { directory, plan, captures, cancel } = options;
         for side in [Side::Lan, Side::Wan] {
-            let HostPlan { mtu, vlan, .. } = *plan.get(side);
+            let HostPlan { mtu, vlan, pppoe, .. } = *plan.get(side);
             if !MTUS.contains(&mtu) {
                 let (least, most) = (MTUS.start(), MTUS.end());
                 return Err(failures::bad_flow(format!("an MTU of {mtu} is not between {least} and {most}")));
+            }
+            if pppoe.is_some() && mtu > PPPOE_MTU {
+                return Err(failures::bad_flow(format!("an MTU of {mtu} over PPPoE is more than {PPPOE_MTU}")));
             }
             if let Some(vlan) = vlan.filter(|vlan| !tag::VLANS.contains(vlan)) {
                 let (first, last) = (tag::VLANS.start(), tag::VLANS.end());

@@ -6,6 +6,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// Bytes of the largest IP packet over PPPoE: its headers take eight of Ethernet's 1,500.
+pub const PPPOE_MTU: usize = 1492;
+
 /// One of the two networks around the router.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Side {
@@ -79,6 +82,9 @@ pub struct HostPlan {
     pub mtu: usize,
     /// The VLAN (1 to 4094) whose tag every frame of this side has, both ways; `None`: no tags.
     pub vlan: Option<u16>,
+    /// Makes this host the access concentrator of a PPPoE line (RFC 2516) that gives the router this
+    /// address; `None`: plain Ethernet. The MTU is then at most [`PPPOE_MTU`].
+    pub pppoe: Option<Ipv4Addr>,
 }
 
 impl HostPlan {
@@ -127,6 +133,7 @@ impl Plan {
                 gateway6: Some(lan6(1)),
                 mtu: 1500,
                 vlan: None,
+                pppoe: None,
             },
             wan: HostPlan {
                 mac: [0x02, 0, 0, 0, 0x02, 0x02],
@@ -137,8 +144,17 @@ impl Plan {
                 gateway6: None,
                 mtu: 1500,
                 vlan: None,
+                pppoe: None,
             },
         }
+    }
+
+    /// As [`Plan::masquerade`], over a PPPoE line on the WAN side. The router has the same addresses.
+    pub fn pppoe() -> Plan {
+        let mut plan = Plan::masquerade();
+        plan.wan.pppoe = Some(Ipv4Addr::new(203, 0, 113, 1));
+        plan.wan.mtu = PPPOE_MTU;
+        plan
     }
 
     /// As [`Plan::masquerade`], and the WAN host has a route back: for forwarding without NAT, and

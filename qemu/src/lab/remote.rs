@@ -15,7 +15,7 @@ use super::http::Request;
 use super::link::LinkCounts;
 use super::plan::Both;
 use super::report::{Exchange, FlowReport};
-use super::traffic::{Flow, Special};
+use super::traffic::{End, Flow, Special};
 
 /// How often a waiting caller looks whether the user interrupted.
 const LOOK_AT_CANCEL: Duration = Duration::from_millis(50);
@@ -42,6 +42,7 @@ pub(super) enum Command {
     Connected { deadline: Deadline, reply: Reply<()> },
     Open { id: u64, flow: Flow, deadline: Deadline, reply: Reply<SocketAddr> },
     Exchange { id: u64, amount: u64, special: Option<Special>, deadline: Deadline, reply: Reply<Exchange> },
+    Say { id: u64, from: End, text: String, deadline: Deadline, reply: Reply<String> },
     Report { id: u64, reply: Reply<FlowReport> },
     End { id: u64, abort: bool, deadline: Deadline, reply: Reply<FlowReport> },
     Forget { id: u64 },

@@ -99,6 +99,15 @@ impl fmt::Display for Flow {
     }
 }
 
+/// One of the two ends of a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The one that began.
+    Near,
+    /// The other one.
+    Far,
+}
+
 /// How the packets of one exchange differ from plain ones. The far end answers in kind.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Special {

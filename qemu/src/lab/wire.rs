@@ -1,5 +1,5 @@
-//! A link as smoltcp sees it: frames are noted and freed of their tag on the way in; on the way out
-//! they are tagged, and made special where a flow asks for it.
+//! A link as smoltcp sees it: frames are noted and freed of what is around them on the way in (a VLAN
+//! tag, PPPoE); on the way out they get it back, and are made special where a flow asks for it.
 
 use std::collections::HashMap;
 
@@ -10,18 +10,38 @@ use super::craft::craft;
 use super::link::{Link, Outbox, Record};
 use super::notes::Notes;
 use super::packet::{self, Port};
+use super::plan::HostPlan;
+use super::pppoe::{self, Concentrator, Frame};
 use super::tag;
 use super::traffic::Special;
 
 /// Bytes of an Ethernet header.
 pub(super) const ETHERNET_HEADER: usize = 14;
 
-/// What the stack needs to know of an Ethernet device.
-fn capabilities(mtu: usize) -> DeviceCapabilities {
+/// What the stack needs to know of its device: over PPPoE it sends and takes bare IP packets.
+fn capabilities(mtu: usize, framing: &Framing) -> DeviceCapabilities {
     let mut capabilities = DeviceCapabilities::default();
-    capabilities.medium = Medium::Ethernet;
-    capabilities.max_transmission_unit = mtu + ETHERNET_HEADER;
+    capabilities.medium = if framing.concentrator.is_some() { Medium::Ip } else { Medium::Ethernet };
+    capabilities.max_transmission_unit = mtu + framing.stack_header();
     capabilities
+}
+
+/// What is around the stack's frames or packets on a wire.
+#[derive(Debug)]
+pub(super) struct Framing {
+    vlan: Option<u16>,
+    pub(super) concentrator: Option<Concentrator>,
+}
+
+impl Framing {
+    pub(super) fn new(plan: &HostPlan) -> Self {
+        Framing { vlan: plan.vlan, concentrator: Concentrator::new(plan) }
+    }
+
+    /// Bytes in front of the IP packet in what the stack writes and reads.
+    fn stack_header(&self) -> usize {
+        if self.concentrator.is_some() { 0 } else { ETHERNET_HEADER }
+    }
 }
 
 /// What the next packets of some ports have to look like.
@@ -56,11 +76,11 @@ pub(super) struct Wire<'a> {
     pub(super) record: &'a mut Record,
     pub(super) notes: &'a mut Notes,
     pub(super) specials: &'a mut Specials,
-    pub(super) vlan: Option<u16>,
+    pub(super) framing: &'a mut Framing,
     pub(super) mtu: usize,
 }
 
-/// A frame that arrived, without its tag; empty, which the stack ignores, when it has the wrong one.
+/// What arrived for the stack. Empty, which it ignores, when the frame was for somebody else.
 pub(super) struct Arrived<'a>(&'a [u8]);
 
 /// Room for a frame.
@@ -68,7 +88,7 @@ pub(super) struct Room<'a> {
     pub(super) outbox: &'a mut Outbox,
     pub(super) record: &'a mut Record,
     pub(super) specials: &'a mut Specials,
-    pub(super) vlan: Option<u16>,
+    pub(super) framing: &'a Framing,
 }
 
 impl RxToken for Arrived<'_> {
@@ -78,32 +98,43 @@ impl RxToken for Arrived<'_> {
 }
 
 impl TxToken for Room<'_> {
-    fn consume<R, F: FnOnce(&mut [u8]) -> R>(mut self, length: usize, write: F) -> R {
-        if self.specials.by_port.is_empty() {
-            return self.push(length, write);
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
+        let Room { outbox, record, specials, framing } = self;
+        if specials.by_port.is_empty() && framing.concentrator.is_none() {
+            return push(outbox, record, framing.vlan, length, write);
         }
         let mut frame = vec![0; length];
         let result = write(&mut frame);
-        let crafted = frame.split_at_checked(ETHERNET_HEADER).and_then(|(head, packet)| {
-            let packets = self.specials.craft(packet)?;
-            Some(packets.into_iter().map(|packet| [head, &packet].concat()).collect())
-        });
-        for frame in crafted.unwrap_or_else(|| vec![frame]) {
-            self.push(frame.len(), |room| room.copy_from_slice(&frame));
+        let (head, packet) = frame.split_at(framing.stack_header().min(length));
+        let crafted = specials.craft(packet);
+        for packet in crafted.iter().flatten().map(Vec::as_slice).chain(crafted.is_none().then_some(packet)) {
+            let mut frame = [head, packet].concat();
+            if let Some(concentrator) = &framing.concentrator {
+                frame.splice(0..0, [0; pppoe::LENGTH]);
+                if !concentrator.put_on(&mut frame) {
+                    continue;
+                }
+            }
+            push(outbox, record, framing.vlan, frame.len(), |room| room.copy_from_slice(&frame));
         }
         result
     }
 }
 
-impl Room<'_> {
-    fn push<R>(&mut self, length: usize, write: impl FnOnce(&mut [u8]) -> R) -> R {
-        let Some(vlan) = self.vlan else { return self.outbox.push(self.record, length, write) };
-        self.outbox.push(self.record, length + tag::LENGTH, |frame| {
-            let result = write(&mut frame[tag::LENGTH..]);
-            tag::put_on(frame, vlan);
-            result
-        })
-    }
+/// Sends a frame, with a tag if there is a VLAN.
+fn push<R>(
+    outbox: &mut Outbox,
+    record: &mut Record,
+    vlan: Option<u16>,
+    length: usize,
+    write: impl FnOnce(&mut [u8]) -> R,
+) -> R {
+    let Some(vlan) = vlan else { return outbox.push(record, length, write) };
+    outbox.push(record, length + tag::LENGTH, |frame| {
+        let result = write(&mut frame[tag::LENGTH..]);
+        tag::put_on(frame, vlan);
+        result
+    })
 }
 
 impl Device for Wire<'_> {
@@ -117,38 +148,62 @@ impl Device for Wire<'_> {
         Self: 'a;
 
     fn receive(&mut self, _: StackInstant) -> Option<(Arrived<'_>, Room<'_>)> {
-        let Wire { link, record, notes, specials, vlan, .. } = self;
+        let Wire { link, record, notes, specials, framing, .. } = self;
         let (frame, outbox) = link.next_frame(record)?;
-        let frame = match *vlan {
+        let frame = match framing.vlan {
             Some(vlan) => tag::take_off(frame, vlan).unwrap_or_else(|| {
                 record.counts.wrong_vlan += 1;
                 &mut []
             }),
             None => frame,
         };
-        notes.frame(frame);
-        Some((Arrived(frame), Room { outbox, record, specials, vlan: *vlan }))
+        let arrived = match &mut framing.concentrator {
+            None => {
+                notes.frame(frame);
+                &*frame
+            }
+            Some(concentrator) => match concentrator.receive(frame) {
+                Frame::Packet(packet) => {
+                    notes.packet(packet);
+                    packet
+                }
+                Frame::Answers(answers) => {
+                    for answer in answers {
+                        push(outbox, record, framing.vlan, answer.len(), |room| room.copy_from_slice(&answer));
+                    }
+                    &[]
+                }
+            },
+        };
+        Some((Arrived(arrived), Room { outbox, record, specials, framing }))
     }
 
     fn transmit(&mut self, _: StackInstant) -> Option<Room<'_>> {
-        let Wire { link, record, specials, vlan, .. } = self;
-        Some(Room { outbox: link.outbox()?, record, specials, vlan: *vlan })
+        let Wire { link, record, specials, framing, .. } = self;
+        Some(Room { outbox: link.outbox()?, record, specials, framing })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
-        capabilities(self.mtu)
+        capabilities(self.mtu, self.framing)
     }
 }
 
 /// A device without a wire: an interface can only be made with a device at hand, and no link exists
 /// before QEMU connects.
-pub(super) struct NoWire {
+pub(super) struct NoWire<'a> {
+    pub(super) framing: &'a Framing,
     pub(super) mtu: usize,
 }
 
-impl Device for NoWire {
-    type RxToken<'a> = Arrived<'a>;
-    type TxToken<'a> = Room<'a>;
+impl Device for NoWire<'_> {
+    type RxToken<'a>
+        = Arrived<'a>
+    where
+        Self: 'a;
+    type TxToken<'a>
+        = Room<'a>
+    where
+        Self: 'a;
 
     fn receive(&mut self, _: StackInstant) -> Option<(Arrived<'_>, Room<'_>)> {
         None
@@ -159,7 +214,7 @@ impl Device for NoWire {
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
-        capabilities(self.mtu)
+        capabilities(self.mtu, self.framing)
     }
 }
 

@@ -24,11 +24,20 @@ fn entry(mark: &str, bytes: u64) -> Option<Conntrack> {
 /// So many packets in the forward hook on each way.
 fn seen(there: u64, back: u64) -> Observation {
     let ever = Ways { there: way(ROUTER, there), back: way("203.0.113.2", back) };
-    Observation { proto: Proto::Udp, exchange: ever, ever, damage: None, conntrack: entry("[OFFLOAD]", WIRE) }
+    Observation {
+        proto: Proto::Udp,
+        exchange: ever,
+        ever,
+        fragmented: false,
+        sent_hop_limit: (HOP_LIMIT, HOP_LIMIT),
+        refused: 0,
+        damage: None,
+        conntrack: entry("[OFFLOAD]", WIRE),
+    }
 }
 
 fn id(seen: &Observation, path: Path, run: Option<Run>) -> Option<&'static str> {
-    let wanted = Wanted { path: Some(path), run, seen_from: ROUTER.parse().ok(), slow_packets: 0 };
+    let wanted = Wanted { path: Some(path), run, seen_from: ROUTER.parse().ok(), ..Wanted::default() };
     judge(seen, wanted).map(|finding| finding.id)
 }
 
@@ -37,7 +46,11 @@ fn each_path_passes_as_itself_and_fails_as_every_other() {
     let mut nothing = seen(0, 0);
     nothing.exchange = Ways::default();
     nothing.damage = Some("silence".into());
+    let mut local = seen(0, 0);
+    local.ever.back.hop_limit = Some((64, 64));
+    local.conntrack = entry("[ASSURED]", WIRE);
     let paths = [
+        (Path::Local, local),
         (Path::Fast, seen(1, 1)),
         (Path::Slow, seen(PACKETS, PACKETS)),
         (Path::ThereOnly, seen(1, PACKETS)),
@@ -97,6 +110,40 @@ fn every_proof_can_fail_alone() {
     assert_eq!(wrong(late, Path::Slow, None), Some("PROOF001"));
     assert_eq!(wrong(silent, Path::Slow, None), Some("PROOF013"));
     assert_eq!(id(&seen(1, 1), Path::None, None), Some("PROOF012"));
+}
+
+#[test]
+fn nothing_is_asked_of_packets_that_may_be_lost() {
+    let lost = Observation { damage: Some("silence".into()), ..seen(1, 1) };
+    assert!(judge(&lost, Wanted::default()).is_some());
+    assert_eq!(judge(&lost, Wanted { lossy: true, ..Wanted::default() }), None);
+}
+
+#[test]
+fn an_offloaded_flow_to_the_router_itself_is_noticed_and_so_are_missing_errors() {
+    let mut marked = seen(0, 0);
+    marked.ever.back.hop_limit = Some((64, 64));
+    assert_eq!(id(&marked, Path::Local, None), Some("PROOF017"));
+    let silent = Observation { exchange: Ways::default(), refused: 9, ..seen(0, 0) };
+    let refused =
+        |refused| judge(&silent, Wanted { path: Some(Path::None), refused: Some(refused), ..Wanted::default() });
+    assert_eq!(refused(9), None);
+    assert_eq!(refused(10).unwrap().id, "PROOF016");
+}
+
+#[test]
+fn hop_limits_are_one_less_than_those_sent_and_fragments_are_counted_by_packet() {
+    let mut low = seen(1, 1);
+    low.sent_hop_limit = (2, 64);
+    assert_eq!(id(&low, Path::Fast, None), Some("PROOF002"));
+    (low.ever.there.hop_limit, low.ever.back.hop_limit) = (Some((1, 63)), Some((1, 63)));
+    assert_eq!(id(&low, Path::Fast, None), None);
+    let mut fragments = seen(PACKETS, PACKETS);
+    fragments.exchange.there.forwarded.bytes *= 3;
+    fragments.ever = fragments.exchange;
+    assert_eq!(id(&fragments, Path::Slow, None), Some("PROOF008"));
+    fragments.fragmented = true;
+    assert_eq!(id(&fragments, Path::Slow, None), None);
 }
 
 #[test]

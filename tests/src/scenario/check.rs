@@ -138,6 +138,9 @@ fn check_exchange(exchange: &Exchange, name: &str, flows: &mut Flows) -> Result<
         if is_tcp && exchange.packets.is_some() {
             return Err(format!("{name} counts packets of `{flow}`, which is TCP: use `bytes`"));
         }
+        if is_tcp && exchange.refused.is_some() {
+            return Err(format!("{name} counts errors for `{flow}`, which is TCP: its segments are sent again"));
+        }
     }
     if exchange.flows.is_empty() {
         return Err(format!("{name} names no flow"));
@@ -149,8 +152,14 @@ fn check_exchange(exchange: &Exchange, name: &str, flows: &mut Flows) -> Result<
             "{name} sends too little to tell a path: at least {ENOUGH_BYTES} bytes, or {ENOUGH_PACKETS} packets"
         ));
     }
+    if exchange.lossy && exchange.path.is_some() {
+        return Err(format!("{name} may lose packets, so no path of them can be told"));
+    }
+    if exchange.refused.is_some() && exchange.path != Some(Path::None) {
+        return Err(format!("{name} expects its packets to be refused, so its `path` must be `none`"));
+    }
     flows.fast |= exchange.path.is_some_and(|path| path.is_fast_there() || path.is_fast_back());
-    flows.slow |= exchange.path.is_some_and(|path| path != Path::None && path != Path::Fast);
+    flows.slow |= exchange.path.is_some_and(|path| path != Path::Fast && path != Path::None && path != Path::Local);
     Ok(())
 }
 
@@ -174,8 +183,7 @@ fn check_flow(plan: &FlowPlan) -> Result<(), String> {
         return Err(format!("{:?} traffic can't be seen from {:?}", plan.family, plan.seen_from));
     }
     // What an MTU of 1,500 leaves after the headers of either family.
-    let largest = if plan.proto == Proto::Udp { 1452 } else { 65536 };
-    let least = if plan.proto == Proto::Udp { 8 } else { 1 };
+    let (least, largest) = if plan.proto == Proto::Tcp { (1, 65536) } else { (8, 1452) };
     if plan.size < least || plan.size > largest {
         return Err(format!("size {} is not between {least} and {largest}", plan.size));
     }

@@ -1,8 +1,10 @@
 //! Traffic: flows between the two hosts, what is sent over them, and which path it must take.
 
 use std::net::IpAddr;
+use std::num::NonZeroU8;
 
 use serde::Deserialize;
+use vm::lab::Special;
 
 use super::step::Step;
 use super::topology::Seconds;
@@ -14,7 +16,7 @@ pub struct FlowPlan {
     /// The name that later steps call it by. Flows of a proof need none.
     #[serde(default)]
     pub flow: String,
-    /// `tcp` or `udp`.
+    /// `tcp`, `udp`, or `icmp`: echo requests, which whoever is asked answers.
     pub proto: Proto,
     /// `ipv4`, or `ipv6`.
     #[serde(default)]
@@ -34,6 +36,9 @@ pub struct FlowPlan {
     pub size: usize,
     /// The source address that the far host must see.
     pub seen_from: Option<IpAddr>,
+    /// Whether whatever it is sent to sends everything back, such as a service of the router.
+    #[serde(default)]
+    pub echo: bool,
     /// Payload bytes each way; flows of a proof only.
     pub bytes: Option<u64>,
 }
@@ -61,6 +66,8 @@ pub enum Proto {
     Tcp,
     /// UDP.
     Udp,
+    /// Echo requests and replies of ICMP, or of ICMPv6.
+    Icmp,
 }
 
 impl Proto {
@@ -69,14 +76,7 @@ impl Proto {
         match self {
             Proto::Tcp => "tcp",
             Proto::Udp => "udp",
-        }
-    }
-
-    /// The number of the protocol in IP packets.
-    pub fn number(self) -> &'static str {
-        match self {
-            Proto::Tcp => "6",
-            Proto::Udp => "17",
+            Proto::Icmp => "icmp",
         }
     }
 }
@@ -119,6 +119,22 @@ pub struct Exchange {
     /// How many more packets of a flow than its usual first ones may take the slow path on the way there, and back.
     #[serde(default)]
     pub slow_packets: u64,
+    /// Payload bytes of these datagrams, in place of the flow's.
+    pub size: Option<usize>,
+    /// TTL or hop limit of these packets: 1 has to expire at the router, 2 just arrives [default: 64].
+    pub hop_limit: Option<NonZeroU8>,
+    /// An option in the IPv4 header of these packets.
+    pub option: Option<IpOption>,
+    /// IPv4 packets are sent as fragments with so many bytes at most behind the IP header.
+    pub fragment: Option<usize>,
+    /// Routers may fragment these IPv4 packets.
+    #[serde(default)]
+    pub may_fragment: bool,
+    /// The ICMP error that each of these packets must be answered with, in place of arriving.
+    pub refused: Option<Refusal>,
+    /// Packets may be lost meanwhile, for a reason that the scenario brings about.
+    #[serde(default)]
+    pub lossy: bool,
     /// It must take so long at least: shapers still delay it.
     pub takes_at_least: Option<Seconds>,
     /// What is done meanwhile; traffic goes on at least until the last of it is done.
@@ -139,6 +155,46 @@ fn one_or_more<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<Vec<String
     })
 }
 
+impl Exchange {
+    /// How its packets differ from plain ones, if they do.
+    pub fn special(&self) -> Option<Special> {
+        let Exchange { size, hop_limit, option, fragment, may_fragment, .. } = self;
+        let special = Special {
+            sizes: size.iter().copied().collect(),
+            hop_limit: *hop_limit,
+            option: option.map(|option| match option {
+                IpOption::NoOperation => vm::lab::IpOption::NoOperation,
+                IpOption::RecordRoute => vm::lab::IpOption::RecordRoute,
+            }),
+            fragment: *fragment,
+            may_fragment: *may_fragment,
+        };
+        (special != Special::default()).then_some(special)
+    }
+}
+
+/// An option of the IPv4 header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IpOption {
+    /// Padding.
+    NoOperation,
+    /// The router writes its address into it.
+    RecordRoute,
+}
+
+/// An error of ICMP or ICMPv6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Refusal {
+    /// The hop limit ran out.
+    Expired,
+    /// Larger than the next link's MTU.
+    TooBig,
+    /// No way, or nobody there.
+    Unreachable,
+}
+
 /// Which way packets take through the router, as counted in the forward hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -151,6 +207,8 @@ pub enum Path {
     ThereOnly,
     /// Through it on the way there, past it on the way back.
     BackOnly,
+    /// To the router itself, which answers: no packet is forwarded.
+    Local,
     /// Nothing arrives.
     None,
 }
@@ -163,6 +221,7 @@ impl Path {
             Path::Slow => "slow",
             Path::ThereOnly => "there-only",
             Path::BackOnly => "back-only",
+            Path::Local => "local",
             Path::None => "none",
         }
     }

@@ -15,7 +15,7 @@ pub mod topology;
 use serde::Deserialize;
 
 pub use conntrack::{Counts, Expected};
-pub use flow::{Exchange, Family, FlowPlan, OffloadProof, Path, Proto, Target};
+pub use flow::{Exchange, Family, FlowPlan, OffloadProof, Path, Proto, Refusal, Side, Target};
 pub use load::{load, load_all};
 pub use manager::{Action, Manager, Says};
 pub use step::{Deed, ExpectedExit, OnKernels, Step};
@@ -61,12 +61,13 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// Whether some traffic must take the fast path: such a scenario turns red when the fast path is sabotaged.
+    /// Whether some traffic must take the fast path both ways: such a scenario turns red when that is sabotaged.
     pub fn needs_fast_path(&self) -> bool {
         fn any(steps: &[Step]) -> bool {
-            steps.iter().filter_map(|step| step.exchange.as_ref()).any(|exchange| {
-                exchange.path.is_some_and(|path| path.is_fast_there() || path.is_fast_back()) || any(&exchange.during)
-            })
+            steps
+                .iter()
+                .filter_map(|step| step.exchange.as_ref())
+                .any(|exchange| exchange.path == Some(Path::Fast) || any(&exchange.during))
         }
         self.offload.is_some() || any(&self.steps)
     }

@@ -26,6 +26,8 @@ pub struct Topology {
 pub struct Host {
     /// Largest IP packet in bytes [default: 1500].
     pub mtu: Option<usize>,
+    /// The VLAN that all its frames belong to.
+    pub vlan: Option<u16>,
 }
 
 impl Topology {
@@ -34,6 +36,7 @@ impl Topology {
         let mut plan = if self.routed { Plan::routed() } else { Plan::masquerade() };
         for (host, wanted) in [(&mut plan.lan, &self.lan), (&mut plan.wan, &self.wan)] {
             host.mtu = wanted.mtu.unwrap_or(host.mtu);
+            host.vlan = wanted.vlan;
         }
         plan
     }

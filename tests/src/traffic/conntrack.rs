@@ -107,7 +107,16 @@ mod tests {
         let way = Way { payload: 100, arrived: count, forwarded: Count { packets: 1, bytes: 28 }, ..Way::default() };
         let ever = Ways { there: way, back: way };
         let conntrack = line.and_then(Conntrack::parse);
-        Observation { proto: Proto::Udp, exchange: ever, ever, damage: None, conntrack }
+        Observation {
+            proto: Proto::Udp,
+            exchange: ever,
+            ever,
+            fragmented: false,
+            sent_hop_limit: (64, 64),
+            refused: 0,
+            damage: None,
+            conntrack,
+        }
     }
 
     fn entry(middle: &str, bytes: u64) -> Observation {

@@ -26,7 +26,13 @@ impl Delivery {
             damaged: way.damaged,
             repeated: way.repeated,
         };
-        Delivery { there: part(&report.there), back: part(&report.back) }
+        let (there, back) = (part(&report.there), part(&report.back));
+        if !report.flow.echo {
+            return Delivery { there, back };
+        }
+        // All that the far end sends is what it got; how much that was is known from what came back alone.
+        let whole = Part { sent: there.sent, ..back };
+        Delivery { there: whole, back: whole }
     }
 
     /// Whether all that was sent arrived, once.

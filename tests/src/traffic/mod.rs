@@ -8,13 +8,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use model::{Check, CheckKind, Count, Deadline, Finding, Result, Sample};
-use vm::lab::{Direction, Flow, FlowHandle, FlowReport, Plan};
+use vm::lab::{Direction, Flow, FlowHandle, FlowReport, Plan, Refusals};
 
 use crate::attempt::{self, Attempt};
 use crate::forward::{Key, Look};
 use crate::judge::{self, Observation, Wanted, Way, Ways};
-use crate::scenario::flow::Side;
-use crate::scenario::{Exchange, Family, FlowPlan, Proto, Target};
+use crate::scenario::{Exchange, Family, FlowPlan, Proto, Refusal, Side, Target};
 use crate::steps;
 use delivery::Delivery;
 
@@ -23,6 +22,8 @@ pub(crate) use send::{Amount, send};
 
 /// How long it may take to open or to end a flow: seconds under emulation.
 const HANDSHAKE: Duration = Duration::from_secs(60);
+/// A datagram is lost when nothing arrived for so long; a guest on a busy host may be silent for seconds.
+const LOSS_AFTER: Duration = Duration::from_secs(20);
 /// The first port that far hosts listen on.
 const FIRST_PORT: u16 = 7007;
 
@@ -48,6 +49,11 @@ pub(crate) struct OpenFlow {
     delivered: Delivery,
     delivered_before: Delivery,
     conntrack: Option<crate::probes::Conntrack>,
+    /// Least and largest hop limit that was sent so far.
+    hop_limit: Option<(u8, u8)>,
+    /// ICMP errors to the near end, as of the last look, and as of the last judgement.
+    refusals: Refusals,
+    refusals_before: Refusals,
     /// Why the last exchange ended early.
     trouble: Option<String>,
     took: Duration,
@@ -78,12 +84,15 @@ pub(crate) fn open(attempt: &mut Attempt<'_>, plan: &FlowPlan, run: &str) -> Res
         Side::Wan => vm::lab::Side::Wan,
     };
     let seed = u64::from(count) + 1;
+    let (listen, echo, sizes) = (plan.listen, plan.echo, vec![plan.size]);
+    let loss_after = LOSS_AFTER;
     let flow = match plan.proto {
-        Proto::Udp => Flow { sizes: vec![plan.size], seed, listen: plan.listen, ..Flow::udp(from, to) },
+        Proto::Udp => Flow { sizes, seed, listen, echo, loss_after, ..Flow::udp(from, to) },
         // The buffer is what is under way at once: small ones make small segments.
-        Proto::Tcp => Flow { window: plan.size.max(4096), seed, listen: plan.listen, ..Flow::tcp(from, to) },
+        Proto::Tcp => Flow { window: plan.size.max(4096), seed, listen, echo, ..Flow::tcp(from, to) },
+        Proto::Icmp => Flow { sizes, seed, loss_after, ..Flow::ping(from, to.ip()) },
     };
-    let far = flow.far_port();
+    let far = if plan.proto == Proto::Icmp { 0 } else { flow.far_port() };
     let handle = attempt.lab.open(flow, Deadline::after(HANDSHAKE))?;
     let near = handle.near().port();
     attempt.flows.0.push(OpenFlow {
@@ -91,13 +100,16 @@ pub(crate) fn open(attempt: &mut Attempt<'_>, plan: &FlowPlan, run: &str) -> Res
         run: run.to_owned(),
         handle: Some(handle),
         forwarded: ((plan.proto, near, far), (plan.proto, far, near)),
-        original: (plan.proto, near, port),
+        original: (plan.proto, near, if plan.proto == Proto::Icmp { 0 } else { port }),
         report: None,
         ever: Ways::default(),
         judged: Ways::default(),
         delivered: Delivery::default(),
         delivered_before: Delivery::default(),
         conntrack: None,
+        hop_limit: None,
+        refusals: Refusals::default(),
+        refusals_before: Refusals::default(),
         trouble: None,
         took: Duration::ZERO,
     });
@@ -129,10 +141,15 @@ pub(crate) fn exchange(attempt: &mut Attempt<'_>, exchange: &Exchange, at: &str)
     }
     look(attempt, names, "exchange")?;
     for name in names {
-        let seen_from = attempt.flows.get(name)?.plan.seen_from;
-        let wanted =
-            Wanted { path: exchange.path, slow_packets: exchange.slow_packets, seen_from, ..Wanted::default() };
-        if let Some(finding) = judged(attempt, name, wanted, at, Span::Exchange)? {
+        let refused = exchange.refused.and(exchange.packets);
+        let wanted = Wanted {
+            path: exchange.path,
+            slow_packets: exchange.slow_packets,
+            lossy: exchange.lossy,
+            refused,
+            ..Wanted::default()
+        };
+        if let Some(finding) = judged(attempt, name, wanted, at, Span::Exchange(exchange.refused))? {
             return Ok(Some(finding));
         }
         let took = attempt.flows.get(name)?.took;
@@ -174,8 +191,8 @@ pub(crate) fn look(attempt: &mut Attempt<'_>, names: &[String], after: &str) -> 
 /// Since when a flow is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Span {
-    /// Since its last judgement.
-    Exchange,
+    /// Since its last judgement, with the ICMP error that was expected.
+    Exchange(Option<Refusal>),
     /// Since it was opened.
     Ever,
 }
@@ -193,6 +210,7 @@ pub(crate) fn judged(
     let seen = flow.observation(span);
     flow.judged = flow.ever;
     flow.delivered_before = flow.delivered;
+    flow.refusals_before = flow.refusals;
     flow.trouble = None;
     let mut found = judge::judge(&seen, wanted);
     if let Some(finding) = &mut found {
@@ -250,13 +268,19 @@ impl OpenFlow {
         };
         self.ever.there = way(&report.there, self.ever.there.forwarded);
         self.ever.back = way(&report.back, self.ever.back.forwarded);
+        if self.plan.echo || self.plan.proto == Proto::Icmp {
+            // Whoever sends everything back got all of it; what arrived there is not ours to see.
+            let forwarded = self.ever.there.forwarded;
+            self.ever.there = Way { forwarded, source: None, ..self.ever.back };
+        }
+        self.refusals = report.there.refusals;
         self.delivered = Delivery::of(&report);
         self.report = Some(report);
     }
 
     fn observation(&self, span: Span) -> Observation {
         let before = match span {
-            Span::Exchange => self.judged,
+            Span::Exchange(_) => self.judged,
             Span::Ever => Ways::default(),
         };
         let exchange = Ways { there: self.ever.there.since(&before.there), back: self.ever.back.since(&before.back) };
@@ -269,7 +293,22 @@ impl OpenFlow {
             .clone()
             .or(lost)
             .or_else(|| intact.then(checked).flatten().map(|failure| failure.finding().why.clone()));
-        Observation { proto: self.plan.proto, exchange, ever: self.ever, damage, conntrack: self.conntrack.clone() }
+        let refused = match span {
+            Span::Exchange(Some(kind)) => count(&self.refusals, kind) - count(&self.refusals_before, kind),
+            _ => 0,
+        };
+        let fragmented = self.report.as_ref().is_some_and(|report| report.there.wire.fragmented > 0);
+        let usual = (judge::HOP_LIMIT, judge::HOP_LIMIT);
+        Observation {
+            proto: self.plan.proto,
+            exchange,
+            ever: self.ever,
+            fragmented,
+            sent_hop_limit: self.hop_limit.unwrap_or(usual),
+            refused,
+            damage,
+            conntrack: self.conntrack.clone(),
+        }
     }
 
     fn sample(&self, millis: u64, after: &str) -> Sample {
@@ -285,6 +324,14 @@ impl OpenFlow {
             conntrack: counted,
             marked: self.conntrack.as_ref().map(crate::probes::Conntrack::is_marked_offloaded),
         }
+    }
+}
+
+fn count(refusals: &Refusals, kind: Refusal) -> u64 {
+    match kind {
+        Refusal::Expired => refusals.expired,
+        Refusal::TooBig => refusals.too_big,
+        Refusal::Unreachable => refusals.unreachable,
     }
 }
 
@@ -304,6 +351,7 @@ mod tests {
             listen: None,
             size: 100,
             seen_from: None,
+            echo: false,
             bytes: None,
         };
         let lab = Plan::masquerade();

@@ -1,20 +1,26 @@
 //! Sends over several flows at once, while the steps of `during` are done.
 
+use std::num::NonZeroU8;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use model::{Deadline, Exit, Finding, Result};
-use vm::lab::FlowHandle;
+use vm::lab::{FlowHandle, Special};
 
 use crate::attempt::Attempt;
+use crate::judge::HOP_LIMIT;
 use crate::scenario::{Exchange, FlowPlan, Path, Proto};
 
 /// How long one exchange may take: seconds under emulation, and only a lost packet comes near it.
 const EXCHANGE: Duration = Duration::from_secs(60);
-/// How long TCP may try where nothing may arrive. Datagrams are given up by the lab, after a silence.
+/// How long packets may try where they need not arrive.
 const IN_VAIN: Duration = Duration::from_secs(3);
 /// Traffic that goes on until something else is done is sent in so many parts of its least amount.
 const PARTS: u64 = 4;
+
+/// What goes alone at the beginning of an exchange, one datagram or byte after the other: a flow that has left the
+/// fast path takes it again with the first packets, and what is sent together with these goes the slow way too.
+const ALONE: u64 = 2;
 
 /// How much is sent: datagrams of UDP, bytes of TCP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +31,7 @@ impl Amount {
     pub(crate) fn of(plan: &FlowPlan, packets: Option<u64>, bytes: Option<u64>) -> Amount {
         let size = u64::try_from(plan.size.max(1)).unwrap_or(u64::MAX);
         match plan.proto {
-            Proto::Udp => Amount(packets.unwrap_or_else(|| bytes.unwrap_or(0).div_ceil(size))),
+            Proto::Udp | Proto::Icmp => Amount(packets.unwrap_or_else(|| bytes.unwrap_or(0).div_ceil(size))),
             Proto::Tcp => Amount(bytes.unwrap_or_else(|| packets.unwrap_or(0).saturating_mul(size))),
         }
     }
@@ -49,19 +55,30 @@ pub(crate) fn send(
     step: Option<(&Exchange, &str)>,
 ) -> Result<Option<Finding>> {
     let in_vain = step.is_some_and(|(exchange, _)| exchange.path == Some(Path::None));
-    let patience = if in_vain { IN_VAIN } else { EXCHANGE };
+    let may_fail = in_vain || step.is_some_and(|(exchange, _)| exchange.lossy);
+    let patience = if may_fail { IN_VAIN } else { EXCHANGE };
+    let special = step.and_then(|(exchange, _)| exchange.special());
     let during = step.map_or(&[][..], |(exchange, _)| &exchange.during);
     let mut ready = Vec::new();
     for name in names {
         let flow = attempt.flows.get(name)?;
         let handle = flow.handle.take().ok_or_else(|| crate::steps::unknown_flow(name))?;
+        // What cannot arrive has no hop limit there.
+        let hop_limit = special.as_ref().and_then(|special| special.hop_limit).map_or(HOP_LIMIT, NonZeroU8::get);
+        if !in_vain {
+            let (least, largest) = flow.hop_limit.unwrap_or((hop_limit, hop_limit));
+            flow.hop_limit = Some((least.min(hop_limit), largest.max(hop_limit)));
+        }
         ready.push((name.clone(), handle, amount(&flow.plan)));
     }
     let done = &AtomicBool::new(during.is_empty());
     let (found, sent) = std::thread::scope(|scope| {
         let senders: Vec<_> = ready
             .into_iter()
-            .map(|(name, handle, amount)| scope.spawn(move || pump(name, handle, amount, patience, done)))
+            .map(|(name, handle, amount)| {
+                let special = special.clone();
+                scope.spawn(move || pump(name, handle, amount, special, patience, done))
+            })
             .collect();
         let found = match step {
             Some((exchange, at)) => attempt.steps(&exchange.during, &format!("{}.", at.trim_start_matches("step "))),
@@ -89,12 +106,25 @@ pub(crate) fn send(
 }
 
 /// Sends all of it, in one go or, while something else is done, in parts until that is over.
-fn pump(name: String, mut handle: FlowHandle, amount: Amount, patience: Duration, done: &AtomicBool) -> Sent {
+fn pump(
+    name: String,
+    mut handle: FlowHandle,
+    amount: Amount,
+    special: Option<Special>,
+    patience: Duration,
+    done: &AtomicBool,
+) -> Sent {
     let started = Instant::now();
     let part = if done.load(Ordering::Relaxed) { amount.0 } else { amount.0.div_ceil(PARTS) };
     let mut sent = 0;
     let outcome = loop {
-        match handle.exchange(part, Deadline::after(patience)) {
+        let part = if sent < ALONE { 1 } else { part.saturating_sub(ALONE).max(1) };
+        let deadline = Deadline::after(patience);
+        let exchanged = match &special {
+            Some(special) => handle.exchange_special(special, part, deadline),
+            None => handle.exchange(part, deadline),
+        };
+        match exchanged {
             Ok(_) => sent += part,
             Err(failure) => break Err(failure),
         }
@@ -116,12 +146,13 @@ mod tests {
             flow: "a".into(),
             proto,
             family: Family::Ipv4,
-            from: crate::scenario::flow::Side::Lan,
+            from: crate::scenario::Side::Lan,
             to: Target::Host,
             port: None,
             listen: None,
             size: 100,
             seen_from: None,
+            echo: false,
             bytes: None,
         };
         assert_eq!(Amount::of(&plan(Proto::Udp), Some(7), None), Amount(7));

@@ -1,5 +1,6 @@
 //! What happened during a run, for the sinks of `xtask`: the engine never prints.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
 
 use serde::Serialize;
@@ -82,6 +83,17 @@ pub enum Event {
         /// What came out, for people.
         summary: String,
     },
+    /// A package of which two feeds have different versions.
+    Change {
+        /// Which index of the feed, such as `apk`.
+        part: String,
+        /// Name of the package.
+        package: String,
+        /// Its version in the old feed, if it is there.
+        old: Option<String>,
+        /// Its version in the new one; the same as the old one when only the bytes differ.
+        new: Option<String>,
+    },
     /// A scenario starts.
     CaseBegin {
         /// Its name.
@@ -108,6 +120,17 @@ pub enum Event {
         name: String,
         /// Such as `7.2.22`.
         value: String,
+    },
+    /// A result of `bench`.
+    Measured {
+        /// Which values there are.
+        schema: &'static str,
+        /// What was done, such as `write ipk`.
+        work: String,
+        /// Who did it: `ours`, or another program.
+        by: String,
+        /// Numbers by name.
+        values: BTreeMap<&'static str, f64>,
     },
     /// Last record of a run.
     RunEnd {

@@ -1,7 +1,8 @@
 //! The words that every crate shares.
 //!
 //! Failures that explain themselves ([`Failure`]), what happened during a run ([`Event`]), what a
-//! check concluded ([`Verdict`]), what packets cost ([`cost`]), what we build for ([`Target`], [`KernelId`]) and strict YAML
+//! check concluded ([`Verdict`]), what packets cost ([`cost`]), what we build for ([`Target`], [`KernelId`]), work
+//! for all processors ([`parallel()`]) and strict YAML
 //! ([`yaml`]). No processes, no network, and no file I/O beyond reading a configuration file.
 
 mod cancel;
@@ -9,6 +10,7 @@ pub mod cost;
 mod event;
 mod failure;
 mod kernel;
+mod parallel;
 mod record;
 mod target;
 mod verdict;
@@ -18,6 +20,7 @@ pub use cancel::{Cancel, Deadline, tied_to_parent};
 pub use event::{Event, Events, SCHEMA, Status};
 pub use failure::{Exit, Failure, Finding, Severity};
 pub use kernel::KernelId;
+pub use parallel::{parallel, processors};
 pub use record::{Check, CheckKind, Count, Phase, Record, Sample};
 pub use target::{Arch, Target, UnknownTarget};
 pub use verdict::Verdict;

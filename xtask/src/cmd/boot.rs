@@ -10,7 +10,7 @@ use crate::{Ctx, pipeline, usage};
 
 /// Boots the router and runs one command, or gives a console.
 pub fn run(ctx: &Ctx, args: &BootArgs) -> Result<Outcome> {
-    let target = usage::target(&args.selection)?;
+    let target = usage::router_target(&args.selection)?;
     pipeline::check_files(ctx, &target, Purpose::Test)?;
     doctor::require(ctx, Purpose::Test)?;
     let _scratch = Scratch::take()?;

@@ -9,6 +9,7 @@ use super::Outcome;
 use crate::cli::{CiArgs, DEBIAN_MIRROR, TestArgs};
 use crate::doctor::{self, Purpose};
 use crate::scratch::Scratch;
+use crate::sink::GITHUB_ACTIONS;
 use crate::stage::millis;
 use crate::{Ctx, pipeline, process, usage};
 
@@ -53,7 +54,7 @@ const STEPS: &[Step] = &[
 
 /// Runs every step up to the first failure. The last line is of the form that `cargo test` ends with.
 pub fn run(ctx: &Ctx, args: &CiArgs) -> Result<Outcome> {
-    let target = usage::target(&args.selection)?;
+    let target = usage::router_target(&args.selection)?;
     pipeline::check_files(ctx, &target, Purpose::Ci)?;
     doctor::require(ctx, Purpose::Ci)?;
     let started = Instant::now();
@@ -90,6 +91,8 @@ fn product(ctx: &Ctx, target: &Target, args: &CiArgs) -> Result<Exit> {
     let all = TestArgs {
         names: Vec::new(),
         exact: false,
+        keep: false,
+        sabotage: None,
         list: false,
         selection: args.selection.clone(),
         machine: args.machine.clone(),
@@ -135,9 +138,10 @@ impl Step {
     fn line(&self, ctx: &Ctx, mirror: Option<&str>) -> Vec<OsString> {
         let words: Vec<String> = model::tied_to_parent().iter().map(|word| format!("'{word}'")).collect();
         let runner = format!("target.'cfg(unix)'.runner = [{}]", words.join(", "));
-        let mut line: Vec<OsString> = Vec::new();
+        // Tests run this program too; what it says in them is no annotation and no summary of this job.
+        let mut line: Vec<OsString> = ["env", "-u", GITHUB_ACTIONS].map(OsString::from).to_vec();
         if let Some(mirror) = mirror {
-            line.extend(["env".into(), format!("{DEBIAN_MIRROR}={mirror}").into()]);
+            line.push(format!("{DEBIAN_MIRROR}={mirror}").into());
         }
         line.extend([ctx.cargo.clone(), "--color=never".into()]);
         if self.words.first() == Some(&"test") {
@@ -251,5 +255,6 @@ mod tests {
         assert!(lines[2].contains("pdeathsig") && lines[2].contains("--offline"), "{lines:?}");
         assert!(!lines[0].contains("--offline"), "cargo fmt knows no --offline");
         assert!(lines.iter().all(|line| line.contains("DEBIAN_MIRROR=file:/mirror")), "{lines:?}");
+        assert!(lines.iter().all(|line| line.starts_with(r#"["env", "-u", "GITHUB_ACTIONS""#)), "{lines:?}");
     }
 }

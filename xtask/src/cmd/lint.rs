@@ -3,13 +3,14 @@
 use std::time::Instant;
 
 use camino::Utf8PathBuf;
+use feeds::Trust;
 use formats::lint::Options;
 use formats::{ec, usign};
 use model::{Event, Exit, Failure, Result, Status};
 
 use super::Outcome;
 use crate::cli::LintArgs;
-use crate::doctor::{self, Purpose};
+use crate::doctor::Purpose;
 use crate::lint::{self, Allowed, STAGE};
 use crate::stage::millis;
 use crate::{Ctx, pipeline, usage};
@@ -25,7 +26,7 @@ pub fn run(ctx: &Ctx, args: &LintArgs) -> Result<Outcome> {
     let files = if paths.is_empty() {
         let target = usage::target(selection)?;
         pipeline::check_files(ctx, &target, Purpose::Build)?;
-        doctor::require(ctx, Purpose::Build)?;
+        pipeline::require_build(ctx, selection)?;
         pipeline::package_files(ctx, &target, selection)?
     } else {
         lint::collect(paths)?
@@ -44,21 +45,27 @@ pub fn run(ctx: &Ctx, args: &LintArgs) -> Result<Outcome> {
     Ok(Outcome { exit: counts?.exit(), data: String::new() })
 }
 
-/// Public keys of either world, told apart by their first line.
+/// What the rules go by.
 fn options(keys: &[Utf8PathBuf]) -> Result<Options> {
-    let mut options = Options::default();
+    let Trust { usign, ec } = public_keys(keys)?;
+    Ok(Options { usign_keys: usign, ec_keys: ec, ..Options::default() })
+}
+
+/// Public keys of either world, told apart by their first line.
+pub(super) fn public_keys(keys: &[Utf8PathBuf]) -> Result<Trust> {
+    let mut trust = Trust::default();
     for path in keys {
         let text = std::fs::read_to_string(path).map_err(|error| Failure::io("read the public key", path, &error))?;
         let read = if text.starts_with("-----BEGIN") {
-            ec::PublicKey::parse(&text).map(|key| options.ec_keys.push(key))
+            ec::PublicKey::parse(&text).map(|key| trust.ec.push(key))
         } else {
-            usign::PublicKey::parse(&text).map(|key| options.usign_keys.push(key))
+            usign::PublicKey::parse(&text).map(|key| trust.usign.push(key))
         };
         read.map_err(|error| {
             Failure::new(Exit::Usage, error.id(), error.to_string(), "it was given with --key", error.fix()).at(path)
         })?;
     }
-    Ok(options)
+    Ok(trust)
 }
 
 #[cfg(test)]

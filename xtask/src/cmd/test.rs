@@ -10,7 +10,7 @@ use crate::{Ctx, pipeline, usage};
 
 /// Runs the scenarios that were asked for.
 pub fn run(ctx: &Ctx, args: &TestArgs) -> Result<Outcome> {
-    let target = usage::target(&args.selection)?;
+    let target = usage::router_target(&args.selection)?;
     if args.list {
         return pipeline::list(ctx, args);
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use model::cost::{Clock, Costs};
-use model::{Arch, Deadline, Event, Result, Target};
+use model::{Arch, Deadline, Event, Failure, Result, Target};
 use scenarios::cost;
 use sdk::local::Kernel;
 use vm::image;
@@ -14,12 +14,16 @@ use vm::session::{self, Image, Launch};
 
 use super::{provider, router};
 use crate::Ctx;
-use crate::cli::BenchOffloadArgs;
+use crate::cli::{BENCH_PACKETS, BENCH_ROUNDS, BenchOffloadArgs, Selection};
 use crate::files::write_aside;
-use crate::stage::{Inputs, stage, timed};
+use crate::stage::{self, Inputs, stage, timed};
 
 /// How long a command in the guest and its end may take.
 const COMMAND: Duration = Duration::from_secs(60);
+
+/// The stage that keeps counts of instructions, and its file.
+const COUNTED: &str = "measured";
+const RESULTS: &str = "results";
 
 /// A CPU that the guest really runs on is so much faster than an emulated one; fewer packets would be over in
 /// a few milliseconds.
@@ -27,27 +31,19 @@ const PACKETS_TIMES: u64 = 20;
 
 /// What forwarding costs, in instructions, and where a guest really runs on the CPU in time as well.
 pub fn bench(ctx: &Ctx, target: &Target, args: &BenchOffloadArgs) -> Result<Vec<Costs>> {
-    let machine_file = router::machine_file(ctx, target);
-    let mut machine = Machine::load(&machine_file)?;
-    machine.append.push(format!("rdinit={}", cost::FIRST_PROCESS));
-    let qemu = Qemu::find(&machine.qemu)?;
     let kernel = provider::kernel(ctx, &args.selection)?;
-    let recipe = image::Recipe::embedded()?;
-    let programs = provider::image_programs(ctx, &recipe.packages, &args.selection)?;
-    let guest = Guest { ctx, machine: &machine, qemu: &qemu, kernel: &kernel, recipe: &recipe, programs: &programs };
-
+    let guest = Guest::new(ctx, target, &args.selection, &kernel)?;
     crate::facts::host(ctx);
-    ctx.events.fact("QEMU", &qemu.version);
+    ctx.events.fact("QEMU", &guest.qemu.version);
     ctx.events.fact("router", format!("stand-in, Linux {}", Kernel::open(&kernel)?.id().version));
-    let deadline = Duration::from_secs(args.deadline);
-    let image = guest.image(&cost::plan(args.packets, args.repeat.get()))?;
-    let mut measured = vec![guest.run(&image, Accel::Counted, deadline)?];
 
-    let probe = image.join("probe");
-    let accel = router::accelerator(ctx, &qemu, &machine, &kernel.join("vmlinux"), &probe, args.accel)?;
+    let deadline = Duration::from_secs(args.deadline);
+    let plan = cost::plan(args.packets, args.repeat.get());
+    let mut measured = vec![guest.counted(&plan, deadline)?];
+    let (vmlinux, probe) = (kernel.join("vmlinux"), guest.image(&plan)?.join("probe"));
+    let accel = router::accelerator(ctx, &guest.qemu, &guest.machine, &vmlinux, &probe, args.accel)?;
     if accel == Accel::Kvm {
-        let image = guest.image(&cost::plan(args.packets * PACKETS_TIMES, args.repeat.get()))?;
-        measured.push(guest.run(&image, accel, deadline)?);
+        measured.push(guest.timed(&cost::plan(args.packets * PACKETS_TIMES, args.repeat.get()), deadline)?);
     } else {
         let why = "not measured: under emulation it swings by a third from run to run and would be no verdict";
         ctx.events.fact("throughput", why);
@@ -56,36 +52,59 @@ pub fn bench(ctx: &Ctx, target: &Target, args: &BenchOffloadArgs) -> Result<Vec<
     Ok(measured)
 }
 
+/// Tells the figures for this kernel if they were measured before, for the reports of other runs.
+pub(super) fn tell_known(ctx: &Ctx, target: &Target, selection: &Selection, kernel: &Utf8Path) -> Result<()> {
+    let guest = Guest::new(ctx, target, selection, kernel)?;
+    if let Some(costs) = guest.known(&cost::plan(BENCH_PACKETS, BENCH_ROUNDS.get()))? {
+        ctx.events.emit(Event::Costs(costs));
+    }
+    Ok(())
+}
+
 /// What every run of the guest has in common.
 struct Guest<'a> {
     ctx: &'a Ctx,
-    machine: &'a Machine,
-    qemu: &'a Qemu,
+    machine: Machine,
+    machine_file: Utf8PathBuf,
+    qemu: Qemu,
     kernel: &'a Utf8Path,
-    recipe: &'a image::Recipe,
-    programs: &'a Utf8Path,
+    recipe: image::Recipe,
+    programs: Utf8PathBuf,
 }
 
-impl Guest<'_> {
+impl<'a> Guest<'a> {
+    fn new(ctx: &'a Ctx, target: &Target, selection: &Selection, kernel: &'a Utf8Path) -> Result<Self> {
+        let machine_file = router::machine_file(ctx, target);
+        let mut machine = Machine::load(&machine_file)?;
+        machine.append.push(format!("rdinit={}", cost::FIRST_PROCESS));
+        let qemu = Qemu::find(&machine.qemu)?;
+        let recipe = image::Recipe::embedded()?;
+        let programs = provider::image_programs(ctx, &recipe.packages, selection)?;
+        Ok(Guest { ctx, machine, machine_file, qemu, kernel, recipe, programs })
+    }
+
+    fn image_inputs(&self, plan: &str) -> Inputs {
+        let root = &self.ctx.root;
+        Inputs::new("image of the measuring guest")
+            .stage("kernel", self.kernel)
+            .stage("programs", &self.programs)
+            .text("plan", plan)
+            .path("files", root.join("tests/bench"))
+            .path("cost", root.join("tests/src/cost.rs"))
+            .path("local", root.join("qemu/local"))
+            .path("code", root.join("qemu/src/image"))
+    }
+
     /// The image with this plan in it.
     fn image(&self, plan: &str) -> Result<Utf8PathBuf> {
-        let Guest { ctx, kernel, recipe, programs, .. } = self;
-        let inputs = Inputs::new("image of the measuring guest")
-            .stage("kernel", kernel)
-            .stage("programs", programs)
-            .text("plan", plan)
-            .path("files", ctx.root.join("tests/bench"))
-            .path("cost", ctx.root.join("tests/src/cost.rs"))
-            .path("local", ctx.root.join("qemu/local"))
-            .path("code", ctx.root.join("qemu/src/image"));
-        stage(ctx, "bench-image", &inputs, |out| {
-            let kernel = Kernel::open(kernel)?;
+        stage(self.ctx, "bench-image", &self.image_inputs(plan), |out| {
+            let kernel = Kernel::open(self.kernel)?;
             let modules = out.join("modules");
             let present = cost::MODULES_WHERE_PRESENT.into_iter().filter(|name| kernel.has_module(name));
             let wanted: Vec<&str> = present.chain(cost::MODULES).collect();
             let boot_modules: Vec<Utf8PathBuf> =
                 kernel.take(&wanted, &modules)?.iter().map(|file| modules.join(file)).collect();
-            let packages = [(*programs).to_owned()];
+            let packages = [self.programs.clone()];
             let inputs = image::Inputs {
                 packages: &packages,
                 kernel_release: kernel.release(),
@@ -95,41 +114,77 @@ impl Guest<'_> {
                 arch: &Arch(provider::ARCH.into()),
                 extra: &extra(plan, out)?,
             };
-            image::write(&out.join("initramfs"), &image::build(recipe, &inputs)?)?;
-            image::write(&out.join("probe"), &image::probe(recipe, &packages)?)?;
+            image::write(&out.join("initramfs"), &image::build(&self.recipe, &inputs)?)?;
+            image::write(&out.join("probe"), &image::probe(&self.recipe, &packages)?)?;
             Ok(format!("{} modules", boot_modules.len()))
         })
     }
 
-    /// Boots it, which is when it measures, and asks for what it found.
-    fn run(&self, folder: &Utf8Path, accel: Accel, within: Duration) -> Result<Costs> {
-        let image = Image {
-            kernel: self.kernel.join("vmlinux"),
-            initramfs: folder.join("initramfs"),
-            ready: image::READY.into(),
-        };
-        let launch = Launch {
-            qemu: self.qemu,
-            machine: self.machine,
-            image: &image,
-            accel,
-            links: None,
-            cancel: &self.ctx.cancel,
-        };
-        let clock = if accel == Accel::Kvm { Clock::Time } else { Clock::Instructions };
-        let name = format!("measure-{}", clock.unit());
-        timed(self.ctx, &name, "in the guest, without a word from outside", || {
-            let mut session = session::boot(&launch, Deadline::after(within))?;
-            let mut text = |path| session.run(&["cat", path], Deadline::after(COMMAND)).map(|output| output.text());
-            let (results, errors) = (text(cost::RESULTS)?, text(cost::ERRORS)?);
-            self.ctx.events.line(&name, errors.trim());
-            let costs = cost::read(&results, &errors, clock)?;
-            session.power_off(Deadline::after(COMMAND))?;
-            let packets: u64 = costs.costs.iter().map(|cost| cost.packets * cost.rounds as u64).sum();
-            let summary = format!("{packets} packets forwarded");
+    /// Everything that a count of instructions depends on: the same inputs give the same figures, so they are kept.
+    fn counted_inputs(&self, plan: &str) -> Inputs {
+        self.image_inputs(plan).path("machine", &self.machine_file).text("qemu", &self.qemu.version)
+    }
+
+    /// Counts instructions, if nobody has yet.
+    fn counted(&self, plan: &str, within: Duration) -> Result<Costs> {
+        let folder = stage(self.ctx, COUNTED, &self.counted_inputs(plan), |out| {
+            let said = self.run(plan, Accel::Counted, within)?;
+            // Figures that mean nothing are not kept.
+            let costs = cost::read(&said.results, &said.errors, Clock::Instructions)?;
+            write_aside(&out.join(RESULTS), said.results.as_bytes())?;
+            Ok(summary(&costs))
+        })?;
+        kept(&folder)
+    }
+
+    /// What was counted before.
+    fn known(&self, plan: &str) -> Result<Option<Costs>> {
+        stage::known(self.ctx, COUNTED, &self.counted_inputs(plan))?.map(|folder| kept(&folder)).transpose()
+    }
+
+    /// Measures time, which is another one in every run.
+    fn timed(&self, plan: &str, within: Duration) -> Result<Costs> {
+        timed(self.ctx, "measured-time", "cost of a packet, on the host's CPU", || {
+            let said = self.run(plan, Accel::Kvm, within)?;
+            let costs = cost::read(&said.results, &said.errors, Clock::Time)?;
+            let summary = summary(&costs);
             Ok((costs, summary))
         })
     }
+
+    /// Boots the guest, which is when it measures, and asks for what it found.
+    fn run(&self, plan: &str, accel: Accel, within: Duration) -> Result<Said> {
+        let image = Image {
+            kernel: self.kernel.join("vmlinux"),
+            initramfs: self.image(plan)?.join("initramfs"),
+            ready: image::READY.into(),
+        };
+        let (qemu, machine, cancel) = (&self.qemu, &self.machine, &self.ctx.cancel);
+        let launch = Launch { qemu, machine, image: &image, accel, links: None, cancel };
+        let mut session = session::boot(&launch, Deadline::after(within))?;
+        let mut text = |path| session.run(&["cat", path], Deadline::after(COMMAND)).map(|output| output.text());
+        let said = Said { results: text(cost::RESULTS)?, errors: text(cost::ERRORS)? };
+        session.power_off(Deadline::after(COMMAND))?;
+        Ok(said)
+    }
+}
+
+/// What the guest said.
+struct Said {
+    results: String,
+    errors: String,
+}
+
+fn kept(folder: &Utf8Path) -> Result<Costs> {
+    let path = folder.join(RESULTS);
+    let results =
+        std::fs::read_to_string(&path).map_err(|error| Failure::io("read the figures of a guest", &path, &error))?;
+    cost::read(&results, "", Clock::Instructions)
+}
+
+fn summary(costs: &Costs) -> String {
+    let packets: u64 = costs.costs.iter().map(|cost| cost.packets * cost.rounds as u64).sum();
+    format!("{packets} packets forwarded")
 }
 
 /// The guest's own files, written beside the image.

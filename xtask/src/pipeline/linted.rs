@@ -2,25 +2,33 @@
 
 use model::{Exit, Failure, Result, Target};
 
-use super::provider::{self, Packages};
+use super::provider::Packages;
 use crate::cli::Selection;
+use crate::lint::Allowed;
 use crate::stage::{Inputs, stage};
 use crate::{Ctx, lint};
 
 /// The packages, without an error of the lint.
 pub(super) fn linted(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Packages> {
-    let packages = provider::packages(ctx, target, selection)?;
+    let packages = super::packages(ctx, target, selection)?;
+    let allowed: Vec<Allowed> = packages.empty.iter().flat_map(|name| allowed_empty(name)).collect();
     let inputs = Inputs::new("the packages against the rules")
         .stage("packages", &packages.folder)
+        .text("empty", packages.empty.join(" "))
         .path("rules", ctx.root.join("package/formats/src"));
     stage(ctx, lint::STAGE, &inputs, |_| {
-        let counts = lint::check(ctx, &packages.files()?, &formats::lint::Options::default(), &[])?;
+        let counts = lint::check(ctx, &packages.files()?, &formats::lint::Options::default(), &allowed)?;
         match counts.exit() {
             Exit::Done => Ok(counts.to_string()),
             exit => Err(faulty(exit, &counts)),
         }
     })?;
     Ok(packages)
+}
+
+/// A kmod that is rightly without a module, in the file names of both formats.
+fn allowed_empty(name: &str) -> [Allowed; 2] {
+    ["_", "-"].map(|end| Allowed::at(&formats::lint::EMPTY_KMOD, format!("/{name}{end}")))
 }
 
 fn faulty(exit: Exit, counts: &lint::Counts) -> Failure {

@@ -12,10 +12,12 @@ mod bench;
 mod console;
 mod installed;
 mod linted;
+mod openwrt;
 mod provider;
 mod publish;
 mod reproduce;
 mod router;
+mod suite;
 
 use std::net::SocketAddr;
 
@@ -23,18 +25,20 @@ use camino::Utf8PathBuf;
 use feeds::keys::Keys;
 use model::{Result, Target};
 
-use crate::Ctx;
 use crate::cli::Selection;
 use crate::cmd::Outcome;
-use crate::doctor::Purpose;
+use crate::doctor::{self, Purpose};
 use crate::feed_config::FeedConfig;
 use crate::stage::{Inputs, stage};
+use crate::{Ctx, upstream};
 
 use linted::linted;
 
 pub use bench::bench;
+pub use openwrt::compare;
 pub use reproduce::reproduce;
-pub use router::{boot, list, test};
+pub use router::{boot, machine_file};
+pub use suite::{list, test};
 
 /// A signed feed and what a router needs to trust it.
 struct Feed {
@@ -51,13 +55,21 @@ struct Feed {
 /// Reads every file that `purpose` is going to need: a slip in one is told at once, not after minutes of
 /// fetching and building, and before anything is made in the cache.
 pub fn check_files(ctx: &Ctx, target: &Target, purpose: Purpose) -> Result<()> {
-    sdk::Recipes::load(&ctx.root.join("package/recipes"))?;
+    sdk::Recipes::load(&ctx.recipes)?;
     FeedConfig::load(ctx)?;
     if purpose >= Purpose::Test {
-        vm::machine::Machine::load(&router::machine_file(ctx, target))?;
-        scenarios::scenario::load_all(&router::scenario_folder(ctx))?;
+        vm::machine::Machine::load(&machine_file(ctx, target))?;
+        scenarios::scenario::load_all(&ctx.scenarios)?;
     }
     Ok(())
+}
+
+/// Makes sure that this host can build what is selected.
+pub fn require_build(ctx: &Ctx, selection: &Selection) -> Result<()> {
+    match &selection.openwrt.release {
+        None => doctor::require(ctx, Purpose::Build),
+        Some(release) => doctor::require_all(ctx, &doctor::sdk_needs(upstream::matrix(ctx)?.host_needs(release)?)),
+    }
 }
 
 /// Builds and checks the packages.
@@ -86,8 +98,7 @@ pub fn feed(ctx: &Ctx, target: &Target, selection: &Selection, serve: Option<Soc
 /// and format.
 pub fn verify_feed(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Outcome> {
     let feed = signed(ctx, target, selection)?;
-    let kernel = sdk::local::Kernel::open(&feed.packages.kernel)?;
-    let verified = feeds::verify(&feed.folder, &feed.packages.arch, kernel.id(), &feed.keys)?;
+    let verified = feeds::verify(&feed.folder, &feed.packages.arch, &feed.packages.kernel_id, &feed.keys)?;
     let line = |package: &feeds::Verified| format!("{} {} {}", package.name, package.version, package.format);
     let lines: Vec<String> = verified.iter().map(line).collect();
     Ok(Outcome::done(lines.join("\n")))
@@ -95,7 +106,15 @@ pub fn verify_feed(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<
 
 /// The files of the packages, whatever the lint says about them.
 pub fn package_files(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Vec<Utf8PathBuf>> {
-    provider::packages(ctx, target, selection)?.files()
+    packages(ctx, target, selection)?.files()
+}
+
+/// The packages of the provider that is selected.
+fn packages(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<provider::Packages> {
+    match &selection.openwrt.release {
+        None => provider::packages(ctx, target, selection),
+        Some(release) => openwrt::packages(ctx, release, target, &selection.openwrt),
+    }
 }
 
 /// The signed feed of the packages.

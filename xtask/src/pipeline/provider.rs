@@ -2,7 +2,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::Format;
-use model::{Arch, Exit, Failure, Result, Target};
+use model::{Arch, Exit, Failure, KernelId, Result, Target};
 use sdk::local::{self, Kernel};
 
 use crate::cli::{Kernel as Line, Selection};
@@ -28,10 +28,14 @@ const IMAGE_SUITE: &str = "trixie";
 pub(super) struct Packages {
     /// The stage's directory.
     pub(super) folder: Utf8PathBuf,
-    /// The stage of the kernel that they belong to.
+    /// The stage that they were made from: the stand-in's kernel, or OpenWrt's SDK.
     pub(super) kernel: Utf8PathBuf,
+    /// The kernel that they belong to.
+    pub(super) kernel_id: KernelId,
     /// What they are for.
     pub(super) arch: Arch,
+    /// Those without a module, rightly so, that cannot say it themselves: OpenWrt made them.
+    pub(super) empty: Vec<String>,
 }
 
 impl Packages {
@@ -77,7 +81,7 @@ fn offline(what: &str) -> Failure {
 
 /// The kernel of the selected line; open the directory with [`Kernel::open`].
 pub(super) fn kernel(ctx: &Ctx, selection: &Selection) -> Result<Utf8PathBuf> {
-    let debs = debian(ctx, "debian-kernel", suite(selection.kernel), &["linux-image-amd64".into()], selection)?;
+    let debs = debian(ctx, "debian-kernel", suite(selection.kernel()?), &["linux-image-amd64".into()], selection)?;
     let inputs = Inputs::new("the kernel, unpacked")
         .stage("debian-kernel", &debs)
         .path("code", ctx.root.join("package/sdk/src/local"));
@@ -104,18 +108,19 @@ pub(super) fn packages(ctx: &Ctx, target: &Target, selection: &Selection) -> Res
     let formats = usage::formats(selection);
     let inputs = sources(ctx, Inputs::new(format!("packages for {target}")), &["package/offloadctl"])
         .stage("kernel", &kernel)
-        .path("recipes", ctx.root.join("package/recipes"))
         .path("sdk", ctx.root.join("package/sdk/src"))
         .path("formats", ctx.root.join("package/formats/src"))
         .text("target", target)
         .text("formats", formats.iter().map(Format::to_string).collect::<Vec<_>>().join(" "))
         .text("epoch", std::env::var("SOURCE_DATE_EPOCH").unwrap_or_default());
+    let inputs = ctx.recipes.iter().fold(inputs, |inputs, folder| inputs.path("recipes", folder));
     let folder = stage(ctx, "packages", &inputs, |out| {
         let built = build_into(ctx, &Kernel::open(&kernel)?, &arch, &formats, out)?;
         let words: Vec<&str> = formats.iter().map(|format| format.extension()).collect();
         Ok(format!("{} packages as {}", built.len() / formats.len().max(1), words.join(" and ")))
     })?;
-    Ok(Packages { folder, kernel, arch })
+    let kernel_id = Kernel::open(&kernel)?.id().clone();
+    Ok(Packages { folder, kernel, kernel_id, arch, empty: Vec::new() })
 }
 
 /// Builds every recipe into an empty directory, whatever the cache holds.
@@ -126,7 +131,7 @@ pub(super) fn build_into(
     formats: &[Format],
     out: &Utf8Path,
 ) -> Result<Vec<sdk::BuiltPackage>> {
-    let recipes = sdk::Recipes::load(&ctx.root.join("package/recipes"))?;
+    let recipes = sdk::Recipes::load(&ctx.recipes)?;
     let request = sdk::Request {
         recipes: &recipes,
         kernel,
@@ -160,7 +165,7 @@ pub(super) fn guest_client(ctx: &Ctx) -> Result<Utf8PathBuf> {
 }
 
 /// What a program of the workspace is compiled from, besides the toolchain.
-fn sources(ctx: &Ctx, inputs: Inputs, crates: &[&str]) -> Inputs {
+pub(super) fn sources(ctx: &Ctx, inputs: Inputs, crates: &[&str]) -> Inputs {
     let inputs = inputs
         .path("workspace", ctx.root.join("Cargo.toml"))
         .path("lock", ctx.root.join("Cargo.lock"))
@@ -177,7 +182,7 @@ fn toolchain() -> &'static str {
 }
 
 /// Apart from host builds, whose flags differ.
-fn target_directory(ctx: &Ctx) -> Utf8PathBuf {
+pub(super) fn target_directory(ctx: &Ctx) -> Utf8PathBuf {
     ctx.root.join("target/router")
 }
 
@@ -212,8 +217,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut ctx = ctx(Utf8Path::from_path(folder.path()).unwrap(), Events::discard());
         ctx.offline = true;
-        let selection =
-            Selection { target: "x86/64".into(), kernel: Line::V6_12, formats: Vec::new(), debian_mirror: None };
+        let selection = Selection {
+            target: "x86/64".into(),
+            kernels: vec![Line::V6_12],
+            formats: Vec::new(),
+            debian_mirror: None,
+            openwrt: Default::default(),
+        };
         let failure = kernel(&ctx, &selection).unwrap_err();
         assert_eq!((failure.id(), failure.exit()), ("NET001", Exit::Upstream));
         assert_eq!(files(&ctx.cache.join("debian-kernel"), ".deb").unwrap(), [""; 0]);

@@ -1,11 +1,10 @@
-//! The router: its image, its saved state, and what is done with it.
+//! The router: its image, its saved state, and a console on it.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Deadline, Exit, Failure, Result, Target};
-use scenarios::{Bench, FeedVariant, Scenario, Start, Trust};
+use model::{Deadline, Exit, Result, Target};
+use scenarios::Trust;
 use sdk::local::Kernel;
 use vm::accel;
 use vm::image;
@@ -15,19 +14,15 @@ use vm::process::Qemu;
 use vm::session::{self, Image, Launch, Session};
 use vm::state;
 
-use super::installed::Installed;
 use super::{Feed, console, provider, publish, signed};
-use crate::cli::{Accel as Wanted, BootArgs, Machine as Flags, Selection, TestArgs};
+use crate::Ctx;
+use crate::cli::{Accel as Wanted, BootArgs, Machine as Flags, Selection};
 use crate::cmd::Outcome;
 use crate::files::write_aside;
 use crate::stage::{Inputs, stage};
-use crate::{Ctx, usage};
 
 /// How long one command of the user's may take, and QEMU to end.
 const COMMAND: Duration = Duration::from_secs(120);
-
-/// The package whose file the negative scenario spoils.
-const SPOILED_PACKAGE: &str = "kmod-nft-offload";
 
 /// What the router's network cards need; kernels that have one of them built in are fine.
 const NETWORK_MODULES: [&str; 2] = ["virtio_pci", "virtio_net"];
@@ -38,7 +33,7 @@ const SPARE_MODULES: [&str; 4] = ["8021q", "bridge", "sch_cake", "sch_tbf"];
 
 /// A router that can be started any number of times.
 pub(super) struct Router {
-    qemu: Qemu,
+    pub(super) qemu: Qemu,
     machine: Machine,
     image: Image,
     accel: Accel,
@@ -46,53 +41,6 @@ pub(super) struct Router {
     pub(super) patience: Duration,
     /// State of a booted guest, to resume from.
     pub(super) state: Utf8PathBuf,
-}
-
-/// Runs the scenarios that were asked for on the packages of this source tree.
-pub fn test(ctx: &Ctx, target: &Target, args: &TestArgs) -> Result<Outcome> {
-    let mut chosen = chosen(ctx, args)?;
-    // A manager without packages to install could not find out anything.
-    let formats = usage::formats(&args.selection);
-    for scenario in &mut chosen {
-        scenario.managers.retain(|manager| formats.iter().any(|format| format.extension() == manager.format()));
-    }
-    let feed = signed(ctx, target, &args.selection)?;
-    let router = prepare(ctx, target, &feed, &args.selection, &args.machine)?;
-    let trust = trust(&feed)?;
-    let installed = Installed::prepare(ctx, &router, &feed, &trust, &chosen);
-    let wanted: BTreeSet<FeedVariant> = chosen.iter().map(|scenario| scenario.feed).collect();
-    let feeds = wanted
-        .into_iter()
-        .map(|variant| Ok((variant, spoiled(ctx, &feed, variant)?)))
-        .collect::<Result<BTreeMap<FeedVariant, Utf8PathBuf>>>()?;
-    let label = format!("stand-in router, Linux {}", Kernel::open(&feed.packages.kernel)?.id().version);
-    crate::facts::host(ctx);
-    ctx.events.fact("QEMU", &router.qemu.version);
-    ctx.events.fact("router", &label);
-    let bench = Bench {
-        router: &label,
-        kernel: args.selection.kernel.word(),
-        of_several: false,
-        boot: &|lab, start, manager| match start {
-            Start::Booted => router.start(ctx, lab),
-            Start::Installed => installed.start(lab, manager),
-        },
-        feeds: &feeds,
-        trust: &trust,
-        captures: args.machine.pcap.as_deref(),
-        jobs: ctx.jobs.get(),
-        events: &ctx.events,
-        cancel: &ctx.cancel,
-    };
-    let exit = scenarios::run(&bench, &chosen);
-    if exit == Exit::Interrupted { Err(Failure::interrupted()) } else { Ok(Outcome { exit, data: String::new() }) }
-}
-
-/// The names and titles of the scenarios that would run.
-pub fn list(ctx: &Ctx, args: &TestArgs) -> Result<Outcome> {
-    let lines: Vec<String> =
-        chosen(ctx, args)?.iter().map(|scenario| format!("{:<24} {}", scenario.name, scenario.title)).collect();
-    Ok(Outcome::done(lines.join("\n")))
 }
 
 /// Boots a router that knows the feed; runs one command in it, or what is typed.
@@ -122,64 +70,20 @@ fn once(session: &mut Session, command: &[String]) -> Result<Outcome> {
 }
 
 /// What a router must know to install from the feed.
-fn trust(feed: &Feed) -> Result<Trust> {
+pub(super) fn trust(feed: &Feed) -> Result<Trust> {
     let sources =
         publish::sources(&feed.name, scenarios::FEED_URL).map(|(_, file, line)| (file.to_owned(), line + "\n"));
     let keys = feed.keys.public_files()?.into_iter().map(|key| (key.path(), key.text));
     Ok(Trust { files: sources.into_iter().chain(keys).collect() })
 }
 
-/// Scenarios whose name contains, or with `--exact` is, one of the given words.
-fn chosen(ctx: &Ctx, args: &TestArgs) -> Result<Vec<Scenario>> {
-    let folder = scenario_folder(ctx);
-    let all = scenarios::scenario::load_all(&folder)?;
-    let names: Vec<String> = all.iter().map(|scenario| scenario.name.clone()).collect();
-    let matches = |name: &str, word: &str| if args.exact { name == word } else { name.contains(word) };
-    if let Some(word) = args.names.iter().find(|word| !names.iter().any(|name| matches(name, word))) {
-        return Err(Failure::new(
-            Exit::Usage,
-            "TEST001",
-            format!("no scenario is called `{word}`"),
-            format!("there are: {}", names.join(", ")),
-            "choose from `cargo xtask test --list`",
-        )
-        .at(folder));
-    }
-    let wanted = |name: &str| args.names.is_empty() || args.names.iter().any(|word| matches(name, word));
-    Ok(all.into_iter().filter(|scenario| wanted(&scenario.name)).collect())
-}
-
 /// The file that describes the target's router.
-pub(super) fn machine_file(ctx: &Ctx, target: &Target) -> Utf8PathBuf {
+pub fn machine_file(ctx: &Ctx, target: &Target) -> Utf8PathBuf {
     ctx.root.join("qemu/machines").join(format!("{}.yaml", target.slug()))
 }
 
-/// Where the scenarios are.
-pub(super) fn scenario_folder(ctx: &Ctx) -> Utf8PathBuf {
-    ctx.root.join("tests/scenarios")
-}
-
-/// The feed's directory, or that of a copy spoiled in one way.
-fn spoiled(ctx: &Ctx, feed: &Feed, variant: FeedVariant) -> Result<Utf8PathBuf> {
-    let spoil = match variant {
-        FeedVariant::Published => return Ok(feed.folder.clone()),
-        FeedVariant::WrongKey => feeds::Spoil::WrongKey,
-        FeedVariant::FlippedPackage => feeds::Spoil::FlippedPackage(SPOILED_PACKAGE),
-        FeedVariant::FlippedIndex => feeds::Spoil::FlippedIndex,
-        FeedVariant::OtherKernel => feeds::Spoil::OtherKernel,
-    };
-    let inputs = Inputs::new(format!("to be refused: {spoil:?}"))
-        .stage("feed", &feed.folder)
-        .text("spoil", format!("{spoil:?}"))
-        .path("code", ctx.root.join("feeds/src"));
-    stage(ctx, "spoiled-feed", &inputs, |out| {
-        feeds::spoil(&feed.folder, spoil, &feed.packages.arch, &feed.keys, out)?;
-        Ok(format!("to be refused: {spoil:?}"))
-    })
-}
-
 /// Image, accelerator and saved state of the target's router.
-fn prepare(ctx: &Ctx, target: &Target, feed: &Feed, selection: &Selection, flags: &Flags) -> Result<Router> {
+pub(super) fn prepare(ctx: &Ctx, target: &Target, feed: &Feed, selection: &Selection, flags: &Flags) -> Result<Router> {
     let machine_file = machine_file(ctx, target);
     let machine = Machine::load(&machine_file)?;
     let qemu = Qemu::find(&machine.qemu)?;
@@ -313,32 +217,4 @@ pub(super) fn accelerator(
     ctx.events.fact("accelerator", &chosen);
     ctx.events.notice("accel", chosen);
     Ok(choice.accel)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cli::{Cli, Verb};
-    use crate::ctx::tests::ctx;
-    use clap::Parser;
-    use model::Events;
-
-    fn names(words: &[&str]) -> Result<Vec<String>> {
-        let line = ["xtask", "test"].iter().chain(words);
-        let Verb::Test(args) = Cli::try_parse_from(line).unwrap().verb else { panic!("not test") };
-        let chosen = chosen(&ctx("/nowhere".into(), Events::discard()), &args)?;
-        Ok(chosen.into_iter().map(|scenario| scenario.name).collect())
-    }
-
-    #[test]
-    fn scenarios_are_chosen_by_part_of_their_name_or_exactly() {
-        assert!(names(&[]).unwrap().len() >= 7);
-        assert_eq!(names(&["flipped"]).unwrap(), ["refuse-flipped-index", "refuse-flipped-package"]);
-        assert_eq!(names(&["remove-apk", "--exact"]).unwrap(), ["remove-apk"]);
-        for words in [&["flipped", "--exact"][..], &["remove", "no-such"]] {
-            let failure = names(words).unwrap_err();
-            assert_eq!((failure.id(), failure.exit()), ("TEST001", Exit::Usage));
-            assert!(failure.finding().why.contains("offload-ipv4-nat"), "{failure}");
-        }
-    }
 }

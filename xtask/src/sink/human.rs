@@ -187,6 +187,9 @@ impl<W: Write> Human<W> {
         if !table.is_empty() {
             self.say(&format!("\n{}", table.trim_end()));
         }
+        if let Some(line) = self.table.spent() {
+            self.say(&line);
+        }
         let (paint, verdict) = match exit {
             0 => (Paint::Good, "ok".to_owned()),
             code => (Paint::Bad, format!("not ok, exit code {code}")),
@@ -217,7 +220,8 @@ impl<W: Write + Send> Sink for Human<W> {
             }
             Event::Finding(finding) => self.finding(finding),
             Event::CaseBegin { case } => self.begin(case, ""),
-            Event::CaseEnd { case, verdict, millis, notes, .. } => {
+            Event::CaseEnd { case, verdict, millis, notes, record } => {
+                self.table.spend(&record.phases);
                 let (word, paint, told) = match verdict {
                     Verdict::Pass => ("pass", Paint::Good, None),
                     Verdict::Fail { finding } => ("FAIL", Paint::Bad, Some(finding)),

@@ -10,7 +10,7 @@ use camino::Utf8PathBuf;
 use model::{Event, Failure, Finding, Result, Severity, Status, Verdict};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::Sink;
+use super::{End, Sink};
 use crate::files::write_aside;
 
 /// Collects a run and writes it when the run ends.
@@ -76,7 +76,7 @@ impl Sink for Junit {
         }
     }
 
-    fn close(&mut self) -> Result<()> {
+    fn close(&mut self, _end: End) -> Result<()> {
         let text = self.report().to_string().map_err(|error| {
             Failure::io("write the JUnit report", &self.file, &std::io::Error::other(error.to_string()))
         })?;
@@ -112,7 +112,7 @@ mod tests {
         let file = Utf8PathBuf::from_path_buf(folder.path().join("sub/report.xml")).unwrap();
         let mut sink = Junit::new(file.clone());
         events.iter().for_each(|event| sink.take(event));
-        sink.close().unwrap();
+        sink.close(End { exit: model::Exit::Done, millis: 0 }).unwrap();
         std::fs::read_to_string(file).unwrap()
     }
 
@@ -139,6 +139,6 @@ mod tests {
     #[test]
     fn a_report_that_cannot_be_written_fails() {
         let mut sink = Junit::new("/proc/nowhere/report.xml".into());
-        assert!(sink.close().is_err());
+        assert!(sink.close(End { exit: model::Exit::Done, millis: 0 }).is_err());
     }
 }

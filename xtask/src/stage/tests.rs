@@ -189,3 +189,15 @@ fn cleaning_removes_what_is_old_and_leaves_what_is_held_or_not_named() {
     assert_eq!(bench.entries(), [""; 0]);
     assert_eq!(clean(&cache.join("never-made"), &[], later).unwrap(), 0);
 }
+
+#[test]
+fn what_is_known_is_found_without_a_word_and_what_is_not_is_not_made() {
+    let bench = Bench::new();
+    let inputs = |value: &str| Inputs::new("a test").text("value", value);
+    assert_eq!(known(&bench.ctx, "one", &inputs("a")).unwrap(), None);
+    let made = stage(&bench.ctx, "one", &inputs("a"), |_| Ok(String::new())).unwrap();
+    bench.told();
+    assert_eq!(known(&bench.ctx, "one", &inputs("a")).unwrap(), Some(made));
+    assert_eq!(known(&bench.ctx, "one", &inputs("b")).unwrap(), None);
+    assert_eq!(bench.told(), [""; 0]);
+}

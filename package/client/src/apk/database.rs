@@ -28,6 +28,8 @@ pub(super) const INSTALLED: &str = "/lib/apk/db/installed";
 const MAX_BYTES: u64 = 64 << 20;
 /// Bytes of a digest that the database keeps.
 pub(super) const SHORT: usize = 20;
+/// Bytes of a description that the database keeps, as in apk.
+const LONGEST_DESCRIPTION: usize = 512;
 /// What directories and files have when nothing is said: root's, with these modes.
 const USUAL: (u32, u32) = (0o755, 0o644);
 
@@ -127,8 +129,10 @@ impl Installed {
         if folders.iter().any(|folder| !folder.files.is_empty()) {
             marks.insert('S');
         }
+        let mut info = metadata.info.clone();
+        info.description.truncate(info.description.floor_char_boundary(LONGEST_DESCRIPTION));
         Installed {
-            info: metadata.info.clone(),
+            info,
             file_size,
             replaces_priority: metadata.replaces_priority.unwrap_or(0),
             kept: Vec::new(),

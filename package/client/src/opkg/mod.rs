@@ -172,13 +172,19 @@ impl Client {
         self.bring(wanted, true, on)
     }
 
-    /// Installs newer versions of installed packages. Those that came along with others still count as such.
+    /// Installs newer versions of installed packages, but of those that are on hold. Those that came along with others
+    /// still count as such.
     pub fn upgrade(&self, names: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
         let status = Status::load(&self.root)?;
         if let Some(name) = names.iter().find(|name| !status.0.contains_key(*name)) {
             return Err(Error::Unknown { name: name.clone(), problem: "it is not installed".into() });
         }
-        self.bring(names, false, on)
+        let is_held = |name: &&String| status.0.get(*name).is_some_and(Installed::is_held);
+        for name in names.iter().filter(is_held) {
+            on(Progress::Note { text: format!("Not upgrading package {name} which is marked hold.") });
+        }
+        let names: Vec<String> = names.iter().filter(|name| !is_held(name)).cloned().collect();
+        self.bring(&names, false, on)
     }
 
     /// `asked` is whether the user wants the packages for themselves.

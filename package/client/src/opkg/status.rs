@@ -71,12 +71,20 @@ impl Installed {
         if !asked {
             kept.stanza.set("Auto-Installed", "yes");
         }
+        if is_held(&control.stanza) {
+            kept.stanza.set("Status", "install hold half-installed");
+        }
         Installed { control: kept, state: State::HalfInstalled, conffiles: BTreeMap::new() }
     }
 
     /// Whether its files are all there, so that others can rely on it.
     pub fn is_usable(&self) -> bool {
         self.state != State::HalfInstalled
+    }
+
+    /// Whether upgrades pass it over: the user or the package itself wants that.
+    pub fn is_held(&self) -> bool {
+        is_held(&self.control.stanza)
     }
 
     /// The stanza as it stands in the status file; nothing for a package that was removed.
@@ -102,8 +110,13 @@ impl Installed {
     /// The stanza as it stands in the status file.
     pub fn stanza(&self) -> Stanza {
         let mut stanza = self.control.stanza.clone();
-        let want = if stanza.get("Auto-Installed").is_some() { "install ok" } else { "install user" };
-        stanza.set("Status", format!("{want} {}", self.state.word()));
+        let flags = match (is_held(&stanza), stanza.get("Auto-Installed").is_none()) {
+            (true, true) => "hold,user",
+            (true, false) => "hold",
+            (false, true) => "user",
+            (false, false) => "ok",
+        };
+        stanza.set("Status", format!("install {flags} {}", self.state.word()));
         let lines = self.conffiles.iter().map(|(path, digest)| format!("\n{path} {digest}"));
         match lines.collect::<String>() {
             none if none.is_empty() => stanza.remove("Conffiles"),
@@ -111,6 +124,12 @@ impl Installed {
         }
         stanza
     }
+}
+
+/// Whether the flags between the two words of `Status` say `hold`.
+fn is_held(stanza: &Stanza) -> bool {
+    let flags = stanza.get("Status").unwrap_or_default().split_ascii_whitespace().nth(1);
+    flags.is_some_and(|flags| flags.split(',').any(|flag| flag == "hold"))
 }
 
 /// Everything in the status file.

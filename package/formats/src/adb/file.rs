@@ -2,8 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
-use flate2::write::DeflateEncoder;
-
+use crate::deflate::Encoder;
 use crate::inflate::Inflate;
 use crate::sha256::Digest;
 use crate::{Error, Limits, ec};
@@ -48,7 +47,7 @@ impl Schema {
 pub enum Compression {
     /// As it is.
     None,
-    /// Deflate at its best level, apk's default and the only one that OpenWrt's apk reads.
+    /// Deflate, apk's default and the only one that OpenWrt's apk reads.
     #[default]
     Deflate,
 }
@@ -120,7 +119,7 @@ pub struct Writer<W: Write> {
 
 enum Output<W: Write> {
     Plain(W),
-    Deflate(DeflateEncoder<W>),
+    Deflate(Box<Encoder<W>>),
 }
 
 impl<W: Write> Writer<W> {
@@ -130,7 +129,7 @@ impl<W: Write> Writer<W> {
             Compression::None => Output::Plain(out),
             Compression::Deflate => {
                 out.write_all(DEFLATE)?;
-                Output::Deflate(DeflateEncoder::new(out, flate2::Compression::new(9)))
+                Output::Deflate(Box::new(Encoder::new(out)))
             }
         };
         let mut writer = Writer { out };

@@ -40,6 +40,12 @@ impl Listed {
         Ok(Listed { info: Metadata::read(adb, limits)?.info, sha256: adb.digest(), file_size })
     }
 
+    /// The entry of a package that is read and checked whole, in one pass; `file_size` is the length of the file.
+    pub fn of_file(input: impl Read, file_size: u64, limits: &Limits) -> Result<Self, Error> {
+        let (sha256, metadata) = super::read::digest(input, limits)?;
+        Ok(Listed { info: metadata.info, sha256, file_size })
+    }
+
     /// Checks that a package file is the one that was listed: its length, its metadata, and with them name,
     /// version and architecture. Apk itself would install one package under the name of another.
     pub fn check_file(&self, adb: &Adb, file_size: u64, limits: &Limits) -> Result<(), Error> {
@@ -156,6 +162,13 @@ impl Index {
         self.packages.dedup_by(|later, earlier| order(&later.info, &earlier.info).is_eq());
     }
 
+    /// The newest version of every package.
+    pub fn newest(&self) -> Newest {
+        // Sorted by version, so the newest of a name is the last.
+        let entry = |listed: &Listed| (listed.info.name.clone(), (listed.info.version.clone(), Some(listed.sha256)));
+        self.packages.iter().map(entry).collect()
+    }
+
     /// `index.json`, version 2: name without ABI version, and version.
     pub fn index_json(&self, architecture: &str) -> String {
         let names = self.packages.iter().map(|listed| {
@@ -175,10 +188,5 @@ fn order(a: &Info, b: &Info) -> std::cmp::Ordering {
 
 /// Compares the newest version of every package in two indexes.
 pub fn changes(old: &Index, new: &Index) -> Changes {
-    // Sorted by version, so the newest of a name is the last.
-    let newest = |index: &Index| -> Newest {
-        let entry = |listed: &Listed| (listed.info.name.clone(), (listed.info.version.clone(), listed.sha256));
-        index.packages.iter().map(entry).collect()
-    };
-    Changes::between(&newest(old), &newest(new))
+    Changes::between(&old.newest(), &new.newest())
 }

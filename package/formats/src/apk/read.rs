@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use super::metadata::{Member, Metadata};
 use crate::adb::{Adb, BlockReader};
 use crate::package::{Content, Kind};
-use crate::sha256::{Digest, Hasher};
+use crate::sha256::{Digest, HashingReader};
 use crate::{Error, Limits, ec};
 
 /// Reads a package into memory, if one of the keys has signed it.
@@ -59,6 +59,14 @@ pub fn visit(
     Ok(metadata)
 }
 
+/// Checks a whole package, whoever made it, and keeps its metadata and their digest.
+pub(super) fn digest(input: impl Read, limits: &Limits) -> Result<(Digest, Metadata), Error> {
+    let (adb, blocks) = Adb::open(input, limits)?;
+    let metadata = Metadata::read(&adb, limits)?;
+    files(blocks, &metadata.members, &mut |_, _| Ok(()))?;
+    Ok((adb.digest(), metadata))
+}
+
 /// One block for each file that has bytes, in the order of the metadata, and nothing else.
 fn files<R: Read>(
     mut blocks: BlockReader<R>,
@@ -77,10 +85,10 @@ fn files<R: Read>(
         if data.length != member.length {
             return Err(Error::ApkData { why: "a file has another length than the metadata says" });
         }
-        let mut content = Hashing { inner: blocks.content(data.length), hasher: Hasher::new(io::sink()) };
+        let mut content = HashingReader::new(blocks.content(data.length));
         each(member, &mut content)?;
         io::copy(&mut content, &mut io::sink())?;
-        if Some(content.hasher.finish().1) != member.sha256 {
+        if Some(content.finish().1) != member.sha256 {
             return Err(Error::ApkContent { path: member.entry.path.clone() });
         }
     }
@@ -94,18 +102,4 @@ fn files<R: Read>(
 fn check_empty(member: &Member) -> Result<(), Error> {
     let wrong = matches!(member.entry.kind, Kind::File(_)) && member.sha256 != Some(Digest::of(b""));
     if wrong { Err(Error::ApkContent { path: member.entry.path.clone() }) } else { Ok(()) }
-}
-
-/// Hashes what is read.
-struct Hashing<R> {
-    inner: R,
-    hasher: Hasher<io::Sink>,
-}
-
-impl<R: Read> Read for Hashing<R> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(out)?;
-        io::Write::write_all(&mut self.hasher, &out[..count])?;
-        Ok(count)
-    }
 }

@@ -16,7 +16,8 @@ use super::subject::{Subject, module_name};
 use super::{Finding, Rule, Severity};
 use crate::modinfo::ModuleInfo;
 
-static EMPTY: Rule = Rule {
+/// A kmod without a module that does not say why; OpenWrt's own never say it.
+pub static EMPTY: Rule = Rule {
     id: "LINT101",
     severity: Severity::Error,
     title: "kmod without a module",

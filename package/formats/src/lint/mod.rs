@@ -50,6 +50,7 @@ mod subject;
 
 use crate::{Limits, ec, usign};
 
+pub use kmod::EMPTY as EMPTY_KMOD;
 pub use read::{Examined, Kind, examine, unreadable};
 
 /// How much a [`Finding`] matters.

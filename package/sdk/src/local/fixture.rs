@@ -4,6 +4,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Kernel;
 use super::boot_image::tests::image;
+pub(crate) use crate::openwrt::drive::mini::elf;
 
 pub(crate) const RELEASE: &str = "6.12.1+deb13-amd64";
 
@@ -59,25 +60,4 @@ impl Fixture {
     pub(crate) fn open(&self) -> Kernel {
         Kernel::open(self.directory()).unwrap()
     }
-}
-
-/// A 64-bit relocatable ELF file whose only content is a section `.modinfo`.
-pub(crate) fn elf(modinfo: &str) -> Vec<u8> {
-    const HEADER: usize = 64;
-    const NAMES: &[u8] = b"\0.modinfo\0.shstrtab\0";
-    let names_at = HEADER + modinfo.len();
-    let table_at = (names_at + NAMES.len()).next_multiple_of(8);
-    let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
-    // Relocatable file for x86-64, ELF version 1, no entry, no segments.
-    file.extend([1_u16, 62, 1, 0].map(u16::to_le_bytes).concat());
-    file.extend([0, 0, table_at as u64].map(u64::to_le_bytes).concat());
-    file.extend([0_u16, 0, 64, 0, 0, 64, 3, 2].map(u16::to_le_bytes).concat());
-    file.extend(modinfo.as_bytes());
-    file.extend(NAMES);
-    file.resize(table_at, 0);
-    for (name, kind, offset, size) in [(0, 0, 0, 0), (1, 1, HEADER, modinfo.len()), (10, 3, names_at, NAMES.len())] {
-        file.extend([name, kind].map(u32::to_le_bytes).concat());
-        file.extend([0, 0, offset as u64, size as u64, 0, 1, 0].map(u64::to_le_bytes).concat());
-    }
-    file
 }

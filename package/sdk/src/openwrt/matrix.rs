@@ -78,11 +78,19 @@ struct Listed {
     name: Target,
     arch: Arch,
     #[serde(default)]
-    formerly: BTreeMap<String, Target>,
+    formerly: BTreeMap<String, Former>,
     kernel: Vec<String>,
     #[serde(default)]
     initramfs: Vec<String>,
     rootfs: Vec<String>,
+}
+
+/// What a target was in an old line.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Former {
+    name: Target,
+    arch: Arch,
 }
 
 /// Ends of the names of a target's images; the first that a release has is taken.
@@ -198,7 +206,8 @@ impl Matrix {
             return Ok(());
         }
         let names: Vec<String> = self.targets.iter().map(name).collect();
-        let renamed = self.targets.iter().find(|listed| listed.formerly.values().any(|old| old.to_string() == asked));
+        let renamed =
+            self.targets.iter().find(|listed| listed.formerly.values().any(|old| old.name.to_string() == asked));
         let nearest = match renamed {
             Some(listed) => vec![name(listed)],
             None => nearest(asked, &names),
@@ -220,11 +229,12 @@ impl Matrix {
 
 fn row(line: &Line, release: &str, listed: &Listed, keys: &[Fingerprint]) -> Row {
     let Listed { name, arch, formerly, kernel, initramfs, rootfs } = listed;
+    let (published, arch) = formerly.get(&line.name).map_or((name, arch), |former| (&former.name, &former.arch));
     Row {
         release: Release(release.to_owned()),
         line: line.name.clone(),
         target: name.clone(),
-        published: formerly.get(&line.name).unwrap_or(name).clone(),
+        published: published.clone(),
         arch: arch.clone(),
         format: match line.format {
             Extension::Ipk => Format::Ipk,
@@ -304,6 +314,7 @@ mod tests {
         let matrix = matrix();
         let row = matrix.row("22.03", "armsr/armv8").unwrap();
         assert_eq!((row.release.0.as_str(), row.published.to_string().as_str()), ("22.03.7", "armvirt/64"));
+        assert_eq!(row.arch.0, "aarch64_cortex-a53");
         let row = matrix.row("25.12-SNAPSHOT", "armsr/armv8").unwrap();
         assert_eq!((row.published.to_string().as_str(), row.arch.0.as_str()), ("armsr/armv8", "aarch64_generic"));
         assert_eq!(matrix.row("main", "malta/be").unwrap().release.0, "SNAPSHOT");

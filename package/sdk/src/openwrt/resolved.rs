@@ -46,10 +46,12 @@ pub enum Role {
     Rootfs,
     /// A kernel with a root file system inside, where one is published.
     Initramfs,
+    /// A published package, to compare with; no release is locked to any.
+    Package,
 }
 
 impl Role {
-    /// All of them, sorted.
+    /// Those that a release is locked to, sorted.
     pub const ALL: [Role; 5] = [Role::List, Role::Sdk, Role::Kernel, Role::Rootfs, Role::Initramfs];
 
     /// Its word in the lock and in messages.
@@ -60,6 +62,7 @@ impl Role {
             Role::Kernel => "kernel",
             Role::Rootfs => "rootfs",
             Role::Initramfs => "initramfs",
+            Role::Package => "package",
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Flows inside the lab's loop: both ends of each, and who waits for what.
 //!
-//! [`pump`] moves the payload, [`check`] refuses what cannot be sent, [`sockets`] makes and binds.
+//! [`pump`] moves the payload, [`line`] text, [`check`] refuses what cannot be sent, [`sockets`] makes and binds.
 
 mod check;
+mod line;
 mod pump;
 mod sockets;
 
@@ -19,8 +20,9 @@ use super::notes::Noted;
 use super::plan::Both;
 use super::remote::Reply;
 use super::report::{Direction, Exchange, FlowReport};
-use super::traffic::{Flow, Special, Transport};
+use super::traffic::{End, Flow, Special, Transport};
 use super::way::Way;
+use line::Line;
 
 /// The far end's payload differs from the near end's by this in the seed.
 const ANSWER_SEED: u64 = 0xa5a5_a5a5_5a5a_5a5a;
@@ -30,6 +32,7 @@ const ANSWER_SEED: u64 = 0xa5a5_a5a5_5a5a_5a5a;
 enum Wait {
     Open(Reply<SocketAddr>),
     Exchange(Reply<Exchange>),
+    Line(Reply<String>),
     End(Reply<FlowReport>),
 }
 
@@ -68,6 +71,8 @@ pub(super) struct OpenFlow {
     /// When something last arrived, or was sent with nothing under way.
     progress: Instant,
     wait: Option<(Wait, Deadline)>,
+    /// Text that is said just now.
+    line: Option<Line>,
     /// Why the flow can go on no more.
     broken: Option<Failure>,
 }
@@ -123,6 +128,7 @@ impl OpenFlow {
             floor: 0,
             progress: now,
             wait: None,
+            line: None,
             broken: None,
             flow,
         };
@@ -179,6 +185,17 @@ impl OpenFlow {
         self.wait = Some((Wait::Exchange(reply), deadline));
     }
 
+    /// Begins to send a line of text from one end.
+    pub(super) fn say(&mut self, from: End, text: String, deadline: Deadline, reply: Reply<String>) {
+        match Line::new(&self.flow, from, &text) {
+            Ok(line) => {
+                self.line = Some(line);
+                self.wait = Some((Wait::Line(reply), deadline));
+            }
+            Err(failure) => reply.send(Err(failure)),
+        }
+    }
+
     /// Begins to end the flow.
     pub(super) fn end(&mut self, abort: bool, deadline: Deadline, reply: Reply<FlowReport>, hosts: &mut Both<Host>) {
         if self.flow.transport == Transport::Tcp {
@@ -224,6 +241,7 @@ impl OpenFlow {
             return refuse(wait, failure.clone());
         }
         let (near, far) = self.states(hosts);
+        let heard = self.line.as_ref().and_then(Line::heard);
         match &wait {
             Wait::Open(reply) if [near, far].iter().flatten().all(|&state| state == State::Established) => {
                 reply.send(Ok(self.source));
@@ -232,21 +250,28 @@ impl OpenFlow {
                 reply.send(Ok(self.report(hosts)));
                 return true;
             }
-            Wait::Open(_) | Wait::Exchange(_) if near == Some(State::Closed) || far == Some(State::Closed) => {
+            Wait::Open(_) | Wait::Exchange(_) | Wait::Line(_)
+                if near == Some(State::Closed) || far == Some(State::Closed) =>
+            {
                 let failure = failures::reset(&self.flow, &self.progress_text(hosts));
                 self.broken = Some(failure.clone());
                 return refuse(wait, failure);
+            }
+            Wait::Line(reply) if heard.is_some() => {
+                reply.send(Ok(heard.unwrap_or_default()));
+                self.line = None;
             }
             Wait::Exchange(reply) if self.is_exchanged(hosts) => reply.send(self.exchanged(hosts)),
             _ if deadline.passed() => {
                 let text = self.progress_text(hosts);
                 let failure = match wait {
                     Wait::Open(_) => failures::no_connection(&self.flow, deadline, &text),
-                    Wait::Exchange(_) => failures::stalled(&self.flow, deadline, &text),
+                    Wait::Exchange(_) | Wait::Line(_) => failures::stalled(&self.flow, deadline, &text),
                     Wait::End(_) => failures::not_ended(&self.flow, deadline, &text),
                 };
-                // Nothing more is sent for an exchange that nobody waits for.
+                // Nothing more is sent for an exchange or a line that nobody waits for.
                 self.goal = 0;
+                self.line = None;
                 return refuse(wait, failure);
             }
             _ => self.wait = Some((wait, deadline)),
@@ -329,6 +354,10 @@ fn refuse(wait: Wait, failure: Failure) -> bool {
             true
         }
         Wait::Exchange(reply) => {
+            reply.send(Err(failure));
+            false
+        }
+        Wait::Line(reply) => {
             reply.send(Err(failure));
             false
         }

@@ -11,7 +11,7 @@ use super::super::payload::DATAGRAM_HEADER;
 use super::super::plan::Both;
 use super::super::traffic::Transport;
 use super::super::way::Way;
-use super::OpenFlow;
+use super::{OpenFlow, check};
 
 /// Datagrams of a new flow that go alone.
 const ALONE: u64 = 2;
@@ -33,6 +33,10 @@ impl OpenFlow {
     }
 
     fn advance_tcp(&mut self, hosts: &mut Both<Host>) {
+        if let (Some(line), Some(far)) = (&mut self.line, self.far) {
+            line.advance([(self.flow.from, self.near), (self.flow.from.other(), far)], hosts);
+            return;
+        }
         if let Some(far) = self.far {
             let far = hosts.get_mut(self.flow.from.other()).tcp(far);
             self.there.source = self.there.source.or_else(|| far.remote_endpoint().map(Into::into));
@@ -48,12 +52,15 @@ impl OpenFlow {
         send(near, &mut self.there, self.goal);
     }
 
-    /// The far end answers every datagram that is intact with one of the same length.
+    /// The far end answers every datagram that is intact with one of the same length, as far as its own
+    /// link allows: the router may have put together what does not fit there.
     fn answer_udp(&mut self, hosts: &mut Both<Host>) {
         let Some(far) = self.far else { return };
-        let far = hosts.get_mut(self.flow.from.other()).udp(far);
+        let host = hosts.get_mut(self.flow.from.other());
+        let most = check::room(&self.flow, &host.plan);
+        let far = host.udp(far);
         while let Ok((data, from)) = far.recv() {
-            let (length, source) = (data.len(), SocketAddr::from(from.endpoint));
+            let (length, source) = (data.len().min(most), SocketAddr::from(from.endpoint));
             let number = self.there.receive_datagram(data, source, self.there.sent.datagrams);
             let answer = UdpMetadata { local_address: from.local_address, ..from.endpoint.into() };
             if let Some(number) = number

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use model::Verdict;
+use model::{Phase, Verdict};
 
 /// Columns of the result words.
 pub const WORD: usize = 7;
@@ -49,12 +49,33 @@ impl Row {
 #[derive(Debug, Default)]
 pub struct Table {
     rows: Vec<Row>,
+    /// Parts of the scenarios' time.
+    phases: Vec<Phase>,
 }
 
 impl Table {
     /// Adds a row.
     pub fn push(&mut self, row: Row) {
         self.rows.push(row);
+    }
+
+    /// Adds what the parts of a scenario took.
+    pub fn spend(&mut self, phases: &[Phase]) {
+        for Phase { name, millis } in phases {
+            match self.phases.iter_mut().find(|phase| phase.name == *name) {
+                Some(phase) => phase.millis += millis,
+                None => self.phases.push(Phase { name: name.clone(), millis: *millis }),
+            }
+        }
+    }
+
+    /// Where the time of all scenarios went, added up, the longest part first; lanes that ran at once count apart.
+    pub fn spent(&self) -> Option<String> {
+        let mut phases: Vec<&Phase> = self.phases.iter().collect();
+        phases.sort_by_key(|phase| std::cmp::Reverse(phase.millis));
+        let told: Vec<String> =
+            phases.iter().map(|phase| format!("{} {}", phase.name, seconds(phase.millis))).collect();
+        (!told.is_empty()).then(|| format!("the scenarios' time went to: {}", told.join(", ")))
     }
 
     /// The scenarios by verdict, or nothing when there were none: `; 3 passed, …`.
@@ -101,6 +122,16 @@ fn first_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_parts_of_all_scenarios_are_added_up_longest_first() {
+        let mut table = Table::default();
+        assert_eq!(table.spent(), None);
+        let phase = |name: &str, millis| Phase { name: name.into(), millis };
+        table.spend(&[phase("resume", 500), phase("traffic", 400)]);
+        table.spend(&[phase("resume", 450), phase("traffic", 1600)]);
+        assert_eq!(table.spent().unwrap(), "the scenarios' time went to: traffic 2.00 s, resume 0.95 s");
+    }
 
     #[test]
     fn seconds_have_the_digits_that_matter() {

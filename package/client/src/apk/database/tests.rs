@@ -43,6 +43,18 @@ fn our_entries_of_the_same_packages_are_those_that_apk_made() {
 }
 
 #[test]
+fn a_long_description_is_cut_where_apk_cuts_it() {
+    let path = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../formats/tests/golden/apk/tiny-0.1.apk");
+    let bytes = std::fs::read(path).unwrap();
+    let mut metadata = apk::inspect(&bytes[..], &Limits::default(), |_| Ok(())).unwrap();
+    for (text, length) in [("ü".repeat(300), 512), (format!("x{}", "ü".repeat(300)), 511), ("short".into(), 5)] {
+        metadata.info.description = text;
+        let ours = Installed::new(&metadata, 1, &Owners::default(), &BTreeSet::new());
+        assert_eq!(ours.info.description.len(), length);
+    }
+}
+
+#[test]
 fn a_damaged_database_is_no_empty_one() {
     let good = "C:Q1AAAAAAAAAAAAAAAAAAAAAAAAAAA=\nP:a\nV:1\n";
     assert!(Database::parse(good).is_ok());

@@ -19,13 +19,13 @@ const FILE: &str = "Config-build.in";
 const KMOD: &str = "PACKAGE_kmod-";
 
 /// The original, whatever was left out since.
-pub(super) fn pristine(tree: &Tree<'_>) -> Result<String> {
+pub(super) fn pristine(tree: &Tree) -> Result<String> {
     let kept = kept(tree);
     files::read_text(&if kept.is_file() { kept } else { tree.path(FILE) })
 }
 
 /// Leaves out every kmod that is not in `wanted`.
-pub(super) fn prune(tree: &Tree<'_>, wanted: &BTreeSet<String>) -> Result<()> {
+pub(super) fn prune(tree: &Tree, wanted: &BTreeSet<String>) -> Result<()> {
     let original = pristine(tree)?;
     if !kept(tree).is_file() {
         files::replace(&kept(tree), original.as_bytes())?;
@@ -35,7 +35,7 @@ pub(super) fn prune(tree: &Tree<'_>, wanted: &BTreeSet<String>) -> Result<()> {
     if files::read_text(&file)? == pruned { Ok(()) } else { files::replace(&file, pruned.as_bytes()) }
 }
 
-fn kept(tree: &Tree<'_>) -> Utf8PathBuf {
+fn kept(tree: &Tree) -> Utf8PathBuf {
     tree.folder().join(format!("{FILE}.original"))
 }
 

@@ -25,7 +25,7 @@ pub(super) struct Kernel {
 
 impl Kernel {
     /// Reads the kernel's configuration and its list of built-in modules.
-    pub(super) fn read(tree: &Tree<'_>, version: &str) -> Result<Self> {
+    pub(super) fn read(tree: &Tree, version: &str) -> Result<Self> {
         let build = tree.kernel_build()?;
         let builtin = files::read_text(&build.join("modules.builtin"))?;
         Ok(Kernel {
@@ -45,6 +45,12 @@ impl Kernel {
         (applying().next().is_some() && part_of_kernel).then(|| "its modules are part of the kernel".into())
     }
 
+    /// The kmods that may be without modules.
+    pub(super) fn empty(&self, recipes: &Recipes) -> Vec<String> {
+        let empty = recipes.kmods.values().filter(|recipe| self.excuse(recipe).is_some());
+        empty.map(|recipe| recipe.package.clone()).collect()
+    }
+
     /// The options that a kmod's recipe asks for and the kernel does not have.
     fn unset(&self, recipe: &Kmod) -> Vec<String> {
         let unset = recipe.kconfig.iter().filter(|option| self.config.get(&option.symbol).is_none());
@@ -53,18 +59,14 @@ impl Kernel {
 }
 
 /// The newest state of each package in the SDK's output, by name.
-pub(super) fn collect(
-    tree: &Tree<'_>,
-    format: Format,
-    wanted: &BTreeSet<&str>,
-) -> Result<BTreeMap<String, Vec<Opened>>> {
+pub(super) fn collect(tree: &Tree, format: Format, wanted: &BTreeSet<&str>) -> Result<BTreeMap<String, Vec<Opened>>> {
     let mut found: BTreeMap<String, Vec<Opened>> = BTreeMap::new();
     for folder in tree.package_folders() {
         for file in files_of(&folder, format)? {
             // Only what may be meant is opened; the name inside is what counts.
             let name = file.file_name().unwrap_or_default();
             if wanted.iter().any(|wanted| name.strip_prefix(wanted).is_some_and(|rest| rest.starts_with(['_', '-']))) {
-                let opened = Opened::read(&file)?;
+                let opened = Opened::read(&file, format)?;
                 found.entry(opened.name.clone()).or_default().push(opened);
             }
         }
@@ -99,7 +101,7 @@ pub(super) fn kmod(
     literals: &Literals,
     kernel: &Kernel,
     recipes: &Recipes,
-    tree: &Tree<'_>,
+    tree: &Tree,
 ) -> Result<Good> {
     let package = take(found, name, &literals.kmod_version())?;
     common(&package, literals, tree)?;
@@ -152,7 +154,7 @@ pub(super) fn program(
     found: &mut BTreeMap<String, Vec<Opened>>,
     program: &Program,
     literals: &Literals,
-    tree: &Tree<'_>,
+    tree: &Tree,
 ) -> Result<Good> {
     let package = take(found, &program.package, &literals.with_release(&program.version, program.release))?;
     common(&package, literals, tree)?;
@@ -191,7 +193,7 @@ fn take(found: &mut BTreeMap<String, Vec<Opened>>, name: &str, version: &str) ->
     }
 }
 
-fn common(package: &Opened, literals: &Literals, tree: &Tree<'_>) -> Result<()> {
+fn common(package: &Opened, literals: &Literals, tree: &Tree) -> Result<()> {
     if package.arch != literals.arch.0 {
         return Err(bad(
             package,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use camino::Utf8PathBuf;
+use formats::Format;
 use model::Result;
 
 use super::opened::{Item, Opened};
@@ -32,8 +33,8 @@ impl fmt::Display for Difference {
 ///
 /// # Errors
 /// `SDK060` a package that cannot be read.
-pub fn compare(built: &[Utf8PathBuf], published: &[Utf8PathBuf]) -> Result<Vec<Difference>> {
-    let open = |files: &[Utf8PathBuf]| files.iter().map(|file| Opened::read(file)).collect::<Result<Vec<_>>>();
+pub fn compare(format: Format, built: &[Utf8PathBuf], published: &[Utf8PathBuf]) -> Result<Vec<Difference>> {
+    let open = |files: &[Utf8PathBuf]| files.iter().map(|file| Opened::read(file, format)).collect::<Result<Vec<_>>>();
     let (built, published) = (open(built)?, open(published)?);
     let names: BTreeSet<&str> = built.iter().chain(&published).map(|package| package.name.as_str()).collect();
     let mut differences = Vec::new();
@@ -94,7 +95,7 @@ mod tests {
     use super::*;
     use camino::Utf8Path;
     use formats::depend::Dependency;
-    use formats::{Content, Entry, Format, Package};
+    use formats::{Content, Entry, Package};
 
     fn write(folder: &Utf8Path, format: Format, change: impl Fn(&mut Package)) -> Utf8PathBuf {
         let mut package = Package {
@@ -123,7 +124,7 @@ mod tests {
             let root = Utf8Path::from_path(folder.path()).unwrap();
             let published = write(&root.join("published"), format, |package| package.source_date_epoch = 17);
             let same = write(&root.join("same"), format, |_| {});
-            assert_eq!(compare(std::slice::from_ref(&same), std::slice::from_ref(&published)).unwrap(), []);
+            assert_eq!(compare(format, std::slice::from_ref(&same), std::slice::from_ref(&published)).unwrap(), []);
             let other = write(&root.join("other"), format, |package| {
                 package.depends = vec![Dependency::exactly("kernel", "6.6.93~bb-r1")];
                 package.files = vec![
@@ -135,7 +136,7 @@ mod tests {
                 let told = differences.iter().map(Difference::to_string);
                 told.filter(|line| !line.contains("/lib/apk/")).collect::<Vec<_>>()
             };
-            let differences = told(compare(&[other], std::slice::from_ref(&published)).unwrap());
+            let differences = told(compare(format, &[other], std::slice::from_ref(&published)).unwrap());
             assert_eq!(
                 differences,
                 [
@@ -146,10 +147,13 @@ mod tests {
                 ]
             );
             let mode = write(&root.join("mode"), format, |package| package.files[0].mode = 0o755);
-            let differences = told(compare(&[mode], std::slice::from_ref(&published)).unwrap());
+            let differences = told(compare(format, &[mode], std::slice::from_ref(&published)).unwrap());
             assert_eq!(differences, ["kmod-x: /lib/modules/6.6.93/x.ko: its mode is 755, published is 644"]);
-            assert_eq!(told(compare(&[], std::slice::from_ref(&published)).unwrap()), ["kmod-x: was not built"]);
-            assert_eq!(told(compare(&[same], &[]).unwrap()), ["kmod-x: was not published"]);
+            assert_eq!(
+                told(compare(format, &[], std::slice::from_ref(&published)).unwrap()),
+                ["kmod-x: was not built"]
+            );
+            assert_eq!(told(compare(format, &[same], &[]).unwrap()), ["kmod-x: was not published"]);
         }
     }
 }

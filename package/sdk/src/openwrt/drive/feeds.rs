@@ -153,7 +153,7 @@ fn remove_dangling(folder: &Utf8Path) -> Result<()> {
     Ok(())
 }
 
-fn check_link(tree: &Tree<'_>, package: &str) -> Result<()> {
+fn check_link(tree: &Tree, package: &str) -> Result<()> {
     let link = tree.path("package/feeds").join(NAME).join(package);
     if link.join("Makefile").is_file() {
         return Ok(());
@@ -169,7 +169,7 @@ fn check_link(tree: &Tree<'_>, package: &str) -> Result<()> {
 }
 
 /// A Makefile with an error is left out of the index with exit code 0; the reason is in a log.
-fn not_indexed(tree: &Tree<'_>, package: &str) -> Failure {
+fn not_indexed(tree: &Tree, package: &str) -> Failure {
     let log = tree.path("logs/feeds").join(NAME).join(package).join("dump.txt");
     let reason = std::fs::read_to_string(&log).unwrap_or_default();
     let lines: Vec<&str> = reason.lines().filter(|line| !line.trim().is_empty()).collect();

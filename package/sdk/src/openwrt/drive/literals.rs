@@ -45,7 +45,7 @@ impl Literals {
     ///
     /// # Errors
     /// `SDK020` one of them is missing.
-    pub fn read(tree: &Tree<'_>) -> Result<Self> {
+    pub fn read(tree: &Tree) -> Result<Self> {
         let text = |path: &str| files::read_text(&tree.path(path));
         let missing = |what: &str| unexpected(tree.root(), &format!("it does not say {what}"));
         let config = build_config::pristine(tree)?;

@@ -19,10 +19,27 @@ pub(super) const STAGE: &str = "packages";
 /// Folders in which the build writes while it says nothing.
 const WRITES_TO: [&str; 6] = ["tmp", "logs", "bin", ".git", "staging_dir/host", "build_dir"];
 
+/// What precedes every call's output and tells nothing.
+const NOISE: [&str; 4] = [
+    "has a dependency on",
+    "ignoring type redefinition of",
+    "defaults for choice values not supported",
+    "Collecting package info",
+];
+
+/// Lines kept for a message.
+const TAIL: usize = 25;
+
+/// Lines kept from a cause on: the names of missing libraries, for one, come after it.
+const SAID: usize = 4;
+
+/// Characters of a line in a message; commands that V=s shows may have thousands.
+const WIDTH: usize = 300;
+
 /// Runs the SDK's programs in its tree.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Maker<'a> {
-    pub(super) tree: &'a Tree<'a>,
+    pub(super) tree: &'a Tree,
     /// The time that the tree's own repository gets; see [`Maker::variables`].
     pub(super) epoch: u64,
     pub(super) jobs: NonZeroUsize,
@@ -36,15 +53,15 @@ pub(super) struct Maker<'a> {
 pub(super) struct Called {
     pub(super) success: bool,
     tail: VecDeque<String>,
-    /// The most telling line about a cause.
-    cause: Option<(&'static Symptom, String)>,
+    /// The most telling line about a cause, and what came after it.
+    cause: Option<(&'static Symptom, Vec<String>)>,
 }
 
 impl Called {
     /// Why it failed, as well as its output tells.
     pub(super) fn failure(self, what: String) -> Failure {
         match self.cause {
-            Some((symptom, line)) => symptom.failure(&line),
+            Some((symptom, said)) => symptom.failure(&said.join("\n")),
             None => Failure::new(
                 Exit::Failed,
                 "SDK049",
@@ -68,16 +85,27 @@ impl Maker<'_> {
             writes_to: WRITES_TO.iter().map(|folder| self.tree.path(folder)).collect::<Vec<Utf8PathBuf>>(),
             patience: self.patience,
         };
-        let mut cause: Option<(&'static Symptom, String)> = None;
+        let mut cause: Option<(&'static Symptom, Vec<String>)> = None;
+        let mut tail = VecDeque::new();
         let ended = watchdog::run(&job, self.cancel, |line| {
             self.events.line(STAGE, line);
-            if let Some(symptom) = Symptom::of(line)
-                && cause.as_ref().is_none_or(|(known, _)| symptom.outranks(known))
-            {
-                cause = Some((symptom, line.to_owned()));
+            if line.is_empty() || NOISE.iter().any(|noise| line.contains(noise)) {
+                return;
+            }
+            if tail.len() == TAIL {
+                tail.pop_front();
+            }
+            tail.push_back(shortened(line));
+            match (Symptom::of(line), &mut cause) {
+                (Some(symptom), None) => cause = Some((symptom, vec![shortened(line)])),
+                (Some(symptom), Some((known, _))) if symptom.outranks(known) => {
+                    cause = Some((symptom, vec![shortened(line)]));
+                }
+                (_, Some((_, said))) if said.len() < SAID => said.push(shortened(line)),
+                _ => {}
             }
         })?;
-        Ok(Called { success: ended.code == Some(0), tail: ended.tail, cause })
+        Ok(Called { success: ended.code == Some(0), tail, cause })
     }
 
     /// Builds one goal. A failure is repeated once, alone and with all output: the first run's output
@@ -98,8 +126,9 @@ impl Maker<'_> {
     /// in packages: it gets a fixed time and author, and git never looks above the tree.
     fn variables(&self) -> Vec<(String, String)> {
         let date = format!("{} +0000", self.epoch);
+        let home = self.tree.home();
         let fixed = [
-            ("HOME", self.tree.home().as_str()),
+            ("HOME", home.as_str()),
             ("LC_ALL", "C"),
             ("TERM", "dumb"),
             ("GIT_CEILING_DIRECTORIES", self.tree.folder().as_str()),
@@ -114,5 +143,12 @@ impl Maker<'_> {
         let fixed = fixed.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let kept = ["PATH", "TMPDIR"].into_iter().filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)));
         fixed.into_iter().chain(kept).collect()
+    }
+}
+
+fn shortened(line: &str) -> String {
+    match line.char_indices().nth(WIDTH) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
     }
 }

@@ -17,9 +17,13 @@ mod feeds;
 mod literals;
 mod make;
 mod metadata;
+#[cfg(any(test, feature = "fixture"))]
+pub mod mini;
 mod opened;
 mod selection;
 mod symptoms;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod unpack;
 mod watchdog;
@@ -32,6 +36,7 @@ use model::{Cancel, Events, Failure, Result};
 
 use crate::build::BuiltPackage;
 use crate::files;
+use crate::lock::Lock;
 use crate::recipe::{Line, Recipes};
 
 pub use compare::{Difference, compare};
@@ -49,7 +54,9 @@ use metadata::Metadata;
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     /// The SDK.
-    pub tree: &'a Tree<'a>,
+    pub tree: &'a Tree,
+    /// The right to change it: two makes in one tree were seen to hang for ten minutes.
+    pub lock: &'a Lock,
     /// What its release says about it.
     pub expected: &'a Expected,
     /// The kmods to build are their roots, with all that the SDK says these need.
@@ -69,12 +76,13 @@ pub struct Request<'a> {
 /// # Errors
 /// `SDK…`: every step has its own, and says what OpenWrt's programs said.
 pub fn build(request: &Request<'_>, out: &Utf8Path, events: &Events, cancel: &Cancel) -> Result<Vec<BuiltPackage>> {
-    let Request { tree, expected, recipes, programs, source_date_epoch, jobs, patience } = *request;
+    let Request { tree, lock: _held, expected, recipes, programs, source_date_epoch, jobs, patience } = *request;
     let literals = Literals::read(tree)?;
     literals.check(expected)?;
     let epoch = source_date_epoch.unwrap_or(literals.source_date_epoch);
     let maker = Maker { tree, epoch, jobs, patience, events, cancel };
 
+    files::create_directory(&tree.home())?;
     date_kernel_packages(tree, epoch)?;
     first_use(&maker)?;
     feeds::prepare(&maker, programs, &literals.arch.0)?;
@@ -92,6 +100,15 @@ pub fn build(request: &Request<'_>, out: &Utf8Path, events: &Events, cancel: &Ca
     copy(&good, out)
 }
 
+/// The kmods of the recipes that have no module in this SDK, and rightly so. OpenWrt's packages do not
+/// say it themselves.
+///
+/// # Errors
+/// `IO…` when the tree cannot be read.
+pub fn empty_on_purpose(tree: &Tree, literals: &Literals, recipes: &Recipes) -> Result<Vec<String>> {
+    Ok(Kernel::read(tree, &literals.kernel.version)?.empty(recipes))
+}
+
 /// In a tree that was never used, `make` checks the host and makes a git repository of it first.
 fn first_use(maker: &Maker<'_>) -> Result<()> {
     let called = maker.call(&["make", "prepare-tmpinfo"])?;
@@ -100,7 +117,7 @@ fn first_use(maker: &Maker<'_>) -> Result<()> {
 
 /// In-tree kmods are dated by the last change of their folder in the tree's own git repository, which
 /// is that of the first use; this file comes before it.
-fn date_kernel_packages(tree: &Tree<'_>, epoch: u64) -> Result<()> {
+fn date_kernel_packages(tree: &Tree, epoch: u64) -> Result<()> {
     let file = tree.path("package/kernel/linux/version.date");
     let text = format!("{epoch}\n");
     if std::fs::read_to_string(&file).ok() == Some(text.clone()) {
@@ -111,7 +128,7 @@ fn date_kernel_packages(tree: &Tree<'_>, epoch: u64) -> Result<()> {
 }
 
 /// The kmods to build, by the SDK's own word.
-fn closure(tree: &Tree<'_>, literals: &Literals, recipes: &Recipes) -> Result<BTreeSet<String>> {
+fn closure(tree: &Tree, literals: &Literals, recipes: &Recipes) -> Result<BTreeSet<String>> {
     let config = build_config::pristine(tree)?;
     let scanned = files::read_text(&tree.path("tmp/.packageinfo"))?;
     let line: Option<Line> = literals.kernel.version.parse().ok();
@@ -127,7 +144,7 @@ fn roots(recipes: &Recipes, line: Option<Line>) -> Vec<&str> {
 }
 
 fn check_all(
-    tree: &Tree<'_>,
+    tree: &Tree,
     literals: &Literals,
     recipes: &Recipes,
     programs: &[Program],

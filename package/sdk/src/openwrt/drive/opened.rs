@@ -53,19 +53,19 @@ pub(super) enum ItemContent {
 const MODULES: &str = "lib/modules/";
 
 impl Opened {
-    /// Reads a whole package.
+    /// Reads a whole package; the format is not guessed from its name, which a cache may have changed.
     ///
     /// # Errors
     /// `SDK060` it is damaged, or no package.
-    pub(super) fn read(file: &Utf8Path) -> Result<Self> {
+    pub(super) fn read(file: &Utf8Path, format: Format) -> Result<Self> {
         let io = |error: std::io::Error| Failure::io("read the package", file, &error);
         let mut opened = File::open(file).map_err(io)?;
         let (sha256, _length) = Digest::of_reader(&mut opened).map_err(io)?;
         opened.rewind().map_err(io)?;
         let reader = BufReader::new(opened);
-        match Format::of_file_name(file.as_str()) {
-            Some(Format::Apk) => read_apk(file, reader, sha256),
-            _ => read_ipk(file, reader, sha256),
+        match format {
+            Format::Apk => read_apk(file, reader, sha256),
+            Format::Ipk => read_ipk(file, reader, sha256),
         }
         .map_err(|error| {
             Failure::new(

@@ -8,7 +8,8 @@ use model::{Exit, Failure};
 /// A text and its meaning.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Symptom {
-    /// Parts that a line has, in this order.
+    /// Parts that a line has, in this order; with `^` in front, at its beginning. With V=s, make shows the
+    /// commands that would print such texts, too.
     parts: &'static [&'static str],
     id: &'static str,
     exit: Exit,
@@ -36,7 +37,7 @@ static SYMPTOMS: &[Symptom] = &[
         fix: "look for `umask` in what `sh` reads at its start (ENV), and report it",
     },
     Symptom {
-        parts: &["Checking '", "failed."],
+        parts: &["^Checking '", "failed."],
         id: "SDK042",
         exit: Exit::Host,
         what: "this host lacks something that OpenWrt's build needs",
@@ -52,7 +53,7 @@ static SYMPTOMS: &[Symptom] = &[
         fix: "remove the SDK's tree with `cargo xtask clean sdk`; if it happens again, use a host of the release's age, such as Debian 11 or 12",
     },
     Symptom {
-        parts: &["ERROR: module '", "is missing"],
+        parts: &["^ERROR: module '", "is missing"],
         id: "SDK044",
         exit: Exit::Failed,
         what: "the SDK lacks a kernel module that it is to pack",
@@ -60,7 +61,7 @@ static SYMPTOMS: &[Symptom] = &[
         fix: "remove the SDK's tree with `cargo xtask clean sdk`; if it happens again, the release is broken: report it there",
     },
     Symptom {
-        parts: &["is missing dependencies for the following libraries"],
+        parts: &["^Package ", "is missing dependencies for the following libraries"],
         id: "SDK045",
         exit: Exit::Failed,
         what: "a package needs libraries or modules that it does not depend on",
@@ -97,20 +98,20 @@ impl Symptom {
     /// The cause that a line of output tells of.
     pub(super) fn of(line: &str) -> Option<&'static Symptom> {
         SYMPTOMS.iter().find(|symptom| {
-            let mut rest = line;
-            symptom.parts.iter().all(|part| match rest.split_once(part) {
-                Some((_, after)) => {
-                    rest = after;
-                    true
-                }
-                None => false,
-            })
+            let mut rest = Some(line.trim_start());
+            for part in symptom.parts {
+                rest = match part.strip_prefix('^') {
+                    Some(start) => rest.and_then(|rest| rest.strip_prefix(start)),
+                    None => rest.and_then(|rest| Some(rest.split_once(part)?.1)),
+                };
+            }
+            rest.is_some()
         })
     }
 
-    /// What to tell the user; `line` is where it showed.
-    pub(super) fn failure(&self, line: &str) -> Failure {
-        Failure::new(self.exit, self.id, self.what, format!("{}; the SDK says: {}", self.why, line.trim()), self.fix)
+    /// What to tell the user; `said` is the line where it showed, and what came after it.
+    pub(super) fn failure(&self, said: &str) -> Failure {
+        Failure::new(self.exit, self.id, self.what, format!("{}; the SDK says:\n{}", self.why, said.trim()), self.fix)
     }
 
     /// Whether this one is more telling than another.
@@ -140,13 +141,21 @@ mod tests {
             let symptom = Symptom::of(line).unwrap_or_else(|| panic!("{line}"));
             let failure = symptom.failure(line);
             assert_eq!((failure.id(), failure.exit()), (id, exit), "{line}");
-            assert!(failure.finding().why.ends_with(line));
+            assert!(failure.finding().why.ends_with(line), "{failure}");
         }
         assert_eq!(SYMPTOMS.len(), 9);
     }
 
     #[test]
     fn other_lines_tell_nothing() {
+        // As `make V=s` shows the commands of include/kernel.mk and include/package-pack.mk.
+        let shown = [
+            "for mod in /s/x.ko; do if [ -e $mod ]; then cp $mod d; else echo \"ERROR: module '$mod' is missing.\" >&2; exit 1; fi; done;",
+            "( if [ -f m ]; then echo \"Package x is missing dependencies for the following libraries:\" >&2; false; fi; )",
+        ];
+        for line in shown {
+            assert_eq!(Symptom::of(line), None, "{line}");
+        }
         for line in ["", "Checking 'rsync'... ok.", "failed. Checking 'x'", "make[2] -C x compile", "GLIBC_2.33"] {
             assert_eq!(Symptom::of(line), None, "{line}");
         }

@@ -3,31 +3,26 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use model::{Exit, Failure, Result};
 
-use super::unpack::{self, private_home};
-use crate::lock::Lock;
+use super::unpack;
 
-/// An SDK's tree, and the right to change it.
-///
-/// Two makes in one tree were seen to hang for ten minutes, so whoever opens it holds its lock.
+/// An SDK's tree.
 #[derive(Debug)]
-pub struct Tree<'a> {
+pub struct Tree {
     folder: Utf8PathBuf,
     root: Utf8PathBuf,
-    home: Utf8PathBuf,
-    _lock: &'a Lock,
 }
 
-impl<'a> Tree<'a> {
-    /// Opens the tree that [`unpack::unpack`] made in `folder`; `lock` is the tree's own.
+impl Tree {
+    /// Opens the tree that [`unpack::unpack`] made in `folder`.
     ///
     /// # Errors
     /// `SDK020` there is none.
-    pub fn open(folder: &Utf8Path, lock: &'a Lock) -> Result<Self> {
+    pub fn open(folder: &Utf8Path) -> Result<Self> {
         let root = folder.join(unpack::TREE);
         if !root.join("include/toplevel.mk").is_file() {
             return Err(unexpected(&root, "it has no `include/toplevel.mk`"));
         }
-        Ok(Tree { folder: folder.to_owned(), home: private_home(folder)?, root, _lock: lock })
+        Ok(Tree { folder: folder.to_owned(), root })
     }
 
     /// What OpenWrt calls TOPDIR.
@@ -41,8 +36,8 @@ impl<'a> Tree<'a> {
     }
 
     /// A home without the user's settings.
-    pub(super) fn home(&self) -> &Utf8Path {
-        &self.home
+    pub(super) fn home(&self) -> Utf8PathBuf {
+        self.folder.join("home")
     }
 
     /// A path below the root.

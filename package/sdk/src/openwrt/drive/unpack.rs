@@ -9,8 +9,6 @@ use std::io::{self, BufReader, Read};
 use camino::{Utf8Path, Utf8PathBuf};
 use model::{Cancel, Events, Exit, Failure, Result};
 
-use crate::files;
-
 /// The stage's name in events.
 pub const STAGE: &str = "sdk";
 
@@ -135,7 +133,7 @@ fn extract(reader: Box<dyn Read + '_>, out: &Utf8Path) -> io::Result<()> {
     let mut archive = tar::Archive::new(BufReader::with_capacity(1 << 20, reader));
     archive.set_mask(MASK);
     archive.set_preserve_mtime(true);
-    // Folders get their times and modes last, so that what is in them can be written.
+    // Folders get their modes last, so that what is in them can be written.
     let mut folders = Vec::new();
     for entry in archive.entries()? {
         let mut entry = entry?;
@@ -188,9 +186,143 @@ fn the_one_folder(out: &Utf8Path, archive: &Utf8Path) -> Result<Utf8PathBuf> {
     }
 }
 
-/// Makes the folder that takes the place of the user's home: OpenWrt's build copies settings from there.
-pub(super) fn private_home(folder: &Utf8Path) -> Result<Utf8PathBuf> {
-    let home = folder.join("home");
-    files::create_directory(&home)?;
-    Ok(home)
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    struct Place(tempfile::TempDir);
+
+    impl Place {
+        fn new() -> Self {
+            let place = Place(tempfile::tempdir().unwrap());
+            std::fs::create_dir(place.path("out")).unwrap();
+            place
+        }
+
+        fn path(&self, below: &str) -> Utf8PathBuf {
+            Utf8Path::from_path(self.0.path()).unwrap().join(below)
+        }
+
+        /// Unpacks what `fill` makes.
+        fn unpack(&self, fill: impl FnOnce(&mut tar::Builder<Vec<u8>>)) -> Result<()> {
+            let mut tar = tar::Builder::new(Vec::new());
+            fill(&mut tar);
+            let level = ruzstd::encoding::CompressionLevel::Fastest;
+            self.unpack_bytes(&ruzstd::encoding::compress_to_vec(&tar.into_inner().unwrap()[..], level))
+        }
+
+        fn unpack_bytes(&self, bytes: &[u8]) -> Result<()> {
+            std::fs::write(self.path("a.tar.zst"), bytes).unwrap();
+            unpack(&self.path("a.tar.zst"), &self.path("out"), &Events::discard(), &Cancel::default())
+        }
+    }
+
+    fn put(tar: &mut tar::Builder<Vec<u8>>, kind: tar::EntryType, path: &str, mode: u32, link: &str) {
+        let mut header = tar::Header::new_gnu();
+        // Paths that the library would refuse to write are what is tested here.
+        header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
+        header.as_old_mut().linkname[..link.len()].copy_from_slice(link.as_bytes());
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_uid(4711);
+        header.set_gid(4711);
+        header.set_mtime(1_750_711_236);
+        header.set_size(if kind.is_file() { 4 } else { 0 });
+        header.set_cksum();
+        tar.append(&header, &b"text"[..if kind.is_file() { 4 } else { 0 }]).unwrap();
+    }
+
+    const FILE: tar::EntryType = tar::EntryType::Regular;
+
+    #[test]
+    fn owners_and_special_bits_are_dropped_and_times_and_links_kept() {
+        use std::os::unix::fs::MetadataExt as _;
+        let place = Place::new();
+        place
+            .unpack(|tar| {
+                put(tar, tar::EntryType::Directory, "top/", 0o777, "");
+                put(tar, tar::EntryType::Directory, "top/closed", 0o555, "");
+                put(tar, FILE, "top/closed/file", 0o6777, "");
+                put(tar, FILE, "top/include/toplevel.mk", 0o644, "");
+                put(tar, tar::EntryType::Symlink, "top/dangling", 0o777, "/no/such/place");
+                put(tar, tar::EntryType::Link, "top/hard", 0o644, "top/closed/file");
+            })
+            .unwrap();
+        let own = std::fs::metadata(place.path("out")).unwrap();
+        let meta = |path: &str| std::fs::symlink_metadata(place.path("out/sdk").join(path)).unwrap();
+        assert_eq!(meta("closed/file").mode() & 0o7777, 0o755);
+        assert_eq!((meta("closed/file").mtime(), meta("closed/file").uid()), (1_750_711_236, own.uid()));
+        assert_eq!(meta("").mode() & 0o777, 0o755);
+        assert_eq!(meta("closed").mode() & 0o777, 0o555);
+        assert_eq!(std::fs::read_link(place.path("out/sdk/dangling")).unwrap().to_str(), Some("/no/such/place"));
+        assert_eq!(meta("hard").ino(), meta("closed/file").ino());
+    }
+
+    #[test]
+    fn nothing_is_written_outside_through_no_link_either() {
+        for (name, link) in [("top/../../escaped", ""), ("top/link/escaped", ".."), ("top/link/escaped", "../..")] {
+            let place = Place::new();
+            let failure = place.unpack(|tar| {
+                put(tar, FILE, "top/include/toplevel.mk", 0o644, "");
+                if !link.is_empty() {
+                    put(tar, tar::EntryType::Symlink, "top/link", 0o777, &format!("../{link}"));
+                }
+                put(tar, FILE, name, 0o644, "");
+            });
+            let failure = failure.unwrap_err();
+            assert_eq!((failure.id(), failure.exit()), ("SDK012", Exit::Mismatch), "{name} {link}: {failure}");
+            assert!(!place.path("escaped").exists() && !place.path("out/escaped").exists());
+        }
+        let place = Place::new();
+        let failure = place.unpack(|tar| put(tar, tar::EntryType::Char, "top/null", 0o666, "")).unwrap_err();
+        assert_eq!(failure.id(), "SDK012");
+    }
+
+    #[test]
+    fn an_archive_that_is_cut_or_of_another_kind_is_refused() {
+        let place = Place::new();
+        let tar = b"top/include/toplevel.mk".repeat(200);
+        let zst = ruzstd::encoding::compress_to_vec(&tar[..], ruzstd::encoding::CompressionLevel::Fastest);
+        let mut xz = lzma_rust2::XzWriter::new(Vec::new(), lzma_rust2::XzOptions::with_preset(0)).unwrap();
+        xz.write_all(&tar).unwrap();
+        let xz = xz.finish().unwrap();
+        for bytes in [&b""[..], b"PK\x03\x04", &zst[..zst.len() / 2], &xz[..xz.len() - 9], &zst, &xz] {
+            assert_eq!(place.unpack_bytes(bytes).unwrap_err().id(), "SDK012");
+        }
+    }
+
+    #[test]
+    fn an_archive_without_an_sdk_is_refused() {
+        for names in [&["top/include/other.mk"][..], &["top/include/toplevel.mk", "second/file"], &[]] {
+            let failure = Place::new().unpack(|tar| names.iter().for_each(|name| put(tar, FILE, name, 0o644, "")));
+            let failure = failure.unwrap_err();
+            assert_eq!((failure.id(), failure.exit()), ("SDK013", Exit::Mismatch), "{names:?}");
+        }
+    }
+
+    #[test]
+    fn places_where_the_build_would_fail_or_do_harm_are_refused() {
+        let place = Place::new();
+        std::fs::create_dir_all(place.path("work/.git")).unwrap();
+        for bad in ["with blank", "ha#sh", "work/cache"] {
+            let failure = check_place(&place.path(bad)).unwrap_err();
+            assert_eq!((failure.id(), failure.exit()), ("SDK010", Exit::Usage), "{bad}");
+        }
+        check_place(&place.path("out")).unwrap();
+        check_space(&place.path("out"), 1).unwrap();
+        let failure = check_space(&place.path("out"), u64::MAX / 16).unwrap_err();
+        assert_eq!((failure.id(), failure.exit()), ("SDK011", Exit::Host));
+    }
+
+    #[test]
+    fn an_interrupt_ends_the_work() {
+        let place = Place::new();
+        std::fs::write(place.path("a.tar.zst"), "x").unwrap();
+        let cancel = Cancel::default();
+        cancel.cancel();
+        let failure = unpack(&place.path("a.tar.zst"), &place.path("out"), &Events::discard(), &cancel).unwrap_err();
+        assert_eq!(failure.exit(), Exit::Interrupted);
+    }
 }

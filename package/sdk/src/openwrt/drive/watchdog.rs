@@ -5,7 +5,6 @@
 //! ends on every way out: when its first process ends, on an interrupt, when it stands still, and, by a
 //! guard that reads from a pipe which only we hold open, when we are killed.
 
-use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::sync::Arc;
@@ -24,9 +23,6 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// How often a silent job's files are looked at.
 const LOOK_AT_FILES: Duration = Duration::from_secs(2);
-
-/// Lines of output kept for messages.
-const TAIL: usize = 40;
 
 /// The job's first process. OpenWrt's prerequisite check demands this umask. The guard's `cat` ends when
 /// our end of the pipe is closed, whatever became of us; then the whole group goes, guard included.
@@ -74,8 +70,6 @@ pub(super) struct Job<'a> {
 pub(super) struct Ended {
     /// The exit code; `None` when a signal ended it.
     pub(super) code: Option<i32>,
-    /// The last lines of its output, stdout and stderr as they came.
-    pub(super) tail: VecDeque<String>,
 }
 
 /// Runs a job to its end and hands every line of its output to `each`. A job that fails is no error
@@ -90,17 +84,14 @@ pub(super) fn run(job: &Job<'_>, cancel: &Cancel, mut each: impl FnMut(&str)) ->
     let lines = group.lines();
     let deadline = Deadline::after(job.patience.total);
     let mut still = Standstill::new(job);
-    let mut tail = VecDeque::new();
+    let mut last = String::new();
     let mut ended: Option<(Option<i32>, Deadline)> = None;
     loop {
         match lines.recv_timeout(LOOK) {
             Ok(line) => {
                 still.moved();
                 each(&line);
-                if tail.len() == TAIL {
-                    tail.pop_front();
-                }
-                tail.push_back(line);
+                last = line;
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
@@ -118,14 +109,14 @@ pub(super) fn run(job: &Job<'_>, cancel: &Cancel, mut each: impl FnMut(&str)) ->
             Some(_) => continue,
         }
         if still.too_long() {
-            return Err(stands_still(job, &tail));
+            return Err(stands_still(job, &last));
         }
         if deadline.passed() {
-            return Err(too_slow(job, &tail));
+            return Err(too_slow(job, &last));
         }
     }
     let code = ended.map_or_else(|| group.wait(), |(code, _)| code);
-    Ok(Ended { code, tail })
+    Ok(Ended { code })
 }
 
 /// The job's process group; killed on drop.
@@ -281,26 +272,26 @@ fn newest_change(folders: &[Utf8PathBuf]) -> Duration {
     folders.iter().map(|folder| newest(folder, 2)).max().unwrap_or_default()
 }
 
-fn last_words(tail: &VecDeque<String>) -> String {
-    tail.iter().rfind(|line| !line.is_empty()).map_or("it said nothing".into(), |line| format!("its last line: {line}"))
+fn last_words(last: &str) -> String {
+    if last.is_empty() { "it said nothing".into() } else { format!("its last line: {last}") }
 }
 
-fn stands_still(job: &Job<'_>, tail: &VecDeque<String>) -> Failure {
+fn stands_still(job: &Job<'_>, last: &str) -> Failure {
     Failure::new(
         Exit::Blocked,
         "SDK001",
         format!("`{}` stood still for {} s and was ended", job.words.join(" "), job.patience.standstill.as_secs_f32()),
-        format!("it wrote neither output nor files; {}", last_words(tail)),
+        format!("it wrote neither output nor files; {}", last_words(last)),
         "run the same command again; if it stands still twice, remove the SDK's tree with `cargo xtask clean sdk`",
     )
 }
 
-fn too_slow(job: &Job<'_>, tail: &VecDeque<String>) -> Failure {
+fn too_slow(job: &Job<'_>, last: &str) -> Failure {
     Failure::new(
         Exit::Blocked,
         "SDK002",
         format!("`{}` did not end within {} s", job.words.join(" "), job.patience.total.as_secs_f32()),
-        last_words(tail),
+        last_words(last),
         "run the same command again on a less busy machine, with -v to see its output",
     )
 }
@@ -351,9 +342,10 @@ mod tests {
     #[test]
     fn output_umask_and_exit_code_arrive_and_the_environment_is_ours_alone() {
         let script = "umask; echo $COLOUR$HOME; printf '\\033[M\\033[1;31mred\\033[0m\\n'; echo err >&2; exit 3";
-        let ended = run_quietly(&job(script, 20_000)).unwrap();
+        let mut lines = Vec::new();
+        let ended = run(&job(script, 20_000), &Cancel::default(), |line| lines.push(line.to_owned())).unwrap();
         assert_eq!(ended.code, Some(3));
-        assert_eq!(Vec::from(ended.tail), ["0022", "red", "red", "err"]);
+        assert_eq!(lines, ["0022", "red", "red", "err"]);
     }
 
     #[test]

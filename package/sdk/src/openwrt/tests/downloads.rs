@@ -6,6 +6,7 @@ use std::time::Instant;
 use model::{Exit, Status};
 
 use super::*;
+use crate::lock::Lock;
 use crate::openwrt::fixture::Fault;
 
 const SDK: &str = ".Linux-x86_64.tar.zst";
@@ -103,6 +104,18 @@ fn a_part_that_cannot_be_completed_is_fetched_whole() {
 }
 
 #[test]
+fn a_server_that_sends_a_part_of_the_rest_is_asked_for_the_rest_of_it() {
+    let (bench, _) = bench();
+    let server = bench.mirror.serve();
+    server.next(SDK, [Fault::Cut(70_000), Fault::Part(50_000)]);
+    let file = fetch_sdk(&bench.at(&server)).unwrap();
+    assert_eq!(std::fs::metadata(file).unwrap().len(), 200_000);
+    let asked: Vec<Option<u64>> =
+        server.seen().iter().filter(|seen| seen.path.ends_with(SDK)).map(|seen| seen.from).collect();
+    assert_eq!(asked, [None, Some(70_000), Some(120_000)]);
+}
+
+#[test]
 fn the_next_run_completes_what_the_last_one_left() {
     let (bench, _) = bench();
     let server = bench.mirror.serve();
@@ -171,16 +184,28 @@ fn what_does_not_pass_is_told_at_once_and_what_does_after_some_attempts() {
 }
 
 #[test]
+fn a_mirror_that_says_https_is_spoken_to_in_tls() {
+    let (bench, _) = bench();
+    let server = bench.mirror.serve();
+    let failure = fetch_sdk(&bench.upstream(&server.url().replace("http:", "https:"))).unwrap_err();
+    assert_eq!((failure.id(), server.seen()), ("MIR006", Vec::new()), "a TLS greeting is no request");
+    assert!(failure.finding().why.contains("InvalidContentType"), "its answer is no TLS: {failure}");
+}
+
+#[test]
 fn a_server_that_falls_silent_or_trickles_is_left() {
-    for fault in [Fault::Stall(0), Fault::Stall(1000), Fault::Trickle(1, Duration::from_millis(40))] {
+    // The kernel has so few bytes that even one at a time comes to an end.
+    const KERNEL: &str = "generic-kernel.bin";
+    for fault in [Fault::Stall(0), Fault::Stall(10), Fault::Trickle(1, Duration::from_millis(40))] {
         let (mut bench, _) = bench();
         let server = bench.mirror.serve();
         bench.at(&server).resolve(&standard()).unwrap();
         bench.patience = Patience { silence: SHORT, least: 1000, attempts: 2, ..bench.patience.clone() };
-        server.always(SDK, fault.clone());
+        server.always(KERNEL, fault.clone());
         let begin = Instant::now();
-        assert_eq!(id(fetch_sdk(&bench.at(&server))), ("MIR007", Exit::Upstream), "{fault:?}");
-        assert!(begin.elapsed() < LONG / 2 && server.count(SDK) == 2, "{fault:?}");
+        let fetched = bench.at(&server).obtain(&standard(), &[Role::Kernel]);
+        assert_eq!(id(fetched), ("MIR007", Exit::Upstream), "{fault:?}");
+        assert!(begin.elapsed() < LONG / 2 && server.count(KERNEL) == 2, "{fault:?}");
     }
 }
 
@@ -225,6 +250,14 @@ fn one_failure_ends_the_other_transfers() {
     server.always("kernel.bin", Fault::Status(404));
     let failure = bench.at(&server).obtain(&standard(), &[Role::Sdk, Role::Kernel]).unwrap_err();
     assert_eq!((failure.id(), server.count("kernel.bin")), ("MIR003", 1));
+    // The SDK would take minutes; its lock tells that nobody fetches it any more.
+    let digest = sdk(&bench.directory().resolve(&standard()).unwrap()).sha256;
+    let lock = bench.cache().join(format!("openwrt-files/{digest}.lock"));
+    let begin = Instant::now();
+    while Lock::try_take(&lock).unwrap().is_none() {
+        assert!(begin.elapsed() < LONG, "the other transfer goes on");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[test]

@@ -1,82 +1,197 @@
-//! `bench formats`: packages and indexes written and read, on generated files.
+//! `bench formats`: packages and indexes written and read, on generated files, and beside them the real
+//! programs if they are there.
 
+mod content;
+mod measure;
+mod ours;
+mod report;
+mod rivals;
 mod workload;
 
-use std::fs::File;
-use std::io::{BufWriter, Write as _};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use formats::{Format, Package};
-use model::{Exit, Failure, Result};
+use model::{Event, Failure, Result};
 
 use super::super::Outcome;
 use crate::Ctx;
 use crate::cli::BenchFormatsArgs;
-use workload::{BYTES, PACKAGES, Workload};
+use crate::files::write_aside;
+use crate::scratch::Scratch;
+use measure::{Cost, measure};
+use report::{Report, Row, SCHEMA};
+use rivals::{Programs, Rival};
+use workload::{BYTES, LARGE, PACKAGES, TINY, Workload};
 
-/// Generates the files, writes them in both formats, and shows how long it took.
+/// Who did the work, in the report.
+const OURS: &str = "ours";
+
+/// Generates the files, does all the works in turn as often as asked for, and reports.
 pub(super) fn run(ctx: &Ctx, args: &BenchFormatsArgs) -> Result<Outcome> {
-    let scratch = tempfile::tempdir().map_err(|error| Failure::io("make a folder for samples", "TMPDIR", &error))?;
-    let folder = Utf8Path::from_path(scratch.path()).unwrap_or("/tmp".into());
-    let workload = workload::generate(&folder.join("trees"), PACKAGES, BYTES, &ctx.cancel)?;
-    let mut lines = Vec::new();
-    for _ in 0..args.repeat.get() {
+    let _scratch = Scratch::take()?;
+    let samples = tempfile::tempdir().map_err(|error| Failure::io("make a folder for samples", "TMPDIR", &error))?;
+    let folder = Utf8Path::from_path(samples.path()).unwrap_or("/tmp".into());
+    let mut bench = Bench::prepare(ctx, folder, Programs::of(args.against.as_deref()))?;
+    for round in 1..=args.repeat.get() {
+        ctx.events.notice("bench", format!("round {round} of {}", args.repeat));
         for format in Format::ALL {
-            let took = write_all(ctx, &workload, format, folder)?.as_secs_f64();
-            #[allow(clippy::cast_precision_loss, reason = "shown with one digit")]
-            let speed = workload.bytes as f64 / 1e6 / took;
-            lines.push(format!("write {format}  {took:6.2} s  {speed:6.1} MB/s"));
+            bench.round(format)?;
         }
     }
-    Ok(Outcome::done(lines.join("\n")))
+    let report = bench.report();
+    let json = serde_json::to_string_pretty(&report).unwrap_or_default();
+    write_aside(&ctx.out.join("bench-formats.json"), json.as_bytes())?;
+    for row in &report.rows {
+        ctx.events.emit(Event::Measured {
+            schema: SCHEMA,
+            work: row.work.clone(),
+            by: row.by.clone(),
+            values: row.values(),
+        });
+    }
+    Ok(Outcome::done(report.table()))
 }
 
-/// Writes every package, `-j` at a time.
-fn write_all(ctx: &Ctx, workload: &Workload, format: Format, out: &Utf8Path) -> Result<Duration> {
-    let started = Instant::now();
-    let next = AtomicUsize::new(0);
-    let worker = || {
-        while let Some(plan) = workload.plans.get(next.fetch_add(1, Ordering::Relaxed)) {
-            ctx.cancel.check()?;
-            write_one(plan, format, out)?;
+/// The samples, and what was measured so far.
+struct Bench<'a> {
+    ctx: &'a Ctx,
+    folder: &'a Utf8Path,
+    programs: Programs,
+    workload: Workload,
+    /// The files of the workload as `ipkg-build` wants them.
+    laid_out: Vec<Utf8PathBuf>,
+    /// One package that would not fit into little memory.
+    large: Package,
+    /// Many packages that are only listed.
+    tiny: Workload,
+    results: Vec<Measured>,
+    missing: Vec<String>,
+}
+
+/// A work and what each run of it cost.
+struct Measured {
+    work: String,
+    by: String,
+    packages: usize,
+    bytes: u64,
+    result: u64,
+    costs: Vec<Cost>,
+}
+
+impl<'a> Bench<'a> {
+    fn prepare(ctx: &'a Ctx, folder: &'a Utf8Path, programs: Programs) -> Result<Self> {
+        let workload = workload::generate(&folder.join("trees"), PACKAGES, BYTES, &ctx.cancel)?;
+        let laid_out = rivals::lay_out(&workload, &folder.join("laid-out"))?;
+        let tiny = workload::generate(&folder.join("tiny-trees"), TINY.0, TINY.0 * TINY.1, &ctx.cancel)?;
+        for name in ["theirs", "ours", "large", "tiny-ipk", "tiny-apk"] {
+            let path = folder.join(name);
+            std::fs::create_dir(&path).map_err(|error| Failure::io("make a folder for samples", &path, &error))?;
         }
+        for format in Format::ALL {
+            ours::write(ctx, &tiny.plans, format, &folder.join(format!("tiny-{format}")))?;
+        }
+        let large = ours::large(&workload);
+        Ok(Bench { ctx, folder, programs, workload, laid_out, large, tiny, results: Vec::new(), missing: Vec::new() })
+    }
+
+    /// Every work of one format once, ours and theirs in turn.
+    fn round(&mut self, format: Format) -> Result<()> {
+        let (ctx, ours, theirs) = (self.ctx, self.folder.join("ours"), self.folder.join("theirs"));
+        let (writer, indexer) = match format {
+            Format::Ipk => (Rival::IpkgBuild, Rival::IpkgMakeIndex),
+            Format::Apk => (Rival::Mkpkg, Rival::Mkndx),
+        };
+        let files = |plans: &[Package], folder: &Utf8Path| -> Vec<Utf8PathBuf> {
+            plans.iter().map(|plan| folder.join(format.file_name(plan))).collect()
+        };
+        let (packages, bytes) = (self.workload.plans.len(), self.workload.bytes);
+
+        let (cost, size) = measure(|| ours::write(ctx, &self.workload.plans, format, &ours))?;
+        self.note(&format!("write {format}"), OURS, (packages, bytes, size), cost);
+        if let Some(words) = self.words(writer, "the writer", format) {
+            let trees = if format == Format::Ipk { &self.laid_out } else { &self.workload.trees };
+            let (cost, ()) = measure(|| rivals::write(ctx, &words, format, &self.workload, trees, &theirs))?;
+            let size = total(&files(&self.workload.plans, &theirs))?;
+            self.note(&format!("write {format}"), writer.name(), (packages, bytes, size), cost);
+        }
+        let written = files(&self.workload.plans, &ours);
+        let (cost, size) = measure(|| ours::read(ctx, &written, format))?;
+        self.note(&format!("read {format}"), OURS, (packages, bytes, size), cost);
+
+        let large = self.folder.join("large");
+        let (cost, size) = measure(|| ours::write(ctx, std::slice::from_ref(&self.large), format, &large))?;
+        self.note(&format!("write large {format}"), OURS, (1, LARGE, size), cost);
+        let (cost, size) = measure(|| ours::read(ctx, &files(std::slice::from_ref(&self.large), &large), format))?;
+        self.note(&format!("read large {format}"), OURS, (1, LARGE, size), cost);
+
+        let (packages, bytes) = (self.tiny.plans.len(), self.tiny.bytes);
+        let feed = self.folder.join(format!("feed-{format}"));
+        let tiny = files(&self.tiny.plans, &self.folder.join(format!("tiny-{format}")));
+        let (cost, size) = measure(|| ours::index(&tiny, format, &feed))?;
+        self.note(&format!("index {format}"), OURS, (packages, bytes, size), cost);
+        if let Some(words) = self.words(indexer, "the indexer", format) {
+            let (cost, ()) = measure(|| rivals::index(ctx, &words, format, &tiny, &theirs))?;
+            self.note(&format!("index {format}"), indexer.name(), (packages, bytes, 0), cost);
+        }
+        let (cost, size) = measure(|| ours::read_index(format, &feed))?;
+        self.note(&format!("read {format} index"), OURS, (packages, bytes, size), cost);
         Ok(())
-    };
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..ctx.jobs.get()).map(|_| scope.spawn(worker)).collect();
-        threads.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| Err(died())))
-    })?;
-    Ok(started.elapsed())
+    }
+
+    /// The words that start a real program; that it is not there is remembered.
+    fn words(&mut self, rival: Rival, what: &str, format: Format) -> Option<Vec<std::ffi::OsString>> {
+        let words = self.programs.words(rival);
+        let missing = format!("{} ({what} of {format})", rival.name());
+        if words.is_none() && !self.missing.contains(&missing) {
+            self.missing.push(missing);
+        }
+        words
+    }
+
+    fn note(&mut self, work: &str, by: &str, (packages, bytes, result): (usize, u64, u64), cost: Cost) {
+        match self.results.iter_mut().find(|known| known.work == work && known.by == by) {
+            Some(known) => known.costs.push(cost),
+            None => {
+                let (work, by) = (work.to_owned(), by.to_owned());
+                self.results.push(Measured { work, by, packages, bytes, result, costs: vec![cost] });
+            }
+        }
+    }
+
+    fn report(self) -> Report {
+        let build = if cfg!(debug_assertions) {
+            "development build: the formats are optimised, with checks for overflows"
+        } else {
+            "release build"
+        };
+        let row = |measured: &Measured| {
+            let Measured { work, by, packages, bytes, result, costs } = measured;
+            Row::new(work, by, *packages as u64, *bytes, *result, costs)
+        };
+        let rows = self.results.iter().map(row).collect();
+        Report { schema: SCHEMA, jobs: self.ctx.jobs.get(), build, rows, missing: self.missing }
+    }
 }
 
-fn write_one(plan: &Package, format: Format, out: &Utf8Path) -> Result<()> {
-    let path = out.join(format.file_name(plan));
-    let failed = |error| Failure::io("write the package", &path, &error);
-    let mut file = BufWriter::new(File::create(&path).map_err(failed)?);
-    format.write(plan, &mut file).map_err(|error| {
-        Failure::new(Exit::Bug, error.id(), error.to_string(), "the plan was generated", error.fix()).at(&path)
-    })?;
-    file.flush().map_err(failed)
+fn total(files: &[Utf8PathBuf]) -> Result<u64> {
+    files.iter().try_fold(0, |sum, path| {
+        let meta = std::fs::metadata(path).map_err(|error| Failure::io("measure the file", path, &error))?;
+        Ok(sum + meta.len())
+    })
 }
 
-fn died() -> Failure {
-    Failure::new(
-        Exit::Bug,
-        "BEN001",
-        "a thread that is measured ended unexpectedly",
-        "its message stands above",
-        "report it with that message",
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_thread_that_dies_is_our_bug() {
-        assert_eq!((died().id(), died().exit()), ("BEN001", Exit::Bug));
+impl Row {
+    /// Numbers by name, for events.
+    #[allow(clippy::cast_precision_loss, reason = "sizes are far below 2^53")]
+    fn values(&self) -> BTreeMap<&'static str, f64> {
+        BTreeMap::from([
+            ("packages", self.packages as f64),
+            ("bytes", self.bytes as f64),
+            ("result", self.result as f64),
+            ("wall_seconds", self.wall_seconds.median),
+            ("cpu_seconds", self.cpu_seconds.median),
+            ("peak_kib", self.peak_kib.unwrap_or(0) as f64),
+        ])
     }
 }

@@ -7,9 +7,15 @@ use camino::{Utf8Path, Utf8PathBuf};
 use formats::{Content, Entry, Package};
 use model::{Cancel, Failure, Result};
 
+use super::content::{Random, noise, program, text};
+
 /// Packages and bytes of the set that is written and read whole.
 pub(super) const PACKAGES: usize = 200;
 pub(super) const BYTES: usize = 60_000_000;
+/// Packages of the set that is only listed, and bytes of each.
+pub(super) const TINY: (usize, usize) = (5_000, 600);
+/// Bytes of the one large package.
+pub(super) const LARGE: u64 = 200_000_000;
 
 /// A set of packages whose files lie in a folder, so that all writers read the same.
 pub(super) struct Workload {
@@ -34,9 +40,9 @@ pub(super) fn generate(folder: &Utf8Path, count: usize, bytes: usize, cancel: &C
         let size = (bytes as u128 * weight(number) as u128 / weights as u128).try_into().unwrap_or(usize::MAX);
         let name = format!("sample-{number:05}");
         let files = [
-            (format!("usr/share/{name}/messages"), 0o644, text(size * 35 / 100, &mut random)),
-            (format!("usr/lib/lib{name}.so"), 0o755, program(size / 2, &mut random)),
-            (format!("usr/share/{name}/firmware.bin"), 0o644, noise(size * 15 / 100, &mut random)),
+            (format!("usr/share/{name}/messages"), 0o644, text(size * 25 / 100, &mut random)),
+            (format!("usr/lib/lib{name}.so"), 0o755, program(size * 57 / 100, &mut random)),
+            (format!("usr/share/{name}/firmware.bin"), 0o644, noise(size * 18 / 100, &mut random)),
         ];
         let mut entries = Vec::new();
         for (path, mode, content) in files {
@@ -68,73 +74,6 @@ fn put(path: &Utf8Path, mode: u32, content: &[u8]) -> Result<()> {
     std::fs::create_dir_all(path.parent().unwrap_or(path)).map_err(failed)?;
     std::fs::write(path, content).map_err(failed)?;
     std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).map_err(failed)
-}
-
-/// Numbers that look random and are the same in every run (Marsaglia's xorshift).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        let wide = u128::from(self.next()) * bound as u128;
-        (wide >> 64).try_into().unwrap_or(0)
-    }
-
-    /// Small numbers are much more frequent, as with words of a language.
-    fn skewed(&mut self, bound: usize) -> usize {
-        let below = self.below(bound) + 1;
-        self.below(below)
-    }
-}
-
-/// Sentences of made-up words.
-fn text(length: usize, random: &mut Random) -> Vec<u8> {
-    const SYLLABLES: [&str; 16] =
-        ["ba", "con", "de", "er", "flow", "ing", "ka", "lo", "mi", "net", "or", "per", "re", "st", "ti", "u"];
-    let words: Vec<String> =
-        (0..4000).map(|_| (0..=random.below(4)).map(|_| SYLLABLES[random.below(SYLLABLES.len())]).collect()).collect();
-    let mut text = Vec::with_capacity(length + 16);
-    while text.len() < length {
-        text.extend(words[random.skewed(words.len())].as_bytes());
-        text.extend(if random.below(9) == 0 { ".\n" } else { " " }.as_bytes());
-    }
-    text.truncate(length);
-    text
-}
-
-/// Instructions, addresses and tables, as in machine code.
-fn program(length: usize, random: &mut Random) -> Vec<u8> {
-    let opcodes: Vec<Vec<u8>> =
-        (0..600).map(|_| (0..random.below(5) + 1).map(|_| random.next().to_le_bytes()[0]).collect()).collect();
-    let mut code = b"\x7fELF".to_vec();
-    let mut address = 0x40_0000_u32;
-    while code.len() < length {
-        for _ in 0..random.below(60) + 4 {
-            code.extend(&opcodes[random.skewed(opcodes.len())]);
-            if random.below(5) == 0 {
-                let target = address.wrapping_sub(u32::try_from(random.skewed(1 << 16)).unwrap_or(0));
-                code.extend(target.to_le_bytes());
-            }
-            if random.below(7) == 0 {
-                code.push(random.next().to_le_bytes()[0]);
-            }
-        }
-        address += 16;
-        code.resize(code.len().next_multiple_of(16), 0x90);
-    }
-    code.truncate(length);
-    code
-}
-
-/// What does not compress: firmware, pictures, archives.
-fn noise(length: usize, random: &mut Random) -> Vec<u8> {
-    std::iter::repeat_with(|| random.next().to_le_bytes()).flatten().take(length).collect()
 }
 
 #[cfg(test)]

@@ -1,0 +1,120 @@
+//! A folder of a feed that was published: whether its index is to be believed, and its files are those it lists.
+
+use std::fs::File;
+use std::io::Read;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use formats::adb::Adb;
+use formats::apk::index::Index;
+use formats::packages::{self, Listed};
+use formats::usign::Signature;
+use formats::version::Operator;
+use formats::{Format, Limits, Package, ec, usign};
+use model::{Exit, Failure, Result};
+
+use crate::assemble::Entry as _;
+use crate::keys::Keys;
+use crate::{apk, explain, opkg};
+
+/// Public keys of whoever may have signed a feed.
+#[derive(Debug, Clone, Default)]
+pub struct Trust {
+    /// For opkg's indexes.
+    pub usign: Vec<usign::PublicKey>,
+    /// For apk's indexes.
+    pub ec: Vec<ec::PublicKey>,
+}
+
+impl Trust {
+    /// The keys that sign now, and those that will.
+    pub fn of(keys: &Keys) -> Self {
+        Trust {
+            usign: keys.opkg.all().map(|(key, _)| key.public()).collect(),
+            ec: keys.apk.all().map(|(key, _)| key.public()).collect(),
+        }
+    }
+}
+
+/// A package file that the index vouches for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Item {
+    pub(crate) file: Utf8PathBuf,
+    /// Such as `x86_64`; nothing for one that fits every router.
+    pub(crate) architecture: Option<String>,
+    /// Version of the package `kernel` that it is bound to.
+    pub(crate) kernel: Option<String>,
+}
+
+/// Reads a folder: signature, index, and every file that it lists to its last byte.
+///
+/// # Errors
+/// `FEED008` when no trusted key has signed the index; what is wrong with index or file.
+pub(crate) fn open(folder: &Utf8Path, format: Format, trust: &Trust) -> Result<Vec<Item>> {
+    match format {
+        Format::Ipk => open_opkg(folder, &trust.usign),
+        Format::Apk => open_apk(folder, &trust.ec),
+    }
+}
+
+fn open_opkg(folder: &Utf8Path, keys: &[usign::PublicKey]) -> Result<Vec<Item>> {
+    let path = folder.join(opkg::INDEX);
+    let index = read(&path, Limits::default().index)?;
+    let signature = String::from_utf8_lossy(&read(&folder.join(opkg::SIGNATURE), 4096)?).into_owned();
+    let signature = Signature::parse(&signature).map_err(|error| explain(Exit::Mismatch, &path, &error))?;
+    if !keys.iter().any(|key| key.verify(&index, &signature).is_ok()) {
+        return Err(untrusted(&path, &format!("its signature names the key {}", signature.fingerprint)));
+    }
+    let refuse = |error: &formats::Error| explain(Exit::Mismatch, &path, error);
+    let item = |listed: &Listed| {
+        let file = folder.join(&listed.filename);
+        let found: Listed = Listed::list(&file)?;
+        listed.check_file(found.size, found.sha256).map_err(|error| refuse(&error))?;
+        let bound = listed.control.depends.iter().flat_map(|dependency| &dependency.alternatives);
+        let bound = bound.filter(|term| term.name == Package::KERNEL).find_map(|term| term.constraint.as_ref());
+        let kernel = bound.filter(|bound| bound.operator == Operator::Equal).map(|bound| bound.version.clone());
+        let architecture = Some(listed.control.architecture.clone()).filter(|arch| arch != Listed::ANYWHERE);
+        Ok(Item { file, architecture, kernel })
+    };
+    packages::read(&index, &Limits::default()).map_err(|error| refuse(&error))?.iter().map(item).collect()
+}
+
+fn open_apk(folder: &Utf8Path, keys: &[ec::PublicKey]) -> Result<Vec<Item>> {
+    use formats::apk::index::Listed;
+
+    let path = folder.join(apk::INDEX);
+    let refuse = |error: formats::Error| explain(Exit::Mismatch, &path, &error);
+    let adb = Adb::read(&read(&path, Limits::default().index)?[..], &Limits::default()).map_err(refuse)?;
+    adb.verify(keys).map_err(|error| untrusted(&path, &error.to_string()))?;
+    let index = Index::from_adb(&adb, &Limits::default()).map_err(refuse)?;
+    let item = |listed: &Listed| {
+        let file = folder.join(index.file_name(listed).map_err(refuse)?);
+        let _every_byte: Listed = Listed::list(&file)?;
+        let (adb, size) = apk::open(&file)?;
+        listed.check_file(&adb, size, &Limits::default()).map_err(refuse)?;
+        let bound = listed.info.depends.iter().find(|need| need.name == Package::KERNEL && !need.is_conflict());
+        let architecture = Some(listed.info.arch.clone()).filter(|arch| arch != Listed::ANYWHERE);
+        Ok(Item { file, architecture, kernel: bound.and_then(|bound| bound.version.clone()) })
+    };
+    index.packages.iter().map(item).collect()
+}
+
+fn read(path: &Utf8Path, limit: u64) -> Result<Vec<u8>> {
+    let io = |error: std::io::Error| Failure::io("read the published feed", path, &error);
+    let mut bytes = Vec::new();
+    File::open(path).map_err(io)?.take(limit + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > limit {
+        return Err(explain(Exit::Mismatch, path, &formats::Error::IndexTooLarge { limit }));
+    }
+    Ok(bytes)
+}
+
+fn untrusted(path: &Utf8Path, why: &str) -> Failure {
+    Failure::new(
+        Exit::Mismatch,
+        "FEED008",
+        "no key that is trusted here has signed the published index",
+        format!("{why}; to sign what is in there anew would vouch for somebody else's packages"),
+        "give the public key that signed it with --key, if it was yours",
+    )
+    .at(path)
+}

@@ -1,0 +1,252 @@
+//! A miniature SDK, for tests: `tests/mini-sdk` with a kernel that has what recipes ask for.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it cannot go on")]
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use formats::depend::Dependency;
+use formats::{Content, Entry, Format, Package};
+
+use super::Program;
+use crate::recipe::{Kmod, Line, Recipes};
+
+/// The files that are the same in every miniature.
+const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/mini-sdk");
+
+/// The bytes of the program in every miniature's feed.
+pub const PROGRAM: &[u8] = b"#!/bin/sh\necho offload\n";
+
+/// The module that is built into every miniature's kernel.
+const BUILTIN: &str = "part_of_the_kernel";
+
+/// What a miniature is like.
+#[derive(Debug, Clone)]
+pub struct MiniSdk<'a> {
+    /// Its kmods are those of the recipes that apply, and one that nobody wants.
+    pub recipes: &'a Recipes,
+    /// Kernel version.
+    pub version: &'a str,
+    /// The kernel's hash.
+    pub hash: &'a str,
+    /// Target and subtarget.
+    pub target: (&'a str, &'a str),
+    /// Package architecture.
+    pub arch: &'a str,
+    /// What it makes.
+    pub format: Format,
+    /// A word that `tests/mini-sdk/scripts/mini.sh` knows.
+    pub fault: &'a str,
+}
+
+impl<'a> MiniSdk<'a> {
+    /// One without faults, for x86/64.
+    pub fn new(recipes: &'a Recipes, version: &'a str, hash: &'a str, format: Format) -> Self {
+        MiniSdk { recipes, version, hash, target: ("x86", "64"), arch: "x86_64", format, fault: "" }
+    }
+
+    /// The archive's bytes, as `NAME.tar.zst` or `NAME.tar.xz`, with everything in the folder NAME.
+    pub fn archive(&self, file_name: &str) -> Vec<u8> {
+        let (name, compression) = file_name.split_once(".tar.").expect("a name that ends in .tar.*");
+        let folder = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(folder.path()).unwrap();
+        self.write(root);
+        let mut tar = tar::Builder::new(Vec::new());
+        tar.mode(tar::HeaderMode::Deterministic);
+        tar.follow_symlinks(false);
+        tar.append_dir_all(name, root).unwrap();
+        compress(&tar.into_inner().unwrap(), compression)
+    }
+
+    /// Writes the tree into a folder.
+    pub fn write(&self, root: &Utf8Path) {
+        copy(Utf8Path::new(FILES), root);
+        let line: Line = self.version.parse().unwrap();
+        let applies = |kmod: &&Kmod| kmod.kernel.hold(line);
+        let kmods: BTreeMap<&str, &Kmod> =
+            self.recipes.kmods.values().filter(applies).map(|kmod| (kmod.package.as_str(), kmod)).collect();
+        let (board, subtarget) = self.target;
+        let linux = root.join(format!("build_dir/target-x_musl/linux-{board}_{subtarget}/linux-{}", self.version));
+        let mut config = String::new();
+        let mut table = String::from("kmod-unwanted|||\n");
+        for (name, kmod) in &kmods {
+            let modules: Vec<&str> = modules(kmod, line).collect();
+            for module in files(&modules) {
+                put(&linux.join(format!("net/{module}.ko")), &self.module(), 0o644);
+            }
+            let mut symbols = Vec::new();
+            for option in &kmod.kconfig {
+                config += &format!("CONFIG_{}={}\n", option.symbol, if option.builtin { "y" } else { "m" });
+                symbols.push(option.symbol.as_str());
+            }
+            let depends: Vec<&str> = depends(kmod, &kmods).collect();
+            table += &format!("{name}|{}|{}|{}\n", modules.join(" "), symbols.join(" "), depends.join(" "));
+            if self.format == Format::Apk {
+                self.prebuild(root, &self.kmod(kmod, &modules, &depends));
+            }
+        }
+        if self.format == Format::Apk {
+            self.prebuild(root, &self.program());
+        }
+        put(&linux.join(".config"), config.as_bytes(), 0o644);
+        put(&linux.join("modules.builtin"), format!("kernel/lib/{BUILTIN}.ko\n").as_bytes(), 0o644);
+        put(&root.join("package/kernel/linux/kmods"), table.as_bytes(), 0o644);
+        put(&root.join("Config-build.in"), self.config_build(&table).as_bytes(), 0o644);
+        let vermagic = format!("  LINUX_VERMAGIC:=$(if $(LINUX_VERMAGIC),$(LINUX_VERMAGIC),{})\n", self.hash);
+        let kernel_mk = format!("{vermagic}VERSION:=$(LINUX_VERSION)-r$(LINUX_RELEASE)\n");
+        put(&root.join("include/kernel.mk"), kernel_mk.as_bytes(), 0o644);
+        put(&root.join("fault"), self.fault.as_bytes(), 0o644);
+    }
+
+    /// The builder's configuration, as `convert-config.pl` writes it.
+    fn config_build(&self, table: &str) -> String {
+        let word = |name: &str, value: &str| format!("config {name}\n\tstring\n\tdefault \"{value}\"\n\n");
+        let names = table.lines().filter_map(|line| line.split('|').next());
+        let kmods = names.map(|name| format!("config PACKAGE_{name}\n\ttristate\n\tdefault m\n\n"));
+        let apk = if self.format == Format::Apk { "config USE_APK\n\tbool\n\tdefault y\n\n" } else { "" };
+        let (board, subtarget) = self.target;
+        [word("TARGET_BOARD", board), word("TARGET_SUBTARGET", subtarget), word("TARGET_ARCH_PACKAGES", self.arch)]
+            .into_iter()
+            .chain([apk.to_owned()])
+            .chain(kmods)
+            .collect()
+    }
+
+    fn module(&self) -> Vec<u8> {
+        let release = if self.fault == "other-module" { "5.4.0" } else { self.version };
+        elf(&format!("vermagic={release} SMP mod_unload \0license=GPL\0depends=\0"))
+    }
+
+    /// What apk would make of a kmod.
+    fn kmod(&self, kmod: &Kmod, modules: &[&str], depends: &[&str]) -> Package {
+        let kernel = Dependency::exactly("kernel", format!("{}~{}-r1", self.version, self.hash));
+        let short = kmod.short_name();
+        let modules: Vec<&str> = files(modules).collect();
+        let list: String = modules.iter().map(|module| format!("{module}\n")).collect();
+        let list =
+            (!modules.is_empty()).then(|| Entry::file(format!("etc/modules.d/{short}"), 0o644, Content::from(list)));
+        let modules = modules.iter().map(|module| {
+            Entry::file(format!("lib/modules/{}/{module}.ko", self.version), 0o644, Content::from(self.module()))
+        });
+        Package {
+            name: kmod.package.clone(),
+            version: format!("{}-r1", self.version),
+            depends: [vec![kernel], depends.iter().copied().map(Dependency::on).collect()].concat(),
+            files: modules.chain(list).collect(),
+            source: "feeds/base/kernel/linux".into(),
+            ..self.base()
+        }
+    }
+
+    fn program(&self) -> Package {
+        Package {
+            name: "offloadctl".into(),
+            version: "0.1.0-r1".into(),
+            files: vec![Entry::file("usr/sbin/offloadctl", 0o755, Content::from(PROGRAM.to_vec()))],
+            source: "offload-feed/offloadctl".into(),
+            ..self.base()
+        }
+    }
+
+    fn base(&self) -> Package {
+        Package {
+            architecture: self.arch.into(),
+            description: "Of the miniature SDK".into(),
+            license: "GPL-2.0".into(),
+            maintainer: "Nobody <nobody@example.com>".into(),
+            section: "kernel".into(),
+            source_date_epoch: 1_750_711_236,
+            ..Package::default()
+        }
+    }
+
+    fn prebuild(&self, root: &Utf8Path, package: &Package) {
+        let mut bytes = Vec::new();
+        self.format.write(package, &mut bytes).unwrap();
+        put(&root.join("prebuilt").join(self.format.file_name(package)), &bytes, 0o644);
+    }
+}
+
+/// A feed's folder with one program, and the program.
+pub fn program(folder: &Utf8Path) -> Program {
+    let makefile =
+        "PKG_NAME:=offloadctl\nPKG_VERSION:=0.1.0\nPKG_RELEASE:=1\n$(eval $(call BuildPackage,offloadctl))\n";
+    put(&folder.join("offloadctl/Makefile"), makefile.as_bytes(), 0o644);
+    put(&folder.join("built"), PROGRAM, 0o755);
+    Program {
+        package: "offloadctl".into(),
+        version: "0.1.0".into(),
+        release: 1,
+        recipe: folder.join("offloadctl"),
+        binary: folder.join("built"),
+        install: "usr/sbin/offloadctl".into(),
+    }
+}
+
+fn modules(kmod: &Kmod, line: Line) -> impl Iterator<Item = &str> {
+    kmod.modules.iter().filter(move |module| module.applies_to(line)).map(|module| module.name.as_str())
+}
+
+/// Those that are files.
+fn files<'m>(modules: &[&'m str]) -> impl Iterator<Item = &'m str> {
+    modules.iter().copied().filter(|module| *module != BUILTIN)
+}
+
+fn depends<'k>(kmod: &'k Kmod, known: &BTreeMap<&str, &Kmod>) -> impl Iterator<Item = &'k str> {
+    kmod.depends.iter().map(String::as_str).filter(|name| known.contains_key(name))
+}
+
+fn compress(tar: &[u8], compression: &str) -> Vec<u8> {
+    match compression {
+        "zst" => ruzstd::encoding::compress_to_vec(tar, ruzstd::encoding::CompressionLevel::Fastest),
+        _ => {
+            let options = lzma_rust2::XzOptions::with_preset(0);
+            let mut writer = lzma_rust2::XzWriter::new(Vec::new(), options).unwrap();
+            writer.write_all(tar).unwrap();
+            writer.finish().unwrap()
+        }
+    }
+}
+
+fn put(path: &Utf8Path, bytes: &[u8], mode: u32) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, bytes).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn copy(from: &Utf8Path, to: &Utf8Path) {
+    for entry in from.read_dir_utf8().unwrap() {
+        let entry = entry.unwrap();
+        let place: Utf8PathBuf = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir_all(&place).unwrap();
+            copy(entry.path(), &place);
+        } else {
+            std::fs::create_dir_all(to).unwrap();
+            std::fs::copy(entry.path(), &place).unwrap();
+        }
+    }
+}
+
+/// A 64-bit relocatable ELF file whose only content is a section `.modinfo`.
+pub(crate) fn elf(modinfo: &str) -> Vec<u8> {
+    const HEADER: usize = 64;
+    const NAMES: &[u8] = b"\0.modinfo\0.shstrtab\0";
+    let names_at = HEADER + modinfo.len();
+    let table_at = (names_at + NAMES.len()).next_multiple_of(8);
+    let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    // Relocatable file for x86-64, ELF version 1, no entry, no segments.
+    file.extend([1_u16, 62, 1, 0].map(u16::to_le_bytes).concat());
+    file.extend([0, 0, table_at as u64].map(u64::to_le_bytes).concat());
+    file.extend([0_u16, 0, 64, 0, 0, 64, 3, 2].map(u16::to_le_bytes).concat());
+    file.extend(modinfo.as_bytes());
+    file.extend(NAMES);
+    file.resize(table_at, 0);
+    for (name, kind, offset, size) in [(0, 0, 0, 0), (1, 1, HEADER, modinfo.len()), (10, 3, names_at, NAMES.len())] {
+        file.extend([name, kind].map(u32::to_le_bytes).concat());
+        file.extend([0, 0, offset as u64, size as u64, 0, 1, 0].map(u64::to_le_bytes).concat());
+    }
+    file
+}

@@ -1,0 +1,302 @@
+//! The driver against a miniature SDK, which lies as the real one does.
+
+use std::time::{Duration, Instant};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use formats::Format;
+use model::{Arch, Cancel, Events, Exit, Failure, KernelId, Result};
+
+use super::mini::{MiniSdk, PROGRAM, program};
+use super::*;
+use crate::lock::Lock;
+use crate::recipe;
+
+const VERSION: &str = "6.12.94";
+const HASH: &str = "0123456789abcdef0123456789abcdef";
+
+fn recipes() -> Recipes {
+    recipe::tests::load(&[
+        (
+            "kmod-top.yaml",
+            "package: kmod-top\ntitle: T\nkconfig: [TOP]\nmodules: [{name: top}]\ndepends: [kmod-base, kmod-name]\n",
+        ),
+        (
+            "kmod-base.yaml",
+            "package: kmod-base\ntitle: B\nkconfig: [BASE=y]\nmodules: [{name: base}]\ndepends: [kmod-part]\n",
+        ),
+        ("kmod-name.yaml", "package: kmod-name\ntitle: N\nempty: a name kept for what depends on it\n"),
+        ("kmod-part.yaml", "package: kmod-part\ntitle: P\nmodules: [{name: part_of_the_kernel}]\n"),
+        ("kmod-old.yaml", "package: kmod-old\ntitle: O\nkernel: {before: \"5.4\"}\nmodules: [{name: old}]\n"),
+    ])
+    .unwrap()
+}
+
+/// An unpacked miniature in a temporary folder.
+struct Lab {
+    folder: tempfile::TempDir,
+    recipes: Recipes,
+    format: Format,
+    programs: Vec<Program>,
+    patience: Patience,
+}
+
+impl Lab {
+    fn new(format: Format, fault: &str) -> Self {
+        Lab::with(format, |sdk| sdk.fault = fault.to_owned().leak())
+    }
+
+    fn with(format: Format, change: impl FnOnce(&mut MiniSdk<'_>)) -> Self {
+        let recipes = recipes();
+        let mut sdk = MiniSdk::new(&recipes, VERSION, HASH, format);
+        change(&mut sdk);
+        let folder = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(folder.path()).unwrap();
+        let extension = if format == Format::Apk { "zst" } else { "xz" };
+        let archive = root.join(format!("openwrt-sdk.tar.{extension}"));
+        std::fs::write(&archive, sdk.archive(archive.file_name().unwrap())).unwrap();
+        std::fs::create_dir(root.join("cache")).unwrap();
+        unpack(&archive, &root.join("cache"), &Events::discard(), &Cancel::default()).unwrap();
+        let programs = vec![program(&root.join("feed"))];
+        let patience = Patience { standstill: Duration::from_secs(30), total: Duration::from_secs(120) };
+        Lab { folder, recipes, format, programs, patience }
+    }
+
+    fn path(&self, below: &str) -> Utf8PathBuf {
+        Utf8Path::from_path(self.folder.path()).unwrap().join(below)
+    }
+
+    fn tree(&self, below: &str) -> Utf8PathBuf {
+        self.path("cache/sdk").join(below)
+    }
+
+    fn kernel(&self) -> KernelId {
+        KernelId { version: VERSION.into(), config_hash: HASH.into(), release: 1 }
+    }
+
+    fn build(&self) -> Result<Vec<BuiltPackage>> {
+        self.build_said().0
+    }
+
+    /// Builds, and returns what the SDK's programs said too.
+    fn build_said(&self) -> (Result<Vec<BuiltPackage>>, String) {
+        let (sender, events) = std::sync::mpsc::channel();
+        let lock = Lock::try_take(&self.path("cache.lock")).unwrap().unwrap();
+        let expected = Expected {
+            kernel: Some(self.kernel()),
+            target: "x86/64".parse().unwrap(),
+            arch: Arch("x86_64".into()),
+            format: self.format,
+        };
+        let out = self.path("out");
+        let _first = std::fs::remove_dir_all(&out);
+        std::fs::create_dir(&out).unwrap();
+        let built = Tree::open(&self.path("cache")).and_then(|tree| {
+            let request = Request {
+                tree: &tree,
+                lock: &lock,
+                expected: &expected,
+                recipes: &self.recipes,
+                programs: &self.programs,
+                source_date_epoch: None,
+                jobs: NonZeroUsize::MIN,
+                patience: self.patience,
+            };
+            build(&request, &out, &Events::to(sender), &Cancel::default())
+        });
+        let lines = events.try_iter().filter_map(|event| match event {
+            model::Event::Line { text, .. } => Some(text),
+            _ => None,
+        });
+        let said = lines.collect::<Vec<_>>().join("\n");
+        (built, said)
+    }
+
+    fn refused(&self) -> Failure {
+        self.build().unwrap_err()
+    }
+}
+
+/// The names that a build of the recipes gives, sorted.
+const NAMES: [&str; 5] = ["kmod-base", "kmod-name", "kmod-part", "kmod-top", "offloadctl"];
+
+#[test]
+fn packages_of_both_formats_come_out_and_break_no_rule() {
+    for format in Format::ALL {
+        let lab = Lab::new(format, "");
+        let built = lab.build().unwrap();
+        assert_eq!(built.iter().map(|package| package.name.as_str()).collect::<Vec<_>>(), NAMES);
+        let top = &built[3];
+        assert_eq!((top.version.as_str(), top.arch.as_str(), &top.note), ("6.12.94-r1", "x86_64", &None));
+        assert_eq!(built[1].note.as_deref(), Some("a name kept for what depends on it"));
+        assert_eq!(built[2].note.as_deref(), Some("its modules are part of the kernel"));
+        assert_eq!(built[4].version, "0.1.0-r1");
+
+        let options = formats::lint::Options::default();
+        let examined: Vec<_> = built
+            .iter()
+            .map(|package| {
+                formats::lint::examine(package.file.as_str(), std::fs::File::open(&package.file).unwrap(), &options)
+            })
+            .collect();
+        let errors: Vec<_> = formats::lint::judge(&examined, &options)
+            .into_iter()
+            .filter(|finding| finding.rule.severity == formats::lint::Severity::Error)
+            .map(|finding| format!("{} {}", finding.rule.id, finding.what))
+            .collect();
+        // OpenWrt's own empty kmods do not say so; whoever publishes them allows it by name.
+        assert_eq!(
+            errors,
+            ["LINT101 kmod-name has no file below /lib/modules", "LINT101 kmod-part has no file below /lib/modules"]
+        );
+    }
+}
+
+#[test]
+fn nothing_of_this_machine_or_day_is_in_a_package() {
+    let bytes = || {
+        let lab = Lab::new(Format::Ipk, "");
+        let built = lab.build().unwrap();
+        assert!(built.iter().all(|package| package.installed_size > 0 || package.note.is_some()));
+        built.iter().map(|package| package.sha256.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(bytes(), bytes(), "two trees give different packages");
+}
+
+#[test]
+fn only_the_closure_is_packed_and_the_original_configuration_is_kept() {
+    let lab = Lab::new(Format::Ipk, "");
+    let original = std::fs::read_to_string(lab.tree("Config-build.in")).unwrap();
+    lab.build().unwrap();
+    assert!(original.contains("kmod-unwanted") && original.contains("kmod-top"));
+    let pruned = std::fs::read_to_string(lab.tree("Config-build.in")).unwrap();
+    assert!(!pruned.contains("kmod-unwanted") && pruned.contains("kmod-top"));
+    let packages: Vec<_> = lab.tree("bin/targets/x86/64/packages").read_dir_utf8().unwrap().collect();
+    assert_eq!(packages.len(), 4);
+    // Other recipes later: what was left out comes back from the original.
+    let lab = Lab {
+        recipes: recipe::tests::load(&[("kmod-unwanted.yaml", "package: kmod-unwanted\ntitle: U\nempty: yes\n")])
+            .unwrap(),
+        ..lab
+    };
+    assert_eq!(lab.build().unwrap().len(), 2);
+    assert_eq!(std::fs::read_to_string(lab.path("cache/Config-build.in.original")).unwrap(), original);
+}
+
+#[test]
+fn a_changed_program_is_packed_again_and_an_old_version_is_not_taken_for_it() {
+    let mut lab = Lab::new(Format::Ipk, "");
+    let first = lab.build().unwrap()[4].sha256.clone();
+    let changed = [PROGRAM, b"echo more\n"].concat();
+    std::fs::write(&lab.programs[0].binary, &changed).unwrap();
+    let second = lab.build().unwrap()[4].sha256.clone();
+    assert_ne!(first, second);
+    lab.programs[0].version = "0.2.0".into();
+    let failure = lab.refused();
+    assert_eq!((failure.id(), failure.exit()), ("SDK062", Exit::Failed));
+    assert!(failure.finding().what.contains("0.1.0-r1") && failure.finding().what.contains("0.2.0-r1"), "{failure}");
+}
+
+#[test]
+fn kmods_alone_need_no_feed() {
+    let mut lab = Lab::new(Format::Ipk, "unreachable");
+    assert_eq!(lab.refused().id(), "SDK049");
+    lab.programs.clear();
+    assert_eq!(lab.build().unwrap().len(), 4);
+    let feeds = std::fs::read_to_string(lab.tree("feeds.conf")).unwrap();
+    assert!(!feeds.contains("src-"), "the SDK would ask the network: {feeds}");
+}
+
+/// Failures that the SDK reports in its own way, each with the id that we give it.
+#[test]
+fn each_failure_of_the_sdk_has_its_id_and_its_words() {
+    for (fault, id, exit, says) in [
+        ("prerequisite", "SDK042", Exit::Host, "rsync"),
+        ("umask", "SDK041", Exit::Bug, "umask 022"),
+        ("drops", "SDK055", Exit::Failed, "offloadctl"),
+        ("fails", "SDK049", Exit::Failed, "net/x.c:1: error"),
+        ("full", "SDK040", Exit::Host, "No space left"),
+        ("glibc", "SDK043", Exit::Host, "GLIBC_2.99"),
+        ("library", "SDK045", Exit::Failed, "kmod-x"),
+        ("nothing", "SDK061", Exit::Failed, "kmod-base"),
+        ("no-link", "SDK051", Exit::Failed, "offloadctl"),
+        ("other-arch", "SDK063", Exit::Failed, "mips_24kc"),
+        ("other-kernel", "SDK064", Exit::Failed, "ffffffffffffffffffffffffffffffff"),
+        ("other-module", "SDK067", Exit::Failed, "5.4.0"),
+        ("host-path", "SDK066", Exit::Failed, "/"),
+        ("stripped", "SDK068", Exit::Failed, "usr/sbin/offloadctl"),
+        ("unreadable", "SDK060", Exit::Failed, "FMT"),
+    ] {
+        let failure = Lab::new(Format::Ipk, fault).refused();
+        assert_eq!((failure.id(), failure.exit()), (id, exit), "{fault}: {failure}");
+        assert!(says == "FMT" || failure.to_string().contains(says), "{fault}: {failure}");
+    }
+}
+
+#[test]
+fn a_kernel_without_the_option_gives_no_empty_package() {
+    let lab = Lab::new(Format::Ipk, "");
+    let config = lab.tree(&format!("build_dir/target-x_musl/linux-x86_64/linux-{VERSION}/.config"));
+    std::fs::write(&config, "CONFIG_BASE=y\n").unwrap();
+    let failure = lab.refused();
+    assert_eq!((failure.id(), failure.exit()), ("SDK065", Exit::Failed));
+    let finding = failure.finding();
+    assert!(finding.what.contains("kmod-top") && finding.why.contains("CONFIG_TOP"), "{failure}");
+}
+
+#[test]
+fn a_missing_module_is_named() {
+    let lab = Lab::new(Format::Ipk, "");
+    std::fs::remove_file(lab.tree(&format!("build_dir/target-x_musl/linux-x86_64/linux-{VERSION}/net/top.ko")))
+        .unwrap();
+    let failure = lab.refused();
+    assert_eq!((failure.id(), failure.exit()), ("SDK044", Exit::Failed));
+    assert!(failure.finding().why.contains("net/top.ko"), "{failure}");
+}
+
+#[test]
+fn a_makefile_with_an_error_shows_what_the_scan_said() {
+    let lab = Lab::new(Format::Ipk, "");
+    std::fs::write(lab.programs[0].recipe.join("Makefile"), "broken\n").unwrap();
+    let failure = lab.refused();
+    assert_eq!((failure.id(), failure.exit()), ("SDK050", Exit::Failed));
+    assert!(failure.finding().why.contains("missing separator"), "{failure}");
+}
+
+#[test]
+fn a_build_that_fails_once_is_repeated_with_all_output() {
+    let (built, said) = Lab::new(Format::Ipk, "fails-once").build_said();
+    built.unwrap();
+    assert!(said.contains("make package/kernel/linux/compile -j1 V=s"), "{said}");
+    let (built, said) = Lab::new(Format::Ipk, "").build_said();
+    built.unwrap();
+    assert!(!said.contains("V=s"), "{said}");
+}
+
+#[test]
+fn a_scan_that_spins_is_ended_and_an_orphan_is_not_waited_for() {
+    let mut lab = Lab::new(Format::Ipk, "scan-hangs");
+    lab.patience.standstill = Duration::from_millis(700);
+    let failure = lab.refused();
+    assert_eq!((failure.id(), failure.exit()), ("SDK001", Exit::Blocked));
+    let started = Instant::now();
+    Lab::new(Format::Ipk, "orphan").build().unwrap();
+    assert!(started.elapsed() < Duration::from_secs(300), "it waited for the orphan");
+}
+
+#[test]
+fn an_sdk_of_another_kernel_is_refused_before_anything_runs() {
+    let lab = Lab::with(Format::Ipk, |sdk| sdk.hash = "ffffffffffffffffffffffffffffffff");
+    let (built, said) = lab.build_said();
+    assert_eq!(built.unwrap_err().id(), "SDK021");
+    assert_eq!(said, "");
+}
+
+#[test]
+fn a_tree_that_is_no_sdk_is_refused() {
+    let lab = Lab::new(Format::Ipk, "");
+    std::fs::write(lab.tree("include/kernel.mk"), "LINUX_VERMAGIC:=unknown\n").unwrap();
+    let failure = lab.refused();
+    assert_eq!((failure.id(), failure.exit()), ("SDK020", Exit::Failed));
+    std::fs::remove_file(lab.tree("include/toplevel.mk")).unwrap();
+    assert_eq!(lab.refused().id(), "SDK020");
+}

@@ -1,0 +1,1 @@
+LINUX_RELEASE?=1

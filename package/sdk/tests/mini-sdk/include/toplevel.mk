@@ -1,0 +1,1 @@
+# Its being here is what makes a folder an OpenWrt tree.

@@ -1,0 +1,182 @@
+//! A miniature release, from its mirror to the verified feed.
+
+use std::sync::mpsc::{Receiver, channel};
+
+use formats::Format;
+use model::Events;
+use sdk::openwrt::drive::mini::MiniSdk;
+use sdk::openwrt::fixture::{KERNEL_HASH, MiniMirror};
+
+use super::*;
+use crate::cli::openwrt::Source;
+use crate::ctx::tests::ctx;
+
+/// What a branch offers may change, so the mirror is asked again each time.
+const RELEASE: &str = "25.12-SNAPSHOT";
+
+/// Two kmods, one of them empty on purpose, and no program: that would be linked for minutes.
+const RECIPES: [(&str, &str); 2] = [
+    ("kmod-top", "title: T\nkconfig: [TOP]\nmodules: [{name: top}]\ndepends: [kmod-name]\n"),
+    ("kmod-name", "title: N\nempty: a name kept for what depends on it\n"),
+];
+
+struct Lab {
+    folder: tempfile::TempDir,
+    mirror: MiniMirror,
+    ctx: Ctx,
+    events: Receiver<Event>,
+}
+
+impl Lab {
+    /// A mirror with one release, and a machine that never saw it.
+    fn new(change: impl FnOnce(&mut MiniSdk<'_>)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(folder.path()).unwrap();
+        let recipes = root.join("recipes");
+        std::fs::create_dir(&recipes).unwrap();
+        for (name, text) in RECIPES {
+            let text = format!("version: 1\npackage: {name}\n{text}");
+            std::fs::write(recipes.join(format!("{name}.yaml")), text).unwrap();
+        }
+        let loaded = Recipes::load(std::slice::from_ref(&recipes)).unwrap();
+        let mirror = MiniMirror::new();
+        let archive = mirror.publish_standard(RELEASE, "x86/64");
+        let mut sdk = MiniSdk::new(&loaded, "6.12.94", KERNEL_HASH, Format::Apk);
+        change(&mut sdk);
+        mirror.publish(RELEASE, "x86/64", &[(&archive, &sdk.archive(&archive))]);
+        let (sender, events) = channel();
+        let mut ctx = ctx(root, Events::to(sender));
+        ctx.recipes = vec![recipes];
+        Lab { folder, mirror, ctx, events }
+    }
+
+    fn selection(&self) -> Selection {
+        let source =
+            Source { mirror: Some(self.mirror.root().to_string()), release_keys: vec![self.mirror.key_file()] };
+        Selection {
+            target: "x86/64".into(),
+            openwrt: OpenWrt { release: Some(RELEASE.into()), locked: false, source },
+            kernels: vec![crate::cli::Kernel::V6_12],
+            formats: Vec::new(),
+            debian_mirror: None,
+        }
+    }
+
+    fn target(&self) -> Target {
+        "x86/64".parse().unwrap()
+    }
+
+    fn packages(&self) -> Result<Packages> {
+        super::super::packages(&self.ctx, &self.target(), &self.selection())
+    }
+
+    /// Stages that did something since the last look.
+    fn worked(&self) -> Vec<String> {
+        let began = |event| if let Event::StageBegin { stage, .. } = event { Some(stage) } else { None };
+        self.events.try_iter().filter_map(began).collect()
+    }
+}
+
+#[test]
+fn a_release_is_built_once_linted_published_and_verified() {
+    let lab = Lab::new(|_| {});
+    let packages = lab.packages().unwrap();
+    assert!(lab.worked().ends_with(&["sdk".into(), "packages".into()]));
+    let names: Vec<_> =
+        packages.files().unwrap().iter().filter_map(|file| file.file_name().map(str::to_owned)).collect();
+    assert_eq!(names, ["kmod-name-6.12.94-r1.apk", "kmod-top-6.12.94-r1.apk"]);
+    assert_eq!(packages.empty, ["kmod-name"]);
+    assert_eq!(packages.kernel_id.config_hash, KERNEL_HASH);
+
+    // Nothing of the SDK runs a second time, also when somebody else works in its tree at that moment.
+    let _busy = lock(&lab.ctx, "sdk", &packages.kernel.with_extension("lock")).unwrap();
+    lab.packages().unwrap();
+    assert_eq!(lab.worked(), [""; 0]);
+
+    let verified = super::super::verify_feed(&lab.ctx, &lab.target(), &lab.selection()).unwrap();
+    assert_eq!(verified.data, "kmod-name 6.12.94-r1 apk\nkmod-top 6.12.94-r1 apk");
+    assert!(lab.folder.path().join("keys").is_dir());
+}
+
+#[test]
+fn another_work_tree_uses_the_same_unpacked_sdk() {
+    let lab = Lab::new(|_| {});
+    let first = lab.packages().unwrap();
+    lab.worked();
+    // Another recipe, as on another branch.
+    let recipe = lab.ctx.recipes[0].join("kmod-name.yaml");
+    let text = std::fs::read_to_string(&recipe).unwrap();
+    std::fs::write(&recipe, text.replace("title: N", "title: Name")).unwrap();
+    let second = lab.packages().unwrap();
+    assert_eq!(lab.worked(), ["packages"]);
+    assert_eq!(first.kernel, second.kernel);
+    assert_ne!(first.folder, second.folder);
+}
+
+#[test]
+fn an_sdk_that_fails_leaves_no_packages_and_its_words() {
+    let lab = Lab::new(|sdk| sdk.fault = "nothing");
+    let Err(failure) = lab.packages() else { panic!("it built") };
+    assert_eq!(failure.id(), "SDK061");
+    let Err(again) = lab.packages() else { panic!("a failure was taken for a result") };
+    assert_eq!(again.id(), "SDK061");
+    let lab = Lab::new(|sdk| sdk.hash = "ffffffffffffffffffffffffffffffff");
+    let Err(failure) = lab.packages() else { panic!("the SDK of another kernel was used") };
+    assert_eq!((failure.id(), failure.exit()), ("SDK021", Exit::Mismatch));
+}
+
+#[test]
+fn rebuilt_kmods_are_compared_with_the_published_ones() {
+    let lab = Lab::new(|_| {});
+    let files = lab.packages().unwrap().files().unwrap();
+    let published = |name: &str| format!("kmods/6.12.94-1-{KERNEL_HASH}/{name}");
+    for file in &files {
+        let name = published(file.file_name().unwrap());
+        lab.mirror.publish(RELEASE, "x86/64", &[(&name, &std::fs::read(file).unwrap())]);
+    }
+    let outcome = compare(&lab.ctx, &lab.target(), &lab.selection()).unwrap();
+    assert_eq!(
+        (outcome.exit, outcome.data.as_str()),
+        (Exit::Done, "2 kmods compared with those of the release, 0 differences")
+    );
+
+    let top = published(files[1].file_name().unwrap());
+    lab.mirror.publish(RELEASE, "x86/64", &[(&top, &std::fs::read(&files[0]).unwrap())]);
+    let outcome = compare(&lab.ctx, &lab.target(), &lab.selection()).unwrap();
+    assert_eq!(outcome.exit, Exit::Failed);
+    assert!(outcome.data.contains("kmod-top: was not published"), "{}", outcome.data);
+    lab.mirror.remove(RELEASE, "x86/64", &top);
+    lab.worked();
+    assert_eq!(compare(&lab.ctx, &lab.target(), &lab.selection()).unwrap().exit, Exit::Failed);
+    let difference = drive::Difference { package: "kmod-top".into(), path: Some("lib/x.ko".into()), what: "w".into() };
+    let finding = differs(&difference);
+    assert_eq!((finding.id, finding.place.as_deref()), ("CMP001", Some("kmod-top: /lib/x.ko")));
+}
+
+/// Rust has no standard library ready for MIPS: that is told, and the kmods are built.
+#[test]
+fn a_target_without_rust_gets_its_kmods_and_a_warning() {
+    let lab = Lab::new(|_| {});
+    let recipes = Recipes::load(&[lab.ctx.root.join("package/recipes")]).unwrap();
+    assert!(!recipes.programs.is_empty());
+    assert!(programs(&lab.ctx, &recipes, &Arch("mips_24kc".into())).unwrap().is_empty());
+    let warned = lab.events.try_iter().any(|event| {
+        matches!(event, Event::Finding(finding) if finding.id == "RST002" && finding.severity == Severity::Warning)
+    });
+    assert!(warned);
+}
+
+#[test]
+fn published_kmods_are_those_of_the_same_file_name_and_kernel() {
+    let built = ["/out/kmod-a_6.6.1-r1_x86_64.ipk".into(), "/out/kmod-b-6.6.1-r1.apk".into()];
+    for (path, published) in [
+        ("packages/kmod-a_6.6.1-r1_x86_64.ipk", true),
+        ("kmods/6.6.1-1-aa/kmod-a_6.6.1-r1_x86_64.ipk", true),
+        ("kmods/6.6.1-1-aa/kmod-b-6.6.1-r1.apk", true),
+        ("kmods/6.6.1-1-bb/kmod-a_6.6.1-r1_x86_64.ipk", false),
+        ("kmods/6.6.1-1-aa/kmod-a_6.6.2-r1_x86_64.ipk", false),
+        ("packages/a_6.6.1-r1_x86_64.ipk", false),
+    ] {
+        assert_eq!(is_published(path, &built, "aa"), published, "{path}");
+    }
+}

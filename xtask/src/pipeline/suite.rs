@@ -1,0 +1,202 @@
+//! Scenarios: which of them run, on which kernels, and what they need prepared.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use camino::Utf8PathBuf;
+use model::{Exit, Failure, Result, Target};
+use scenarios::{Bench, FeedVariant, Sabotage, Scenario, Start};
+use sdk::local::Kernel;
+use vm::session::Session;
+
+use super::installed::Installed;
+use super::{Feed, bench, console, router, signed};
+use crate::cli::{Sabotage as Wanted, Selection, TestArgs};
+use crate::cmd::Outcome;
+use crate::stage::{Inputs, stage};
+use crate::{Ctx, usage};
+
+/// The package whose file the negative scenario spoils.
+const SPOILED_PACKAGE: &str = "kmod-nft-offload";
+
+/// Runs the scenarios that were asked for on the packages of this source tree, on one kernel after the other.
+pub fn test(ctx: &Ctx, target: &Target, args: &TestArgs) -> Result<Outcome> {
+    let chosen = chosen(ctx, args)?;
+    crate::facts::host(ctx);
+    let mut exit = Exit::Done;
+    for &kernel in &args.selection.kernels {
+        let selection = Selection { kernels: vec![kernel], ..args.selection.clone() };
+        exit = exit.worse(on_kernel(ctx, target, args, &selection, chosen.clone())?);
+        if exit == Exit::Interrupted {
+            return Err(Failure::interrupted());
+        }
+    }
+    Ok(Outcome { exit, data: String::new() })
+}
+
+fn on_kernel(
+    ctx: &Ctx,
+    target: &Target,
+    args: &TestArgs,
+    selection: &Selection,
+    mut chosen: Vec<Scenario>,
+) -> Result<Exit> {
+    // A manager without packages to install could not find out anything.
+    let formats = usage::formats(selection);
+    for scenario in &mut chosen {
+        scenario.managers.retain(|manager| formats.iter().any(|format| format.extension() == manager.format()));
+    }
+    if args.keep {
+        only_one(&chosen, args.selection.kernels.len())?;
+    }
+    let feed = signed(ctx, target, selection)?;
+    let router = router::prepare(ctx, target, &feed, selection, &args.machine)?;
+    let trust = router::trust(&feed)?;
+    let installed = Installed::prepare(ctx, &router, &feed, &trust, &chosen);
+    let wanted: BTreeSet<FeedVariant> = chosen.iter().map(|scenario| scenario.feed).collect();
+    let feeds = wanted
+        .into_iter()
+        .map(|variant| Ok((variant, spoiled(ctx, &feed, variant)?)))
+        .collect::<Result<BTreeMap<FeedVariant, Utf8PathBuf>>>()?;
+    let label = format!("stand-in router, Linux {}", Kernel::open(&feed.packages.kernel)?.id().version);
+    ctx.events.fact("QEMU", &router.qemu.version);
+    ctx.events.fact("router", &label);
+    bench::tell_known(ctx, target, selection, &feed.packages.kernel)?;
+    let keep = |session: &mut Session| -> Result<()> {
+        ctx.events.notice("keep", "the router is as the scenario left it, and goes when you leave it");
+        console::run(ctx, session).map(|_outcome| ())
+    };
+    let bench = Bench {
+        router: &label,
+        kernel: selection.kernel()?.word(),
+        of_several: args.selection.kernels.len() > 1,
+        boot: &|lab, start, manager| match start {
+            Start::Booted => router.start(ctx, lab),
+            Start::Installed => installed.start(lab, manager),
+        },
+        feeds: &feeds,
+        trust: &trust,
+        captures: args.machine.pcap.as_deref(),
+        jobs: ctx.jobs.get(),
+        sabotage: args.sabotage.map(sabotage),
+        keep: if args.keep { Some(&keep) } else { None },
+        events: &ctx.events,
+        cancel: &ctx.cancel,
+    };
+    Ok(scenarios::run(&bench, &chosen))
+}
+
+fn sabotage(wanted: Wanted) -> Sabotage {
+    match wanted {
+        Wanted::NoFastPath => Sabotage::NoFastPath,
+        Wanted::OneDevice => Sabotage::OneDevice,
+        Wanted::AcceptFirst => Sabotage::AcceptFirst,
+    }
+}
+
+/// A router to be looked at is one, not several.
+fn only_one(chosen: &[Scenario], kernels: usize) -> Result<()> {
+    let cases: Vec<String> = chosen
+        .iter()
+        .flat_map(|scenario| {
+            scenario.managers.iter().map(move |manager| format!("{}/{}", scenario.name, manager.word()))
+        })
+        .collect();
+    if cases.len() * kernels == 1 {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Usage,
+        "TEST005",
+        "--keep leaves one router to be looked at, and more than one would run",
+        format!("on {kernels} kernels: {}", cases.join(", ")),
+        "name one scenario with --exact, one kernel with --kernel and one package manager with --format ipk or apk",
+    ))
+}
+
+/// The names and titles of the scenarios that would run.
+pub fn list(ctx: &Ctx, args: &TestArgs) -> Result<Outcome> {
+    let lines: Vec<String> =
+        chosen(ctx, args)?.iter().map(|scenario| format!("{:<24} {}", scenario.name, scenario.title)).collect();
+    Ok(Outcome::done(lines.join("\n")))
+}
+
+/// Scenarios whose name contains, or with `--exact` is, one of the given words.
+fn chosen(ctx: &Ctx, args: &TestArgs) -> Result<Vec<Scenario>> {
+    let folder = &ctx.scenarios;
+    let all = scenarios::scenario::load_all(folder)?;
+    let names: Vec<String> = all.iter().map(|scenario| scenario.name.clone()).collect();
+    let matches = |name: &str, word: &str| if args.exact { name == word } else { name.contains(word) };
+    if let Some(word) = args.names.iter().find(|word| !names.iter().any(|name| matches(name, word))) {
+        return Err(Failure::new(
+            Exit::Usage,
+            "TEST001",
+            format!("no scenario is called `{word}`"),
+            format!("there are: {}", names.join(", ")),
+            "choose from `cargo xtask test --list`",
+        )
+        .at(folder));
+    }
+    let wanted = |name: &str| args.names.is_empty() || args.names.iter().any(|word| matches(name, word));
+    Ok(all.into_iter().filter(|scenario| wanted(&scenario.name)).collect())
+}
+
+/// The feed's directory, or that of a copy spoiled in one way.
+fn spoiled(ctx: &Ctx, feed: &Feed, variant: FeedVariant) -> Result<Utf8PathBuf> {
+    let spoil = match variant {
+        FeedVariant::Published => return Ok(feed.folder.clone()),
+        FeedVariant::WrongKey => feeds::Spoil::WrongKey,
+        FeedVariant::FlippedPackage => feeds::Spoil::FlippedPackage(SPOILED_PACKAGE),
+        FeedVariant::FlippedIndex => feeds::Spoil::FlippedIndex,
+        FeedVariant::OtherKernel => feeds::Spoil::OtherKernel,
+    };
+    let inputs = Inputs::new(format!("to be refused: {spoil:?}"))
+        .stage("feed", &feed.folder)
+        .text("spoil", format!("{spoil:?}"))
+        .path("code", ctx.root.join("feeds/src"));
+    stage(ctx, "spoiled-feed", &inputs, |out| {
+        feeds::spoil(&feed.folder, spoil, &feed.packages.arch, &feed.keys, out)?;
+        Ok(format!("to be refused: {spoil:?}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Verb};
+    use crate::ctx::tests::ctx;
+    use clap::Parser;
+    use model::Events;
+
+    fn names(words: &[&str]) -> Result<Vec<String>> {
+        let line = ["xtask", "test"].iter().chain(words);
+        let Verb::Test(args) = Cli::try_parse_from(line).unwrap().verb else { panic!("not test") };
+        let chosen = chosen(&ctx("/nowhere".into(), Events::discard()), &args)?;
+        Ok(chosen.into_iter().map(|scenario| scenario.name).collect())
+    }
+
+    #[test]
+    fn scenarios_are_chosen_by_part_of_their_name_or_exactly() {
+        assert!(names(&[]).unwrap().len() >= 7);
+        assert_eq!(names(&["flipped"]).unwrap(), ["refuse-flipped-index", "refuse-flipped-package"]);
+        assert_eq!(names(&["remove-apk", "--exact"]).unwrap(), ["remove-apk"]);
+        for words in [&["flipped", "--exact"][..], &["remove", "no-such"]] {
+            let failure = names(words).unwrap_err();
+            assert_eq!((failure.id(), failure.exit()), ("TEST001", Exit::Usage));
+            assert!(failure.finding().why.contains("offload-ipv4-nat"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn one_router_is_kept_and_not_several() {
+        let scenario = |name: &str| {
+            let line = ["xtask", "test", name, "--exact"];
+            let Verb::Test(args) = Cli::try_parse_from(line).unwrap().verb else { panic!("not test") };
+            chosen(&ctx("/nowhere".into(), Events::discard()), &args).unwrap()
+        };
+        assert_eq!(only_one(&scenario("remove-apk"), 1), Ok(()));
+        for (name, kernels) in [("install-and-load", 1), ("remove-apk", 2)] {
+            let failure = only_one(&scenario(name), kernels).unwrap_err();
+            assert_eq!((failure.id(), failure.exit()), ("TEST005", Exit::Usage));
+        }
+    }
+}

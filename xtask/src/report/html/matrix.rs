@@ -1,0 +1,105 @@
+//! The matrix: a row for each scenario, a column for each kernel, a verdict for each package manager.
+
+use maud::{Markup, html};
+use model::Verdict;
+
+use super::{Look, chip};
+use crate::report::{Case, Run};
+
+/// Groups of scenarios in the order in which a reviewer wants them; others follow.
+const ORDER: [&str; 8] =
+    ["must-offload", "must-not-offload", "life", "hides", "fw4", "offloadctl", "install", "refuse"];
+
+/// Nothing without scenarios.
+pub(super) fn section(run: &Run) -> Markup {
+    let kernels = distinct(run.cases.iter().map(|case| case.record.kernel.as_str()));
+    let mut groups = distinct(run.cases.iter().map(|case| case.record.group.as_str()));
+    groups.sort_by_key(|group| ORDER.iter().position(|known| known == group).unwrap_or(ORDER.len()));
+    html! {
+        @if !run.cases.is_empty() {
+            section aria-labelledby="matrix" {
+                h2 id="matrix" { "Expected and observed" }
+                p.faint { "Paths of the packets, in order: the control run without offload comes first." }
+                table.matrix {
+                    thead {
+                        tr {
+                            th scope="col" { "Scenario" }
+                            th scope="col" { "Expected" }
+                            @for kernel in &kernels { th scope="col" { (label(kernel)) } }
+                        }
+                    }
+                    @for group in groups { (rows(run, group, &kernels)) }
+                }
+            }
+        }
+    }
+}
+
+/// The scenarios of a group, in the order of their names.
+fn rows(run: &Run, group: &str, kernels: &[&str]) -> Markup {
+    let cases: Vec<(usize, &Case)> =
+        run.cases.iter().enumerate().filter(|(_, case)| case.record.group == group).collect();
+    let mut names = distinct(cases.iter().map(|(_, case)| name(case)));
+    names.sort_unstable();
+    html! {
+        tbody {
+            @if !group.is_empty() {
+                tr.group { th scope="rowgroup" colspan=(kernels.len() + 2) { (group.replace('-', " ")) } }
+            }
+            @for scenario in names {
+                @let here: Vec<&(usize, &Case)> = cases.iter().filter(|(_, case)| name(case) == scenario).collect();
+                tr {
+                    th scope="row" {
+                        (scenario)
+                        @if let Some((_, case)) = here.first() { span.title { (case.record.title) } }
+                    }
+                    td data-label="Expected" { (expected(&here)) }
+                    @for kernel in kernels {
+                        td data-label=(label(kernel)) {
+                            @for (number, case) in here.iter().filter(|(_, case)| case.record.kernel == *kernel) {
+                                (cell(*number, case))
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What one that passed expected, as a failure ends a scenario before all of it was looked at.
+fn expected<'a>(cases: &[&(usize, &'a Case)]) -> &'a str {
+    let passed = cases.iter().find(|(_, case)| matches!(case.verdict, Verdict::Pass));
+    passed.or(cases.first()).map_or("", |(_, case)| &case.expected)
+}
+
+/// A verdict that leads to its details; what was observed is said where it is not what was expected.
+fn cell(number: usize, case: &Case) -> Markup {
+    let look = Look::of(&case.verdict);
+    html! {
+        a href={ "#case-" (number) } aria-label={ (case.name) ": " (look.word) } {
+            (chip(look, if case.record.manager.is_empty() { look.word } else { &case.record.manager }))
+        }
+        @if !case.observed.is_empty() && case.observed != case.expected { span.observed { (case.observed) } }
+        " "
+    }
+}
+
+fn name(case: &Case) -> &str {
+    if case.record.scenario.is_empty() { &case.name } else { &case.record.scenario }
+}
+
+fn label(kernel: &str) -> String {
+    if kernel.is_empty() { "Observed".into() } else { format!("Linux {kernel}") }
+}
+
+/// Each once, in the order of their first appearance.
+fn distinct<'a>(words: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut seen = Vec::new();
+    for word in words {
+        if !seen.contains(&word) {
+            seen.push(word);
+        }
+    }
+    seen
+}
