@@ -98,7 +98,7 @@ pub fn feed(ctx: &Ctx, target: &Target, selection: &Selection, serve: Option<Soc
 /// and format.
 pub fn verify_feed(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Outcome> {
     let feed = signed(ctx, target, selection)?;
-    let verified = feeds::verify(&feed.folder, &feed.packages.arch, &feed.packages.kernel_id, &feed.keys)?;
+    let verified = feeds::verify(&feed.folder, &feed.packages.arch, &feed.packages.kernel_version, &feed.keys)?;
     let line = |package: &feeds::Verified| format!("{} {} {}", package.name, package.version, package.format);
     let lines: Vec<String> = verified.iter().map(line).collect();
     Ok(Outcome::done(lines.join("\n")))
