@@ -37,7 +37,7 @@ use linted::linted;
 pub use bench::bench;
 pub use openwrt::compare;
 pub use reproduce::reproduce;
-pub use router::{boot, machine_file};
+pub use router::boot;
 pub use suite::{list, test};
 
 /// A signed feed and what a router needs to trust it.
@@ -58,7 +58,7 @@ pub fn check_files(ctx: &Ctx, target: &Target, purpose: Purpose) -> Result<()> {
     sdk::Recipes::load(&ctx.recipes)?;
     FeedConfig::load(ctx)?;
     if purpose >= Purpose::Test {
-        vm::machine::Machine::load(&machine_file(ctx, target))?;
+        vm::machine::Machine::load(&router::machine_file(ctx, target))?;
         scenarios::scenario::load_all(&ctx.scenarios)?;
     }
     Ok(())

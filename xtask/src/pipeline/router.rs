@@ -78,7 +78,7 @@ pub(super) fn trust(feed: &Feed) -> Result<Trust> {
 }
 
 /// The file that describes the target's router.
-pub fn machine_file(ctx: &Ctx, target: &Target) -> Utf8PathBuf {
+pub(super) fn machine_file(ctx: &Ctx, target: &Target) -> Utf8PathBuf {
     ctx.root.join("qemu/machines").join(format!("{}.yaml", target.slug()))
 }
 
