@@ -118,7 +118,7 @@ pub(crate) mod tests {
         Keys { opkg: Pair { current: opkg, next: None }, apk: Pair { current: apk, next: None } }
     }
 
-    /// A folder with three packages in both formats: `kernel`, a kmod that needs it, and one for every
+    /// A folder with three packages in both formats: `kernel`, a kmod that needs it, and one of libc for every
     /// architecture.
     pub(crate) fn packages(folder: &Utf8Path) -> Vec<Utf8PathBuf> {
         let plan = |name: &str, architecture: &str, depends| Package {
@@ -135,7 +135,7 @@ pub(crate) mod tests {
         let plans = [
             Package { version: "6.12.1~aa-r1".into(), ..plan("kernel", "x86_64", vec![]) },
             plan("kmod-nft-offload", "x86_64", vec![kernel]),
-            plan("notes", "all", vec![]),
+            plan("notes", "all", vec![Dependency::on("libc")]),
         ];
         let put = |(format, plan): (Format, &Package)| {
             let path = folder.join(format.file_name(plan));

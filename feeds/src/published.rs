@@ -61,9 +61,7 @@ fn open_opkg(folder: &Utf8Path, keys: &[usign::PublicKey]) -> Result<Vec<Item>> 
     let index = read(&path, Limits::default().index)?;
     let signature = String::from_utf8_lossy(&read(&folder.join(opkg::SIGNATURE), 4096)?).into_owned();
     let signature = Signature::parse(&signature).map_err(|error| explain(Exit::Mismatch, &path, &error))?;
-    if !keys.iter().any(|key| key.verify(&index, &signature).is_ok()) {
-        return Err(untrusted(&path, &format!("its signature names the key {}", signature.fingerprint)));
-    }
+    usign::verify(&index, &signature, keys).map_err(|error| untrusted(&path, &error.to_string()))?;
     let refuse = |error: &formats::Error| explain(Exit::Mismatch, &path, error);
     let item = |listed: &Listed| {
         let file = folder.join(&listed.filename);

@@ -106,6 +106,7 @@ impl Attempt<'_> {
             Some(Deed::Close(flow)) => traffic::end(self, flow, false)?,
             Some(Deed::Abort(flow)) => traffic::end(self, flow, true)?,
             Some(Deed::Conntrack(expected)) => traffic::conntrack(self, expected, at)?,
+            Some(Deed::Ftp(plan)) => traffic::ftp(self, plan)?,
         };
         let may_load_rules = matches!(
             step.deeds().first(),

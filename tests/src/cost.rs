@@ -53,6 +53,9 @@ const PACKETS: [(&str, u32); 4] = [("ipv4", 1000), ("ipv4", 64), ("ipv6", 1000),
 /// With offload, this part of the packets may pass the forward hook.
 const FORWARDED_AT_MOST: f64 = 0.01;
 
+/// Rounds that count instructions differ by less than this percentage, or something else ran meanwhile.
+const UNSTEADY: f64 = 2.0;
+
 /// What the guest is to measure: a line for each kind of packet.
 pub fn plan(packets: u64, rounds: usize) -> String {
     PACKETS.iter().map(|(family, payload)| format!("{family} {payload} {packets} {rounds}\n")).collect()
@@ -125,6 +128,9 @@ pub fn read(results: &str, errors: &str, clock: Clock) -> Result<Costs> {
         return Err(strayed(line, why));
     }
     let costs = summed_up(&lines);
+    if let Some(cost) = costs.iter().find(|cost| clock == Clock::Instructions && cost.whole.percent() > UNSTEADY) {
+        return Err(unsteady(cost));
+    }
     if costs.is_empty() {
         Err(unreadable("it measured nothing", results, errors))
     } else {
@@ -164,6 +170,16 @@ fn unreadable(what: &str, results: &str, errors: &str) -> Failure {
         format!("the guest's measurement cannot be read: {what}"),
         format!("it wrote: {}\nand complained: {}", results.trim(), errors.trim()),
         "run it once more; if it stays, the kernel lacks what tests/bench/run asks for",
+    )
+}
+
+fn unsteady(cost: &Cost) -> Failure {
+    Failure::new(
+        Exit::Blocked,
+        "COST003",
+        format!("{}, {}: the rounds differ by ±{:.1} %", cost.packet(), cost.path.word(), cost.whole.percent()),
+        "instructions of the same packets are nearly the same in every round, unless something else ran among them",
+        "run it once more with --repeat 5; if it stays, look at what tests/bench/run starts on this kernel",
     )
 }
 
@@ -227,6 +243,14 @@ end
             assert_eq!((failure.id(), failure.exit()), ("COST002", Exit::Failed), "{to}");
         }
         assert!(costs(&RESULTS.replace("seen=0 marked=1", "seen=200 marked=1")).is_ok());
+    }
+
+    #[test]
+    fn rounds_that_differ_count_nothing_where_instructions_are_counted() {
+        let one_is_short = RESULTS.replace("micros=204475", "micros=61954");
+        let failure = costs(&one_is_short).unwrap_err();
+        assert_eq!((failure.id(), failure.exit()), ("COST003", Exit::Blocked));
+        assert!(read(&one_is_short, "", Clock::Time).is_ok(), "time differs");
     }
 
     #[test]

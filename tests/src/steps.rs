@@ -91,6 +91,9 @@ pub(crate) fn answered(
     output: &Output,
 ) -> Option<Finding> {
     let found = answer(command, attempt.manager, step, output);
+    if found.is_none() {
+        output.text().lines().for_each(|line| attempt.events.line(attempt.name, format!("  {line}")));
+    }
     let expected = format!("exit {}", step.exit);
     attempt.check(Check {
         at: at.into(),

@@ -26,6 +26,7 @@ const EXAMPLES: &str = "\
 Examples:
   cargo xtask test --install-deps       everything, on a fresh Debian machine
   cargo xtask build                     packages only; needs neither QEMU nor root
+  cargo xtask build --release 25.12     the same, made by the SDK of that release of OpenWrt
   cargo xtask test --list               names of the scenarios
   cargo xtask test NAME --exact --pcap captures
                                         one scenario, with its packets kept
@@ -386,7 +387,7 @@ pub enum BenchAction {
     /// Write and read packages and indexes of both formats, with generated content.
     Formats(BenchFormatsArgs),
     /// What forwarding a packet costs the router, with offload off and on.
-    Offload(BenchOffloadArgs),
+    Offload(Box<BenchOffloadArgs>),
 }
 
 /// `bench formats`

@@ -105,3 +105,28 @@ fn a_mirror_whose_key_nobody_named_is_not_believed() {
     let output = place.run(&[&["lock", "--offline"][..], &ROW].concat());
     assert_eq!(output.status.code(), Some(4), "the default mirror is not asked");
 }
+
+/// A workflow that calls the program with a flag that it does not have fails only where nobody looks.
+#[test]
+fn the_workflow_for_other_repositories_uses_flags_that_there_are() {
+    let place = Place::new();
+    let workflow = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(".github/workflows/package.yml");
+    let text = std::fs::read_to_string(workflow).unwrap();
+    let lines = || text.lines().filter(|line| line.contains("set -- "));
+    let flags = |line: &str| -> Vec<String> {
+        let words = line.split_whitespace().map(|word| word.trim_end_matches(';'));
+        words.filter(|word| word.starts_with("--") && *word != "--").map(Into::into).collect()
+    };
+    let help = |verb: &[&str]| String::from_utf8(place.run(&[verb, &["--help"]].concat()).stdout).unwrap();
+    for (verb, words) in [("build", &["build"][..]), ("verify", &["feed", "verify"]), ("test", &["test"])] {
+        let own = lines().find(|line| line.trim_start().starts_with(&format!("{verb})"))).unwrap();
+        assert!(own.contains(&format!("set -- {} ", words.join(" "))), "{own}");
+        let help = help(words);
+        let shared = lines().filter(|line| !line.contains(";;"));
+        let flags: Vec<String> = shared.chain([own]).flat_map(flags).collect();
+        assert!(flags.contains(&"--release".into()) && flags.contains(&"--recipes".into()), "{flags:?}");
+        for flag in flags {
+            assert!(help.contains(&format!("{flag} ")) || help.contains(&format!("{flag}\n")), "{verb} {flag}");
+        }
+    }
+}

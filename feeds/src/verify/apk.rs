@@ -1,28 +1,29 @@
 //! The part for apk: every package is installed.
 
 use camino::Utf8Path;
-use client::apk::{Client, Config, Root, image_state};
-use formats::{Package, ec};
-use model::{Arch, Exit, KernelId, Result};
+use client::apk::{Client, Config, Root, image_state_with};
+use formats::ec;
+use model::{Arch, Exit, Result};
 
-use super::{Scratch, refused};
+use super::{LIBC, Scratch, is_of_image, refused};
 use crate::apk::INDEX;
 use crate::explain;
 
-/// Installs every package of the feed into a scratch root that trusts `key` only and runs `kernel`.
+/// Installs every package of the feed into a scratch root that trusts `key` only and has the package `kernel` in
+/// this version.
 ///
 /// Returns names and versions of what was installed, by name. No maintainer script runs.
 pub(super) fn verify(
     feed: &Utf8Path,
     architecture: &Arch,
-    kernel: &KernelId,
+    kernel: &str,
     key: &ec::PublicKey,
 ) -> Result<Vec<(String, String)>> {
     let scratch = Scratch::new()?;
     let pem = key.to_pem().map_err(|error| explain(Exit::Bug, feed, &error))?;
     scratch.put("etc/apk/keys/trusted.pem", &pem)?;
     scratch.put("etc/apk/repositories.d/verified.list", &format!("file://{feed}/{INDEX}\n"))?;
-    for (path, text) in image_state(&kernel.package_version(), &architecture.0) {
+    for (path, text) in image_state_with(kernel, &[LIBC], &architecture.0) {
         scratch.put(path.trim_start_matches('/'), &text)?;
     }
 
@@ -40,7 +41,7 @@ pub(super) fn verify(
     let mut verified: Vec<(String, String)> = installed
         .into_iter()
         .map(|package| (package.info.name, package.info.version))
-        .filter(|(name, _)| name != Package::KERNEL)
+        .filter(|(name, _)| !is_of_image(name))
         .collect();
     verified.sort();
     Ok(verified)

@@ -4,8 +4,8 @@ mod apk;
 mod opkg;
 
 use camino::Utf8Path;
-use formats::Format;
-use model::{Arch, Exit, Failure, KernelId, Result};
+use formats::{Format, Package};
+use model::{Arch, Exit, Failure, Result};
 
 use crate::folders;
 use crate::keys::Keys;
@@ -21,12 +21,12 @@ pub struct Verified {
     pub version: String,
 }
 
-/// Verifies every package of the feed for a router that trusts the public halves of `keys` only and runs
-/// `kernel`. Returns them by format and name.
+/// Verifies every package of the feed for a router that trusts the public halves of `keys` only and has the
+/// package `kernel` in this version. Returns them by format and name.
 ///
 /// # Errors
 /// `FEED005` for a feed that lists nothing, and whatever a package manager would refuse it for.
-pub fn verify(feed: &Utf8Path, architecture: &Arch, kernel: &KernelId, keys: &Keys) -> Result<Vec<Verified>> {
+pub fn verify(feed: &Utf8Path, architecture: &Arch, kernel: &str, keys: &Keys) -> Result<Vec<Verified>> {
     let mut all = Vec::new();
     for (format, folder) in folders(feed) {
         let verified = match format {
@@ -39,6 +39,14 @@ pub fn verify(feed: &Utf8Path, architecture: &Arch, kernel: &KernelId, keys: &Ke
         all.extend(verified.into_iter().map(|(name, version)| Verified { format, name, version }));
     }
     if all.is_empty() { Err(nothing_listed(feed)) } else { Ok(all) }
+}
+
+/// The C library of the image: everything that OpenWrt builds depends on it, in no certain version.
+const LIBC: (&str, &str) = ("libc", "1");
+
+/// Whether a package was there before anything was installed.
+fn is_of_image(name: &str) -> bool {
+    name == Package::KERNEL || name == LIBC.0
 }
 
 /// A root that is gone when this is dropped.
@@ -106,8 +114,8 @@ mod tests {
     use crate::assemble::tests::{feed, keys};
     use crate::{Spoil, spoil};
 
-    fn kernel(hash: &str) -> KernelId {
-        KernelId { version: "6.12.1".into(), config_hash: hash.into(), release: 1 }
+    fn kernel(hash: &str) -> String {
+        format!("6.12.1~{hash}-r1")
     }
 
     fn arch() -> Arch {

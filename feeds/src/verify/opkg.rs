@@ -4,23 +4,27 @@ use camino::Utf8Path;
 use client::opkg::{Client, Config, Root};
 use formats::Package;
 use formats::usign::PublicKey;
-use model::{Arch, KernelId, Result};
+use model::{Arch, Result};
 
-use super::{Scratch, refused};
+use super::{LIBC, Scratch, is_of_image, refused};
 
-/// Installs every package of the feed into a scratch root that trusts `key` only and runs `kernel`.
+/// Installs every package of the feed into a scratch root that trusts `key` only and has the package `kernel` in
+/// this version.
 ///
 /// Returns names and versions of what was installed, by name. No maintainer script runs.
 pub(super) fn verify(
     feed: &Utf8Path,
     architecture: &Arch,
-    kernel: &KernelId,
+    kernel: &str,
     key: &PublicKey,
 ) -> Result<Vec<(String, String)>> {
     let scratch = Scratch::new()?;
     scratch.put(&format!("etc/opkg/keys/{}", key.fingerprint), &key.to_text("trusted"))?;
     scratch.put("etc/opkg/customfeeds.conf", &format!("src/gz verified file://{feed}\n"))?;
-    scratch.put("usr/lib/opkg/status", &installed_kernel(kernel, architecture))?;
+    let (libc, libc_version) = LIBC;
+    let installed = [(Package::KERNEL, kernel), (libc, libc_version)];
+    let status: String = installed.map(|(name, version)| part_of_image(name, version, architecture)).concat();
+    scratch.put("usr/lib/opkg/status", &status)?;
 
     let refused = |error| refused(feed, &error);
     let config = Root::open(scratch.path()).and_then(|root| Config::load_offline(&root)).map_err(refused)?;
@@ -39,16 +43,13 @@ pub(super) fn verify(
     let mut verified: Vec<(String, String)> = installed
         .into_iter()
         .map(|package| (package.control.package, package.control.version))
-        .filter(|(name, _)| name != Package::KERNEL)
+        .filter(|(name, _)| !is_of_image(name))
         .collect();
     verified.sort();
     Ok(verified)
 }
 
-/// What an image says of its kernel: a package that is installed and has no files.
-fn installed_kernel(kernel: &KernelId, architecture: &Arch) -> String {
-    format!(
-        "Package: kernel\nVersion: {}\nStatus: install user installed\nArchitecture: {architecture}\n\n",
-        kernel.package_version()
-    )
+/// What an image says of what it has from the beginning: a package that is installed, here without files.
+fn part_of_image(name: &str, version: &str, architecture: &Arch) -> String {
+    format!("Package: {name}\nVersion: {version}\nStatus: install user installed\nArchitecture: {architecture}\n\n")
 }

@@ -2,6 +2,23 @@
 //!
 //! A key or signature is two lines, a comment that proves nothing and base64. The fingerprint is
 //! eight random bytes, not a hash of the key; it only says which key file to look for.
+//!
+//! A signed list, such as `sha256sums` of a release with its `.sig`:
+//!
+//! ```
+//! use formats::usign::{self, PublicKey, Signature};
+//!
+//! # let publisher = usign::SecretKey::from_random([1; 40]);
+//! # let key_file = publisher.public().to_text("release builds");
+//! # let list = b"0123456789abcdef *openwrt.img\n";
+//! # let signature_file = publisher.sign(list).to_text();
+//! let pinned = [PublicKey::parse(&key_file)?];
+//! let signature = Signature::parse(&signature_file)?;
+//! let signer = usign::verify(list, &signature, &pinned)?;
+//! assert_eq!(signer.fingerprint, pinned[0].fingerprint);
+//! assert_eq!(usign::verify(b"another list", &signature, &pinned).unwrap_err().id(), "SIG005");
+//! # Ok::<(), formats::Error>(())
+//! ```
 
 use std::fmt;
 
@@ -143,6 +160,21 @@ impl PublicKey {
     }
 }
 
+/// Checks that one of the keys signed the message, and says which: what opkg does with the keys of a router.
+pub fn verify<'a>(message: &[u8], signature: &Signature, keys: &'a [PublicKey]) -> Result<&'a PublicKey, Error> {
+    let named = |key: &&PublicKey| key.fingerprint == signature.fingerprint;
+    let list = || keys.iter().map(|key| key.fingerprint.to_string()).collect::<Vec<_>>().join(", ");
+    let mut refusal = None;
+    for key in keys.iter().filter(named) {
+        match key.verify(message, signature) {
+            Ok(()) => return Ok(key),
+            Err(error) => refusal = Some(error),
+        }
+    }
+    let stranger = || Error::UsignOtherKey { signed_by: signature.fingerprint.to_string(), key: list() };
+    Err(refusal.unwrap_or_else(stranger))
+}
+
 impl Signature {
     /// Reads a signature file.
     pub fn parse(text: &str) -> Result<Self, Error> {
@@ -233,6 +265,21 @@ mod tests {
         assert_eq!(other.verify(b"message", &signature).unwrap_err().id(), "SIG004");
         let forged = Signature { fingerprint: other.fingerprint, ..signature };
         assert_eq!(other.verify(b"message", &forged).unwrap_err().id(), "SIG005");
+    }
+
+    #[test]
+    fn one_of_several_keys_is_enough_if_it_is_the_one_that_is_named() {
+        let secrets = [1, 2, 3].map(|seed| SecretKey::from_random([seed; 40]));
+        let keys: Vec<PublicKey> = secrets.iter().map(SecretKey::public).collect();
+        let signature = secrets[1].sign(b"list");
+        assert_eq!(verify(b"list", &signature, &keys).unwrap().fingerprint, keys[1].fingerprint);
+        assert_eq!(verify(b"lost", &signature, &keys).unwrap_err().id(), "SIG005");
+        let error = verify(b"list", &signature, &[keys[0].clone(), keys[2].clone()]).unwrap_err();
+        assert!(error.id() == "SIG004" && error.to_string().contains(&keys[2].fingerprint.to_string()), "{error}");
+        assert_eq!(verify(b"list", &signature, &[]).unwrap_err().id(), "SIG004");
+        // Two keys may have the same fingerprint: it is random, and anybody's to choose.
+        let twin = PublicKey { fingerprint: keys[1].fingerprint, ..keys[0].clone() };
+        assert!(verify(b"list", &signature, &[twin, keys[1].clone()]).is_ok());
     }
 
     #[test]

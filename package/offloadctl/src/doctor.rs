@@ -85,7 +85,7 @@ pub struct Conflict {
 }
 
 /// All that is known, the most disturbing first.
-pub const CONFLICTS: [Conflict; 11] = [
+pub const CONFLICTS: [Conflict; 12] = [
     Conflict {
         id: "OCTL301",
         what: "modules for offload are there for another kernel only",
@@ -206,7 +206,22 @@ pub const CONFLICTS: [Conflict; 11] = [
             number => Some(format!("{number} policies")),
         },
     },
+    Conflict {
+        id: "OCTL312",
+        what: "helpers of connection tracking are loaded",
+        why: "a helper has to see each packet of the connections that it reads along, such as FTP's commands or SIP, so that \
+              those stay on the slow path",
+        fix: "nothing needs fixing: the connections that they announce are offloaded; to offload all of them, remove the \
+              helper's package (kmod-nf-nathelper, kmod-nf-nathelper-extra)",
+        probe: |facts| {
+            let loaded = facts.modules.iter().filter_map(|name| name.strip_prefix("nf_conntrack_"));
+            seen(loaded.filter(|name| HELPERS.contains(name)))
+        },
+    },
 ];
+
+/// What the names of the helpers' modules have after `nf_conntrack_`.
+const HELPERS: [&str; 10] = ["amanda", "ftp", "h323", "irc", "netbios_ns", "pptp", "sane", "sip", "snmp", "tftp"];
 
 /// Modules of fast paths that are not nftables' own.
 const OTHER_FAST_PATHS: [&str; 5] = ["shortcut_fe", "fast_classifier", "ecm", "mtkhnat", "xt_FLOWOFFLOAD"];

@@ -91,9 +91,9 @@ const DOCTOR: &str = "\
 Usage: offloadctl doctor [--json]
 
 Looks for what is known not to go well with flow offload: shapers, logging and
-accounting, routing by marks, other fast paths, IPsec, stacked devices on old
-kernels, MTUs that differ, modules of another kernel. Prints the remarks of
-'offloadctl status' as well. Says what, why and how to fix it.
+accounting, routing by marks, other fast paths, IPsec, helpers, stacked devices
+on old kernels, MTUs that differ, modules of another kernel. Prints the remarks
+of 'offloadctl status' as well. Says what, why and how to fix it.
 
   --json   the same for programs; the first field names the schema and version
 

@@ -53,7 +53,7 @@ fn found(change: impl FnOnce(&mut Facts)) -> Vec<String> {
 #[test]
 fn each_conflict_is_seen_where_it_is() {
     type Change = fn(&mut Facts);
-    let cases: [(Change, &str); 17] = [
+    let cases: [(Change, &str); 18] = [
         (|facts| facts.kernel = "6.6.9".into(), "OCTL301 6.12.1"),
         (|facts| facts.modules.push("shortcut_fe".into()), "OCTL302 shortcut_fe"),
         (
@@ -99,6 +99,7 @@ fn each_conflict_is_seen_where_it_is() {
         ),
         (|facts| facts.devices[1].mtu = 1492, "OCTL310 lan 1500 wan 1492"),
         (|facts| facts.ipsec_policies = 3, "OCTL311 3 policies"),
+        (|facts| facts.modules.extend(["nf_conntrack_sip".into(), "nf_conntrack_ftp".into()]), "OCTL312 sip ftp"),
     ];
     for (change, expected) in cases {
         assert_eq!(found(change), [expected]);
@@ -108,7 +109,7 @@ fn each_conflict_is_seen_where_it_is() {
 #[test]
 fn and_not_where_it_is_not() {
     type Change = fn(&mut Facts);
-    let cases: [Change; 13] = [
+    let cases: [Change; 14] = [
         |_| {},
         |facts| facts.kernels_with_module.clear(),
         |facts| facts.kernels_with_module.push("5.10.1".into()),
@@ -130,6 +131,7 @@ fn and_not_where_it_is_not() {
             facts.configs.push(config("firewall", "config zone\n\toption mtu_fix 1\n"));
         },
         |facts| facts.devices[2].mtu = 1280,
+        |facts| facts.modules.push("nf_conntrack_netlink".into()),
     ];
     for (case, change) in cases.into_iter().enumerate() {
         assert_eq!(found(change), [""; 0], "case {case}");

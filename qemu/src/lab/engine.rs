@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use model::{Deadline, Failure, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::dhcp;
 use super::failures;
 use super::flow::OpenFlow;
 use super::host::Host;
@@ -51,6 +52,7 @@ pub(super) struct Engine {
     hosts: Both<Host>,
     flows: BTreeMap<u64, OpenFlow>,
     server: Server,
+    dhcp: Both<Option<dhcp::Server>>,
     connecting: Vec<(Deadline, Reply<()>)>,
     /// What broke the lab itself; from then on it only answers with this.
     fault: Option<Failure>,
@@ -69,6 +71,8 @@ impl Engine {
     pub(super) fn new(parts: Parts) -> Self {
         let Parts { commands, wake, listeners, records, plan } = parts;
         let epoch = Instant::now();
+        let mut hosts = Both { lan: Host::new(plan.lan, epoch), wan: Host::new(plan.wan, epoch) };
+        let dhcp = Both { lan: dhcp::Server::start(&mut hosts.lan), wan: dhcp::Server::start(&mut hosts.wan) };
         let end = |side, listener, record| End { side, listener, link: None, record, down: None };
         Engine {
             commands,
@@ -77,7 +81,8 @@ impl Engine {
                 lan: end(Side::Lan, listeners.lan, records.lan),
                 wan: end(Side::Wan, listeners.wan, records.wan),
             },
-            hosts: Both { lan: Host::new(plan.lan, epoch), wan: Host::new(plan.wan, epoch) },
+            hosts,
+            dhcp,
             flows: BTreeMap::new(),
             server: Server::default(),
             connecting: Vec::new(),
@@ -229,6 +234,11 @@ impl Engine {
             flow.advance(&mut self.hosts);
         }
         self.server.advance(&mut self.hosts.wan);
+        for side in [Side::Lan, Side::Wan] {
+            if let Some(server) = self.dhcp.get_mut(side) {
+                server.advance(self.hosts.get_mut(side));
+            }
+        }
         self.ask_for_neighbours();
         self.poll_hosts();
         for side in [Side::Lan, Side::Wan] {

@@ -165,7 +165,7 @@ pub(super) fn not_announced(heard: &str) -> Failure {
     Failure::new(
         Exit::Failed,
         "LAB014",
-        "no address of a data connection arrived",
+        "no usable address of a data connection arrived",
         format!("the other end of the control connection heard `{heard}`"),
         "the router's FTP helper rewrites this line: look at its kernel log and at the capture of both links",
     )

@@ -3,7 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
-use model::{Deadline, Result};
+use model::{Deadline, Exit, Result};
 
 use super::traffic::{End, Flow};
 use super::{FlowHandle, Lab, Side, failures};
@@ -33,7 +33,8 @@ impl Lab {
     /// Logs the LAN host in at an FTP server on the WAN host and opens a data connection, for which
     /// `port` is used at the end that listens.
     ///
-    /// Fails with `LAB014` when what arrives on the control connection announces nothing, and as
+    /// Fails with `LAB014` when what arrives on the control connection announces no address
+    /// that there is a way to, and as
     /// [`Lab::open`] for either connection.
     pub fn ftp(&self, server: SocketAddr, mode: FtpMode, port: u16, deadline: Deadline) -> Result<Ftp> {
         let control = Flow { seed: 21, ..Flow::tcp(Side::Lan, server) };
@@ -55,7 +56,12 @@ impl Lab {
         };
         let announced = read(&heard).ok_or_else(|| failures::not_announced(&heard))?;
         let data = Flow { listen: Some(port), seed: 20, ..Flow::tcp(from, announced) };
-        Ok(Ftp { control, data: self.open(data, deadline)?, announced })
+        let data = self.open(data, deadline).map_err(|failure| match failure.exit() {
+            // No way to such an address: the router let the client's own one pass.
+            Exit::Usage => failures::not_announced(&heard),
+            _ => failure,
+        })?;
+        Ok(Ftp { control, data, announced })
     }
 }
 

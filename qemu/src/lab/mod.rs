@@ -39,6 +39,7 @@
 //! ends its thread and removes its sockets.
 
 mod craft;
+mod dhcp;
 mod engine;
 mod failures;
 mod flow;

@@ -85,6 +85,8 @@ pub struct HostPlan {
     /// Makes this host the access concentrator of a PPPoE line (RFC 2516) that gives the router this
     /// address; `None`: plain Ethernet. The MTU is then at most [`PPPOE_MTU`].
     pub pppoe: Option<Ipv4Addr>,
+    /// The address that this host gives to whoever asks by DHCP (RFC 2131); `None`: it does not answer.
+    pub dhcp: Option<Ipv4Addr>,
 }
 
 impl HostPlan {
@@ -134,6 +136,7 @@ impl Plan {
                 mtu: 1500,
                 vlan: None,
                 pppoe: None,
+                dhcp: None,
             },
             wan: HostPlan {
                 mac: [0x02, 0, 0, 0, 0x02, 0x02],
@@ -145,6 +148,7 @@ impl Plan {
                 mtu: 1500,
                 vlan: None,
                 pppoe: None,
+                dhcp: None,
             },
         }
     }

@@ -48,6 +48,17 @@ struct Flows {
     slow: bool,
 }
 
+impl Flows {
+    fn open(&mut self, flow: &str, proto: Proto, step: &str) -> Result<(), String> {
+        if self.known.iter().any(|(known, _)| known == flow) {
+            return Err(format!("{step} opens `{flow}` again; give it another name"));
+        }
+        self.known.push((flow.to_owned(), proto));
+        self.open.insert(flow.to_owned());
+        Ok(())
+    }
+}
+
 fn check_kernels(what: &str, kernels: Option<&OnKernels>) -> Result<(), String> {
     let Some(OnKernels { only, because }) = kernels else { return Ok(()) };
     if let Some(unknown) = only.iter().find(|only| !KERNELS.contains(&only.as_str())) {
@@ -66,6 +77,11 @@ fn check_steps(steps: &[Step], above: &str, flows: &mut Flows) -> Result<(), Str
         check_step(step, &name)?;
         match step.deeds().first() {
             Some(Deed::Open(plan)) => check_open(plan, &name, flows)?,
+            Some(Deed::Ftp(plan)) => {
+                for flow in [&plan.control, &plan.data] {
+                    flows.open(flow, Proto::Tcp, &name)?;
+                }
+            }
             Some(Deed::Exchange(exchange)) => {
                 check_exchange(exchange, &name, flows)?;
                 check_steps(&exchange.during, &format!("{above}{}.", number + 1), flows)?;
@@ -118,11 +134,7 @@ fn check_open(plan: &FlowPlan, name: &str, flows: &mut Flows) -> Result<(), Stri
     if plan.flow.is_empty() || plan.bytes.is_some() {
         return Err(format!("{name} opens a flow that needs a name (`flow`), and no `bytes`: an `exchange` has them"));
     }
-    if flows.known.iter().any(|(known, _)| *known == plan.flow) {
-        return Err(format!("{name} opens `{}` again; give it another name", plan.flow));
-    }
-    flows.known.push((plan.flow.clone(), plan.proto));
-    flows.open.insert(plan.flow.clone());
+    flows.open(&plan.flow, plan.proto, name)?;
     check_flow(plan)
 }
 

@@ -7,6 +7,7 @@
 mod check;
 pub mod conntrack;
 pub mod flow;
+mod ftp;
 mod load;
 pub mod manager;
 pub mod step;
@@ -16,6 +17,7 @@ use serde::Deserialize;
 
 pub use conntrack::{Counts, Expected};
 pub use flow::{Exchange, Family, FlowPlan, OffloadProof, Path, Proto, Refusal, Side, Target};
+pub use ftp::{FtpMode, FtpPlan};
 pub use load::{load, load_all};
 pub use manager::{Action, Manager, Says};
 pub use step::{Deed, ExpectedExit, OnKernels, Step};

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::conntrack::Expected;
 use super::flow::{Exchange, FlowPlan};
+use super::ftp::FtpPlan;
 use super::manager::{Action, Manager, Says};
 use super::topology::Seconds;
 
@@ -33,6 +34,8 @@ pub struct Step {
     pub abort: Option<String>,
     /// What the connection table must say of a flow.
     pub conntrack: Option<Expected>,
+    /// An FTP session that is opened.
+    pub ftp: Option<FtpPlan>,
 
     /// Names for `manager`.
     #[serde(default)]
@@ -108,6 +111,8 @@ pub enum Deed<'a> {
     Abort(&'a str),
     /// Asks the connection table.
     Conntrack(&'a Expected),
+    /// Opens an FTP session.
+    Ftp(&'a FtpPlan),
 }
 
 impl Step {
@@ -124,6 +129,7 @@ impl Step {
             self.close.as_deref().map(Deed::Close),
             self.abort.as_deref().map(Deed::Abort),
             self.conntrack.as_ref().map(Deed::Conntrack),
+            self.ftp.as_ref().map(Deed::Ftp),
         ];
         deeds.into_iter().flatten().collect()
     }
@@ -173,6 +179,7 @@ impl std::fmt::Display for Step {
             Some(Deed::Close(flow)) => write!(f, "close {flow}"),
             Some(Deed::Abort(flow)) => write!(f, "abort {flow}"),
             Some(Deed::Conntrack(expected)) => write!(f, "conntrack of {}", expected.flow),
+            Some(Deed::Ftp(plan)) => write!(f, "open FTP {} and {}", plan.control, plan.data),
         }
     }
 }

@@ -28,15 +28,29 @@ pub struct Host {
     pub mtu: Option<usize>,
     /// The VLAN that all its frames belong to.
     pub vlan: Option<u16>,
+    /// Makes the host the provider's end of a PPPoE line: the router has to dial in, and gets the address that it
+    /// has on this side otherwise.
+    #[serde(default)]
+    pub pppoe: bool,
+    /// Makes the host a DHCP server that gives the router the address that it has on this side otherwise.
+    #[serde(default)]
+    pub dhcp: bool,
 }
 
 impl Topology {
     /// The lab's plan.
     pub fn plan(&self) -> Plan {
         let mut plan = if self.routed { Plan::routed() } else { Plan::masquerade() };
-        for (host, wanted) in [(&mut plan.lan, &self.lan), (&mut plan.wan, &self.wan)] {
-            host.mtu = wanted.mtu.unwrap_or(host.mtu);
+        let routed = Plan::routed();
+        let sides = [(&mut plan.lan, &self.lan, routed.lan.gateway4), (&mut plan.wan, &self.wan, routed.wan.gateway4)];
+        for (host, wanted, router) in sides {
             host.vlan = wanted.vlan;
+            host.dhcp = router.filter(|_| wanted.dhcp);
+            if wanted.pppoe {
+                host.pppoe = router;
+                host.mtu = vm::lab::PPPOE_MTU;
+            }
+            host.mtu = wanted.mtu.unwrap_or(host.mtu);
         }
         plan
     }
@@ -64,5 +78,20 @@ impl TryFrom<String> for Seconds {
             text.strip_suffix('s').and_then(|number| number.parse().ok()).map(Duration::from_secs)
         };
         time.map(Seconds).ok_or_else(|| format!("`{text}` is no time; write `10s` or `500ms`"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pppoe_line_gives_the_router_its_usual_address_and_has_a_smaller_mtu() {
+        let wan = Host { pppoe: true, vlan: Some(7), ..Host::default() };
+        let topology = Topology { wan, lan: Host { dhcp: true, ..Host::default() }, routed: false };
+        let plan = topology.plan();
+        assert_eq!((plan.wan.pppoe, plan.wan.mtu, plan.wan.vlan), (Some([203, 0, 113, 1].into()), 1492, Some(7)));
+        assert_eq!((plan.lan.pppoe, plan.lan.mtu), (None, 1500));
+        assert_eq!((plan.lan.dhcp, plan.wan.dhcp), (Some([192, 168, 1, 1].into()), None));
     }
 }

@@ -2,6 +2,7 @@
 
 mod conntrack;
 mod delivery;
+mod ftp;
 mod send;
 
 use std::net::{IpAddr, SocketAddr};
@@ -18,6 +19,7 @@ use crate::steps;
 use delivery::Delivery;
 
 pub(crate) use conntrack::conntrack;
+pub(crate) use ftp::ftp;
 pub(crate) use send::{Amount, send};
 
 /// How long it may take to open or to end a flow: seconds under emulation.
@@ -66,6 +68,29 @@ impl Flows {
         format!("{} {number}", proto.word())
     }
 
+    /// Takes over an open flow that was sent to `port`, and arrives at `far`.
+    fn add(&mut self, plan: &FlowPlan, run: &str, handle: FlowHandle, far: u16, port: u16) {
+        let near = handle.near().port();
+        self.0.push(OpenFlow {
+            plan: plan.clone(),
+            run: run.to_owned(),
+            handle: Some(handle),
+            forwarded: ((plan.proto, near, far), (plan.proto, far, near)),
+            original: (plan.proto, near, port),
+            report: None,
+            ever: Ways::default(),
+            judged: Ways::default(),
+            delivered: Delivery::default(),
+            delivered_before: Delivery::default(),
+            conntrack: None,
+            hop_limit: None,
+            refusals: Refusals::default(),
+            refusals_before: Refusals::default(),
+            trouble: None,
+            took: Duration::ZERO,
+        });
+    }
+
     fn get(&mut self, name: &str) -> Result<&mut OpenFlow> {
         self.0.iter_mut().rev().find(|flow| flow.plan.flow == name).ok_or_else(|| steps::unknown_flow(name))
     }
@@ -94,25 +119,7 @@ pub(crate) fn open(attempt: &mut Attempt<'_>, plan: &FlowPlan, run: &str) -> Res
     };
     let far = if plan.proto == Proto::Icmp { 0 } else { flow.far_port() };
     let handle = attempt.lab.open(flow, Deadline::after(HANDSHAKE))?;
-    let near = handle.near().port();
-    attempt.flows.0.push(OpenFlow {
-        plan: plan.clone(),
-        run: run.to_owned(),
-        handle: Some(handle),
-        forwarded: ((plan.proto, near, far), (plan.proto, far, near)),
-        original: (plan.proto, near, if plan.proto == Proto::Icmp { 0 } else { port }),
-        report: None,
-        ever: Ways::default(),
-        judged: Ways::default(),
-        delivered: Delivery::default(),
-        delivered_before: Delivery::default(),
-        conntrack: None,
-        hop_limit: None,
-        refusals: Refusals::default(),
-        refusals_before: Refusals::default(),
-        trouble: None,
-        took: Duration::ZERO,
-    });
+    attempt.flows.add(plan, run, handle, far, if plan.proto == Proto::Icmp { 0 } else { port });
     Ok(())
 }
 

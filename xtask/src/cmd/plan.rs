@@ -6,20 +6,19 @@ use serde_json::{Value, json};
 
 use super::Outcome;
 use crate::cli::openwrt::PlanArgs;
-use crate::{Ctx, pipeline, upstream};
+use crate::{Ctx, upstream};
 
 /// Prints the rows of the matrix. Nothing is fetched.
 pub fn run(ctx: &Ctx, args: &PlanArgs) -> Result<Outcome> {
     let rows = upstream::matrix(ctx)?.select(&args.rows.releases, &args.rows.targets)?;
     let lock = Lockfile::load(&upstream::lock_path(ctx))?;
-    let data = if ctx.json { matrix(ctx, &rows, &lock).to_string() } else { table(&rows, &lock) };
+    let data = if ctx.json { matrix(&rows, &lock).to_string() } else { table(&rows, &lock) };
     Ok(Outcome::done(data))
 }
 
 /// What GitHub's `strategy.matrix` takes: a job for each row. `name` has no character that names of artifacts must
-/// not have; `snapshot` tells that what is published changes, so that a job may be allowed to fail; `boots` tells that
-/// a machine is described for the target, so that it can be tested and not only built for.
-fn matrix(ctx: &Ctx, rows: &[Row], lock: &Lockfile) -> Value {
+/// not have; `snapshot` tells that what is published changes, so that a job may be allowed to fail.
+fn matrix(rows: &[Row], lock: &Lockfile) -> Value {
     let job = |row: &Row| {
         json!({
             "name": format!("{}-{}", row.release, row.target.slug()),
@@ -31,7 +30,6 @@ fn matrix(ctx: &Ctx, rows: &[Row], lock: &Lockfile) -> Value {
             "kernel-line": row.kernel_line,
             "snapshot": row.release.is_snapshot(),
             "locked": lock.has(row),
-            "boots": pipeline::machine_file(ctx, &row.target).is_file(),
         })
     };
     json!({ "include": rows.iter().map(job).collect::<Vec<Value>>() })
@@ -78,21 +76,6 @@ mod tests {
             (&"ipk".into(), &false.into(), &"aarch64_generic".into())
         );
         assert!(!ctx.cache.exists(), "looking changes nothing");
-    }
-
-    #[test]
-    fn only_a_target_with_a_machine_boots() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = camino::Utf8Path::from_path(folder.path()).unwrap();
-        let mut ctx = ctx(root, Events::discard());
-        std::fs::create_dir_all(root.join("feeds")).unwrap();
-        std::fs::copy(ctx.root.join("feeds/matrix.yaml"), root.join("feeds/matrix.yaml")).unwrap();
-        (ctx.root, ctx.json) = (root.to_owned(), true);
-        let boots = || run(&ctx, &args("25.12", "malta/be")).unwrap().data.contains(r#""boots":true"#);
-        assert!(!boots());
-        std::fs::create_dir_all(root.join("qemu/machines")).unwrap();
-        std::fs::write(root.join("qemu/machines/malta-be.yaml"), "version: 1\n").unwrap();
-        assert!(boots());
     }
 
     #[test]

@@ -20,7 +20,8 @@ use crate::Ctx;
 use crate::stage::{Inputs, stage};
 
 /// What `router: installed` has, with all that it depends on.
-const PACKAGES: [&str; 4] = ["kmod-nft-offload", "kmod-nft-nat", "kmod-nf-conntrack-netlink", "offloadctl"];
+const PACKAGES: [&str; 5] =
+    ["kmod-nft-offload", "kmod-nft-nat", "kmod-nf-nathelper", "kmod-nf-conntrack-netlink", "offloadctl"];
 
 /// How long one command of a package manager may take, on a machine that compiles meanwhile.
 const COMMAND: Duration = Duration::from_secs(180);

@@ -37,7 +37,7 @@ use linted::linted;
 pub use bench::bench;
 pub use openwrt::compare;
 pub use reproduce::reproduce;
-pub use router::{boot, machine_file};
+pub use router::boot;
 pub use suite::{list, test};
 
 /// A signed feed and what a router needs to trust it.
@@ -58,7 +58,7 @@ pub fn check_files(ctx: &Ctx, target: &Target, purpose: Purpose) -> Result<()> {
     sdk::Recipes::load(&ctx.recipes)?;
     FeedConfig::load(ctx)?;
     if purpose >= Purpose::Test {
-        vm::machine::Machine::load(&machine_file(ctx, target))?;
+        vm::machine::Machine::load(&router::machine_file(ctx, target))?;
         scenarios::scenario::load_all(&ctx.scenarios)?;
     }
     Ok(())
@@ -98,7 +98,7 @@ pub fn feed(ctx: &Ctx, target: &Target, selection: &Selection, serve: Option<Soc
 /// and format.
 pub fn verify_feed(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Outcome> {
     let feed = signed(ctx, target, selection)?;
-    let verified = feeds::verify(&feed.folder, &feed.packages.arch, &feed.packages.kernel_id, &feed.keys)?;
+    let verified = feeds::verify(&feed.folder, &feed.packages.arch, &feed.packages.kernel_version, &feed.keys)?;
     let line = |package: &feeds::Verified| format!("{} {} {}", package.name, package.version, package.format);
     let lines: Vec<String> = verified.iter().map(line).collect();
     Ok(Outcome::done(lines.join("\n")))

@@ -69,7 +69,7 @@ pub(super) fn packages(ctx: &Ctx, release: &str, target: &Target, wanted: &OpenW
         Ok(format!("{} packages as {}, by the release's own SDK", built.len(), resolved.format))
     })?;
     let empty = drive::empty_on_purpose(&tree, &literals, &recipes)?;
-    Ok(Packages { folder, kernel: sdk, kernel_id: literals.kernel, arch: resolved.arch, empty })
+    Ok(Packages { folder, kernel: sdk, kernel_version: literals.kernel_package_version(), arch: resolved.arch, empty })
 }
 
 /// The SDK's tree: unpacked once for all work trees, and never moved again.
@@ -133,12 +133,13 @@ pub fn compare(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Outc
     let packages = super::packages(ctx, target, selection)?;
     let mut built = packages.files()?;
     built.retain(|file| file.file_name().is_some_and(|name| name.starts_with("kmod-")));
+    let kernel = Literals::read(&Tree::open(&packages.kernel)?)?.kernel;
     let upstream = upstream::upstream(ctx, &wanted.source)?;
     let list = upstream.list(&row)?;
     let folder = row.release.folder().join("targets").join(row.published.to_string());
     let published: Vec<Artifact> = list
         .iter()
-        .filter(|(path, _)| is_published(path, &built, &packages.kernel_id.config_hash))
+        .filter(|(path, _)| is_published(path, &built, &kernel.config_hash))
         .map(|(path, sha256)| Artifact { role: Role::Package, path: folder.join(path), sha256, size: None })
         .collect();
     let about = format!("published kmods of {} {}", row.release, row.target);

@@ -2,7 +2,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::Format;
-use model::{Arch, Exit, Failure, KernelId, Result, Target};
+use model::{Arch, Exit, Failure, Result, Target};
 use sdk::local::{self, Kernel};
 
 use crate::cli::{Kernel as Line, Selection};
@@ -30,8 +30,8 @@ pub(super) struct Packages {
     pub(super) folder: Utf8PathBuf,
     /// The stage that they were made from: the stand-in's kernel, or OpenWrt's SDK.
     pub(super) kernel: Utf8PathBuf,
-    /// The kernel that they belong to.
-    pub(super) kernel_id: KernelId,
+    /// The version of the package `kernel` that they depend on.
+    pub(super) kernel_version: String,
     /// What they are for.
     pub(super) arch: Arch,
     /// Those without a module, rightly so, that cannot say it themselves: OpenWrt made them.
@@ -119,8 +119,8 @@ pub(super) fn packages(ctx: &Ctx, target: &Target, selection: &Selection) -> Res
         let words: Vec<&str> = formats.iter().map(|format| format.extension()).collect();
         Ok(format!("{} packages as {}", built.len() / formats.len().max(1), words.join(" and ")))
     })?;
-    let kernel_id = Kernel::open(&kernel)?.id().clone();
-    Ok(Packages { folder, kernel, kernel_id, arch, empty: Vec::new() })
+    let kernel_version = Kernel::open(&kernel)?.id().package_version();
+    Ok(Packages { folder, kernel, kernel_version, arch, empty: Vec::new() })
 }
 
 /// Builds every recipe into an empty directory, whatever the cache holds.

@@ -29,7 +29,7 @@ const NETWORK_MODULES: [&str; 2] = ["virtio_pci", "virtio_net"];
 
 /// Modules that lie in the image for scenarios to load: what surrounds flow offload on a router. None of netfilter's
 /// is among them: those come from the packages under test.
-const SPARE_MODULES: [&str; 4] = ["8021q", "bridge", "sch_cake", "sch_tbf"];
+const SPARE_MODULES: [&str; 5] = ["8021q", "bridge", "pppoe", "sch_cake", "sch_tbf"];
 
 /// A router that can be started any number of times.
 pub(super) struct Router {
@@ -78,7 +78,7 @@ pub(super) fn trust(feed: &Feed) -> Result<Trust> {
 }
 
 /// The file that describes the target's router.
-pub fn machine_file(ctx: &Ctx, target: &Target) -> Utf8PathBuf {
+pub(super) fn machine_file(ctx: &Ctx, target: &Target) -> Utf8PathBuf {
     ctx.root.join("qemu/machines").join(format!("{}.yaml", target.slug()))
 }
 

@@ -145,6 +145,16 @@ fn read(root: &Root, path: &Utf8Path) -> Result<Option<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn no_line_makes_it_panic_or_leaves_an_index_of_another_kind(line in "(v3|ndx|[#@ $]|http://|[a-z]{1,3}|/|\\.adb){0,8}") {
+            let (_folder, root) = scratch(&[]);
+            let mut config = Config::load(&root).unwrap();
+            let _refused = config.add_repository(&line);
+            proptest::prop_assert!(config.repositories.iter().all(|url| url.ends_with(".adb") && !url.contains('$')));
+        }
+    }
     use formats::ec::SecretKey;
 
     fn scratch(files: &[(&str, &str)]) -> (tempfile::TempDir, Root) {

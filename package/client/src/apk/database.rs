@@ -145,13 +145,18 @@ impl Installed {
 
     /// The package that stands for the kernel an image runs: it has no files, and nothing replaces it.
     pub fn kernel(version: &str, arch: &str) -> Installed {
-        let id = identity_in_index(&Digest::of(format!("kernel-{version}")));
+        Installed::part_of_image(super::KERNEL, version, arch)
+    }
+
+    /// A package that stands for something an image has from the beginning.
+    pub fn part_of_image(name: &str, version: &str, arch: &str) -> Installed {
+        let id = identity_in_index(&Digest::of(format!("{name}-{version}")));
         let info = Info {
-            name: super::KERNEL.into(),
+            name: name.into(),
             version: version.into(),
             arch: arch.into(),
             unique_id: Some(id),
-            description: "The kernel of this image".into(),
+            description: format!("The {name} of this image"),
             ..Info::default()
         };
         Installed { info, ..Installed::default() }

@@ -62,8 +62,15 @@ const LOCK: &str = "/lib/apk/db/lock";
 /// assert_eq!((world.as_str(), arch.as_str()), ("kernel\n", "x86_64\n"));
 /// ```
 pub fn image_state(kernel_version: &str, arch: &str) -> [(&'static str, String); 3] {
-    let database = Database([(KERNEL.to_owned(), Installed::kernel(kernel_version, arch))].into());
-    let world = World(vec![Wish::Package(Dependency::on(KERNEL))]);
+    image_state_with(kernel_version, &[], arch)
+}
+
+/// As [`image_state`], for an image that has more than a kernel: names and versions of packages, without files.
+pub fn image_state_with(kernel_version: &str, others: &[(&str, &str)], arch: &str) -> [(&'static str, String); 3] {
+    let mut packages = vec![Installed::kernel(kernel_version, arch)];
+    packages.extend(others.iter().map(|(name, version)| Installed::part_of_image(name, version, arch)));
+    let world = World(packages.iter().map(|package| Wish::Package(Dependency::on(&package.info.name))).collect());
+    let database = Database(packages.into_iter().map(|package| (package.info.name.clone(), package)).collect());
     [(database::INSTALLED, database.text()), ("/etc/apk/world", world.text()), ("/etc/apk/arch", format!("{arch}\n"))]
 }
 

@@ -108,6 +108,28 @@ mod tests {
     }
 
     #[test]
+    fn a_cut_off_archive_of_scripts_is_no_shorter_one() {
+        let mut package = Installed::kernel("6.12-r1", "x86_64");
+        package.scripts =
+            [(Script::PostInstall, b"#!/bin/sh\n".to_vec()), (Script::Trigger, b"exit\n".to_vec())].into();
+        let good = write_scripts(&Database([("kernel".to_owned(), package)].into())).unwrap();
+        assert_eq!(read_scripts(&good).unwrap().len(), 1);
+        for length in 0..good.len() {
+            assert!(read_scripts(&good[..length]).is_err(), "cut at {length}");
+        }
+        let bomb = gzip::compress(&vec![0; (64 << 20) + 1], gzip::Level::Default).unwrap();
+        assert_eq!(read_scripts(&bomb).unwrap_err().id(), "GZ006");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_archive_of_scripts_makes_it_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..600)) {
+            let _refused = read_scripts(&bytes);
+            let _refused = read_scripts(&gzip::compress(&bytes, gzip::Level::Default).unwrap());
+        }
+    }
+
+    #[test]
     fn scripts_are_filed_as_apk_files_them() {
         let listing = include_str!("../../../formats/tests/golden/apk/installed-scripts-tar.txt");
         let id = "f7093881d81638e984db45ff5b7cab45a6f08f23";

@@ -199,6 +199,29 @@ fn a_writer_that_fails_ends_the_archive_with_its_error() {
 
 proptest! {
     #[test]
+    fn no_member_leads_out_of_the_root(
+        members in prop::collection::vec(("(\\.\\./|\\./|/|[abx]/?|\\.\\.){0,5}", prop::sample::select(b"0125".to_vec()), "(\\.\\./|/|[ab]/?){0,4}"), 1..6),
+    ) {
+        let mut bytes = Vec::new();
+        for (name, kind, link) in &members {
+            bytes.extend(member(*kind, name.as_bytes(), link.as_bytes(), if *kind == b'0' { b"x" } else { b"" }));
+        }
+        bytes.resize(bytes.len() + 2 * BLOCK, 0);
+        let mut reader = Reader::new(&bytes[..], &Limits::default());
+        let mut links = Vec::new();
+        while let Ok(Some(member)) = reader.next_member() {
+            let path = member.entry.path;
+            prop_assert!(path_problem(&path).is_none(), "{}", path);
+            prop_assert!(!links.iter().any(|link: &String| path.starts_with(&format!("{link}/"))), "{} is below a link", path);
+            match member.entry.kind {
+                Kind::Symlink(_) => links.push(path),
+                Kind::HardLink(target) => prop_assert!(path_problem(&target).is_none(), "{}", target),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
     fn random_headers_never_panic(mut bytes in prop::collection::vec(any::<u8>(), BLOCK * 3), kind in prop::sample::select(b"0123456LKxg".to_vec())) {
         let mut header = Header(bytes[..BLOCK].try_into().unwrap());
         header.0[257..265].copy_from_slice(b"ustar  \0");

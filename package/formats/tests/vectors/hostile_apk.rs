@@ -202,6 +202,20 @@ fn no_cut_off_file_passes() {
 }
 
 #[test]
+fn zstd_is_held_to_the_same() {
+    let good = golden("hello.zstd.apk");
+    assert!(apk::inspect(&good[..], &limits(), |_| Ok(())).is_ok());
+    for length in 0..good.len() {
+        assert!(apk::inspect(&good[..length], &limits(), |_| Ok(())).is_err(), "cut at {length}");
+    }
+    let more = [&good[..], b"x"].concat();
+    assert_eq!(apk::inspect(&more[..], &limits(), |_| Ok(())).unwrap_err().id(), "GZ005");
+    let bomb = golden("edge.zstd-1.apk");
+    let refused = apk::inspect(&bomb[..], &Limits { unpacked: 60_000, ..limits() }, |_| Ok(()));
+    assert_eq!(refused.unwrap_err().id(), "GZ006");
+}
+
+#[test]
 fn limits_hold() {
     let bytes = golden("edge+x.y_z-0.9_git20240101~deadbeef-r7.apk");
     let refused = |limits| apk::inspect(&bytes[..], &limits, |_| Ok(())).unwrap_err().id();
@@ -230,7 +244,11 @@ proptest! {
         let at = at.index(adb.payload.len());
         adb.payload[at] = value;
         let _ = Index::from_adb(&adb, &limits());
-        let _ = Metadata::read(&adb, &limits());
+        if let Ok(metadata) = Metadata::read(&adb, &limits()) {
+            for member in metadata.files() {
+                prop_assert_eq!(formats::tar::path_problem(&member.entry.path), None);
+            }
+        }
         let bytes = resigned(adb);
         let _ = apk::dump(&bytes[..], &[], &limits());
     }

@@ -266,6 +266,18 @@ proptest! {
     }
 
     #[test]
+    fn a_flipped_bit_is_refused_or_changes_nothing(at in any::<prop::sample::Index>(), bit in 0u8..8) {
+        let good = ipk::to_vec(&common_plan()).unwrap();
+        let mut bytes = good.clone();
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        // Some bits mean nothing: the time in gzip's header, those between the end of its data and its checksum.
+        if let Ok(read) = ipk::read(&bytes[..], &Limits::default()) {
+            prop_assert_eq!(read, ipk::read(&good[..], &Limits::default()).unwrap());
+        }
+    }
+
+    #[test]
     fn any_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
         let _ = ipk::read(&bytes[..], &Limits::default());
         let mut reader = tar::Reader::new(&bytes[..], &Limits::default());

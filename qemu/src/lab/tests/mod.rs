@@ -1,6 +1,7 @@
 //! The lab without QEMU: a thread plays the router.
 
 mod flows;
+mod ftp;
 mod pppoe;
 mod robust;
 mod router;

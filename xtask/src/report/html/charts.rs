@@ -90,7 +90,7 @@ fn packets(costs: &Costs) -> Vec<(String, Vec<Bar>)> {
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a figure to be read, rounded")]
 fn bar(costs: &Costs, cost: &Cost, longest: f64) -> Bar {
     let median = cost.forwarding.median;
-    let figure = grouped(median.round().max(0.0) as u64);
+    let figure = grouped(median.round_ties_even().max(0.0) as u64);
     let share = costs.baseline(cost).filter(|off| off.path != cost.path);
     let figure = match share {
         Some(off) => format!("{figure} · {:.0} % of off", median / off.forwarding.median * 100.0),
