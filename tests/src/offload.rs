@@ -18,8 +18,7 @@ pub(crate) fn prove(attempt: &mut Attempt<'_>, proof: &OffloadProof) -> Result<O
             Run::Control => ("control run", "control", proof.ruleset.clone()),
             Run::Offload => ("offload run", "offload", format!("{}{}", proof.ruleset, proof.offload)),
         };
-        // One empty line tells nft apart from no input at all.
-        let found = ruleset::replace(attempt, &format!("{text}\n"), &Step::default(), at)?;
+        let found = ruleset::replace(attempt, &text, &Step::default(), at)?;
         if found.is_some() {
             return Ok(found);
         }
