@@ -264,7 +264,8 @@ fn about_flowtable(facts: &Facts, flowtable: &Flowtable) -> Vec<Finding> {
         ([only], []) if !only.ends_with('*') => remarks.push(Finding::new(
             "OCTL105",
             format!("{name} has one device only: {only}"),
-            "packets that come in through another device take the slow path, so half of each flow does",
+            "packets that come in through another device take the slow path, so half of each flow does; \
+             kernels newer than 6.12 offload none of it",
             "add the device on the other side",
         )),
         _ => {}
