@@ -387,7 +387,7 @@ pub enum BenchAction {
     /// Write and read packages and indexes of both formats, with generated content.
     Formats(BenchFormatsArgs),
     /// What forwarding a packet costs the router, with offload off and on.
-    Offload(BenchOffloadArgs),
+    Offload(Box<BenchOffloadArgs>),
 }
 
 /// `bench formats`
