@@ -42,7 +42,7 @@ pub struct Program {
 ///
 /// # Errors
 /// `SDK050` a Makefile that the SDK does not understand, `SDK051` a package that it did not link,
-/// `SDK052` a program of the SDK that failed.
+/// `SDK049` a program of the SDK that failed.
 pub(super) fn prepare(maker: &Maker<'_>, programs: &[Program], arch: &str) -> Result<()> {
     let tree = maker.tree;
     let folder = tree.path(FOLDER);
