@@ -32,7 +32,7 @@
 //! a compressed one unpacks to; the archives inside an ipk once unpacked, but for the texts of the generated
 //! scripts. Indexes bind an apk by its metadata, so they are the same whatever the encoder.
 //!
-//! Packages of any size are written and read in a few MB: give [`ipk::write_with_scratch`] a file to put the
+//! Packages of any size are written and read in tens of MB (a program that does both with one of 200 MB peaked at 24): give [`ipk::write_with_scratch`] a file to put the
 //! compressed payload in, and files as [`Content::Source`]. [`ipk::write()`] keeps the compressed payload in memory.
 //!
 //! ```
