@@ -93,14 +93,18 @@ impl Report {
             );
         }
         for (ours, theirs) in self.pairs() {
+            // Of an index the real programs' own file is not looked at.
+            let size = match theirs.result {
+                0 => String::new(),
+                bytes => format!(", {:.3} of its size", ours.result as f64 / bytes as f64),
+            };
             let _ = writeln!(
                 text,
-                "{}: {:.1} times the wall speed of {}, {:.1} times by processor time, {:.3} of its size",
+                "{}: {:.1} times the wall speed of {}, {:.1} times by processor time{size}",
                 ours.work,
                 theirs.wall_seconds.median / ours.wall_seconds.median,
                 theirs.by,
                 theirs.cpu_seconds.median / ours.cpu_seconds.median.max(0.01),
-                ours.result as f64 / theirs.result.max(1) as f64,
             );
         }
         for missing in &self.missing {
@@ -131,8 +135,11 @@ mod tests {
         };
         let rows = vec![row(super::super::OURS, [3.0, 1.0, 2.0]), row("ipkg-build", [9.0, 30.0, 20.0])];
         let missing = vec!["apk mkpkg".to_owned()];
-        let report = Report { schema: SCHEMA, jobs: 2, build: "", rows, missing };
+        let mut report = Report { schema: SCHEMA, jobs: 2, build: "", rows, missing };
         let table = report.table();
+        assert!(table.contains("by processor time, 1.000 of its size"), "{table}");
+        report.rows[1].result = 0;
+        assert!(!report.table().contains("of its size"), "a size that was not measured");
         assert!(table.contains("write ipk: 10.0 times the wall speed of ipkg-build"), "{table}");
         assert!(table.contains("not compared: apk mkpkg was not found"), "{table}");
         let json = serde_json::to_value(&report).unwrap();
