@@ -61,7 +61,7 @@ impl<'a> Json<'a> {
         self.separate();
         self.pending.push(b'"');
         self.raw(name.as_bytes());
-        self.raw(b"\": ");
+        self.pending.extend(*b"\": ");
         self.named = true;
         self
     }
@@ -127,7 +127,10 @@ impl<'a> Json<'a> {
         let depth = self.open.len();
         let Some((_, filled)) = self.open.last_mut() else { return };
         if std::mem::replace(filled, true) {
-            self.raw(if depth <= LINE_DEPTH { b"," } else { b", " });
+            self.pending.push(b',');
+            if depth > LINE_DEPTH {
+                self.pending.push(b' ');
+            }
         }
         if depth <= LINE_DEPTH {
             self.line(depth);
