@@ -9,23 +9,14 @@ use tempfile::TempDir;
 
 use crate::console::{Console, Output, Trouble};
 use crate::machine::{Accel, Links, Machine, Sockets, Start};
+
+pub use crate::machine::Image;
 use crate::process::{Process, Qemu};
 use crate::qmp::Qmp;
 use crate::sockets;
 
 /// How long QEMU may take to end after it closed the console, before its last words are read.
 const END_WAIT: Duration = Duration::from_secs(2);
-
-/// What a guest runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Image {
-    /// Uncompressed kernel (`vmlinux`).
-    pub kernel: Utf8PathBuf,
-    /// Initial file system.
-    pub initramfs: Utf8PathBuf,
-    /// What its console shows once a shell is there, or one press of Enter away.
-    pub ready: String,
-}
 
 /// Everything that a start needs.
 #[derive(Debug, Clone, Copy)]
@@ -74,8 +65,7 @@ pub(crate) fn start(launch: &Launch<'_>, incoming: bool, deadline: Deadline) -> 
     let (console_path, control_path) = (path("console")?, path("control")?);
     let (console, control) = (sockets::listen(&console_path)?, sockets::listen(&control_path)?);
     let words = launch.machine.arguments(&Start {
-        kernel: &launch.image.kernel,
-        initramfs: &launch.image.initramfs,
+        image: launch.image,
         accel: launch.accel,
         sockets: Sockets { console: &console_path, control: &control_path, links: launch.links },
         incoming,
@@ -196,7 +186,7 @@ mod tests {
     fn boot_with(binary: &str, cancel: &Cancel) -> Failure {
         let machine = Machine::parse("x86-64.yaml".into(), include_str!("../machines/x86-64.yaml")).unwrap();
         let qemu = Qemu { binary: binary.into(), version: "7.2".into() };
-        let image = Image { kernel: "/no/vmlinux".into(), initramfs: "/no/initramfs".into(), ready: "ready".into() };
+        let image = Image::in_memory("/no/vmlinux".into(), "/no/initramfs".into(), "ready");
         let launch = Launch { qemu: &qemu, machine: &machine, image: &image, accel: Accel::Tcg, links: None, cancel };
         match boot(&launch, Deadline::after(Duration::from_millis(500))) {
             Ok(_) => panic!("{binary} is no QEMU"),
