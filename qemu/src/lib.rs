@@ -35,6 +35,7 @@ pub mod image;
 pub mod lab;
 pub mod machine;
 pub mod openwrt;
+pub mod overlay;
 pub mod process;
 pub mod qmp;
 pub mod session;

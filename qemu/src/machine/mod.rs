@@ -9,9 +9,6 @@ use camino::{Utf8Path, Utf8PathBuf};
 use model::{Exit, Failure, Result, Target};
 use serde::{Deserialize, Serialize};
 
-/// QEMU's name of the image's disk.
-pub(crate) const DISK: &str = "disk";
-
 /// A kind of router, read from `qemu/machines/NAME.yaml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -71,7 +68,7 @@ pub struct Image {
     pub kernel: Option<Utf8PathBuf>,
     /// Initial file system, where the kernel has none inside and needs one.
     pub initramfs: Option<Utf8PathBuf>,
-    /// Disk; never written to.
+    /// Disk; never written to, see [`crate::overlay`].
     pub disk: Option<Disk>,
     /// Words for the kernel's command line, after those of the machine.
     pub append: Vec<String>,
@@ -79,7 +76,7 @@ pub struct Image {
     pub ready: String,
 }
 
-/// The file of a disk. What the guest writes goes to a temporary file of QEMU's above it.
+/// The file of a disk. What the guest writes goes to an overlay.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disk {
     /// The file, which must stay as it is while something runs above it.
@@ -199,6 +196,8 @@ pub struct Links<'a> {
 pub struct Start<'a> {
     /// What the guest runs.
     pub image: &'a Image,
+    /// What lies above the image's disk, of the format qcow2, and is written to.
+    pub overlay: Option<&'a Utf8Path>,
     /// How instructions are run.
     pub accel: Accel,
     /// Where QEMU connects to.
@@ -277,7 +276,7 @@ impl Machine {
         }
         words.pair("-m", format!("{}M", self.memory_mib));
         words.pair("-smp", self.cpus.to_string());
-        let Image { kernel, initramfs, disk, append, .. } = start.image;
+        let Image { kernel, initramfs, append, .. } = start.image;
         if let Some(kernel) = kernel {
             words.pair("-kernel", kernel);
             words.pair("-append", [&self.append[..], &append[..]].concat().join(" "));
@@ -300,10 +299,11 @@ impl Machine {
             }
         }
         // After the cards, whose places on the bus name them in the guest.
-        if let (Some(Disk { file, format }), Some(DiskDevice { device, .. })) = (disk, &self.disk) {
-            let (file, format) = (option_value(file), format.word());
-            words.pair("-drive", format!("if=none,id={DISK},file={file},format={format},snapshot=on"));
-            words.pair("-device", format!("{device},drive={DISK}"));
+        if let (Some(overlay), Some(DiskDevice { device, .. })) = (start.overlay, &self.disk) {
+            let file = option_value(overlay);
+            // Nobody reads it after the guest's end, so nothing is gained by waiting for the host's disk.
+            words.pair("-drive", format!("if=none,id=disk,file={file},format=qcow2,cache=unsafe"));
+            words.pair("-device", format!("{device},drive=disk"));
         }
         if start.incoming {
             words.pair("-incoming", "defer");

@@ -18,6 +18,7 @@ fn image() -> &'static Image {
 fn start(links: Option<Links<'_>>) -> Start<'_> {
     Start {
         image: image(),
+        overlay: None,
         accel: Accel::Tcg,
         sockets: Sockets { console: "/s/console".into(), control: "/s/control".into(), links },
         incoming: false,
@@ -103,6 +104,7 @@ fn a_machine_that_cannot_work_is_refused() {
         ("52:54:00:00:02:01", "52:54:00:00:01:01"),
         ("52:54:00:00:02:01", "53:54:00:00:02:01"),
         ("52:54:00:00:02:01", "52:54:00:00:02"),
+        ("disk:", "# disk:"),
     ] {
         assert!(X86_64.contains(from), "{from}");
         let failure = Machine::parse("m.yaml".into(), &X86_64.replace(from, to)).unwrap_err();
@@ -111,4 +113,19 @@ fn a_machine_that_cannot_work_is_refused() {
     }
     let failure = Machine::parse("m.yaml".into(), &format!("{X86_64}bios: x\n")).unwrap_err();
     assert_eq!(failure.id(), "CONF001");
+}
+
+#[test]
+fn a_disk_comes_after_the_cards_and_is_an_overlay() {
+    let machine = x86_64();
+    let disk = Some(Disk { file: "/b,ase".into(), format: DiskFormat::Raw });
+    let image = Image { initramfs: None, disk, append: vec!["root=/dev/vda".into()], ..image().clone() };
+    let start = Start { image: &image, overlay: Some("/s/a,b".into()), ..start(links()) };
+    let words = machine.arguments(&start);
+    assert_eq!(values(&words, "-drive"), ["if=none,id=disk,file=/s/a,,b,format=qcow2,cache=unsafe"]);
+    assert_eq!(values(&words, "-device").last(), Some(&"virtio-blk-pci,drive=disk"));
+    assert!(values(&words, "-append")[0].ends_with(" root=/dev/vda") && values(&words, "-initrd").is_empty());
+    let combined = Image { kernel: None, ..image.clone() };
+    let words = machine.arguments(&Start { image: &combined, ..start });
+    assert!(values(&words, "-kernel").is_empty() && values(&words, "-append").is_empty());
 }
