@@ -102,8 +102,8 @@ pub(super) fn prepare(ctx: &Ctx, target: &Target, feed: &Feed, selection: &Selec
         .path("code", ctx.root.join("qemu/src/image"));
     let folder = stage(ctx, "image", &inputs, |out| build_image(feed, &recipe, &programs, &opkg, out))?;
     let image =
-        Image { kernel: kernel.join("vmlinux"), initramfs: folder.join("initramfs"), ready: image::READY.into() };
-    let accel = accelerator(ctx, &qemu, &machine, &image.kernel, &folder.join("probe"), flags.accel)?;
+        Image::in_memory(kernel.join("vmlinux"), folder.join("initramfs"), image::READY);
+    let accel = accelerator(ctx, &qemu, &machine, &kernel.join("vmlinux"), &folder.join("probe"), flags.accel)?;
     let patience = Duration::from_secs(flags.boot_deadline);
     let mut router = Router { qemu, machine, image, accel, patience, state: Utf8PathBuf::new() };
     let inputs = Inputs::new(format!("booted {target} router, {}", router.accel.word()))
