@@ -107,7 +107,7 @@ fn verdict(probe: &Probe<'_>) -> Result<Verdict> {
 /// Boots the probe. Only the user's interrupt is a failure; everything else is a verdict.
 fn boot(probe: &Probe<'_>) -> Result<Verdict> {
     let Probe { qemu, machine, cancel, .. } = *probe;
-    let image = Image { kernel: probe.kernel.into(), initramfs: probe.initramfs.into(), ready: PROBE_READY.into() };
+    let image = Image::in_memory(probe.kernel.into(), probe.initramfs.into(), PROBE_READY);
     let launch = Launch { qemu, machine, image: &image, accel: Accel::Kvm, links: None, cancel };
     let deadline = Deadline::after(PROBE_WAIT);
     let ran = session::start(&launch, false, deadline).and_then(|mut started| {

@@ -154,11 +154,8 @@ impl<'a> Guest<'a> {
 
     /// Boots the guest, which is when it measures, and asks for what it found.
     fn run(&self, plan: &str, accel: Accel, within: Duration) -> Result<Said> {
-        let image = Image {
-            kernel: self.kernel.join("vmlinux"),
-            initramfs: self.image(plan)?.join("initramfs"),
-            ready: image::READY.into(),
-        };
+        let initramfs = self.image(plan)?.join("initramfs");
+        let image = Image::in_memory(self.kernel.join("vmlinux"), initramfs, image::READY);
         let (qemu, machine, cancel) = (&self.qemu, &self.machine, &self.ctx.cancel);
         let launch = Launch { qemu, machine, image: &image, accel, links: None, cancel };
         let mut session = session::boot(&launch, Deadline::after(within))?;

@@ -29,7 +29,8 @@ const NETWORK_MODULES: [&str; 2] = ["virtio_pci", "virtio_net"];
 
 /// Modules that lie in the image for scenarios to load: what surrounds flow offload on a router. None of netfilter's
 /// is among them: those come from the packages under test.
-const SPARE_MODULES: [&str; 5] = ["8021q", "bridge", "pppoe", "sch_cake", "sch_tbf"];
+const SPARE_MODULES: [&str; 9] =
+    ["8021q", "act_mirred", "bridge", "cls_matchall", "ifb", "pppoe", "sch_cake", "sch_ingress", "sch_tbf"];
 
 /// A router that can be started any number of times.
 pub(super) struct Router {
@@ -101,8 +102,8 @@ pub(super) fn prepare(ctx: &Ctx, target: &Target, feed: &Feed, selection: &Selec
         .path("code", ctx.root.join("qemu/src/image"));
     let folder = stage(ctx, "image", &inputs, |out| build_image(feed, &recipe, &programs, &opkg, out))?;
     let image =
-        Image { kernel: kernel.join("vmlinux"), initramfs: folder.join("initramfs"), ready: image::READY.into() };
-    let accel = accelerator(ctx, &qemu, &machine, &image.kernel, &folder.join("probe"), flags.accel)?;
+        Image::in_memory(kernel.join("vmlinux"), folder.join("initramfs"), image::READY);
+    let accel = accelerator(ctx, &qemu, &machine, &kernel.join("vmlinux"), &folder.join("probe"), flags.accel)?;
     let patience = Duration::from_secs(flags.boot_deadline);
     let mut router = Router { qemu, machine, image, accel, patience, state: Utf8PathBuf::new() };
     let inputs = Inputs::new(format!("booted {target} router, {}", router.accel.word()))
