@@ -115,7 +115,8 @@ pub fn run(bench: &Bench<'_>, scenarios: &[Scenario]) -> Exit {
 impl Bench<'_> {
     fn case_name(&self, scenario: &Scenario, manager: Manager) -> String {
         let name = format!("{}/{}", scenario.name, manager.word());
-        if self.of_several { format!("{name}/{}", self.kernel) } else { name }
+        let name = if self.of_several { format!("{name}/{}", self.kernel) } else { name };
+        self.sabotage.map_or(name.clone(), |sabotage| format!("{name}/{}", sabotage.word()))
     }
 
     fn record(&self, scenario: &Scenario, manager: &str) -> Record {
@@ -126,6 +127,7 @@ impl Bench<'_> {
             manager: manager.into(),
             kernel: self.kernel.into(),
             file: scenario.file.to_string(),
+            sabotage: self.sabotage.map(Sabotage::word),
             ..Record::default()
         }
     }
@@ -147,7 +149,7 @@ impl Bench<'_> {
             self.skip(case.name.clone(), blank(), reason);
             return Exit::Done;
         }
-        if self.sabotage.is_some() && !case.scenario.needs_fast_path() {
+        if self.sabotage.is_some() && !case.scenario.needs_fast_path(self.kernel) {
             let reason = "nothing in it must take the fast path, so a broken one makes no difference";
             self.skip(case.name.clone(), blank(), reason.to_owned());
             return Exit::Done;
@@ -160,6 +162,9 @@ impl Bench<'_> {
             let first = format!("blocked at first ({}: {}), tried once more", finding.id, finding.what);
             (notes, record) = (vec![first], blank());
             verdict = self.verdict(case, &mut notes, &mut record);
+        }
+        if let Verdict::Fail { finding } | Verdict::Blocked { finding } = &verdict {
+            record.line = finding.place.as_deref().and_then(|place| case.scenario.lines.find(place));
         }
         if let Some(sabotage) = self.sabotage {
             verdict = sabotage.verdict(verdict, &record, &mut notes);
@@ -392,7 +397,10 @@ mod tests {
                 _ => None,
             })
             .collect();
-        assert!(skipped.len() == 1 && skipped[0].starts_with("life-tcp-end") && skipped[0].contains("6.6"), "{skipped:?}");
+        assert!(
+            skipped.len() == 1 && skipped[0].starts_with("life-tcp-end") && skipped[0].contains("6.6"),
+            "{skipped:?}"
+        );
         assert!(boots.load(Ordering::Relaxed) > 0);
     }
 

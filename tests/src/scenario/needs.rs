@@ -42,8 +42,13 @@ impl Needs {
         if self.programs.is_empty() && self.modules.is_empty() {
             return None;
         }
-        let words: Vec<&str> =
-            self.modules.iter().map(String::as_str).chain(["--"]).chain(self.programs.iter().map(String::as_str)).collect();
+        let words: Vec<&str> = self
+            .modules
+            .iter()
+            .map(String::as_str)
+            .chain(["--"])
+            .chain(self.programs.iter().map(String::as_str))
+            .collect();
         Some(format!("set -- {}\n{ASK}", words.join(" ")))
     }
 

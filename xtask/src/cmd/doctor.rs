@@ -103,9 +103,7 @@ mod tests {
     #[test]
     fn a_release_adds_what_its_sdk_needs() {
         let ctx = ctx("/tmp/openwrt-offload-never-made".into(), Events::discard());
-        let shown = |release: Option<&str>| {
-            run(&ctx, &args(release, "armsr/armv8")).map(|outcome| outcome.data)
-        };
+        let shown = |release: Option<&str>| run(&ctx, &args(release, "armsr/armv8")).map(|outcome| outcome.data);
         assert!(!shown(None).unwrap().contains("ncurses"));
         let text = shown(Some("24.10")).unwrap();
         assert!(text.contains("ncurses") && text.contains("QEMU for ARM"), "{text}");
