@@ -254,10 +254,10 @@ pub struct TestArgs {
     /// Leave the router of the one scenario that runs as it is at the end, with a console, until you leave it.
     #[arg(long, requires = "names")]
     pub keep: bool,
-    /// The suite's test of itself: break offload on purpose, after every ruleset. Only scenarios run in which traffic
-    /// must take the fast path, and one passes when it notices.
-    #[arg(long, value_name = "HOW", conflicts_with = "keep")]
-    pub sabotage: Option<Sabotage>,
+    /// The suite's test of itself: break offload on purpose, after every ruleset, in one way after the other. Only
+    /// scenarios run in which traffic must take the fast path, and one passes when it notices.
+    #[arg(long, value_name = "HOW", value_delimiter = ',', conflicts_with = "keep")]
+    pub sabotage: Vec<Sabotage>,
     /// What to build for.
     #[command(flatten)]
     pub selection: Selection,
@@ -433,9 +433,12 @@ pub struct BenchOffloadArgs {
 /// `doctor`
 #[derive(Debug, Clone, Args)]
 pub struct DoctorArgs {
-    /// Also look for what the SDK of this release of OpenWrt needs, such as 24.10.
+    /// Also look for what the SDK and the routers of this release of OpenWrt need, such as 24.10.
     #[arg(long, value_name = "RELEASE")]
     pub release: Option<String>,
+    /// Target of the release, for the emulator of its routers.
+    #[arg(long, value_name = "TARGET", default_value = "x86/64", requires = "release")]
+    pub target: String,
 }
 
 /// `ci`
@@ -526,6 +529,8 @@ pub enum Sabotage {
     OneDevice,
     /// Established flows are accepted in front of every `flow add`.
     AcceptFirst,
+    /// Each of them.
+    All,
 }
 
 /// How the guest's instructions are executed.

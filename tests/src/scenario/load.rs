@@ -4,7 +4,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use model::{Exit, Failure, Result, yaml};
 
 use super::check::check;
-use super::{Manager, Scenario, Start};
+use super::{Lines, Manager, Scenario, Start};
 
 /// Reads every scenario of a folder, sorted by name, each checked before anything runs.
 pub fn load_all(folder: &Utf8Path) -> Result<Vec<Scenario>> {
@@ -22,10 +22,13 @@ pub fn load_all(folder: &Utf8Path) -> Result<Vec<Scenario>> {
 
 /// Reads one scenario and checks what YAML types can't say.
 pub fn load(path: &Utf8Path) -> Result<Scenario> {
-    let mut scenario: Scenario = yaml::load(path)?;
+    let text = yaml::read(path)?;
+    let mut scenario: Scenario = yaml::parse(path, &text)?;
     scenario.name = path.file_stem().unwrap_or_default().to_owned();
     scenario.file = path.to_owned();
-    if scenario.managers.is_empty() {
+    scenario.lines = Lines::of(&text);
+    scenario.any_manager = scenario.managers.is_empty();
+    if scenario.any_manager {
         scenario.managers = match scenario.router {
             Start::Booted => vec![Manager::Opkg, Manager::Apk],
             Start::Installed => vec![Manager::Apk],
@@ -72,6 +75,7 @@ mod tests {
             "kernels: {only: [\"5.4\"], because: x}\nsteps: [{loaded: [x]}]\n",
             "kernels: {only: [\"6.1\"], because: \"\"}\nsteps: [{loaded: [x]}]\n",
             "steps: [{loaded: [x], kernels: {only: [], because: x}}]\n",
+            "needs: {programs: [\"a b\"]}\nsteps: [{loaded: [x]}]\n",
             "offload: {offload: x, traffic: []}\n",
             "offload: {offload: x, traffic: [{proto: udp, bytes: 999, size: 9}]}\n",
             "offload: {offload: x, seen-from: 1.2.3.4, traffic: [{proto: udp, family: ipv6, bytes: 200000}]}\n",
@@ -88,8 +92,11 @@ mod tests {
         let fast = "{exchange: {flow: a, packets: 100, path: fast}}";
         let steps = |list: &[&str]| parse(&format!("steps: [{}]\n", list.join(", ")));
         let scenario = steps(&[open, slow, fast]).unwrap();
-        assert!(scenario.needs_fast_path());
-        assert!(!steps(&[open, slow]).unwrap().needs_fast_path());
+        assert!(scenario.needs_fast_path("6.1"));
+        assert!(!steps(&[open, slow]).unwrap().needs_fast_path("6.1"));
+        let new = "{exchange: {flow: a, packets: 100, path: fast}, kernels: {only: [newest], because: x}}";
+        let differs = steps(&[open, slow, new]).unwrap();
+        assert!(differs.needs_fast_path("newest") && !differs.needs_fast_path("6.1"));
         let closed = "{conntrack: {flow: a, state: CLOSE}}";
         steps(&[open, "{close: a}", closed]).unwrap();
         let tcp = "{open: {flow: a, proto: tcp}}";
@@ -149,10 +156,12 @@ mod tests {
     }
 
     #[test]
-    fn the_scenario_that_fails_on_purpose_is_valid_and_would_turn_red() {
-        let folder = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/fails-on-purpose");
-        let scenarios = load_all(&folder).unwrap();
-        assert!(!scenarios.is_empty() && scenarios.iter().all(Scenario::needs_fast_path));
+    fn the_scenarios_that_fail_on_purpose_are_valid() {
+        for (folder, count) in [("fails-on-purpose/scenarios", 1), ("red-on-purpose", 3)] {
+            let scenarios = load_all(&Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(folder)).unwrap();
+            assert_eq!(scenarios.len(), count, "{folder}");
+            assert!(scenarios.iter().all(|scenario| scenario.needs_fast_path("6.12")), "{folder}");
+        }
     }
 
     #[test]
@@ -171,7 +180,9 @@ mod tests {
         }
         for scenario in &scenarios {
             let must = scenario.group == Group::MustOffload;
-            assert!(!must || scenario.needs_fast_path(), "{} sends nothing over the fast path", scenario.name);
+            assert!(!must || scenario.needs_fast_path("6.12"), "{} sends nothing over the fast path", scenario.name);
+            let found = (1..=scenario.steps.len() + 1).map(|step| scenario.lines.find(&format!("step {step}")));
+            assert_eq!(found.flatten().count(), scenario.steps.len(), "{}: lines of steps", scenario.name);
         }
     }
 }
