@@ -16,7 +16,7 @@
 //! let cancel = model::Cancel::default();
 //! let machine = Machine::load("qemu/machines/x86-64.yaml".into())?;
 //! let qemu = Qemu::find(&machine.qemu)?;
-//! let image = Image { kernel: "vmlinux".into(), initramfs: "initramfs".into(), ready: image::READY.into() };
+//! let image = Image::in_memory("vmlinux".into(), "initramfs".into(), image::READY);
 //! let launch =
 //!     Launch { qemu: &qemu, machine: &machine, image: &image, accel: Accel::Tcg, links: None, cancel: &cancel };
 //! let soon = || model::Deadline::after(Duration::from_secs(60));
@@ -34,6 +34,8 @@ pub mod digest;
 pub mod image;
 pub mod lab;
 pub mod machine;
+pub mod openwrt;
+pub mod overlay;
 pub mod process;
 pub mod qmp;
 pub mod session;

@@ -9,23 +9,14 @@ use tempfile::TempDir;
 
 use crate::console::{Console, Output, Trouble};
 use crate::machine::{Accel, Links, Machine, Sockets, Start};
+
+pub use crate::machine::Image;
 use crate::process::{Process, Qemu};
 use crate::qmp::Qmp;
-use crate::sockets;
+use crate::{overlay, sockets};
 
 /// How long QEMU may take to end after it closed the console, before its last words are read.
 const END_WAIT: Duration = Duration::from_secs(2);
-
-/// What a guest runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Image {
-    /// Uncompressed kernel (`vmlinux`).
-    pub kernel: Utf8PathBuf,
-    /// Initial file system.
-    pub initramfs: Utf8PathBuf,
-    /// What its console shows once a shell is there, or one press of Enter away.
-    pub ready: String,
-}
 
 /// Everything that a start needs.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +44,9 @@ pub struct Session {
     pub(crate) qmp: Qmp,
     pub(crate) cancel: Cancel,
     process: Process,
-    /// Sockets and messages; removed last.
+    /// What the guest wrote to its disk, if it has one.
+    pub(crate) overlay: Option<Utf8PathBuf>,
+    /// Sockets, messages and overlay; removed last.
     pub(crate) folder: TempDir,
 }
 
@@ -62,6 +55,7 @@ pub(crate) struct Started {
     pub(crate) console: Console,
     pub(crate) qmp: Qmp,
     pub(crate) process: Process,
+    pub(crate) overlay: Option<Utf8PathBuf>,
     pub(crate) folder: TempDir,
 }
 
@@ -73,9 +67,14 @@ pub(crate) fn start(launch: &Launch<'_>, incoming: bool, deadline: Deadline) -> 
     let path = |name: &str| in_folder(&folder, name);
     let (console_path, control_path) = (path("console")?, path("control")?);
     let (console, control) = (sockets::listen(&console_path)?, sockets::listen(&control_path)?);
+    let overlay = launch.image.disk.as_ref().map(|disk| {
+        let overlay = path("disk")?;
+        overlay::create(&overlay, disk).map(|()| overlay)
+    });
+    let overlay = overlay.transpose()?;
     let words = launch.machine.arguments(&Start {
-        kernel: &launch.image.kernel,
-        initramfs: &launch.image.initramfs,
+        image: launch.image,
+        overlay: overlay.as_deref(),
         accel: launch.accel,
         sockets: Sockets { console: &console_path, control: &control_path, links: launch.links },
         incoming,
@@ -93,7 +92,7 @@ pub(crate) fn start(launch: &Launch<'_>, incoming: bool, deadline: Deadline) -> 
             None => failure,
         }
     })?;
-    Ok(Started { console, qmp, process, folder })
+    Ok(Started { console, qmp, process, overlay, folder })
 }
 
 pub(crate) fn in_folder(folder: &TempDir, name: &str) -> Result<Utf8PathBuf> {
@@ -110,8 +109,8 @@ impl Started {
     }
 
     pub(crate) fn into_session(self, cancel: &Cancel) -> Session {
-        let Started { console, qmp, process, folder } = self;
-        Session { console, qmp, cancel: cancel.clone(), process, folder }
+        let Started { console, qmp, process, overlay, folder } = self;
+        Session { console, qmp, cancel: cancel.clone(), process, overlay, folder }
     }
 }
 
@@ -169,7 +168,7 @@ impl Session {
         self.process.id()
     }
 
-    /// Ends QEMU, and the guest with it, in an orderly way; its file systems are in memory.
+    /// Ends QEMU, and the guest with it, in an orderly way; what it wrote goes with it.
     pub fn power_off(mut self, deadline: Deadline) -> Result<()> {
         self.qmp.execute("quit", json!({}), deadline)?;
         // A QEMU that does not end in time is killed when the session is dropped.
@@ -196,7 +195,7 @@ mod tests {
     fn boot_with(binary: &str, cancel: &Cancel) -> Failure {
         let machine = Machine::parse("x86-64.yaml".into(), include_str!("../machines/x86-64.yaml")).unwrap();
         let qemu = Qemu { binary: binary.into(), version: "7.2".into() };
-        let image = Image { kernel: "/no/vmlinux".into(), initramfs: "/no/initramfs".into(), ready: "ready".into() };
+        let image = Image::in_memory("/no/vmlinux".into(), "/no/initramfs".into(), "ready");
         let launch = Launch { qemu: &qemu, machine: &machine, image: &image, accel: Accel::Tcg, links: None, cancel };
         match boot(&launch, Deadline::after(Duration::from_millis(500))) {
             Ok(_) => panic!("{binary} is no QEMU"),

@@ -4,6 +4,8 @@
 //! which every version does, without a shell and without its changing file options; we write and
 //! read the file. It appears under its name when it is whole, and never before.
 //!
+//! A guest with a disk has two files: what it wrote lies beside its state, and comes first.
+//!
 //! A state fits only the same QEMU, machine, kernel and image. Callers put these into [`key`].
 
 use std::fs::File;
@@ -15,12 +17,11 @@ use camino::{Utf8Path, Utf8PathBuf};
 use model::{Cancel, Deadline, Event, Events, Exit, Failure, Finding, Result, Severity};
 use serde_json::json;
 
-use crate::digest;
-use crate::machine::{Accel, Machine};
+use crate::machine::{Accel, Disk, DiskFormat, Image, Machine};
 use crate::process::Qemu;
 use crate::qmp::Qmp;
 use crate::session::{self, Launch, Session};
-use crate::sockets;
+use crate::{digest, overlay, sockets};
 
 /// Between two questions whether QEMU is done.
 const POLL: Duration = Duration::from_millis(5);
@@ -48,7 +49,12 @@ pub fn save(session: &mut Session, path: &Utf8Path, deadline: Deadline) -> Resul
     session.qmp.execute("migrate", json!({ "uri": format!("unix:{socket}") }), deadline)?;
     let cancel = session.cancel.clone();
     let from = sockets::accept(&listener, "the outgoing state", || session.ended(), &cancel, deadline)?;
-    write_aside(from, path, &cancel, deadline, || migrated(&mut session.qmp, &cancel, deadline))?;
+    let disk = session.overlay.clone();
+    write_aside(from, path, &cancel, deadline, || {
+        // Once the state is out, QEMU has written all of the disk to its file and lets go of it.
+        migrated(&mut session.qmp, &cancel, deadline)?;
+        disk.map_or(Ok(()), |disk| copy_aside(&disk, &overlay::beside(path)))
+    })?;
     session.qmp.execute("cont", json!({}), deadline)?;
     // A file of this name is of no more use, and a second save wants it.
     let _gone = std::fs::remove_file(&socket);
@@ -73,10 +79,21 @@ fn write_aside(
     Ok(())
 }
 
+/// Keeps the guest's disk.
+fn copy_aside(overlay: &Utf8Path, path: &Utf8Path) -> Result<()> {
+    let failed = |error: std::io::Error| Failure::io("save the guest's disk", path, &error);
+    let folder = path.parent().filter(|folder| !folder.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
+    let aside = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    std::fs::copy(overlay, aside.path()).map_err(failed)?;
+    aside.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
 /// Resumes a guest from a saved state. A state that QEMU does not take is `VM043`.
 pub fn resume(launch: &Launch<'_>, path: &Utf8Path, deadline: Deadline) -> Result<Session> {
     let mut file = File::open(path).map_err(|error| Failure::io("read the guest's state", path, &error))?;
-    let mut started = session::start(launch, true, deadline)?;
+    let image = Image { disk: launch.image.disk.as_ref().map(|_| saved_disk(path)), ..launch.image.clone() };
+    let mut started = session::start(&Launch { image: &image, ..*launch }, true, deadline)?;
     let socket = session::in_folder(&started.folder, "incoming")?;
     started.qmp.execute("migrate-incoming", json!({ "uri": format!("unix:{socket}") }), deadline)?;
     let refused = |why: String| refused(path, &why);
@@ -99,6 +116,10 @@ pub fn resume(launch: &Launch<'_>, path: &Utf8Path, deadline: Deadline) -> Resul
     let mut session = started.into_session(launch.cancel);
     session.set_clock(deadline)?;
     Ok(session)
+}
+
+fn saved_disk(state: &Utf8Path) -> Disk {
+    Disk { file: overlay::beside(state), format: DiskFormat::Qcow2 }
 }
 
 /// Resumes the state in the file, or boots afresh and saves it there: at first, and when QEMU does not take it.

@@ -26,6 +26,6 @@ pub mod scenario;
 mod steps;
 mod traffic;
 
-pub use runner::{Bench, FEED_URL, Trust, run};
+pub use runner::{Bench, FEED_URL, Origin, Trust, run};
 pub use sabotage::Sabotage;
 pub use scenario::{FeedVariant, Scenario, Start};

@@ -40,8 +40,8 @@ pub fn bench(ctx: &Ctx, target: &Target, args: &BenchOffloadArgs) -> Result<Vec<
     let deadline = Duration::from_secs(args.deadline);
     let plan = cost::plan(args.packets, args.repeat.get());
     let mut measured = vec![guest.counted(&plan, deadline)?];
-    let (vmlinux, probe) = (kernel.join("vmlinux"), guest.image(&plan)?.join("probe"));
-    let accel = router::accelerator(ctx, &guest.qemu, &guest.machine, &vmlinux, &probe, args.accel)?;
+    let probe = Image::in_memory(kernel.join("vmlinux"), guest.image(&plan)?.join("probe"), image::PROBE_READY);
+    let accel = router::accelerator(ctx, &guest.qemu, &guest.machine, &probe, &kernel, args.accel)?;
     if accel == Accel::Kvm {
         measured.push(guest.timed(&cost::plan(args.packets * PACKETS_TIMES, args.repeat.get()), deadline)?);
     } else {
@@ -161,11 +161,8 @@ impl<'a> Guest<'a> {
 
     /// Boots the guest, which is when it measures, and asks for what it found.
     fn run(&self, plan: &str, accel: Accel, within: Duration) -> Result<Said> {
-        let image = Image {
-            kernel: self.kernel.join("vmlinux"),
-            initramfs: self.image(plan)?.join("initramfs"),
-            ready: image::READY.into(),
-        };
+        let initramfs = self.image(plan)?.join("initramfs");
+        let image = Image::in_memory(self.kernel.join("vmlinux"), initramfs, image::READY);
         let (qemu, machine, cancel) = (&self.qemu, &self.machine, &self.ctx.cancel);
         let launch = Launch { qemu, machine, image: &image, accel, links: None, cancel };
         let mut session = session::boot(&launch, Deadline::after(within))?;

@@ -5,9 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use model::{Exit, Failure, Result, Target};
 use serde::{Deserialize, Serialize};
+
+/// The console that is part of the machine.
+const BOARD: &str = "board";
 
 /// A kind of router, read from `qemu/machines/NAME.yaml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,10 +31,87 @@ pub struct Machine {
     pub cpus: u32,
     /// Kernel command line.
     pub append: Vec<String>,
-    /// Device that carries the console's character device.
+    /// Device that carries the console's character device, or `board`: the machine's own serial port.
     pub console: String,
     /// The two network cards.
     pub nic: Nic,
+    /// Which images of a release it boots, the best first.
+    #[serde(default)]
+    pub images: Vec<Kind>,
+    /// How an image's disk is attached.
+    pub disk: Option<DiskDevice>,
+}
+
+/// How an official image comes: which files it is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A kernel, and a root file system that becomes a disk without partitions.
+    KernelRootfs,
+    /// A disk with partitions, boot loader, kernel and root file system.
+    Combined,
+    /// A kernel with its root file system inside.
+    Initramfs,
+}
+
+/// How a disk is attached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiskDevice {
+    /// `-device` model.
+    pub device: String,
+    /// The name that the guest's kernel gives it, such as `/dev/vda`.
+    pub root: String,
+}
+
+/// What a guest runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// What QEMU itself loads: `vmlinux`, or what the architecture takes. `None` where the firmware boots the disk.
+    pub kernel: Option<Utf8PathBuf>,
+    /// Initial file system, where the kernel has none inside and needs one.
+    pub initramfs: Option<Utf8PathBuf>,
+    /// Disk; never written to, see [`crate::overlay`].
+    pub disk: Option<Disk>,
+    /// Words for the kernel's command line, after those of the machine.
+    pub append: Vec<String>,
+    /// What its console shows once a shell is there, or one press of Enter away.
+    pub ready: String,
+}
+
+/// The file of a disk. What the guest writes goes to an overlay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// The file, which must stay as it is while something runs above it.
+    pub file: Utf8PathBuf,
+    /// Its format.
+    pub format: DiskFormat,
+}
+
+/// Format of a disk's file, always told: guessing it would let a guest choose it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskFormat {
+    /// The bytes of the disk.
+    Raw,
+    /// What differs from another file, which it names.
+    Qcow2,
+}
+
+impl DiskFormat {
+    /// QEMU's word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            DiskFormat::Raw => "raw",
+            DiskFormat::Qcow2 => "qcow2",
+        }
+    }
+}
+
+impl Image {
+    /// An image whose file systems are all in memory.
+    pub fn in_memory(kernel: Utf8PathBuf, initramfs: Utf8PathBuf, ready: &str) -> Image {
+        Image { kernel: Some(kernel), initramfs: Some(initramfs), disk: None, append: Vec::new(), ready: ready.into() }
+    }
 }
 
 /// Which QEMU, and what to install to get it.
@@ -117,10 +197,10 @@ pub struct Links<'a> {
 /// One start of a machine.
 #[derive(Debug, Clone, Copy)]
 pub struct Start<'a> {
-    /// Uncompressed kernel.
-    pub kernel: &'a Utf8Path,
-    /// Initial file system.
-    pub initramfs: &'a Utf8Path,
+    /// What the guest runs.
+    pub image: &'a Image,
+    /// What lies above the image's disk, of the format qcow2, and is written to.
+    pub overlay: Option<&'a Utf8Path>,
     /// How instructions are run.
     pub accel: Accel,
     /// Where QEMU connects to.
@@ -165,6 +245,12 @@ impl Machine {
                 return refuse(format!("`{mac}` is no unicast MAC address"), "write it as 52:54:00:00:01:01");
             }
         }
+        if self.disk.is_none() && self.images.iter().any(|kind| *kind != Kind::Initramfs) {
+            return refuse(
+                "images have a disk, and the machine has none".into(),
+                "describe it: disk: { device, root }",
+            );
+        }
         if self.nic.lan_mac.eq_ignore_ascii_case(&self.nic.wan_mac) {
             return refuse("lan-mac and wan-mac are the same".into(), "give each card its own address");
         }
@@ -193,11 +279,19 @@ impl Machine {
         }
         words.pair("-m", format!("{}M", self.memory_mib));
         words.pair("-smp", self.cpus.to_string());
-        words.pair("-kernel", start.kernel);
-        words.pair("-initrd", start.initramfs);
-        words.pair("-append", self.append.join(" "));
+        let Image { kernel, initramfs, append, .. } = start.image;
+        if let Some(kernel) = kernel {
+            words.pair("-kernel", kernel);
+            words.pair("-append", [&self.append[..], &append[..]].concat().join(" "));
+        }
+        if let Some(initramfs) = initramfs {
+            words.pair("-initrd", initramfs);
+        }
         words.pair("-chardev", format!("socket,id=console,path={},server=off", option_value(start.sockets.console)));
-        words.pair("-device", format!("{},chardev=console", self.console));
+        match self.console.as_str() {
+            BOARD => words.pair("-serial", "chardev:console"),
+            device => words.pair("-device", format!("{device},chardev=console")),
+        }
         words.pair("-chardev", format!("socket,id=control,path={},server=off", option_value(start.sockets.control)));
         words.pair("-mon", "chardev=control,mode=control");
         match start.sockets.links {
@@ -209,6 +303,13 @@ impl Machine {
                     words.pair("-device", self.nic.device_option(id, mac));
                 }
             }
+        }
+        // After the cards, whose places on the bus name them in the guest.
+        if let (Some(overlay), Some(DiskDevice { device, .. })) = (start.overlay, &self.disk) {
+            let file = option_value(overlay);
+            // Nobody reads it after the guest's end, so nothing is gained by waiting for the host's disk.
+            words.pair("-drive", format!("if=none,id=disk,file={file},format=qcow2,cache=unsafe"));
+            words.pair("-device", format!("{device},drive=disk"));
         }
         if start.incoming {
             words.pair("-incoming", "defer");
@@ -253,111 +354,4 @@ fn is_unicast_mac(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const X86_64: &str = include_str!("../machines/x86-64.yaml");
-
-    fn x86_64() -> Machine {
-        Machine::parse("x86-64.yaml".into(), X86_64).unwrap()
-    }
-
-    fn start(links: Option<Links<'_>>) -> Start<'_> {
-        Start {
-            kernel: "/k/vmlinux".into(),
-            initramfs: "/i/initramfs".into(),
-            accel: Accel::Tcg,
-            sockets: Sockets { console: "/s/console".into(), control: "/s/control".into(), links },
-            incoming: false,
-        }
-    }
-
-    fn links() -> Option<Links<'static>> {
-        Some(Links { lan: "/s/lan".into(), wan: "/s/wan".into() })
-    }
-
-    /// Values of an option that may be given more than once.
-    fn values<'a>(words: &'a [String], option: &str) -> Vec<&'a str> {
-        words.windows(2).filter(|pair| pair[0] == option).map(|pair| pair[1].as_str()).collect()
-    }
-
-    #[test]
-    fn the_lan_card_comes_first_and_there_is_no_other() {
-        let words = x86_64().arguments(&start(links()));
-        assert_eq!(
-            values(&words, "-netdev"),
-            [
-                "stream,id=lan,server=off,addr.type=unix,addr.path=/s/lan",
-                "stream,id=wan,server=off,addr.type=unix,addr.path=/s/wan"
-            ]
-        );
-        assert_eq!(
-            values(&words, "-device"),
-            [
-                "isa-serial,chardev=console",
-                "virtio-net-pci,netdev=lan,mac=52:54:00:00:01:01,romfile=",
-                "virtio-net-pci,netdev=wan,mac=52:54:00:00:02:01,romfile="
-            ]
-        );
-        assert!(words.contains(&"-nodefaults".into()) && !words.contains(&"-nic".into()));
-        let words = x86_64().arguments(&start(None));
-        assert_eq!((values(&words, "-nic"), values(&words, "-netdev").len()), (vec!["none"], 0));
-    }
-
-    #[test]
-    fn a_broken_guest_ends_qemu_and_a_resumed_one_waits_for_its_state() {
-        let machine = x86_64();
-        let words = machine.arguments(&start(links()));
-        let append = values(&words, "-append")[0];
-        assert!(append.contains("panic=-1") && append.contains("oops=panic"), "{append}");
-        assert!(words.contains(&"-no-reboot".into()) && values(&words, "-incoming").is_empty());
-        let words = machine.arguments(&Start { incoming: true, ..start(links()) });
-        assert_eq!(values(&words, "-incoming"), ["defer"]);
-    }
-
-    #[test]
-    fn cpu_follows_the_accelerator() {
-        for (accel, expected) in
-            [(Accel::Tcg, ("tcg", "max")), (Accel::Counted, ("tcg", "max")), (Accel::Kvm, ("kvm", "host"))]
-        {
-            let words = x86_64().arguments(&Start { accel, ..start(None) });
-            assert_eq!((values(&words, "-accel")[0], values(&words, "-cpu")[0]), expected);
-        }
-    }
-
-    #[test]
-    fn a_counted_guest_learns_nothing_of_the_host() {
-        let counted = x86_64().arguments(&Start { accel: Accel::Counted, ..start(None) });
-        for (option, value) in
-            [("-icount", "shift=0,sleep=off"), ("-rtc", "base=2020-01-01T00:00:00,clock=vm"), ("-seed", "1")]
-        {
-            assert_eq!(values(&counted, option), [value]);
-            assert!(values(&x86_64().arguments(&start(None)), option).is_empty(), "{option}");
-        }
-    }
-
-    #[test]
-    fn a_comma_in_a_path_does_not_end_the_option() {
-        let links = Links { lan: "/s/a,server=on".into(), wan: "/s/wan".into() };
-        let words = x86_64().arguments(&start(Some(links)));
-        assert!(values(&words, "-netdev")[0].ends_with("addr.path=/s/a,,server=on"));
-    }
-
-    #[test]
-    fn a_machine_that_cannot_work_is_refused() {
-        for (from, to) in [
-            ("memory-mib: 256", "memory-mib: 16"),
-            ("cpus: 1", "cpus: 0"),
-            ("52:54:00:00:02:01", "52:54:00:00:01:01"),
-            ("52:54:00:00:02:01", "53:54:00:00:02:01"),
-            ("52:54:00:00:02:01", "52:54:00:00:02"),
-        ] {
-            assert!(X86_64.contains(from), "{from}");
-            let failure = Machine::parse("m.yaml".into(), &X86_64.replace(from, to)).unwrap_err();
-            assert_eq!((failure.id(), failure.exit()), ("VM001", Exit::Usage), "{to}");
-            assert!(failure.to_string().contains("m.yaml"));
-        }
-        let failure = Machine::parse("m.yaml".into(), &format!("{X86_64}bios: x\n")).unwrap_err();
-        assert_eq!(failure.id(), "CONF001");
-    }
-}
+mod tests;
