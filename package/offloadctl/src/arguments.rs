@@ -297,6 +297,7 @@ mod tests {
             ("flows --top=5", sorted(Sort::Bytes, 5, Form::Text)),
             ("explain 10.0.0.1 10.0.0.2", question(None, None, false)),
             ("explain 10.0.0.1 10.0.0.2 tcp/443", question(Some(6), Some(443), false)),
+            ("explain 10.0.0.1 10.0.0.2 17/53", question(Some(17), Some(53), false)),
             ("explain 10.0.0.1 10.0.0.2 50", question(Some(50), None, false)),
             ("explain 10.0.0.1 10.0.0.2 udp --json", question(Some(17), None, true)),
             ("doctor", Command::Doctor { json: false }),
