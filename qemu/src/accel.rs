@@ -14,7 +14,6 @@ use model::{Cancel, Deadline, Exit, Failure, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::digest;
-use crate::image::PROBE_READY;
 use crate::machine::{Accel, Machine};
 use crate::process::Qemu;
 use crate::session::{self, Image, Launch};
@@ -49,12 +48,11 @@ pub struct Probe<'a> {
     pub qemu: &'a Qemu,
     /// The kind of router.
     pub machine: &'a Machine,
-    /// The kernel that is to run, uncompressed.
-    pub kernel: &'a Utf8Path,
-    /// Its SHA-256.
+    /// The kernel that is to run, and something that soon shows that it does: with the initramfs of
+    /// [`crate::image::probe`], or [`crate::openwrt::probe`].
+    pub image: &'a Image,
+    /// Names the kernel's content.
     pub kernel_digest: &'a str,
-    /// The image made by [`crate::image::probe`].
-    pub initramfs: &'a Utf8Path,
     /// Folder for verdicts; made when missing.
     pub cache: &'a Utf8Path,
     /// The device, `/dev/kvm`.
@@ -106,12 +104,11 @@ fn verdict(probe: &Probe<'_>) -> Result<Verdict> {
 
 /// Boots the probe. Only the user's interrupt is a failure; everything else is a verdict.
 fn boot(probe: &Probe<'_>) -> Result<Verdict> {
-    let Probe { qemu, machine, cancel, .. } = *probe;
-    let image = Image::in_memory(probe.kernel.into(), probe.initramfs.into(), PROBE_READY);
-    let launch = Launch { qemu, machine, image: &image, accel: Accel::Kvm, links: None, cancel };
+    let Probe { qemu, machine, image, cancel, .. } = *probe;
+    let launch = Launch { qemu, machine, image, accel: Accel::Kvm, links: None, cancel };
     let deadline = Deadline::after(PROBE_WAIT);
     let ran = session::start(&launch, false, deadline).and_then(|mut started| {
-        let ready = started.console.wait_for(PROBE_READY, deadline);
+        let ready = started.console.wait_for(&image.ready, deadline);
         ready.map_err(|trouble| started.explain(trouble))
     });
     cancel.check()?;
@@ -159,9 +156,8 @@ mod tests {
             &Probe {
                 qemu: &qemu,
                 machine: &machine,
-                kernel: "/no/vmlinux".into(),
+                image: &Image::in_memory("/no/vmlinux".into(), "/no/initramfs".into(), "ready"),
                 kernel_digest: "digest",
-                initramfs: "/no/initramfs".into(),
                 cache,
                 device: device.into(),
                 cancel: &Cancel::default(),

@@ -9,6 +9,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use model::{Exit, Failure, Result, Target};
 use serde::{Deserialize, Serialize};
 
+/// The console that is part of the machine.
+const BOARD: &str = "board";
+
 /// A kind of router, read from `qemu/machines/NAME.yaml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -28,7 +31,7 @@ pub struct Machine {
     pub cpus: u32,
     /// Kernel command line.
     pub append: Vec<String>,
-    /// Device that carries the console's character device.
+    /// Device that carries the console's character device, or `board`: the machine's own serial port.
     pub console: String,
     /// The two network cards.
     pub nic: Nic,
@@ -285,7 +288,10 @@ impl Machine {
             words.pair("-initrd", initramfs);
         }
         words.pair("-chardev", format!("socket,id=console,path={},server=off", option_value(start.sockets.console)));
-        words.pair("-device", format!("{},chardev=console", self.console));
+        match self.console.as_str() {
+            BOARD => words.pair("-serial", "chardev:console"),
+            device => words.pair("-device", format!("{device},chardev=console")),
+        }
         words.pair("-chardev", format!("socket,id=control,path={},server=off", option_value(start.sockets.control)));
         words.pair("-mon", "chardev=control,mode=control");
         match start.sockets.links {

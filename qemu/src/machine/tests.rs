@@ -129,3 +129,21 @@ fn a_disk_comes_after_the_cards_and_is_an_overlay() {
     let words = machine.arguments(&Start { image: &combined, ..start });
     assert!(values(&words, "-kernel").is_empty() && values(&words, "-append").is_empty());
 }
+
+#[test]
+fn every_machine_of_the_repository_is_for_its_target_and_boots_something() {
+    let folder = Utf8Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/machines"));
+    let mut seen = 0;
+    for entry in folder.read_dir_utf8().unwrap() {
+        let path = entry.unwrap().into_path();
+        let machine = Machine::load(&path).unwrap();
+        assert_eq!(path.file_stem(), Some(machine.target.slug().as_str()));
+        assert!(!machine.images.is_empty(), "{path}");
+        let words = machine.arguments(&start(links()));
+        let by_device = values(&words, "-device").iter().any(|device| device.ends_with(",chardev=console"));
+        assert_ne!(by_device, values(&words, "-serial") == ["chardev:console"], "{path} has one console");
+        assert_eq!(values(&words, "-append").len(), 1);
+        seen += 1;
+    }
+    assert!(seen >= 4);
+}

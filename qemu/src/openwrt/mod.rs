@@ -4,7 +4,7 @@
 //! files of a release ─ unpack ─> read-only base ─ image ─> session::boot ─ provision ─> state::save
 //! ```
 //!
-//! [`image()`] knows what QEMU must be told; [`provision`] speaks to the booted guest over its console.
+//! [`image()`] knows what QEMU must be told, [`probe`] what to ask KVM; [`provision`] speaks to the booted guest over its console.
 
 mod provision;
 
@@ -16,6 +16,9 @@ pub use provision::{Wiring, provision};
 
 /// What procd's `askfirst` prints on the console when a shell is one press of Enter away.
 pub const READY: &str = "Please press Enter to activate this console";
+
+/// What a kernel says at the end of its own boot.
+const FIRST_PROCESS: &str = "as init process";
 
 /// The unpacked files of an image, as far as its kind has them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,5 +38,44 @@ pub fn image(machine: &Machine, kind: Kind, files: Files) -> Image {
         disk: files.disk.map(|file| Disk { file, format: DiskFormat::Raw }),
         append: root.map(|disk| vec![format!("root={}", disk.root), "rootwait".into()]).unwrap_or_default(),
         ready: READY.into(),
+    }
+}
+
+/// The same, for a look whether its kernel runs at all: with every message, up to its first process. Where the
+/// firmware boots the disk nobody can ask for messages, and the shell must come.
+pub fn probe(image: &Image) -> Image {
+    match image.kernel {
+        None => image.clone(),
+        Some(_) => {
+            let append = image.append.iter().cloned().chain(["ignore_loglevel".into()]).collect();
+            Image { append, ready: FIRST_PROCESS.into(), ..image.clone() }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const X86_64: &str = include_str!("../../machines/x86-64.yaml");
+
+    fn files(kernel: Option<&str>, disk: Option<&str>) -> Files {
+        Files { kernel: kernel.map(Into::into), disk: disk.map(Into::into) }
+    }
+
+    #[test]
+    fn each_kind_is_told_where_its_root_is() {
+        let machine = Machine::parse("x86-64.yaml".into(), X86_64).unwrap();
+        let bare = image(&machine, Kind::KernelRootfs, files(Some("/k"), Some("/d")));
+        assert_eq!(bare.append, ["root=/dev/vda", "rootwait"]);
+        assert_eq!(bare.disk, Some(Disk { file: "/d".into(), format: DiskFormat::Raw }));
+        let inside = image(&machine, Kind::Initramfs, files(Some("/k"), None));
+        assert_eq!((inside.append.len(), inside.disk, inside.initramfs), (0, None, None));
+        let combined = image(&machine, Kind::Combined, files(None, Some("/d")));
+        assert_eq!((combined.append.len(), combined.kernel.clone()), (0, None));
+        assert_eq!(probe(&combined), combined);
+        let probe = probe(&bare);
+        assert!(probe.append.starts_with(&bare.append) && probe.append.contains(&"ignore_loglevel".into()));
+        assert_ne!(probe.ready, bare.ready);
     }
 }

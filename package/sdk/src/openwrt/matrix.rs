@@ -83,6 +83,8 @@ struct Listed {
     #[serde(default)]
     initramfs: Vec<String>,
     rootfs: Vec<String>,
+    #[serde(default)]
+    combined: Vec<String>,
 }
 
 /// What a target was in an old line.
@@ -102,6 +104,8 @@ pub struct Images {
     pub initramfs: Vec<String>,
     /// Root file systems.
     pub rootfs: Vec<String>,
+    /// Disks with a boot loader.
+    pub combined: Vec<String>,
 }
 
 /// One release for one target.
@@ -228,7 +232,7 @@ impl Matrix {
 }
 
 fn row(line: &Line, release: &str, listed: &Listed, keys: &[Fingerprint]) -> Row {
-    let Listed { name, arch, formerly, kernel, initramfs, rootfs } = listed;
+    let Listed { name, arch, formerly, kernel, initramfs, rootfs, combined } = listed;
     let (published, arch) = formerly.get(&line.name).map_or((name, arch), |former| (&former.name, &former.arch));
     Row {
         release: Release(release.to_owned()),
@@ -243,7 +247,12 @@ fn row(line: &Line, release: &str, listed: &Listed, keys: &[Fingerprint]) -> Row
         kernel_line: line.kernel.clone(),
         keys: keys.to_vec(),
         host: line.host,
-        images: Images { kernel: kernel.clone(), initramfs: initramfs.clone(), rootfs: rootfs.clone() },
+        images: Images {
+            kernel: kernel.clone(),
+            initramfs: initramfs.clone(),
+            rootfs: rootfs.clone(),
+            combined: combined.clone(),
+        },
     }
 }
 

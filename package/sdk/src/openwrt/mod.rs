@@ -12,6 +12,7 @@
 pub mod drive;
 #[cfg(any(test, feature = "fixture"))]
 pub mod fixture;
+pub mod image;
 mod keys;
 mod lists;
 mod lockfile;

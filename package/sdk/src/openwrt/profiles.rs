@@ -89,9 +89,18 @@ impl Profiles {
 
     /// The root file system to boot.
     pub(super) fn rootfs(&self) -> Option<&Image> {
+        self.disk("rootfs")
+    }
+
+    /// The disk that a PC's firmware boots.
+    pub(super) fn combined(&self) -> Option<&Image> {
+        self.disk("combined")
+    }
+
+    fn disk(&self, kind: &str) -> Option<&Image> {
         FILE_SYSTEMS.iter().find_map(|wanted| {
             self.only(|image| {
-                image.kind == "rootfs" && image.filesystem.as_deref() == Some(wanted) && image.name.ends_with(".img.gz")
+                image.kind == kind && image.filesystem.as_deref() == Some(wanted) && image.name.ends_with(".img.gz")
             })
         })
     }
@@ -144,6 +153,7 @@ mod tests {
         assert_eq!(name(read.kernel_image()), "a-kernel.bin");
         assert_eq!(name(read.initramfs()), "a-initramfs-kernel.bin");
         assert_eq!(name(read.rootfs()), "a-ext4-rootfs.img.gz");
+        assert_eq!(read.combined(), None, "one for UEFI is another thing");
         assert_eq!((read.size("a-kernel.bin"), read.size("a")), (Some(9), None));
         assert_eq!(read.kernel().unwrap().package_version(), "6.12.94~50daf8372d971124fb3519e8d87e02ae-r1");
         assert_eq!(read.arch(), Some("aarch64_generic"));

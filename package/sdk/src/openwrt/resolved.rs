@@ -46,13 +46,15 @@ pub enum Role {
     Rootfs,
     /// A kernel with a root file system inside, where one is published.
     Initramfs,
+    /// A disk with boot loader, kernel and root file system, compressed with gzip.
+    Combined,
     /// A published package, to compare with; no release is locked to any.
     Package,
 }
 
 impl Role {
     /// Those that a release is locked to, sorted.
-    pub const ALL: [Role; 5] = [Role::List, Role::Sdk, Role::Kernel, Role::Rootfs, Role::Initramfs];
+    pub const ALL: [Role; 6] = [Role::List, Role::Sdk, Role::Kernel, Role::Rootfs, Role::Initramfs, Role::Combined];
 
     /// Its word in the lock and in messages.
     pub fn name(self) -> &'static str {
@@ -62,6 +64,7 @@ impl Role {
             Role::Kernel => "kernel",
             Role::Rootfs => "rootfs",
             Role::Initramfs => "initramfs",
+            Role::Combined => "combined",
             Role::Package => "package",
         }
     }

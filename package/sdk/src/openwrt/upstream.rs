@@ -263,6 +263,7 @@ fn resolved(row: &Row, verified: &Verified) -> Result<Resolved> {
         (Role::Kernel, profiles.kernel_image(), &row.images.kernel),
         (Role::Rootfs, profiles.rootfs(), &row.images.rootfs),
         (Role::Initramfs, profiles.initramfs(), &row.images.initramfs),
+        (Role::Combined, profiles.combined(), &row.images.combined),
     ];
     for (role, told, ends) in images {
         let chosen = match told.and_then(|image| listed(sums, image)) {
