@@ -18,13 +18,14 @@ const COMMAND: Duration = Duration::from_secs(180);
 const POLL: Duration = Duration::from_millis(100);
 
 /// Prints a digest or a target of every file of the root, with mode and owner. Left out: what the kernel
-/// makes up, and what may change without anything being installed: feed lists, locks, temporary files.
-const FINGERPRINT: &str = r"
+/// makes up, and what may change without anything being installed: feed lists, locks, temporary files. In words that
+/// OpenWrt's busybox knows: it has no `stat`, and its `find` no `-exec … +`.
+const FINGERPRINT: &str = r#"
 cd /
 skip='-path ./proc -o -path ./sys -o -path ./dev -o -path ./run -o -path ./tmp -o -path ./var'
-find . -xdev \( $skip \) -prune -o -type f -exec sha256sum {} + | sort -k 2
-find . -xdev \( $skip \) -prune -o -exec stat -c '%n %F %a %u %g %N' {} + | sort
-";
+find . -xdev \( $skip \) -prune -o -type f -print0 | xargs -0 sha256sum | sort
+find . -xdev \( $skip \) -prune -o -print0 | xargs -0 ls -lnd | awk '{ $2 = $5 = $6 = $7 = $8 = ""; print }' | sort
+"#;
 
 /// What the root looked like; equal fingerprints mean that nothing was installed or removed.
 #[derive(Debug, PartialEq, Eq)]

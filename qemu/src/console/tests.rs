@@ -132,6 +132,23 @@ fn a_file_arrives_byte_for_byte() {
     }
 }
 
+/// OpenWrt's busybox has no `base64`, `stty`, `stat` or `od`, to name a few.
+#[test]
+fn a_guest_needs_few_programs() {
+    let programs = tempfile::tempdir().unwrap();
+    for name in ["cat", "mv", "sha256sum", "sh", "wc"] {
+        let found = ["/bin", "/usr/bin"].map(|folder| std::path::Path::new(folder).join(name));
+        let found = found.iter().find(|path| path.exists()).unwrap();
+        std::os::unix::fs::symlink(found, programs.path().join(name)).unwrap();
+    }
+    let mut shell = shell_of(&["env", "-i", &format!("PATH={}", programs.path().display()), "sh"]);
+    let path = shell.dir.path().join("file");
+    shell.console.put(path.to_str().unwrap(), b"a\\b\n\0", long()).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"a\\b\n\0");
+    let script = format!("#{}\necho done", "x".repeat(1000));
+    assert_eq!(shell.console.script(&script, long()).unwrap().text(), "done\n");
+}
+
 #[test]
 fn a_file_that_cannot_be_written_says_why() {
     let mut shell = shell();

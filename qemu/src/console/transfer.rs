@@ -1,20 +1,19 @@
-//! Files into the guest: base64 in here-documents, each piece acknowledged.
+//! Files into the guest: typed as words of the shell's own `printf`, each piece acknowledged.
+//!
+//! Nothing else can be relied on: OpenWrt's busybox has neither `base64` nor `uudecode`. What is text arrives
+//! nearly as it is, every other byte as an octal escape.
 //!
 //! A terminal holds 4 KiB of typed text and the kernel some more behind it; what comes faster than
 //! the shell reads is lost. So a piece is sent only after the one before has been answered.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use model::Deadline;
 
 use super::{Console, Trouble, quoted};
 
-/// Bytes of a piece before base64: 16 KiB after it.
-const PIECE: usize = 12 << 10;
-/// Bytes of one line before base64: 76 characters after it.
-const LINE: usize = 57;
-/// The line that ends a here-document; no base64 line looks like it.
-const END: &str = "-";
+/// Bytes of a piece as it is typed, about.
+const PIECE: usize = 16 << 10;
+/// Bytes of a typed line, about: no line editor cuts it.
+const LINE: usize = 400;
 
 impl Console {
     /// Writes a file in the guest and checks its digest there. The file appears whole or not at all.
@@ -34,26 +33,23 @@ impl Console {
     pub(super) fn store(&mut self, path: &str, bytes: &[u8], deadline: Deadline) -> Result<(), Trouble> {
         let target = quoted(path)?;
         let output = self.output_file();
+        let words = words(bytes);
         // An empty file is one empty piece.
-        let pieces: Vec<&[u8]> = if bytes.is_empty() { vec![bytes] } else { bytes.chunks(PIECE).collect() };
+        let lines = PIECE / LINE;
+        let pieces: Vec<&[String]> = if words.is_empty() { vec![&words] } else { words.chunks(lines).collect() };
         for (index, piece) in pieces.into_iter().enumerate() {
             let redirect = if index == 0 { ">" } else { ">>" };
-            let mut text = format!("(base64 -d {redirect}{target}) >{output} 2>&1 <<'{END}'\n");
-            for line in piece.chunks(LINE) {
-                STANDARD.encode_string(line, &mut text);
-                text.push('\n');
-            }
-            text.push_str(END);
+            let lines: String = piece.iter().map(|word| format!("printf %b '{word}'\n")).collect();
+            let text = format!("{{ {{ :\n{lines}}} {redirect}{target}; }} >{output} 2>&1");
             self.store_piece(path, &text, deadline)?;
         }
         Ok(())
     }
 
-    fn store_piece(&mut self, path: &str, document: &str, deadline: Deadline) -> Result<(), Trouble> {
+    fn store_piece(&mut self, path: &str, text: &str, deadline: Deadline) -> Result<(), Trouble> {
         let name = format!("writing {path}");
         let token = self.token();
-        // On a line of its own, as nothing may follow the document's end; `$?` is still the document's.
-        self.type_text(&format!("{document}\nvm_answer {}\n", token.words()), &name, deadline)?;
+        self.type_text(&format!("{text}; vm_answer {}\n", token.words()), &name, deadline)?;
         let Some(frame) = self.answer(&token, deadline)? else { return Err(self.no_answer(&name, deadline)) };
         match (frame.code, frame.body) {
             (0, _) => Ok(()),
@@ -61,6 +57,25 @@ impl Console {
             (code, Err(_)) => Err(not_stored(path, format!("exit code {code}").as_bytes())),
         }
     }
+}
+
+/// What `printf %b` makes these bytes of, when each stands between single quotes.
+fn words(bytes: &[u8]) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    for &byte in bytes {
+        match byte {
+            b' '..=b'~' if byte != b'\'' && byte != b'\\' => word.push(char::from(byte)),
+            _ => word.push_str(&format!("\\0{byte:03o}")),
+        }
+        if word.len() >= LINE {
+            words.push(std::mem::take(&mut word));
+        }
+    }
+    if !word.is_empty() {
+        words.push(word);
+    }
+    words
 }
 
 fn not_stored(path: &str, said: &[u8]) -> Trouble {

@@ -153,6 +153,13 @@ impl Plan {
         }
     }
 
+    /// As [`Plan::masquerade`], and the WAN host gives the router its address by DHCP: for images that ask for one.
+    pub fn leasing() -> Plan {
+        let mut plan = Plan::masquerade();
+        plan.wan.dhcp = Some(Ipv4Addr::new(203, 0, 113, 1));
+        plan
+    }
+
     /// As [`Plan::masquerade`], over a PPPoE line on the WAN side. The router has the same addresses.
     pub fn pppoe() -> Plan {
         let mut plan = Plan::masquerade();

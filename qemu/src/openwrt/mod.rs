@@ -7,6 +7,7 @@
 //! [`image()`] knows what QEMU must be told, [`probe`] what to ask KVM; [`provision`] speaks to the booted guest over its console.
 
 mod provision;
+mod status;
 
 use camino::Utf8PathBuf;
 
