@@ -100,8 +100,7 @@ pub(super) fn prepare(ctx: &Ctx, target: &Target, feed: &Feed, selection: &Selec
         .path("local", ctx.root.join("qemu/local"))
         .path("code", ctx.root.join("qemu/src/image"));
     let folder = stage(ctx, "image", &inputs, |out| build_image(feed, &recipe, &programs, &opkg, out))?;
-    let image =
-        Image::in_memory(kernel.join("vmlinux"), folder.join("initramfs"), image::READY);
+    let image = Image::in_memory(kernel.join("vmlinux"), folder.join("initramfs"), image::READY);
     let accel = accelerator(ctx, &qemu, &machine, &kernel.join("vmlinux"), &folder.join("probe"), flags.accel)?;
     let patience = Duration::from_secs(flags.boot_deadline);
     let mut router = Router { qemu, machine, image, accel, patience, state: Utf8PathBuf::new() };
@@ -205,9 +204,8 @@ pub(super) fn accelerator(
         &accel::Probe {
             qemu,
             machine,
-            kernel,
+            image: &Image::in_memory(kernel.into(), image.into(), image::PROBE_READY),
             kernel_digest: digest,
-            initramfs: image,
             cache: &ctx.cache.join("accel"),
             device: "/dev/kvm".into(),
             cancel: &ctx.cancel,
