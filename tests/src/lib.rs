@@ -28,6 +28,6 @@ mod steps;
 mod traffic;
 
 pub use modules::{Module, Payload};
-pub use runner::{Bench, FEED_URL, Trust, run};
+pub use runner::{Bench, FEED_URL, Origin, Trust, run};
 pub use sabotage::Sabotage;
 pub use scenario::{FeedVariant, Scenario, Start};

@@ -18,6 +18,10 @@ const RELEASE: Duration = Duration::from_secs(60);
 /// Between two tries to unload.
 const POLL: Duration = Duration::from_millis(100);
 
+/// Packages of which every router of a scenario that begins with packages runs the modules, from the feed.
+pub const CORE: [&str; 6] =
+    ["kmod-nft-offload", "kmod-nf-flow", "kmod-nft-nat", "kmod-nft-core", "kmod-nf-nat", "kmod-nf-conntrack"];
+
 /// What the packages of a feed bring: modules by the name of their package.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Payload(pub BTreeMap<String, Vec<Module>>);
@@ -71,6 +75,11 @@ impl Payload {
     /// The names of all modules.
     pub fn names(&self) -> BTreeSet<String> {
         self.0.values().flatten().map(|module| module.name.clone()).collect()
+    }
+
+    /// The names of the modules of [`CORE`].
+    pub(crate) fn core_names(&self) -> BTreeSet<String> {
+        self.of(&CORE).flat_map(|(_, modules)| modules).flatten().map(|module| module.name.clone()).collect()
     }
 
     /// Of all modules, those that a router has loaded.

@@ -5,14 +5,14 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Cancel, Deadline, Event, Events, Exit, Failure, Finding, Record, Result, Verdict};
+use model::{Cancel, Deadline, Event, Events, Exit, Failure, Finding, Record, Result, Severity, Verdict};
 use vm::lab::{Lab, Options, Plan};
 use vm::session::Session;
 
 use crate::attempt::{self, Attempt, COMMAND};
 use crate::modules::Payload;
 use crate::sabotage::Sabotage;
-use crate::scenario::{FeedVariant, Manager, Scenario, Start};
+use crate::scenario::{FeedVariant, KERNELS, Manager, Scenario, Start};
 use crate::steps;
 use crate::traffic::Flows;
 
@@ -41,11 +41,22 @@ pub type Boot<'a> = dyn Fn(&Lab, Start, Manager) -> Result<Session> + Sync + 'a;
 /// Does something with a router at the end of its scenario, before it goes.
 pub type Keep<'a> = dyn Fn(&mut Session) -> Result<()> + Sync + 'a;
 
+/// Where the routers' image comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Made here: it has whatever a scenario needs.
+    StandIn,
+    /// Published by OpenWrt: it has what it has.
+    Release,
+}
+
 /// What the scenarios run on.
 pub struct Bench<'a> {
     /// What the routers are, for reports: a stand-in is always called one.
     pub router: &'a str,
-    /// The kernel line that they run, as on the command line.
+    /// Where their image comes from.
+    pub origin: Origin,
+    /// The kernel line that they run, as on the command line, or that of the release.
     pub kernel: &'a str,
     /// Whether other kernels have a turn in the same run, so that names of cases must tell the kernel.
     pub of_several: bool,
@@ -134,6 +145,11 @@ impl Bench<'_> {
             self.skip(case.name.clone(), blank(), reason);
             return Exit::Done;
         }
+        if !KERNELS.contains(&self.kernel) && case.scenario.differs_between_kernels() {
+            let reason = format!("kernels differ in it, and it was not measured on {}", self.kernel);
+            self.skip(case.name.clone(), blank(), reason);
+            return Exit::Done;
+        }
         if self.sabotage.is_some() && !case.scenario.needs_fast_path() {
             let reason = "nothing in it must take the fast path, so a broken one makes no difference";
             self.skip(case.name.clone(), blank(), reason.to_owned());
@@ -159,16 +175,15 @@ impl Bench<'_> {
 
     fn verdict(&self, case: &Case<'_>, notes: &mut Vec<String>, record: &mut Record) -> Verdict {
         match self.attempt(case, notes, record) {
-            Ok(None) => Verdict::Pass,
-            Ok(Some(finding)) => Verdict::Fail { finding },
+            Ok(verdict) => verdict,
             // The lab tells what the router did not do with its packets apart from what it could not do itself.
             Err(failure) if failure.exit() == Exit::Failed => Verdict::Fail { finding: failure.finding().clone() },
             Err(failure) => Verdict::Blocked { finding: failure.finding().clone() },
         }
     }
 
-    /// One try on a fresh router. `Ok(Some(_))`: something did not hold. `Err`: could not find out.
-    fn attempt(&self, case: &Case<'_>, notes: &mut Vec<String>, record: &mut Record) -> Result<Option<Finding>> {
+    /// One try on a fresh router. `Err`: could not find out.
+    fn attempt(&self, case: &Case<'_>, notes: &mut Vec<String>, record: &mut Record) -> Result<Verdict> {
         let Case { scenario, manager, name } = case;
         self.cancel.check()?;
         let plan = scenario.topology.plan();
@@ -178,6 +193,14 @@ impl Bench<'_> {
         lab.connected(Deadline::after(CONNECT))?;
         notes.push(format!("{}, ready after {:.2} s", self.router, began.elapsed().as_secs_f64()));
         attempt::phase(record, "resume", began.elapsed());
+        if let Some(script) = scenario.needs.script() {
+            let said = session.script(&script, Deadline::after(COMMAND))?.text();
+            let lacks: Vec<&str> = said.lines().collect();
+            if !lacks.is_empty() {
+                session.power_off(Deadline::after(COMMAND))?;
+                return Ok(self.lacking(&lacks.join(", ")));
+            }
+        }
         let began = Instant::now();
         lab.serve(self.feeds.get(&scenario.feed).ok_or_else(|| no_feed(scenario.feed))?)?;
         if scenario.router == Start::Booted {
@@ -198,7 +221,7 @@ impl Bench<'_> {
             before: None,
             payload: self.payload,
             // On routers with the packages none of these was loaded when they were installed.
-            absent: if scenario.router == Start::Installed { self.payload.names() } else { BTreeSet::new() },
+            absent: if scenario.router == Start::Installed { self.payload.core_names() } else { BTreeSet::new() },
             started: Instant::now(),
             record,
             notes,
@@ -212,7 +235,25 @@ impl Bench<'_> {
         let began = Instant::now();
         session.power_off(Deadline::after(COMMAND))?;
         attempt::phase(record, "power off", began.elapsed());
-        Ok(found)
+        Ok(found.map_or(Verdict::Pass, |finding| Verdict::Fail { finding }))
+    }
+
+    /// The verdict on a scenario whose router does not have what it needs.
+    fn lacking(&self, lacks: &str) -> Verdict {
+        match self.origin {
+            Origin::Release => Verdict::Skip { reason: format!("the release's image does not have {lacks}") },
+            Origin::StandIn => Verdict::Fail {
+                finding: Finding {
+                    id: "SCEN006",
+                    severity: Severity::Error,
+                    place: None,
+                    what: format!("the stand-in does not have {lacks}"),
+                    why: "the scenario says that it needs it, and a stand-in with less would hide what does not work"
+                        .into(),
+                    fix: "add it to qemu/local/image.yaml or to the modules of the stand-in, or correct `needs`".into(),
+                },
+            },
+        }
     }
 }
 
@@ -264,6 +305,7 @@ mod tests {
         let feeds = Box::leak(Box::new(BTreeMap::new()));
         Bench {
             router: "none",
+            origin: Origin::StandIn,
             kernel: "6.12",
             of_several: false,
             boot,
@@ -324,6 +366,44 @@ mod tests {
         assert_eq!(run(&bench(&boot, &trust, &events), &one), Exit::Done);
         let told: Vec<Event> = received.try_iter().collect();
         assert!(matches!(&told[..], [Event::CaseEnd { verdict: Verdict::Skip { .. }, .. }]), "{told:?}");
+    }
+
+    #[test]
+    fn what_an_image_lacks_is_a_reason_to_skip_on_a_release_and_a_defect_of_the_stand_in() {
+        let (trust, events) = (trust(), Events::discard());
+        let boot = |_: &Lab, _: Start, _: Manager| Err(Failure::interrupted());
+        let mut bench = bench(&boot, &trust, &events);
+        assert!(matches!(bench.lacking("tc"), Verdict::Fail { finding } if finding.id == "SCEN006"));
+        bench.origin = Origin::Release;
+        assert!(matches!(bench.lacking("tc"), Verdict::Skip { reason } if reason.contains("tc")));
+    }
+
+    #[test]
+    fn a_kernel_that_was_not_measured_runs_only_what_is_the_same_on_all() {
+        let (sender, received) = std::sync::mpsc::channel();
+        let (trust, events) = (trust(), Events::to(sender));
+        let boots = AtomicUsize::new(0);
+        let boot = |_: &Lab, _: Start, _: Manager| {
+            boots.fetch_add(1, Ordering::Relaxed);
+            Err(Failure::new(Exit::Blocked, "VM000", "no guest", "it is a test", "none"))
+        };
+        let mut bench = bench(&boot, &trust, &events);
+        bench.kernel = "6.6";
+        let mut two: Vec<Scenario> = scenarios(usize::MAX);
+        two.retain(|scenario| ["life-tcp-end", "offload-ipv4-nat"].contains(&scenario.name.as_str()));
+        assert_eq!(run(&bench, &two), Exit::Blocked);
+        let skipped: Vec<String> = received
+            .try_iter()
+            .filter_map(|event| match event {
+                Event::CaseEnd { case, verdict: Verdict::Skip { reason }, .. } => Some(format!("{case}: {reason}")),
+                _ => None,
+            })
+            .collect();
+        assert!(
+            skipped.len() == 1 && skipped[0].starts_with("life-tcp-end") && skipped[0].contains("6.6"),
+            "{skipped:?}"
+        );
+        assert!(boots.load(Ordering::Relaxed) > 0);
     }
 
     #[test]

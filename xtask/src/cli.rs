@@ -433,9 +433,12 @@ pub struct BenchOffloadArgs {
 /// `doctor`
 #[derive(Debug, Clone, Args)]
 pub struct DoctorArgs {
-    /// Also look for what the SDK of this release of OpenWrt needs, such as 24.10.
+    /// Also look for what the SDK and the routers of this release of OpenWrt need, such as 24.10.
     #[arg(long, value_name = "RELEASE")]
     pub release: Option<String>,
+    /// Target of the release, for the emulator of its routers.
+    #[arg(long, value_name = "TARGET", default_value = "x86/64", requires = "release")]
+    pub target: String,
 }
 
 /// `ci`

@@ -49,6 +49,34 @@ pub struct Need {
     pub remedy: Remedy,
 }
 
+/// The emulator of a PC.
+const QEMU: Need =
+    qemu("QEMU", "runs the router; `-netdev stream` came with 7.2", "qemu-system-x86_64", &["qemu-system-x86"]);
+
+/// The emulators of all machines in `qemu/machines/`.
+const EMULATORS: [Need; 4] = [
+    QEMU,
+    qemu("QEMU for ARM", "runs the routers of armsr/armv8", "qemu-system-aarch64", &["qemu-system-arm"]),
+    qemu("QEMU for ARM", "runs the routers of armsr/armv7", "qemu-system-arm", &["qemu-system-arm"]),
+    qemu("QEMU for MIPS", "runs the routers of malta/be", "qemu-system-mips", &["qemu-system-mips"]),
+];
+
+const fn qemu(
+    name: &'static str,
+    what_for: &'static str,
+    program: &'static str,
+    packages: &'static [&'static str],
+) -> Need {
+    let check = Check::Version { program, least: (7, 2) };
+    Need { name, purpose: Purpose::Test, what_for, check, remedy: Remedy::Apt(packages) }
+}
+
+/// The emulator that is this program.
+pub fn emulator(binary: &str) -> Option<Need> {
+    let is = |need: &Need| matches!(need.check, Check::Version { program, .. } if program == binary);
+    EMULATORS.into_iter().find(is)
+}
+
 /// Everything that is needed beyond a Rust toolchain.
 pub const NEEDS: &[Need] = &[
     Need {
@@ -86,13 +114,7 @@ pub const NEEDS: &[Need] = &[
         check: Check::Keyring("debian-archive-trixie"),
         remedy: Remedy::Apt(&["debian-archive-keyring"]),
     },
-    Need {
-        name: "QEMU",
-        purpose: Purpose::Test,
-        what_for: "runs the router; `-netdev stream` came with 7.2",
-        check: Check::Version { program: "qemu-system-x86_64", least: (7, 2) },
-        remedy: Remedy::Apt(&["qemu-system-x86"]),
-    },
+    QEMU,
     Need {
         name: "rustfmt",
         purpose: Purpose::Ci,
@@ -240,6 +262,20 @@ mod tests {
         let failure = still_lacks(&checked(&["QEMU"]));
         assert_eq!((failure.id(), failure.exit()), ("HOST003", Exit::Host));
         assert!(failure.finding().what.contains("QEMU"));
+    }
+
+    #[test]
+    fn every_machine_has_an_emulator_that_can_be_installed() {
+        let folder = camino::Utf8Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../qemu/machines"));
+        for entry in folder.read_dir_utf8().unwrap() {
+            let machine = vm::machine::Machine::load(entry.unwrap().path()).unwrap();
+            let need = emulator(&machine.qemu.binary).unwrap();
+            assert!(matches!(need.remedy, Remedy::Apt([package]) if *package == machine.qemu.package), "{need:?}");
+            let missing = Checked { need, found: Err("not found".into()) };
+            let failure = lacks(&Host::this(), &[missing]);
+            assert!(failure.finding().fix.contains(&machine.qemu.package), "{failure}");
+        }
+        assert!(emulator("qemu-system-vax").is_none());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use model::{Exit, Failure, Result, Target};
 
 use crate::cli::{Cli, Format, Selection};
 
-/// Targets that can be built and booted today; each has a file in `qemu/machines/`.
+/// Targets that the stand-in can be built and booted for.
 pub const TARGETS: &[&str] = &["x86/64"];
 
 /// What the command line asks for.
@@ -78,16 +78,16 @@ pub fn target(selection: &Selection) -> Result<Target> {
     if TARGETS.contains(&asked) { Ok(target) } else { Err(unknown("no machine is described for it".into())) }
 }
 
-/// The target of a router that is booted: so far that is the stand-in.
-pub fn router_target(selection: &Selection) -> Result<Target> {
+/// The target of what is done with the stand-in only.
+pub fn stand_in_target(selection: &Selection) -> Result<Target> {
     match &selection.openwrt.release {
         None => target(selection),
         Some(release) => Err(Failure::new(
             Exit::Usage,
             "USE003",
-            format!("no router of OpenWrt {release} can be booted yet"),
-            "packages of a release are built, linted, published and verified; what is booted is the stand-in",
-            "leave --release away, or use it with `build`, `lint` and `feed`",
+            format!("this is done with the stand-in, and OpenWrt {release} was asked for"),
+            "`ci` checks this source tree, and `bench offload` measures with a guest of its own",
+            "leave --release away, or use it with `build`, `lint`, `feed`, `boot` and `test`",
         )),
     }
 }
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_release_has_its_own_targets_and_is_not_booted_yet() {
+    fn a_release_has_its_own_targets_and_some_verbs_have_none() {
         let selection = |line: &str| {
             let Request::Run(cli) = read(line).unwrap() else { panic!("not a run") };
             let Verb::Build(args) = cli.verb else { panic!("not build") };
@@ -204,9 +204,9 @@ mod tests {
         };
         let release = selection("build --release 25.12.5 --target malta/be --locked");
         assert_eq!(target(&release).unwrap().to_string(), "malta/be");
-        let failure = router_target(&release).unwrap_err();
+        let failure = stand_in_target(&release).unwrap_err();
         assert_eq!((failure.id(), failure.exit()), ("USE003", Exit::Usage));
-        assert_eq!(router_target(&selection("build")).unwrap().to_string(), "x86/64");
+        assert_eq!(stand_in_target(&selection("build")).unwrap().to_string(), "x86/64");
         assert_eq!(one_kernel(2).id(), "USE004");
         for line in ["build --locked", "build --compare"] {
             assert_eq!(refused(line).id(), "USE001", "{line}");

@@ -7,8 +7,8 @@ use super::manager::Says;
 use super::step::{Deed, ExpectedExit, OnKernels, Step};
 use super::{Scenario, Start};
 
-/// Kernel lines that a file may name.
-const KERNELS: [&str; 3] = ["6.1", "6.12", "newest"];
+/// Kernel lines that a file may name: those that scenarios were measured on.
+pub const KERNELS: [&str; 3] = ["6.1", "6.12", "newest"];
 
 /// Less could not be told apart from the first packets, which take the slow path whatever follows.
 const ENOUGH_BYTES: u64 = 100_000;
@@ -26,6 +26,9 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), String> {
         );
     }
     check_kernels("the scenario", scenario.kernels.as_ref())?;
+    if let Some(name) = scenario.needs.unfit() {
+        return Err(format!("the scenario needs `{name}`, which is no name of a program, a file or a module"));
+    }
     let mut flows = Flows::default();
     check_steps(&scenario.steps, "", &mut flows)?;
     if flows.fast && !flows.slow {

@@ -25,7 +25,8 @@ pub fn load(path: &Utf8Path) -> Result<Scenario> {
     let mut scenario: Scenario = yaml::load(path)?;
     scenario.name = path.file_stem().unwrap_or_default().to_owned();
     scenario.file = path.to_owned();
-    if scenario.managers.is_empty() {
+    scenario.any_manager = scenario.managers.is_empty();
+    if scenario.any_manager {
         scenario.managers = match scenario.router {
             Start::Booted => vec![Manager::Opkg, Manager::Apk],
             Start::Installed => vec![Manager::Apk],
@@ -72,6 +73,7 @@ mod tests {
             "kernels: {only: [\"5.4\"], because: x}\nsteps: [{loaded: [x]}]\n",
             "kernels: {only: [\"6.1\"], because: \"\"}\nsteps: [{loaded: [x]}]\n",
             "steps: [{loaded: [x], kernels: {only: [], because: x}}]\n",
+            "needs: {programs: [\"a b\"]}\nsteps: [{loaded: [x]}]\n",
             "offload: {offload: x, traffic: []}\n",
             "offload: {offload: x, traffic: [{proto: udp, bytes: 999, size: 9}]}\n",
             "offload: {offload: x, seen-from: 1.2.3.4, traffic: [{proto: udp, family: ipv6, bytes: 200000}]}\n",

@@ -13,6 +13,9 @@ pub enum Manager {
 }
 
 impl Manager {
+    /// Both.
+    pub const ALL: [Manager; 2] = [Manager::Opkg, Manager::Apk];
+
     /// The program's name.
     pub fn word(self) -> &'static str {
         match self {

@@ -10,16 +10,19 @@ pub mod flow;
 mod ftp;
 mod load;
 pub mod manager;
+pub mod needs;
 pub mod step;
 pub mod topology;
 
 use serde::Deserialize;
 
+pub use check::KERNELS;
 pub use conntrack::{Counts, Expected};
 pub use flow::{Exchange, Family, FlowPlan, OffloadProof, Path, Proto, Refusal, Side, Target};
 pub use ftp::{FtpMode, FtpPlan};
 pub use load::{load, load_all};
 pub use manager::{Action, Manager, Says};
+pub use needs::Needs;
 pub use step::{Deed, ExpectedExit, OnKernels, Step};
 pub use topology::Topology;
 
@@ -41,6 +44,9 @@ pub struct Scenario {
     /// has the packages: offload does not depend on who installed them.
     #[serde(default)]
     pub managers: Vec<Manager>,
+    /// What the router's image must have besides.
+    #[serde(default)]
+    pub needs: Needs,
     /// Which feed the WAN host serves.
     #[serde(default)]
     pub feed: FeedVariant,
@@ -54,6 +60,9 @@ pub struct Scenario {
     pub steps: Vec<Step>,
     /// Traffic through the router, once without and once with offload.
     pub offload: Option<OffloadProof>,
+    /// Whether the file leaves the package manager open; filled in by the loader.
+    #[serde(skip)]
+    pub any_manager: bool,
     /// Name of the file without `.yaml`; filled in by the loader.
     #[serde(skip)]
     pub name: String,
@@ -63,6 +72,16 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// Whether some of it is for some kernels only.
+    pub fn differs_between_kernels(&self) -> bool {
+        fn any(steps: &[Step]) -> bool {
+            steps.iter().any(|step| {
+                step.kernels.is_some() || step.exchange.as_ref().is_some_and(|exchange| any(&exchange.during))
+            })
+        }
+        self.kernels.is_some() || any(&self.steps)
+    }
+
     /// Whether some traffic must take the fast path both ways: such a scenario turns red when that is sabotaged.
     pub fn needs_fast_path(&self) -> bool {
         fn any(steps: &[Step]) -> bool {

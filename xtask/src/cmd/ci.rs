@@ -54,7 +54,7 @@ const STEPS: &[Step] = &[
 
 /// Runs every step up to the first failure. The last line is of the form that `cargo test` ends with.
 pub fn run(ctx: &Ctx, args: &CiArgs) -> Result<Outcome> {
-    let target = usage::router_target(&args.selection)?;
+    let target = usage::stand_in_target(&args.selection)?;
     pipeline::check_files(ctx, &target, Purpose::Ci)?;
     doctor::require(ctx, Purpose::Ci)?;
     let started = Instant::now();

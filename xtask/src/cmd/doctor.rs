@@ -6,7 +6,7 @@ use model::Result;
 use super::Outcome;
 use crate::cli::DoctorArgs;
 use crate::doctor::{self, Checked, Host, Purpose};
-use crate::{Ctx, upstream};
+use crate::{Ctx, pipeline, upstream};
 
 /// Free space that a cold run needs at the cache: Debian packages, unpacked kernel, a saved guest.
 const SPACE: u64 = 3 << 30;
@@ -16,7 +16,10 @@ pub fn run(ctx: &Ctx, args: &DoctorArgs) -> Result<Outcome> {
     let host = Host::this();
     let mut needs = doctor::needs(Purpose::Ci);
     if let Some(release) = &args.release {
-        needs.extend(doctor::openwrt_needs(upstream::matrix(ctx)?.host_needs(release)?));
+        let row = upstream::matrix(ctx)?.row(release, &args.target)?;
+        needs.extend(doctor::openwrt_needs(row.host));
+        let emulator = pipeline::emulator(ctx, &row.target)?;
+        needs.extend(emulator.filter(|need| doctor::NEEDS.iter().all(|known| known.name != need.name)));
     }
     if ctx.install_deps {
         doctor::require_all(ctx, &needs)?;
@@ -78,11 +81,15 @@ mod tests {
     use crate::ctx::tests::ctx;
     use model::{Event, Events};
 
+    fn args(release: Option<&str>, target: &str) -> DoctorArgs {
+        DoctorArgs { release: release.map(Into::into), target: target.into() }
+    }
+
     #[test]
     fn every_need_and_the_machine_have_a_line() {
         let (sender, events) = std::sync::mpsc::channel();
         let ctx = ctx("/tmp/openwrt-offload-never-made".into(), Events::to(sender));
-        let outcome = run(&ctx, &DoctorArgs { release: None }).unwrap();
+        let outcome = run(&ctx, &args(None, "x86/64")).unwrap();
         for name in doctor::NEEDS.iter().map(|need| need.name).chain(["KVM", "disk"]) {
             assert!(outcome.data.contains(name), "{name}\n{}", outcome.data);
         }
@@ -96,11 +103,10 @@ mod tests {
     #[test]
     fn a_release_adds_what_its_sdk_needs() {
         let ctx = ctx("/tmp/openwrt-offload-never-made".into(), Events::discard());
-        let shown = |release: Option<&str>| {
-            run(&ctx, &DoctorArgs { release: release.map(Into::into) }).map(|outcome| outcome.data)
-        };
+        let shown = |release: Option<&str>| run(&ctx, &args(release, "armsr/armv8")).map(|outcome| outcome.data);
         assert!(!shown(None).unwrap().contains("ncurses"));
-        assert!(shown(Some("24.10")).unwrap().contains("ncurses"));
+        let text = shown(Some("24.10")).unwrap();
+        assert!(text.contains("ncurses") && text.contains("QEMU for ARM"), "{text}");
         assert_eq!(shown(Some("17.01")).unwrap_err().exit(), model::Exit::Usage);
     }
 

@@ -40,8 +40,8 @@ pub fn bench(ctx: &Ctx, target: &Target, args: &BenchOffloadArgs) -> Result<Vec<
     let deadline = Duration::from_secs(args.deadline);
     let plan = cost::plan(args.packets, args.repeat.get());
     let mut measured = vec![guest.counted(&plan, deadline)?];
-    let (vmlinux, probe) = (kernel.join("vmlinux"), guest.image(&plan)?.join("probe"));
-    let accel = router::accelerator(ctx, &guest.qemu, &guest.machine, &vmlinux, &probe, args.accel)?;
+    let probe = Image::in_memory(kernel.join("vmlinux"), guest.image(&plan)?.join("probe"), image::PROBE_READY);
+    let accel = router::accelerator(ctx, &guest.qemu, &guest.machine, &probe, &kernel, args.accel)?;
     if accel == Accel::Kvm {
         measured.push(guest.timed(&cost::plan(args.packets * PACKETS_TIMES, args.repeat.get()), deadline)?);
     } else {

@@ -12,11 +12,14 @@ mod bench;
 mod console;
 mod installed;
 mod linted;
+mod official;
 mod openwrt;
+mod payload;
 mod provider;
 mod publish;
 mod reproduce;
 mod router;
+mod stand_in;
 mod suite;
 
 use std::net::SocketAddr;
@@ -70,6 +73,24 @@ pub fn require_build(ctx: &Ctx, selection: &Selection) -> Result<()> {
         None => doctor::require(ctx, Purpose::Build),
         Some(release) => doctor::require_all(ctx, &doctor::sdk_needs(upstream::matrix(ctx)?.host_needs(release)?)),
     }
+}
+
+/// Makes sure that this host can build what is selected, and run a router with it.
+pub fn require_test(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<()> {
+    match &selection.openwrt.release {
+        None => doctor::require(ctx, Purpose::Test),
+        Some(release) => {
+            let mut needs = doctor::sdk_needs(upstream::matrix(ctx)?.host_needs(release)?);
+            needs.extend(emulator(ctx, target)?);
+            doctor::require_all(ctx, &needs)
+        }
+    }
+}
+
+/// The emulator of the target's machine, if `doctor` knows it; whoever starts an unknown one asks for it by name.
+pub fn emulator(ctx: &Ctx, target: &Target) -> Result<Option<doctor::Need>> {
+    let machine = vm::machine::Machine::load(&router::machine_file(ctx, target))?;
+    Ok(doctor::emulator(&machine.qemu.binary))
 }
 
 /// Builds and checks the packages.

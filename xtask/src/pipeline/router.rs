@@ -3,39 +3,33 @@
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Deadline, Exit, Result, Target};
+use model::{Deadline, Event, Exit, Result, Target};
 use scenarios::Trust;
-use sdk::local::Kernel;
 use vm::accel;
-use vm::image;
 use vm::lab::{Lab, Plan, Side};
 use vm::machine::{Accel, Links, Machine};
+use vm::openwrt::{self, Wiring};
 use vm::process::Qemu;
 use vm::session::{self, Image, Launch, Session};
 use vm::state;
 
-use super::{Feed, console, provider, publish, signed};
+use super::{Feed, console, official, publish, signed, stand_in};
 use crate::Ctx;
 use crate::cli::{Accel as Wanted, BootArgs, Machine as Flags, Selection};
 use crate::cmd::Outcome;
-use crate::files::write_aside;
 use crate::stage::{Inputs, stage};
+
+/// The file of a saved state, in the stage's folder.
+const GUEST: &str = "guest";
 
 /// How long one command of the user's may take, and QEMU to end.
 const COMMAND: Duration = Duration::from_secs(120);
-
-/// What the router's network cards need; kernels that have one of them built in are fine.
-const NETWORK_MODULES: [&str; 2] = ["virtio_pci", "virtio_net"];
-
-/// Modules that lie in the image for scenarios to load: what surrounds flow offload on a router. None of netfilter's
-/// is among them: those come from the packages under test.
-const SPARE_MODULES: [&str; 5] = ["8021q", "bridge", "pppoe", "sch_cake", "sch_tbf"];
 
 /// A router that can be started any number of times.
 pub(super) struct Router {
     pub(super) qemu: Qemu,
     machine: Machine,
-    image: Image,
+    pub(super) guest: Guest,
     accel: Accel,
     /// How long one boot may take.
     pub(super) patience: Duration,
@@ -48,7 +42,7 @@ pub fn boot(ctx: &Ctx, target: &Target, args: &BootArgs) -> Result<Outcome> {
     let feed = signed(ctx, target, &args.selection)?;
     let router = prepare(ctx, target, &feed, &args.selection, &args.machine)?;
     let captures = args.machine.pcap.clone();
-    let (_folder, lab) = scenarios::runner::lab(&Plan::masquerade(), captures, &ctx.cancel)?;
+    let (_folder, lab) = scenarios::runner::lab(&router.first_plan(), captures, &ctx.cancel)?;
     let mut session = router.start(ctx, &lab)?;
     lab.serve(&feed.folder)?;
     trust(&feed)?.teach(&mut session)?;
@@ -82,82 +76,56 @@ pub(super) fn machine_file(ctx: &Ctx, target: &Target) -> Utf8PathBuf {
     ctx.root.join("qemu/machines").join(format!("{}.yaml", target.slug()))
 }
 
+/// What is booted, of either kind.
+pub(super) struct Guest {
+    /// What QEMU runs.
+    pub(super) image: Image,
+    /// What tells soon whether KVM runs its kernel.
+    pub(super) probe: Image,
+    /// The stage that the kernel is of.
+    pub(super) kernel: Utf8PathBuf,
+    /// The stage that the image is of.
+    pub(super) folder: Utf8PathBuf,
+    /// What it is, for reports.
+    pub(super) label: String,
+    /// The line of its kernel, such as 6.12.
+    pub(super) kernel_line: String,
+    /// How a booted one becomes the router of the lab; the stand-in is that already.
+    pub(super) wiring: Option<Wiring>,
+}
+
 /// Image, accelerator and saved state of the target's router.
 pub(super) fn prepare(ctx: &Ctx, target: &Target, feed: &Feed, selection: &Selection, flags: &Flags) -> Result<Router> {
     let machine_file = machine_file(ctx, target);
     let machine = Machine::load(&machine_file)?;
     let qemu = Qemu::find(&machine.qemu)?;
-    let recipe = image::Recipe::embedded()?;
-    let programs = provider::image_programs(ctx, &recipe.packages, selection)?;
-    let opkg = provider::guest_client(ctx)?;
-    let kernel = &feed.packages.kernel;
-
-    let inputs = Inputs::new(format!("stand-in image for {target}"))
-        .stage("kernel", kernel)
-        .stage("programs", &programs)
-        .path("opkg", &opkg)
-        .text("modules", [&NETWORK_MODULES[..], &SPARE_MODULES[..]].concat().join(" "))
-        .path("local", ctx.root.join("qemu/local"))
-        .path("code", ctx.root.join("qemu/src/image"));
-    let folder = stage(ctx, "image", &inputs, |out| build_image(feed, &recipe, &programs, &opkg, out))?;
-    let image = Image::in_memory(kernel.join("vmlinux"), folder.join("initramfs"), image::READY);
-    let accel = accelerator(ctx, &qemu, &machine, &kernel.join("vmlinux"), &folder.join("probe"), flags.accel)?;
+    let guest = match &selection.openwrt.release {
+        None => stand_in::guest(ctx, target, feed, selection)?,
+        Some(release) => official::guest(ctx, release, target, &machine, feed, &selection.openwrt)?,
+    };
+    let accel = accelerator(ctx, &qemu, &machine, &guest.probe, &guest.kernel, flags.accel)?;
     let patience = Duration::from_secs(flags.boot_deadline);
-    let mut router = Router { qemu, machine, image, accel, patience, state: Utf8PathBuf::new() };
-    let inputs = Inputs::new(format!("booted {target} router, {}", router.accel.word()))
-        .stage("kernel", kernel)
-        .stage("image", &folder)
+    let mut router = Router { qemu, machine, guest, accel, patience, state: Utf8PathBuf::new() };
+    let mut inputs = Inputs::new(format!("booted {target} router, {}", router.accel.word()))
+        .stage("kernel", &router.guest.kernel)
+        .stage("image", &router.guest.folder)
         .path("machine", &machine_file)
         .text("qemu", &router.qemu.version)
         .text("accel", router.accel.word());
+    if router.guest.wiring.is_some() {
+        inputs = inputs.path("provision", ctx.root.join("qemu/src/openwrt"));
+    }
     let saved = stage(ctx, "state", &inputs, |out| {
-        router.state = out.join("guest");
-        let (_folder, lab) = scenarios::runner::lab(&Plan::masquerade(), None, &ctx.cancel)?;
         let started = Instant::now();
-        let mut session = session::boot(&router.launch(ctx, &lab), Deadline::after(patience))?;
+        let (_folder, lab) = scenarios::runner::lab(&router.first_plan(), None, &ctx.cancel)?;
+        let mut session = router.boot(ctx, &lab)?;
         let booted = started.elapsed();
-        state::save(&mut session, &router.state, Deadline::after(patience))?;
+        state::save(&mut session, &out.join(GUEST), Deadline::after(patience))?;
         let saved = started.elapsed() - booted;
         Ok(format!("booted in {:.2} s, saved in {:.2} s", booted.as_secs_f64(), saved.as_secs_f64()))
     })?;
-    router.state = saved.join("guest");
+    router.state = saved.join(GUEST);
     Ok(router)
-}
-
-fn build_image(
-    feed: &Feed,
-    recipe: &image::Recipe,
-    programs: &Utf8Path,
-    opkg: &Utf8Path,
-    out: &Utf8Path,
-) -> Result<String> {
-    let kernel = Kernel::open(&feed.packages.kernel)?;
-    let take = |names: &[&str], folder: &str| -> Result<Vec<Utf8PathBuf>> {
-        let folder = out.join(folder);
-        Ok(kernel.take(names, &folder)?.iter().map(|file| folder.join(file)).collect())
-    };
-    let (boot_modules, spare_modules) = (take(&NETWORK_MODULES, "modules")?, take(&SPARE_MODULES, "spare-modules")?);
-    let packages = [programs.to_owned()];
-    let mut extra = vec![image::Extra { path: "/bin/opkg".into(), source: opkg.to_owned(), mode: 0o755 }];
-    // opkg's view of the running kernel is the image's own; apk's database is its client's to write.
-    for (path, text) in client::apk::image_state(&kernel.id().package_version(), &feed.packages.arch.0) {
-        let source = out.join(path.replace('/', "_"));
-        write_aside(&source, text.as_bytes())?;
-        extra.push(image::Extra { path: path.into(), source, mode: 0o644 });
-    }
-    let inputs = image::Inputs {
-        packages: &packages,
-        kernel_release: kernel.release(),
-        boot_modules: &boot_modules,
-        spare_modules: &spare_modules,
-        kernel: kernel.id(),
-        arch: &feed.packages.arch,
-        extra: &extra,
-    };
-    let bytes = image::build(recipe, &inputs)?;
-    image::write(&out.join("initramfs"), &bytes)?;
-    image::write(&out.join("probe"), &image::probe(recipe, &packages)?)?;
-    Ok(format!("{} MiB initramfs, a stand-in for an OpenWrt image", bytes.len() >> 20))
 }
 
 impl Router {
@@ -165,16 +133,40 @@ impl Router {
         Launch {
             qemu: &self.qemu,
             machine: &self.machine,
-            image: &self.image,
+            image: &self.guest.image,
             accel: self.accel,
             links: Some(Links { lan: lab.socket(Side::Lan), wan: lab.socket(Side::Wan) }),
             cancel: &ctx.cancel,
         }
     }
 
+    /// What surrounds a router when it boots: an official image asks for its WAN address.
+    fn first_plan(&self) -> Plan {
+        if self.guest.wiring.is_some() { Plan::leasing() } else { Plan::masquerade() }
+    }
+
+    /// Booted, and made the router of the lab.
+    fn boot(&self, ctx: &Ctx, lab: &Lab) -> Result<Session> {
+        let mut session = session::boot(&self.launch(ctx, lab), Deadline::after(self.patience))?;
+        if let Some(wiring) = &self.guest.wiring {
+            openwrt::provision(&mut session, wiring, Deadline::after(self.patience))?;
+        }
+        Ok(session)
+    }
+
     /// A fresh router: resumed from the saved state, or booted when QEMU refuses that.
     pub(super) fn start(&self, ctx: &Ctx, lab: &Lab) -> Result<Session> {
-        state::resume_or_boot(&self.launch(ctx, lab), &self.state, self.patience, &ctx.events)
+        if self.guest.wiring.is_none() {
+            return state::resume_or_boot(&self.launch(ctx, lab), &self.state, self.patience, &ctx.events);
+        }
+        match self.resume(ctx, lab, &self.state) {
+            Err(failure) if failure.exit() != Exit::Interrupted => {
+                // Nothing takes the state's place: further states may stand on its disk.
+                ctx.events.emit(Event::Finding(official::afresh(&self.state, &failure)));
+                self.boot(ctx, lab)
+            }
+            resumed => resumed,
+        }
     }
 
     /// Resumed from another saved state of this router, or not at all.
@@ -183,13 +175,14 @@ impl Router {
     }
 }
 
-/// KVM where the kernel really runs in it, else emulation; says which and why.
+/// KVM where the kernel really runs in it, else emulation; says which and why. `kernel` is the stage that the kernel
+/// is of.
 pub(super) fn accelerator(
     ctx: &Ctx,
     qemu: &Qemu,
     machine: &Machine,
+    probe: &Image,
     kernel: &Utf8Path,
-    image: &Utf8Path,
     wanted: Wanted,
 ) -> Result<Accel> {
     let wanted = match wanted {
@@ -198,13 +191,13 @@ pub(super) fn accelerator(
         Wanted::Tcg => accel::Wanted::Tcg,
     };
     // The stage's key stands for the kernel's content.
-    let digest = kernel.parent().and_then(Utf8Path::file_name).unwrap_or_default();
+    let digest = kernel.file_name().unwrap_or_default();
     let choice = accel::choose(
         wanted,
         &accel::Probe {
             qemu,
             machine,
-            image: &Image::in_memory(kernel.into(), image.into(), image::PROBE_READY),
+            image: probe,
             kernel_digest: digest,
             cache: &ctx.cache.join("accel"),
             device: "/dev/kvm".into(),

@@ -3,17 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8PathBuf;
+use formats::Format;
 use model::{Exit, Failure, Result, Target};
-use scenarios::{Bench, FeedVariant, Sabotage, Scenario, Start};
-use sdk::local::Kernel;
+use scenarios::scenario::Manager;
+use scenarios::{Bench, FeedVariant, Origin, Sabotage, Scenario, Start};
+use sdk::openwrt::Row;
 use vm::session::Session;
 
 use super::installed::Installed;
+use super::payload::payload;
 use super::{Feed, bench, console, router, signed};
 use crate::cli::{Sabotage as Wanted, Selection, TestArgs};
 use crate::cmd::Outcome;
 use crate::stage::{Inputs, stage};
-use crate::{Ctx, usage};
+use crate::{Ctx, upstream, usage};
 
 /// The package whose file the negative scenario spoils.
 const SPOILED_PACKAGE: &str = "kmod-nft-offload";
@@ -23,7 +26,12 @@ pub fn test(ctx: &Ctx, target: &Target, args: &TestArgs) -> Result<Outcome> {
     let chosen = chosen(ctx, args)?;
     crate::facts::host(ctx);
     let mut exit = Exit::Done;
-    for &kernel in &args.selection.kernels {
+    // A release has one kernel, its own.
+    let kernels = match args.selection.openwrt.release {
+        None => &args.selection.kernels[..],
+        Some(_) => args.selection.kernels.get(..1).unwrap_or_default(),
+    };
+    for &kernel in kernels {
         let selection = Selection { kernels: vec![kernel], ..args.selection.clone() };
         exit = exit.worse(on_kernel(ctx, target, args, &selection, chosen.clone())?);
         if exit == Exit::Interrupted {
@@ -40,34 +48,34 @@ fn on_kernel(
     selection: &Selection,
     mut chosen: Vec<Scenario>,
 ) -> Result<Exit> {
-    // A manager without packages to install could not find out anything.
-    let formats = usage::formats(selection);
-    for scenario in &mut chosen {
-        scenario.managers.retain(|manager| formats.iter().any(|format| format.extension() == manager.format()));
-    }
+    let row = row(ctx, target, selection)?;
+    with_packages(&mut chosen, &row.as_ref().map_or_else(|| usage::formats(selection), |row| vec![row.format]));
     if args.keep {
         only_one(&chosen, args.selection.kernels.len())?;
     }
     let feed = signed(ctx, target, selection)?;
     let router = router::prepare(ctx, target, &feed, selection, &args.machine)?;
     let trust = router::trust(&feed)?;
-    let installed = Installed::prepare(ctx, &router, &feed, &trust, &chosen);
+    let payload = payload(&feed.packages.files()?)?;
+    let installed = Installed::prepare(ctx, &router, &feed, &trust, &payload, &chosen);
     let wanted: BTreeSet<FeedVariant> = chosen.iter().map(|scenario| scenario.feed).collect();
     let feeds = wanted
         .into_iter()
         .map(|variant| Ok((variant, spoiled(ctx, &feed, variant)?)))
         .collect::<Result<BTreeMap<FeedVariant, Utf8PathBuf>>>()?;
-    let label = format!("stand-in router, Linux {}", Kernel::open(&feed.packages.kernel)?.id().version);
     ctx.events.fact("QEMU", &router.qemu.version);
-    ctx.events.fact("router", &label);
-    bench::tell_known(ctx, target, selection, &feed.packages.kernel)?;
+    ctx.events.fact("router", &router.guest.label);
+    if row.is_none() {
+        bench::tell_known(ctx, target, selection, &feed.packages.kernel)?;
+    }
     let keep = |session: &mut Session| -> Result<()> {
         ctx.events.notice("keep", "the router is as the scenario left it, and goes when you leave it");
         console::run(ctx, session).map(|_outcome| ())
     };
     let bench = Bench {
-        router: &label,
-        kernel: selection.kernel()?.word(),
+        router: &router.guest.label,
+        origin: if row.is_some() { Origin::Release } else { Origin::StandIn },
+        kernel: &router.guest.kernel_line,
         of_several: args.selection.kernels.len() > 1,
         boot: &|lab, start, manager| match start {
             Start::Booted => router.start(ctx, lab),
@@ -75,6 +83,7 @@ fn on_kernel(
         },
         feeds: &feeds,
         trust: &trust,
+        payload: &payload,
         captures: args.machine.pcap.as_deref(),
         jobs: ctx.jobs.get(),
         sabotage: args.sabotage.map(sabotage),
@@ -83,6 +92,24 @@ fn on_kernel(
         cancel: &ctx.cancel,
     };
     Ok(scenarios::run(&bench, &chosen))
+}
+
+/// The release that is selected, if any.
+fn row(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Option<Row>> {
+    let row = |release: &String| upstream::matrix(ctx)?.row(release, &target.to_string());
+    selection.openwrt.release.as_ref().map(row).transpose()
+}
+
+/// Leaves the package managers that there are packages for: another could not find out anything. A scenario that
+/// does not care which it is takes the one that there is.
+fn with_packages(scenarios: &mut [Scenario], formats: &[Format]) {
+    let has = |manager: &Manager| formats.iter().any(|format| format.extension() == manager.format());
+    for scenario in scenarios {
+        scenario.managers.retain(has);
+        if scenario.managers.is_empty() && scenario.any_manager {
+            scenario.managers = Manager::ALL.into_iter().filter(has).take(1).collect();
+        }
+    }
 }
 
 fn sabotage(wanted: Wanted) -> Sabotage {

@@ -13,7 +13,7 @@ use crate::{Ctx, pipeline, usage};
 
 /// Measures, and shows the figures as tables.
 pub(super) fn run(ctx: &Ctx, args: &BenchOffloadArgs) -> Result<Outcome> {
-    let target = usage::router_target(&args.selection)?;
+    let target = usage::stand_in_target(&args.selection)?;
     pipeline::check_files(ctx, &target, Purpose::Test)?;
     doctor::require(ctx, Purpose::Test)?;
     let _scratch = Scratch::take()?;

@@ -1,0 +1,136 @@
+//! The official image of a release: which of its files are booted, and where they lie unpacked.
+//!
+//! ```text
+//! signed list ─ kind that the machine boots ─> files, verified ─ unpack ─> openwrt-image ─> Guest
+//! ```
+
+use camino::{Utf8Path, Utf8PathBuf};
+use model::{Exit, Failure, Finding, Result, Severity, Target};
+use sdk::openwrt::{Resolved, Role, image};
+use vm::image::Recipe;
+use vm::machine::{Kind, Machine};
+use vm::openwrt::{self, Files, Wiring};
+
+use super::Feed;
+use super::router::Guest;
+use crate::cli::openwrt::OpenWrt;
+use crate::stage::{Inputs, stage};
+use crate::{Ctx, upstream};
+
+/// Files of the stage.
+const KERNEL: &str = "kernel";
+const DISK: &str = "disk";
+
+/// The release's own image, for the kernel that the packages were made for.
+pub(super) fn guest(
+    ctx: &Ctx,
+    release: &str,
+    target: &Target,
+    machine: &Machine,
+    feed: &Feed,
+    wanted: &OpenWrt,
+) -> Result<Guest> {
+    let row = upstream::matrix(ctx)?.row(release, &target.to_string())?;
+    let (resolved, _) = upstream::obtain(ctx, wanted, &row, &[])?;
+    same_kernel(&resolved, &feed.packages.kernel_version)?;
+    let kind = kind(machine, &resolved)?;
+    let folder = unpacked(ctx, wanted, &resolved, kind)?;
+    let file = |name: &str| Some(folder.join(name)).filter(|path| path.exists());
+    let image = openwrt::image(machine, kind, Files { kernel: file(KERNEL), disk: file(DISK) });
+    let kernel = resolved.kernel.as_ref().map_or(row.kernel_line.as_str(), |kernel| kernel.version.as_str());
+    Ok(Guest {
+        probe: openwrt::probe(&image),
+        image,
+        kernel: folder.clone(),
+        folder,
+        label: format!("OpenWrt {} for {}, Linux {kernel}", resolved.release, resolved.published),
+        kernel_line: row.kernel_line,
+        wiring: Some(wiring()?),
+    })
+}
+
+/// The router's addresses, which are those of the stand-in: scenarios are the same for both.
+fn wiring() -> Result<Wiring> {
+    let addresses = Recipe::embedded()?.addresses;
+    let of = |card: &str| addresses.get(card).cloned().unwrap_or_default();
+    Ok(Wiring { lan: of("eth0"), wan: of("eth1") })
+}
+
+/// The files that a kind of image is made of.
+fn roles(kind: Kind) -> &'static [Role] {
+    match kind {
+        Kind::KernelRootfs => &[Role::Kernel, Role::Rootfs],
+        Kind::Combined => &[Role::Combined],
+        Kind::Initramfs => &[Role::Initramfs],
+    }
+}
+
+/// The first kind that the machine boots and the release has.
+fn kind(machine: &Machine, resolved: &Resolved) -> Result<Kind> {
+    let has = |kind: &&Kind| roles(**kind).iter().all(|&role| resolved.artifact(role).is_some());
+    machine.images.iter().find(has).copied().ok_or_else(|| {
+        let names = |roles: &[Role]| roles.iter().map(|role| role.name()).collect::<Vec<_>>().join(" with ");
+        let boots: Vec<String> = machine.images.iter().map(|&kind| names(roles(kind))).collect();
+        let there: Vec<&str> = resolved.artifacts.iter().map(|artifact| artifact.role.name()).collect();
+        Failure::new(
+            Exit::Upstream,
+            "IMG001",
+            format!("{} publishes no image for {} that can be booted here", resolved.release, resolved.published),
+            format!("needed is {}; in the signed list are {}", boots.join(", or "), there.join(", ")),
+            "take another release or target; if the files are there under other names, add their ends to feeds/matrix.yaml",
+        )
+    })
+}
+
+/// A snapshot may be replaced between the packages and the image, and kmods of one kernel are refused by the other.
+fn same_kernel(resolved: &Resolved, packages: &str) -> Result<()> {
+    match &resolved.kernel {
+        Some(kernel) if kernel.package_version() != packages => Err(Failure::new(
+            Exit::Mismatch,
+            "IMG002",
+            format!("the image of {} has another kernel than the packages", resolved.release),
+            format!("the image's is {}, that of the packages {packages}", kernel.package_version()),
+            "run the same command again: a snapshot was replaced meanwhile; --locked takes one and the same always",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Kernel and disk as QEMU takes them, read-only.
+fn unpacked(ctx: &Ctx, wanted: &OpenWrt, resolved: &Resolved, kind: Kind) -> Result<Utf8PathBuf> {
+    let artifacts = roles(kind).iter().map(|&role| resolved.require(role)).collect::<Result<Vec<_>>>()?;
+    let about = format!("image of OpenWrt {} for {}", resolved.release, resolved.target);
+    let inputs = artifacts
+        .iter()
+        .fold(Inputs::new(&about), |inputs, artifact| inputs.text(artifact.role.name(), artifact.sha256));
+    stage(ctx, image::STAGE, &inputs, |out| {
+        let files = upstream::upstream(ctx, &wanted.source)?.fetch(&about, &artifacts)?;
+        let mut told = Vec::new();
+        for (artifact, file) in artifacts.iter().zip(&files) {
+            told.push(match artifact.role {
+                Role::Rootfs | Role::Combined => {
+                    let size = image::unpack(file, &out.join(DISK), &ctx.events, &ctx.cancel)?;
+                    format!("{} of {} MiB", artifact.role.name(), size >> 20)
+                }
+                _ => {
+                    let copied = std::fs::copy(file, out.join(KERNEL));
+                    copied.map_err(|error| Failure::io("keep the kernel", out, &error))?;
+                    artifact.role.name().to_owned()
+                }
+            });
+        }
+        Ok(told.join(" and "))
+    })
+}
+
+/// What is told when a router is booted though a state was saved.
+pub(super) fn afresh(state: &Utf8Path, failure: &Failure) -> Finding {
+    Finding {
+        id: "IMG003",
+        severity: Severity::Note,
+        place: Some(state.to_string()),
+        what: "the saved router of the release could not be resumed; it is booted and set up once more".into(),
+        why: failure.finding().why.clone(),
+        fix: "nothing needs to be done; `cargo xtask clean state` removes the state if it happens on every run".into(),
+    }
+}
