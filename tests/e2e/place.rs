@@ -90,6 +90,13 @@ impl Place {
         link
     }
 
+    /// The result of a stage, which is shared and not to be changed.
+    pub(crate) fn stage(&self, stage: &str) -> Utf8PathBuf {
+        let entries = self.cache().join(stage).read_dir_utf8().unwrap();
+        let mut results = entries.map(|entry| entry.unwrap().into_path()).filter(|path| path.is_symlink());
+        results.next().unwrap().read_link_utf8().unwrap()
+    }
+
     /// A path below this place.
     pub(crate) fn path(&self, name: &str) -> Utf8PathBuf {
         Utf8Path::from_path(self.folder.path()).unwrap().join(name)

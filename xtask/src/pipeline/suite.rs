@@ -12,6 +12,7 @@ use vm::lab::Lab;
 use vm::session::Session;
 
 use super::installed::Installed;
+use super::payload::payload;
 use super::{Feed, bench, console, router, signed};
 use crate::cli::{Sabotage as Wanted, Selection, TestArgs};
 use crate::cmd::Outcome;
@@ -56,7 +57,8 @@ fn on_kernel(
     let feed = signed(ctx, target, selection)?;
     let router = router::prepare(ctx, target, &feed, selection, &args.machine)?;
     let trust = router::trust(&feed)?;
-    let installed = Installed::prepare(ctx, &router, &feed, &trust, &chosen);
+    let payload = payload(&feed.packages.files()?)?;
+    let installed = Installed::prepare(ctx, &router, &feed, &trust, &payload, &chosen);
     let wanted: BTreeSet<FeedVariant> = chosen.iter().map(|scenario| scenario.feed).collect();
     let feeds = wanted
         .into_iter()
@@ -83,6 +85,7 @@ fn on_kernel(
         boot: &boot,
         feeds: &feeds,
         trust: &trust,
+        payload: &payload,
         captures: args.machine.pcap.as_deref(),
         jobs: ctx.jobs.get(),
         sabotage,

@@ -1,0 +1,62 @@
+//! Official images, as far as a miniature can stand for them: provisioned, and the scenarios run on them.
+
+mod image;
+
+use model::{Cancel, Deadline};
+use sdk::Recipes;
+use vm::lab::{Plan, Side};
+use vm::machine::{Accel, Kind, Links, Machine};
+use vm::openwrt::{Files, Wiring, provision};
+use vm::process::Qemu;
+use vm::session::{Launch, boot};
+
+use crate::place::{Place, sources};
+use crate::run::SLOW;
+use image::{Parts, stock};
+
+fn recipes() -> Recipes {
+    Recipes::load(&[sources().join("package/recipes")]).unwrap()
+}
+
+#[test]
+fn an_image_becomes_the_router_of_the_lab() {
+    let place = Place::warm();
+    let (parts, scratch) = (Parts::of(&place), place.path("image"));
+    std::fs::create_dir(&scratch).unwrap();
+    std::fs::write(scratch.join("kernel.bin"), parts.kernel_image(&scratch)).unwrap();
+    parts.rootfs(&scratch, &stock(&parts, &recipes()));
+    let machine = Machine::load(&sources().join("qemu/machines/x86-64.yaml")).unwrap();
+    let files = Files { kernel: Some(scratch.join("kernel.bin")), disk: Some(scratch.join("rootfs.img")) };
+    let image = vm::openwrt::image(&machine, Kind::KernelRootfs, files);
+    let cancel = Cancel::default();
+    let (_folder, lab) = scenarios::runner::lab(&Plan::leasing(), None, &cancel).unwrap();
+    let qemu = Qemu::find(&machine.qemu).unwrap();
+    let links = Some(Links { lan: lab.socket(Side::Lan), wan: lab.socket(Side::Wan) });
+    let launch = Launch { qemu: &qemu, machine: &machine, image: &image, accel: Accel::Tcg, links, cancel: &cancel };
+    let mut session = boot(&launch, soon()).unwrap();
+    let wiring = Wiring {
+        lan: ["192.168.1.1/24", "2001:db8:1::1/64"].map(Into::into).into(),
+        wan: ["203.0.113.1/24", "2001:db8:2::1/64"].map(Into::into).into(),
+    };
+    provision(&mut session, &wiring, soon()).unwrap();
+    for (script, wanted) in [
+        ("ip -4 -o address show dev br-lan", "192.168.1.1/24"),
+        ("ip -6 -o address show dev eth1", "2001:db8:2::1/64"),
+        ("uci get network.wan.proto; grep -A 3 \"interface 'wan'\" /etc/config/network", "static"),
+        ("nft list chain inet fw4 srcnat_wan", "meta nfproto ipv6 masquerade"),
+        ("nft list chain inet fw4 forward", "br-lan"),
+        ("wc -c </etc/opkg/distfeeds.conf", "0"),
+        ("ls /etc/hotplug.d/iface /etc/rc.d | grep -c 'firewall\\|dnsmasq\\|sysntpd'", "1"),
+        ("opkg list-installed", "kmod-nft-offload - 6.12"),
+        ("cat /proc/modules", "nft_flow_offload"),
+        ("stat / || base64 x || stty", "not found"),
+    ] {
+        let said = session.script(script, soon()).unwrap().text();
+        assert!(said.contains(wanted), "{script}:\n{said}");
+    }
+    session.power_off(soon()).unwrap();
+}
+
+fn soon() -> Deadline {
+    Deadline::after(SLOW)
+}
