@@ -14,6 +14,7 @@ mod guest;
 mod host;
 mod interrupted;
 mod mirror;
+mod on_purpose;
 mod place;
 mod reports;
 mod run;

@@ -177,10 +177,12 @@ mod tests {
     }
 
     #[test]
-    fn the_scenario_that_fails_on_purpose_is_valid_and_would_turn_red() {
-        let folder = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/fails-on-purpose");
-        let scenarios = load_all(&folder).unwrap();
-        assert!(!scenarios.is_empty() && scenarios.iter().all(|scenario| scenario.needs_fast_path("6.12")));
+    fn the_scenarios_that_fail_on_purpose_are_valid() {
+        for (folder, count) in [("fails-on-purpose/scenarios", 1), ("red-on-purpose", 3)] {
+            let scenarios = load_all(&Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(folder)).unwrap();
+            assert_eq!(scenarios.len(), count, "{folder}");
+            assert!(scenarios.iter().all(|scenario| scenario.needs_fast_path("6.12")), "{folder}");
+        }
     }
 
     #[test]

@@ -176,7 +176,15 @@ fn chosen(ctx: &Ctx, args: &TestArgs) -> Result<Vec<Scenario>> {
         .at(folder));
     }
     let wanted = |name: &str| args.names.is_empty() || args.names.iter().any(|word| matches(name, word));
-    Ok(all.into_iter().filter(|scenario| wanted(&scenario.name)).collect())
+    Ok(all.into_iter().filter(|scenario| wanted(&scenario.name)).map(|scenario| in_tree(ctx, scenario)).collect())
+}
+
+/// Annotations want the file as the source tree has it, not as this machine does.
+fn in_tree(ctx: &Ctx, mut scenario: Scenario) -> Scenario {
+    if let Ok(inside) = scenario.file.strip_prefix(&ctx.root) {
+        scenario.file = inside.to_owned();
+    }
+    scenario
 }
 
 /// The feed's directory, or that of a copy spoiled in one way.
@@ -223,6 +231,18 @@ mod tests {
             assert_eq!((failure.id(), failure.exit()), ("TEST001", Exit::Usage));
             assert!(failure.finding().why.contains("offload-ipv4-nat"), "{failure}");
         }
+    }
+
+    #[test]
+    fn a_file_is_told_as_the_source_tree_has_it() {
+        let ctx = ctx("/nowhere".into(), Events::discard());
+        let Verb::Test(args) = Cli::try_parse_from(["xtask", "test", "remove-apk"]).unwrap().verb else {
+            panic!("not test")
+        };
+        let scenario = chosen(&ctx, &args).unwrap().remove(0);
+        assert_eq!(scenario.file, "tests/scenarios/remove-apk.yaml");
+        let elsewhere = Scenario { file: "/elsewhere/a.yaml".into(), ..scenario };
+        assert_eq!(in_tree(&ctx, elsewhere).file, "/elsewhere/a.yaml");
     }
 
     #[test]

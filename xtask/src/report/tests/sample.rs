@@ -105,6 +105,7 @@ fn samples(run: &str, slow: bool) -> Vec<Sample> {
 fn costs() -> Costs {
     let cost = |family: &str, path, figure: f64| Cost {
         family: family.into(),
+        proto: "udp".into(),
         payload: 1000,
         path,
         packets: 20_000,
