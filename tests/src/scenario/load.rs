@@ -156,6 +156,27 @@ mod tests {
     }
 
     #[test]
+    fn programs_that_a_release_does_not_have_by_itself_are_named_as_needs() {
+        const EXTRA: [&str; 4] = ["conntrack", "pppd", "tc", "unshare"];
+        fn programs(steps: &[crate::scenario::Step]) -> Vec<&str> {
+            steps
+                .iter()
+                .flat_map(|step| {
+                    let during = step.exchange.iter().flat_map(|exchange| programs(&exchange.during));
+                    step.run.first().map(String::as_str).into_iter().chain(during).collect::<Vec<_>>()
+                })
+                .collect()
+        }
+        let folder = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+        for scenario in load_all(&folder).unwrap() {
+            for program in programs(&scenario.steps).into_iter().filter(|program| EXTRA.contains(program)) {
+                let named = scenario.needs.programs.iter().any(|need| need.contains(program));
+                assert!(named, "{}: {program}", scenario.name);
+            }
+        }
+    }
+
+    #[test]
     fn the_scenarios_that_fail_on_purpose_are_valid() {
         for (folder, count) in [("fails-on-purpose/scenarios", 1), ("red-on-purpose", 3)] {
             let scenarios = load_all(&Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(folder)).unwrap();
