@@ -107,7 +107,7 @@ fn boot(probe: &Probe<'_>) -> Result<Verdict> {
     let Probe { qemu, machine, image, cancel, .. } = *probe;
     let launch = Launch { qemu, machine, image, accel: Accel::Kvm, links: None, cancel };
     let deadline = Deadline::after(PROBE_WAIT);
-    let ran = session::start(&launch, false, deadline).and_then(|mut started| {
+    let ran = session::start(&launch, None, deadline).and_then(|mut started| {
         let ready = started.console.wait_for(&image.ready, deadline);
         ready.map_err(|trouble| started.explain(trouble))
     });

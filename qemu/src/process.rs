@@ -119,14 +119,18 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `binary` with `arguments`; what it prints goes to the file `messages`.
-    pub fn start(binary: &str, arguments: &[String], messages: &Utf8Path) -> Result<Process> {
+    /// Starts `binary` with `arguments`; it reads `input`, and what it prints goes to the file `messages`.
+    pub fn start(binary: &str, arguments: &[String], input: Option<File>, messages: &Utf8Path) -> Result<Process> {
         let [tie, rest @ ..] = tied_to_parent();
         let words = rest.into_iter().chain([binary]).chain(arguments.iter().map(String::as_str));
         let file =
             File::create(messages).map_err(|error| Failure::io("write QEMU's messages to a file", messages, &error))?;
-        let handle = duct::cmd(tie, words)
-            .stdin_null()
+        let command = duct::cmd(tie, words);
+        let command = match input {
+            Some(input) => command.stdin_file(input),
+            None => command.stdin_null(),
+        };
+        let handle = command
             // duct applies the last redirection first.
             .stderr_to_stdout()
             .stdout_file(file)
@@ -221,7 +225,7 @@ mod tests {
     fn shell(script: &str) -> (tempfile::TempDir, Process) {
         let dir = tempfile::tempdir().unwrap();
         let messages = Utf8PathBuf::from_path_buf(dir.path().join("messages")).unwrap();
-        let process = Process::start("sh", &["-c".into(), script.into()], &messages).unwrap();
+        let process = Process::start("sh", &["-c".into(), script.into()], None, &messages).unwrap();
         (dir, process)
     }
 
@@ -244,7 +248,7 @@ mod tests {
 
     #[test]
     fn what_keeps_qemu_from_starting_is_named() {
-        let failure = Process::start("true", &[], "/no/such/dir/messages".into()).unwrap_err();
+        let failure = Process::start("true", &[], None, "/no/such/dir/messages".into()).unwrap_err();
         assert_eq!((failure.id(), failure.exit()), ("IO004", Exit::Host));
         let failure = cannot_start("setpriv", &ErrorKind::NotFound.into());
         assert_eq!((failure.id(), failure.exit()), ("VM005", Exit::Host));

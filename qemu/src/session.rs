@@ -1,5 +1,6 @@
 //! A running guest: booted or resumed, spoken to, and gone when dropped.
 
+use std::fs::File;
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
@@ -59,8 +60,9 @@ pub(crate) struct Started {
     pub(crate) folder: TempDir,
 }
 
-/// Starts QEMU and waits for its two channels.
-pub(crate) fn start(launch: &Launch<'_>, incoming: bool, deadline: Deadline) -> Result<Started> {
+/// Starts QEMU and waits for its two channels. With a saved state, which QEMU will find on its standard input, it
+/// waits to be told to read it.
+pub(crate) fn start(launch: &Launch<'_>, state: Option<File>, deadline: Deadline) -> Result<Started> {
     let temporary = std::env::temp_dir();
     let failed = |error: &std::io::Error| Failure::io("make a folder for sockets", temporary.display(), error);
     let folder = tempfile::Builder::new().prefix("vm-").tempdir().map_err(|error| failed(&error))?;
@@ -77,9 +79,9 @@ pub(crate) fn start(launch: &Launch<'_>, incoming: bool, deadline: Deadline) -> 
         overlay: overlay.as_deref(),
         accel: launch.accel,
         sockets: Sockets { console: &console_path, control: &control_path, links: launch.links },
-        incoming,
+        incoming: state.is_some(),
     });
-    let process = Process::start(&launch.qemu.binary, &words, &path("messages")?)?;
+    let process = Process::start(&launch.qemu.binary, &words, state, &path("messages")?)?;
     let ended = || process.ended().map(|_| process.last_words());
     let console = sockets::accept(&console, "its console", ended, launch.cancel, deadline)?;
     let control = sockets::accept(&control, "its control channel", ended, launch.cancel, deadline)?;
@@ -123,7 +125,7 @@ fn explain(console: &Console, process: &Process, trouble: Trouble) -> Failure {
 
 /// Boots a guest and waits for its shell.
 pub fn boot(launch: &Launch<'_>, deadline: Deadline) -> Result<Session> {
-    let mut started = start(launch, false, deadline)?;
+    let mut started = start(launch, None, deadline)?;
     let ready = started.console.wait_for(&launch.image.ready, deadline);
     let attached = ready.and_then(|()| started.console.attach(deadline));
     attached.map_err(|trouble| started.explain(trouble))?;

@@ -132,6 +132,8 @@ pub struct Emulator {
 pub struct Cpu {
     /// Under emulation.
     pub tcg: String,
+    /// Where instructions are counted, if it is another one there.
+    pub counted: Option<String>,
     /// Under KVM.
     pub kvm: String,
 }
@@ -260,7 +262,8 @@ impl Machine {
     /// The words after the name of QEMU's binary.
     pub fn arguments(&self, start: &Start<'_>) -> Vec<String> {
         let cpu = match start.accel {
-            Accel::Tcg | Accel::Counted => &self.cpu.tcg,
+            Accel::Tcg => &self.cpu.tcg,
+            Accel::Counted => self.cpu.counted.as_ref().unwrap_or(&self.cpu.tcg),
             Accel::Kvm => &self.cpu.kvm,
         };
         let mut words = Words::default();

@@ -70,12 +70,17 @@ fn a_broken_guest_ends_qemu_and_a_resumed_one_waits_for_its_state() {
 
 #[test]
 fn cpu_follows_the_accelerator() {
+    let qemu64 = "qemu64,+rdrand";
     for (accel, expected) in
-        [(Accel::Tcg, ("tcg", "max")), (Accel::Counted, ("tcg", "max")), (Accel::Kvm, ("kvm", "host"))]
+        [(Accel::Tcg, ("tcg", qemu64)), (Accel::Counted, ("tcg", "max")), (Accel::Kvm, ("kvm", "host"))]
     {
         let words = x86_64().arguments(&Start { accel, ..start(None) });
         assert_eq!((values(&words, "-accel")[0], values(&words, "-cpu")[0]), expected);
     }
+    let mut one_for_both = x86_64();
+    one_for_both.cpu.counted = None;
+    let words = one_for_both.arguments(&Start { accel: Accel::Counted, ..start(None) });
+    assert_eq!(values(&words, "-cpu"), [qemu64]);
 }
 
 #[test]
