@@ -42,10 +42,12 @@ pub(crate) struct Parts {
 impl Parts {
     /// The finished stages of a place.
     pub(crate) fn of(place: &Place) -> Parts {
+        let one = |stage: &str| place.results(stage).swap_remove(0);
+        let mut kernels = place.results("kernel").into_iter().map(|kernel| Kernel::open(&kernel).unwrap());
         Parts {
-            kernel: Kernel::open(&place.stage("kernel")).unwrap(),
-            programs: place.stage("programs"),
-            client: place.stage("opkg").join("opkg"),
+            kernel: kernels.find(|kernel| kernel.release().starts_with("6.12.")).unwrap(),
+            programs: one("programs"),
+            client: one("opkg").join("opkg"),
         }
     }
 

@@ -1,6 +1,8 @@
-//! Official images, as far as a miniature can stand for them: provisioned, and the scenarios run on them.
+//! A release, as far as a miniature can stand for it: its SDK builds the packages, its image is booted and set up, and
+//! scenarios run on it with real packets.
 
 mod image;
+mod release;
 
 use model::{Cancel, Deadline};
 use sdk::Recipes;
@@ -13,6 +15,7 @@ use vm::session::{Launch, boot};
 use crate::place::{Place, sources};
 use crate::run::SLOW;
 use image::{Parts, stock};
+use release::MiniRelease;
 
 fn recipes() -> Recipes {
     Recipes::load(&[sources().join("package/recipes")]).unwrap()
@@ -59,4 +62,25 @@ fn an_image_becomes_the_router_of_the_lab() {
 
 fn soon() -> Deadline {
     Deadline::after(SLOW)
+}
+
+/// The whole way, from the signed list of a release to the proof on its image, whose own kmods are of another build.
+#[test]
+fn scenarios_run_on_the_image_of_a_release() {
+    let place = Place::warm_elsewhere();
+    let release = MiniRelease::publish(&place);
+    let report = place.path("report.json");
+    let names = ["offload-ipv4-nat", "fw4-software", "install-and-load", "refuse-wrong-key", "modules-from-feed"];
+    let ran = place.run(&[&release.test(&names)[..], &["--json", report.as_str()]].concat());
+    ran.fine();
+    for name in names {
+        assert!(ran.err.contains(&format!("{name}/opkg")), "{name}: {}", ran.err);
+    }
+    println!("{}", ran.err);
+
+    // Without its fast path the same router is noticed to have none.
+    let ran = place.run(&[&release.test(&names[..2])[..], &["--sabotage", "no-fast-path"]].concat());
+    ran.fine();
+    assert!(!ran.err.contains("SELF001"), "{}", ran.err);
+    assert_eq!(place.processes(), []);
 }
