@@ -35,11 +35,12 @@ pub const RESULTS: &str = "/bench/results";
 pub const ERRORS: &str = "/bench/errors";
 
 /// Files of the guest; [`plan`] makes one more.
-pub const FILES: [(&str, &str); 6] = [
+pub const FILES: [(&str, &str); 7] = [
     (FIRST_PROCESS, include_str!("../bench/run")),
     ("/bench/slow.nft", include_str!("../bench/slow.nft")),
     ("/bench/fast.nft", include_str!("../bench/fast.nft")),
     ("/bench/generator.nft", include_str!("../bench/generator.nft")),
+    ("/bench/segments.nft", include_str!("../bench/segments.nft")),
     ("/bench/sink-client.nft", include_str!("../bench/sink-client.nft")),
     ("/bench/sink-server.nft", include_str!("../bench/sink-server.nft")),
 ];
@@ -47,8 +48,17 @@ pub const FILES: [(&str, &str); 6] = [
 /// Where [`plan`] goes.
 pub const PLAN: &str = "/bench/plan";
 
-/// Family and payload bytes of the datagrams.
-const PACKETS: [(&str, u32); 4] = [("ipv4", 1000), ("ipv4", 64), ("ipv6", 1000), ("ipv6", 64)];
+/// Family, protocol and payload bytes of the packets.
+const PACKETS: [(&str, &str, u32); 8] = [
+    ("ipv4", "udp", 1000),
+    ("ipv4", "udp", 64),
+    ("ipv4", "tcp", 1000),
+    ("ipv4", "tcp", 64),
+    ("ipv6", "udp", 1000),
+    ("ipv6", "udp", 64),
+    ("ipv6", "tcp", 1000),
+    ("ipv6", "tcp", 64),
+];
 
 /// With offload, this part of the packets may pass the forward hook.
 const FORWARDED_AT_MOST: f64 = 0.01;
@@ -58,7 +68,7 @@ const UNSTEADY: f64 = 2.0;
 
 /// What the guest is to measure: a line for each kind of packet.
 pub fn plan(packets: u64, rounds: usize) -> String {
-    PACKETS.iter().map(|(family, payload)| format!("{family} {payload} {packets} {rounds}\n")).collect()
+    PACKETS.iter().map(|(family, proto, payload)| format!("{family} {proto} {payload} {packets} {rounds}\n")).collect()
 }
 
 /// One line of the guest's.
@@ -66,6 +76,7 @@ pub fn plan(packets: u64, rounds: usize) -> String {
 struct Line<'a> {
     path: &'a str,
     family: &'a str,
+    proto: &'a str,
     payload: u32,
     micros: u64,
     sent: u64,
@@ -81,6 +92,7 @@ impl<'a> Line<'a> {
         Some(Line {
             path: fields.get("path")?,
             family: fields.get("family")?,
+            proto: fields.get("proto")?,
             payload: fields.get("payload")?.parse().ok()?,
             micros: number("micros")?,
             sent: number("sent").filter(|sent| *sent > 0)?,
@@ -124,6 +136,10 @@ pub fn read(results: &str, errors: &str, clock: Clock) -> Result<Costs> {
             None => lines.push(Line::parse(line).ok_or_else(|| unreadable("a line has no figures", line, errors))?),
         }
     }
+    let asked = |line: &Line<'_>| PACKETS.contains(&(line.family, line.proto, line.payload));
+    if !lines.iter().all(asked) {
+        return Err(unreadable("a line is about a packet that nobody asked for", results, errors));
+    }
     if let Some((line, why)) = lines.iter().find_map(|line| line.strayed().map(|why| (line, why))) {
         return Err(strayed(line, why));
     }
@@ -141,9 +157,10 @@ pub fn read(results: &str, errors: &str, clock: Clock) -> Result<Costs> {
 /// Rounds of the same thing become one figure, less what generating the packets took.
 fn summed_up(lines: &[Line<'_>]) -> Vec<Cost> {
     let mut costs = Vec::new();
-    for (family, payload) in PACKETS {
+    for (family, proto, payload) in PACKETS {
         let of = |path: &str| -> Vec<&Line<'_>> {
-            let same = |line: &&Line<'_>| (line.family, line.payload, line.path) == (family, payload, path);
+            let same =
+                |line: &&Line<'_>| (line.family, line.proto, line.payload, line.path) == (family, proto, payload, path);
             lines.iter().filter(same).collect()
         };
         let per_packet = |lines: &[&Line<'_>]| lines.iter().map(|line| line.per_packet()).collect::<Vec<f64>>();
@@ -155,8 +172,9 @@ fn summed_up(lines: &[Line<'_>]) -> Vec<Cost> {
             if let (Some(first), Some(whole), Some(forwarding)) =
                 (rounds.first(), Spread::of(&whole), Spread::of(&forwarding))
             {
-                let (family, packets, rounds) = (family.to_owned(), first.sent, rounds.len());
-                costs.push(Cost { family, payload, path, packets, rounds, forwarding, whole });
+                let (family, proto) = (family.to_owned(), proto.to_owned());
+                let (packets, rounds) = (first.sent, rounds.len());
+                costs.push(Cost { family, proto, payload, path, packets, rounds, forwarding, whole });
             }
         }
     }
@@ -184,11 +202,11 @@ fn unsteady(cost: &Cost) -> Failure {
 }
 
 fn strayed(line: &Line<'_>, why: &str) -> Failure {
-    let Line { path, family, payload, sent, arrived, seen, marked, micros: _ } = line;
+    let Line { path, family, proto, payload, sent, arrived, seen, marked, micros: _ } = line;
     Failure::new(
         Exit::Failed,
         "COST002",
-        format!("{path}, {family}, {payload} bytes: {why}"),
+        format!("{path}, {family}, {proto}, {payload} bytes: {why}"),
         format!(
             "{sent} packets were sent, {arrived} arrived translated, the counter on the way saw {seen}, marked: {marked}"
         ),
@@ -203,12 +221,12 @@ mod tests {
     // As the guest wrote them, on Linux 6.12.
     const RESULTS: &str = "\
 no-hardware Could not process rule: Operation not supported
-path=generator family=ipv4 payload=1000 round=1 micros=56981 sent=20000 arrived=0 seen=20000 marked=0
-path=off family=ipv4 payload=1000 round=1 micros=204488 sent=20000 arrived=20000 seen=20000 marked=0
-path=software family=ipv4 payload=1000 round=1 micros=105982 sent=20000 arrived=20000 seen=0 marked=1
-path=generator family=ipv4 payload=1000 round=2 micros=56957 sent=20000 arrived=0 seen=20000 marked=0
-path=off family=ipv4 payload=1000 round=2 micros=204475 sent=20000 arrived=20000 seen=20000 marked=0
-path=software family=ipv4 payload=1000 round=2 micros=105973 sent=20000 arrived=20000 seen=0 marked=1
+path=generator family=ipv4 proto=udp payload=1000 round=1 micros=56981 sent=20000 arrived=0 seen=20000 marked=0
+path=off family=ipv4 proto=udp payload=1000 round=1 micros=204488 sent=20000 arrived=20000 seen=20000 marked=0
+path=software family=ipv4 proto=udp payload=1000 round=1 micros=105982 sent=20000 arrived=20000 seen=0 marked=1
+path=generator family=ipv4 proto=udp payload=1000 round=2 micros=56957 sent=20000 arrived=0 seen=20000 marked=0
+path=off family=ipv4 proto=udp payload=1000 round=2 micros=204475 sent=20000 arrived=20000 seen=20000 marked=0
+path=software family=ipv4 proto=udp payload=1000 round=2 micros=105973 sent=20000 arrived=20000 seen=0 marked=1
 end
 ";
 
@@ -255,9 +273,14 @@ end
 
     #[test]
     fn a_measurement_that_broke_off_is_blocked_and_told_with_its_complaint() {
-        for text in
-            ["", "end", "nonsense\nend", &RESULTS.replace("end\n", ""), &RESULTS.replace("sent=20000", "sent=0")]
-        {
+        for text in [
+            "",
+            "end",
+            "nonsense\nend",
+            &RESULTS.replace("end\n", ""),
+            &RESULTS.replace("sent=20000", "sent=0"),
+            &RESULTS.replace("payload=1000", "payload=1012"),
+        ] {
             let failure = costs(text).unwrap_err();
             assert_eq!((failure.id(), failure.exit()), ("COST001", Exit::Blocked), "{text}");
             assert!(failure.finding().why.contains("a complaint"));
@@ -266,7 +289,7 @@ end
 
     #[test]
     fn the_plan_has_a_line_for_each_kind_of_packet() {
-        assert_eq!(plan(20_000, 3).lines().next(), Some("ipv4 1000 20000 3"));
+        assert_eq!(plan(20_000, 3).lines().next(), Some("ipv4 udp 1000 20000 3"));
         assert_eq!(plan(1, 1).lines().count(), PACKETS.len());
     }
 }

@@ -118,7 +118,8 @@ pub fn run(bench: &Bench<'_>, scenarios: &[Scenario]) -> Exit {
 impl Bench<'_> {
     fn case_name(&self, scenario: &Scenario, manager: Manager) -> String {
         let name = format!("{}/{}", scenario.name, manager.word());
-        if self.of_several { format!("{name}/{}", self.kernel) } else { name }
+        let name = if self.of_several { format!("{name}/{}", self.kernel) } else { name };
+        self.sabotage.map_or(name.clone(), |sabotage| format!("{name}/{}", sabotage.word()))
     }
 
     fn record(&self, scenario: &Scenario, manager: &str) -> Record {
@@ -129,6 +130,7 @@ impl Bench<'_> {
             manager: manager.into(),
             kernel: self.kernel.into(),
             file: scenario.file.to_string(),
+            sabotage: self.sabotage.map(Sabotage::word),
             ..Record::default()
         }
     }
@@ -150,7 +152,7 @@ impl Bench<'_> {
             self.skip(case.name.clone(), blank(), reason);
             return Exit::Done;
         }
-        if self.sabotage.is_some() && !case.scenario.needs_fast_path() {
+        if self.sabotage.is_some() && !case.scenario.needs_fast_path(self.kernel) {
             let reason = "nothing in it must take the fast path, so a broken one makes no difference";
             self.skip(case.name.clone(), blank(), reason.to_owned());
             return Exit::Done;
@@ -163,6 +165,9 @@ impl Bench<'_> {
             let first = format!("blocked at first ({}: {}), tried once more", finding.id, finding.what);
             (notes, record) = (vec![first], blank());
             verdict = self.verdict(case, &mut notes, &mut record);
+        }
+        if let Verdict::Fail { finding } | Verdict::Blocked { finding } = &verdict {
+            record.line = finding.place.as_deref().and_then(|place| case.scenario.lines.find(place));
         }
         if let Some(sabotage) = self.sabotage {
             verdict = sabotage.verdict(verdict, &record, &mut notes);
@@ -241,13 +246,13 @@ impl Bench<'_> {
     /// The verdict on a scenario whose router does not have what it needs.
     fn lacking(&self, lacks: &str) -> Verdict {
         match self.origin {
-            Origin::Release => Verdict::Skip { reason: format!("the release's image does not have {lacks}") },
+            Origin::Release => Verdict::Skip { reason: format!("the release's image {lacks}") },
             Origin::StandIn => Verdict::Fail {
                 finding: Finding {
                     id: "SCEN006",
                     severity: Severity::Error,
                     place: None,
-                    what: format!("the stand-in does not have {lacks}"),
+                    what: format!("the stand-in {lacks}"),
                     why: "the scenario says that it needs it, and a stand-in with less would hide what does not work"
                         .into(),
                     fix: "add it to qemu/local/image.yaml or to the modules of the stand-in, or correct `needs`".into(),

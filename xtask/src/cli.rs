@@ -254,10 +254,10 @@ pub struct TestArgs {
     /// Leave the router of the one scenario that runs as it is at the end, with a console, until you leave it.
     #[arg(long, requires = "names")]
     pub keep: bool,
-    /// The suite's test of itself: break offload on purpose, after every ruleset. Only scenarios run in which traffic
-    /// must take the fast path, and one passes when it notices.
-    #[arg(long, value_name = "HOW", conflicts_with = "keep")]
-    pub sabotage: Option<Sabotage>,
+    /// The suite's test of itself: break offload on purpose, after every ruleset, in one way after the other. Only
+    /// scenarios run in which traffic must take the fast path, and one passes when it notices.
+    #[arg(long, value_name = "HOW", value_delimiter = ',', conflicts_with = "keep")]
+    pub sabotage: Vec<Sabotage>,
     /// What to build for.
     #[command(flatten)]
     pub selection: Selection,
@@ -529,6 +529,8 @@ pub enum Sabotage {
     OneDevice,
     /// Established flows are accepted in front of every `flow add`.
     AcceptFirst,
+    /// Each of them.
+    All,
 }
 
 /// How the guest's instructions are executed.

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::conntrack::{Flow, Path};
+use crate::conntrack::{self, Flow, Path};
 use crate::explain::{Explanation, Facts};
 use crate::json::Json;
 use crate::list::{self, endpoint};
@@ -140,7 +140,7 @@ fn connection(facts: &Facts) -> String {
     let Flow { original, details, .. } = flow;
     let mut text = format!(
         "{} {} > {}",
-        flow.protocol_name(),
+        conntrack::protocol_text(flow.protocol),
         endpoint(original.source, original.source_port),
         endpoint(original.destination, original.destination_port)
     );

@@ -165,21 +165,26 @@ impl Flow {
     pub fn is_replied(&self) -> bool {
         self.details.status & STATUS_REPLIED != 0
     }
+}
 
-    /// The protocol's usual name, or its number.
-    pub fn protocol_name(&self) -> String {
-        match self.protocol {
-            1 => "icmp".into(),
-            6 => "tcp".into(),
-            17 => "udp".into(),
-            33 => "dccp".into(),
-            47 => "gre".into(),
-            58 => "icmpv6".into(),
-            132 => "sctp".into(),
-            136 => "udplite".into(),
-            number => number.to_string(),
-        }
-    }
+/// The usual name of an IP protocol; one without goes by its number.
+pub fn protocol_name(number: u8) -> Option<&'static str> {
+    Some(match number {
+        1 => "icmp",
+        6 => "tcp",
+        17 => "udp",
+        33 => "dccp",
+        47 => "gre",
+        58 => "icmpv6",
+        132 => "sctp",
+        136 => "udplite",
+        _ => return None,
+    })
+}
+
+/// The usual name of an IP protocol, or its number.
+pub fn protocol_text(number: u8) -> String {
+    protocol_name(number).map_or_else(|| number.to_string(), String::from)
 }
 
 /// The request for the connections on these paths. Kernels from 5.15 on leave out the others, which takes a fraction of the

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use crate::conntrack::{Flow, Path, STATUS_NAT, STATUS_SEQUENCE_ADJUSTED, TCP_ESTABLISHED};
+use crate::conntrack::{Flow, Path, STATUS_NAT, STATUS_SEQUENCE_ADJUSTED, TCP_ESTABLISHED, protocol_text};
 use crate::ethtool::Capability;
 use crate::finding::Finding;
 use crate::nftables::Flowtable;
@@ -213,7 +213,7 @@ fn about_protocol(facts: &Facts) -> Option<Finding> {
         GRE if !is_translated => None,
         _ => Some(Finding::new(
             "OCTL202",
-            format!("{} is not offloaded", Flow { protocol, ..Flow::default() }.protocol_name()),
+            format!("{} is not offloaded", protocol_text(protocol)),
             "the kernel offloads TCP and UDP, and GRE as long as its addresses are not translated",
             "nothing needs fixing: such packets take the slow path",
         )),

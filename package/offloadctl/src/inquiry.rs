@@ -1,6 +1,6 @@
 //! Collects what [`crate::explain`] judges. [`crate::answer`] writes it down.
 
-use crate::conntrack::{Counters, Flow, Path};
+use crate::conntrack::{self, Counters, Flow, Path};
 use crate::ethtool;
 use crate::explain::{Facts, Question};
 use crate::files::Files;
@@ -96,6 +96,6 @@ pub fn service(text: &str) -> Option<(u8, Option<u16>)> {
         None => (text, None),
     };
     let protocol =
-        (0..=u8::MAX).find(|number| Flow { protocol: *number, ..Flow::default() }.protocol_name() == name)?;
+        (0..=u8::MAX).find(|number| conntrack::protocol_name(*number) == Some(name)).or_else(|| name.parse().ok())?;
     Some((protocol, port))
 }

@@ -37,6 +37,7 @@ pub mod setting;
 pub mod socket;
 pub mod status;
 pub mod terminal;
+pub mod text;
 pub mod top;
 pub mod totals;
 pub mod trace;

@@ -3,9 +3,10 @@
 use std::io::{self, Write};
 use std::net::IpAddr;
 
-use crate::conntrack::{Counters, Direction, Flow, Path};
+use crate::conntrack::{self, Counters, Direction, Flow, Path};
 use crate::flows::Source;
 use crate::json::Json;
+use crate::text::{self, left, right};
 use crate::top::Sort;
 
 /// Schema of `flows --json`. Fields may be added; a changed meaning gets a new number.
@@ -34,14 +35,18 @@ pub struct FlowList<'a> {
 }
 
 enum Form<'a> {
-    Text(&'a mut dyn Write),
+    Text {
+        out: &'a mut dyn Write,
+        /// The line of one flow, used again for the next.
+        line: Vec<u8>,
+    },
     Json(Json<'a>),
 }
 
 impl<'a> FlowList<'a> {
     /// An empty list.
     pub fn new(out: &'a mut dyn Write, json: bool, origin: Origin) -> FlowList<'a> {
-        let form = if json { Form::Json(Json::new(out)) } else { Form::Text(out) };
+        let form = if json { Form::Json(Json::new(out)) } else { Form::Text { out, line: Vec::new() } };
         FlowList { form, origin, begun: false, count: 0 }
     }
 
@@ -53,7 +58,12 @@ impl<'a> FlowList<'a> {
         self.begin()?;
         self.count += 1;
         match &mut self.form {
-            Form::Text(out) => writeln!(out, "{}", line(flow, self.origin.sort)),
+            Form::Text { out, line } => {
+                line.clear();
+                write_line(line, flow, self.origin.sort);
+                line.push(b'\n');
+                out.write_all(line)
+            }
             Form::Json(json) => flow_json(json, flow),
         }
     }
@@ -63,7 +73,7 @@ impl<'a> FlowList<'a> {
         self.begin()?;
         let Origin { source, accounting, timestamps, sort } = self.origin;
         match &mut self.form {
-            Form::Text(out) => {
+            Form::Text { out, .. } => {
                 let flows = if self.count == 1 { "flow" } else { "flows" };
                 writeln!(out, "{} {flows}, read from {}", self.count, source.name())?;
                 if let (Some(sort), Some(total)) = (sort, total.filter(|total| *total > self.count)) {
@@ -95,7 +105,7 @@ impl<'a> FlowList<'a> {
         }
         let Origin { source, accounting, timestamps: _, sort } = self.origin;
         match &mut self.form {
-            Form::Text(out) => writeln!(out, "{}", heading(sort)),
+            Form::Text { out, .. } => writeln!(out, "{}", heading(sort)),
             Form::Json(json) => {
                 json.object();
                 json.name("schema").text(FLOWS_SCHEMA);
@@ -124,28 +134,31 @@ pub fn heading(sort: Option<Sort>) -> String {
     )
 }
 
-/// One flow below [`heading`].
-pub fn line(flow: &Flow, sort: Option<Sort>) -> String {
-    let Flow { path, protocol: _, age, details: _, original, reply } = flow;
-    let mut line = match sort {
-        Some(Sort::Age) => format!("{:>8} ", age.map_or_else(|| "-".into(), duration)),
-        _ => String::new(),
-    };
-    line += &format!(
-        "{:<8} {:<5} {:<21} {:<21} {:>13} {:>21}",
-        path.name(),
-        flow.protocol_name(),
-        endpoint(original.source, original.source_port),
-        endpoint(original.destination, original.destination_port),
-        there_and_back(flow, |counters| counters.packets),
-        there_and_back(flow, |counters| counters.bytes),
-    );
-    if is_translated(flow) {
-        let (from, to) =
-            (endpoint(reply.source, reply.source_port), endpoint(reply.destination, reply.destination_port));
-        line += &format!("  reply {from} > {to}");
+/// Appends one flow below [`heading`], without the end of its line.
+pub fn write_line(out: &mut Vec<u8>, flow: &Flow, sort: Option<Sort>) {
+    let Flow { path, protocol, age, details: _, original, reply } = flow;
+    if sort == Some(Sort::Age) {
+        right(out, 8, |out| out.extend_from_slice(age_text(*age).as_bytes()));
+        out.push(b' ');
     }
-    line
+    left(out, 8, |out| out.extend_from_slice(path.name().as_bytes()));
+    left(out, 5, |out| write_protocol(out, *protocol));
+    left(out, 21, |out| text::endpoint(out, original.source, original.source_port));
+    left(out, 21, |out| text::endpoint(out, original.destination, original.destination_port));
+    right(out, 13, |out| write_there_and_back(out, flow, |counters| counters.packets));
+    out.push(b' ');
+    right(out, 21, |out| write_there_and_back(out, flow, |counters| counters.bytes));
+    if is_translated(flow) {
+        out.extend_from_slice(b"  reply ");
+        text::endpoint(out, reply.source, reply.source_port);
+        out.extend_from_slice(b" > ");
+        text::endpoint(out, reply.destination, reply.destination_port);
+    }
+}
+
+/// The same as a text of its own.
+pub fn long_line(flow: &Flow, sort: Option<Sort>) -> String {
+    text::string(|out| write_line(out, flow, sort))
 }
 
 /// The names of the columns of [`short_line`].
@@ -158,7 +171,7 @@ pub fn short_heading() -> String {
 
 /// One flow for a screen of 80 columns: both directions together, in rounded numbers.
 pub fn short_line(flow: &Flow) -> String {
-    let Flow { path, protocol: _, age, details: _, original, reply } = flow;
+    let Flow { path, protocol, age, details: _, original, reply } = flow;
     let path = match path {
         Path::Hardware => "hw",
         Path::Software => "sw",
@@ -171,12 +184,12 @@ pub fn short_line(flow: &Flow) -> String {
     };
     format!(
         "{path:<4} {:<5} {:<21} {:<21} {:>8} {:>7} {:>6}",
-        flow.protocol_name(),
+        conntrack::protocol_text(*protocol),
         endpoint(original.source, original.source_port),
         endpoint(original.destination, original.destination_port),
         sum(|counters| counters.packets),
         sum(|counters| counters.bytes),
-        age.map_or_else(|| "-".into(), duration)
+        age_text(*age)
     )
 }
 
@@ -203,19 +216,30 @@ fn duration(seconds: u64) -> String {
     }
 }
 
-fn there_and_back(flow: &Flow, pick: impl Fn(Counters) -> u64) -> String {
-    let number = |direction: Direction| direction.counters.map_or_else(|| "-".into(), |known| pick(known).to_string());
-    format!("{}/{}", number(flow.original), number(flow.reply))
+fn age_text(age: Option<u64>) -> String {
+    age.map_or_else(|| "-".into(), duration)
+}
+
+fn write_there_and_back(out: &mut Vec<u8>, flow: &Flow, pick: impl Fn(Counters) -> u64) {
+    let number = |out: &mut Vec<u8>, direction: &Direction| match direction.counters {
+        Some(known) => text::decimal(out, pick(known)),
+        None => out.push(b'-'),
+    };
+    number(out, &flow.original);
+    out.push(b'/');
+    number(out, &flow.reply);
+}
+
+fn write_protocol(out: &mut Vec<u8>, protocol: u8) {
+    match conntrack::protocol_name(protocol) {
+        Some(name) => out.extend_from_slice(name.as_bytes()),
+        None => text::decimal(out, protocol.into()),
+    }
 }
 
 /// Address and port as they are written in a URL.
 pub fn endpoint(address: Option<IpAddr>, port: Option<u16>) -> String {
-    match (address, port) {
-        (Some(IpAddr::V6(address)), Some(port)) => format!("[{address}]:{port}"),
-        (Some(address), Some(port)) => format!("{address}:{port}"),
-        (Some(address), None) => address.to_string(),
-        (None, _) => "?".into(),
-    }
+    text::string(|out| text::endpoint(out, address, port))
 }
 
 /// Whether the reply is not the mirror of the original: addresses or ports are translated on the way.
@@ -234,7 +258,7 @@ fn flow_json(json: &mut Json<'_>, flow: &Flow) -> io::Result<()> {
 /// What tells one flow from another, as members of an object that is open.
 pub fn flow_members(json: &mut Json<'_>, flow: &Flow) -> io::Result<()> {
     json.name("path").text(flow.path.name());
-    json.name("protocol").text(&flow.protocol_name());
+    json.name("protocol").plain(|out| write_protocol(out, flow.protocol));
     json.name("age").number(flow.age);
     for (name, direction) in [("original", &flow.original), ("reply", &flow.reply)] {
         json.name(name);
@@ -246,9 +270,9 @@ pub fn flow_members(json: &mut Json<'_>, flow: &Flow) -> io::Result<()> {
 fn direction_json(json: &mut Json<'_>, direction: &Direction) -> io::Result<()> {
     let Direction { source, destination, source_port, destination_port, counters } = direction;
     json.object();
-    json.name("src").text(&endpoint(*source, None));
+    json.name("src").plain(|out| text::endpoint(out, *source, None));
     json.name("sport").number(source_port.map(u64::from));
-    json.name("dst").text(&endpoint(*destination, None));
+    json.name("dst").plain(|out| text::endpoint(out, *destination, None));
     json.name("dport").number(destination_port.map(u64::from));
     json.name("packets").number(counters.map(|known| known.packets));
     json.name("bytes").number(counters.map(|known| known.bytes));

@@ -183,9 +183,10 @@ fn take_attribute<'a>(rest: &mut &'a [u8]) -> Result<Attribute<'a>, Malformed> {
     Ok(Attribute { kind: u16::from_ne_bytes([k0, k1]) & !ATTRIBUTE_FLAGS, value })
 }
 
-/// What follows an item of `length` bytes: items start at multiples of four, the last one may lack its padding.
+/// What follows an item of `length` bytes, which lies within `bytes`: items start at multiples of four, the last one may
+/// lack its padding.
 fn after(bytes: &[u8], length: usize) -> &[u8] {
-    bytes.get(length.next_multiple_of(4)..).unwrap_or(&[])
+    bytes.get((length + 3) & !3..).unwrap_or(&[])
 }
 
 /// A request under construction.

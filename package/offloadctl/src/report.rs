@@ -204,7 +204,7 @@ pub fn status_json(out: &mut dyn Write, status: &Status) -> io::Result<()> {
 }
 
 /// A member with a list of findings.
-pub fn findings_json(json: &mut Json<'_>, name: &str, findings: &[Finding]) -> io::Result<()> {
+pub fn findings_json(json: &mut Json<'_>, name: &'static str, findings: &[Finding]) -> io::Result<()> {
     json.name(name).list();
     for Finding { id, what, why, fix } in findings {
         json.object();

@@ -87,7 +87,7 @@ pub fn screen(totals: &FlowTotals, top: Top, sort: Sort, columns: usize) -> Vec<
         String::new(),
         if is_narrow { list::short_heading() } else { list::heading(Some(sort)) },
     ];
-    let line = |flow| if is_narrow { list::short_line(&flow) } else { list::line(&flow, Some(sort)) };
+    let line = |flow| if is_narrow { list::short_line(&flow) } else { list::long_line(&flow, Some(sort)) };
     lines.extend(top.into_flows().map(line));
     lines
 }

@@ -4,7 +4,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use model::{Exit, Failure, Result, yaml};
 
 use super::check::check;
-use super::{Manager, Scenario, Start};
+use super::{Lines, Manager, Scenario, Start};
 
 /// Reads every scenario of a folder, sorted by name, each checked before anything runs.
 pub fn load_all(folder: &Utf8Path) -> Result<Vec<Scenario>> {
@@ -22,9 +22,11 @@ pub fn load_all(folder: &Utf8Path) -> Result<Vec<Scenario>> {
 
 /// Reads one scenario and checks what YAML types can't say.
 pub fn load(path: &Utf8Path) -> Result<Scenario> {
-    let mut scenario: Scenario = yaml::load(path)?;
+    let text = yaml::read(path)?;
+    let mut scenario: Scenario = yaml::parse(path, &text)?;
     scenario.name = path.file_stem().unwrap_or_default().to_owned();
     scenario.file = path.to_owned();
+    scenario.lines = Lines::of(&text);
     scenario.any_manager = scenario.managers.is_empty();
     if scenario.any_manager {
         scenario.managers = match scenario.router {
@@ -90,8 +92,11 @@ mod tests {
         let fast = "{exchange: {flow: a, packets: 100, path: fast}}";
         let steps = |list: &[&str]| parse(&format!("steps: [{}]\n", list.join(", ")));
         let scenario = steps(&[open, slow, fast]).unwrap();
-        assert!(scenario.needs_fast_path());
-        assert!(!steps(&[open, slow]).unwrap().needs_fast_path());
+        assert!(scenario.needs_fast_path("6.1"));
+        assert!(!steps(&[open, slow]).unwrap().needs_fast_path("6.1"));
+        let new = "{exchange: {flow: a, packets: 100, path: fast}, kernels: {only: [newest], because: x}}";
+        let differs = steps(&[open, slow, new]).unwrap();
+        assert!(differs.needs_fast_path("newest") && !differs.needs_fast_path("6.1"));
         let closed = "{conntrack: {flow: a, state: CLOSE}}";
         steps(&[open, "{close: a}", closed]).unwrap();
         let tcp = "{open: {flow: a, proto: tcp}}";
@@ -151,10 +156,33 @@ mod tests {
     }
 
     #[test]
-    fn the_scenario_that_fails_on_purpose_is_valid_and_would_turn_red() {
-        let folder = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/fails-on-purpose");
-        let scenarios = load_all(&folder).unwrap();
-        assert!(!scenarios.is_empty() && scenarios.iter().all(Scenario::needs_fast_path));
+    fn programs_that_a_release_does_not_have_by_itself_are_named_as_needs() {
+        const EXTRA: [&str; 4] = ["conntrack", "pppd", "tc", "unshare"];
+        fn programs(steps: &[crate::scenario::Step]) -> Vec<&str> {
+            steps
+                .iter()
+                .flat_map(|step| {
+                    let during = step.exchange.iter().flat_map(|exchange| programs(&exchange.during));
+                    step.run.first().map(String::as_str).into_iter().chain(during).collect::<Vec<_>>()
+                })
+                .collect()
+        }
+        let folder = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+        for scenario in load_all(&folder).unwrap() {
+            for program in programs(&scenario.steps).into_iter().filter(|program| EXTRA.contains(program)) {
+                let named = scenario.needs.programs.iter().any(|need| need.contains(program));
+                assert!(named, "{}: {program}", scenario.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_scenarios_that_fail_on_purpose_are_valid() {
+        for (folder, count) in [("fails-on-purpose/scenarios", 1), ("red-on-purpose", 3)] {
+            let scenarios = load_all(&Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(folder)).unwrap();
+            assert_eq!(scenarios.len(), count, "{folder}");
+            assert!(scenarios.iter().all(|scenario| scenario.needs_fast_path("6.12")), "{folder}");
+        }
     }
 
     #[test]
@@ -173,7 +201,9 @@ mod tests {
         }
         for scenario in &scenarios {
             let must = scenario.group == Group::MustOffload;
-            assert!(!must || scenario.needs_fast_path(), "{} sends nothing over the fast path", scenario.name);
+            assert!(!must || scenario.needs_fast_path("6.12"), "{} sends nothing over the fast path", scenario.name);
+            let found = (1..=scenario.steps.len() + 1).map(|step| scenario.lines.find(&format!("step {step}")));
+            assert_eq!(found.flatten().count(), scenario.steps.len(), "{}: lines of steps", scenario.name);
         }
     }
 }

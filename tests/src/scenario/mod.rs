@@ -8,6 +8,7 @@ mod check;
 pub mod conntrack;
 pub mod flow;
 mod ftp;
+mod lines;
 mod load;
 pub mod manager;
 pub mod needs;
@@ -20,6 +21,7 @@ pub use check::KERNELS;
 pub use conntrack::{Counts, Expected};
 pub use flow::{Exchange, Family, FlowPlan, OffloadProof, Path, Proto, Refusal, Side, Target};
 pub use ftp::{FtpMode, FtpPlan};
+pub use lines::Lines;
 pub use load::{load, load_all};
 pub use manager::{Action, Manager, Says};
 pub use needs::Needs;
@@ -69,6 +71,9 @@ pub struct Scenario {
     /// The file; filled in by the loader.
     #[serde(skip)]
     pub file: camino::Utf8PathBuf,
+    /// Where its steps stand in the file; filled in by the loader.
+    #[serde(skip)]
+    pub lines: Lines,
 }
 
 impl Scenario {
@@ -82,15 +87,17 @@ impl Scenario {
         self.kernels.is_some() || any(&self.steps)
     }
 
-    /// Whether some traffic must take the fast path both ways: such a scenario turns red when that is sabotaged.
-    pub fn needs_fast_path(&self) -> bool {
-        fn any(steps: &[Step]) -> bool {
+    /// Whether some traffic must take the fast path both ways on a kernel: such a scenario turns red when that is
+    /// sabotaged.
+    pub fn needs_fast_path(&self, kernel: &str) -> bool {
+        fn any(steps: &[Step], kernel: &str) -> bool {
             steps
                 .iter()
+                .filter(|step| step.kernels.as_ref().is_none_or(|kernels| kernels.include(kernel)))
                 .filter_map(|step| step.exchange.as_ref())
-                .any(|exchange| exchange.path == Some(Path::Fast) || any(&exchange.during))
+                .any(|exchange| exchange.path == Some(Path::Fast) || any(&exchange.during, kernel))
         }
-        self.offload.is_some() || any(&self.steps)
+        self.offload.is_some() || any(&self.steps, kernel)
     }
 }
 

@@ -85,7 +85,9 @@ impl fmt::Display for Spread {
 pub struct Cost {
     /// `ipv4` or `ipv6`.
     pub family: String,
-    /// Payload bytes of a UDP datagram.
+    /// `udp` or `tcp`.
+    pub proto: String,
+    /// Payload bytes of a datagram, or of a segment.
     pub payload: u32,
     /// The way.
     pub path: Path,
@@ -103,7 +105,7 @@ impl Cost {
     /// The kind of packet, for people.
     pub fn packet(&self) -> String {
         let family = if self.family == "ipv6" { "IPv6" } else { "IPv4" };
-        format!("{family}, UDP, {} bytes", self.payload)
+        format!("{family}, {}, {} bytes", self.proto.to_uppercase(), self.payload)
     }
 }
 
@@ -122,7 +124,8 @@ pub struct Costs {
 impl Costs {
     /// What the same packet costs with offload off.
     pub fn baseline(&self, cost: &Cost) -> Option<&Cost> {
-        let same = |other: &&Cost| (&other.family, other.payload) == (&cost.family, cost.payload);
+        let same =
+            |other: &&Cost| (&other.family, &other.proto, other.payload) == (&cost.family, &cost.proto, cost.payload);
         self.costs.iter().filter(same).find(|other| other.path == Path::Off)
     }
 }

@@ -21,6 +21,10 @@ pub struct Record {
     pub kernel: String,
     /// The file of the scenario, for annotations; from the source tree's root where it is inside.
     pub file: String,
+    /// The line of the file with the step that did not hold, from 1.
+    pub line: Option<u32>,
+    /// How offload was broken on purpose, in the word of the command line: the case passed if it noticed.
+    pub sabotage: Option<&'static str>,
     /// Where the time went, in order; what is left to the case's own time is the harness.
     pub phases: Vec<Phase>,
     /// What was looked at, in order. The last one that does not hold is the reason of a failure.

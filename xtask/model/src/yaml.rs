@@ -17,12 +17,16 @@ const MAX_BYTES: u64 = 1 << 20;
 
 /// Reads a configuration file.
 pub fn load<T: DeserializeOwned>(path: &Utf8Path) -> Result<T> {
+    parse(path, &read(path)?)
+}
+
+/// Reads the text of a configuration file, for [`parse`] and for whoever wants more of it.
+pub fn read(path: &Utf8Path) -> Result<String> {
     let size = std::fs::metadata(path).map_err(|error| Failure::io("read the file", path, &error))?.len();
     if size > MAX_BYTES {
         return Err(refuse(path, format!("the file has {size} bytes"), "it is meant to be written by hand"));
     }
-    let text = std::fs::read_to_string(path).map_err(|error| Failure::io("read the file", path, &error))?;
-    parse(path, &text)
+    std::fs::read_to_string(path).map_err(|error| Failure::io("read the file", path, &error))
 }
 
 /// Reads the text of a configuration file; `path` is for messages.

@@ -92,7 +92,7 @@ fn product(ctx: &Ctx, target: &Target, args: &CiArgs) -> Result<Exit> {
         names: Vec::new(),
         exact: false,
         keep: false,
-        sabotage: None,
+        sabotage: Vec::new(),
         list: false,
         selection: args.selection.clone(),
         machine: args.machine.clone(),

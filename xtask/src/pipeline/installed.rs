@@ -15,6 +15,7 @@ use scenarios::modules::CORE;
 use scenarios::scenario::{Action, Manager};
 use scenarios::{Payload, Scenario, Start, Trust, probes};
 use vm::lab::{Lab, Plan};
+use vm::overlay;
 use vm::session::Session;
 use vm::state;
 
@@ -87,6 +88,11 @@ impl<'a> Installed<'a> {
             .text("manager", manager.word())
             .text("packages", PACKAGES.join(" "))
             .text("trust", trust.files.iter().map(|(path, text)| format!("{path}\n{text}")).collect::<String>());
+        // What is written here goes above that disk, which is another one whenever a router is booted.
+        let inputs = match Some(overlay::beside(&router.state)).filter(|disk| disk.exists()) {
+            Some(disk) => inputs.path("disk", disk),
+            None => inputs,
+        };
         let folder = stage(ctx, "installed", &inputs, |out| {
             let (_folder, lab) = scenarios::runner::lab(&Plan::masquerade(), None, &ctx.cancel)?;
             let started = Instant::now();

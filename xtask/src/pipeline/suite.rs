@@ -8,6 +8,7 @@ use model::{Exit, Failure, Result, Target};
 use scenarios::scenario::Manager;
 use scenarios::{Bench, FeedVariant, Origin, Sabotage, Scenario, Start};
 use sdk::openwrt::Row;
+use vm::lab::Lab;
 use vm::session::Session;
 
 use super::installed::Installed;
@@ -18,8 +19,8 @@ use crate::cmd::Outcome;
 use crate::stage::{Inputs, stage};
 use crate::{Ctx, upstream, usage};
 
-/// The package whose file the negative scenario spoils.
-const SPOILED_PACKAGE: &str = "kmod-nft-offload";
+/// The package whose file the negative scenario spoils: one that images do not have by themselves.
+const SPOILED_PACKAGE: &str = "kmod-nf-conntrack-netlink";
 
 /// Runs the scenarios that were asked for on the packages of this source tree, on one kernel after the other.
 pub fn test(ctx: &Ctx, target: &Target, args: &TestArgs) -> Result<Outcome> {
@@ -72,26 +73,34 @@ fn on_kernel(
         ctx.events.notice("keep", "the router is as the scenario left it, and goes when you leave it");
         console::run(ctx, session).map(|_outcome| ())
     };
-    let bench = Bench {
+    let boot = |lab: &Lab, start: Start, manager: Manager| match start {
+        Start::Booted => router.start(ctx, lab),
+        Start::Installed => installed.start(lab, manager),
+    };
+    let bench = |sabotage| Bench {
         router: &router.guest.label,
         origin: if row.is_some() { Origin::Release } else { Origin::StandIn },
         kernel: &router.guest.kernel_line,
         of_several: args.selection.kernels.len() > 1,
-        boot: &|lab, start, manager| match start {
-            Start::Booted => router.start(ctx, lab),
-            Start::Installed => installed.start(lab, manager),
-        },
+        boot: &boot,
         feeds: &feeds,
         trust: &trust,
         payload: &payload,
         captures: args.machine.pcap.as_deref(),
         jobs: ctx.jobs.get(),
-        sabotage: args.sabotage.map(sabotage),
-        keep: if args.keep { Some(&keep) } else { None },
+        sabotage,
+        keep: args.keep.then_some(&keep as &scenarios::runner::Keep<'_>),
         events: &ctx.events,
         cancel: &ctx.cancel,
     };
-    Ok(scenarios::run(&bench, &chosen))
+    let mut exit = Exit::Done;
+    for sabotage in ways(&args.sabotage) {
+        if ctx.cancel.is_cancelled() {
+            return Ok(Exit::Interrupted);
+        }
+        exit = exit.worse(scenarios::run(&bench(sabotage), &chosen));
+    }
+    Ok(exit)
 }
 
 /// The release that is selected, if any.
@@ -112,12 +121,18 @@ fn with_packages(scenarios: &mut [Scenario], formats: &[Format]) {
     }
 }
 
-fn sabotage(wanted: Wanted) -> Sabotage {
-    match wanted {
-        Wanted::NoFastPath => Sabotage::NoFastPath,
-        Wanted::OneDevice => Sabotage::OneDevice,
-        Wanted::AcceptFirst => Sabotage::AcceptFirst,
+/// The ways in which offload is broken, one run each; one run with nothing broken where none is asked for.
+fn ways(wanted: &[Wanted]) -> Vec<Option<Sabotage>> {
+    if wanted.is_empty() {
+        return vec![None];
     }
+    let of = |way| match way {
+        Sabotage::NoFastPath => Wanted::NoFastPath,
+        Sabotage::OneDevice => Wanted::OneDevice,
+        Sabotage::AcceptFirst => Wanted::AcceptFirst,
+    };
+    let is_wanted = |way: &Sabotage| wanted.contains(&Wanted::All) || wanted.contains(&of(*way));
+    Sabotage::ALL.into_iter().filter(is_wanted).map(Some).collect()
 }
 
 /// A router to be looked at is one, not several.
@@ -164,7 +179,15 @@ fn chosen(ctx: &Ctx, args: &TestArgs) -> Result<Vec<Scenario>> {
         .at(folder));
     }
     let wanted = |name: &str| args.names.is_empty() || args.names.iter().any(|word| matches(name, word));
-    Ok(all.into_iter().filter(|scenario| wanted(&scenario.name)).collect())
+    Ok(all.into_iter().filter(|scenario| wanted(&scenario.name)).map(|scenario| in_tree(ctx, scenario)).collect())
+}
+
+/// Annotations want the file as the source tree has it, not as this machine does.
+fn in_tree(ctx: &Ctx, mut scenario: Scenario) -> Scenario {
+    if let Ok(inside) = scenario.file.strip_prefix(&ctx.root) {
+        scenario.file = inside.to_owned();
+    }
+    scenario
 }
 
 /// The feed's directory, or that of a copy spoiled in one way.
@@ -210,6 +233,30 @@ mod tests {
             let failure = names(words).unwrap_err();
             assert_eq!((failure.id(), failure.exit()), ("TEST001", Exit::Usage));
             assert!(failure.finding().why.contains("offload-ipv4-nat"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_file_is_told_as_the_source_tree_has_it() {
+        let ctx = ctx("/nowhere".into(), Events::discard());
+        let Verb::Test(args) = Cli::try_parse_from(["xtask", "test", "remove-apk"]).unwrap().verb else {
+            panic!("not test")
+        };
+        let scenario = chosen(&ctx, &args).unwrap().remove(0);
+        assert_eq!(scenario.file, "tests/scenarios/remove-apk.yaml");
+        let elsewhere = Scenario { file: "/elsewhere/a.yaml".into(), ..scenario };
+        assert_eq!(in_tree(&ctx, elsewhere).file, "/elsewhere/a.yaml");
+    }
+
+    #[test]
+    fn offload_is_broken_in_each_way_that_is_wanted_and_in_none_otherwise() {
+        assert_eq!(ways(&[]), [None]);
+        assert_eq!(ways(&[Wanted::AcceptFirst, Wanted::AcceptFirst]), [Some(Sabotage::AcceptFirst)]);
+        assert_eq!(ways(&[Wanted::OneDevice, Wanted::All]), Sabotage::ALL.map(Some));
+        for way in Sabotage::ALL {
+            let words = ["xtask", "test", "--sabotage", way.word()];
+            let Verb::Test(args) = Cli::try_parse_from(words).unwrap().verb else { panic!("not test") };
+            assert_eq!(ways(&args.sabotage), [Some(way)]);
         }
     }
 

@@ -22,6 +22,7 @@ pub fn render(run: &Run) -> String {
     }
     let _infallible = writeln!(text, "{}, exit code {}: {}\n", seconds(run.millis), run.exit, code(&run.command));
     text.push_str(&troubles(run));
+    text.push_str(&sabotage(run));
     text.push_str(&table(
         "Scenarios",
         &["Scenario", "Kernel", "Expected", "Observed", "Verdict", "Time"],
@@ -62,6 +63,24 @@ pub fn render(run: &Run) -> String {
         &["What", "Which"],
         run.facts.iter().map(|fact| [inline(&fact.name), inline(&fact.value)]),
     ));
+    text
+}
+
+/// Whether the scenarios noticed that offload was broken.
+fn sabotage(run: &Run) -> String {
+    let table = run.sabotage();
+    let mut text = String::new();
+    if !table.rows.is_empty() {
+        let (noticed, all) = table.noticed();
+        let _infallible =
+            writeln!(text, "### The suite's test of itself\n\n{noticed} of {all} turned red, as all must.\n");
+        let _infallible = writeln!(text, "| Offload broken by | {} |", table.ways.join(" | "));
+        let _infallible = writeln!(text, "| --- |{}", " --- |".repeat(table.ways.len()));
+        for (name, row) in &table.rows {
+            let _infallible = writeln!(text, "| {} | {} |", inline(name), table.cells(row).join(" | "));
+        }
+        text.push('\n');
+    }
     text
 }
 
@@ -155,6 +174,19 @@ mod tests {
             "| packages | done | 3.21 s | 18 packages |",
             "| QEMU | 7.2.22 |",
         ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn what_noticed_that_offload_was_broken_has_a_table() {
+        let mut run = sample();
+        assert_eq!(sabotage(&run), "");
+        run.cases.iter_mut().for_each(|case| case.record.sabotage = Some("one-device"));
+        let text = sabotage(&run);
+        for line in
+            ["3 of 5 turned red, as all must.", "| Offload broken by | one-device |", "| vlan/apk | STILL GREEN |"]
+        {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
     }

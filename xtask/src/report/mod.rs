@@ -6,6 +6,7 @@
 pub mod html;
 pub mod json;
 pub mod markdown;
+pub mod sabotage;
 
 use model::cost::Costs;
 use model::{Event, Exit, Finding, Record, Severity, Status, Verdict};
@@ -156,8 +157,18 @@ impl Run {
         if !record.kernel.is_empty() {
             words.extend(["--kernel", &record.kernel]);
         }
+        if let Some(way) = record.sabotage {
+            words.extend(["--sabotage", way]);
+        }
         words.extend(self.again.iter().map(String::as_str));
         words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+    }
+
+    /// What the suite's test of itself came to; empty after a usual run.
+    pub fn sabotage(&self) -> sabotage::Table {
+        let mut table = sabotage::Table::default();
+        self.cases.iter().for_each(|case| table.take(&case.name, &case.verdict, &case.record));
+        table
     }
 
     /// The scenarios by verdict.

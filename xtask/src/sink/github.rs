@@ -30,8 +30,8 @@ impl<W: Write> Github<W> {
             .and_then(|()| self.out.flush());
     }
 
-    /// An annotation; `file` is where it belongs when the finding itself names no line.
-    fn annotate(&mut self, finding: &Finding, about: &str, file: &str) {
+    /// An annotation; `file` and `line` are where it belongs when the finding itself names no place in a file.
+    fn annotate(&mut self, finding: &Finding, about: &str, file: &str, line: u32) {
         let name = match finding.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
@@ -39,9 +39,10 @@ impl<W: Write> Github<W> {
         };
         let title = if about.is_empty() { finding.id.to_owned() } else { format!("{about}: {}", finding.id) };
         let place = finding.place.as_deref().and_then(located);
+        let line = line.to_string();
         let (file, line, column) = match &place {
             Some((file, line, column)) => (*file, line.as_str(), column.as_str()),
-            None => (file, "1", ""),
+            None => (file, line.as_str(), ""),
         };
         let all = [("file", file), ("line", line), ("col", column), ("title", title.as_str())];
         let known: Vec<(&str, &str)> =
@@ -56,11 +57,11 @@ impl<W: Write + Send> Sink for Github<W> {
         match event {
             Event::StageBegin { stage, detail } => self.command("group", &[], &format!("{stage}: {detail}")),
             Event::StageEnd { .. } => self.command("endgroup", &[], ""),
-            Event::Finding(finding) => self.annotate(finding, "", ""),
+            Event::Finding(finding) => self.annotate(finding, "", "", 1),
             Event::CaseEnd {
                 case, verdict: Verdict::Fail { finding } | Verdict::Blocked { finding }, record, ..
             } => {
-                self.annotate(finding, case, &record.file);
+                self.annotate(finding, case, &record.file, record.line.unwrap_or(1));
             }
             _ => {}
         }
@@ -127,18 +128,18 @@ mod tests {
         for place in [None, Some("udp"), Some("step 3"), Some("x:y"), Some(":"), Some("a:99999999999")] {
             assert!(at(place).starts_with("::error title=CONF999::no"), "{place:?}");
         }
-        let record = Record { file: "tests/scenarios/vlan.yaml".into(), ..Record::default() };
-        let failed = Event::CaseEnd {
-            case: "vlan/apk".into(),
-            verdict: Verdict::Fail { finding: finding("CASE999", "no") },
-            millis: 1,
-            notes: Vec::new(),
-            record: Box::new(record),
-        };
-        assert!(
-            written(&[failed])
-                .starts_with("::error file=tests/scenarios/vlan.yaml,line=1,title=vlan/apk%3A CASE999::no")
-        );
+        for (line, shown) in [(None, 1), (Some(17), 17)] {
+            let record = Record { file: "tests/scenarios/vlan.yaml".into(), line, ..Record::default() };
+            let failed = Event::CaseEnd {
+                case: "vlan/apk".into(),
+                verdict: Verdict::Fail { finding: finding("CASE999", "no") },
+                millis: 1,
+                notes: Vec::new(),
+                record: Box::new(record),
+            };
+            let begin = format!("::error file=tests/scenarios/vlan.yaml,line={shown},title=vlan/apk%3A CASE999::no");
+            assert!(written(&[failed]).starts_with(&begin), "{begin}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use model::{Event, Finding, Severity, Status, Verdict};
 
 use super::Sink;
+use crate::report::sabotage;
 use table::{Row, Table};
 
 pub mod table;
@@ -63,12 +64,20 @@ pub struct Human<W> {
     bar: Option<ProgressBar>,
     kept: VecDeque<String>,
     table: Table,
+    sabotage: sabotage::Table,
 }
 
 impl<W: Write> Human<W> {
     /// Writes to `out`.
     pub fn new(out: W, style: Style) -> Self {
-        Human { out, style, bar: None, kept: VecDeque::new(), table: Table::default() }
+        Human {
+            out,
+            style,
+            bar: None,
+            kept: VecDeque::new(),
+            table: Table::default(),
+            sabotage: sabotage::Table::default(),
+        }
     }
 
     fn write(&mut self, text: &str) {
@@ -190,6 +199,10 @@ impl<W: Write> Human<W> {
         if let Some(line) = self.table.spent() {
             self.say(&line);
         }
+        let sabotage = self.sabotage.text();
+        if !sabotage.is_empty() {
+            self.say(&format!("\n{sabotage}"));
+        }
         let (paint, verdict) = match exit {
             0 => (Paint::Good, "ok".to_owned()),
             code => (Paint::Bad, format!("not ok, exit code {code}")),
@@ -222,6 +235,7 @@ impl<W: Write + Send> Sink for Human<W> {
             Event::CaseBegin { case } => self.begin(case, ""),
             Event::CaseEnd { case, verdict, millis, notes, record } => {
                 self.table.spend(&record.phases);
+                self.sabotage.take(case, verdict, record);
                 let (word, paint, told) = match verdict {
                     Verdict::Pass => ("pass", Paint::Good, None),
                     Verdict::Fail { finding } => ("FAIL", Paint::Bad, Some(finding)),

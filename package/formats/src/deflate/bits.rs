@@ -1,24 +1,16 @@
 //! Bits into bytes, the least significant first (RFC 1951, 3.1.1).
 
-use std::io::{self, Write};
-
-/// Bytes that are collected before they are handed on.
-const FULL: usize = 32 << 10;
-
-/// Collects bits and hands whole bytes to the inner writer.
-pub(super) struct BitWriter<W> {
-    pub(super) out: W,
-    bytes: Vec<u8>,
+/// Collects bits as whole bytes.
+#[derive(Default)]
+pub(super) struct BitWriter {
+    /// What is to be handed on.
+    pub(super) bytes: Vec<u8>,
     /// Fewer than 32 bits between calls.
     pending: u64,
     count: u32,
 }
 
-impl<W: Write> BitWriter<W> {
-    pub(super) fn new(out: W) -> Self {
-        BitWriter { out, bytes: Vec::with_capacity(FULL + 8), pending: 0, count: 0 }
-    }
-
+impl BitWriter {
     /// At most 32 bits; those above `count` must be zero.
     #[inline]
     pub(super) fn put(&mut self, bits: u32, count: u32) {
@@ -42,21 +34,8 @@ impl<W: Write> BitWriter<W> {
     }
 
     /// Whole bytes; only after [`BitWriter::align`].
-    pub(super) fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.hand_on()?;
-        self.out.write_all(bytes)
-    }
-
-    /// Hands on what there is, if it is much.
-    pub(super) fn hand_on_if_full(&mut self) -> io::Result<()> {
-        if self.bytes.len() >= FULL { self.hand_on() } else { Ok(()) }
-    }
-
-    /// Hands on what there is.
-    pub(super) fn hand_on(&mut self) -> io::Result<()> {
-        self.out.write_all(&self.bytes)?;
-        self.bytes.clear();
-        Ok(())
+    pub(super) fn raw(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
     }
 }
 
@@ -66,12 +45,12 @@ mod tests {
 
     #[test]
     fn the_first_bit_is_the_lowest_of_the_first_byte() {
-        let mut writer = BitWriter::new(Vec::new());
+        let mut writer = BitWriter::default();
         for (bits, count) in [(1, 1), (0, 2), (0xffff_ffff, 32), (0b101, 3)] {
             writer.put(bits, count);
         }
         writer.align();
-        writer.raw(b"end").unwrap();
-        assert_eq!(writer.out, [0b1111_1001, 0xff, 0xff, 0xff, 0b10_1111, b'e', b'n', b'd']);
+        writer.raw(b"end");
+        assert_eq!(writer.bytes, [0b1111_1001, 0xff, 0xff, 0xff, 0b10_1111, b'e', b'n', b'd']);
     }
 }

@@ -1,7 +1,5 @@
 //! Blocks: symbols are collected while one code suits them all, then written in the shortest of three ways.
 
-use std::io::{self, Write};
-
 use super::bits::BitWriter;
 use super::code::{Code, LONGEST};
 use super::symbol::{Counts, DISTANCES, END, LITERALS, Symbol};
@@ -67,17 +65,16 @@ impl Block {
     }
 
     /// Joins the last part to the block, or, if it has a character of its own, writes the block before it.
-    /// `content` ends with the bytes that the symbols stand for. Returns how many bytes of them were written.
-    pub(super) fn settle<W: Write>(&mut self, content: &[u8], out: &mut BitWriter<W>) -> io::Result<usize> {
+    /// `content` ends with the bytes that the symbols stand for.
+    pub(super) fn settle(&mut self, content: &[u8], out: &mut BitWriter) {
         let joined = self.counts.with(&self.part);
         let (part_entropy, joined_entropy) = (self.part.entropy(), joined.entropy());
-        let mut written = 0;
         let apart = self.entropy + part_entropy + HEADER;
         if self.settled > 0 && (apart < joined_entropy || self.bytes() + super::matches::LONGEST >= LARGEST) {
-            written = self.settled_bytes;
+            let written = self.settled_bytes;
             let start = content.len() - self.bytes();
             let symbols = &self.symbols[..self.settled];
-            write(symbols, &self.counts, &content[start..start + written], false, out)?;
+            write(symbols, &self.counts, &content[start..start + written], false, out);
             self.symbols.drain(..self.settled);
             (self.counts, self.entropy) = (self.part.clone(), part_entropy);
             self.settled_bytes = self.part_bytes;
@@ -87,25 +84,18 @@ impl Block {
         }
         self.settled = self.symbols.len();
         (self.part, self.part_bytes) = (Counts::new(), 0);
-        Ok(written)
     }
 
     /// Writes everything as the last block.
-    pub(super) fn finish<W: Write>(mut self, content: &[u8], out: &mut BitWriter<W>) -> io::Result<()> {
-        self.settle(content, out)?;
+    pub(super) fn finish(mut self, content: &[u8], out: &mut BitWriter) {
+        self.settle(content, out);
         let start = content.len() - self.bytes();
-        write(&self.symbols, &self.counts, &content[start..], true, out)
+        write(&self.symbols, &self.counts, &content[start..], true, out);
     }
 }
 
 /// One block in the shortest way; `content` is what the symbols stand for.
-fn write<W: Write>(
-    symbols: &[Symbol],
-    counts: &Counts,
-    content: &[u8],
-    last: bool,
-    out: &mut BitWriter<W>,
-) -> io::Result<()> {
+fn write(symbols: &[Symbol], counts: &Counts, content: &[u8], last: bool, out: &mut BitWriter) {
     let mut counts = counts.clone();
     counts.literals[END] += 1;
     let made = Codes::made_for(&counts);
@@ -123,11 +113,11 @@ fn write<W: Write>(
     }
     out.put(2, 2);
     header.write(out);
-    made.write(symbols, out)
+    made.write(symbols, out);
 }
 
 /// Bytes as they are.
-fn store<W: Write>(content: &[u8], last: bool, out: &mut BitWriter<W>) -> io::Result<()> {
+fn store(content: &[u8], last: bool, out: &mut BitWriter) {
     let mut rest = content;
     loop {
         let (now, later) = rest.split_at(rest.len().min(LONGEST_STORED));
@@ -135,10 +125,11 @@ fn store<W: Write>(content: &[u8], last: bool, out: &mut BitWriter<W>) -> io::Re
         out.put(0, 2);
         out.align();
         let length = u16::try_from(now.len()).unwrap_or(u16::MAX);
-        out.raw(&[length.to_le_bytes(), (!length).to_le_bytes()].concat())?;
-        out.raw(now)?;
+        out.raw(&length.to_le_bytes());
+        out.raw(&(!length).to_le_bytes());
+        out.raw(now);
         if later.is_empty() {
-            return Ok(());
+            return;
         }
         rest = later;
     }
@@ -179,27 +170,23 @@ impl Codes {
     }
 
     /// Symbols and the end of the block.
-    fn write<W: Write>(&self, symbols: &[Symbol], out: &mut BitWriter<W>) -> io::Result<()> {
+    fn write(&self, symbols: &[Symbol], out: &mut BitWriter) {
         let Codes { literals, distances } = self;
-        for part in symbols.chunks(PART) {
-            for symbol in part {
-                match symbol.parts() {
-                    Ok(literal) => out.put(literals.bits[literal].into(), literals.lengths[literal].into()),
-                    Err((length, distance)) => {
-                        for (coded, bits, code_bits) in [
-                            (length, literals.bits[length.symbol], literals.lengths[length.symbol]),
-                            (distance, distances.bits[distance.symbol], distances.lengths[distance.symbol]),
-                        ] {
-                            let code_bits = u32::from(code_bits);
-                            out.put(u32::from(bits) | coded.extra << code_bits, code_bits + coded.extra_bits);
-                        }
+        for symbol in symbols {
+            match symbol.parts() {
+                Ok(literal) => out.put(literals.bits[literal].into(), literals.lengths[literal].into()),
+                Err((length, distance)) => {
+                    for (coded, bits, code_bits) in [
+                        (length, literals.bits[length.symbol], literals.lengths[length.symbol]),
+                        (distance, distances.bits[distance.symbol], distances.lengths[distance.symbol]),
+                    ] {
+                        let code_bits = u32::from(code_bits);
+                        out.put(u32::from(bits) | coded.extra << code_bits, code_bits + coded.extra_bits);
                     }
                 }
             }
-            out.hand_on_if_full()?;
         }
         out.put(literals.bits[END].into(), literals.lengths[END].into());
-        Ok(())
     }
 }
 
@@ -241,7 +228,7 @@ impl Header {
         ORDER.iter().rposition(|&symbol| self.code.lengths[symbol] > 0).map_or(4, |last| (last + 1).max(4))
     }
 
-    fn write<W: Write>(&self, out: &mut BitWriter<W>) {
+    fn write(&self, out: &mut BitWriter) {
         let stored = self.stored_lengths();
         for (number, bits) in [(self.literals - 257, 5), (self.distances - 1, 5), (stored - 4, 4)] {
             out.put(u32::try_from(number).unwrap_or(0), bits);

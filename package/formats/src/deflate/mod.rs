@@ -34,7 +34,41 @@ const EFFORT: Effort = Effort { depth: 35, nice: 65 };
 
 /// Compresses what is written to it; [`Encoder::finish`] ends the stream.
 pub(crate) struct Encoder<W> {
-    out: BitWriter<W>,
+    out: W,
+    compressor: Compressor,
+}
+
+impl<W: Write> Encoder<W> {
+    pub(crate) fn new(out: W) -> Self {
+        Encoder { out, compressor: Compressor::new() }
+    }
+
+    /// Writes what is pending and gives the inner writer back.
+    pub(crate) fn finish(mut self) -> io::Result<W> {
+        self.out.write_all(&self.compressor.finish())?;
+        Ok(self.out)
+    }
+}
+
+impl<W: Write> Write for Encoder<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = self.compressor.take(bytes);
+        let ready = &mut self.compressor.out.bytes;
+        self.out.write_all(ready)?;
+        ready.clear();
+        Ok(taken)
+    }
+
+    /// Nothing: the stream has no place where it could be cut, and ends with [`Encoder::finish`].
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The work of an [`Encoder`]. It knows nothing of the writer, so that it is compiled once, here, with this crate's
+/// optimisation, and not again in each crate that has a writer of its own.
+struct Compressor {
+    out: BitWriter,
     /// What was seen and may be matched or stored, and behind it what waits to be looked at.
     content: Vec<u8>,
     /// Where the waiting part begins.
@@ -45,10 +79,10 @@ pub(crate) struct Encoder<W> {
     misses: usize,
 }
 
-impl<W: Write> Encoder<W> {
-    pub(crate) fn new(out: W) -> Self {
-        Encoder {
-            out: BitWriter::new(out),
+impl Compressor {
+    fn new() -> Self {
+        Compressor {
+            out: BitWriter::default(),
             content: Vec::new(),
             at: 0,
             finder: Finder::new(),
@@ -57,51 +91,60 @@ impl<W: Write> Encoder<W> {
         }
     }
 
-    /// Writes what is pending and gives the inner writer back.
-    pub(crate) fn finish(mut self) -> io::Result<W> {
+    /// Takes in some of the bytes, and encodes once there are many; returns how many were taken.
+    fn take(&mut self, bytes: &[u8]) -> usize {
+        let taken = bytes.len().min(INTAKE + HORIZON - (self.content.len() - self.at).min(INTAKE + HORIZON - 1));
+        self.content.extend_from_slice(&bytes[..taken]);
+        if self.content.len() - self.at >= INTAKE + HORIZON {
+            self.encode(HORIZON);
+            self.forget();
+        }
+        taken
+    }
+
+    /// Ends the stream; returns its last bytes.
+    fn finish(&mut self) -> Vec<u8> {
         if self.at == 0 {
             self.finder.expect(self.content.len());
         }
-        self.encode(0)?;
-        self.block.finish(&self.content, &mut self.out)?;
+        self.encode(0);
+        std::mem::replace(&mut self.block, Block::new()).finish(&self.content, &mut self.out);
         self.out.align();
-        self.out.hand_on()?;
-        Ok(self.out.out)
+        std::mem::take(&mut self.out.bytes)
     }
 
     /// Encodes the waiting bytes but the last `horizon`.
-    fn encode(&mut self, horizon: usize) -> io::Result<()> {
+    fn encode(&mut self, horizon: usize) {
         let end = self.content.len() - horizon.min(self.content.len());
         while self.at < end {
             let found = self.find(self.at, SHORTEST - 1);
             if found != Match::NONE {
                 self.misses = 0;
-                self.matched(found)?;
+                self.matched(found);
                 continue;
             }
             // Where nothing was found for long, not every position is tried.
             self.misses += 1;
             let step = (self.misses / PATIENCE + 1).min(LONGEST_STEP);
             for _ in 0..step.min(end - self.at) {
-                self.literal()?;
+                self.literal();
             }
         }
-        Ok(())
     }
 
     /// Emits a match from here, unless one that starts a byte later is better.
-    fn matched(&mut self, mut found: Match) -> io::Result<()> {
+    fn matched(&mut self, mut found: Match) {
         while found.length < EFFORT.nice {
             let next = self.find(self.at + 1, found.length - 1);
             if next.worth() <= found.worth() + 2 {
                 self.skip(self.at + 2, self.at + found.length);
                 return self.emit(found);
             }
-            self.literal()?;
+            self.literal();
             found = next;
         }
         self.skip(self.at + 1, self.at + found.length);
-        self.emit(found)
+        self.emit(found);
     }
 
     #[inline]
@@ -120,23 +163,22 @@ impl<W: Write> Encoder<W> {
     }
 
     #[inline]
-    fn literal(&mut self) -> io::Result<()> {
+    fn literal(&mut self) {
         self.block.push(Symbol::literal(self.content[self.at]), 1);
-        self.advance(1)
+        self.advance(1);
     }
 
-    fn emit(&mut self, found: Match) -> io::Result<()> {
+    fn emit(&mut self, found: Match) {
         self.block.push(Symbol::matched(found), found.length);
-        self.advance(found.length)
+        self.advance(found.length);
     }
 
     #[inline]
-    fn advance(&mut self, count: usize) -> io::Result<()> {
+    fn advance(&mut self, count: usize) {
         self.at += count;
         if self.block.is_due() {
-            self.block.settle(&self.content[..self.at], &mut self.out)?;
+            self.block.settle(&self.content[..self.at], &mut self.out);
         }
-        Ok(())
     }
 
     /// Forgets what can be neither matched nor stored any more.
@@ -147,22 +189,5 @@ impl<W: Write> Encoder<W> {
             self.at -= count;
             self.finder.moved(count);
         }
-    }
-}
-
-impl<W: Write> Write for Encoder<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = bytes.len().min(INTAKE + HORIZON - (self.content.len() - self.at).min(INTAKE + HORIZON - 1));
-        self.content.extend_from_slice(&bytes[..taken]);
-        if self.content.len() - self.at >= INTAKE + HORIZON {
-            self.encode(HORIZON)?;
-            self.forget();
-        }
-        Ok(taken)
-    }
-
-    /// Nothing: the stream has no place where it could be cut, and ends with [`Encoder::finish`].
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

@@ -51,6 +51,7 @@ mod tests {
         let whole: Vec<f64> = forwarding.iter().map(|figure| figure + 1000.0).collect();
         Cost {
             family: "ipv4".into(),
+            proto: "udp".into(),
             payload: 64,
             path,
             packets: 20_000,

@@ -12,11 +12,11 @@ const ORDER: [&str; 8] =
 
 /// Nothing without scenarios.
 pub(super) fn section(run: &Run) -> Markup {
-    let kernels = distinct(run.cases.iter().map(|case| case.record.kernel.as_str()));
-    let mut groups = distinct(run.cases.iter().map(|case| case.record.group.as_str()));
+    let kernels = distinct(cases(run).map(|(_, case)| case.record.kernel.as_str()));
+    let mut groups = distinct(cases(run).map(|(_, case)| case.record.group.as_str()));
     groups.sort_by_key(|group| ORDER.iter().position(|known| known == group).unwrap_or(ORDER.len()));
     html! {
-        @if !run.cases.is_empty() {
+        @if !kernels.is_empty() {
             section aria-labelledby="matrix" {
                 h2 id="matrix" { "Expected and observed" }
                 p.faint { "Paths of the packets, in order: the control run without offload comes first." }
@@ -35,10 +35,14 @@ pub(super) fn section(run: &Run) -> Markup {
     }
 }
 
+/// Cases with their numbers; those with offload broken on purpose have a table of their own.
+fn cases(run: &Run) -> impl Iterator<Item = (usize, &Case)> {
+    run.cases.iter().enumerate().filter(|(_, case)| case.record.sabotage.is_none())
+}
+
 /// The scenarios of a group, in the order of their names.
 fn rows(run: &Run, group: &str, kernels: &[&str]) -> Markup {
-    let cases: Vec<(usize, &Case)> =
-        run.cases.iter().enumerate().filter(|(_, case)| case.record.group == group).collect();
+    let cases: Vec<(usize, &Case)> = cases(run).filter(|(_, case)| case.record.group == group).collect();
     let mut names = distinct(cases.iter().map(|(_, case)| name(case)));
     names.sort_unstable();
     html! {

@@ -6,6 +6,7 @@
 
 mod charts;
 mod matrix;
+mod sabotage;
 mod timeline;
 mod times;
 
@@ -38,6 +39,7 @@ pub fn render(run: &Run) -> String {
                 (banner(run, &headline))
                 main {
                     (troubles(run))
+                    (sabotage::section(run))
                     (matrix::section(run))
                     (charts::costs(run))
                     (timeline::section(run))

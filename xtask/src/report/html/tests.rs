@@ -151,3 +151,16 @@ fn a_run_without_scenarios_is_a_page_too() {
 fn thousands_are_apart() {
     assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
 }
+
+#[test]
+fn a_test_of_the_suite_itself_has_a_table_in_place_of_the_matrix() {
+    let mut run = sample();
+    assert!(!render(&run).contains("id=\"sabotage\""));
+    run.cases.iter_mut().for_each(|case| case.record.sabotage = Some("one-device"));
+    let page = render(&run);
+    for part in ["3 of 5 turned red", "STILL GREEN", "UNCLEAR", "data-label=\"one-device\""] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(!page.contains("id=\"matrix\""));
+    assert_eq!(malformed(&page), None);
+}

@@ -73,6 +73,8 @@ fn case(group: &str, scenario: &str, manager: &str, kernel: &str, verdict: Verdi
         manager: manager.into(),
         kernel: kernel.into(),
         file: format!("tests/scenarios/{scenario}.yaml"),
+        line: failed.then_some(12),
+        sabotage: None,
         phases: ["resume", "install", "traffic"].map(|name| Phase { name: name.into(), millis: 700 }).to_vec(),
         checks: vec![
             path("control run", "slow", "slow"),
@@ -103,6 +105,7 @@ fn samples(run: &str, slow: bool) -> Vec<Sample> {
 fn costs() -> Costs {
     let cost = |family: &str, path, figure: f64| Cost {
         family: family.into(),
+        proto: "udp".into(),
         payload: 1000,
         path,
         packets: 20_000,
