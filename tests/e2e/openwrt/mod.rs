@@ -69,14 +69,23 @@ fn soon() -> Deadline {
 fn scenarios_run_on_the_image_of_a_release() {
     let place = Place::warm_elsewhere();
     let release = MiniRelease::publish(&place);
-    let report = place.path("report.json");
     let names = ["offload-ipv4-nat", "fw4-software", "install-and-load", "refuse-wrong-key", "modules-from-feed"];
-    let ran = place.run(&[&release.test(&names)[..], &["--json", report.as_str()]].concat());
+    let ran = place.run(&release.test(&names));
     ran.fine();
     for name in names {
-        assert!(ran.err.contains(&format!("{name}/opkg")), "{name}: {}", ran.err);
+        let verdict = if name == "install-and-load" { "skip" } else { "pass" };
+        assert!(ran.err.contains(&format!("{verdict}    {name}/opkg")), "{name}: {}", ran.err);
     }
-    println!("{}", ran.err);
+    // The image's own modules are told from the feed's, by their files and, once those are replaced, by what runs.
+    let replace = "{manager: update}, {manager: replace, packages: [kmod-nft-offload, kmod-nf-flow]}, ";
+    for (name, before, word) in [("stock-file", "", "has the digest"), ("stock-runs", replace, "has the build id")] {
+        let folder = place.path(name);
+        std::fs::create_dir(&folder).unwrap();
+        let steps = format!("steps: [{before}{{loaded-from-feed: [kmod-nf-flow]}}]");
+        std::fs::write(folder.join(format!("{name}.yaml")), format!("version: 1\ntitle: {name}\n{steps}\n")).unwrap();
+        let ran = place.run(&[&release.test(&[name])[..], &["--scenarios", folder.as_str()]].concat());
+        ran.refused(1, "STEP009", &["nf_flow_table", "kmod-nf-flow", word]);
+    }
 
     // Without its fast path the same router is noticed to have none.
     let ran = place.run(&[&release.test(&names[..2])[..], &["--sabotage", "no-fast-path"]].concat());
