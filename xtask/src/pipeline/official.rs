@@ -11,7 +11,6 @@ use vm::image::Recipe;
 use vm::machine::{Kind, Machine};
 use vm::openwrt::{self, Files, Wiring};
 
-use super::Feed;
 use super::router::Guest;
 use crate::cli::openwrt::OpenWrt;
 use crate::stage::{Inputs, stage};
@@ -21,18 +20,18 @@ use crate::{Ctx, upstream};
 const KERNEL: &str = "kernel";
 const DISK: &str = "disk";
 
-/// The release's own image, for the kernel that the packages were made for.
+/// The release's own image, for the packages' kernel in this version.
 pub(super) fn guest(
     ctx: &Ctx,
     release: &str,
     target: &Target,
     machine: &Machine,
-    feed: &Feed,
+    packages: &str,
     wanted: &OpenWrt,
 ) -> Result<Guest> {
     let row = upstream::matrix(ctx)?.row(release, &target.to_string())?;
     let (resolved, _) = upstream::obtain(ctx, wanted, &row, &[])?;
-    same_kernel(&resolved, &feed.packages.kernel_version)?;
+    same_kernel(&resolved, packages)?;
     let kind = kind(machine, &resolved)?;
     let folder = unpacked(ctx, wanted, &resolved, kind)?;
     let file = |name: &str| Some(folder.join(name)).filter(|path| path.exists());
@@ -134,3 +133,6 @@ pub(super) fn afresh(state: &Utf8Path, failure: &Failure) -> Finding {
         fix: "nothing needs to be done; `cargo xtask clean state` removes the state if it happens on every run".into(),
     }
 }
+
+#[cfg(test)]
+mod tests;
