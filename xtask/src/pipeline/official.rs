@@ -36,16 +36,22 @@ pub(super) fn guest(
     let folder = unpacked(ctx, wanted, &resolved, kind)?;
     let file = |name: &str| Some(folder.join(name)).filter(|path| path.exists());
     let image = openwrt::image(machine, kind, Files { kernel: file(KERNEL), disk: file(DISK) });
-    let kernel = resolved.kernel.as_ref().map_or(row.kernel_line.as_str(), |kernel| kernel.version.as_str());
+    let kernel = resolved.kernel.map_or(row.kernel_line, |kernel| kernel.version);
     Ok(Guest {
         probe: openwrt::probe(&image),
         image,
         kernel: folder.clone(),
         folder,
         label: format!("OpenWrt {} for {}, Linux {kernel}", resolved.release, resolved.published),
-        kernel_line: row.kernel_line,
+        kernel_line: line(&kernel).to_owned(),
         wiring: Some(wiring()?),
     })
+}
+
+/// The line of a kernel: the first two numbers of its version.
+fn line(version: &str) -> &str {
+    let end = version.match_indices('.').nth(1).map_or(version.len(), |(at, _)| at);
+    version.get(..end).unwrap_or(version)
 }
 
 /// The router's addresses, which are those of the stand-in: scenarios are the same for both.
