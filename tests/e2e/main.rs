@@ -15,6 +15,7 @@ mod host;
 mod interrupted;
 mod mirror;
 mod on_purpose;
+mod openwrt;
 mod place;
 mod reports;
 mod run;

@@ -1,5 +1,6 @@
 //! One try of a scenario on a router: the steps in order, then the proof, and what was seen meanwhile.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use model::{Cancel, Check, CheckKind, Count, Deadline, Events, Finding, Phase, Record, Result, Sample, Severity};
@@ -7,6 +8,7 @@ use vm::lab::{Lab, Plan};
 use vm::session::Session;
 use vm::splat;
 
+use crate::modules::Payload;
 use crate::offload;
 use crate::ruleset;
 use crate::sabotage::Sabotage;
@@ -31,6 +33,10 @@ pub(crate) struct Attempt<'a> {
     pub(crate) events: &'a Events,
     pub(crate) flows: Flows,
     pub(crate) before: Option<Fingerprint>,
+    /// What the feed's packages bring.
+    pub(crate) payload: &'a Payload,
+    /// Modules that were seen not to be loaded since the router booted.
+    pub(crate) absent: BTreeSet<String>,
     pub(crate) started: Instant,
     pub(crate) record: &'a mut Record,
     pub(crate) notes: &'a mut Vec<String>,

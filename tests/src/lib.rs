@@ -5,7 +5,7 @@
 //! observed is judged by pure functions ([`judge`], [`probes`]), and told in a [`model::Record`].
 //!
 //! ```text
-//! runner ─> attempt ─┬─> steps ─────> probes
+//! runner ─> attempt ─┬─> steps ─────> probes, modules
 //!                    ├─> ruleset
 //!                    ├─> traffic ───> forward ─> probes
 //!                    └─> offload ───> judge
@@ -17,6 +17,7 @@ mod attempt;
 pub mod cost;
 pub mod forward;
 pub mod judge;
+pub mod modules;
 mod offload;
 pub mod probes;
 mod ruleset;
@@ -26,6 +27,7 @@ pub mod scenario;
 mod steps;
 mod traffic;
 
+pub use modules::{Module, Payload};
 pub use runner::{Bench, FEED_URL, Origin, Trust, run};
 pub use sabotage::Sabotage;
 pub use scenario::{FeedVariant, Scenario, Start};

@@ -1,6 +1,6 @@
 //! Runs scenarios, several at once, each on a router of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use vm::lab::{Lab, Options, Plan};
 use vm::session::Session;
 
 use crate::attempt::{self, Attempt, COMMAND};
+use crate::modules::Payload;
 use crate::sabotage::Sabotage;
 use crate::scenario::{FeedVariant, KERNELS, Manager, Scenario, Start};
 use crate::steps;
@@ -65,6 +66,8 @@ pub struct Bench<'a> {
     pub feeds: &'a BTreeMap<FeedVariant, Utf8PathBuf>,
     /// What the router trusts.
     pub trust: &'a Trust,
+    /// What the packages of the published feed bring.
+    pub payload: &'a Payload,
     /// How offload is broken, if the suite tests itself.
     pub sabotage: Option<Sabotage>,
     /// What is done with a router at the end of its scenario.
@@ -221,6 +224,9 @@ impl Bench<'_> {
             events: self.events,
             flows: Flows::default(),
             before: None,
+            payload: self.payload,
+            // On routers with the packages none of these was loaded when they were installed.
+            absent: if scenario.router == Start::Installed { self.payload.core_names() } else { BTreeSet::new() },
             started: Instant::now(),
             record,
             notes,
@@ -240,13 +246,13 @@ impl Bench<'_> {
     /// The verdict on a scenario whose router does not have what it needs.
     fn lacking(&self, lacks: &str) -> Verdict {
         match self.origin {
-            Origin::Release => Verdict::Skip { reason: format!("the release's image does not have {lacks}") },
+            Origin::Release => Verdict::Skip { reason: format!("the release's image {lacks}") },
             Origin::StandIn => Verdict::Fail {
                 finding: Finding {
                     id: "SCEN007",
                     severity: Severity::Error,
                     place: None,
-                    what: format!("the stand-in does not have {lacks}"),
+                    what: format!("the stand-in {lacks}"),
                     why: "the scenario says that it needs it, and a stand-in with less would hide what does not work"
                         .into(),
                     fix: "add it to qemu/local/image.yaml or to the modules of the stand-in, or correct `needs`".into(),
@@ -310,6 +316,7 @@ mod tests {
             boot,
             feeds,
             trust,
+            payload: Box::leak(Box::new(Payload::default())),
             captures: None,
             sabotage: None,
             keep: None,

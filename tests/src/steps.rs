@@ -130,13 +130,18 @@ pub(crate) fn facts(attempt: &mut Attempt<'_>, step: &Step, at: &str) -> Result<
 }
 
 fn first_untrue(attempt: &mut Attempt<'_>, step: &Step) -> Result<Option<Finding>> {
-    let Attempt { session, manager, before, .. } = attempt;
+    let Attempt { session, manager, before, payload, absent, .. } = attempt;
     if !step.loaded.is_empty() || !step.not_loaded.is_empty() {
         let text = read(session, &["cat", "/proc/modules"])?;
         let present = probes::loaded_modules(&text);
         if let Some(finding) = membership("module", "loaded", &present, &step.loaded, &step.not_loaded) {
             return Ok(Some(finding));
         }
+        absent.extend(step.not_loaded.iter().map(|name| name.replace('-', "_")));
+    }
+    let from_feed: Vec<&str> = step.loaded_from_feed.iter().map(String::as_str).collect();
+    if let Some(finding) = payload.check(session, &from_feed, absent)? {
+        return Ok(Some(finding));
     }
     if !step.installed.is_empty() || !step.not_installed.is_empty() {
         let text = read(session, manager.words(Action::List))?;

@@ -274,6 +274,27 @@ fn an_upgrade_changes_what_has_a_newer_version_and_nothing_else() {
 }
 
 #[test]
+fn another_build_of_the_same_version_comes_when_it_is_asked_for() {
+    let stock = Feed::new(&plans());
+    let root = Scratch::with_index(&stock);
+    root.apk(&["add", "kmod-top", "tool"]).done();
+    let mut ours = plans();
+    ours[1].files = vec![file("lib/modules/6.12.1/base.ko", "ours")];
+    let ours = Feed::new(&ours[..2]);
+    root.repositories(&[&ours.url()]);
+    root.apk(&["update"]).done();
+    for words in [&["add", "kmod-base"][..], &["upgrade", "kmod-base"]] {
+        root.apk(words).done();
+        assert_eq!(root.read("lib/modules/6.12.1/base.ko"), "base", "{words:?}");
+    }
+    let words = ["upgrade", "--available", "kmod-base", "kmod-top"];
+    root.apk(&words).done().says("(1/1) ");
+    assert_eq!((root.read("lib/modules/6.12.1/base.ko"), root.has("usr/sbin/tool")), ("ours".into(), true));
+    let answer = root.apk(&words).done();
+    assert!(!answer.out.contains("(1/"), "it is the one that is offered: {}", answer.out);
+}
+
+#[test]
 fn a_fix_puts_the_files_back() {
     let feed = Feed::new(&plans());
     let root = Scratch::with_index(&feed);

@@ -286,3 +286,23 @@ fn the_other_commands_answer() {
         root.opkg(words).refused("INST001");
     }
 }
+
+#[test]
+fn another_build_of_the_same_version_comes_when_it_is_forced() {
+    let stock = Feed::new(&plans());
+    let root = Scratch::new(&[stock.path().as_str()]);
+    root.opkg(&["update"]).done();
+    root.opkg(&["install", "kmod-top"]).done();
+    let mut ours = plans();
+    ours[1].files = vec![file("lib/modules/6.12.1/base.ko", "ours")];
+    let ours = Feed::new(&ours);
+    root.write("etc/opkg/customfeeds.conf", &format!("src/gz feed0 {}\n", ours.path()));
+    root.opkg(&["update"]).done();
+    root.opkg(&["install", "kmod-base"]).done().says("up to date");
+    assert_eq!(root.read("lib/modules/6.12.1/base.ko"), "base");
+    // One that nobody has yet is installed on the way.
+    root.opkg(&["install", "--force-reinstall", "kmod-base", "tool"]).done();
+    assert_eq!(root.read("lib/modules/6.12.1/base.ko"), "ours");
+    assert_eq!(root.installed(), ["kmod-base - 6.12.1-r1", "kmod-top - 6.12.1-r1", "tool - 1.0-r1"]);
+    assert!(root.read("usr/lib/opkg/info/kmod-base.list").contains("base.ko"));
+}

@@ -24,6 +24,8 @@ pub struct ModuleInfo {
     pub in_tree: bool,
     /// What the module is compiled for.
     pub machine: Machine,
+    /// What the linker made of its content, in hexadecimal digits; OpenWrt takes it out of its modules.
+    pub build_id: Option<String>,
     /// Everything, in the order it is stored.
     pub fields: Vec<(String, String)>,
 }
@@ -54,6 +56,7 @@ impl ModuleInfo {
                 is_64_bit: file.is_64(),
                 little_endian: file.endianness() == Endianness::Little,
             },
+            build_id: file.build_id().ok().flatten().map(|id| id.iter().map(|byte| format!("{byte:02x}")).collect()),
             ..ModuleInfo::default()
         };
         for text in data.split(|&byte| byte == 0).filter(|text| !text.is_empty()) {

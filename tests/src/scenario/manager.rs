@@ -37,11 +37,13 @@ impl Manager {
         match (self, action) {
             (Manager::Opkg, Action::Update) => &["opkg", "update"],
             (Manager::Opkg, Action::Install) => &["opkg", "install"],
+            (Manager::Opkg, Action::Replace) => &["opkg", "install", "--force-reinstall"],
             (Manager::Opkg, Action::Remove) => &["opkg", "remove"],
             (Manager::Opkg, Action::Files) => &["opkg", "files"],
             (Manager::Opkg, Action::List) => &["opkg", "list-installed"],
             (Manager::Apk, Action::Update) => &["apk", "update"],
             (Manager::Apk, Action::Install) => &["apk", "add"],
+            (Manager::Apk, Action::Replace) => &["apk", "upgrade", "--available"],
             (Manager::Apk, Action::Remove) => &["apk", "del"],
             (Manager::Apk, Action::Files) => &["apk", "info", "-L"],
             (Manager::Apk, Action::List) => &["apk", "list", "-I"],
@@ -57,6 +59,8 @@ pub enum Action {
     Update,
     /// Install packages by name.
     Install,
+    /// Put the feed's packages in the place of installed ones, also of the same version, whoever needs them.
+    Replace,
     /// Remove packages.
     Remove,
     /// List the files of a package.

@@ -62,6 +62,9 @@ pub struct Step {
     /// Modules that must not be there.
     #[serde(default)]
     pub not_loaded: Vec<String>,
+    /// Packages of the feed whose modules must be loaded, from the feed's own files: see [`crate::modules`].
+    #[serde(default)]
+    pub loaded_from_feed: Vec<String>,
     /// Packages that the package manager must list as installed.
     #[serde(default)]
     pub installed: Vec<String>,
@@ -157,6 +160,7 @@ impl Step {
     pub fn facts(&self) -> usize {
         self.loaded.len()
             + self.not_loaded.len()
+            + self.loaded_from_feed.len()
             + self.installed.len()
             + self.not_installed.len()
             + usize::from(self.root_unchanged)

@@ -2,14 +2,18 @@
 //!
 //! Installing takes an emulated router seconds, and offload does not depend on it; the scenarios about installing
 //! begin on a router without packages.
+//!
+//! An official image has most of them already, in the same version. There the feed's are put in their place, what
+//! was loaded is unloaded, and what is loaded then must be the feed's: see [`scenarios::modules`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use model::{Deadline, Event, Exit, Failure, Finding, Result, Severity};
+use scenarios::modules::CORE;
 use scenarios::scenario::{Action, Manager};
-use scenarios::{Scenario, Start, Trust};
+use scenarios::{Payload, Scenario, Start, Trust, probes};
 use vm::lab::{Lab, Plan};
 use vm::overlay;
 use vm::session::Session;
@@ -33,6 +37,7 @@ pub(super) struct Installed<'a> {
     router: &'a Router,
     feed: &'a Feed,
     trust: &'a Trust,
+    payload: &'a Payload,
     states: BTreeMap<Manager, Result<Utf8PathBuf>>,
 }
 
@@ -43,9 +48,10 @@ impl<'a> Installed<'a> {
         router: &'a Router,
         feed: &'a Feed,
         trust: &'a Trust,
+        payload: &'a Payload,
         scenarios: &[Scenario],
     ) -> Installed<'a> {
-        let mut installed = Installed { ctx, router, feed, trust, states: BTreeMap::new() };
+        let mut installed = Installed { ctx, router, feed, trust, payload, states: BTreeMap::new() };
         for scenario in scenarios.iter().filter(|scenario| scenario.router == Start::Installed) {
             for &manager in &scenario.managers {
                 if !installed.states.contains_key(&manager) {
@@ -75,7 +81,7 @@ impl<'a> Installed<'a> {
     }
 
     fn save(&self, manager: Manager) -> Result<Utf8PathBuf> {
-        let Installed { ctx, router, feed, trust, states: _ } = self;
+        let Installed { ctx, router, feed, trust, .. } = self;
         let inputs = Inputs::new(format!("a router with packages of the feed, installed by {}", manager.word()))
             .stage("state", router.state.parent().unwrap_or(&router.state))
             .stage("feed", &feed.folder)
@@ -104,9 +110,30 @@ impl<'a> Installed<'a> {
         let mut session = self.router.start(self.ctx, lab)?;
         lab.serve(&self.feed.folder)?;
         self.trust.teach(&mut session)?;
+        let loaded = self.payload.loaded(&mut session)?;
         manage(&mut session, manager, Action::Update, &[])?;
         manage(&mut session, manager, Action::Install, &PACKAGES)?;
-        Ok(session)
+        let mut absent = self.payload.names();
+        if !loaded.is_empty() {
+            let left = self.replace(&mut session, manager)?;
+            absent.retain(|name| !left.contains(name));
+        }
+        match self.payload.check(&mut session, &CORE, &absent)? {
+            None => Ok(session),
+            Some(finding) => Err(not_ours(finding)),
+        }
+    }
+
+    /// Puts the feed's packages in the place of the image's, and its modules in that of those that were loaded.
+    /// Returns what could not be unloaded.
+    fn replace(&self, session: &mut Session, manager: Manager) -> Result<BTreeSet<String>> {
+        let listed = manage(session, manager, Action::List, &[])?;
+        let installed = probes::installed_packages(manager, &listed);
+        let ours: Vec<&str> = installed.into_iter().filter(|name| self.payload.0.contains_key(*name)).collect();
+        manage(session, manager, Action::Replace, &ours)?;
+        let left = self.payload.unload(session, &CORE, &self.ctx.cancel)?;
+        let output = session.run(&["kmodloader"], Deadline::after(COMMAND))?;
+        if output.success() { Ok(left) } else { Err(not_installed(&["kmodloader"], output.code, &output.text())) }
     }
 }
 
@@ -122,10 +149,15 @@ fn afresh(state: &Utf8Path, failure: &Failure) -> Finding {
     }
 }
 
-fn manage(session: &mut Session, manager: Manager, action: Action, packages: &[&str]) -> Result<()> {
+fn manage(session: &mut Session, manager: Manager, action: Action, packages: &[&str]) -> Result<String> {
     let words: Vec<&str> = manager.words(action).iter().chain(packages).copied().collect();
     let output = session.run(&words, Deadline::after(COMMAND))?;
-    if output.success() { Ok(()) } else { Err(not_installed(&words, output.code, &output.text())) }
+    if output.success() { Ok(output.text()) } else { Err(not_installed(&words, output.code, &output.text())) }
+}
+
+/// Whatever a scenario proved on such a router would be about modules of others.
+fn not_ours(finding: Finding) -> Failure {
+    Failure::new(Exit::Failed, "TEST006", finding.what, finding.why, finding.fix)
 }
 
 fn not_installed(words: &[&str], code: i32, text: &str) -> Failure {
@@ -157,6 +189,8 @@ mod tests {
         let failure = not_installed(&["apk", "add", "x"], 1, "no such package");
         assert_eq!((failure.id(), failure.exit()), ("TEST002", Exit::Failed));
         assert!(failure.to_string().contains("apk add x") && failure.to_string().contains("no such package"));
+        let finding = afresh("/c/guest".into(), &failure);
+        assert_eq!((not_ours(finding.clone()).id(), not_ours(finding).exit()), ("TEST006", Exit::Failed));
         assert_eq!(unprepared(Manager::Opkg).id(), "TEST003");
         let note = afresh("/c/guest".into(), &failure);
         assert_eq!((note.id, note.severity), ("TEST004", Severity::Note));

@@ -14,6 +14,7 @@ mod installed;
 mod linted;
 mod official;
 mod openwrt;
+mod payload;
 mod provider;
 mod publish;
 mod reproduce;

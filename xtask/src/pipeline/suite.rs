@@ -12,14 +12,15 @@ use vm::lab::Lab;
 use vm::session::Session;
 
 use super::installed::Installed;
+use super::payload::payload;
 use super::{Feed, bench, console, router, signed};
 use crate::cli::{Sabotage as Wanted, Selection, TestArgs};
 use crate::cmd::Outcome;
 use crate::stage::{Inputs, stage};
 use crate::{Ctx, upstream, usage};
 
-/// The package whose file the negative scenario spoils.
-const SPOILED_PACKAGE: &str = "kmod-nft-offload";
+/// The package whose file the negative scenario spoils: one that images do not have by themselves.
+const SPOILED_PACKAGE: &str = "kmod-nf-conntrack-netlink";
 
 /// Runs the scenarios that were asked for on the packages of this source tree, on one kernel after the other.
 pub fn test(ctx: &Ctx, target: &Target, args: &TestArgs) -> Result<Outcome> {
@@ -56,7 +57,8 @@ fn on_kernel(
     let feed = signed(ctx, target, selection)?;
     let router = router::prepare(ctx, target, &feed, selection, &args.machine)?;
     let trust = router::trust(&feed)?;
-    let installed = Installed::prepare(ctx, &router, &feed, &trust, &chosen);
+    let payload = payload(&feed.packages.files()?)?;
+    let installed = Installed::prepare(ctx, &router, &feed, &trust, &payload, &chosen);
     let wanted: BTreeSet<FeedVariant> = chosen.iter().map(|scenario| scenario.feed).collect();
     let feeds = wanted
         .into_iter()
@@ -83,6 +85,7 @@ fn on_kernel(
         boot: &boot,
         feeds: &feeds,
         trust: &trust,
+        payload: &payload,
         captures: args.machine.pcap.as_deref(),
         jobs: ctx.jobs.get(),
         sabotage,

@@ -173,6 +173,13 @@ impl Client {
         self.again(names, Orders { upgrade, ..Orders::default() }, on)
     }
 
+    /// As [`Client::upgrade`], and what a repository offers is preferred to another build of the same version that is
+    /// installed: `upgrade --available`.
+    pub fn upgrade_to_available(&self, names: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
+        let upgrade = Upgrade::Of(names.iter().cloned().collect());
+        self.again(names, Orders { upgrade, available: true, ..Orders::default() }, on)
+    }
+
     /// Puts the files of the named packages in place once more, in the version that is installed. Without a name it
     /// completes what an interrupted run has left, which every change does too.
     pub fn fix(&self, names: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {

@@ -6,7 +6,6 @@ use camino::Utf8PathBuf;
 use formats::apk::Info;
 use tempfile::TempDir;
 
-use super::Progress;
 use super::config::Config;
 use super::database::{Database, Installed, identity_in_index};
 use super::indexes::{self, Offer};
@@ -14,6 +13,7 @@ use super::prepare::{self, Prepared};
 use super::replaces;
 use super::select::{Candidate, Problem, dependencies_first, select};
 use super::world::World;
+use super::{KERNEL, Progress};
 use crate::error::{Error, Result};
 use crate::place;
 use crate::root::Root;
@@ -39,6 +39,8 @@ pub(super) struct Orders {
     pub(super) upgrade: Upgrade,
     /// Names of packages whose files are put in place once more.
     pub(super) reinstall: BTreeSet<String>,
+    /// Whether what a repository offers is preferred to an installed package of the same version.
+    pub(super) available: bool,
 }
 
 /// Which packages are to have their newest version.
@@ -79,7 +81,7 @@ enum Source<'a> {
 
 impl Planner<'_> {
     pub(super) fn plan(&self, world: &World, orders: Orders, on: &mut dyn FnMut(Progress)) -> Result<Plan> {
-        let Orders { files, upgrade, reinstall } = orders;
+        let Orders { files, upgrade, reinstall, available } = orders;
         let offers = indexes::load(self.root, self.config)?;
         // What is incomplete has to be installed again.
         let usable = || self.database.0.values().filter(|package| package.is_complete());
@@ -98,6 +100,9 @@ impl Planner<'_> {
         for &index in &selected {
             if candidates[index].installed && reinstall.contains(&candidates[index].info.name) {
                 sources[index] = Source::Index(same(candidates[index].info, &offers)?);
+            }
+            if let Some(offer) = another_build(candidates[index], &offers).filter(|_| available) {
+                sources[index] = Source::Index(offer);
             }
         }
 
@@ -143,6 +148,15 @@ impl Planner<'_> {
         }
         place::check(self.root, owned, &bundles)
     }
+}
+
+/// An offer of the version that is installed, but of another package. The kernel is nobody's to replace.
+fn another_build<'a>(candidate: Candidate<'_>, offers: &'a [Offer]) -> Option<&'a Offer> {
+    let info = candidate.info;
+    let same_version =
+        |offer: &&Offer| offer.listed.info.name == info.name && offer.listed.info.version == info.version;
+    let offer = offers.iter().find(same_version).filter(|_| candidate.installed && info.name != KERNEL)?;
+    (Some(identity_in_index(&offer.listed.sha256)) != info.unique_id).then_some(offer)
 }
 
 /// The offer of just the package that is installed: another build of the same version would be another package.

@@ -169,7 +169,13 @@ impl Client {
     /// Installs packages with everything they need. A name is looked up in the lists; anything with a
     /// slash in it or ending in `.ipk` is a file. What is refused is refused before the first change.
     pub fn install(&self, wanted: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
-        self.bring(wanted, true, on)
+        self.bring(wanted, true, &[], on)
+    }
+
+    /// As [`Client::install`], and the named packages are put in place once more though they are installed, whoever
+    /// needs them. opkg removes them first; here they are replaced as in an upgrade, so a refusal leaves them.
+    pub fn reinstall(&self, names: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
+        self.bring(names, true, names, on)
     }
 
     /// Installs newer versions of installed packages, but of those that are on hold. Those that came along with others
@@ -184,11 +190,11 @@ impl Client {
             on(Progress::Note { text: format!("Not upgrading package {name} which is marked hold.") });
         }
         let names: Vec<String> = names.iter().filter(|name| !is_held(name)).cloned().collect();
-        self.bring(&names, false, on)
+        self.bring(&names, false, &[], on)
     }
 
-    /// `asked` is whether the user wants the packages for themselves.
-    fn bring(&self, wanted: &[String], asked: bool, on: &mut dyn FnMut(Progress)) -> Result<()> {
+    /// `asked` is whether the user wants the packages for themselves; those `again` count as not installed.
+    fn bring(&self, wanted: &[String], asked: bool, again: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
         let _lock = self.begin(on)?;
         let scratch = tempfile::tempdir().map_err(Error::io("make a scratch directory in", "/tmp"))?;
         let mut status = Status::load(&self.root)?;
@@ -207,7 +213,9 @@ impl Client {
                 requests.push(Request::Name(name.clone()));
             }
         }
-        let plan = resolve(&candidates, &status, &self.config.arches, &requests)?;
+        let mut considered = status.clone();
+        considered.0.retain(|name, _| !again.contains(name));
+        let plan = resolve(&candidates, &considered, &self.config.arches, &requests)?;
         for name in &plan.up_to_date {
             let version = status.0.get(name).map(|package| package.control.version.clone()).unwrap_or_default();
             on(Progress::UpToDate { name: name.clone(), version });

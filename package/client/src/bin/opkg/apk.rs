@@ -22,6 +22,8 @@ usage: apk [options] command [arguments]
                           install packages and everything they need; OP is one of = < <= > >= ~
   del NAME...             remove packages, and what nothing needs any more
   upgrade [NAME...]       install newer versions of these packages, or of all
+  upgrade --available NAME...
+                          and what the indexes offer in place of another build of the same version
   fix [NAME...]           complete what was interrupted; install these packages once more
   info                    list the names of installed packages
   info [-L] NAME          show an installed package, or list its files
@@ -65,7 +67,7 @@ struct CommandLine {
 
 fn parse(arguments: Vec<String>) -> Result<CommandLine> {
     /// Options that belong to one command, and stay among its words.
-    const OF_COMMANDS: [&str; 4] = ["-L", "-I", "-t", "-c"];
+    const OF_COMMANDS: [&str; 5] = ["-L", "-I", "-t", "-c", "--available"];
     let mut line = CommandLine::default();
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
@@ -120,6 +122,7 @@ fn run(arguments: Vec<String>) -> Result<ExitCode> {
         ["update"] => client(&line)?.update(&mut on)?,
         ["add", _, ..] => client(&line)?.add(&line.words[1..], &mut on)?,
         ["del", _, ..] => client(&line)?.del(&line.words[1..], &mut on)?,
+        ["upgrade", "--available", _, ..] => client(&line)?.upgrade_to_available(&line.words[2..], &mut on)?,
         ["upgrade", ..] => client(&line)?.upgrade(&line.words[1..], &mut on)?,
         ["fix", ..] => client(&line)?.fix(&line.words[1..], &mut on)?,
         ["info"] => client(&line)?.installed()?.iter().for_each(|package| say(&package.info.name)),

@@ -32,6 +32,7 @@ usage: opkg [options] command [arguments]
   -f, --conf FILE           read FILE instead of /etc/opkg.conf
       --add-arch ARCH:PRIO  accept one more architecture
       --force-postinstall   run scripts even with an offline root
+      --force-reinstall     install packages once more that are installed
   -h, --help                show this text
 ";
 
@@ -56,6 +57,7 @@ struct CommandLine {
     file: Option<Utf8PathBuf>,
     arches: Vec<(String, u32)>,
     force_scripts: bool,
+    reinstall: bool,
     help: bool,
     words: Vec<String>,
 }
@@ -79,6 +81,7 @@ fn parse(arguments: Vec<String>) -> Result<CommandLine> {
                 line.arches.push(arch.ok_or_else(|| usage(format!("--add-arch {value} is not ARCH:PRIO")))?);
             }
             "--force-postinstall" => line.force_scripts = true,
+            "--force-reinstall" => line.reinstall = true,
             "-h" | "--help" => line.help = true,
             // Versions may look like anything.
             _ if line.words.first().is_some_and(|word| word == "compare-versions") => line.words.push(argument),
@@ -107,6 +110,7 @@ fn run(arguments: Vec<String>) -> Result<ExitCode> {
     };
     match words[..] {
         ["update"] => client(&line)?.update(&mut on)?,
+        ["install", _, ..] if line.reinstall => client(&line)?.reinstall(&line.words[1..], &mut on)?,
         ["install", _, ..] => client(&line)?.install(&line.words[1..], &mut on)?,
         ["upgrade", _, ..] => client(&line)?.upgrade(&line.words[1..], &mut on)?,
         ["remove", _, ..] => client(&line)?.remove(&line.words[1..], &mut on)?,

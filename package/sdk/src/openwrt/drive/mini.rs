@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::depend::Dependency;
+use formats::modinfo::ModuleInfo;
 use formats::{Content, Entry, Format, Package};
 
 use super::Program;
@@ -39,12 +40,15 @@ pub struct MiniSdk<'a> {
     pub format: Format,
     /// A word that `tests/mini-sdk/scripts/mini.sh` knows.
     pub fault: &'a str,
+    /// Modules for a kernel that is booted, by name; what is not among them is part of the kernel. Without any, they
+    /// are files that only look like modules.
+    pub modules: Option<&'a BTreeMap<String, Vec<u8>>>,
 }
 
 impl<'a> MiniSdk<'a> {
     /// One without faults, for x86/64.
     pub fn new(recipes: &'a Recipes, version: &'a str, hash: &'a str, format: Format) -> Self {
-        MiniSdk { recipes, version, hash, target: ("x86", "64"), arch: "x86_64", format, fault: "" }
+        MiniSdk { recipes, version, hash, target: ("x86", "64"), arch: "x86_64", format, fault: "", modules: None }
     }
 
     /// The archive's bytes, as `NAME.tar.zst` or `NAME.tar.xz`, with everything in the folder NAME.
@@ -63,35 +67,36 @@ impl<'a> MiniSdk<'a> {
     /// Writes the tree into a folder.
     pub fn write(&self, root: &Utf8Path) {
         copy(Utf8Path::new(FILES), root);
-        let line: Line = self.version.parse().unwrap();
-        let applies = |kmod: &&Kmod| kmod.kernel.hold(line);
-        let kmods: BTreeMap<&str, &Kmod> =
-            self.recipes.kmods.values().filter(applies).map(|kmod| (kmod.package.as_str(), kmod)).collect();
+        let (line, kmods) = self.selected();
         let (board, subtarget) = self.target;
         let linux = root.join(format!("build_dir/target-x_musl/linux-{board}_{subtarget}/linux-{}", self.version));
         let mut config = String::new();
         let mut table = String::from("kmod-unwanted|||\n");
+        let mut builtin = format!("kernel/lib/{BUILTIN}.ko\n");
         for (name, kmod) in &kmods {
             let modules: Vec<&str> = modules(kmod, line).collect();
-            for module in files(&modules) {
-                put(&linux.join(format!("net/{module}.ko")), &self.module(), 0o644);
+            for module in &modules {
+                match self.module(module) {
+                    Some(bytes) => put(&linux.join(format!("net/{module}.ko")), &bytes, 0o644),
+                    None => builtin += &format!("kernel/net/{module}.ko\n"),
+                }
             }
             let mut symbols = Vec::new();
             for option in &kmod.kconfig {
                 config += &format!("CONFIG_{}={}\n", option.symbol, if option.builtin { "y" } else { "m" });
                 symbols.push(option.symbol.as_str());
             }
-            let depends: Vec<&str> = depends(kmod, &kmods).collect();
+            let depends = self.depends(kmod, &kmods);
             table += &format!("{name}|{}|{}|{}\n", modules.join(" "), symbols.join(" "), depends.join(" "));
-            if self.format == Format::Apk {
-                self.prebuild(root, &self.kmod(kmod, &modules, &depends));
-            }
+        }
+        if self.format == Format::Apk || self.modules.is_some() {
+            self.kmods().iter().for_each(|package| self.prebuild(root, package));
         }
         if self.format == Format::Apk {
             self.prebuild(root, &self.program());
         }
         put(&linux.join(".config"), config.as_bytes(), 0o644);
-        put(&linux.join("modules.builtin"), format!("kernel/lib/{BUILTIN}.ko\n").as_bytes(), 0o644);
+        put(&linux.join("modules.builtin"), builtin.as_bytes(), 0o644);
         put(&root.join("package/kernel/linux/kmods"), table.as_bytes(), 0o644);
         put(&root.join("Config-build.in"), self.config_build(&table).as_bytes(), 0o644);
         let vermagic = format!("  LINUX_VERMAGIC:=$(if $(LINUX_VERMAGIC),$(LINUX_VERMAGIC),{})\n", self.hash);
@@ -114,21 +119,58 @@ impl<'a> MiniSdk<'a> {
             .collect()
     }
 
-    fn module(&self) -> Vec<u8> {
-        let release = if self.fault == "other-module" { "5.4.0" } else { self.version };
-        elf(&format!("vermagic={release} SMP mod_unload \0license=GPL\0depends=\0"))
+    /// The recipes that apply, by the name of their package.
+    fn selected(&self) -> (Line, BTreeMap<&'a str, &'a Kmod>) {
+        let line: Line = self.version.parse().unwrap();
+        let applies = |kmod: &&Kmod| kmod.kernel.hold(line);
+        (line, self.recipes.kmods.values().filter(applies).map(|kmod| (kmod.package.as_str(), kmod)).collect())
     }
 
-    /// What apk would make of a kmod.
+    /// The bytes of a module; `None` for one that is part of the kernel.
+    fn module(&self, name: &str) -> Option<Vec<u8>> {
+        if let Some(modules) = self.modules {
+            return modules.get(name).cloned();
+        }
+        let release = if self.fault == "other-module" { "5.4.0" } else { self.version };
+        let modinfo = format!("vermagic={release} SMP mod_unload \0license=GPL\0depends=\0");
+        (name != BUILTIN).then(|| elf(&modinfo))
+    }
+
+    /// What a kmod names, and what its modules need of others: Debian's kernels differ from OpenWrt's in that.
+    fn depends<'k>(&self, kmod: &'k Kmod, known: &BTreeMap<&'k str, &'k Kmod>) -> Vec<&'k str> {
+        let named = kmod.depends.iter().map(String::as_str).filter(|name| known.contains_key(name));
+        let own = kmod.modules.iter().filter_map(|module| self.modules?.get(&module.name));
+        let needed: Vec<String> =
+            own.filter_map(|bytes| ModuleInfo::read(bytes).ok()).flat_map(|info| info.depends).collect();
+        let brings = |other: &&Kmod| {
+            other.package != kmod.package
+                && other.modules.iter().any(|module| needed.contains(&module.name.replace('-', "_")))
+        };
+        let needed = known.values().copied().filter(brings).map(|other| other.package.as_str());
+        let mut depends: Vec<&str> = named.collect();
+        depends.extend(needed.filter(|name| !kmod.depends.iter().any(|named| named == name)));
+        depends
+    }
+
+    /// The kmods that come out of it.
+    pub fn kmods(&self) -> Vec<Package> {
+        let (line, kmods) = self.selected();
+        let kmod =
+            |kmod: &&Kmod| self.kmod(kmod, &modules(kmod, line).collect::<Vec<_>>(), &self.depends(kmod, &kmods));
+        kmods.values().map(kmod).collect()
+    }
+
+    /// What the package manager would make of a kmod.
     fn kmod(&self, kmod: &Kmod, modules: &[&str], depends: &[&str]) -> Package {
         let kernel = Dependency::exactly("kernel", format!("{}~{}-r1", self.version, self.hash));
         let short = kmod.short_name();
-        let modules: Vec<&str> = files(modules).collect();
-        let list: String = modules.iter().map(|module| format!("{module}\n")).collect();
+        let modules: Vec<(&str, Vec<u8>)> =
+            modules.iter().filter_map(|module| Some((*module, self.module(module)?))).collect();
+        let list: String = modules.iter().map(|(module, _)| format!("{module}\n")).collect();
         let list =
             (!modules.is_empty()).then(|| Entry::file(format!("etc/modules.d/{short}"), 0o644, Content::from(list)));
-        let modules = modules.iter().map(|module| {
-            Entry::file(format!("lib/modules/{}/{module}.ko", self.version), 0o644, Content::from(self.module()))
+        let modules = modules.into_iter().map(|(module, bytes)| {
+            Entry::file(format!("lib/modules/{}/{module}.ko", self.version), 0o644, Content::from(bytes))
         });
         Package {
             name: kmod.package.clone(),
@@ -187,15 +229,6 @@ pub fn program(folder: &Utf8Path) -> Program {
 
 fn modules(kmod: &Kmod, line: Line) -> impl Iterator<Item = &str> {
     kmod.modules.iter().filter(move |module| module.applies_to(line)).map(|module| module.name.as_str())
-}
-
-/// Those that are files.
-fn files<'m>(modules: &[&'m str]) -> impl Iterator<Item = &'m str> {
-    modules.iter().copied().filter(|module| *module != BUILTIN)
-}
-
-fn depends<'k>(kmod: &'k Kmod, known: &BTreeMap<&str, &Kmod>) -> impl Iterator<Item = &'k str> {
-    kmod.depends.iter().map(String::as_str).filter(|name| known.contains_key(name))
 }
 
 fn compress(tar: &[u8], compression: &str) -> Vec<u8> {

@@ -158,6 +158,10 @@ pack() {
 	else
 		rm -f "$1/$2"_*.ipk
 		archive=$1/$2_${3}_$arch.ipk
+		if [ -e "prebuilt/${archive##*/}" ]; then
+			cp "prebuilt/${archive##*/}" "$archive"
+			return
+		fi
 		mkdir -p tmp/control
 		printf 'Package: %s\nVersion: %s\nDepends: %s\nSource: %s\nLicense: GPL-2.0\nSection: kernel\nSourceDateEpoch: %s\nMaintainer: Nobody <nobody@example.com>\nArchitecture: %s\nInstalled-Size: %s\nDescription:  %s\n' \
 			"$2" "$3" "$4" "$5" "$7" "$arch" "$(cat $(find "$6" -type f) /dev/null | wc -c)" "$2" > tmp/control/control

@@ -1,0 +1,95 @@
+//! A release, as far as a miniature can stand for it: its SDK builds the packages, its image is booted and set up, and
+//! scenarios run on it with real packets.
+
+mod image;
+mod release;
+
+use model::{Cancel, Deadline};
+use sdk::Recipes;
+use vm::lab::{Plan, Side};
+use vm::machine::{Accel, Kind, Links, Machine};
+use vm::openwrt::{Files, Wiring, provision};
+use vm::process::Qemu;
+use vm::session::{Launch, boot};
+
+use crate::place::{Place, sources};
+use crate::run::SLOW;
+use image::{Parts, stock};
+use release::MiniRelease;
+
+fn recipes() -> Recipes {
+    Recipes::load(&[sources().join("package/recipes")]).unwrap()
+}
+
+#[test]
+fn an_image_becomes_the_router_of_the_lab() {
+    let place = Place::warm();
+    let (parts, scratch) = (Parts::of(&place), place.path("image"));
+    std::fs::create_dir(&scratch).unwrap();
+    std::fs::write(scratch.join("kernel.bin"), parts.kernel_image(&scratch)).unwrap();
+    parts.rootfs(&scratch, &stock(&parts, &recipes()));
+    let machine = Machine::load(&sources().join("qemu/machines/x86-64.yaml")).unwrap();
+    let files = Files { kernel: Some(scratch.join("kernel.bin")), disk: Some(scratch.join("rootfs.img")) };
+    let image = vm::openwrt::image(&machine, Kind::KernelRootfs, files);
+    let cancel = Cancel::default();
+    let (_folder, lab) = scenarios::runner::lab(&Plan::leasing(), None, &cancel).unwrap();
+    let qemu = Qemu::find(&machine.qemu).unwrap();
+    let links = Some(Links { lan: lab.socket(Side::Lan), wan: lab.socket(Side::Wan) });
+    let launch = Launch { qemu: &qemu, machine: &machine, image: &image, accel: Accel::Tcg, links, cancel: &cancel };
+    let mut session = boot(&launch, soon()).unwrap();
+    let wiring = Wiring {
+        lan: ["192.168.1.1/24", "2001:db8:1::1/64"].map(Into::into).into(),
+        wan: ["203.0.113.1/24", "2001:db8:2::1/64"].map(Into::into).into(),
+    };
+    provision(&mut session, &wiring, soon()).unwrap();
+    for (script, wanted) in [
+        ("ip -4 -o address show dev br-lan", "192.168.1.1/24"),
+        ("ip -6 -o address show dev eth1", "2001:db8:2::1/64"),
+        ("uci get network.wan.proto; grep -A 3 \"interface 'wan'\" /etc/config/network", "static"),
+        ("nft list chain inet fw4 srcnat_wan", "meta nfproto ipv6 masquerade"),
+        ("nft list chain inet fw4 forward", "br-lan"),
+        ("wc -c </etc/opkg/distfeeds.conf", "0"),
+        ("ls /etc/hotplug.d/iface /etc/rc.d | grep -c 'firewall\\|dnsmasq\\|sysntpd'", "1"),
+        ("opkg list-installed", "kmod-nft-offload - 6.12"),
+        ("cat /proc/modules", "nft_flow_offload"),
+        ("stat / || base64 x || stty", "not found"),
+    ] {
+        let said = session.script(script, soon()).unwrap().text();
+        assert!(said.contains(wanted), "{script}:\n{said}");
+    }
+    session.power_off(soon()).unwrap();
+}
+
+fn soon() -> Deadline {
+    Deadline::after(SLOW)
+}
+
+/// The whole way, from the signed list of a release to the proof on its image, whose own kmods are of another build.
+#[test]
+fn scenarios_run_on_the_image_of_a_release() {
+    let place = Place::warm_elsewhere();
+    let release = MiniRelease::publish(&place);
+    let names = ["offload-ipv4-nat", "fw4-software", "install-and-load", "refuse-wrong-key", "modules-from-feed"];
+    let ran = place.run(&release.test(&names));
+    ran.fine();
+    for name in names {
+        let verdict = if name == "install-and-load" { "skip" } else { "pass" };
+        assert!(ran.err.contains(&format!("{verdict}    {name}/opkg")), "{name}: {}", ran.err);
+    }
+    // The image's own modules are told from the feed's, by their files and, once those are replaced, by what runs.
+    let replace = "{manager: update}, {manager: replace, packages: [kmod-nft-offload, kmod-nf-flow]}, ";
+    for (name, before, word) in [("stock-file", "", "has the digest"), ("stock-runs", replace, "has the build id")] {
+        let folder = place.path(name);
+        std::fs::create_dir(&folder).unwrap();
+        let steps = format!("steps: [{before}{{loaded-from-feed: [kmod-nf-flow]}}]");
+        std::fs::write(folder.join(format!("{name}.yaml")), format!("version: 1\ntitle: {name}\n{steps}\n")).unwrap();
+        let ran = place.run(&[&release.test(&[name])[..], &["--scenarios", folder.as_str()]].concat());
+        ran.refused(1, "STEP009", &["nf_flow_table", "kmod-nf-flow", word]);
+    }
+
+    // Without its fast path the same router is noticed to have none.
+    let ran = place.run(&[&release.test(&names[..2])[..], &["--sabotage", "no-fast-path"]].concat());
+    ran.fine();
+    assert!(!ran.err.contains("SELF001"), "{}", ran.err);
+    assert_eq!(place.processes(), []);
+}
