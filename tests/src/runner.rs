@@ -249,7 +249,7 @@ impl Bench<'_> {
             Origin::Release => Verdict::Skip { reason: format!("the release's image {lacks}") },
             Origin::StandIn => Verdict::Fail {
                 finding: Finding {
-                    id: "SCEN006",
+                    id: "SCEN007",
                     severity: Severity::Error,
                     place: None,
                     what: format!("the stand-in {lacks}"),
@@ -378,7 +378,7 @@ mod tests {
         let (trust, events) = (trust(), Events::discard());
         let boot = |_: &Lab, _: Start, _: Manager| Err(Failure::interrupted());
         let mut bench = bench(&boot, &trust, &events);
-        assert!(matches!(bench.lacking("tc"), Verdict::Fail { finding } if finding.id == "SCEN006"));
+        assert!(matches!(bench.lacking("tc"), Verdict::Fail { finding } if finding.id == "SCEN007"));
         bench.origin = Origin::Release;
         assert!(matches!(bench.lacking("tc"), Verdict::Skip { reason } if reason.contains("tc")));
     }
