@@ -23,6 +23,9 @@ const FOR_THE_NETWORK: [&str; 3] = ["virtio_pci", "virtio_net", "bridge"];
 /// Kmods of the recipes that an image does not have by itself.
 const NOT_IN_IMAGES: [&str; 2] = ["kmod-nf-conntrack-netlink", "kmod-nf-nathelper"];
 
+/// What keeps these in an image (`package/network/config/firewall4/Makefile`).
+const FIREWALL_NEEDS: [&str; 3] = ["kmod-nft-core", "kmod-nft-nat", "kmod-nft-offload"];
+
 /// Applets of busybox that OpenWrt has (`package/utils/busybox/Config-defaults.in`), and those that stand for its own
 /// programs: what loads modules. The harness has to do with these.
 const APPLETS: &str = "[ ash awk basename cat chgrp chmod chown chroot clear cmp cp cut date dd df dirname dmesg du echo \
@@ -42,10 +45,12 @@ pub(crate) struct Parts {
 impl Parts {
     /// The finished stages of a place.
     pub(crate) fn of(place: &Place) -> Parts {
+        let one = |stage: &str| place.results(stage).swap_remove(0);
+        let mut kernels = place.results("kernel").into_iter().map(|kernel| Kernel::open(&kernel).unwrap());
         Parts {
-            kernel: Kernel::open(&place.stage("kernel")).unwrap(),
-            programs: place.stage("programs"),
-            client: place.stage("opkg").join("opkg"),
+            kernel: kernels.find(|kernel| kernel.release().starts_with("6.12.")).unwrap(),
+            programs: one("programs"),
+            client: one("opkg").join("opkg"),
         }
     }
 
@@ -163,18 +168,15 @@ pub(crate) fn stock(parts: &Parts, recipes: &Recipes) -> Vec<Package> {
     let sdk = MiniSdk { modules: Some(&modules), ..MiniSdk::new(recipes, parts.version(), KERNEL_HASH, Format::Ipk) };
     let mut packages = sdk.kmods();
     packages.retain(|package| !NOT_IN_IMAGES.contains(&package.name.as_str()));
-    packages.push(Package {
-        name: "firewall4".into(),
-        version: "2024.12.18-r1".into(),
+    packages.extend([("firewall4", &FIREWALL_NEEDS[..]), ("libc", &[])].map(|(name, depends)| Package {
+        name: name.into(),
+        version: "1.2.5-r4".into(),
         architecture: "x86_64".into(),
-        depends: ["kmod-nft-core", "kmod-nft-nat", "kmod-nft-offload"].map(Dependency::on).into(),
+        depends: depends.iter().copied().map(Dependency::on).collect(),
         description: "Of the miniature image".into(),
-        section: "net".into(),
-        ..packages[0].clone()
-    });
-    if let Some(firewall) = packages.last_mut() {
-        firewall.files.clear();
-    }
+        section: "base".into(),
+        ..Package::default()
+    }));
     packages
 }
 

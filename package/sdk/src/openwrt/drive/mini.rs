@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::depend::Dependency;
+use formats::modinfo::ModuleInfo;
 use formats::{Content, Entry, Format, Package};
 
 use super::Program;
@@ -85,7 +86,7 @@ impl<'a> MiniSdk<'a> {
                 config += &format!("CONFIG_{}={}\n", option.symbol, if option.builtin { "y" } else { "m" });
                 symbols.push(option.symbol.as_str());
             }
-            let depends: Vec<&str> = depends(kmod, &kmods).collect();
+            let depends = self.depends(kmod, &kmods);
             table += &format!("{name}|{}|{}|{}\n", modules.join(" "), symbols.join(" "), depends.join(" "));
         }
         if self.format == Format::Apk || self.modules.is_some() {
@@ -135,12 +136,27 @@ impl<'a> MiniSdk<'a> {
         (name != BUILTIN).then(|| elf(&modinfo))
     }
 
+    /// What a kmod names, and what its modules need of others: Debian's kernels differ from OpenWrt's in that.
+    fn depends<'k>(&self, kmod: &'k Kmod, known: &BTreeMap<&'k str, &'k Kmod>) -> Vec<&'k str> {
+        let named = kmod.depends.iter().map(String::as_str).filter(|name| known.contains_key(name));
+        let own = kmod.modules.iter().filter_map(|module| self.modules?.get(&module.name));
+        let needed: Vec<String> =
+            own.filter_map(|bytes| ModuleInfo::read(bytes).ok()).flat_map(|info| info.depends).collect();
+        let brings = |other: &&Kmod| {
+            other.package != kmod.package
+                && other.modules.iter().any(|module| needed.contains(&module.name.replace('-', "_")))
+        };
+        let needed = known.values().copied().filter(brings).map(|other| other.package.as_str());
+        let mut depends: Vec<&str> = named.collect();
+        depends.extend(needed.filter(|name| !kmod.depends.iter().any(|named| named == name)));
+        depends
+    }
+
     /// The kmods that come out of it.
     pub fn kmods(&self) -> Vec<Package> {
         let (line, kmods) = self.selected();
-        let kmod = |kmod: &&Kmod| {
-            self.kmod(kmod, &modules(kmod, line).collect::<Vec<_>>(), &depends(kmod, &kmods).collect::<Vec<_>>())
-        };
+        let kmod =
+            |kmod: &&Kmod| self.kmod(kmod, &modules(kmod, line).collect::<Vec<_>>(), &self.depends(kmod, &kmods));
         kmods.values().map(kmod).collect()
     }
 
@@ -213,10 +229,6 @@ pub fn program(folder: &Utf8Path) -> Program {
 
 fn modules(kmod: &Kmod, line: Line) -> impl Iterator<Item = &str> {
     kmod.modules.iter().filter(move |module| module.applies_to(line)).map(|module| module.name.as_str())
-}
-
-fn depends<'k>(kmod: &'k Kmod, known: &BTreeMap<&str, &Kmod>) -> impl Iterator<Item = &'k str> {
-    kmod.depends.iter().map(String::as_str).filter(|name| known.contains_key(name))
 }
 
 fn compress(tar: &[u8], compression: &str) -> Vec<u8> {
