@@ -236,7 +236,8 @@ fn with_initramfs(mut kernel: Vec<u8>, initramfs: &[u8]) -> Vec<u8> {
     let setup = (usize::from(kernel[0x1f1]) + 1) * 512;
     let padded = (kernel.len() - setup + GAP).next_multiple_of(4096);
     kernel.resize(setup + padded, 0);
-    let mut field = |at: usize, value: usize| kernel[at..at + 4].copy_from_slice(&(value as u32).to_le_bytes());
+    let mut field =
+        |at: usize, value: usize| kernel[at..at + 4].copy_from_slice(&u32::try_from(value).unwrap().to_le_bytes());
     field(0x218, LOADED_AT + padded);
     field(0x21c, initramfs.len());
     kernel.extend(initramfs);
