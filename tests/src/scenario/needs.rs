@@ -18,7 +18,13 @@ pub struct Needs {
     /// Packages that the image must not have yet; a release's has the kmods that its firewall needs.
     #[serde(default)]
     pub without: Vec<String>,
+    /// Whether the LAN card must have the router's address itself: a release has it as a port of `br-lan`.
+    #[serde(default)]
+    pub unbridged: bool,
 }
+
+/// Prints what is amiss of the LAN card.
+const BRIDGED: &str = "[ ! -e /sys/class/net/eth0/master ] || echo 'has eth0 in a bridge'";
 
 /// A shell script that prints what is amiss of its words: modules, `--`, packages that must not be there, `--`, programs.
 const ASK: &str = r#"
@@ -49,11 +55,12 @@ done
 impl Needs {
     /// The question for the router's shell, if there is anything to ask.
     pub fn script(&self) -> Option<String> {
-        if self.programs.is_empty() && self.modules.is_empty() && self.without.is_empty() {
+        if *self == Needs::default() {
             return None;
         }
         let lists = [&self.modules, &self.without, &self.programs].map(|list| list.join(" "));
-        Some(format!("set -- {}\n{ASK}", lists.join(" -- ")))
+        let bridged = if self.unbridged { BRIDGED } else { "" };
+        Some(format!("{bridged}\nset -- {}\n{ASK}", lists.join(" -- ")))
     }
 
     /// The first name that a shell would read as something else than a word.
@@ -75,7 +82,7 @@ mod tests {
 
     fn needs(modules: &[&str], programs: &[&str]) -> Needs {
         let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-        Needs { programs: owned(programs), modules: owned(modules), without: owned(&["kmod-none"]) }
+        Needs { programs: owned(programs), modules: owned(modules), without: owned(&["kmod-none"]), unbridged: true }
     }
 
     #[test]
@@ -86,6 +93,7 @@ mod tests {
         let expected = ["lacks the module no_such_module", "lacks the program no-such-program", "lacks /no/such/file"];
         assert_eq!(said.lines().collect::<Vec<_>>(), expected);
         assert!(output.status.success());
+        assert!(Needs { unbridged: true, ..Needs::default() }.script().unwrap().starts_with(BRIDGED));
     }
 
     #[test]
