@@ -55,17 +55,19 @@ fn empty(base: &Utf8Path, format: DiskFormat, size: u64) -> Result<Vec<u8>> {
     let word = format.word().as_bytes();
     let padding = word.len().next_multiple_of(8) - word.len();
     let name_at = HEADER_LENGTH as usize + 8 + word.len() + padding + 8;
-    let entries = size.div_ceil(PER_ENTRY);
+    // All three are small: the checks above see to it.
+    let [name_length, word_length, entries] = [name.len() as u64, word.len() as u64, size.div_ceil(PER_ENTRY)]
+        .map(|number| u32::try_from(number).unwrap_or(u32::MAX).to_be_bytes());
 
     let mut bytes = Vec::with_capacity(4 * CLUSTER);
     bytes.extend(MAGIC);
     bytes.extend(VERSION.to_be_bytes());
     bytes.extend((name_at as u64).to_be_bytes());
-    bytes.extend((name.len() as u32).to_be_bytes());
+    bytes.extend(name_length);
     bytes.extend(CLUSTER_BITS.to_be_bytes());
     bytes.extend(size.to_be_bytes());
     bytes.extend(0_u32.to_be_bytes()); // no encryption
-    bytes.extend((entries as u32).to_be_bytes());
+    bytes.extend(entries);
     bytes.extend((3 * CLUSTER as u64).to_be_bytes()); // first-level table
     bytes.extend((CLUSTER as u64).to_be_bytes()); // table of reference counts
     bytes.extend(1_u32.to_be_bytes()); // its clusters
@@ -74,7 +76,7 @@ fn empty(base: &Utf8Path, format: DiskFormat, size: u64) -> Result<Vec<u8>> {
     bytes.extend(COUNT_ORDER.to_be_bytes());
     bytes.extend(HEADER_LENGTH.to_be_bytes());
     bytes.extend(BASE_FORMAT.to_be_bytes());
-    bytes.extend((word.len() as u32).to_be_bytes());
+    bytes.extend(word_length);
     bytes.extend(word);
     bytes.resize(bytes.len() + padding + 8, 0); // and the end of the extensions
     bytes.extend(name);
@@ -136,7 +138,7 @@ mod tests {
         create(&path("one"), &raw).unwrap();
         let bytes = std::fs::read(path("one")).unwrap();
         assert_eq!((bytes.len(), number(&bytes, SIZE_AT)), (4 * CLUSTER, 1_000_000));
-        let name_at = number(&bytes, 8) as usize;
+        let name_at = usize::try_from(number(&bytes, 8)).unwrap();
         let base = path("base").canonicalize_utf8().unwrap();
         assert!(bytes[name_at..].starts_with(base.as_str().as_bytes()));
         assert!(bytes[112..].starts_with(b"raw\0"), "the format is told, not guessed");
@@ -151,9 +153,9 @@ mod tests {
 
     #[test]
     fn a_large_disk_has_more_entries() {
-        for (size, entries) in [(1, 1), (PER_ENTRY, 1), (PER_ENTRY + 1, 2), (LARGEST, CLUSTER as u32 / 8)] {
+        for (size, entries) in [(1, 1), (PER_ENTRY, 1), (PER_ENTRY + 1, 2), (LARGEST, 8192)] {
             let bytes = empty("/b".into(), DiskFormat::Raw, size).unwrap();
-            assert_eq!(bytes[36..40], entries.to_be_bytes(), "{size}");
+            assert_eq!(bytes[36..40], u32::to_be_bytes(entries), "{size}");
         }
     }
 

@@ -40,8 +40,12 @@ pub(crate) type Print = BTreeMap<Utf8PathBuf, (u64, u64, i64)>;
 impl Place {
     /// A place with an empty cache.
     pub(crate) fn empty() -> Place {
+        Place::at(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap())
+    }
+
+    fn at(folder: TempDir) -> Place {
         let place = Place {
-            folder: tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap(),
+            folder,
             temporary: tempfile::Builder::new().prefix("e2e-").tempdir().unwrap(),
             own_keys: true,
             root: sources().into(),
@@ -54,7 +58,16 @@ impl Place {
 
     /// A place in which every stage is finished, but for those named.
     pub(crate) fn warm_without(stages: &[&str]) -> Place {
-        let place = Place { own_keys: false, ..Place::empty() };
+        Place::empty().warmed(stages)
+    }
+
+    /// A warm place outside of every git repository, as an SDK of OpenWrt needs one.
+    pub(crate) fn warm_elsewhere() -> Place {
+        Place::at(tempfile::Builder::new().prefix("e2e-").tempdir().unwrap()).warmed(&[])
+    }
+
+    fn warmed(self, stages: &[&str]) -> Place {
+        let place = Place { own_keys: false, ..self };
         for finished in finished().iter().filter(|finished| !stages.contains(&finished.stage.as_str())) {
             place.adopt(finished);
         }
@@ -90,11 +103,11 @@ impl Place {
         link
     }
 
-    /// The result of a stage, which is shared and not to be changed.
-    pub(crate) fn stage(&self, stage: &str) -> Utf8PathBuf {
+    /// The results of a stage, which are shared and not to be changed. Another run may have used one meanwhile.
+    pub(crate) fn results(&self, stage: &str) -> Vec<Utf8PathBuf> {
         let entries = self.cache().join(stage).read_dir_utf8().unwrap();
-        let mut results = entries.map(|entry| entry.unwrap().into_path()).filter(|path| path.is_symlink());
-        results.next().unwrap().read_link_utf8().unwrap()
+        let results = entries.map(|entry| entry.unwrap().into_path()).filter(|path| path.is_symlink());
+        results.map(|path| path.read_link_utf8().unwrap()).collect()
     }
 
     /// A path below this place.

@@ -100,9 +100,10 @@ impl Payload {
             cancel.check()?;
             let table = Loaded::read(session)?;
             let unused = table.unused(&names);
-            for name in &unused {
-                // One that is in use again by now has its turn in the next round.
-                session.run(&["rmmod", name], Deadline::after(COMMAND))?;
+            if !unused.is_empty() {
+                // One by one, as OpenWrt's rmmod takes no more; what is in use again has its turn in the next round.
+                let script = format!("for name in {}; do rmmod $name; done; true", unused.join(" "));
+                session.script(&script, Deadline::after(COMMAND))?;
             }
             let loaded = |name: &&String| table.0.contains_key(*name);
             if unused.is_empty() && (!awaited.iter().any(|name| table.0.contains_key(*name)) || deadline.passed()) {

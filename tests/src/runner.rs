@@ -245,13 +245,13 @@ impl Bench<'_> {
     /// The verdict on a scenario whose router does not have what it needs.
     fn lacking(&self, lacks: &str) -> Verdict {
         match self.origin {
-            Origin::Release => Verdict::Skip { reason: format!("the release's image does not have {lacks}") },
+            Origin::Release => Verdict::Skip { reason: format!("the release's image {lacks}") },
             Origin::StandIn => Verdict::Fail {
                 finding: Finding {
-                    id: "SCEN006",
+                    id: "SCEN007",
                     severity: Severity::Error,
                     place: None,
-                    what: format!("the stand-in does not have {lacks}"),
+                    what: format!("the stand-in {lacks}"),
                     why: "the scenario says that it needs it, and a stand-in with less would hide what does not work"
                         .into(),
                     fix: "add it to qemu/local/image.yaml or to the modules of the stand-in, or correct `needs`".into(),
@@ -374,7 +374,7 @@ mod tests {
         let (trust, events) = (trust(), Events::discard());
         let boot = |_: &Lab, _: Start, _: Manager| Err(Failure::interrupted());
         let mut bench = bench(&boot, &trust, &events);
-        assert!(matches!(bench.lacking("tc"), Verdict::Fail { finding } if finding.id == "SCEN006"));
+        assert!(matches!(bench.lacking("tc"), Verdict::Fail { finding } if finding.id == "SCEN007"));
         bench.origin = Origin::Release;
         assert!(matches!(bench.lacking("tc"), Verdict::Skip { reason } if reason.contains("tc")));
     }

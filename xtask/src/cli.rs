@@ -27,6 +27,7 @@ Examples:
   cargo xtask test --install-deps       everything, on a fresh Debian machine
   cargo xtask build                     packages only; needs neither QEMU nor root
   cargo xtask build --release 25.12     the same, made by the SDK of that release of OpenWrt
+  cargo xtask test --release 25.12      scenarios on that release's own image
   cargo xtask test --list               names of the scenarios
   cargo xtask test NAME --exact --pcap captures
                                         one scenario, with its packets kept

@@ -1,7 +1,10 @@
-//! Official images, as far as a miniature can stand for them: provisioned, and the scenarios run on them.
+//! A release, as far as a miniature can stand for it: its SDK builds the packages, its image is booted and set up, and
+//! scenarios run on it with real packets.
 
 mod image;
+mod release;
 
+use formats::Format;
 use model::{Cancel, Deadline};
 use sdk::Recipes;
 use vm::lab::{Plan, Side};
@@ -13,6 +16,7 @@ use vm::session::{Launch, boot};
 use crate::place::{Place, sources};
 use crate::run::SLOW;
 use image::{Parts, stock};
+use release::MiniRelease;
 
 fn recipes() -> Recipes {
     Recipes::load(&[sources().join("package/recipes")]).unwrap()
@@ -24,7 +28,7 @@ fn an_image_becomes_the_router_of_the_lab() {
     let (parts, scratch) = (Parts::of(&place), place.path("image"));
     std::fs::create_dir(&scratch).unwrap();
     std::fs::write(scratch.join("kernel.bin"), parts.kernel_image(&scratch)).unwrap();
-    parts.rootfs(&scratch, &stock(&parts, &recipes()));
+    parts.rootfs(&scratch, &stock(&parts, &recipes()), Format::Ipk);
     let machine = Machine::load(&sources().join("qemu/machines/x86-64.yaml")).unwrap();
     let files = Files { kernel: Some(scratch.join("kernel.bin")), disk: Some(scratch.join("rootfs.img")) };
     let image = vm::openwrt::image(&machine, Kind::KernelRootfs, files);
@@ -59,4 +63,39 @@ fn an_image_becomes_the_router_of_the_lab() {
 
 fn soon() -> Deadline {
     Deadline::after(SLOW)
+}
+
+/// The whole way, from the signed list of a release to the proof on its image, whose own kmods are of another build.
+#[test]
+fn scenarios_run_on_the_image_of_a_release() {
+    let place = Place::warm_elsewhere();
+    let release = MiniRelease::publish(&place, Format::Ipk);
+    let names = ["offload-ipv4-nat", "fw4-software", "install-and-load", "refuse-wrong-key", "modules-from-feed"];
+    let passes = |release: &MiniRelease, manager: &str| {
+        let ran = place.run(&release.test(&names));
+        ran.fine();
+        for name in names {
+            let verdict = if name == "install-and-load" { "skip" } else { "pass" };
+            assert!(ran.err.contains(&format!("{verdict}    {name}/{manager}")), "{name}: {}", ran.err);
+        }
+    };
+    passes(&release, "opkg");
+    passes(&MiniRelease::publish(&place, Format::Apk), "apk");
+
+    // The image's own modules are told from the feed's, by their files and, once those are replaced, by what runs.
+    let replace = "{manager: update}, {manager: replace, packages: [kmod-nft-offload, kmod-nf-flow]}, ";
+    for (name, before, word) in [("stock-file", "", "has the digest"), ("stock-runs", replace, "has the build id")] {
+        let folder = place.path(name);
+        std::fs::create_dir(&folder).unwrap();
+        let steps = format!("steps: [{before}{{loaded-from-feed: [kmod-nf-flow]}}]");
+        std::fs::write(folder.join(format!("{name}.yaml")), format!("version: 1\ntitle: {name}\n{steps}\n")).unwrap();
+        let ran = place.run(&[&release.test(&[name])[..], &["--scenarios", folder.as_str()]].concat());
+        ran.refused(1, "STEP009", &["nf_flow_table", "kmod-nf-flow", word]);
+    }
+
+    // Without its fast path the same router is noticed to have none.
+    let ran = place.run(&[&release.test(&names[..2])[..], &["--sabotage", "no-fast-path"]].concat());
+    ran.fine();
+    assert!(!ran.err.contains("SELF001"), "{}", ran.err);
+    assert_eq!(place.processes(), []);
 }

@@ -15,23 +15,39 @@ pub struct Needs {
     /// Kernel modules of the image; those that are not in use yet are loaded.
     #[serde(default)]
     pub modules: Vec<String>,
+    /// Packages that the image must not have yet; a release's has the kmods that its firewall needs.
+    #[serde(default)]
+    pub without: Vec<String>,
+    /// Whether the LAN card must have the router's address itself: a release has it as a port of `br-lan`.
+    #[serde(default)]
+    pub unbridged: bool,
 }
 
-/// A shell script that prints what is missing of its words: the modules, `--`, the programs.
+/// Prints what is amiss of the LAN card.
+const BRIDGED: &str = "[ ! -e /sys/class/net/eth0/master ] || echo 'has eth0 in a bridge'";
+
+/// A shell script that prints what is amiss of its words: modules, `--`, packages that must not be there, `--`, programs.
 const ASK: &str = r#"
 release=$(uname -r)
 has_module() {
 	[ -d "/sys/module/$1" ] || grep -qs "/$1\.ko" "/lib/modules/$release/modules.builtin" || modprobe "$1" 2>/dev/null
 }
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
-	has_module "$1" || echo "the module $1"
+	has_module "$1" || echo "lacks the module $1"
+	shift
+done
+shift
+while [ $# -gt 0 ] && [ "$1" != -- ]; do
+	for list in "/usr/lib/opkg/info/$1.list" "/lib/apk/packages/$1.list"; do
+		[ ! -e "$list" ] || echo "has the package $1 already"
+	done
 	shift
 done
 shift
 for program; do
 	case $program in
-	/*) [ -e "$program" ] || echo "$program" ;;
-	*) command -v "$program" >/dev/null || echo "the program $program" ;;
+	/*) [ -e "$program" ] || echo "lacks $program" ;;
+	*) command -v "$program" >/dev/null || echo "lacks the program $program" ;;
 	esac
 done
 "#;
@@ -39,17 +55,12 @@ done
 impl Needs {
     /// The question for the router's shell, if there is anything to ask.
     pub fn script(&self) -> Option<String> {
-        if self.programs.is_empty() && self.modules.is_empty() {
+        if *self == Needs::default() {
             return None;
         }
-        let words: Vec<&str> = self
-            .modules
-            .iter()
-            .map(String::as_str)
-            .chain(["--"])
-            .chain(self.programs.iter().map(String::as_str))
-            .collect();
-        Some(format!("set -- {}\n{ASK}", words.join(" ")))
+        let lists = [&self.modules, &self.without, &self.programs].map(|list| list.join(" "));
+        let bridged = if self.unbridged { BRIDGED } else { "" };
+        Some(format!("{bridged}\nset -- {}\n{ASK}", lists.join(" -- ")))
     }
 
     /// The first name that a shell would read as something else than a word.
@@ -59,7 +70,7 @@ impl Needs {
                 && !name.starts_with('-')
                 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte))
         };
-        self.programs.iter().chain(&self.modules).find(|name| !plain(name)).map(String::as_str)
+        self.programs.iter().chain(&self.modules).chain(&self.without).find(|name| !plain(name)).map(String::as_str)
     }
 }
 
@@ -71,7 +82,7 @@ mod tests {
 
     fn needs(modules: &[&str], programs: &[&str]) -> Needs {
         let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-        Needs { programs: owned(programs), modules: owned(modules) }
+        Needs { programs: owned(programs), modules: owned(modules), without: owned(&["kmod-none"]), unbridged: true }
     }
 
     #[test]
@@ -79,9 +90,10 @@ mod tests {
         let needs = needs(&["no_such_module"], &["sh", "/etc/passwd", "no-such-program", "/no/such/file"]);
         let output = Command::new("sh").args(["-c", &needs.script().unwrap()]).output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
-        let expected = ["the module no_such_module", "the program no-such-program", "/no/such/file"];
+        let expected = ["lacks the module no_such_module", "lacks the program no-such-program", "lacks /no/such/file"];
         assert_eq!(said.lines().collect::<Vec<_>>(), expected);
         assert!(output.status.success());
+        assert!(Needs { unbridged: true, ..Needs::default() }.script().unwrap().starts_with(BRIDGED));
     }
 
     #[test]

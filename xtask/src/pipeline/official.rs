@@ -11,7 +11,6 @@ use vm::image::Recipe;
 use vm::machine::{Kind, Machine};
 use vm::openwrt::{self, Files, Wiring};
 
-use super::Feed;
 use super::router::Guest;
 use crate::cli::openwrt::OpenWrt;
 use crate::stage::{Inputs, stage};
@@ -21,32 +20,38 @@ use crate::{Ctx, upstream};
 const KERNEL: &str = "kernel";
 const DISK: &str = "disk";
 
-/// The release's own image, for the kernel that the packages were made for.
+/// The release's own image, for the packages' kernel in this version.
 pub(super) fn guest(
     ctx: &Ctx,
     release: &str,
     target: &Target,
     machine: &Machine,
-    feed: &Feed,
+    packages: &str,
     wanted: &OpenWrt,
 ) -> Result<Guest> {
     let row = upstream::matrix(ctx)?.row(release, &target.to_string())?;
     let (resolved, _) = upstream::obtain(ctx, wanted, &row, &[])?;
-    same_kernel(&resolved, &feed.packages.kernel_version)?;
+    same_kernel(&resolved, packages)?;
     let kind = kind(machine, &resolved)?;
     let folder = unpacked(ctx, wanted, &resolved, kind)?;
     let file = |name: &str| Some(folder.join(name)).filter(|path| path.exists());
     let image = openwrt::image(machine, kind, Files { kernel: file(KERNEL), disk: file(DISK) });
-    let kernel = resolved.kernel.as_ref().map_or(row.kernel_line.as_str(), |kernel| kernel.version.as_str());
+    let kernel = resolved.kernel.map_or(row.kernel_line, |kernel| kernel.version);
     Ok(Guest {
         probe: openwrt::probe(&image),
         image,
         kernel: folder.clone(),
         folder,
         label: format!("OpenWrt {} for {}, Linux {kernel}", resolved.release, resolved.published),
-        kernel_line: row.kernel_line,
+        kernel_line: line(&kernel).to_owned(),
         wiring: Some(wiring()?),
     })
+}
+
+/// The line of a kernel: the first two numbers of its version.
+fn line(version: &str) -> &str {
+    let end = version.match_indices('.').nth(1).map_or(version.len(), |(at, _)| at);
+    version.get(..end).unwrap_or(version)
 }
 
 /// The router's addresses, which are those of the stand-in: scenarios are the same for both.
@@ -134,3 +139,6 @@ pub(super) fn afresh(state: &Utf8Path, failure: &Failure) -> Finding {
         fix: "nothing needs to be done; `cargo xtask clean state` removes the state if it happens on every run".into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -101,7 +101,10 @@ pub(super) fn prepare(ctx: &Ctx, target: &Target, feed: &Feed, selection: &Selec
     let qemu = Qemu::find(&machine.qemu)?;
     let guest = match &selection.openwrt.release {
         None => stand_in::guest(ctx, target, feed, selection)?,
-        Some(release) => official::guest(ctx, release, target, &machine, feed, &selection.openwrt)?,
+        Some(release) => {
+            let packages = &feed.packages.kernel_version;
+            official::guest(ctx, release, target, &machine, packages, &selection.openwrt)?
+        }
     };
     let accel = accelerator(ctx, &qemu, &machine, &guest.probe, &guest.kernel, flags.accel)?;
     let patience = Duration::from_secs(flags.boot_deadline);

@@ -19,20 +19,19 @@ use crate::cmd::Outcome;
 use crate::stage::{Inputs, stage};
 use crate::{Ctx, upstream, usage};
 
-/// The package whose file the negative scenario spoils.
-const SPOILED_PACKAGE: &str = "kmod-nft-offload";
+/// The package whose file the negative scenario spoils: one that images do not have by themselves.
+const SPOILED_PACKAGE: &str = "kmod-nf-conntrack-netlink";
 
 /// Runs the scenarios that were asked for on the packages of this source tree, on one kernel after the other.
 pub fn test(ctx: &Ctx, target: &Target, args: &TestArgs) -> Result<Outcome> {
     let chosen = chosen(ctx, args)?;
     crate::facts::host(ctx);
     let mut exit = Exit::Done;
-    // A release has one kernel, its own.
-    let kernels = match args.selection.openwrt.release {
-        None => &args.selection.kernels[..],
-        Some(_) => args.selection.kernels.get(..1).unwrap_or_default(),
-    };
-    for &kernel in kernels {
+    if args.selection.openwrt.release.is_some() {
+        // A release has one kernel, its own.
+        args.selection.kernel()?;
+    }
+    for &kernel in &args.selection.kernels {
         let selection = Selection { kernels: vec![kernel], ..args.selection.clone() };
         exit = exit.worse(on_kernel(ctx, target, args, &selection, chosen.clone())?);
         if exit == Exit::Interrupted {

@@ -140,6 +140,9 @@ impl Upstream {
     /// `DIG001` for wrong bytes, `MIR…` for a mirror that does not give them, `MIR002` when they must be fetched
     /// and may not be.
     pub fn fetch(&self, about: &str, artifacts: &[&Artifact]) -> Result<Vec<Utf8PathBuf>> {
+        if artifacts.is_empty() {
+            return Ok(Vec::new());
+        }
         let store = Store::below(&self.cache);
         let kept: Option<Vec<Utf8PathBuf>> = artifacts.iter().map(|artifact| store.get(artifact.sha256)).collect();
         if let Some(files) = kept {

@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::depend::Dependency;
+use formats::modinfo::ModuleInfo;
 use formats::{Content, Entry, Format, Package};
 
 use super::Program;
@@ -42,12 +43,24 @@ pub struct MiniSdk<'a> {
     /// Modules for a kernel that is booted, by name; what is not among them is part of the kernel. Without any, they
     /// are files that only look like modules.
     pub modules: Option<&'a BTreeMap<String, Vec<u8>>>,
+    /// The program that it packs, and its version, where that is decided before it is given one.
+    pub program: (&'a [u8], &'a str),
 }
 
 impl<'a> MiniSdk<'a> {
     /// One without faults, for x86/64.
     pub fn new(recipes: &'a Recipes, version: &'a str, hash: &'a str, format: Format) -> Self {
-        MiniSdk { recipes, version, hash, target: ("x86", "64"), arch: "x86_64", format, fault: "", modules: None }
+        MiniSdk {
+            recipes,
+            version,
+            hash,
+            target: ("x86", "64"),
+            arch: "x86_64",
+            format,
+            fault: "",
+            modules: None,
+            program: (PROGRAM, "0.1.0"),
+        }
     }
 
     /// The archive's bytes, as `NAME.tar.zst` or `NAME.tar.xz`, with everything in the folder NAME.
@@ -85,7 +98,7 @@ impl<'a> MiniSdk<'a> {
                 config += &format!("CONFIG_{}={}\n", option.symbol, if option.builtin { "y" } else { "m" });
                 symbols.push(option.symbol.as_str());
             }
-            let depends: Vec<&str> = depends(kmod, &kmods).collect();
+            let depends = self.depends(kmod, &kmods);
             table += &format!("{name}|{}|{}|{}\n", modules.join(" "), symbols.join(" "), depends.join(" "));
         }
         if self.format == Format::Apk || self.modules.is_some() {
@@ -135,12 +148,27 @@ impl<'a> MiniSdk<'a> {
         (name != BUILTIN).then(|| elf(&modinfo))
     }
 
+    /// What a kmod names, and what its modules need of others: Debian's kernels differ from OpenWrt's in that.
+    fn depends<'k>(&self, kmod: &'k Kmod, known: &BTreeMap<&'k str, &'k Kmod>) -> Vec<&'k str> {
+        let named = kmod.depends.iter().map(String::as_str).filter(|name| known.contains_key(name));
+        let own = kmod.modules.iter().filter_map(|module| self.modules?.get(&module.name));
+        let needed: Vec<String> =
+            own.filter_map(|bytes| ModuleInfo::read(bytes).ok()).flat_map(|info| info.depends).collect();
+        let brings = |other: &&Kmod| {
+            other.package != kmod.package
+                && other.modules.iter().any(|module| needed.contains(&module.name.replace('-', "_")))
+        };
+        let needed = known.values().copied().filter(brings).map(|other| other.package.as_str());
+        let mut depends: Vec<&str> = named.collect();
+        depends.extend(needed.filter(|name| !kmod.depends.iter().any(|named| named == name)));
+        depends
+    }
+
     /// The kmods that come out of it.
     pub fn kmods(&self) -> Vec<Package> {
         let (line, kmods) = self.selected();
-        let kmod = |kmod: &&Kmod| {
-            self.kmod(kmod, &modules(kmod, line).collect::<Vec<_>>(), &depends(kmod, &kmods).collect::<Vec<_>>())
-        };
+        let kmod =
+            |kmod: &&Kmod| self.kmod(kmod, &modules(kmod, line).collect::<Vec<_>>(), &self.depends(kmod, &kmods));
         kmods.values().map(kmod).collect()
     }
 
@@ -169,8 +197,8 @@ impl<'a> MiniSdk<'a> {
     fn program(&self) -> Package {
         Package {
             name: "offloadctl".into(),
-            version: "0.1.0-r1".into(),
-            files: vec![Entry::file("usr/sbin/offloadctl", 0o755, Content::from(PROGRAM.to_vec()))],
+            version: format!("{}-r1", self.program.1),
+            files: vec![Entry::file("usr/sbin/offloadctl", 0o755, Content::from(self.program.0.to_vec()))],
             source: "offload-feed/offloadctl".into(),
             ..self.base()
         }
@@ -213,10 +241,6 @@ pub fn program(folder: &Utf8Path) -> Program {
 
 fn modules(kmod: &Kmod, line: Line) -> impl Iterator<Item = &str> {
     kmod.modules.iter().filter(move |module| module.applies_to(line)).map(|module| module.name.as_str())
-}
-
-fn depends<'k>(kmod: &'k Kmod, known: &BTreeMap<&str, &Kmod>) -> impl Iterator<Item = &'k str> {
-    kmod.depends.iter().map(String::as_str).filter(|name| known.contains_key(name))
 }
 
 fn compress(tar: &[u8], compression: &str) -> Vec<u8> {

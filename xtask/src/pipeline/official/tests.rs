@@ -1,0 +1,154 @@
+//! Images of a miniature release: which are taken, and what is left when something is wrong with them.
+
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::mpsc::{Receiver, channel};
+
+use model::{Event, Events};
+use sdk::openwrt::fixture::{KERNEL_HASH, MiniMirror};
+use vm::machine::DiskFormat;
+
+use super::*;
+use crate::cli::openwrt::Source;
+use crate::ctx::tests::ctx;
+
+/// What it publishes never changes, so its list is asked for once.
+const RELEASE: &str = "25.12.5";
+const TARGET: &str = "x86/64";
+
+const KERNEL_BIN: &str = "openwrt-25.12.5-x86-64-generic-kernel.bin";
+const ROOTFS: &str = "openwrt-25.12.5-x86-64-generic-ext4-rootfs.img.gz";
+const COMBINED: &str = "openwrt-25.12.5-x86-64-generic-ext4-combined.img.gz";
+
+/// A mirror, and a machine that never saw it.
+struct Lab {
+    _folder: tempfile::TempDir,
+    mirror: MiniMirror,
+    ctx: Ctx,
+    events: Receiver<Event>,
+}
+
+impl Lab {
+    /// With these images in the release.
+    fn new(images: &[(&str, &[u8])]) -> Lab {
+        let folder = tempfile::tempdir().unwrap();
+        let mirror = MiniMirror::new();
+        let kernel = format!("packages/kernel-6.12.94~{KERNEL_HASH}-r1.apk");
+        let sdk = "openwrt-sdk-25.12.5-x86-64_gcc-14.3.0_musl.Linux-x86_64.tar.zst";
+        mirror.publish(RELEASE, TARGET, &[(sdk, b"sdk"), (&kernel, b"kernel")]);
+        mirror.publish(RELEASE, TARGET, images);
+        let (sender, events) = channel();
+        let ctx = ctx(Utf8Path::from_path(folder.path()).unwrap(), Events::to(sender));
+        Lab { _folder: folder, mirror, ctx, events }
+    }
+
+    fn guest(&self) -> Result<Guest> {
+        let source =
+            Source { mirror: Some(self.mirror.root().to_string()), release_keys: vec![self.mirror.key_file()] };
+        let wanted = OpenWrt { release: Some(RELEASE.into()), locked: false, source };
+        let machine = Machine::load(&self.ctx.root.join("qemu/machines/x86-64.yaml"))?;
+        let packages = format!("6.12.94~{KERNEL_HASH}-r1");
+        guest(&self.ctx, RELEASE, &TARGET.parse().unwrap(), &machine, &packages, &wanted)
+    }
+
+    /// The id of the failure that there has to be, and whether any image was unpacked.
+    fn refused(&self) -> (&'static str, Exit, bool) {
+        let Err(failure) = self.guest() else { panic!("such an image would be booted") };
+        let stage = self.ctx.cache.join(image::STAGE);
+        let left = stage.read_dir_utf8().into_iter().flatten().any(|entry| entry.unwrap().path().is_dir());
+        (failure.id(), failure.exit(), left)
+    }
+
+    /// Stages that did something since the last look.
+    fn worked(&self) -> Vec<String> {
+        let began = |event| if let Event::StageBegin { stage, .. } = event { Some(stage) } else { None };
+        self.events.try_iter().filter_map(began).collect()
+    }
+}
+
+/// A disk of 4 KiB, as a release publishes it: with something for OpenWrt's own upgrades behind it.
+fn packed() -> Vec<u8> {
+    let mut gzip = formats::gzip::Writer::new(Vec::new(), formats::gzip::Level::Default).unwrap();
+    gzip.write_all(&[0x51; 4096]).unwrap();
+    [&gzip.finish().unwrap()[..], b"{\"metadata_version\":\"1.1\"}FWx0"].concat()
+}
+
+#[test]
+fn kernel_and_root_file_system_are_verified_unpacked_once_and_read_only() {
+    let lab = Lab::new(&[(KERNEL_BIN, b"kernel"), (ROOTFS, &packed()), (COMBINED, b"of no interest")]);
+    let guest = lab.guest().unwrap();
+    let (kernel, disk) = (guest.image.kernel.clone().unwrap(), guest.image.disk.clone().unwrap());
+    assert_eq!((std::fs::read(&kernel).unwrap(), disk.format), (b"kernel".to_vec(), DiskFormat::Raw));
+    assert_eq!(std::fs::read(&disk.file).unwrap(), [0x51; 4096]);
+    assert_eq!(std::fs::metadata(&disk.file).unwrap().permissions().mode() & 0o222, 0);
+    assert_eq!(guest.image.append, ["root=/dev/vda", "rootwait"]);
+    assert_eq!(guest.label, "OpenWrt 25.12.5 for x86/64, Linux 6.12.94");
+    assert_eq!((guest.kernel_line.as_str(), line("6.18"), line("")), ("6.12", "6.18", ""));
+    assert_eq!(guest.wiring.unwrap().lan[0], "192.168.1.1/24");
+    assert_eq!(lab.worked(), ["openwrt-image", "fetch"]);
+    assert_eq!(lab.guest().unwrap().image, guest.image);
+    assert_eq!(lab.worked(), [""; 0], "the second run does nothing");
+}
+
+#[test]
+fn the_machine_takes_the_first_kind_that_there_is() {
+    let lab = Lab::new(&[(KERNEL_BIN, b"kernel"), (COMBINED, &packed())]);
+    let image = lab.guest().unwrap().image;
+    assert!(image.kernel.is_none() && image.append.is_empty() && image.disk.is_some(), "{image:?}");
+    assert_eq!(Lab::new(&[(KERNEL_BIN, b"kernel")]).refused(), ("IMG001", Exit::Upstream, false));
+}
+
+#[test]
+fn two_images_of_one_name_are_not_chosen_from() {
+    let other = "openwrt-25.12.5-r33000-x86-64-generic-kernel.bin";
+    let lab = Lab::new(&[(KERNEL_BIN, b"kernel"), (other, b"kernel"), (ROOTFS, &packed())]);
+    assert_eq!(lab.refused(), ("SUM004", Exit::Upstream, false));
+}
+
+#[test]
+fn an_image_that_was_not_signed_for_is_not_unpacked() {
+    let lab = Lab::new(&[(KERNEL_BIN, b"kernel"), (ROOTFS, &packed())]);
+    let path = lab.mirror.folder(RELEASE, TARGET).join(ROOTFS);
+    let mut bytes = packed();
+    bytes[20] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+    assert_eq!(lab.refused(), ("DIG001", Exit::Mismatch, false));
+    let lab = Lab::new(&[(KERNEL_BIN, b"kernel"), (ROOTFS, b"signed, and no disk")]);
+    assert_eq!(lab.refused(), ("SDK070", Exit::Upstream, false));
+}
+
+#[test]
+fn an_image_of_another_kernel_is_refused_before_it_is_fetched() {
+    let lab = Lab::new(&[(KERNEL_BIN, b"kernel"), (ROOTFS, &packed())]);
+    lab.mirror.remove(RELEASE, TARGET, &format!("packages/kernel-6.12.94~{KERNEL_HASH}-r1.apk"));
+    let other = "packages/kernel-6.12.95~0123456789abcdef0123456789abcdef-r1.apk";
+    lab.mirror.publish(RELEASE, TARGET, &[(other, b"kernel")]);
+    assert_eq!(lab.refused(), ("IMG002", Exit::Mismatch, false));
+    assert_eq!(lab.worked(), [""; 0]);
+}
+
+#[test]
+fn a_run_that_was_killed_between_fetching_and_unpacking_is_gone_on_with() {
+    let lab = Lab::new(&[(KERNEL_BIN, b"kernel"), (ROOTFS, &packed())]);
+    let first = lab.guest().unwrap();
+    // As the killed one left it: downloads are there, and half a disk where the work goes on.
+    let beside = |ending: &str| Utf8PathBuf::from(format!("{}{ending}", first.folder));
+    std::fs::remove_file(beside(".stamp")).unwrap();
+    std::fs::rename(&first.folder, beside(".tmp")).unwrap();
+    let disk = beside(".tmp").join(DISK);
+    std::fs::set_permissions(&disk, PermissionsExt::from_mode(0o644)).unwrap();
+    std::fs::write(&disk, [0x51; 2048]).unwrap();
+    std::fs::write(lab.mirror.folder(RELEASE, TARGET).join(ROOTFS), b"").unwrap();
+    let second = lab.guest().unwrap();
+    assert_eq!(second.folder, first.folder);
+    assert_eq!(std::fs::read(first.folder.join(DISK)).unwrap(), [0x51; 4096]);
+    assert!(!beside(".tmp").exists());
+}
+
+#[test]
+fn a_refused_state_of_a_release_is_a_note() {
+    let failure = Failure::new(Exit::Blocked, "VM000", "what", "Length mismatch", "fix");
+    let note = afresh("/c/guest".into(), &failure);
+    assert_eq!((note.id, note.severity), ("IMG003", Severity::Note));
+    assert!(note.to_string().contains("Length mismatch"));
+}
