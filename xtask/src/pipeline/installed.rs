@@ -31,8 +31,10 @@ const PACKAGES: [&str; 5] =
 /// How long one command of a package manager may take, on a machine that compiles meanwhile.
 const COMMAND: Duration = Duration::from_secs(180);
 
-/// Loads what packages ask for, and their settings, which went with the modules.
-const LOAD: &str = "kmodloader && for file in /etc/sysctl.d/*.conf; do [ ! -f $file ] || sysctl -q -p $file; done";
+/// Loads what packages ask for, and their settings, which went with the modules; an image may set what it lacks.
+const LOAD: &str = "kmodloader || exit
+for file in /etc/sysctl.d/*.conf; do [ ! -f $file ] || sysctl -q -p $file; done
+true";
 
 /// Saved states, by package manager. One that could not be made fails the scenarios that need it, and no others.
 pub(super) struct Installed<'a> {
