@@ -23,6 +23,21 @@ const FOR_THE_NETWORK: [&str; 3] = ["virtio_pci", "virtio_net", "bridge"];
 /// Kmods of the recipes that an image does not have by itself.
 const NOT_IN_IMAGES: [&str; 2] = ["kmod-nf-conntrack-netlink", "kmod-nf-nathelper"];
 
+/// OpenWrt's name of the architecture.
+const ARCH: &str = "x86_64";
+
+/// Feeds that no router of the lab reaches.
+const DISTFEEDS: [(&str, &str); 2] = [
+    (
+        "etc/opkg/distfeeds.conf",
+        "src/gz openwrt_core https://downloads.openwrt.org/releases/24.10.8/targets/x86/64/packages\n",
+    ),
+    (
+        "etc/apk/repositories.d/distfeeds.list",
+        "https://downloads.openwrt.org/releases/25.12.5/targets/x86/64/packages/packages.adb\n",
+    ),
+];
+
 /// What keeps these in an image (`package/network/config/firewall4/Makefile`).
 const FIREWALL_NEEDS: [&str; 3] = ["kmod-nft-core", "kmod-nft-nat", "kmod-nft-offload"];
 
@@ -84,7 +99,7 @@ impl Parts {
     }
 
     /// `generic-ext4-rootfs.img.gz`: the image with these packages in it, and metadata behind the compressed bytes.
-    pub(crate) fn rootfs(&self, scratch: &Utf8Path, stock: &[Package]) -> Vec<u8> {
+    pub(crate) fn rootfs(&self, scratch: &Utf8Path, stock: &[Package], format: Format) -> Vec<u8> {
         let root = scratch.join("rootfs");
         self.stand_in(scratch, &root);
         copy_over(&mini().join("root"), &root);
@@ -110,7 +125,10 @@ impl Parts {
         let release =
             "DISTRIB_ID='OpenWrt'\nDISTRIB_RELEASE='miniature'\nDISTRIB_TARGET='x86/64'\nDISTRIB_ARCH='x86_64'\n";
         put(&root.join("etc/openwrt_release"), release.as_bytes(), 0o644);
-        self.install(scratch, &root, stock);
+        self.install(scratch, &root, stock, format);
+        for (list, line) in DISTFEEDS {
+            put(&root.join(list), line.as_bytes(), 0o644);
+        }
         let image = scratch.join("rootfs.img");
         sh(&format!("truncate -s 128M {image} && mkfs.ext4 -q -F -O ^has_journal -d {root} {image}"));
         let mut bytes = sh(&format!("gzip -1 -c {image}"));
@@ -130,7 +148,7 @@ impl Parts {
             boot_modules: &list,
             spare_modules: &[],
             kernel: &kernel,
-            arch: &Arch("x86_64".into()),
+            arch: &Arch(ARCH.into()),
             extra: &[vm::image::Extra { path: "/bin/opkg".into(), source: self.client.clone(), mode: 0o755 }],
         };
         let archive = scratch.join("stand-in.cpio");
@@ -144,16 +162,34 @@ impl Parts {
         }
     }
 
-    /// Installs packages as the build of an image does.
-    fn install(&self, scratch: &Utf8Path, root: &Utf8Path, stock: &[Package]) {
-        let folder = scratch.join("stock");
-        std::fs::create_dir(&folder).unwrap();
+    /// Installs packages as the build of an image does, with one manager; the image has no other.
+    fn install(&self, scratch: &Utf8Path, root: &Utf8Path, stock: &[Package], format: Format) {
+        let (folder, feed) = (scratch.join("stock"), scratch.join("stock-feed"));
+        let mut files = Vec::new();
         for package in stock {
             let mut bytes = Vec::new();
-            Format::Ipk.write(package, &mut bytes).unwrap();
-            std::fs::write(folder.join(Format::Ipk.file_name(package)), bytes).unwrap();
+            format.write(package, &mut bytes).unwrap();
+            files.push(folder.join(format.file_name(package)));
+            put(files.last().unwrap(), &bytes, 0o644);
         }
-        sh(&format!("{} -o {root} install {folder}/*.ipk", self.client));
+        let manager = scratch.join(format.manager());
+        symlink(&self.client, &manager).unwrap();
+        if format == Format::Ipk {
+            sh(&format!("{manager} -o {root} install {folder}/*.ipk && rm {root}/usr/bin/apk"));
+            return;
+        }
+        let version = format!("{}~{KERNEL_HASH}-r1", self.version());
+        for (path, text) in client::apk::image_state(&version, ARCH) {
+            put(&root.join(path.trim_start_matches('/')), text.as_bytes(), 0o644);
+        }
+        let keys = feeds::keys::Keys::generate().unwrap();
+        std::fs::create_dir(&feed).unwrap();
+        feeds::assemble(&files, &Arch(ARCH.into()), &keys, &feed).unwrap();
+        let key = keys.public_files().unwrap().into_iter().find(|key| key.format == format).unwrap();
+        let place = root.join(key.path().trim_start_matches('/'));
+        put(&place, key.text.as_bytes(), 0o644);
+        let apk = format!("{manager} -p {root} -X {feed}/apk/packages.adb");
+        sh(&format!("{apk} update && {apk} add firewall4 libc && rm -r {place} {root}/usr/lib/opkg"));
     }
 
     fn busybox(&self) -> Utf8PathBuf {
@@ -171,7 +207,7 @@ pub(crate) fn stock(parts: &Parts, recipes: &Recipes) -> Vec<Package> {
     packages.extend([("firewall4", &FIREWALL_NEEDS[..]), ("libc", &[])].map(|(name, depends)| Package {
         name: name.into(),
         version: "1.2.5-r4".into(),
-        architecture: "x86_64".into(),
+        architecture: ARCH.into(),
         depends: depends.iter().copied().map(Dependency::on).collect(),
         description: "Of the miniature image".into(),
         section: "base".into(),
@@ -200,7 +236,8 @@ fn with_initramfs(mut kernel: Vec<u8>, initramfs: &[u8]) -> Vec<u8> {
     let setup = (usize::from(kernel[0x1f1]) + 1) * 512;
     let padded = (kernel.len() - setup + GAP).next_multiple_of(4096);
     kernel.resize(setup + padded, 0);
-    let mut field = |at: usize, value: usize| kernel[at..at + 4].copy_from_slice(&(value as u32).to_le_bytes());
+    let mut field =
+        |at: usize, value: usize| kernel[at..at + 4].copy_from_slice(&u32::try_from(value).unwrap().to_le_bytes());
     field(0x218, LOADED_AT + padded);
     field(0x21c, initramfs.len());
     kernel.extend(initramfs);

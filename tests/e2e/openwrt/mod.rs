@@ -4,6 +4,7 @@
 mod image;
 mod release;
 
+use formats::Format;
 use model::{Cancel, Deadline};
 use sdk::Recipes;
 use vm::lab::{Plan, Side};
@@ -27,7 +28,7 @@ fn an_image_becomes_the_router_of_the_lab() {
     let (parts, scratch) = (Parts::of(&place), place.path("image"));
     std::fs::create_dir(&scratch).unwrap();
     std::fs::write(scratch.join("kernel.bin"), parts.kernel_image(&scratch)).unwrap();
-    parts.rootfs(&scratch, &stock(&parts, &recipes()));
+    parts.rootfs(&scratch, &stock(&parts, &recipes()), Format::Ipk);
     let machine = Machine::load(&sources().join("qemu/machines/x86-64.yaml")).unwrap();
     let files = Files { kernel: Some(scratch.join("kernel.bin")), disk: Some(scratch.join("rootfs.img")) };
     let image = vm::openwrt::image(&machine, Kind::KernelRootfs, files);
@@ -68,14 +69,19 @@ fn soon() -> Deadline {
 #[test]
 fn scenarios_run_on_the_image_of_a_release() {
     let place = Place::warm_elsewhere();
-    let release = MiniRelease::publish(&place);
+    let release = MiniRelease::publish(&place, Format::Ipk);
     let names = ["offload-ipv4-nat", "fw4-software", "install-and-load", "refuse-wrong-key", "modules-from-feed"];
-    let ran = place.run(&release.test(&names));
-    ran.fine();
-    for name in names {
-        let verdict = if name == "install-and-load" { "skip" } else { "pass" };
-        assert!(ran.err.contains(&format!("{verdict}    {name}/opkg")), "{name}: {}", ran.err);
-    }
+    let passes = |release: &MiniRelease, manager: &str| {
+        let ran = place.run(&release.test(&names));
+        ran.fine();
+        for name in names {
+            let verdict = if name == "install-and-load" { "skip" } else { "pass" };
+            assert!(ran.err.contains(&format!("{verdict}    {name}/{manager}")), "{name}: {}", ran.err);
+        }
+    };
+    passes(&release, "opkg");
+    passes(&MiniRelease::publish(&place, Format::Apk), "apk");
+
     // The image's own modules are told from the feed's, by their files and, once those are replaced, by what runs.
     let replace = "{manager: update}, {manager: replace, packages: [kmod-nft-offload, kmod-nf-flow]}, ";
     for (name, before, word) in [("stock-file", "", "has the digest"), ("stock-runs", replace, "has the build id")] {

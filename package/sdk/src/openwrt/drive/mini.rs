@@ -43,12 +43,24 @@ pub struct MiniSdk<'a> {
     /// Modules for a kernel that is booted, by name; what is not among them is part of the kernel. Without any, they
     /// are files that only look like modules.
     pub modules: Option<&'a BTreeMap<String, Vec<u8>>>,
+    /// The program that it packs, and its version, where that is decided before it is given one.
+    pub program: (&'a [u8], &'a str),
 }
 
 impl<'a> MiniSdk<'a> {
     /// One without faults, for x86/64.
     pub fn new(recipes: &'a Recipes, version: &'a str, hash: &'a str, format: Format) -> Self {
-        MiniSdk { recipes, version, hash, target: ("x86", "64"), arch: "x86_64", format, fault: "", modules: None }
+        MiniSdk {
+            recipes,
+            version,
+            hash,
+            target: ("x86", "64"),
+            arch: "x86_64",
+            format,
+            fault: "",
+            modules: None,
+            program: (PROGRAM, "0.1.0"),
+        }
     }
 
     /// The archive's bytes, as `NAME.tar.zst` or `NAME.tar.xz`, with everything in the folder NAME.
@@ -185,8 +197,8 @@ impl<'a> MiniSdk<'a> {
     fn program(&self) -> Package {
         Package {
             name: "offloadctl".into(),
-            version: "0.1.0-r1".into(),
-            files: vec![Entry::file("usr/sbin/offloadctl", 0o755, Content::from(PROGRAM.to_vec()))],
+            version: format!("{}-r1", self.program.1),
+            files: vec![Entry::file("usr/sbin/offloadctl", 0o755, Content::from(self.program.0.to_vec()))],
             source: "offload-feed/offloadctl".into(),
             ..self.base()
         }
