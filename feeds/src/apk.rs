@@ -22,12 +22,14 @@ pub(crate) fn fill(files: &[&Utf8Path], architecture: &Arch, keys: &Pair<SecretK
     // The order in which packages are given shows in the bytes of the index: the shell's, as in OpenWrt's build.
     let mut files = files.to_vec();
     files.sort_by_key(|file| file.file_name());
-    let index = Index { packages: admit(&files, architecture, out)?, ..Index::default() };
-    write(&out.join("index.json"), index.index_json(&architecture.0).as_bytes())?;
-    let adb = index.to_adb().map_err(|error| explain(Exit::Failed, out, &error))?;
-    let keys: Vec<&SecretKey> = keys.all().map(|(key, _)| key).collect();
-    publish(adb, &keys, out)?;
-    Ok(index)
+    admit(&files, architecture)?.place(out, |packages| {
+        let index = Index { packages, ..Index::default() };
+        write(&out.join("index.json"), index.index_json(&architecture.0).as_bytes())?;
+        let adb = index.to_adb().map_err(|error| explain(Exit::Failed, out, &error))?;
+        let keys: Vec<&SecretKey> = keys.all().map(|(key, _)| key).collect();
+        publish(adb, &keys, out)?;
+        Ok(index)
+    })
 }
 
 /// Signs an index with each of the keys and writes it.

@@ -56,11 +56,17 @@ pub(crate) trait Entry: Sized + Send {
     fn architecture(&self) -> &str;
 }
 
-/// Reads each file and places it in the feed, unless it does not belong there. Returns entries in the order of
-/// the files.
-pub(crate) fn admit<T: Entry>(files: &[&Utf8Path], architecture: &Arch, out: &Utf8Path) -> Result<Vec<T>> {
+/// What belongs into a feed.
+pub(crate) struct Admitted<'a, T> {
+    /// In the order of the files.
+    pub(crate) entries: Vec<T>,
+    files: Vec<&'a Utf8Path>,
+}
+
+/// Reads each file and says whether it belongs into the feed.
+pub(crate) fn admit<'a, T: Entry>(files: &[&'a Utf8Path], architecture: &Arch) -> Result<Admitted<'a, T>> {
     let entries = parallel(files, processors(), |file| T::list(file))?;
-    let mut admitted: Vec<T> = Vec::with_capacity(entries.len());
+    let mut admitted = Admitted { entries: Vec::with_capacity(entries.len()), files: Vec::with_capacity(files.len()) };
     let mut known: HashMap<String, &Utf8Path> = HashMap::new();
     for (&file, listed) in files.iter().zip(entries) {
         let (name, own) = (listed.name(), listed.architecture());
@@ -87,10 +93,24 @@ pub(crate) fn admit<T: Entry>(files: &[&Utf8Path], architecture: &Arch, out: &Ut
             )
             .at(file));
         }
-        place(file, &out.join(file.file_name().unwrap_or_default()))?;
-        admitted.push(listed);
+        admitted.entries.push(listed);
+        admitted.files.push(file);
     }
     Ok(admitted)
+}
+
+impl<T: Entry> Admitted<'_, T> {
+    /// Places the files in the feed while `publish` makes the index of the entries: either takes about as long.
+    pub(crate) fn place<R>(self, out: &Utf8Path, publish: impl FnOnce(Vec<T>) -> Result<R>) -> Result<R> {
+        let place_all =
+            || self.files.iter().try_for_each(|file| place(file, &out.join(file.file_name().unwrap_or_default())));
+        std::thread::scope(|scope| {
+            let placing = scope.spawn(place_all);
+            let published = publish(self.entries);
+            let placed = placing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            placed.and(published)
+        })
+    }
 }
 
 /// A hard link where the file system allows it, else a copy: packages are never changed in place.

@@ -25,14 +25,15 @@ pub(crate) fn fill(
     keys: &Pair<SecretKey>,
     out: &Utf8Path,
 ) -> Result<Vec<Listed>> {
-    let mut listed: Vec<Listed> = admit(files, architecture, out)?;
-    listed.sort_by(|a, b| a.filename.cmp(&b.filename));
-    let manifest = packages::manifest(&listed);
-    write(&out.join("Packages.manifest"), manifest.as_bytes())?;
-    write(&out.join("index.json"), packages::index_json(&architecture.0, &listed).as_bytes())?;
-    publish(&packages::packages(&manifest), out)?;
-    sign(out, &keys.current)?;
-    Ok(listed)
+    admit(files, architecture)?.place(out, |mut listed: Vec<Listed>| {
+        listed.sort_by(|a, b| a.filename.cmp(&b.filename));
+        let manifest = packages::manifest(&listed);
+        write(&out.join("Packages.manifest"), manifest.as_bytes())?;
+        write(&out.join("index.json"), packages::index_json(&architecture.0, &listed).as_bytes())?;
+        publish(&packages::packages(&manifest), out)?;
+        sign(out, &keys.current)?;
+        Ok(listed)
+    })
 }
 
 /// Writes `Packages` and `Packages.gz`; a signature has to follow.

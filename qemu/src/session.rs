@@ -1,6 +1,6 @@
 //! A running guest: booted or resumed, spoken to, and gone when dropped.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use camino::Utf8PathBuf;
 use model::{Cancel, Deadline, Failure, Result};
@@ -141,21 +141,21 @@ impl Session {
         self.console.script(script, deadline).map_err(|trouble| explain(&self.console, &self.process, trouble))
     }
 
-    /// Writes a file in the guest; it appears whole or not at all.
-    pub fn put(&mut self, path: &str, bytes: &[u8], deadline: Deadline) -> Result<()> {
-        self.console.put(path, bytes, deadline).map_err(|trouble| explain(&self.console, &self.process, trouble))
+    /// Writes files in the guest, each given by its path and content, and makes their folders.
+    pub fn put(&mut self, files: &[(&str, &[u8])], deadline: Deadline) -> Result<()> {
+        self.console.put(files, deadline).map_err(|trouble| explain(&self.console, &self.process, trouble))
     }
 
-    /// The guest's kernel log; see [`crate::splat`] for what to look for in it.
+    /// The guest's kernel log since it booted or since [`Session::begin_kernel_log`]; see [`crate::splat`] for what to
+    /// look for in it.
     pub fn kernel_log(&mut self, deadline: Deadline) -> Result<String> {
         Ok(self.run(&["dmesg"], deadline)?.text())
     }
 
-    /// Sets the guest's clock to the host's: a saved guest believes that no time has passed.
-    pub fn set_clock(&mut self, deadline: Deadline) -> Result<()> {
-        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
-        self.run(&["date", "-u", "-s", &format!("@{now}")], deadline)?;
-        Ok(())
+    /// Empties the kernel log, so that a saved guest does not send that of its boot each time. What is suspicious in
+    /// it goes back into it, for whoever judges it later: a boot that went wrong is not forgotten.
+    pub fn begin_kernel_log(&mut self, deadline: Deadline) -> Result<()> {
+        self.console.begin_kernel_log(deadline).map_err(|trouble| explain(&self.console, &self.process, trouble))
     }
 
     /// The last lines of the console, for reports.

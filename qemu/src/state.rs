@@ -11,7 +11,7 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use model::{Cancel, Deadline, Event, Events, Exit, Failure, Finding, Result, Severity};
@@ -111,11 +111,14 @@ pub fn resume(launch: &Launch<'_>, path: &Utf8Path, deadline: Deadline) -> Resul
         return if failure.exit() == Exit::Interrupted { Err(failure) } else { Err(refused(said)) };
     }
     started.qmp.execute("cont", json!({}), deadline)?;
-    let answered = started.console.synchronise("the first command", deadline);
+    let answered = started.console.synchronise(&set_clock(), deadline);
     answered.map_err(|trouble| started.explain(trouble))?;
-    let mut session = started.into_session(launch.cancel);
-    session.set_clock(deadline)?;
-    Ok(session)
+    Ok(started.into_session(launch.cancel))
+}
+
+/// Sets the guest's clock to the host's: a saved guest believes that no time has passed.
+fn set_clock() -> String {
+    format!("date -u -s @{}", SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs())
 }
 
 fn saved_disk(state: &Utf8Path) -> Disk {

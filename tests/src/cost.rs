@@ -150,7 +150,7 @@ pub fn read(results: &str, errors: &str, clock: Clock) -> Result<Costs> {
     if costs.is_empty() {
         Err(unreadable("it measured nothing", results, errors))
     } else {
-        Ok(Costs { clock, costs, no_hardware })
+        Ok(Costs { kernel: String::new(), clock, costs, no_hardware })
     }
 }
 

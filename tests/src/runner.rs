@@ -13,7 +13,6 @@ use crate::attempt::{self, Attempt, COMMAND};
 use crate::modules::Payload;
 use crate::sabotage::Sabotage;
 use crate::scenario::{FeedVariant, KERNELS, Manager, Scenario, Start};
-use crate::steps;
 use crate::traffic::Flows;
 
 /// How long QEMU may take to connect its network cards.
@@ -265,12 +264,9 @@ impl Bench<'_> {
 impl Trust {
     /// Gives the router the feed's addresses and the keys to trust.
     pub fn teach(&self, session: &mut Session) -> Result<()> {
-        for (path, text) in &self.files {
-            let folder = path.rsplit_once('/').map_or("/", |(folder, _)| folder);
-            steps::read(session, &["mkdir", "-p", folder])?;
-            session.put(path, text.as_bytes(), Deadline::after(COMMAND))?;
-        }
-        Ok(())
+        let files: Vec<(&str, &[u8])> =
+            self.files.iter().map(|(path, text)| (path.as_str(), text.as_bytes())).collect();
+        session.put(&files, Deadline::after(COMMAND))
     }
 }
 

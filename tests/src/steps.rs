@@ -17,14 +17,17 @@ const COMMAND: Duration = Duration::from_secs(180);
 /// Between two tries of a command that is repeated until it answers as it must.
 const POLL: Duration = Duration::from_millis(100);
 
-/// Prints a digest or a target of every file of the root, with mode and owner. Left out: what the kernel
-/// makes up, and what may change without anything being installed: feed lists, locks, temporary files. In words that
-/// OpenWrt's busybox knows: it has no `stat`, and its `find` no `-exec … +`.
+/// Prints mode, owner and target of every file of the root; of small files, which programs may write again as they
+/// were, a digest; and of the large ones, which take an emulated router seconds to read, the size and the time of the
+/// last change to the file, which nobody can set. Files of about 256 KiB are both. Left out: what the kernel makes up, and what may change
+/// without anything being installed: feed lists, locks, temporary files. In words that OpenWrt's busybox knows: it has
+/// no `stat`, and its `find` no `-exec … +`.
 const FINGERPRINT: &str = r#"
 cd /
 skip='-path ./proc -o -path ./sys -o -path ./dev -o -path ./run -o -path ./tmp -o -path ./var'
-find . -xdev \( $skip \) -prune -o -type f -print0 | xargs -0 sha256sum | sort
-find . -xdev \( $skip \) -prune -o -print0 | xargs -0 ls -lnd | awk '{ $2 = $5 = $6 = $7 = $8 = ""; print }' | sort
+find . -xdev \( $skip \) -prune -o -type f -size -512 -print0 | xargs -0 sha256sum | sort
+find . -xdev \( $skip \) -prune -o -print0 | xargs -0 ls -lncd --full-time |
+	awk '{ $2 = ""; if ($1 !~ /^-/ || $5 < 250000) $5 = $6 = $7 = $8 = ""; print }' | sort
 "#;
 
 /// What the root looked like; equal fingerprints mean that nothing was installed or removed.
@@ -37,10 +40,12 @@ impl Fingerprint {
         Fingerprint::of(&session.script(FINGERPRINT, Deadline::after(COMMAND))?)
     }
 
-    /// A listing that names no program is none, whatever the exit code: two empty ones would be equal.
+    /// A listing without /etc is none, nor are digests, whatever the exit code: two empty ones would be equal.
     fn of(output: &Output) -> Result<Fingerprint> {
         let text = output.text();
-        if output.success() && text.contains("./bin") {
+        let listed = text.lines().any(|line| line.starts_with('d') && line.ends_with(" ./etc"));
+        let digested = text.lines().any(|line| line.contains("  ./etc/"));
+        if output.success() && listed && digested {
             return Ok(Fingerprint(text));
         }
         Err(Failure::new(
@@ -280,11 +285,55 @@ mod tests {
         let output = |code, text: &str| Output { code, out: text.into() };
         assert_eq!(successful(&["cat"], output(0, "x")).unwrap(), "x");
         assert_eq!(successful(&["cat"], output(1, "x")).unwrap_err().id(), "SCEN003");
-        assert!(Fingerprint::of(&output(0, "./bin/sh regular file")).is_ok());
-        for bad in [output(1, "./bin/sh"), output(0, "")] {
+        let (digest, listing) = ("abcd  ./etc/passwd\n", "drwxr-xr-x 0 0 ./etc\n");
+        let both = [digest, listing].concat();
+        assert!(Fingerprint::of(&output(0, &both)).is_ok());
+        for bad in [output(1, &both), output(0, ""), output(0, digest), output(0, listing)] {
             let failure = Fingerprint::of(&bad).unwrap_err();
             assert_eq!((failure.id(), failure.exit()), ("SCEN002", Exit::Blocked));
         }
+    }
+
+    /// On the host, whose programs understand the same words.
+    #[test]
+    fn what_is_written_to_the_root_is_seen() {
+        let root = tempfile::tempdir().unwrap();
+        let path = |name: &str| root.path().join(name);
+        let script = FINGERPRINT.replace("cd /\n", &format!("cd '{}'\n", root.path().display()));
+        let take = || {
+            let said = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+            Fingerprint::of(&Output { code: said.status.code().unwrap(), out: said.stdout }).unwrap()
+        };
+        std::fs::create_dir_all(path("etc/opkg")).unwrap();
+        let mut large = vec![b'x'; 1 << 20];
+        std::fs::write(path("large"), &large).unwrap();
+        std::fs::write(path("etc/small"), "one\n").unwrap();
+        std::os::unix::fs::symlink("small", path("etc/link")).unwrap();
+        let modified = path("large").metadata().unwrap().modified().unwrap();
+        let mut before = take();
+        let mut changed = |what: &str, expected: bool| {
+            let after = take();
+            assert_eq!(before != after, expected, "{what}");
+            before = after;
+        };
+        changed("nothing", false);
+        std::fs::write(path("etc/small"), "one\n").unwrap();
+        changed("a small file, written as it was", false);
+        std::fs::write(path("etc/small"), "two\n").unwrap();
+        changed("a small file of the same size", true);
+        large[77] = b'y';
+        std::fs::write(path("large"), &large).unwrap();
+        std::fs::File::options().write(true).open(path("large")).unwrap().set_modified(modified).unwrap();
+        changed("a large file of the same size and age", true);
+        std::os::unix::fs::symlink("other", path("etc/new")).unwrap();
+        std::fs::rename(path("etc/new"), path("etc/link")).unwrap();
+        changed("where a link leads", true);
+        std::fs::write(path("etc/opkg/new"), "").unwrap();
+        changed("a new file", true);
+        std::fs::remove_file(path("etc/opkg/new")).unwrap();
+        changed("one file less", true);
+        std::fs::set_permissions(path("etc/small"), std::os::unix::fs::PermissionsExt::from_mode(0o6755)).unwrap();
+        changed("a mode", true);
     }
 
     #[test]

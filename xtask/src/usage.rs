@@ -98,8 +98,8 @@ pub fn one_kernel(asked: usize) -> Failure {
         Exit::Usage,
         "USE004",
         format!("{asked} kernels were asked for, and this is done for one at a time"),
-        "only `test` runs on several kernels in one go",
-        "give one line with --kernel: 6.1, 6.12 or newest",
+        "only `test` runs on several kernels in one go, and a release has one of its own",
+        "give one line with --kernel: 6.1, 6.12 or newest; with --release none",
     )
 }
 

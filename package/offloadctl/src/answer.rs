@@ -40,7 +40,7 @@ pub fn write(out: &mut dyn Write, facts: &Facts, explanation: &Explanation) -> i
         Some(Path::Hardware) => "is marked as offloaded, in hardware",
         Some(Path::Software) => "is marked as offloaded, in software",
         Some(Path::Slow) => "is not offloaded",
-        None if causes.len() <= 1 => "is not known, and could be offloaded",
+        None if !facts.is_local && causes.len() <= 1 => "is not known, and could be offloaded",
         None => "is not known, and would not be offloaded",
     };
     writeln!(out, "\nThe connection {answer}.")?;

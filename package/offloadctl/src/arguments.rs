@@ -1,6 +1,7 @@
 //! The command line. Few enough words that a parser library would be most of the program.
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crate::change::Wish;
@@ -171,8 +172,10 @@ fn flows(words: &mut Words) -> Result<Command, Finding> {
 }
 
 fn explain(words: &mut Words) -> Result<Command, Finding> {
-    let source = words.choose("explain", "two addresses", |text| text.parse().ok())?;
-    let destination = words.choose("the first address", "a second one", |text| text.parse().ok())?;
+    let source: IpAddr = words.choose("explain", "two addresses", |text| text.parse().ok())?;
+    let same_family = |other: &IpAddr| other.is_ipv4() == source.is_ipv4();
+    let second = |text: &str| text.parse().ok().filter(same_family);
+    let destination = words.choose("the first address", "a second one of its family", second)?;
     let (mut protocol, mut port, mut json) = (None, None, false);
     while let Some(word) = words.next() {
         match word.as_str() {
@@ -256,7 +259,8 @@ impl Words {
 }
 
 fn unknown(word: &str, why: &str) -> Finding {
-    Finding::new("OCTL001", format!("'{word}' is not understood here"), why, "see offloadctl --help")
+    let what = if word.is_empty() { "a word is missing".into() } else { format!("'{word}' is not understood here") };
+    Finding::new("OCTL001", what, why, "see offloadctl --help, or --help after the command")
 }
 
 #[cfg(test)]
@@ -297,6 +301,7 @@ mod tests {
             ("flows --top=5", sorted(Sort::Bytes, 5, Form::Text)),
             ("explain 10.0.0.1 10.0.0.2", question(None, None, false)),
             ("explain 10.0.0.1 10.0.0.2 tcp/443", question(Some(6), Some(443), false)),
+            ("explain 10.0.0.1 10.0.0.2 17/53", question(Some(17), Some(53), false)),
             ("explain 10.0.0.1 10.0.0.2 50", question(Some(50), None, false)),
             ("explain 10.0.0.1 10.0.0.2 udp --json", question(Some(17), None, true)),
             ("doctor", Command::Doctor { json: false }),
@@ -343,17 +348,18 @@ mod tests {
             ("status --json=yes", "yes"),
             ("status flows", "flows"),
             ("flows --path fast", "fast"),
-            ("flows --path", "''"),
+            ("flows --path", "a word is missing"),
             ("flows --sort size", "size"),
             ("flows --top 0", "'0'"),
             ("flows --top 50001", "50001"),
             ("flows --watch --json", "--json"),
-            ("status --root", "''"),
+            ("status --root", "a word is missing"),
             ("disable --hw", "--hw"),
             ("doctor who", "who"),
             ("ruleset wan", "wan"),
-            ("ruleset --devices", "''"),
-            ("explain 10.0.0.1", "''"),
+            ("ruleset --devices", "a word is missing"),
+            ("explain 10.0.0.1", "a word is missing"),
+            ("explain 10.0.0.1 fd00::1", "fd00::1"),
             ("explain 10.0.0.1 wan", "wan"),
             ("explain 10.0.0.1 10.0.0.2 tcp/http", "tcp/http"),
             ("explain 10.0.0.1 10.0.0.2 tcp 80", "80"),

@@ -56,7 +56,7 @@ pub fn status_text(out: &mut dyn Write, status: &Status) -> io::Result<()> {
         let text = format!("{place} handle {}: flow add @{}", rule.handle, rule.flowtable);
         writeln!(out, "{:<10} {}", "Rule", printable(&text))?;
     }
-    if let Some(devices) = &facts.hardware {
+    if let Some(devices) = facts.hardware.as_ref().filter(|devices| !devices.is_empty()) {
         let words: Vec<_> =
             devices.iter().map(|(device, capability)| format!("{device} {}", capability.name())).collect();
         writeln!(out, "{:<10} hw-tc-offload of the drivers: {}", "Hardware", printable(&words.join(", ")))?;

@@ -1,6 +1,6 @@
 //! Numbers, addresses and columns, appended to bytes that are used again for each line.
 //!
-//! A list of 100,000 flows is why these exist: through `format!` its lines took four times as many instructions as reading
+//! A list of 100,000 flows is why these exist: through `format!` its lines took three times as many instructions as reading
 //! the flows did.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -85,6 +85,12 @@ fn the_readme_shows_the_status() {
 }
 
 #[test]
+fn without_devices_nothing_is_said_of_their_drivers() {
+    let status = recorded_status(|facts| facts.hardware = Some(Vec::new()));
+    assert!(!text_of(|out| report::status_text(out, &status).unwrap()).contains("Hardware"));
+}
+
+#[test]
 fn the_readme_shows_a_remark() {
     let status = recorded_status(|facts| facts.rules.clear());
     documented("text", &text_of(|out| report::finding(out, "Remark", &status.remarks[0]).unwrap()));

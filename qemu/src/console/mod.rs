@@ -22,12 +22,16 @@ use frame::{Frame, Search, Token};
 pub use trouble::Trouble;
 use wire::{Received, Wire};
 
+use crate::splat;
+
 /// Lines of the console that a failure shows.
 const TAIL_LINES: usize = 60;
 /// Bytes of the console that are kept for them.
 const TAIL_BYTES: usize = 64 << 10;
 /// Kernel lines that are kept.
 const KERNEL_LINES: usize = 2000;
+/// Suspicious lines that a kernel log keeps at most; one is enough to fail.
+const SUSPICIOUS: usize = 20;
 /// How often a wait looks at [`Cancel`].
 const SLICE: Duration = Duration::from_millis(100);
 /// See `Console::alive_wait`.
@@ -123,14 +127,14 @@ impl Console {
         for line in lines {
             self.type_text(&format!("{line}\n"), "the first lines", deadline)?;
         }
-        self.synchronise("the first command", deadline)
+        self.synchronise("true", deadline)
     }
 
-    /// Asks for an answer to an empty command, as after a resume.
-    pub fn synchronise(&mut self, command: &str, deadline: Deadline) -> Result<(), Trouble> {
-        match self.exchange("true", command, deadline)? {
+    /// Asks for an answer to the first command, after a boot or a resume; what it prints is nobody's business.
+    pub fn synchronise(&mut self, line: &str, deadline: Deadline) -> Result<(), Trouble> {
+        match self.exchange(&format!("{line} >/dev/null 2>&1"), line, deadline)? {
             Some(_) => Ok(()),
-            None => Err(self.hung(command, deadline)),
+            None => Err(self.hung("the first command", deadline)),
         }
     }
 
@@ -150,6 +154,15 @@ impl Console {
         self.run_line(&format!("sh -c {}", quoted(script)?), name, deadline)
     }
 
+    /// Empties the kernel log, but for what is suspicious in it.
+    pub fn begin_kernel_log(&mut self, deadline: Deadline) -> Result<(), Trouble> {
+        let log = self.run(&["dmesg", "-c"], deadline)?.text();
+        for line in splat::splats(&log, &splat::DENIED, &splat::ALLOWED).into_iter().take(SUSPICIOUS) {
+            self.run(&["sh", "-c", "echo \"$1\" >/dev/kmsg", "sh", line], deadline)?;
+        }
+        Ok(())
+    }
+
     /// The last lines of the console.
     pub fn tail(&self) -> String {
         let bytes: Vec<u8> = self.tail.iter().copied().filter(|&byte| byte != b'\r').collect();
@@ -165,10 +178,12 @@ impl Console {
         &self.kernel
     }
 
-    /// Runs one line; `name` is what messages call it. A line that cannot be typed is sent as a file.
+    /// Runs one line; `name` is what messages call it. A line that cannot be typed is put together by the guest's
+    /// shell, and one that is too long for that is sent as a file.
     fn run_line(&mut self, line: &str, name: &str, deadline: Deadline) -> Result<Output, Trouble> {
-        if can_be_typed(line) {
-            return self.run_typed(&format!("({line})"), name, deadline);
+        let typed = if can_be_typed(line) { Some(format!("({line})")) } else { transfer::in_lines(line) };
+        if let Some(typed) = typed {
+            return self.run_typed(&typed, name, deadline);
         }
         let file = format!("{}-script", self.scratch);
         self.store(&file, line.as_bytes(), deadline)?;

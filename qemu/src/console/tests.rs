@@ -84,9 +84,14 @@ fn words_arrive_as_they_are() {
     let mut shell = shell();
     let words =
         ["printf", "%s|", "a b", "", "it's", "$HOME", "`id`", "*", "\\", "tab\there", "two\nlines", "grüße", "-n"];
-    let output = shell.console.run(&words, long()).unwrap();
-    assert_eq!(output.text(), words[2..].iter().map(|word| format!("{word}|")).collect::<String>());
-    assert_eq!(output.code, 0);
+    // Short and long, and longer than what is typed in one go; in bytes that shells use for marks of their own.
+    for times in [1, 20, 2000] {
+        let long_word = "āĂłĆĈ'\\n\n".repeat(times);
+        let words = [&words[..], &[&long_word]].concat();
+        let output = shell.console.run(&words, long()).unwrap();
+        assert_eq!(output.text(), words[2..].iter().map(|word| format!("{word}|")).collect::<String>());
+        assert_eq!(output.code, 0);
+    }
 }
 
 #[test]
@@ -126,7 +131,7 @@ fn a_file_arrives_byte_for_byte() {
     for length in [0usize, 1, 57, 12 << 10, 100_000] {
         let bytes: Vec<u8> = (0..=u8::MAX).rev().cycle().take(length).collect();
         let path = shell.dir.path().join("it's a file");
-        shell.console.put(path.to_str().unwrap(), &bytes, long()).unwrap();
+        shell.console.put(&[(path.to_str().unwrap(), &bytes)], long()).unwrap();
         assert!(std::fs::read(&path).unwrap() == bytes, "{length}");
         assert_eq!(shell.console.run(&["cat", path.to_str().unwrap()], long()).unwrap().out, bytes);
     }
@@ -136,14 +141,14 @@ fn a_file_arrives_byte_for_byte() {
 #[test]
 fn a_guest_needs_few_programs() {
     let programs = tempfile::tempdir().unwrap();
-    for name in ["cat", "mv", "sha256sum", "sh", "wc"] {
+    for name in ["cat", "mkdir", "sha256sum", "sh", "wc"] {
         let found = ["/bin", "/usr/bin"].map(|folder| std::path::Path::new(folder).join(name));
         let found = found.iter().find(|path| path.exists()).unwrap();
         std::os::unix::fs::symlink(found, programs.path().join(name)).unwrap();
     }
     let mut shell = shell_of(&["env", "-i", &format!("PATH={}", programs.path().display()), "sh"]);
     let path = shell.dir.path().join("file");
-    shell.console.put(path.to_str().unwrap(), b"a\\b\n\0", long()).unwrap();
+    shell.console.put(&[(path.to_str().unwrap(), b"a\\b\n\0")], long()).unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), b"a\\b\n\0");
     let script = format!("#{}\necho done", "x".repeat(1000));
     assert_eq!(shell.console.script(&script, long()).unwrap().text(), "done\n");
@@ -152,10 +157,10 @@ fn a_guest_needs_few_programs() {
 #[test]
 fn a_file_that_cannot_be_written_says_why() {
     let mut shell = shell();
-    let trouble = shell.console.put("/no/such/dir/file", b"x", long()).unwrap_err();
+    let trouble = shell.console.put(&[("/tmp/x", b"x"), ("/dev/null/file", b"x")], long()).unwrap_err();
     let failure = failure(&shell.console, trouble);
     assert_eq!((failure.id(), failure.exit()), ("VM018", Exit::Blocked));
-    assert!(failure.finding().why.to_lowercase().contains("no such file"), "{failure}");
+    assert!(failure.finding().why.to_lowercase().contains("not a directory"), "{failure}");
     assert!(shell.console.run(&["true"], long()).unwrap().success());
 }
 
@@ -164,6 +169,19 @@ fn a_word_with_a_zero_byte_is_a_usage_error() {
     let mut shell = shell();
     let trouble = shell.console.run(&["echo", "a\0b"], long()).unwrap_err();
     assert_eq!((failure(&shell.console, trouble).id(), Exit::Usage as u8), ("VM019", 2));
+}
+
+#[test]
+fn a_kernel_log_begins_anew_with_what_was_suspicious() {
+    let mut shell = shell();
+    let (log, kept) = (shell.dir.path().join("log"), shell.dir.path().join("kept"));
+    std::fs::write(&log, "[ 0.1] eth0: link up\n[ 0.2] WARNING: CPU: 0 at net/x.c:1\n[ 0.3] it's \"up\"\n").unwrap();
+    let (log, kept) = (log.display(), kept.display());
+    let functions = format!("dmesg() {{ test $1 = -c && cat {log}; }}; sh() {{ echo \"$4\" >>{kept}; }}\n");
+    shell.console.type_text(&functions, "", long()).unwrap();
+    shell.console.begin_kernel_log(long()).unwrap();
+    let kept = shell.console.run(&["cat", &kept.to_string()], long()).unwrap();
+    assert_eq!(kept.text(), "[ 0.2] WARNING: CPU: 0 at net/x.c:1\n");
 }
 
 #[test]

@@ -16,17 +16,27 @@ const PIECE: usize = 16 << 10;
 const LINE: usize = 400;
 
 impl Console {
-    /// Writes a file in the guest and checks its digest there. The file appears whole or not at all.
-    pub fn put(&mut self, path: &str, bytes: &[u8], deadline: Deadline) -> Result<(), Trouble> {
-        let part = format!("{path}.part");
-        self.store(&part, bytes, deadline)?;
-        let digest = crate::digest::sha256(bytes);
-        let said = self.run(&["sha256sum", &part], deadline)?;
-        if !said.text().starts_with(&digest) {
-            return Err(not_stored(path, &said.out));
+    /// Writes files in the guest, makes their folders, and checks their digests there: one question for all.
+    pub fn put(&mut self, files: &[(&str, &[u8])], deadline: Deadline) -> Result<(), Trouble> {
+        let mut script = String::from("mkdir -p");
+        for (path, _bytes) in files {
+            let folder = path.rsplit_once('/').map_or(".", |(folder, _name)| folder);
+            script.push_str(&format!(" {}", quoted(if folder.is_empty() { "/" } else { folder })?));
         }
-        let moved = self.run(&["mv", "-f", &part, path], deadline)?;
-        if moved.success() { Ok(()) } else { Err(not_stored(path, &moved.out)) }
+        let mut sums = String::from("sha256sum");
+        for (path, bytes) in files {
+            let target = quoted(path)?;
+            script.push_str(&format!("\nprintf %b{} >{target}", as_operands(&words(bytes))));
+            sums.push_str(&format!(" {target}"));
+        }
+        let said = self.run_line(&format!("{script}\n{sums}"), "writing files", deadline)?;
+        let text = said.text();
+        let mut digests = text.lines();
+        let whole = |bytes: &[u8], line: &str| line.starts_with(&crate::digest::sha256(bytes));
+        match files.iter().find(|(_path, bytes)| !digests.next().is_some_and(|line| whole(bytes, line))) {
+            Some((path, _bytes)) => Err(not_stored(path, &said.out)),
+            None => Ok(()),
+        }
     }
 
     /// Writes a file in the guest, piece by piece.
@@ -57,6 +67,19 @@ impl Console {
             (code, Err(_)) => Err(not_stored(path, format!("exit code {code}").as_bytes())),
         }
     }
+}
+
+/// A command that the guest's shell takes from what is typed: a line that cannot be typed as it is, in several that
+/// can. `None`: too long to be typed in one go.
+pub(super) fn in_lines(line: &str) -> Option<String> {
+    let words = words(line.as_bytes());
+    (words.len() <= PIECE / LINE).then(|| format!("(eval \"$(printf %b{})\")", as_operands(&words)))
+}
+
+/// Words between single quotes, each on a line of its own.
+fn as_operands(words: &[String]) -> String {
+    // Without an operand `printf` would not know what to print.
+    if words.is_empty() { " ''".into() } else { words.iter().map(|word| format!(" \\\n'{word}'")).collect() }
 }
 
 /// What `printf %b` makes these bytes of, when each stands between single quotes.

@@ -13,8 +13,11 @@ use crate::scenario::{Exchange, FlowPlan, Path, Proto};
 
 /// How long one exchange may take: seconds under emulation, and only a lost packet comes near it.
 const EXCHANGE: Duration = Duration::from_secs(60);
-/// How long packets may try where they need not arrive.
-const IN_VAIN: Duration = Duration::from_secs(3);
+/// How long packets may try where some need not arrive.
+const LOSSY: Duration = Duration::from_secs(3);
+/// How long packets may try where none may arrive. The look at the router that follows is done by the same processor
+/// after the packets that were there before: what did get through has arrived by then, and still counts.
+const IN_VAIN: Duration = Duration::from_secs(1);
 /// Traffic that goes on until something else is done is sent in so many parts of its least amount.
 const PARTS: u64 = 4;
 
@@ -55,8 +58,14 @@ pub(crate) fn send(
     step: Option<(&Exchange, &str)>,
 ) -> Result<Option<Finding>> {
     let in_vain = step.is_some_and(|(exchange, _)| exchange.path == Some(Path::None));
-    let may_fail = in_vain || step.is_some_and(|(exchange, _)| exchange.lossy);
-    let patience = if may_fail { IN_VAIN } else { EXCHANGE };
+    let lossy = step.is_some_and(|(exchange, _)| exchange.lossy);
+    let patience = if in_vain {
+        IN_VAIN
+    } else if lossy {
+        LOSSY
+    } else {
+        EXCHANGE
+    };
     let special = step.and_then(|(exchange, _)| exchange.special());
     let during = step.map_or(&[][..], |(exchange, _)| &exchange.during);
     let mut ready = Vec::new();

@@ -113,6 +113,8 @@ impl Cost {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Costs {
+    /// Version of the guest's kernel; empty until somebody says which.
+    pub kernel: String,
     /// What its clock counted.
     pub clock: Clock,
     /// Each kind of packet, each way.

@@ -48,7 +48,7 @@ pub fn bench(ctx: &Ctx, target: &Target, args: &BenchOffloadArgs) -> Result<Vec<
         let why = "not measured: under emulation it swings by a third from run to run and would be no verdict";
         ctx.events.fact("throughput", why);
     }
-    measured.iter().for_each(|costs| ctx.events.emit(Event::Costs(costs.clone())));
+    measured.iter().try_for_each(|costs| tell(ctx, &kernel, costs.clone()))?;
     Ok(measured)
 }
 
@@ -56,8 +56,15 @@ pub fn bench(ctx: &Ctx, target: &Target, args: &BenchOffloadArgs) -> Result<Vec<
 pub(super) fn tell_known(ctx: &Ctx, target: &Target, selection: &Selection, kernel: &Utf8Path) -> Result<()> {
     let guest = Guest::new(ctx, target, selection, kernel)?;
     if let Some(costs) = guest.known(&cost::plan(BENCH_PACKETS, BENCH_ROUNDS.get()))? {
-        ctx.events.emit(Event::Costs(costs));
+        tell(ctx, kernel, costs)?;
     }
+    Ok(())
+}
+
+/// Tells reports the figures of a kernel: a run may have several.
+fn tell(ctx: &Ctx, kernel: &Utf8Path, costs: Costs) -> Result<()> {
+    let kernel = Kernel::open(kernel)?.id().version.clone();
+    ctx.events.emit(Event::Costs(Costs { kernel, ..costs }));
     Ok(())
 }
 

@@ -102,6 +102,7 @@ impl<'a> Installed<'a> {
             let (_folder, lab) = scenarios::runner::lab(&Plan::masquerade(), None, &ctx.cancel)?;
             let started = Instant::now();
             let mut session = self.install(&lab, manager)?;
+            session.begin_kernel_log(Deadline::after(COMMAND))?;
             state::save(&mut session, &out.join("guest"), Deadline::after(router.patience))?;
             let seconds = started.elapsed().as_secs_f64();
             session.power_off(Deadline::after(COMMAND))?;

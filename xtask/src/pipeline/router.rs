@@ -114,7 +114,8 @@ pub(super) fn prepare(ctx: &Ctx, target: &Target, feed: &Feed, selection: &Selec
         .stage("image", &router.guest.folder)
         .path("machine", &machine_file)
         .text("qemu", &router.qemu.version)
-        .text("accel", router.accel.word());
+        .text("accel", router.accel.word())
+        .text("kernel log", "begins when the state is saved");
     if router.guest.wiring.is_some() {
         inputs = inputs.path("provision", ctx.root.join("qemu/src/openwrt"));
     }
@@ -122,6 +123,7 @@ pub(super) fn prepare(ctx: &Ctx, target: &Target, feed: &Feed, selection: &Selec
         let started = Instant::now();
         let (_folder, lab) = scenarios::runner::lab(&router.first_plan(), None, &ctx.cancel)?;
         let mut session = router.boot(ctx, &lab)?;
+        session.begin_kernel_log(Deadline::after(COMMAND))?;
         let booted = started.elapsed();
         state::save(&mut session, &out.join(GUEST), Deadline::after(patience))?;
         let saved = started.elapsed() - booted;

@@ -27,12 +27,11 @@ pub fn test(ctx: &Ctx, target: &Target, args: &TestArgs) -> Result<Outcome> {
     let chosen = chosen(ctx, args)?;
     crate::facts::host(ctx);
     let mut exit = Exit::Done;
-    // A release has one kernel, its own.
-    let kernels = match args.selection.openwrt.release {
-        None => &args.selection.kernels[..],
-        Some(_) => args.selection.kernels.get(..1).unwrap_or_default(),
-    };
-    for &kernel in kernels {
+    if args.selection.openwrt.release.is_some() {
+        // A release has one kernel, its own.
+        args.selection.kernel()?;
+    }
+    for &kernel in &args.selection.kernels {
         let selection = Selection { kernels: vec![kernel], ..args.selection.clone() };
         exit = exit.worse(on_kernel(ctx, target, args, &selection, chosen.clone())?);
         if exit == Exit::Interrupted {

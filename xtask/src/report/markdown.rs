@@ -45,7 +45,7 @@ pub fn render(run: &Run) -> String {
             [cost.packet(), cost.path.word().into(), cost.forwarding.to_string(), format!("{:.1} %", share * 100.0)]
         });
         text.push_str(&table(
-            "Cost of a forwarded packet",
+            &format!("Cost of a forwarded packet, Linux {}", inline(&costs.kernel)),
             &["Packet", "Offload", &format!("{unit}, spread"), "Of off"],
             rows,
         ));
@@ -171,6 +171,7 @@ mod tests {
             "| ip-options/apk | 6.1 | slow | slow | pass | 2.34 s |",
             "| vlan/apk | 6.12 | slow, fast | slow | FAIL | 2.34 s |",
             "| IPv4, UDP, 1000 bytes | software | 2320 ±0.06 % | 32.0 % |",
+            "### Cost of a forwarded packet, Linux 6.12.107",
             "| packages | done | 3.21 s | 18 packages |",
             "| QEMU | 7.2.22 |",
         ] {

@@ -196,7 +196,7 @@ impl<W: Write> Human<W> {
         if !table.is_empty() {
             self.say(&format!("\n{}", table.trim_end()));
         }
-        if let Some(line) = self.table.spent() {
+        for line in [self.table.spent(), self.table.slowest()].into_iter().flatten() {
             self.say(&line);
         }
         let sabotage = self.sabotage.text();

@@ -66,8 +66,8 @@ pub struct Adb {
 impl Adb {
     /// Reads everything before the file data. Nothing of it is trusted yet: [`Adb::verify`] it, or
     /// compare [`Adb::digest`] with a trusted index.
-    pub fn read(input: impl Read, limits: &Limits) -> Result<Self, Error> {
-        Ok(Self::open(input, limits)?.0)
+    pub fn read(mut input: impl Read, limits: &Limits) -> Result<Self, Error> {
+        Ok(Self::open(&mut input as &mut dyn Read, limits)?.0)
     }
 
     pub(crate) fn open<R: Read>(input: R, limits: &Limits) -> Result<(Self, BlockReader<R>), Error> {
@@ -106,8 +106,8 @@ impl Adb {
     }
 
     /// Writes a file without file data, as indexes are.
-    pub fn write(&self, out: impl Write, compression: Compression) -> Result<(), Error> {
-        Writer::new(out, self, compression)?.finish()?;
+    pub fn write(&self, mut out: impl Write, compression: Compression) -> Result<(), Error> {
+        Writer::new(&mut out as &mut dyn Write, self, compression)?.finish()?;
         Ok(())
     }
 }

@@ -41,8 +41,8 @@ impl Listed {
     }
 
     /// The entry of a package that is read and checked whole, in one pass; `file_size` is the length of the file.
-    pub fn of_file(input: impl Read, file_size: u64, limits: &Limits) -> Result<Self, Error> {
-        let (sha256, metadata) = super::read::digest(input, limits)?;
+    pub fn of_file(mut input: impl Read, file_size: u64, limits: &Limits) -> Result<Self, Error> {
+        let (sha256, metadata) = super::read::digest(&mut input, limits)?;
         Ok(Listed { info: metadata.info, sha256, file_size })
     }
 

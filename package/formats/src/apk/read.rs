@@ -11,8 +11,8 @@ use crate::{Error, Limits, ec};
 /// Reads a package into memory, if one of the keys has signed it.
 ///
 /// The content of every file is in its member's entry.
-pub fn read(input: impl Read, keys: &[ec::PublicKey], limits: &Limits) -> Result<(Metadata, ec::KeyId), Error> {
-    let (adb, blocks) = Adb::open(input, limits)?;
+pub fn read(mut input: impl Read, keys: &[ec::PublicKey], limits: &Limits) -> Result<(Metadata, ec::KeyId), Error> {
+    let (adb, blocks) = Adb::open(&mut input as &mut dyn Read, limits)?;
     let key = adb.verify(keys)?;
     let mut metadata = Metadata::read(&adb, limits)?;
     let mut contents = Vec::new();
@@ -47,12 +47,14 @@ pub fn inspect(
 /// checked after its bytes were handed out, so what `each` got is good only once this returns `Ok`.
 /// Directories, links and empty files are in the metadata only.
 pub fn visit(
-    input: impl Read,
+    mut input: impl Read,
     limits: &Limits,
     trusted: impl FnOnce(&Adb) -> Result<(), Error>,
     each: &mut dyn FnMut(&Member, &mut dyn Read) -> io::Result<()>,
 ) -> Result<Metadata, Error> {
-    let (adb, blocks) = Adb::open(input, limits)?;
+    // As a trait object, so that what follows is compiled once, here, and not again for each kind of input in
+    // crates that may be less optimised.
+    let (adb, blocks) = Adb::open(&mut input as &mut dyn Read, limits)?;
     trusted(&adb)?;
     let metadata = Metadata::read(&adb, limits)?;
     files(blocks, &metadata.members, each)?;
@@ -60,7 +62,7 @@ pub fn visit(
 }
 
 /// Checks a whole package, whoever made it, and keeps its metadata and their digest.
-pub(super) fn digest(input: impl Read, limits: &Limits) -> Result<(Digest, Metadata), Error> {
+pub(super) fn digest(input: &mut dyn Read, limits: &Limits) -> Result<(Digest, Metadata), Error> {
     let (adb, blocks) = Adb::open(input, limits)?;
     let metadata = Metadata::read(&adb, limits)?;
     files(blocks, &metadata.members, &mut |_, _| Ok(()))?;

@@ -31,7 +31,12 @@ pub struct Plan {
 }
 
 /// Writes a package file, signed by each of the keys.
-pub fn write(plan: &Plan, keys: &[&ec::SecretKey], compression: Compression, out: impl Write) -> Result<(), Error> {
+pub fn write(plan: &Plan, keys: &[&ec::SecretKey], compression: Compression, mut out: impl Write) -> Result<(), Error> {
+    pack(plan, keys, compression, &mut out)
+}
+
+/// All of [`write`], compiled once, here, and not again for each kind of output in crates that may be less optimised.
+fn pack(plan: &Plan, keys: &[&ec::SecretKey], compression: Compression, out: &mut dyn Write) -> Result<(), Error> {
     let (mut adb, tree) = assemble(plan)?;
     for key in keys {
         adb.sign(key)?;

@@ -72,7 +72,16 @@ pub fn inspect(input: impl Read, limits: &Limits) -> Result<Metadata, Error> {
 /// The payload comes before the control data, and its checksum at the very end: what `each` got is
 /// good only once this returns `Ok`. To write nothing of a bad package, [`inspect`] it first.
 pub fn visit(
-    input: impl Read,
+    mut input: impl Read,
+    limits: &Limits,
+    each: &mut dyn FnMut(&Member, &mut dyn Read) -> io::Result<()>,
+) -> Result<Metadata, Error> {
+    walk(&mut input, limits, each)
+}
+
+/// All of [`visit`], compiled once, here, and not again for each kind of input in crates that may be less optimised.
+fn walk(
+    input: &mut dyn Read,
     limits: &Limits,
     each: &mut dyn FnMut(&Member, &mut dyn Read) -> io::Result<()>,
 ) -> Result<Metadata, Error> {

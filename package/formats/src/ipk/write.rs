@@ -49,9 +49,20 @@ pub fn write(package: &Package, out: impl Write) -> Result<(), Error> {
 /// because its length must be known before it can be stored.
 pub fn write_with_scratch(
     package: &Package,
-    out: impl Write,
+    mut out: impl Write,
     mut scratch: impl Read + Write + Seek,
 ) -> Result<(), Error> {
+    pack(package, &mut out, &mut scratch)
+}
+
+/// What holds the compressed payload meanwhile.
+trait Scratch: Read + Write + Seek {}
+
+impl<T: Read + Write + Seek> Scratch for T {}
+
+/// All of [`write_with_scratch`], compiled once, here, and not again for each kind of output in crates that may be
+/// less optimised.
+fn pack(package: &Package, out: &mut dyn Write, mut scratch: &mut dyn Scratch) -> Result<(), Error> {
     let mut files = package.tree()?;
     let conffiles = split_conffiles(package, &mut files)?;
     let time = package.source_date_epoch;

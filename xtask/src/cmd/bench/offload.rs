@@ -64,6 +64,7 @@ mod tests {
     #[test]
     fn a_line_tells_the_packet_the_way_and_the_share() {
         let costs = Costs {
+            kernel: String::new(),
             clock: Clock::Instructions,
             costs: vec![cost(Path::Off, &[7000.0, 7007.0, 6993.0]), cost(Path::Software, &[2100.0])],
             no_hardware: Some("Operation not supported".into()),

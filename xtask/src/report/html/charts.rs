@@ -42,7 +42,7 @@ pub(super) fn costs(run: &Run) -> Markup {
     html! {
         @for costs in &run.costs {
             section {
-                h2 { "What a forwarded packet costs" }
+                h2 { "What a forwarded packet costs" @if !costs.kernel.is_empty() { " on Linux " (costs.kernel) } }
                 p { (told(costs)) }
                 div.columns {
                     @for (packet, figures) in packets(costs) {

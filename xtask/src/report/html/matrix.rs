@@ -57,12 +57,11 @@ fn rows(run: &Run, group: &str, kernels: &[&str]) -> Markup {
                         (scenario)
                         @if let Some((_, case)) = here.first() { span.title { (case.record.title) } }
                     }
-                    td data-label="Expected" { (expected(&here)) }
+                    @let expected = expected(&here);
+                    td data-label="Expected" { (expected) }
                     @for kernel in kernels {
                         td data-label=(label(kernel)) {
-                            @for (number, case) in here.iter().filter(|(_, case)| case.record.kernel == *kernel) {
-                                (cell(*number, case))
-                            }
+                            @for (number, case) in by_manager(&here, kernel) { (cell(number, case, expected)) }
                         }
                     }
                 }
@@ -77,14 +76,27 @@ fn expected<'a>(cases: &[&(usize, &'a Case)]) -> &'a str {
     passed.or(cases.first()).map_or("", |(_, case)| &case.expected)
 }
 
-/// A verdict that leads to its details; what was observed is said where it is not what was expected.
-fn cell(number: usize, case: &Case) -> Markup {
+/// The cases on a kernel; which one ended first is chance.
+fn by_manager<'a>(cases: &[&(usize, &'a Case)], kernel: &str) -> Vec<(usize, &'a Case)> {
+    let mut here: Vec<(usize, &Case)> =
+        cases.iter().filter(|(_, case)| case.record.kernel == kernel).map(|&&case| case).collect();
+    here.sort_by_key(|(_, case)| &case.record.manager);
+    here
+}
+
+/// A verdict that leads to its details; what was observed is said where it is not what was expected, and what was
+/// expected where it differs from `usual`, as kernels do.
+fn cell(number: usize, case: &Case, usual: &str) -> Markup {
     let look = Look::of(&case.verdict);
     html! {
         a href={ "#case-" (number) } aria-label={ (case.name) ": " (look.word) } {
             (chip(look, if case.record.manager.is_empty() { look.word } else { &case.record.manager }))
         }
-        @if !case.observed.is_empty() && case.observed != case.expected { span.observed { (case.observed) } }
+        @if !case.observed.is_empty() && case.observed != case.expected {
+            span.observed { (case.observed) }
+        } @else if matches!(case.verdict, Verdict::Pass) && case.expected != usual {
+            span.title { (case.expected) }
+        }
         " "
     }
 }

@@ -112,7 +112,8 @@ fn finding(finding: &Finding) -> Markup {
     let Finding { id, severity: _, place, what, why, fix } = finding;
     html! {
         p.what { b { (id) } " " (what) @if let Some(place) = place { " " span.faint { "(" (place) ")" } } }
-        p.why { (why) }
+        // What a program printed keeps its columns.
+        p.why.printed[why.contains('\n')] { (why) }
         p.fix { b { "Fix: " } (fix) }
     }
 }

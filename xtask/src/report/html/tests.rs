@@ -164,3 +164,17 @@ fn a_test_of_the_suite_itself_has_a_table_in_place_of_the_matrix() {
     assert!(!page.contains("id=\"matrix\""));
     assert_eq!(malformed(&page), None);
 }
+
+#[test]
+fn a_cell_says_what_its_kernel_expects_where_it_is_not_what_others_do() {
+    let mut run = sample();
+    assert!(!render(&run).contains("<span class=\"title\">fast</span>"));
+    let newer = |case: &&mut Case| case.record.scenario == "ip-options" && case.record.kernel == "6.12";
+    let case = run.cases.iter_mut().find(newer).unwrap();
+    (case.expected, case.observed) = ("fast".into(), "fast".into());
+    let page = render(&run);
+    assert_eq!(page.matches("<span class=\"title\">fast</span>").count(), 1);
+    let at = |part: &str| page.find(part).unwrap();
+    assert!(at("offload-ipv4-nat/apk: pass") < at("offload-ipv4-nat/opkg: pass"), "cells are sorted");
+    assert!(page.contains("What a forwarded packet costs on Linux 6.12.107"));
+}

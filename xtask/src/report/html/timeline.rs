@@ -115,7 +115,8 @@ fn drawing(run: &str, flow: &str, samples: &[&Sample], most: u64) -> Markup {
             }
             text x=(left) y=(bottom + 18.0) { "0 ms" }
             text x=(right) y=(bottom + 18.0) text-anchor="end" { (grouped(last.millis - first.millis)) " ms" }
-            text x=((left + right) / 2.0) y=(bottom + 18.0) text-anchor="middle" {
+            // Above the frame, beside the scale: below it the times would run into a large number.
+            text x=(right) y="14" text-anchor="end" {
                 "forward hook: " (grouped(last.forwarded.packets)) " of " (grouped(last.arrived.packets)) " packets"
             }
         }

@@ -114,6 +114,7 @@ fn costs() -> Costs {
         whole: Spread { least: figure + 2800.0, median: figure + 2801.5, most: figure + 2803.0 },
     };
     Costs {
+        kernel: "6.12.107".into(),
         clock: Clock::Instructions,
         costs: vec![
             cost("ipv4", Path::Off, 7244.25),

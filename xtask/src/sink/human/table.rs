@@ -7,6 +7,9 @@ use model::{Phase, Verdict};
 /// Columns of the result words.
 pub const WORD: usize = 7;
 
+/// Scenarios that are named for being slow.
+const SLOWEST: usize = 5;
+
 /// One stage or scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
@@ -78,6 +81,21 @@ impl Table {
         (!told.is_empty()).then(|| format!("the scenarios' time went to: {}", told.join(", ")))
     }
 
+    /// The scenarios that took longest; nothing where the table is no longer than that.
+    pub fn slowest(&self) -> Option<String> {
+        let mut cases: Vec<&Row> = self.rows.iter().filter(|row| row.is_case).collect();
+        if cases.len() <= SLOWEST {
+            return None;
+        }
+        cases.sort_by_key(|row| std::cmp::Reverse(row.millis));
+        let told: Vec<String> = cases
+            .iter()
+            .take(SLOWEST)
+            .map(|row| format!("{} {}", row.name, seconds(row.millis.unwrap_or_default())))
+            .collect();
+        Some(format!("the slowest scenarios: {}", told.join(", ")))
+    }
+
     /// The scenarios by verdict, or nothing when there were none: `; 3 passed, …`.
     pub fn counts(&self) -> String {
         if !self.rows.iter().any(|row| row.is_case) {
@@ -131,6 +149,19 @@ mod tests {
         table.spend(&[phase("resume", 500), phase("traffic", 400)]);
         table.spend(&[phase("resume", 450), phase("traffic", 1600)]);
         assert_eq!(table.spent().unwrap(), "the scenarios' time went to: traffic 2.00 s, resume 0.95 s");
+    }
+
+    #[test]
+    fn the_slowest_scenarios_are_named_and_no_stage_among_them() {
+        let mut table = Table::default();
+        table.push(Row::stage("kernel", "done", Some(90_000), ""));
+        for millis in [1000, 5000, 3000, 2000, 4000] {
+            table.push(Row::case(&format!("case-{millis}"), "pass", millis, &Verdict::Pass, &[]));
+        }
+        assert_eq!(table.slowest(), None);
+        table.push(Row::case("case-9000", "pass", 9000, &Verdict::Pass, &[]));
+        let told = "case-9000 9.00 s, case-5000 5.00 s, case-4000 4.00 s, case-3000 3.00 s, case-2000 2.00 s";
+        assert_eq!(table.slowest().unwrap(), format!("the slowest scenarios: {told}"));
     }
 
     #[test]
