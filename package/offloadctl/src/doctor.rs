@@ -28,8 +28,8 @@ pub struct Facts {
     pub queues: Vec<(String, String)>,
     /// Number of routing rules that go by a mark.
     pub marked_rules: usize,
-    /// Number of IPsec policies.
-    pub ipsec_policies: usize,
+    /// Addresses of this router for which IPsec encrypts packets that leave.
+    pub ipsec_addresses: Vec<String>,
     /// Configurations that are there, by the name of their file.
     pub configs: Vec<(&'static str, Config)>,
 }
@@ -198,12 +198,14 @@ pub const CONFLICTS: [Conflict; 12] = [
     },
     Conflict {
         id: "OCTL311",
-        what: "IPsec is in use",
-        why: "packets that IPsec encrypts or decrypts are not offloaded on that side; all others are",
-        fix: "nothing needs fixing; hardware offload is better left off for devices that carry tunnels",
-        probe: |facts| match facts.ipsec_policies {
-            0 => None,
-            number => Some(format!("{number} policies")),
+        what: "IPsec policies are for addresses of this router",
+        why: "offloaded packets whose sender is translated to such an address leave unencrypted: the flowtable asks for \
+              policies before addresses are translated only, and in a test 198 of 200 left so",
+        fix: "except what the policies cover from 'flow add', or encrypt before translation, by policies for the LAN's \
+              addresses; what needs no translation is encrypted, offloaded or not",
+        probe: |facts| {
+            let is_concerned = !facts.flowtables.is_empty();
+            seen(facts.ipsec_addresses.iter().filter(|_| is_concerned))
         },
     },
     Conflict {

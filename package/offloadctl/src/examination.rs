@@ -14,7 +14,7 @@ use crate::report;
 use crate::route;
 use crate::status::Status;
 use crate::uci::Config;
-use crate::xfrm;
+use crate::xfrm::{self, Policy};
 
 /// Configurations that say something about the packets.
 const CONFIGS: [&str; 6] = ["firewall", "sqm", "qos", "mwan3", "pbr", "nlbwmon"];
@@ -39,12 +39,21 @@ pub fn look(files: &Files, status: &Status) -> Facts {
             .filter_map(|(device, kind)| Some((name(device)?, kind)))
             .collect(),
         marked_rules: queues::marked_rules().unwrap_or_default(),
-        ipsec_policies: xfrm::policies(files).unwrap_or_default().len(),
+        ipsec_addresses: ipsec_addresses(files),
         configs: CONFIGS
             .into_iter()
             .filter_map(|name| Some((name, Config::parse(files.bytes(&format!("/etc/config/{name}")).ok()?).ok()?)))
             .collect(),
     }
+}
+
+fn ipsec_addresses(files: &Files) -> Vec<String> {
+    let policies = xfrm::policies(files).unwrap_or_default();
+    let mut addresses: Vec<_> = policies.iter().filter_map(Policy::only_sender).collect();
+    addresses.sort();
+    addresses.dedup();
+    addresses.retain(|address| route::towards(*address).is_ok_and(|route| route.is_local));
+    addresses.iter().map(ToString::to_string).collect()
 }
 
 fn kernels_with_module(files: &Files) -> Vec<String> {

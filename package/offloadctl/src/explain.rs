@@ -12,6 +12,7 @@ use crate::nftables::Flowtable;
 use crate::route::Device;
 use crate::ruleset::Rule;
 use crate::trace::{Packet, Ruleset, STATE_ESTABLISHED, STATE_NEW, Trace};
+use crate::xfrm::{self, Policy};
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
@@ -57,8 +58,8 @@ pub struct Facts {
     pub devices: (Option<Device>, Option<Device>),
     /// One end is the router.
     pub is_local: bool,
-    /// An IPsec policy covers the two ends.
-    pub is_ipsec: bool,
+    /// IPsec's policies for packets that leave.
+    pub ipsec: Vec<Policy>,
     /// Chains, rules and sets.
     pub ruleset: Ruleset,
     /// Flowtables.
@@ -108,6 +109,19 @@ impl Facts {
         packet
     }
 
+    /// The same packet as it leaves, with both addresses translated.
+    fn packet_after(&self, back: bool) -> Option<Packet> {
+        let flow = self.flow?;
+        // What one direction leaves as is what the other one is answered to.
+        let seen = if back { flow.original } else { flow.reply };
+        Some(Packet {
+            source: seen.destination?,
+            destination: seen.source?,
+            ports: seen.destination_port.zip(seen.source_port),
+            ..self.packet(back)
+        })
+    }
+
     /// The way of a packet through the rules: that of an answer where only answers reach `flow add`, unless the packets that
     /// they would answer are dropped.
     pub fn trace(&self) -> Trace<'_> {
@@ -154,14 +168,15 @@ pub fn explain(facts: &Facts) -> Explanation {
         causes.extend(about_rules(facts, &trace));
     }
     causes.extend(protocol);
+    causes.extend(about_ipsec(facts, &trace));
     causes.extend(about_connection(facts));
     causes.extend(about_devices(facts, &trace));
     match path {
-        Some(Path::Hardware) => causes.retain(|cause| cause.id == NOT_SEEN),
         // What is offloaded has passed rules and conditions; only what the mark does not prove is left to say.
-        Some(Path::Software) => {
+        Some(path @ (Path::Hardware | Path::Software)) => {
             causes.retain(|cause| cause.id == NOT_SEEN);
-            causes.extend(about_hardware(facts, &trace));
+            causes.extend(about_translation(facts));
+            causes.extend(about_hardware(facts, &trace).filter(|_| path == Path::Software));
         }
         Some(Path::Slow) if causes.is_empty() => causes.push(Finding::new(
             "OCTL215",
@@ -220,16 +235,45 @@ fn about_protocol(facts: &Facts) -> Option<Finding> {
     }
 }
 
+/// Packets that are to be encrypted add a flow, and then both directions are fast; packets that were decrypted add none.
+fn about_ipsec(facts: &Facts, trace: &Trace<'_>) -> Option<Finding> {
+    // What comes in from a tunnel is what would be sent into it.
+    let is_decrypted = |back: bool| xfrm::transforms(&facts.ipsec, &facts.packet(!back));
+    let adds = |back: bool| facts.ruleset.trace(&facts.packet(back)).adds.is_some();
+    let is_ignored = trace.adds.is_some() && [false, true].into_iter().all(|back| is_decrypted(back) || !adds(back));
+    is_ignored.then(|| {
+        Finding::new(
+            "OCTL212",
+            "only packets that IPsec decrypted reach 'flow add'",
+            "the kernel adds no flow for a packet that was decrypted; one that is yet to be encrypted adds it, for both \
+             directions",
+            "let 'flow add' see the packets of the other direction, too; from one tunnel into another nothing can be \
+             offloaded",
+        )
+    })
+}
+
+/// A flow takes the route that its packets have at the forward hook, before addresses are translated, and keeps it.
+fn about_translation(facts: &Facts) -> Option<Finding> {
+    let is_missed = |back: bool| {
+        let (before, after) = (facts.packet(back), facts.packet_after(back)?);
+        let is_encrypted = |packet| xfrm::transforms(&facts.ipsec, packet);
+        (is_encrypted(&after) && !is_encrypted(&before)).then_some(after.source)
+    };
+    let source = is_missed(false).or_else(|| is_missed(true))?;
+    Some(Finding::new(
+        "OCTL213",
+        "an IPsec policy covers it, and its packets leave unencrypted",
+        format!(
+            "the policy is for packets from {source}, which they have after translation only; the flowtable asks IPsec \
+             before, and does not ask again"
+        ),
+        "except it from 'flow add', or encrypt before translation, by a policy for the addresses of the LAN",
+    ))
+}
+
 fn about_connection(facts: &Facts) -> Vec<Finding> {
     let mut causes = Vec::new();
-    if facts.is_ipsec {
-        causes.push(Finding::new(
-            "OCTL212",
-            "an IPsec policy covers it",
-            "packets that IPsec encrypts or decrypts are not offloaded on that side",
-            "nothing needs fixing: encryption costs more than forwarding does",
-        ));
-    }
     let Some(flow) = facts.flow else { return causes };
     if let Some(helper) = flow.details.helper_name() {
         causes.push(Finding::new(
@@ -336,17 +380,16 @@ fn about_hardware(facts: &Facts, trace: &Trace<'_>) -> Option<Finding> {
         .flatten()
         .flat_map(|device| device.below.iter().chain([&device.name]))
         .collect();
-    let unable: Vec<_> = facts
-        .hardware
-        .iter()
-        .flatten()
-        .filter(|(name, capability)| *capability != Capability::On && names.contains(&name))
-        .map(|(name, _)| name.as_str())
-        .collect();
-    let why = if unable.is_empty() {
-        "the driver refused it: its table is full, or it does not know this encapsulation".to_owned()
-    } else {
-        format!("the driver does not offer hw-tc-offload on {}", unable.join(" "))
+    let that_are = |wanted: Capability| -> Option<String> {
+        let devices = facts.hardware.iter().flatten();
+        let concerned = devices.filter(|(name, capability)| *capability == wanted && names.contains(&name));
+        let list: Vec<_> = concerned.map(|(name, _)| name.as_str()).collect();
+        (!list.is_empty()).then(|| list.join(" "))
+    };
+    let why = match (that_are(Capability::No), that_are(Capability::Off)) {
+        (Some(devices), _) => format!("the driver does not offer hw-tc-offload on {devices}"),
+        (None, Some(devices)) => format!("hw-tc-offload is switched off on {devices}"),
+        (None, None) => "the driver refused it: its table is full, or it does not know this encapsulation".to_owned(),
     };
     Some(Finding::new(
         "OCTL214",

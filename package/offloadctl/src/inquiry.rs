@@ -38,7 +38,6 @@ pub fn ask(files: &Files, question: Question) -> Result<Facts, Stop> {
     ];
     let [near, far] = ends.map(|address| route::towards(address).unwrap_or_default());
     let device = |route: Route| -> Option<Device> { route::device(files, route.device) };
-    let policies = xfrm::policies(files).unwrap_or_default();
     let is_known = modules::state_of(&modules, "nf_tables") != State::Loadable;
     let unreadable = |trouble: Trouble| trouble.finding("the rules");
     Ok(Facts {
@@ -47,7 +46,7 @@ pub fn ask(files: &Files, question: Question) -> Result<Facts, Stop> {
         matching,
         devices: (device(near), device(far)),
         is_local: near.is_local || far.is_local,
-        is_ipsec: policies.iter().any(|policy| policy.covers(ends[0], ends[1])),
+        ipsec: xfrm::policies(files).unwrap_or_default(),
         ruleset: ruleset(&modules).map_err(unreadable)?,
         flowtables: if is_known { nftables::flowtables().or_else(none_there).map_err(unreadable)? } else { Vec::new() },
         hardware: ethtool::capabilities().ok(),

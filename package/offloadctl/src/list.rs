@@ -257,26 +257,41 @@ fn flow_json(json: &mut Json<'_>, flow: &Flow) -> io::Result<()> {
 
 /// What tells one flow from another, as members of an object that is open.
 pub fn flow_members(json: &mut Json<'_>, flow: &Flow) -> io::Result<()> {
-    json.name("path").text(flow.path.name());
+    json.name("path").plain(|out| out.extend_from_slice(flow.path.name().as_bytes()));
     json.name("protocol").plain(|out| write_protocol(out, flow.protocol));
     json.name("age").number(flow.age);
     for (name, direction) in [("original", &flow.original), ("reply", &flow.reply)] {
-        json.name(name);
-        direction_json(json, direction)?;
+        json.name(name).ready(|out| write_direction(out, direction));
     }
     Ok(())
 }
 
-fn direction_json(json: &mut Json<'_>, direction: &Direction) -> io::Result<()> {
+/// One direction as a JSON object: nothing in it needs an escape.
+fn write_direction(out: &mut Vec<u8>, direction: &Direction) {
     let Direction { source, destination, source_port, destination_port, counters } = direction;
-    json.object();
-    json.name("src").plain(|out| text::endpoint(out, *source, None));
-    json.name("sport").number(source_port.map(u64::from));
-    json.name("dst").plain(|out| text::endpoint(out, *destination, None));
-    json.name("dport").number(destination_port.map(u64::from));
-    json.name("packets").number(counters.map(|known| known.packets));
-    json.name("bytes").number(counters.map(|known| known.bytes));
-    json.end()
+    let port = |port: &Option<u16>| port.map(u64::from);
+    let ends = [
+        (r#"{"src": ""#, source, r#"", "sport": "#, port(source_port)),
+        (r#", "dst": ""#, destination, r#"", "dport": "#, port(destination_port)),
+    ];
+    for (before, host, between, port) in ends {
+        out.extend_from_slice(before.as_bytes());
+        text::endpoint(out, *host, None);
+        out.extend_from_slice(between.as_bytes());
+        write_number(out, port);
+    }
+    out.extend_from_slice(br#", "packets": "#);
+    write_number(out, counters.map(|known| known.packets));
+    out.extend_from_slice(br#", "bytes": "#);
+    write_number(out, counters.map(|known| known.bytes));
+    out.push(b'}');
+}
+
+fn write_number(out: &mut Vec<u8>, number: Option<u64>) {
+    match number {
+        Some(number) => text::decimal(out, number),
+        None => out.extend_from_slice(b"null"),
+    }
 }
 
 #[cfg(test)]

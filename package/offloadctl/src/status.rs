@@ -297,22 +297,22 @@ fn about_setting(facts: &Facts, verdict: Verdict) -> Option<Finding> {
     let capable = |(_, capability): &(String, Capability)| *capability == Capability::On;
     let no_hardware = facts.hardware.as_ref().is_some_and(|devices| !devices.iter().any(capable));
     match (setting, verdict) {
-        (Setting { offload: true, hardware: true }, Verdict::NotWorking) if no_hardware => Some(Finding::new(
-            "OCTL111",
-            "hardware offload is configured, and no device offers it",
-            "the firewall then puts no device into the flowtable, so that software offload is lost as well",
-            "run: offloadctl enable (without --hw); if the driver can, switch it on: ethtool -K DEVICE hw-tc-offload on",
-        )),
         (Setting { offload: true, .. }, Verdict::NotWorking) if facts.flowtables.is_empty() => Some(Finding::new(
             "OCTL112",
             "offload is configured and does not run",
             "the kernel has no flowtable: the firewall is not started, was not reloaded, or failed",
             "run: fw4 check, then: service firewall restart",
         )),
+        (Setting { offload: true, hardware: true }, Verdict::OnSoftware) if no_hardware => Some(Finding::new(
+            "OCTL111",
+            "hardware offload is configured, and no device offers it",
+            "the firewall tries it and falls back to software offload, which works",
+            "run: offloadctl enable (without --hw); if the driver can, switch it on: ethtool -K DEVICE hw-tc-offload on",
+        )),
         (Setting { offload: true, hardware: true }, Verdict::OnSoftware) => Some(Finding::new(
             "OCTL113",
             "hardware offload is configured, and the flowtable is one for software",
-            "the firewall was not reloaded since, or another table has the flowtable",
+            "the firewall was not reloaded since, a device refused and it fell back, or another table has the flowtable",
             "run: service firewall restart",
         )),
         (Setting { offload: false, .. }, Verdict::OnHardware | Verdict::OnSoftware) => Some(Finding::new(

@@ -98,7 +98,7 @@ fn each_conflict_is_seen_where_it_is() {
             "OCTL309 lan",
         ),
         (|facts| facts.devices[1].mtu = 1492, "OCTL310 lan 1500 wan 1492"),
-        (|facts| facts.ipsec_policies = 3, "OCTL311 3 policies"),
+        (|facts| facts.ipsec_addresses = vec!["10.9.0.1".into()], "OCTL311 10.9.0.1"),
         (|facts| facts.modules.extend(["nf_conntrack_sip".into(), "nf_conntrack_ftp".into()]), "OCTL312 sip ftp"),
     ];
     for (change, expected) in cases {
@@ -109,8 +109,12 @@ fn each_conflict_is_seen_where_it_is() {
 #[test]
 fn and_not_where_it_is_not() {
     type Change = fn(&mut Facts);
-    let cases: [Change; 14] = [
+    let cases: [Change; 15] = [
         |_| {},
+        |facts| {
+            facts.flowtables.clear();
+            facts.ipsec_addresses = vec!["10.9.0.1".into()];
+        },
         |facts| facts.kernels_with_module.clear(),
         |facts| facts.kernels_with_module.push("5.10.1".into()),
         // A classifier without an ifb device redirects nothing; one on another device is no concern.

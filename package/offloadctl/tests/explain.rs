@@ -15,6 +15,7 @@ use offloadctl::nftables::{Family, Flowtable};
 use offloadctl::route::{self, Device};
 use offloadctl::ruleset::{self, Chain, Element, Expression, Rule, Verdict};
 use offloadctl::trace::{Match, Ruleset};
+use offloadctl::xfrm::Policy;
 use proptest::prelude::*;
 
 const INET: Family = Family(1);
@@ -102,7 +103,7 @@ fn facts() -> Facts {
         matching: 1,
         devices: (device("br-lan", &["lan1", "lan2"]), device("wan", &[])),
         is_local: false,
-        is_ipsec: false,
+        ipsec: Vec::new(),
         ruleset: forward(vec![adds(), accepts_established()]),
         flowtables: vec![Flowtable {
             family: INET,
@@ -115,6 +116,21 @@ fn facts() -> Facts {
             counter: true,
         }],
         hardware: Some(vec![("lan1".into(), Capability::On), ("wan".into(), Capability::On)]),
+    }
+}
+
+/// Encrypts packets from one address, or all of 0.0.0.0, to another.
+fn policy(source: &str, destination: &str) -> Policy {
+    let (source, destination) = (address(source), address(destination));
+    let bits = if source.is_unspecified() { 0 } else { 32 };
+    let networks = ((source, bits), (destination, 32));
+    Policy {
+        source: networks.0,
+        destination: networks.1,
+        protocol: 0,
+        ports: [(0, 0); 2],
+        priority: 10,
+        transforms: true,
     }
 }
 
@@ -131,7 +147,7 @@ fn flow(facts: &mut Facts) -> &mut Flow {
 #[test]
 fn each_cause_is_named() {
     type Change = fn(&mut Facts);
-    let cases: [(&str, Change, &[&str]); 22] = [
+    let cases: [(&str, Change, &[&str]); 24] = [
         ("idle", |_| {}, &["OCTL215"]),
         ("gone", |facts| facts.flow = None, &["OCTL201"]),
         ("to the router", |facts| facts.is_local = true, &["OCTL216"]),
@@ -182,7 +198,27 @@ fn each_cause_is_named() {
         ("helper", |facts| flow(facts).details.helper = Some(*b"ftp\0\0\0\0\0\0\0\0\0\0\0\0\0"), &["OCTL209"]),
         ("device", |facts| facts.flowtables[0].devices = vec!["br-lan".into()], &["OCTL210"]),
         ("sequence", |facts| flow(facts).details.status |= 1 << 6, &["OCTL211"]),
-        ("ipsec", |facts| facts.is_ipsec = true, &["OCTL212"]),
+        (
+            "from one tunnel into another",
+            |facts| facts.ipsec = vec![policy("0.0.0.0", "10.0.0.2"), policy("0.0.0.0", "192.168.1.10")],
+            &["OCTL212"],
+        ),
+        (
+            "only decrypted packets are added",
+            |facts| {
+                facts.ipsec = vec![policy("0.0.0.0", "10.0.0.2")];
+                facts.ruleset = forward(vec![from_device("br-lan", Verdict::Accept), adds()]);
+            },
+            &["OCTL212"],
+        ),
+        (
+            "translated to what a policy is for",
+            |facts| {
+                flow(facts).path = Path::Software;
+                facts.ipsec = vec![policy("10.0.0.1", "10.0.0.2")];
+            },
+            &["OCTL213"],
+        ),
         (
             "marked without its device",
             |facts| {
@@ -218,6 +254,28 @@ fn what_is_offloaded_has_no_cause() {
 }
 
 #[test]
+fn a_tunnel_on_one_side_is_no_cause() {
+    type Change = fn(&mut Facts);
+    let cases: [Change; 3] = [
+        |facts| facts.ipsec = vec![policy("0.0.0.0", "10.0.0.2")],
+        |facts| facts.ipsec = vec![policy("0.0.0.0", "192.168.1.10")],
+        // A policy that lets packets pass as they are, as daemons have them for the LAN.
+        |facts| {
+            let tunnel = policy("10.0.0.1", "10.0.0.2");
+            facts.ipsec = vec![tunnel, Policy { transforms: false, priority: 1, ..tunnel }];
+        },
+    ];
+    for (case, change) in cases.into_iter().enumerate() {
+        assert_eq!(causes(change), ["OCTL215"], "case {case}");
+        let offloaded = causes(|facts| {
+            change(facts);
+            flow(facts).path = Path::Software;
+        });
+        assert_eq!(offloaded, [""; 0], "case {case}");
+    }
+}
+
+#[test]
 fn a_device_below_or_a_wildcard_or_a_ppp_session_will_do() {
     type Change = fn(&mut Facts);
     let cases: [Change; 3] = [
@@ -243,6 +301,7 @@ fn hardware_that_refused_says_why() {
         explain(&facts).causes[0].why.clone()
     };
     assert!(why(Capability::No).contains("does not offer hw-tc-offload on lan1"));
+    assert!(why(Capability::Off).contains("hw-tc-offload is switched off on lan1"));
     assert!(why(Capability::On).contains("the driver refused it"));
 }
 
@@ -405,6 +464,21 @@ fn json_tells_what_is_not_known() {
     let json = json_of(&facts);
     assert!(json.contains("\"connection\": null") && json.contains("\"reply\": null"), "{json}");
     assert!(json.contains("\"id\": \"OCTL201\""), "{json}");
+}
+
+#[test]
+fn of_an_unknown_connection_it_is_said_what_would_become_of_it() {
+    let answer = |change: fn(&mut Facts)| {
+        let mut facts = facts();
+        facts.flow = None;
+        change(&mut facts);
+        let mut out = Vec::new();
+        answer::write(&mut out, &facts, &explain(&facts)).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    assert!(answer(|_| {}).contains("is not known, and could be offloaded."));
+    assert!(answer(|facts| facts.is_local = true).contains("is not known, and would not be offloaded."));
+    assert!(answer(|facts| facts.flowtables.clear()).contains("is not known, and would not be offloaded."));
 }
 
 #[test]

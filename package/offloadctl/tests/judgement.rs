@@ -175,7 +175,7 @@ fn setting_and_kernel_that_disagree() {
     });
     assert_eq!(off, (Verdict::Off, vec![]));
     assert_eq!(judged(|facts| set(facts, false, false)), (Verdict::OnSoftware, vec!["OCTL114"]));
-    assert_eq!(judged(|facts| set(facts, true, true)), (Verdict::OnSoftware, vec!["OCTL113"]));
+    assert_eq!(judged(|facts| set(facts, true, true)), (Verdict::OnSoftware, vec!["OCTL111"]));
     let unreadable = judged(|facts| facts.setting = Err(Finding::not_permitted("x")));
     assert_eq!(unreadable, (Verdict::OnSoftware, vec!["OCTL003"]));
 }
@@ -184,15 +184,20 @@ fn setting_and_kernel_that_disagree() {
 fn hardware_that_no_device_offers() {
     let with = |capability: Option<Capability>| {
         judged(|facts| {
-            facts.flowtables.clear();
             facts.setting = Ok(Some(Setting { offload: true, hardware: true }));
             facts.hardware = capability.map(|capability| vec![("lan".into(), capability)]);
         })
     };
-    assert_eq!(with(Some(Capability::No)), (Verdict::NotWorking, vec!["OCTL111"]));
-    assert_eq!(with(Some(Capability::Off)), (Verdict::NotWorking, vec!["OCTL111"]));
-    assert_eq!(with(Some(Capability::On)), (Verdict::NotWorking, vec!["OCTL112"]));
-    assert_eq!(with(None), (Verdict::NotWorking, vec!["OCTL112"]));
+    assert_eq!(with(Some(Capability::No)), (Verdict::OnSoftware, vec!["OCTL111"]));
+    assert_eq!(with(Some(Capability::Off)), (Verdict::OnSoftware, vec!["OCTL111"]));
+    assert_eq!(with(Some(Capability::On)), (Verdict::OnSoftware, vec!["OCTL113"]));
+    assert_eq!(with(None), (Verdict::OnSoftware, vec!["OCTL113"]));
+    let nothing_runs = judged(|facts| {
+        facts.flowtables.clear();
+        facts.setting = Ok(Some(Setting { offload: true, hardware: true }));
+        facts.hardware = Some(vec![("lan".into(), Capability::No)]);
+    });
+    assert_eq!(nothing_runs, (Verdict::NotWorking, vec!["OCTL112"]));
 }
 
 #[test]

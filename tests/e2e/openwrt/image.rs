@@ -74,12 +74,15 @@ impl Parts {
         &self.kernel.id().version
     }
 
-    /// The modules of all recipes, as built for a kernel that calls itself by its bare version.
-    pub(crate) fn modules(&self, recipes: &Recipes) -> BTreeMap<String, Vec<u8>> {
+    /// The modules of all recipes, as built for a kernel that calls itself by its bare version; those of the release
+    /// with apk tell as little about themselves as OpenWrt's.
+    pub(crate) fn modules(&self, recipes: &Recipes, format: Format) -> BTreeMap<String, Vec<u8>> {
         let names = recipes.kmods.values().flat_map(|kmod| &kmod.modules).map(|module| module.name.clone());
         let module = |name: String| Some((name.clone(), self.kernel.module(&name).ok()?.bytes));
         let modules = names.filter(|name| self.kernel.has_module(name)).filter_map(module);
-        modules.map(|(name, bytes)| (name, relabelled(bytes, self.version()))).collect()
+        let tells = format == Format::Ipk;
+        let finished = |bytes| if tells { bytes } else { silent(bytes) };
+        modules.map(|(name, bytes)| (name, finished(relabelled(bytes, self.version())))).collect()
     }
 
     /// `generic-kernel.bin`: the kernel, and behind it what makes up for what it lacks.
@@ -199,8 +202,8 @@ impl Parts {
 }
 
 /// What an image has: the kmods that its firewall needs, from another build than ours, and that firewall.
-pub(crate) fn stock(parts: &Parts, recipes: &Recipes) -> Vec<Package> {
-    let modules = parts.modules(recipes).into_iter().map(|(name, bytes)| (name, other_build(bytes))).collect();
+pub(crate) fn stock(parts: &Parts, recipes: &Recipes, format: Format) -> Vec<Package> {
+    let modules = parts.modules(recipes, format).into_iter().map(|(name, bytes)| (name, other_build(bytes))).collect();
     let sdk = MiniSdk { modules: Some(&modules), ..MiniSdk::new(recipes, parts.version(), KERNEL_HASH, Format::Ipk) };
     let mut packages = sdk.kmods();
     packages.retain(|package| !NOT_IN_IMAGES.contains(&package.name.as_str()));
@@ -262,11 +265,23 @@ fn relabelled(mut module: Vec<u8>, release: &str) -> Vec<u8> {
     module
 }
 
+/// How the note with a build id begins: two lengths, then its type and owner.
+const LENGTHS: &[u8] = b"\x04\0\0\0\x14\0\0\0";
+const OWNER: &[u8] = b"\x03\0\0\0GNU\0";
+const SILENT_OWNER: &[u8] = b"\x7f\0\0\0GNU\0";
+
 /// The module with another build id in its note.
 fn other_build(mut module: Vec<u8>) -> Vec<u8> {
-    let note = b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0";
-    let at = find(&module, note) + note.len();
-    module[at] ^= 0xff;
+    let known = [OWNER, SILENT_OWNER].map(|owner| [LENGTHS, owner].concat());
+    let at = known.iter().find_map(|note| module.windows(note.len()).position(|window| window == note)).unwrap();
+    module[at + known[0].len()] ^= 0xff;
+    module
+}
+
+/// The module with a note that nobody takes for a build id.
+fn silent(mut module: Vec<u8>) -> Vec<u8> {
+    let at = find(&module, &[LENGTHS, OWNER].concat()) + LENGTHS.len();
+    module[at..at + OWNER.len()].copy_from_slice(SILENT_OWNER);
     module
 }
 

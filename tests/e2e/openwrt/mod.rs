@@ -28,7 +28,7 @@ fn an_image_becomes_the_router_of_the_lab() {
     let (parts, scratch) = (Parts::of(&place), place.path("image"));
     std::fs::create_dir(&scratch).unwrap();
     std::fs::write(scratch.join("kernel.bin"), parts.kernel_image(&scratch)).unwrap();
-    parts.rootfs(&scratch, &stock(&parts, &recipes()), Format::Ipk);
+    parts.rootfs(&scratch, &stock(&parts, &recipes(), Format::Ipk), Format::Ipk);
     let machine = Machine::load(&sources().join("qemu/machines/x86-64.yaml")).unwrap();
     let files = Files { kernel: Some(scratch.join("kernel.bin")), disk: Some(scratch.join("rootfs.img")) };
     let image = vm::openwrt::image(&machine, Kind::KernelRootfs, files);
@@ -70,7 +70,14 @@ fn soon() -> Deadline {
 fn scenarios_run_on_the_image_of_a_release() {
     let place = Place::warm_elsewhere();
     let release = MiniRelease::publish(&place, Format::Ipk);
-    let names = ["offload-ipv4-nat", "fw4-software", "install-and-load", "refuse-wrong-key", "modules-from-feed"];
+    let names = [
+        "offload-ipv4-nat",
+        "fw4-software",
+        "install-and-load",
+        "refuse-wrong-key",
+        "modules-from-feed",
+        "offloadctl-doctor",
+    ];
     let passes = |release: &MiniRelease, manager: &str| {
         let ran = place.run(&release.test(&names));
         ran.fine();
@@ -80,11 +87,16 @@ fn scenarios_run_on_the_image_of_a_release() {
         }
     };
     passes(&release, "opkg");
-    passes(&MiniRelease::publish(&place, Format::Apk), "apk");
+    let apk_release = MiniRelease::publish(&place, Format::Apk);
+    passes(&apk_release, "apk");
 
     // The image's own modules are told from the feed's, by their files and, once those are replaced, by what runs.
     let replace = "{manager: update}, {manager: replace, packages: [kmod-nft-offload, kmod-nf-flow]}, ";
-    for (name, before, word) in [("stock-file", "", "has the digest"), ("stock-runs", replace, "has the build id")] {
+    for (name, release, before, word) in [
+        ("stock-file", &release, "", "has the digest"),
+        ("stock-runs", &release, replace, "has the build id"),
+        ("stock-is-silent", &apk_release, replace, "loaded all the time"),
+    ] {
         let folder = place.path(name);
         std::fs::create_dir(&folder).unwrap();
         let steps = format!("steps: [{before}{{loaded-from-feed: [kmod-nf-flow]}}]");

@@ -23,7 +23,7 @@ impl MiniRelease {
         let release = if format == Format::Ipk { "24.10.8" } else { "25.12.5" };
         let (parts, recipes, scratch) = (Parts::of(place), recipes(), place.path(release));
         std::fs::create_dir(&scratch).unwrap();
-        let modules = parts.modules(&recipes);
+        let modules = parts.modules(&recipes, format);
         let plain = MiniSdk::new(&recipes, parts.version(), KERNEL_HASH, format);
         let program = program(place);
         let known = program.as_ref().map(|(bytes, version)| (bytes.as_slice(), version.as_str()));
@@ -40,7 +40,7 @@ impl MiniRelease {
                 { "type": "rootfs", "filesystem": "ext4", "name": rootfs },
             ]}},
         });
-        let stock = stock(&parts, &recipes);
+        let stock = stock(&parts, &recipes, format);
         mirror.publish(
             release,
             TARGET,

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 /// Programs, files and modules.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Needs {
     /// Programs in PATH, or files by their full path.
     #[serde(default)]
@@ -18,13 +18,10 @@ pub struct Needs {
     /// Packages that the image must not have yet; a release's has the kmods that its firewall needs.
     #[serde(default)]
     pub without: Vec<String>,
-    /// Whether the LAN card must have the router's address itself: a release has it as a port of `br-lan`.
+    /// The LAN's card must have the LAN's address itself; a release's is a port of a bridge that has it.
     #[serde(default)]
-    pub unbridged: bool,
+    pub bare_lan: bool,
 }
-
-/// Prints what is amiss of the LAN card.
-const BRIDGED: &str = "[ ! -e /sys/class/net/eth0/master ] || echo 'has eth0 in a bridge'";
 
 /// A shell script that prints what is amiss of its words: modules, `--`, packages that must not be there, `--`, programs.
 const ASK: &str = r#"
@@ -52,15 +49,18 @@ for program; do
 done
 "#;
 
+/// The same for the LAN's card.
+const ASK_FOR_BARE_LAN: &str = "[ ! -e /sys/class/net/eth0/brport ] || echo 'has its LAN card in a bridge'\n";
+
 impl Needs {
     /// The question for the router's shell, if there is anything to ask.
     pub fn script(&self) -> Option<String> {
-        if *self == Needs::default() {
+        if self.programs.is_empty() && self.modules.is_empty() && self.without.is_empty() && !self.bare_lan {
             return None;
         }
+        let lan = if self.bare_lan { ASK_FOR_BARE_LAN } else { "" };
         let lists = [&self.modules, &self.without, &self.programs].map(|list| list.join(" "));
-        let bridged = if self.unbridged { BRIDGED } else { "" };
-        Some(format!("{bridged}\nset -- {}\n{ASK}", lists.join(" -- ")))
+        Some(format!("{lan}set -- {}\n{ASK}", lists.join(" -- ")))
     }
 
     /// The first name that a shell would read as something else than a word.
@@ -82,7 +82,7 @@ mod tests {
 
     fn needs(modules: &[&str], programs: &[&str]) -> Needs {
         let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-        Needs { programs: owned(programs), modules: owned(modules), without: owned(&["kmod-none"]), unbridged: true }
+        Needs { programs: owned(programs), modules: owned(modules), without: owned(&["kmod-none"]), bare_lan: false }
     }
 
     #[test]
@@ -93,7 +93,20 @@ mod tests {
         let expected = ["lacks the module no_such_module", "lacks the program no-such-program", "lacks /no/such/file"];
         assert_eq!(said.lines().collect::<Vec<_>>(), expected);
         assert!(output.status.success());
-        assert!(Needs { unbridged: true, ..Needs::default() }.script().unwrap().starts_with(BRIDGED));
+    }
+
+    #[test]
+    fn a_lan_in_a_bridge_is_told_where_that_matters() {
+        let needs = Needs { bare_lan: true, ..Needs::default() };
+        let folder = tempfile::tempdir().unwrap();
+        let script = needs.script().unwrap().replace("/sys/class/net", folder.path().to_str().unwrap());
+        let said = || {
+            let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        assert_eq!(said(), "");
+        std::fs::create_dir_all(folder.path().join("eth0/brport")).unwrap();
+        assert_eq!(said(), "has its LAN card in a bridge\n");
     }
 
     #[test]

@@ -31,6 +31,11 @@ const PACKAGES: [&str; 5] =
 /// How long one command of a package manager may take, on a machine that compiles meanwhile.
 const COMMAND: Duration = Duration::from_secs(180);
 
+/// Loads what packages ask for, and their settings, which went with the modules; an image may set what it lacks.
+const LOAD: &str = "kmodloader || exit
+for file in /etc/sysctl.d/*.conf; do [ ! -f $file ] || sysctl -q -p $file; done
+true";
+
 /// Saved states, by package manager. One that could not be made fails the scenarios that need it, and no others.
 pub(super) struct Installed<'a> {
     ctx: &'a Ctx,
@@ -133,7 +138,7 @@ impl<'a> Installed<'a> {
         let ours: Vec<&str> = installed.into_iter().filter(|name| self.payload.0.contains_key(*name)).collect();
         manage(session, manager, Action::Replace, &ours)?;
         let left = self.payload.unload(session, &CORE, &self.ctx.cancel)?;
-        let output = session.run(&["kmodloader"], Deadline::after(COMMAND))?;
+        let output = session.script(LOAD, Deadline::after(COMMAND))?;
         if output.success() { Ok(left) } else { Err(not_installed(&["kmodloader"], output.code, &output.text())) }
     }
 }

@@ -166,12 +166,22 @@ impl Router {
         }
         match self.resume(ctx, lab, &self.state) {
             Err(failure) if failure.exit() != Exit::Interrupted => {
-                // Nothing takes the state's place: further states may stand on its disk.
                 ctx.events.emit(Event::Finding(official::afresh(&self.state, &failure)));
-                self.boot(ctx, lab)
+                self.afresh(ctx, lab)
             }
             resumed => resumed,
         }
+    }
+
+    /// Booted where it can ask for its address, and resumed at once where it is wanted. Its state does not take the
+    /// place of the one that was refused: further states may stand on that one's disk.
+    fn afresh(&self, ctx: &Ctx, lab: &Lab) -> Result<Session> {
+        let (_folder, first) = scenarios::runner::lab(&self.first_plan(), None, &ctx.cancel)?;
+        let state = first.socket(Side::Lan).with_file_name(GUEST);
+        let mut session = self.boot(ctx, &first)?;
+        state::save(&mut session, &state, Deadline::after(self.patience))?;
+        session.power_off(Deadline::after(COMMAND))?;
+        self.resume(ctx, lab, &state)
     }
 
     /// Resumed from another saved state of this router, or not at all.

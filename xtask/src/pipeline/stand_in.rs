@@ -18,8 +18,22 @@ const NETWORK_MODULES: [&str; 2] = ["virtio_pci", "virtio_net"];
 
 /// Modules that lie in the image for scenarios to load: what surrounds flow offload on a router. None of netfilter's
 /// is among them: those come from the packages under test.
-const SPARE_MODULES: [&str; 9] =
-    ["8021q", "act_mirred", "bridge", "cls_matchall", "ifb", "pppoe", "sch_cake", "sch_ingress", "sch_tbf"];
+const SPARE_MODULES: [&str; 14] = [
+    "8021q",
+    "act_mirred",
+    "authenc",
+    "bridge",
+    "cls_matchall",
+    "crypto_null",
+    "esp4",
+    "ifb",
+    "pppoe",
+    "sch_cake",
+    "sch_ingress",
+    "sch_tbf",
+    "veth",
+    "xfrm_user",
+];
 
 /// The stand-in for the kernel that the packages were made for.
 pub(super) fn guest(ctx: &Ctx, target: &Target, feed: &Feed, selection: &Selection) -> Result<Guest> {

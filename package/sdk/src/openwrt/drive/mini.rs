@@ -181,6 +181,8 @@ impl<'a> MiniSdk<'a> {
         let list: String = modules.iter().map(|(module, _)| format!("{module}\n")).collect();
         let list =
             (!modules.is_empty()).then(|| Entry::file(format!("etc/modules.d/{short}"), 0o644, Content::from(list)));
+        let texts = kmod.files.iter().filter(|_| self.modules.is_some());
+        let texts = texts.map(|text| Entry::file(text.path.clone(), 0o644, Content::from(text.text.clone())));
         let modules = modules.into_iter().map(|(module, bytes)| {
             Entry::file(format!("lib/modules/{}/{module}.ko", self.version), 0o644, Content::from(bytes))
         });
@@ -188,7 +190,7 @@ impl<'a> MiniSdk<'a> {
             name: kmod.package.clone(),
             version: format!("{}-r1", self.version),
             depends: [vec![kernel], depends.iter().copied().map(Dependency::on).collect()].concat(),
-            files: modules.chain(list).collect(),
+            files: modules.chain(list).chain(texts).collect(),
             source: "feeds/base/kernel/linux".into(),
             ..self.base()
         }
