@@ -18,10 +18,10 @@ const COMMAND: Duration = Duration::from_secs(180);
 const POLL: Duration = Duration::from_millis(100);
 
 /// Prints mode, owner and target of every file of the root; of small files, which programs may write again as they
-/// were, a digest; and of the large ones, which take an emulated router seconds to read, the size and the time of the
-/// last change to the file, which nobody can set. Files of about 256 KiB are both. Left out: what the kernel makes up, and what may change
-/// without anything being installed: feed lists, locks, temporary files. In words that OpenWrt's busybox knows: it has
-/// no `stat`, and its `find` no `-exec … +`.
+/// were, a digest; and of large ones, which take an emulated router seconds to read, the size and the time of the last
+/// change to the file, which nobody can set. Files of about 256 KiB are both. Left out: what the kernel makes up, and
+/// what may change without anything being installed: feed lists, locks, temporary files. In words that OpenWrt's
+/// busybox knows: it has no `stat`, and its `find` no `-exec … +`.
 const FINGERPRINT: &str = r#"
 cd /
 skip='-path ./proc -o -path ./sys -o -path ./dev -o -path ./run -o -path ./tmp -o -path ./var'
