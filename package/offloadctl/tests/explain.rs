@@ -1,4 +1,6 @@
 //! Each cause that `explain` can name, from facts alone, and its opposite; and the machine that follows packets.
+//!
+//! Long because the causes exclude one another: each is told apart from its neighbours by the facts of all of them.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests, outside of a function marked as one")]
 
