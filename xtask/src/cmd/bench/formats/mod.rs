@@ -128,6 +128,8 @@ impl<'a> Bench<'a> {
         let (packages, bytes) = (self.tiny.plans.len(), self.tiny.bytes);
         let feed = self.folder.join(format!("feed-{format}"));
         let tiny = files(&self.tiny.plans, &self.folder.join(format!("tiny-{format}")));
+        // The feed of the round before is removed first: that is no part of the work.
+        emptied(&feed)?;
         let (cost, size) = measure(|| ours::index(&tiny, format, &feed))?;
         self.note(&format!("index {format}"), OURS, (packages, bytes, size), cost);
         if let Some(words) = self.words(indexer, "the indexer", format) {
@@ -172,6 +174,15 @@ impl<'a> Bench<'a> {
         let rows = self.results.iter().map(row).collect();
         Report { schema: SCHEMA, jobs: self.ctx.jobs.get(), build, rows, missing: self.missing }
     }
+}
+
+/// The folder, with nothing in it.
+fn emptied(folder: &Utf8Path) -> Result<()> {
+    let failed = |error| Failure::io("make the folder anew", folder, &error);
+    if folder.exists() {
+        std::fs::remove_dir_all(folder).map_err(failed)?;
+    }
+    std::fs::create_dir(folder).map_err(failed)
 }
 
 fn total(files: &[Utf8PathBuf]) -> Result<u64> {
