@@ -251,7 +251,7 @@ pub(crate) struct Data {
 
 impl<R: Read> BlockReader<R> {
     fn new(input: R, limits: &Limits) -> Result<Self, Error> {
-        let mut input = BufReader::with_capacity(64 << 10, input);
+        let mut input = BufReader::with_capacity(16 << 10, input);
         let start = input.fill_buf()?;
         let magic = start
             .get(..4)
