@@ -45,9 +45,8 @@ impl<R: BufRead> Read for Inflate<R> {
             let input = self.input.fill_buf()?;
             let ended = input.is_empty();
             let (before_in, before_out) = (state.total_in(), state.total_out());
-            let status = state
-                .decompress(input, out, FlushDecompress::None)
-                .map_err(|_| io::Error::from(Error::GzipCorrupt))?;
+            let status =
+                state.decompress(input, out, FlushDecompress::None).map_err(|_| io::Error::from(Error::GzipCorrupt))?;
             let consumed = usize::try_from(state.total_in() - before_in).unwrap_or(usize::MAX);
             let produced = usize::try_from(state.total_out() - before_out).unwrap_or(usize::MAX);
             self.input.consume(consumed);
