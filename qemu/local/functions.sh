@@ -3,12 +3,12 @@
 
 # Files of a package, by the list that its package manager keeps.
 package_files() {
-	cat "$IPKG_INSTROOT/usr/lib/opkg/info/$1.list" "$IPKG_INSTROOT/lib/apk/packages/$1.list" 2>/dev/null |
-		sed 's,^/*,/,'
+	sed 's,^/*,/,' "$IPKG_INSTROOT/usr/lib/opkg/info/$1.list" "$IPKG_INSTROOT/lib/apk/packages/$1.list" 2>/dev/null
 }
 
 package_of_script() {
-	basename "${1%.*}"
+	local name=${1##*/}
+	echo "${name%.*}"
 }
 
 # Users and groups that a package asks for, as `user=id:group=id`, where the root does not have them yet.
@@ -35,11 +35,11 @@ default_postinst() {
 
 	if [ -z "$IPKG_INSTROOT" ]; then
 		case $files in */etc/modules.d/*) kmodloader ;; esac
-		for file in $(echo "$files" | grep '^/etc/sysctl\.d/'); do
-			sysctl -q -p "$file"
-		done
-		for file in $(echo "$files" | grep '^/etc/uci-defaults/'); do
-			[ -f "$file" ] && (. "$file") && rm -f "$file"
+		for file in $files; do
+			case $file in
+			/etc/sysctl.d/*) sysctl -q -p "$file" ;;
+			/etc/uci-defaults/*) [ -f "$file" ] && (. "$file") && rm -f "$file" ;;
+			esac
 		done
 	fi
 
@@ -49,7 +49,8 @@ default_postinst() {
 		code=$?
 	fi
 
-	for file in $(echo "$files" | grep '^/etc/init\.d/'); do
+	for file in $files; do
+		case $file in /etc/init.d/*) ;; *) continue ;; esac
 		[ "$PKG_UPGRADE" = 1 ] || "$IPKG_INSTROOT$file" enable
 		[ -n "$IPKG_INSTROOT" ] || "$file" start
 	done

@@ -148,7 +148,7 @@ pub struct Global {
     /// Install what the host lacks, with apt (through sudo when not root).
     #[arg(long, global = true)]
     pub install_deps: bool,
-    /// How many jobs at once [default: one a core].
+    /// How many jobs at once [default: one a core, and a router more than there are cores].
     #[arg(short, long, global = true, value_name = "N")]
     pub jobs: Option<std::num::NonZeroUsize>,
     /// Where results go.

@@ -32,6 +32,8 @@ pub struct Ctx {
     pub out: Utf8PathBuf,
     /// Jobs at once.
     pub jobs: NonZeroUsize,
+    /// Routers at once: scenarios wait for a third of their time, so that one more than there are cores is not too many.
+    pub routers: NonZeroUsize,
     /// No sockets but loopback.
     pub offline: bool,
     /// Programs read what a verb answers, not people.
@@ -70,6 +72,7 @@ impl Ctx {
             None => here.clone(),
         };
         let root = workspace_above(&root)?;
+        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         Ok(Ctx {
             recipes: std::iter::once(root.join("package/recipes"))
                 .chain(global.recipes.as_ref().map(|folder| here.join(folder)))
@@ -79,7 +82,8 @@ impl Ctx {
             cache: below_home(&environment, "XDG_CACHE_HOME", ".cache")?,
             keys: below_home(&environment, "XDG_CONFIG_HOME", ".config")?.join("keys"),
             out: here.join(&global.out),
-            jobs: global.jobs.or_else(|| std::thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN),
+            jobs: global.jobs.unwrap_or(cores),
+            routers: global.jobs.unwrap_or(cores.saturating_add(1)),
             offline: global.offline,
             json: global.message_format == MessageFormat::Json,
             install_deps: global.install_deps,

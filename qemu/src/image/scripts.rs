@@ -54,6 +54,38 @@ fn kmodloader_keeps_the_order_and_skips_what_is_unknown() {
 }
 
 #[test]
+fn kmodloader_adds_what_a_package_brought_to_what_modprobe_knows() {
+    let files = folder(&[
+        ("modules.dep", "b.ko:\na-x.ko: b.ko\n"),
+        ("top.ko", "middle,a_x"),
+        ("middle.ko", "c,b"),
+        ("c.ko", ""),
+        ("alone.ko", ""),
+        ("modules.d/top", "top\nmiddle\nc\nalone\n"),
+        // What the modules say of themselves is their content here.
+        ("bin/modinfo", "#!/bin/sh\nshift 2\nfor file; do cat \"$file\" || exit; echo; done\n"),
+        ("bin/depmod", "#!/bin/sh\necho depmod >>\"$LOG\"\n"),
+        ("bin/modprobe", "#!/bin/sh\necho \"$@\" >>\"$LOG\"\n"),
+    ]);
+    let log = files.path.join("log");
+    let load = || {
+        let script = format!("set -- {0}/modules.d {0}\n{KMODLOADER}", files.path);
+        let (code, said) = sh(&files.path, &script, [("LOG", log.as_str())].into());
+        assert_eq!((code, said.as_str()), (Some(0), ""));
+        std::fs::read_to_string(&log).unwrap()
+    };
+    assert_eq!(load(), "-a top middle c alone\n");
+    // As depmod writes it: each after those that need it, as the last is loaded first.
+    let dep = std::fs::read_to_string(files.path.join("modules.dep")).unwrap();
+    let expected = "b.ko:\na-x.ko: b.ko\ntop.ko: a-x.ko middle.ko b.ko c.ko\nmiddle.ko: b.ko c.ko\nc.ko:\nalone.ko:\n";
+    assert_eq!(dep, expected);
+    // A second call adds nothing, and a module that lies elsewhere is searched for by depmod.
+    std::fs::write(files.path.join("modules.d/other"), "elsewhere\n").unwrap();
+    assert_eq!(load(), "-a top middle c alone\ndepmod\n-a top middle c alone\n");
+    assert_eq!(std::fs::read_to_string(files.path.join("modules.dep")).unwrap(), expected);
+}
+
+#[test]
 fn maintainer_scripts_do_what_fits_the_root() {
     let files = folder(&[
         ("usr/lib/opkg/info/kmod-x.list", "/etc/modules.d/x\n/etc/init.d/x\n"),

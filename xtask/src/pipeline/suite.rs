@@ -86,7 +86,7 @@ fn on_kernel(
         trust: &trust,
         payload: &payload,
         captures: args.machine.pcap.as_deref(),
-        jobs: ctx.jobs.get(),
+        jobs: ctx.routers.get(),
         sabotage,
         keep: args.keep.then_some(&keep as &scenarios::runner::Keep<'_>),
         events: &ctx.events,
