@@ -4,6 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::finding::Finding;
+
 /// The place where `/proc` and `/lib/modules` are found.
 #[derive(Debug, Clone)]
 pub struct Files {
@@ -14,6 +16,22 @@ impl Files {
     /// Below `root`, which is `/` outside of tests.
     pub fn below(root: impl Into<PathBuf>) -> Files {
         Files { root: root.into() }
+    }
+
+    /// Whether there is such a root: below one that is mistyped everything would only seem to be missing.
+    ///
+    /// # Errors
+    /// `OCTL026`: there is not.
+    pub fn check(&self) -> Result<(), Finding> {
+        if self.root.is_dir() {
+            return Ok(());
+        }
+        Err(Finding::new(
+            "OCTL026",
+            format!("there is no directory {}", self.root.display()),
+            "--root names the system that is looked at, such as an image that is mounted",
+            "correct the path, or leave --root out to look at the running system",
+        ))
     }
 
     /// The path below the root; `path` is written as on a router, with a leading slash.

@@ -10,6 +10,7 @@ use offloadctl::files::Files;
 use offloadctl::finding::Stop;
 use offloadctl::firewall::Firewall;
 use offloadctl::list::{FlowList, Origin};
+use offloadctl::status::Verdict;
 use offloadctl::terminal::Keys;
 use offloadctl::top::{Sort, Top};
 use offloadctl::{answer, doctor, examination, explain, flows, include, inquiry, modules, report, status, watch};
@@ -41,11 +42,12 @@ fn main() -> ExitCode {
 fn run(out: &mut dyn Write) -> Result<u8, Stop> {
     let Request { root, command } = arguments::parse(std::env::args_os().skip(1))?;
     let files = Files::below(root);
+    files.check()?;
     match command {
         Command::Help(text) => out.write_all(text.as_bytes())?,
         Command::Version => writeln!(out, "offloadctl {}", env!("CARGO_PKG_VERSION"))?,
         Command::Status { json } => {
-            let status = status::ask(&files)?;
+            let status = status::ask(&files);
             let write = if json { report::status_json } else { report::status_text };
             write(out, &status)?;
             return Ok(status.verdict.exit_code());
@@ -62,10 +64,13 @@ fn run(out: &mut dyn Write) -> Result<u8, Stop> {
             return Ok(explanation.exit_code());
         }
         Command::Doctor { json } => {
-            let status = status::ask(&files)?;
+            let status = status::ask(&files);
             let conflicts = doctor::examine(&examination::look(&files, &status));
             let write = if json { examination::write_json } else { examination::write };
             write(out, &status.remarks, &conflicts)?;
+            if status.verdict == Verdict::Unknown {
+                return Ok(FAILED);
+            }
             return Ok(u8::from(!conflicts.is_empty() || !status.remarks.is_empty()));
         }
         Command::Ruleset { hardware, devices, check } => {

@@ -29,12 +29,13 @@ pub fn finding(out: &mut dyn Write, kind: &str, finding: &Finding) -> io::Result
 pub fn status_text(out: &mut dyn Write, status: &Status) -> io::Result<()> {
     let Status { verdict, facts, remarks } = status;
     let answer = match verdict {
-        Verdict::OnHardware => "on, in hardware where the device can",
-        Verdict::OnSoftware => "on, in software",
-        Verdict::Off => "off",
-        Verdict::NotWorking => "configured, but cannot work",
+        Verdict::OnHardware => "Flow offload is on, in hardware where the device can.",
+        Verdict::OnSoftware => "Flow offload is on, in software.",
+        Verdict::Off => "Flow offload is off.",
+        Verdict::NotWorking => "Flow offload is configured, but cannot work.",
+        Verdict::Unknown => "Whether flow offload is on could not be found out.",
     };
-    writeln!(out, "Flow offload is {answer}.\n")?;
+    writeln!(out, "{answer}\n")?;
     writeln!(out, "{:<10} {}", "Kernel", facts.kernel)?;
     if let Ok(Some(Setting { offload, hardware })) = facts.setting {
         let word = |on| if on { "on" } else { "off" };
@@ -150,8 +151,11 @@ pub fn status_json(out: &mut dyn Write, status: &Status) -> io::Result<()> {
         Verdict::OnHardware | Verdict::OnSoftware => "on",
         Verdict::Off => "off",
         Verdict::NotWorking => "not-working",
+        Verdict::Unknown => "unknown",
     });
-    json.name("hardware_requested").boolean(Some(facts.flowtables.iter().any(|flowtable| flowtable.hardware)));
+    let is_known = *verdict != Verdict::Unknown;
+    let requested = facts.flowtables.iter().any(|flowtable| flowtable.hardware);
+    json.name("hardware_requested").boolean(is_known.then_some(requested));
     json.name("kernel").text(&facts.kernel);
     json.name("setting");
     if let Ok(Some(Setting { offload, hardware })) = facts.setting {
@@ -172,22 +176,12 @@ pub fn status_json(out: &mut dyn Write, status: &Status) -> io::Result<()> {
         json.end()?;
     }
     json.end()?;
-    json.name("flowtables").list();
-    for flowtable in &facts.flowtables {
-        flowtable_json(&mut json, facts, flowtable)?;
+    if is_known {
+        ruleset_json(&mut json, facts)?;
+    } else {
+        json.name("flowtables").null();
+        json.name("rules").null();
     }
-    json.end()?;
-    json.name("rules").list();
-    for rule in &facts.rules {
-        json.object();
-        json.name("family").text(rule.family.name());
-        json.name("table").text(&rule.table);
-        json.name("chain").text(&rule.chain);
-        json.name("handle").number(Some(rule.handle));
-        json.name("flowtable").text(&rule.flowtable);
-        json.end()?;
-    }
-    json.end()?;
     json.name("hardware").list();
     for (device, capability) in facts.hardware.iter().flatten() {
         json.object();
@@ -211,6 +205,25 @@ pub fn findings_json(json: &mut Json<'_>, name: &'static str, findings: &[Findin
         for (name, value) in [("id", *id), ("what", what), ("why", why), ("fix", fix)] {
             json.name(name).text(value);
         }
+        json.end()?;
+    }
+    json.end()
+}
+
+fn ruleset_json(json: &mut Json<'_>, facts: &Facts) -> io::Result<()> {
+    json.name("flowtables").list();
+    for flowtable in &facts.flowtables {
+        flowtable_json(json, facts, flowtable)?;
+    }
+    json.end()?;
+    json.name("rules").list();
+    for rule in &facts.rules {
+        json.object();
+        json.name("family").text(rule.family.name());
+        json.name("table").text(&rule.table);
+        json.name("chain").text(&rule.chain);
+        json.name("handle").number(Some(rule.handle));
+        json.name("flowtable").text(&rule.flowtable);
         json.end()?;
     }
     json.end()

@@ -6,7 +6,7 @@ use crate::change::Wish;
 use crate::conntrack::Path;
 use crate::ethtool::{self, Capability};
 use crate::files::Files;
-use crate::finding::{Finding, Stop};
+use crate::finding::Finding;
 use crate::flows;
 use crate::modules::{self, Module, Purpose, State};
 use crate::nftables::{self, FlowRule, Flowtable};
@@ -26,6 +26,8 @@ pub enum Verdict {
     Off,
     /// The configuration asks for offload, or there is a flowtable, but it cannot work.
     NotWorking,
+    /// The flowtables and the rules cannot be read.
+    Unknown,
 }
 
 impl Verdict {
@@ -35,6 +37,7 @@ impl Verdict {
             Verdict::OnHardware | Verdict::OnSoftware => 0,
             Verdict::Off => 1,
             Verdict::NotWorking => 2,
+            Verdict::Unknown => 3,
         }
     }
 }
@@ -50,6 +53,8 @@ pub struct Facts {
     pub flowtables: Vec<Flowtable>,
     /// The rules that fill flowtables.
     pub rules: Vec<FlowRule>,
+    /// Why there are no flowtables and rules, where they could not be read.
+    pub refused: Option<Finding>,
     /// Devices that exist, by name.
     pub devices: BTreeSet<String>,
     /// Flows by path, or why they cannot be counted.
@@ -85,17 +90,18 @@ pub struct Status {
     pub remarks: Vec<Finding>,
 }
 
-/// Asks the kernel and judges.
-///
-/// # Errors
-/// The rules cannot be read, so that nothing can be said.
-pub fn ask(files: &Files) -> Result<Status, Stop> {
+/// Asks the kernel and judges. What it does not tell, for lack of privilege, is among the remarks.
+pub fn ask(files: &Files) -> Status {
     let mut modules = modules::survey(files);
-    let (flowtables, rules) = ruleset(&mut modules)?;
+    let (flowtables, rules, refused) = match ruleset(&mut modules) {
+        Ok((flowtables, rules)) => (flowtables, rules, None),
+        Err(finding) => (Vec::new(), Vec::new(), Some(finding)),
+    };
     let facts = Facts {
         kernel: modules::kernel_release(files),
         flowtables,
         rules,
+        refused,
         devices: devices(files),
         flows: totals::count(files, &modules),
         accounting: flows::accounting(files),
@@ -104,7 +110,7 @@ pub fn ask(files: &Files) -> Result<Status, Stop> {
         modules,
     };
     let (verdict, remarks) = judge(&facts);
-    Ok(Status { verdict, facts, remarks })
+    Status { verdict, facts, remarks }
 }
 
 /// By name, without the loopback device, which has no driver.
@@ -197,7 +203,9 @@ fn can_work(flowtable: &Flowtable, rules: &[FlowRule], devices: &BTreeSet<String
 pub fn judge(facts: &Facts) -> (Verdict, Vec<Finding>) {
     let working: Vec<_> =
         facts.flowtables.iter().filter(|flowtable| can_work(flowtable, &facts.rules, &facts.devices)).collect();
-    let verdict = if working.iter().any(|flowtable| flowtable.hardware) {
+    let verdict = if facts.refused.is_some() {
+        Verdict::Unknown
+    } else if working.iter().any(|flowtable| flowtable.hardware) {
         Verdict::OnHardware
     } else if !working.is_empty() {
         Verdict::OnSoftware
@@ -206,7 +214,7 @@ pub fn judge(facts: &Facts) -> (Verdict, Vec<Finding>) {
     } else {
         Verdict::NotWorking
     };
-    let mut remarks = Vec::new();
+    let mut remarks: Vec<_> = facts.refused.iter().cloned().collect();
     if working.is_empty() {
         remarks.extend(modules_not_ready(&facts.modules, State::Missing));
         remarks.extend(modules_not_ready(&facts.modules, State::Loadable));

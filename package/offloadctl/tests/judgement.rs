@@ -23,6 +23,7 @@ fn working() -> Facts {
         modules,
         flowtables: common::recorded_flowtables(),
         rules: common::recorded_rules(),
+        refused: None,
         devices: ["lo", "lan", "wan"].map(String::from).into(),
         flows: Ok(FlowTotals::new(Source::Netlink)),
         accounting: Some(true),
@@ -147,6 +148,18 @@ fn hardware_that_takes_nothing() {
 fn flows_that_cannot_be_counted_are_a_remark() {
     let denied = judged(|facts| facts.flows = Err(Finding::not_permitted("the tracked connections")));
     assert_eq!(denied, (Verdict::OnSoftware, vec!["OCTL003"]));
+}
+
+#[test]
+fn rules_that_cannot_be_read_leave_the_answer_open() {
+    let refused = judged(|facts| {
+        facts.flowtables.clear();
+        facts.rules.clear();
+        facts.refused = Some(Finding::not_permitted("the flowtables"));
+        facts.flows = Err(Finding::not_permitted("the tracked connections"));
+    });
+    assert_eq!(refused, (Verdict::Unknown, vec!["OCTL003", "OCTL003"]));
+    assert_eq!(Verdict::Unknown.exit_code(), 3);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::process::{Command, Output, Stdio};
 use offloadctl::conntrack::{Flow, Path};
 use offloadctl::ethtool::Capability;
 use offloadctl::files::Files;
+use offloadctl::finding::Finding;
 use offloadctl::flows::Source;
 use offloadctl::help;
 use offloadctl::list::{FlowList, Origin};
@@ -37,6 +38,7 @@ fn recorded_status(change: impl FnOnce(&mut Facts)) -> Status {
             .collect(),
         flowtables: common::recorded_flowtables(),
         rules: common::recorded_rules(),
+        refused: None,
         devices: ["lan", "wan"].map(String::from).into(),
         flows: Ok(flows),
         accounting: Some(true),
@@ -235,14 +237,45 @@ fn the_program_teaches_and_refuses() {
 }
 
 #[test]
-fn status_answers_on_any_machine() {
+fn status_answers_on_any_machine_and_without_privilege() {
     let output = run(&["status", "--json"]);
     let text = String::from_utf8(output.stdout).unwrap();
-    match output.status.code() {
-        Some(0..=2) => assert!(text.starts_with("{\n  \"schema\": \"offloadctl-status/1\"") && text.ends_with("\n}\n")),
-        Some(3) => assert!(text.is_empty() && output.stderr.starts_with(b"Error OCTL")),
+    assert!(text.starts_with("{\n  \"schema\": \"offloadctl-status/1\"") && text.ends_with("\n}\n"), "{text}");
+    let state = |name: &str| text.contains(&format!("\"state\": \"{name}\",\n  \"hardware_requested\""));
+    let expected = match output.status.code() {
+        Some(0) => "on",
+        Some(1) => "off",
+        Some(2) => "not-working",
+        Some(3) => "unknown",
         other => panic!("{other:?}"),
+    };
+    assert!(state(expected), "{text}");
+}
+
+#[test]
+fn what_cannot_be_read_is_not_shown_as_absent() {
+    let status = recorded_status(|facts| {
+        facts.flowtables.clear();
+        facts.rules.clear();
+        facts.refused = Some(Finding::not_permitted("the flowtables"));
+    });
+    let text = text_of(|out| report::status_text(out, &status).unwrap());
+    assert!(text.starts_with("Whether flow offload is on could not be found out.\n"), "{text}");
+    assert!(
+        text.contains("Modules    9 of 10 ready") && text.contains("Remark OCTL003: not allowed to read"),
+        "{text}"
+    );
+    let json = text_of(|out| report::status_json(out, &status).unwrap());
+    for line in ["\"state\": \"unknown\"", "\"hardware_requested\": null", "\"flowtables\": null", "\"rules\": null"] {
+        assert!(json.contains(line), "{json}");
     }
+}
+
+#[test]
+fn a_root_that_is_not_there_is_refused() {
+    let output = run(&["--root", "/no/such/root", "status"]);
+    assert_eq!((output.status.code(), output.stdout.is_empty()), (Some(3), true));
+    assert!(output.stderr.starts_with(b"Error OCTL026: there is no directory /no/such/root\n"));
 }
 
 #[test]
