@@ -216,7 +216,9 @@ pub fn judge(facts: &Facts) -> (Verdict, Vec<Finding>) {
     };
     let mut remarks: Vec<_> = facts.refused.iter().cloned().collect();
     if working.is_empty() {
-        remarks.extend(modules_not_ready(&facts.modules, State::Missing));
+        // Without a ruleset that proves it, what no list names may be built in all the same.
+        let missing = facts.refused.is_none().then(|| modules_not_ready(&facts.modules, State::Missing));
+        remarks.extend(missing.flatten());
         remarks.extend(modules_not_ready(&facts.modules, State::Loadable));
     }
     for flowtable in &facts.flowtables {

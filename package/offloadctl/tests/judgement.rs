@@ -155,6 +155,7 @@ fn rules_that_cannot_be_read_leave_the_answer_open() {
     let refused = judged(|facts| {
         facts.flowtables.clear();
         facts.rules.clear();
+        facts.modules.iter_mut().for_each(|module| module.state = State::Missing);
         facts.refused = Some(Finding::not_permitted("the flowtables"));
         facts.flows = Err(Finding::not_permitted("the tracked connections"));
     });
