@@ -129,6 +129,13 @@ pub const NEEDS: &[Need] = &[
         check: Check::Version { program: "cargo-clippy", least: (0, 1) },
         remedy: Remedy::Rustup("clippy"),
     },
+    Need {
+        name: "mkfs.ext4",
+        purpose: Purpose::Ci,
+        what_for: "makes the disk of the image that the tests take for one of a release",
+        check: Check::Program("mkfs.ext4"),
+        remedy: Remedy::Apt(&["e2fsprogs"]),
+    },
 ];
 
 /// A need and what was found of it.

@@ -8,10 +8,12 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use common::{NOW, attribute, message, payload};
-use offloadctl::conntrack::{self, Counters, Flow, Path, STATUS_REPLIED};
+use offloadctl::conntrack::{self, Counters, Details, Flow, Path, STATUS_REPLIED, TCP_STATES};
 use offloadctl::ethtool::{self, Capability};
 use offloadctl::netlink;
 use offloadctl::nftables::{self, Family, FlowRule, Flowtable};
+use offloadctl::route;
+use offloadctl::ruleset::{self, Element, Expression, Verdict};
 use proptest::prelude::*;
 
 #[test]
@@ -236,6 +238,57 @@ fn every_truncation_of_the_recordings_is_survived() {
             }
         }
     }
+}
+
+#[test]
+fn recorded_rules_are_understood() {
+    let rules = common::read_all(common::RULES, |message| ruleset::rule(message).unwrap());
+    assert_eq!(rules.len(), 2);
+    let [.., adds] = &rules[0].expressions[..] else { panic!("{rules:?}") };
+    assert_eq!(*adds, Expression::FlowAdd("ft".into()));
+    assert_eq!(rules[0].expressions[0], Expression::Meta { key: 16, to: 1 });
+    assert!(matches!(&rules[0].expressions[1], Expression::Lookup { from: 1, map: false, inverted: false, .. }));
+    // oifname "wan" masquerade
+    let mut name = b"wan".to_vec();
+    name.resize(rules[1].expressions.len().max(4), 0);
+    assert_eq!(rules[1].expressions[0], Expression::Meta { key: 7, to: 1 });
+    assert!(
+        matches!(&rules[1].expressions[1], Expression::Compare { from: 1, operator: 0, value } if value.starts_with(&name))
+    );
+}
+
+#[test]
+fn chains_elements_and_routes_made_by_hand() {
+    let hook = attribute(4, &[attribute(1, &[0, 0, 0, 2]), attribute(2, &(-150_i32).to_be_bytes())].concat());
+    let chain = [attribute(1, b"fw4\0"), attribute(3, b"forward\0"), hook, attribute(5, &[0; 4])];
+    let found = ruleset::chain(&message(&payload(1, &chain))).unwrap();
+    assert_eq!((found.forward, found.drops, &found.name[..]), (Some(-150), true, "forward"));
+    assert_eq!(ruleset::chain(&message(&payload(5, &chain))).unwrap().forward, None);
+
+    let accept = attribute(2, &attribute(1, &[0, 0, 0, 1]));
+    let elements = [
+        attribute(1, &[attribute(1, &attribute(1, &[2, 0, 0, 0])), attribute(2, &accept)].concat()),
+        attribute(1, &[attribute(1, &attribute(1, &[9])), attribute(3, &[0, 0, 0, 1])].concat()),
+    ];
+    let list = payload(1, &[attribute(3, &elements.concat())]);
+    let found = ruleset::elements_in(&message(&list)).unwrap();
+    assert_eq!(found[0], Element { key: vec![2, 0, 0, 0], verdict: Some(Verdict::Accept), is_interval: false });
+    assert!(found[1].is_interval);
+
+    let mut answer = vec![2, 32, 0, 0, 254, 0, 0, 2, 0, 0, 0, 0];
+    answer.extend(attribute(4, &7_u32.to_ne_bytes()));
+    let found = route::route(&message(&answer)).unwrap();
+    assert_eq!((found.device, found.is_local), (7, true));
+    assert!(route::route(&message(&answer[..5])).is_err());
+}
+
+#[test]
+fn each_state_has_a_name() {
+    for (number, name) in (0..).zip(TCP_STATES) {
+        let details = Details { tcp_state: Some(number), ..Details::default() };
+        assert_eq!(details.tcp_state_name(), Some(name));
+    }
+    assert_eq!(Details { tcp_state: Some(10), ..Details::default() }.tcp_state_name(), None);
 }
 
 proptest! {

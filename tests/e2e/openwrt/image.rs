@@ -133,7 +133,9 @@ impl Parts {
             put(&root.join(list), line.as_bytes(), 0o644);
         }
         let image = scratch.join("rootfs.img");
-        sh(&format!("truncate -s 128M {image} && mkfs.ext4 -q -F -O ^has_journal -d {root} {image}"));
+        sh(&format!(
+            "PATH=$PATH:/usr/sbin:/sbin; truncate -s 128M {image} && mkfs.ext4 -q -F -O ^has_journal -d {root} {image}"
+        ));
         let mut bytes = sh(&format!("gzip -1 -c {image}"));
         bytes.extend(b"{ \"metadata_version\": \"1.1\" }\0FWx0");
         bytes

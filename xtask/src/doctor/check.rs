@@ -50,7 +50,8 @@ impl Host {
     pub fn this() -> Self {
         let path = std::env::var("PATH").unwrap_or_default();
         Host {
-            programs: path.split(':').map(Utf8PathBuf::from).collect(),
+            // Debian leaves the folders of administration out of a user's PATH.
+            programs: path.split(':').chain(["/usr/sbin", "/sbin"]).map(Utf8PathBuf::from).collect(),
             keyrings: vec!["/usr/share/keyrings".into(), "/etc/apt/trusted.gpg.d".into()],
             headers: vec!["/usr/include".into(), "/usr/local/include".into()],
         }
