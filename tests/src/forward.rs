@@ -30,25 +30,22 @@ table inet probe {
 		type inet_proto . inet_service . inet_service
 		size 65535
 		flags dynamic
-		counter
 	}
 	set echoed4 {
 		typeof icmp type . icmp id
 		size 65535
 		flags dynamic
-		counter
 	}
 	set echoed6 {
 		typeof icmpv6 type . icmpv6 id
 		size 65535
 		flags dynamic
-		counter
 	}
 	chain forward {
 		type filter hook forward priority -500; policy accept;
-		meta l4proto { tcp, udp } update @forwarded { meta l4proto . th sport . th dport }
-		icmp type { echo-request, echo-reply } update @echoed4 { icmp type . icmp id }
-		icmpv6 type { echo-request, echo-reply } update @echoed6 { icmpv6 type . icmpv6 id }
+		meta l4proto { tcp, udp } update @forwarded { meta l4proto . th sport . th dport counter }
+		icmp type { echo-request, echo-reply } update @echoed4 { icmp type . icmp id counter }
+		icmpv6 type { echo-request, echo-reply } update @echoed6 { icmpv6 type . icmpv6 id counter }
 	}
 }
 RULES";
