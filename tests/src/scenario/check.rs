@@ -26,6 +26,9 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), String> {
         );
     }
     check_kernels("the scenario", scenario.kernels.as_ref())?;
+    if let Some(kernel) = scenario.needs.unfit_kernel() {
+        return Err(format!("the scenario needs the kernel `{kernel}`, which is not written as \"5.13\""));
+    }
     if let Some(name) = scenario.needs.unfit() {
         return Err(format!("the scenario needs `{name}`, which is no name of a program, a file or a module"));
     }

@@ -73,6 +73,7 @@ mod tests {
             "steps: [{ruleset: x, within: 5s}]\n",
             "router: installed\nfeed: wrong-key\nsteps: [{loaded: [x]}]\n",
             "kernels: {only: [\"5.4\"], because: x}\nsteps: [{loaded: [x]}]\n",
+            "needs: {kernel: \"5\"}\nsteps: [{loaded: [x]}]\n",
             "kernels: {only: [\"6.1\"], because: \"\"}\nsteps: [{loaded: [x]}]\n",
             "steps: [{loaded: [x], kernels: {only: [], because: x}}]\n",
             "needs: {programs: [\"a b\"]}\nsteps: [{loaded: [x]}]\n",

@@ -18,6 +18,9 @@ pub struct Needs {
     /// Packages that the image must not have yet; a release's has the kmods that its firewall needs.
     #[serde(default)]
     pub without: Vec<String>,
+    /// Major and minor of the oldest kernel that can do it, such as `5.13`.
+    #[serde(default)]
+    pub kernel: Option<String>,
     /// Whether the LAN card must have the router's address itself: a release has it as a port of `br-lan`.
     #[serde(default)]
     pub unbridged: bool,
@@ -25,6 +28,14 @@ pub struct Needs {
 
 /// Prints what is amiss of the LAN card.
 const BRIDGED: &str = "[ ! -e /sys/class/net/eth0/master ] || echo 'has eth0 in a bridge'";
+
+/// Prints that the kernel is older than the two words, major and minor.
+const OLD: &str = r#"
+release=$(uname -r)
+rest=${release#*.}
+[ $((${release%%.*} * 10000 + ${rest%%[!0-9]*})) -ge $(($1 * 10000 + $2)) ] ||
+	echo "has Linux $release, older than $1.$2"
+"#;
 
 /// A shell script that prints what is amiss of its words: modules, `--`, packages that must not be there, `--`, programs.
 const ASK: &str = r#"
@@ -60,7 +71,15 @@ impl Needs {
         }
         let lists = [&self.modules, &self.without, &self.programs].map(|list| list.join(" "));
         let bridged = if self.unbridged { BRIDGED } else { "" };
-        Some(format!("{bridged}\nset -- {}\n{ASK}", lists.join(" -- ")))
+        let old = self.kernel.as_ref().map(|kernel| format!("set -- {}\n{OLD}", kernel.replace('.', " ")));
+        Some(format!("{bridged}\n{}\nset -- {}\n{ASK}", old.unwrap_or_default(), lists.join(" -- ")))
+    }
+
+    /// Whether the oldest kernel is not written as `5.13`.
+    pub(super) fn unfit_kernel(&self) -> Option<&str> {
+        let is_number = |part: &str| part.parse::<u16>().is_ok() && part.bytes().all(|byte| byte.is_ascii_digit());
+        let fits = |kernel: &str| kernel.split_once('.').is_some_and(|(one, two)| is_number(one) && is_number(two));
+        self.kernel.as_deref().filter(|kernel| !fits(kernel))
     }
 
     /// The first name that a shell would read as something else than a word.
@@ -82,7 +101,8 @@ mod tests {
 
     fn needs(modules: &[&str], programs: &[&str]) -> Needs {
         let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
-        Needs { programs: owned(programs), modules: owned(modules), without: owned(&["kmod-none"]), unbridged: true }
+        let without = owned(&["kmod-none"]);
+        Needs { programs: owned(programs), modules: owned(modules), without, kernel: None, unbridged: true }
     }
 
     #[test]
@@ -94,6 +114,26 @@ mod tests {
         assert_eq!(said.lines().collect::<Vec<_>>(), expected);
         assert!(output.status.success());
         assert!(Needs { unbridged: true, ..Needs::default() }.script().unwrap().starts_with(BRIDGED));
+    }
+
+    #[test]
+    fn an_older_kernel_is_told() {
+        let says = |release: &str, kernel: &str| {
+            let needs = Needs { kernel: Some(kernel.to_owned()), ..Needs::default() };
+            let script = format!("uname() {{ echo {release}; }}\n{}", needs.script().unwrap());
+            let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        assert_eq!(says("5.10.0-32-amd64", "5.13"), "has Linux 5.10.0-32-amd64, older than 5.13\n");
+        assert_eq!(says("4.19.7", "4.20"), "has Linux 4.19.7, older than 4.20\n");
+        assert_eq!(says("4.19.7", "5.1"), "has Linux 4.19.7, older than 5.1\n");
+        for release in ["5.13.1", "5.13-rc1", "5.100.0", "6.1.0"] {
+            assert_eq!(says(release, "5.13"), "", "{release}");
+        }
+        for (kernel, fits) in [("5.13", true), ("5", false), ("5.13.1", false), ("5.+1", false), ("five.one", false)] {
+            let needs = Needs { kernel: Some(kernel.to_owned()), ..Needs::default() };
+            assert_eq!(needs.unfit_kernel(), (!fits).then_some(kernel));
+        }
     }
 
     #[test]
