@@ -65,6 +65,7 @@ fn on_kernel(
         .collect::<Result<BTreeMap<FeedVariant, Utf8PathBuf>>>()?;
     ctx.events.fact("QEMU", &router.qemu.version);
     ctx.events.fact("router", &router.guest.label);
+    ctx.events.fact("routers at once", ctx.routers.to_string());
     if row.is_none() {
         bench::tell_known(ctx, target, selection, &feed.packages.kernel)?;
     }
