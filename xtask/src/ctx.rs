@@ -186,6 +186,15 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn there_is_a_router_more_than_jobs_unless_the_user_says_how_many() {
+        let ctx = |jobs| Ctx::new(&Global { jobs, ..global() }, Events::discard(), Cancel::default()).unwrap();
+        let default = ctx(None);
+        assert_eq!(default.routers.get(), default.jobs.get() + 1);
+        let three = ctx(NonZeroUsize::new(3));
+        assert_eq!((three.jobs.get(), three.routers.get()), (3, 3));
+    }
+
+    #[test]
     fn places_follow_the_xdg_variables_and_fall_back_to_home() {
         let ctx = with(&[("HOME", b"/h")]).unwrap();
         assert_eq!(ctx.cache, "/h/.cache/openwrt-offload");
