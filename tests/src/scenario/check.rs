@@ -202,8 +202,9 @@ fn check_flow(plan: &FlowPlan) -> Result<(), String> {
     }
     // What an MTU of 1,500 leaves after the headers of either family.
     let (least, largest) = if plan.proto == Proto::Tcp { (1, 65536) } else { (8, 1452) };
-    if plan.size < least || plan.size > largest {
-        return Err(format!("size {} is not between {least} and {largest}", plan.size));
+    let size = plan.size();
+    if size < least || size > largest {
+        return Err(format!("size {size} is not between {least} and {largest}"));
     }
     Ok(())
 }

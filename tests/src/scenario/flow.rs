@@ -31,9 +31,8 @@ pub struct FlowPlan {
     pub port: Option<u16>,
     /// The port that the far host listens on, where the router changes it on the way.
     pub listen: Option<u16>,
-    /// Payload bytes of one datagram or one write.
-    #[serde(default = "usual_size")]
-    pub size: usize,
+    /// Payload bytes of one datagram or one write [default: 1000; ICMP: 200, as a router loses large answers].
+    pub size: Option<usize>,
     /// The source address that the far host must see.
     pub seen_from: Option<IpAddr>,
     /// Whether whatever it is sent to sends everything back, such as a service of the router.
@@ -43,8 +42,12 @@ pub struct FlowPlan {
     pub bytes: Option<u64>,
 }
 
-fn usual_size() -> usize {
-    1000
+impl FlowPlan {
+    /// Payload bytes of one datagram or one write, given or usual.
+    pub fn size(&self) -> usize {
+        let usual = if self.proto == Proto::Icmp { 200 } else { 1000 };
+        self.size.unwrap_or(usual)
+    }
 }
 
 /// Network protocol.

@@ -51,7 +51,7 @@ fn flow(name: &str, from: Side, to: Target) -> FlowPlan {
         to,
         port: None,
         listen: None,
-        size: 1000,
+        size: None,
         seen_from: None,
         echo: false,
         bytes: None,

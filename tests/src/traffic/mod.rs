@@ -109,12 +109,12 @@ pub(crate) fn open(attempt: &mut Attempt<'_>, plan: &FlowPlan, run: &str) -> Res
         Side::Wan => vm::lab::Side::Wan,
     };
     let seed = u64::from(count) + 1;
-    let (listen, echo, sizes) = (plan.listen, plan.echo, vec![plan.size]);
+    let (listen, echo, sizes) = (plan.listen, plan.echo, vec![plan.size()]);
     let loss_after = LOSS_AFTER;
     let flow = match plan.proto {
         Proto::Udp => Flow { sizes, seed, listen, echo, loss_after, ..Flow::udp(from, to) },
         // The buffer is what is under way at once: small ones make small segments.
-        Proto::Tcp => Flow { window: plan.size.max(4096), seed, listen, echo, ..Flow::tcp(from, to) },
+        Proto::Tcp => Flow { window: plan.size().max(4096), seed, listen, echo, ..Flow::tcp(from, to) },
         Proto::Icmp => Flow { sizes, seed, loss_after, ..Flow::ping(from, to.ip()) },
     };
     let far = if plan.proto == Proto::Icmp { 0 } else { flow.far_port() };
@@ -356,7 +356,7 @@ mod tests {
             to,
             port: None,
             listen: None,
-            size: 100,
+            size: Some(100),
             seen_from: None,
             echo: false,
             bytes: None,

@@ -32,7 +32,7 @@ pub(crate) struct Amount(u64);
 impl Amount {
     /// From what a file says.
     pub(crate) fn of(plan: &FlowPlan, packets: Option<u64>, bytes: Option<u64>) -> Amount {
-        let size = u64::try_from(plan.size.max(1)).unwrap_or(u64::MAX);
+        let size = u64::try_from(plan.size().max(1)).unwrap_or(u64::MAX);
         match plan.proto {
             Proto::Udp | Proto::Icmp => Amount(packets.unwrap_or_else(|| bytes.unwrap_or(0).div_ceil(size))),
             Proto::Tcp => Amount(bytes.unwrap_or_else(|| packets.unwrap_or(0).saturating_mul(size))),
@@ -159,7 +159,7 @@ mod tests {
             to: Target::Host,
             port: None,
             listen: None,
-            size: 100,
+            size: Some(100),
             seen_from: None,
             echo: false,
             bytes: None,
