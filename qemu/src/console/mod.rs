@@ -38,6 +38,10 @@ const SLICE: Duration = Duration::from_millis(100);
 const ALIVE_WAIT: Duration = Duration::from_secs(10);
 /// The last words of a guest are worth waiting for through this much silence, ten times as long at most.
 const TRACE_WAIT: Duration = Duration::from_millis(200);
+/// How long a shell may take to answer before Enter is pressed again.
+const KNOCK: Duration = Duration::from_millis(500);
+/// What a shell makes of the question, which itself is echoed by many a terminal.
+const AWAKE: (&str, &str) = ("echo vm''-awake", "vm-awake");
 /// How often a damaged answer is asked for.
 const ATTEMPTS: usize = 3;
 /// Longest line that is typed: the line editors of busybox stop at 512 (OpenWrt) or 1024 bytes.
@@ -121,13 +125,32 @@ impl Console {
 
     /// Takes the shell over: quiet, without echo where the guest can, and with our functions.
     pub fn attach(&mut self, deadline: Deadline) -> Result<(), Trouble> {
-        // The empty line wakes consoles that wait for Enter.
-        let mut lines = vec![String::new(), "PS1= PS2=; stty -echo 2>/dev/null; dmesg -n 1 2>/dev/null".into()];
+        self.wake(deadline)?;
+        let mut lines = vec!["PS1= PS2=; stty -echo 2>/dev/null; dmesg -n 1 2>/dev/null".into()];
         lines.extend(frame::functions(&self.output_file()));
         for line in lines {
             self.type_text(&format!("{line}\n"), "the first lines", deadline)?;
         }
         self.synchronise("true", deadline)
+    }
+
+    /// Presses Enter until a shell answers. One press is not enough: procd starts `login` then, which throws away
+    /// whatever was typed before it was ready (`tcflush` in `loginutils/login.c` of busybox).
+    fn wake(&mut self, deadline: Deadline) -> Result<(), Trouble> {
+        let mut heard = Vec::new();
+        while !deadline.passed() {
+            self.type_text(&format!("\n{}\n", AWAKE.0), "the first lines", deadline)?;
+            let turn = Deadline::after(KNOCK.min(deadline.left()));
+            while let Some(bytes) = self.receive(turn)? {
+                heard.extend(bytes);
+                if String::from_utf8_lossy(&heard).contains(AWAKE.1) {
+                    self.keep_kernel_lines(frame::kernel_lines(&heard));
+                    return Ok(());
+                }
+                self.look_for_crash(&heard)?;
+            }
+        }
+        Err(self.hung("the first lines", deadline))
     }
 
     /// Asks for an answer to the first command, after a boot or a resume; what it prints is nobody's business.

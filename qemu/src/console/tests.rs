@@ -95,6 +95,12 @@ fn words_arrive_as_they_are() {
 }
 
 #[test]
+fn a_shell_that_begins_by_throwing_lines_away_is_asked_again() {
+    let mut shell = shell_of(&["sh", "-c", "read a; read b; read c; exec sh"]);
+    assert_eq!(shell.console.run(&["echo", "here"], long()).unwrap().text(), "here\n");
+}
+
+#[test]
 fn exit_codes_and_both_outputs_come_back() {
     let mut shell = shell();
     for (script, code, out) in [
