@@ -152,7 +152,7 @@ pub enum Error {
         problem: String,
     },
     /// A dependency that neither the root nor the lists satisfy.
-    #[error("Cannot satisfy the following dependencies for {package}: {dependency}")]
+    #[error("cannot find dependency {dependency} for {package}")]
     Dependency {
         /// What was asked for.
         package: String,

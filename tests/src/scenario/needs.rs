@@ -21,6 +21,9 @@ pub struct Needs {
     /// Major and minor of the oldest kernel that can do it, such as `5.13`.
     #[serde(default)]
     pub kernel: Option<String>,
+    /// A command of the image's shell that must succeed, where a program's name does not tell what it can do.
+    #[serde(default)]
+    pub command: Option<String>,
     /// Whether the LAN card must have the router's address itself: a release has it as a port of `br-lan`.
     #[serde(default)]
     pub unbridged: bool,
@@ -71,8 +74,13 @@ impl Needs {
         }
         let lists = [&self.modules, &self.without, &self.programs].map(|list| list.join(" "));
         let bridged = if self.unbridged { BRIDGED } else { "" };
+        let command = self.command.as_ref().map(|command| {
+            let named = command.replace('\'', r"'\''");
+            format!("({command}\n) </dev/null >/dev/null 2>&1 || echo 'fails at `{named}`'")
+        });
         let old = self.kernel.as_ref().map(|kernel| format!("set -- {}\n{OLD}", kernel.replace('.', " ")));
-        Some(format!("{bridged}\n{}\nset -- {}\n{ASK}", old.unwrap_or_default(), lists.join(" -- ")))
+        let (command, old) = (command.unwrap_or_default(), old.unwrap_or_default());
+        Some(format!("{bridged}\n{command}\n{old}\nset -- {}\n{ASK}", lists.join(" -- ")))
     }
 
     /// Whether the oldest kernel is not written as `5.13`.
@@ -102,7 +110,14 @@ mod tests {
     fn needs(modules: &[&str], programs: &[&str]) -> Needs {
         let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         let without = owned(&["kmod-none"]);
-        Needs { programs: owned(programs), modules: owned(modules), without, kernel: None, unbridged: true }
+        Needs {
+            programs: owned(programs),
+            modules: owned(modules),
+            without,
+            kernel: None,
+            command: None,
+            unbridged: true,
+        }
     }
 
     #[test]
@@ -134,6 +149,17 @@ mod tests {
             let needs = Needs { kernel: Some(kernel.to_owned()), ..Needs::default() };
             assert_eq!(needs.unfit_kernel(), (!fits).then_some(kernel));
         }
+    }
+
+    #[test]
+    fn a_command_that_fails_is_named() {
+        let says = |command: &str| {
+            let needs = Needs { command: Some(command.to_owned()), ..Needs::default() };
+            let output = Command::new("sh").args(["-c", &needs.script().unwrap()]).output().unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        assert_eq!(says("echo it; exit 0"), "");
+        assert_eq!(says("test 'a b' = b # not"), "fails at `test 'a b' = b # not`\n");
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub struct Step {
     /// Names for `manager`.
     #[serde(default)]
     pub packages: Vec<String>,
-    /// The exit code that a command or `nft` must end with: `0`, another number, or `nonzero`. A ruleset that must
+    /// The exit code that a command or `nft` must end with: `0`, another number, `nonzero`, or `any`. A ruleset that must
     /// be refused must also leave the rules as they were.
     #[serde(default)]
     pub exit: ExpectedExit,
@@ -196,6 +196,8 @@ pub enum ExpectedExit {
     Code(u8),
     /// Any but 0.
     NonZero,
+    /// Whichever: what it says tells.
+    Any,
 }
 
 #[derive(Deserialize)]
@@ -212,7 +214,8 @@ impl TryFrom<ExitText> for ExpectedExit {
         match text {
             ExitText::Code(code) => Ok(ExpectedExit::Code(code)),
             ExitText::Word(word) if word == "nonzero" => Ok(ExpectedExit::NonZero),
-            ExitText::Word(word) => Err(format!("exit: `{word}` is neither a number nor `nonzero`")),
+            ExitText::Word(word) if word == "any" => Ok(ExpectedExit::Any),
+            ExitText::Word(word) => Err(format!("exit: `{word}` is neither a number, `nonzero` nor `any`")),
         }
     }
 }
@@ -228,6 +231,7 @@ impl std::fmt::Display for ExpectedExit {
         match self {
             ExpectedExit::Code(code) => write!(f, "{code}"),
             ExpectedExit::NonZero => f.write_str("anything but 0"),
+            ExpectedExit::Any => f.write_str("anything"),
         }
     }
 }
@@ -238,6 +242,7 @@ impl ExpectedExit {
         match self {
             ExpectedExit::Code(wanted) => i32::from(wanted) == code,
             ExpectedExit::NonZero => code != 0,
+            ExpectedExit::Any => true,
         }
     }
 }

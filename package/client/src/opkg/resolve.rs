@@ -398,7 +398,7 @@ mod tests {
         let error = plan(&["a 1; Depends: b (= 1)", "b 1"], &["b 2"], &["a"]).unwrap_err();
         assert!(error.id() == "OPKG016" && error.line().contains("b 2 is installed"), "{}", error.line());
         let error = plan(&["b 2"], &["b 1", "c 1; Depends: b (= 1)"], &["b"]).unwrap_err();
-        assert!(error.id() == "OPKG016" && error.line().contains("dependencies for c: b (=1)"), "{}", error.line());
+        assert!(error.id() == "OPKG016" && error.line().contains("dependency b (=1) for c"), "{}", error.line());
     }
 
     #[test]
@@ -408,7 +408,7 @@ mod tests {
         for (installed, word) in [(&["kernel 6.12.1~aa-r1"][..], "6.12.1~aa-r1"), (&[], "no kernel package")] {
             for wanted in ["kmod", "top"] {
                 let line = plan(&offered, installed, &[wanted]).unwrap_err().line();
-                let what = format!("Cannot satisfy the following dependencies for {wanted}: kernel (=6.12.2~bb-r1)");
+                let what = format!("cannot find dependency kernel (=6.12.2~bb-r1) for {wanted}");
                 assert!(line.starts_with(&format!("[OPKG016] {what}")) && line.contains(word), "{line}");
             }
         }
@@ -429,7 +429,7 @@ mod tests {
                 &["a 1; Depends: b", "b 1; Depends: c"],
                 &[],
                 "OPKG016",
-                "for a: c: no list has a package of the name c (needed by b)",
+                "dependency c for a: no list has a package of the name c (needed by b)",
             ),
             (&["a 1; Conflicts: b"], &["b 1"], "OPKG018", "a conflicts with b (1)"),
             (&["a 1"], &["b 1; Conflicts: a"], "OPKG018", "b conflicts with a (1)"),
