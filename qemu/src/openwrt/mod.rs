@@ -30,14 +30,21 @@ pub struct Files {
     pub disk: Option<Utf8PathBuf>,
 }
 
+/// Queues that drop only what has no room. OpenWrt's default is fq_codel, which drops packets that waited for 5 ms; on a
+/// busy host all of an emulated router waits for longer. A shaper is for scenarios to set. (Kernel parameters of this
+/// kind: `Documentation/admin-guide/kernel-parameters.txt`, since Linux 5.8. A disk that boots itself has no use for them.)
+const PLAIN_QUEUES: &str = "sysctl.net.core.default_qdisc=pfifo_fast";
+
 /// How QEMU boots these files.
 pub fn image(machine: &Machine, kind: Kind, files: Files) -> Image {
     let root = machine.disk.as_ref().filter(|_| kind == Kind::KernelRootfs);
+    let mut append = if files.kernel.is_some() { vec![PLAIN_QUEUES.to_owned()] } else { Vec::new() };
+    append.extend(root.iter().flat_map(|disk| [format!("root={}", disk.root), "rootwait".into()]));
     Image {
         kernel: files.kernel,
         initramfs: None,
         disk: files.disk.map(|file| Disk { file, format: DiskFormat::Raw }),
-        append: root.map(|disk| vec![format!("root={}", disk.root), "rootwait".into()]).unwrap_or_default(),
+        append,
         ready: READY.into(),
     }
 }
@@ -68,10 +75,10 @@ mod tests {
     fn each_kind_is_told_where_its_root_is() {
         let machine = Machine::parse("x86-64.yaml".into(), X86_64).unwrap();
         let bare = image(&machine, Kind::KernelRootfs, files(Some("/k"), Some("/d")));
-        assert_eq!(bare.append, ["root=/dev/vda", "rootwait"]);
+        assert_eq!(bare.append, [PLAIN_QUEUES, "root=/dev/vda", "rootwait"]);
         assert_eq!(bare.disk, Some(Disk { file: "/d".into(), format: DiskFormat::Raw }));
         let inside = image(&machine, Kind::Initramfs, files(Some("/k"), None));
-        assert_eq!((inside.append.len(), inside.disk, inside.initramfs), (0, None, None));
+        assert_eq!((inside.append, inside.disk, inside.initramfs), (vec![PLAIN_QUEUES.to_owned()], None, None));
         let combined = image(&machine, Kind::Combined, files(None, Some("/d")));
         assert_eq!((combined.append.len(), combined.kernel.clone()), (0, None));
         assert_eq!(probe(&combined), combined);
