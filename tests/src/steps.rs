@@ -20,11 +20,13 @@ const POLL: Duration = Duration::from_millis(100);
 /// Prints mode, owner and target of every file of the root; of small files, which programs may write again as they
 /// were, a digest; and of large ones, which take an emulated router seconds to read, the size and the time of the last
 /// change to the file, which nobody can set. Files of about 256 KiB are both. Left out: what the kernel makes up, and
-/// what may change without anything being installed: feed lists, locks, temporary files. In words that OpenWrt's
-/// busybox knows: it has no `stat`, and its `find` no `-exec … +`.
+/// what may change without anything being installed: feed lists, locks, temporary files, and what apk knows, as it writes
+/// that and what it was asked for also after a failure (3.0.6); what is installed it is asked itself. In words that
+/// OpenWrt's busybox knows: it has no `stat`, and its `find` no `-exec … +`.
 const FINGERPRINT: &str = r#"
 cd /
 skip='-path ./proc -o -path ./sys -o -path ./dev -o -path ./run -o -path ./tmp -o -path ./var'
+skip="$skip -o -path ./lib/apk/db -o -path ./usr/lib/apk/db -o -path ./etc/apk/world"
 find . -xdev \( $skip \) -prune -o -type f -size -512 -print0 | xargs -0 sha256sum | sort
 find . -xdev \( $skip \) -prune -o -print0 | xargs -0 ls -lncd --full-time |
 	awk '{ $2 = ""; if ($1 !~ /^-/ || $5 < 250000) $5 = $6 = $7 = $8 = ""; print }' | sort
@@ -334,6 +336,10 @@ mod tests {
         changed("one file less", true);
         std::fs::set_permissions(path("etc/small"), std::os::unix::fs::PermissionsExt::from_mode(0o6755)).unwrap();
         changed("a mode", true);
+        std::fs::create_dir_all(path("etc/apk")).unwrap();
+        changed("a folder", true);
+        std::fs::write(path("etc/apk/world"), "kmod-nft-offload\n").unwrap();
+        changed("what apk was asked for", false);
     }
 
     #[test]
