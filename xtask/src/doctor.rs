@@ -7,7 +7,7 @@ mod check;
 mod install;
 mod openwrt;
 
-use model::{Exit, Failure, Result};
+use model::{Arch, Exit, Failure, Result};
 
 pub use check::{Check, Host};
 pub use openwrt::needs as openwrt_needs;
@@ -32,6 +32,8 @@ pub enum Remedy {
     Apt(&'static [&'static str]),
     /// A component of the Rust toolchain.
     Rustup(&'static str),
+    /// The standard library of another target, for the Rust toolchain.
+    RustTarget(&'static str),
 }
 
 /// One thing that the host must have.
@@ -156,6 +158,19 @@ pub fn needs(purpose: Purpose) -> Vec<Need> {
 pub fn sdk_needs(host: sdk::openwrt::HostNeeds) -> Vec<Need> {
     let ours = NEEDS.iter().filter(|need| matches!(need.name, "setpriv" | "C linker")).copied();
     ours.chain(openwrt::needs(host)).collect()
+}
+
+/// What programs for routers of this architecture are compiled with, where Rust has it ready; those for our own need
+/// nothing more.
+pub fn router_programs(arch: &Arch) -> Option<Need> {
+    let target = sdk::rust_target(arch).ok().filter(|target| !target.starts_with("x86_64-"))?;
+    Some(Need {
+        name: "Rust target",
+        purpose: Purpose::Build,
+        what_for: "compiles programs for the router",
+        check: Check::RustTarget(target),
+        remedy: Remedy::RustTarget(target),
+    })
 }
 
 /// Checks each of these needs.
@@ -283,6 +298,17 @@ mod tests {
             assert!(failure.finding().fix.contains(&machine.qemu.package), "{failure}");
         }
         assert!(emulator("qemu-system-vax").is_none());
+    }
+
+    #[test]
+    fn another_architecture_needs_its_rust_target() {
+        let need = router_programs(&Arch("aarch64_generic".into())).unwrap();
+        let failure = lacks(&Host::this(), &[Checked { need, found: Err("not there".into()) }]);
+        let fix = &failure.finding().fix;
+        assert!(fix.starts_with("rustup target add aarch64-unknown-linux-musl\n"), "{failure}");
+        for without in ["x86_64", "mips_24kc"] {
+            assert!(router_programs(&Arch(without.into())).is_none(), "{without}");
+        }
     }
 
     #[test]

@@ -25,4 +25,6 @@ mod write;
 pub use build::{BuiltPackage, Request, build, source_date_epoch};
 pub use recipe::Recipes;
 pub use rust_target::of as rust_target;
-pub use userspace::{CargoBuild, StaticBinary, cargo_static, router_program, static_target};
+pub use userspace::{
+    CargoBuild, StaticBinary, cargo_static, is_installed as has_rust_target, router_program, static_target,
+};

@@ -169,7 +169,10 @@ pub fn static_target(cancel: &Cancel) -> Result<&'static str> {
 }
 
 /// Whether the toolchain has the standard library of a target.
-fn is_installed(target: &str, cancel: &Cancel) -> Result<bool> {
+///
+/// # Errors
+/// `HOST…` for a host without `rustc`, `RUN001` when the user interrupted.
+pub fn is_installed(target: &str, cancel: &Cancel) -> Result<bool> {
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
     let words = [&rustc, "--print", "target-libdir", "--target", target].map(str::to_owned).into();
     let command =

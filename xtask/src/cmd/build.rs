@@ -12,7 +12,7 @@ pub fn run(ctx: &Ctx, args: &BuildArgs) -> Result<Outcome> {
     let BuildArgs { compare, selection } = args;
     let target = usage::target(selection)?;
     pipeline::check_files(ctx, &target, Purpose::Build)?;
-    pipeline::require_build(ctx, selection)?;
+    pipeline::require_build(ctx, &target, selection)?;
     let built = pipeline::build(ctx, &target, selection)?;
     if *compare { pipeline::compare(ctx, &target, selection) } else { Ok(built) }
 }

@@ -18,6 +18,7 @@ pub fn run(ctx: &Ctx, args: &DoctorArgs) -> Result<Outcome> {
     if let Some(release) = &args.release {
         let row = upstream::matrix(ctx)?.row(release, &args.target)?;
         needs.extend(doctor::openwrt_needs(row.host));
+        needs.extend(doctor::router_programs(&row.arch));
         let emulator = pipeline::emulator(ctx, &row.target)?;
         needs.extend(emulator.filter(|need| doctor::NEEDS.iter().all(|known| known.name != need.name)));
     }
@@ -106,7 +107,9 @@ mod tests {
         let shown = |release: Option<&str>| run(&ctx, &args(release, "armsr/armv8")).map(|outcome| outcome.data);
         assert!(!shown(None).unwrap().contains("ncurses"));
         let text = shown(Some("24.10")).unwrap();
-        assert!(text.contains("ncurses") && text.contains("QEMU for ARM"), "{text}");
+        for part in ["ncurses", "QEMU for ARM", "aarch64-unknown-linux-musl"] {
+            assert!(text.contains(part), "{text}");
+        }
         assert_eq!(shown(Some("17.01")).unwrap_err().exit(), model::Exit::Usage);
     }
 

@@ -22,7 +22,7 @@ pub fn run(ctx: &Ctx, args: &FeedArgs) -> Result<Outcome> {
     };
     let target = usage::target(selection)?;
     pipeline::check_files(ctx, &target, Purpose::Build)?;
-    pipeline::require_build(ctx, selection)?;
+    pipeline::require_build(ctx, &target, selection)?;
     match action {
         Some(FeedAction::Verify { .. }) => pipeline::verify_feed(ctx, &target, selection),
         _ => pipeline::feed(ctx, &target, selection, *serve),

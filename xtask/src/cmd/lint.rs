@@ -26,7 +26,7 @@ pub fn run(ctx: &Ctx, args: &LintArgs) -> Result<Outcome> {
     let files = if paths.is_empty() {
         let target = usage::target(selection)?;
         pipeline::check_files(ctx, &target, Purpose::Build)?;
-        pipeline::require_build(ctx, selection)?;
+        pipeline::require_build(ctx, &target, selection)?;
         pipeline::package_files(ctx, &target, selection)?
     } else {
         lint::collect(paths)?

@@ -17,7 +17,8 @@ pub fn run(ctx: &Ctx, args: &PlanArgs) -> Result<Outcome> {
 }
 
 /// What GitHub's `strategy.matrix` takes: a job for each row. `name` has no character that names of artifacts must
-/// not have; `snapshot` tells that what is published changes, so that a job may be allowed to fail.
+/// not have; `snapshot` tells that what is published changes, so that a job may be allowed to fail; without a
+/// `rust-target` no program can be built, so that a router has modules only.
 fn matrix(rows: &[Row], lock: &Lockfile) -> Value {
     let job = |row: &Row| {
         json!({
@@ -28,6 +29,7 @@ fn matrix(rows: &[Row], lock: &Lockfile) -> Value {
             "arch": row.arch.0,
             "format": row.format.to_string(),
             "kernel-line": row.kernel_line,
+            "rust-target": sdk::rust_target(&row.arch).ok(),
             "snapshot": row.release.is_snapshot(),
             "locked": lock.has(row),
         })
@@ -75,6 +77,9 @@ mod tests {
             (&job["format"], &job["snapshot"], &job["arch"]),
             (&"ipk".into(), &false.into(), &"aarch64_generic".into())
         );
+        assert_eq!(job["rust-target"], "aarch64-unknown-linux-musl");
+        let mips = run(&ctx, &args("24.10", "malta/be")).unwrap().data;
+        assert!(mips.contains("\"rust-target\":null"), "{mips}");
         assert!(!ctx.cache.exists(), "looking changes nothing");
     }
 

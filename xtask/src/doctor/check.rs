@@ -35,6 +35,8 @@ pub enum Check {
         /// What it is asked.
         arguments: &'static [&'static str],
     },
+    /// The standard library of a Rust target, in the toolchain that runs us.
+    RustTarget(&'static str),
 }
 
 /// Where to look.
@@ -91,6 +93,10 @@ impl Host {
             Check::Runs { program, arguments } => match self.find(program) {
                 Some(path) => self.runs(ctx, &path, arguments)?,
                 None => Err(format!("no `{program}` in PATH")),
+            },
+            Check::RustTarget(target) => match sdk::has_rust_target(target, &ctx.cancel)? {
+                true => Ok(format!("standard library of {target}")),
+                false => Err(format!("the standard library of {target} is not installed")),
             },
         })
     }

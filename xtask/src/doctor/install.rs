@@ -27,12 +27,15 @@ pub(super) fn am_root() -> bool {
 /// The commands that install what is missing, as words.
 pub(super) fn commands(checked: &[Checked], root: bool) -> Vec<Vec<&'static str>> {
     let mut packages = BTreeSet::new();
-    let mut components = BTreeSet::new();
+    let (mut components, mut targets) = (BTreeSet::new(), BTreeSet::new());
     for (need, _) in missing(checked) {
         match need.remedy {
             Remedy::Apt(names) => packages.extend(names),
             Remedy::Rustup(name) => {
                 components.insert(name);
+            }
+            Remedy::RustTarget(name) => {
+                targets.insert(name);
             }
         }
     }
@@ -41,8 +44,10 @@ pub(super) fn commands(checked: &[Checked], root: bool) -> Vec<Vec<&'static str>
         let words = ["apt-get", "install", "--yes", "--no-install-recommends"];
         commands.push(as_root(words.into_iter().chain(packages), root));
     }
-    if !components.is_empty() {
-        commands.push(["rustup", "component", "add"].into_iter().chain(components).collect());
+    for (kind, names) in [("component", components), ("target", targets)] {
+        if !names.is_empty() {
+            commands.push(["rustup", kind, "add"].into_iter().chain(names).collect());
+        }
     }
     commands
 }

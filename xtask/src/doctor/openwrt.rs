@@ -80,7 +80,7 @@ mod tests {
     use model::{Events, Exit};
 
     fn line(name: &str) -> HostNeeds {
-        crate::upstream::matrix(&ctx("/tmp".into(), Events::discard())).unwrap().host_needs(name).unwrap()
+        crate::upstream::matrix(&ctx("/tmp".into(), Events::discard())).unwrap().row(name, "x86/64").unwrap().host
     }
 
     #[test]

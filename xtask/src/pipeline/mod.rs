@@ -68,11 +68,17 @@ pub fn check_files(ctx: &Ctx, target: &Target, purpose: Purpose) -> Result<()> {
 }
 
 /// Makes sure that this host can build what is selected.
-pub fn require_build(ctx: &Ctx, selection: &Selection) -> Result<()> {
+pub fn require_build(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<()> {
     match &selection.openwrt.release {
         None => doctor::require(ctx, Purpose::Build),
-        Some(release) => doctor::require_all(ctx, &doctor::sdk_needs(upstream::matrix(ctx)?.host_needs(release)?)),
+        Some(release) => doctor::require_all(ctx, &release_needs(ctx, target, release)?),
     }
+}
+
+/// What building for a target of a release needs.
+fn release_needs(ctx: &Ctx, target: &Target, release: &str) -> Result<Vec<doctor::Need>> {
+    let row = upstream::matrix(ctx)?.row(release, &target.to_string())?;
+    Ok(doctor::sdk_needs(row.host).into_iter().chain(doctor::router_programs(&row.arch)).collect())
 }
 
 /// Makes sure that this host can build what is selected, and run a router with it.
@@ -80,7 +86,7 @@ pub fn require_test(ctx: &Ctx, target: &Target, selection: &Selection) -> Result
     match &selection.openwrt.release {
         None => doctor::require(ctx, Purpose::Test),
         Some(release) => {
-            let mut needs = doctor::sdk_needs(upstream::matrix(ctx)?.host_needs(release)?);
+            let mut needs = release_needs(ctx, target, release)?;
             needs.extend(emulator(ctx, target)?);
             doctor::require_all(ctx, &needs)
         }
