@@ -6,7 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where it cannot go on")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -22,7 +22,16 @@ const LONG_BECAUSE: &str = "Long because";
 /// Literals of the form of an error id that are none.
 const NO_IDS: &[&str] = &["SHA256", "SHA384", "SHA512"];
 
-/// Who may depend on whom within the workspace: arrows point one way.
+/// What the names of our packages begin with, so that a backtrace says whose code it is.
+const PREFIX: &str = "openwrt-offload-";
+
+/// Packages whose name is known by itself: that of a command.
+const COMMANDS: &[&str] = &["offloadctl", "xtask"];
+
+/// Packages whose library is called otherwise.
+const LIBRARY_NAMES: &[(&str, &str)] = &[("md-5", "md5")];
+
+/// Who may depend on whom within the workspace, without the prefix: arrows point one way.
 const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("offloadctl", &[]),
@@ -67,7 +76,7 @@ fn hold(rule: Rule, good: &[(&str, &str)], bad: &[&[(&str, &str)]]) {
 
 /// The root of the workspace.
 fn root() -> &'static Utf8Path {
-    Utf8Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+    Utf8Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap()
 }
 
 /// Every text file that we wrote.
@@ -106,10 +115,10 @@ fn rust(tree: &Tree) -> impl Iterator<Item = (&Utf8PathBuf, &String)> {
 }
 
 /// Splits a Rust file into what ships and what tests it. A file of tests is named `tests.rs` or lies in
-/// a folder `tests` or `fuzz_targets`, but for the crate whose source is `tests/src`; an inline module of tests is the end
-/// of its file.
+/// a folder `tests` or `fuzz_targets`, but for the crate of the engine, `tests/engine`; an inline module of tests is the
+/// end of its file.
 fn split_tests<'a>(path: &Utf8Path, text: &'a str) -> (&'a str, &'a str) {
-    let below = path.strip_prefix("tests/src").unwrap_or(path);
+    let below = path.strip_prefix("tests/engine").unwrap_or(path);
     if path.file_name() == Some("tests.rs")
         || below.components().any(|part| matches!(part.as_str(), "tests" | "fuzz_targets"))
     {
@@ -180,12 +189,12 @@ fn every_error_id_has_one_place_and_a_test() {
             ("tests/e2e.rs", "\"VM003\""),
             ("package/x/tests/vectors/ipk.rs", "starts_with(\"Error VM003: \")"),
             ("package/x/fuzz/fuzz_targets/tar.rs", "\"VM002\""),
-            ("tests/src/runner.rs", "\"VM004\""),
-            ("tests/src/runner/tests/all.rs", "\"VM004\""),
+            ("tests/engine/src/runner.rs", "\"VM004\""),
+            ("tests/engine/src/runner/tests/all.rs", "\"VM004\""),
         ],
         &[
             &[("a.rs", "f(\"VM001\")")],
-            &[("tests/src/runner.rs", "f(\"VM001\")")],
+            &[("tests/engine/src/runner.rs", "f(\"VM001\")")],
             &[("a.rs", &format!("f(\"VM001\")\n{test}")), ("b.rs", "f(\"VM001\")")],
             &[("a.rs", &format!("f(\"VM001\") g(\"VM001\")\n{test}"))],
             &[("a.rs", "#[cfg(test)]\nmod tests;\nf(\"VM001\")")],
@@ -258,7 +267,11 @@ fn dependency_direction(tree: &Tree) -> Vec<String> {
     let mut problems = Vec::new();
     for (path, text) in manifests(tree) {
         let name = entries(text, |table| table == "package").find(|(key, _)| *key == "name");
-        let name = name.map_or("", |(_, value)| value.trim_matches('"'));
+        let full = name.map_or("", |(_, value)| value.trim_matches('"'));
+        let name = full.strip_prefix(PREFIX).unwrap_or(full);
+        if name == full && !COMMANDS.contains(&name) && !path.as_str().contains("fuzz/") {
+            problems.push(format!("{path}: the name of the package `{name}` begins with {PREFIX}"));
+        }
         let Some((_, allowed)) = MAY_DEPEND.iter().find(|(known, _)| *known == name) else {
             if !path.as_str().contains("fuzz/") {
                 problems.push(format!("{path}: say in {SELF} what the crate `{name}` may depend on"));
@@ -279,14 +292,94 @@ fn dependency_direction(tree: &Tree) -> Vec<String> {
 fn dependencies_point_one_way() {
     let manifest =
         |name: &str, on: &str| format!("[package]\nname = \"{name}\"\n[dependencies]\n{on}.workspace = true\n");
+    let ours = |name: &str, on: &str| manifest(&format!("{PREFIX}{name}"), on);
     hold(
         dependency_direction,
-        &[("a/Cargo.toml", &manifest("vm", "model")), ("b/Cargo.toml", &manifest("offloadctl", "serde"))],
+        &[("a/Cargo.toml", &ours("vm", "model")), ("b/Cargo.toml", &manifest("offloadctl", "serde"))],
         &[
-            &[("a/Cargo.toml", &manifest("model", "vm"))],
+            &[("a/Cargo.toml", &ours("model", "vm"))],
             &[("a/Cargo.toml", &manifest("offloadctl", "model"))],
-            &[("a/Cargo.toml", &manifest("formats", "sdk"))],
-            &[("a/Cargo.toml", &manifest("unheard-of", "serde"))],
+            &[("a/Cargo.toml", &ours("formats", "sdk"))],
+            &[("a/Cargo.toml", &ours("unheard-of", "serde"))],
+            &[("a/Cargo.toml", &manifest("vm", "model"))],
+        ],
+    );
+}
+
+/// A dependency is used by the code of the crate that declares it, and the workspace's table names nothing that no
+/// crate takes.
+fn unused_dependencies(tree: &Tree) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut taken = BTreeSet::new();
+    for (path, text) in manifests(tree) {
+        let folder = path.parent().unwrap();
+        // Tests of a crate may lie outside its folder, beside those of others.
+        let elsewhere = entries(text, |table| table == "test").filter(|(key, _)| *key == "path");
+        let elsewhere: Vec<Utf8PathBuf> = elsewhere.map(|(_, file)| place(folder, file.trim_matches('"'))).collect();
+        let code: Vec<&String> = rust(tree)
+            .filter(|(file, _)| {
+                (file.starts_with(folder) && crate_folder(tree, file) == Some(folder))
+                    || elsewhere.iter().any(|test| file.starts_with(test.parent().unwrap()))
+            })
+            .map(|(_, code)| code)
+            .collect();
+        for (name, _) in entries(text, |table| table.ends_with("dependencies")) {
+            taken.insert(name);
+            let word = LIBRARY_NAMES.iter().find(|(package, _)| *package == name);
+            let word = word.map_or_else(|| name.replace('-', "_"), |(_, library)| (*library).to_owned());
+            if !code.iter().any(|code| mentions(code, &word)) {
+                problems.push(format!("{path}: `{name}` is declared and never used"));
+            }
+        }
+    }
+    for (path, text) in tree.iter().filter(|(path, _)| *path == "Cargo.toml") {
+        for (name, _) in entries(text, |table| table == "workspace.dependencies") {
+            if !taken.contains(name) {
+                problems.push(format!("{path}: no crate takes `{name}` from the workspace's table"));
+            }
+        }
+    }
+    problems
+}
+
+/// The nearest folder above a file that holds a manifest of a package.
+fn crate_folder<'a>(tree: &Tree, file: &'a Utf8Path) -> Option<&'a Utf8Path> {
+    file.ancestors()
+        .skip(1)
+        .find(|folder| tree.get(&folder.join("Cargo.toml")).is_some_and(|text| text.contains("[package]")))
+}
+
+/// A path from a folder, with `..` taken away.
+fn place(folder: &Utf8Path, path: &str) -> Utf8PathBuf {
+    path.split('/').fold(folder.to_owned(), |place, part| match part {
+        ".." => place.parent().map(Utf8Path::to_owned).unwrap_or_default(),
+        part => place.join(part),
+    })
+}
+
+/// Whether code names a crate: followed by `::`, or after `use` or an attribute's `(`.
+fn mentions(code: &str, word: &str) -> bool {
+    let is_word = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    code.match_indices(word).any(|(at, _)| {
+        let (before, after) = (&code[..at], &code[at + word.len()..]);
+        !is_word(before.bytes().last())
+            && !is_word(after.bytes().next())
+            && (after.starts_with("::") || before.ends_with("use "))
+    })
+}
+
+#[test]
+fn every_dependency_is_used() {
+    let manifest = "[package]\nname = \"a\"\n[dependencies]\nserde-json.workspace = true\n";
+    let workspace = "[workspace.dependencies]\nserde-json = \"1\"\n";
+    let used = [("Cargo.toml", workspace), ("a/Cargo.toml", manifest), ("a/src/lib.rs", "use serde_json::Value;")];
+    hold(
+        unused_dependencies,
+        &used,
+        &[
+            &[used[0], used[1], ("a/src/lib.rs", "use other_serde_json::Value; // serde_json is not used")],
+            &[used[0], used[1], ("b/Cargo.toml", "[package]"), ("b/src/lib.rs", "use serde_json::Value;")],
+            &[used[0]],
         ],
     );
 }

@@ -97,7 +97,7 @@ impl<'a> Guest<'a> {
             .stage("programs", &self.programs)
             .text("plan", plan)
             .path("files", root.join("tests/bench"))
-            .path("cost", root.join("tests/src/cost.rs"))
+            .path("cost", root.join("tests/engine/src/cost.rs"))
             .path("local", root.join("qemu/local"))
             .path("code", root.join("qemu/src/image"))
     }

@@ -152,7 +152,7 @@ pub(super) fn guest_client(ctx: &Ctx) -> Result<Utf8PathBuf> {
         let build = sdk::CargoBuild {
             workspace: &ctx.root,
             target_directory: &target_directory(ctx),
-            package: "client",
+            package: "openwrt-offload-client",
             binary: "opkg",
             offline: ctx.offline,
         };

@@ -327,7 +327,7 @@ mod tests {
     }
 
     fn scenarios(count: usize) -> Vec<Scenario> {
-        let folder = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+        let folder = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
         crate::scenario::load_all(&folder).unwrap().into_iter().take(count).collect()
     }
 

@@ -36,13 +36,13 @@ pub const ERRORS: &str = "/bench/errors";
 
 /// Files of the guest; [`plan`] makes one more.
 pub const FILES: [(&str, &str); 7] = [
-    (FIRST_PROCESS, include_str!("../bench/run")),
-    ("/bench/slow.nft", include_str!("../bench/slow.nft")),
-    ("/bench/fast.nft", include_str!("../bench/fast.nft")),
-    ("/bench/generator.nft", include_str!("../bench/generator.nft")),
-    ("/bench/segments.nft", include_str!("../bench/segments.nft")),
-    ("/bench/sink-client.nft", include_str!("../bench/sink-client.nft")),
-    ("/bench/sink-server.nft", include_str!("../bench/sink-server.nft")),
+    (FIRST_PROCESS, include_str!("../../bench/run")),
+    ("/bench/slow.nft", include_str!("../../bench/slow.nft")),
+    ("/bench/fast.nft", include_str!("../../bench/fast.nft")),
+    ("/bench/generator.nft", include_str!("../../bench/generator.nft")),
+    ("/bench/segments.nft", include_str!("../../bench/segments.nft")),
+    ("/bench/sink-client.nft", include_str!("../../bench/sink-client.nft")),
+    ("/bench/sink-server.nft", include_str!("../../bench/sink-server.nft")),
 ];
 
 /// Where [`plan`] goes.

@@ -168,7 +168,7 @@ mod tests {
                 })
                 .collect()
         }
-        let folder = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+        let folder = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
         for scenario in load_all(&folder).unwrap() {
             for program in programs(&scenario.steps).into_iter().filter(|program| EXTRA.contains(program)) {
                 let named = scenario.needs.programs.iter().any(|need| need.contains(program));
@@ -180,7 +180,8 @@ mod tests {
     #[test]
     fn the_scenarios_that_fail_on_purpose_are_valid() {
         for (folder, count) in [("fails-on-purpose/scenarios", 1), ("red-on-purpose", 3)] {
-            let scenarios = load_all(&Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(folder)).unwrap();
+            let scenarios =
+                load_all(&Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(folder)).unwrap();
             assert_eq!(scenarios.len(), count, "{folder}");
             assert!(scenarios.iter().all(|scenario| scenario.needs_fast_path("6.12")), "{folder}");
         }
@@ -188,7 +189,7 @@ mod tests {
 
     #[test]
     fn every_scenario_of_the_project_is_valid() {
-        let folder = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+        let folder = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
         let scenarios = load_all(&folder).unwrap();
         assert!(scenarios.iter().any(|scenario| scenario.offload.is_some()));
         for variant in
