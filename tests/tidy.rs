@@ -35,13 +35,14 @@ const LIBRARY_NAMES: &[(&str, &str)] = &[("md-5", "md5")];
 const MAY_DEPEND: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("offloadctl", &[]),
+    ("host", &["model"]),
     ("formats", &["model"]),
     ("client", &["formats", "model"]),
-    ("sdk", &["formats", "model"]),
-    ("feeds", &["client", "formats", "model"]),
-    ("vm", &["model"]),
+    ("sdk", &["formats", "host", "model"]),
+    ("feeds", &["client", "formats", "host", "model"]),
+    ("vm", &["host", "model"]),
     ("scenarios", &["model", "vm"]),
-    ("xtask", &["client", "feeds", "formats", "model", "scenarios", "sdk", "vm"]),
+    ("xtask", &["client", "feeds", "formats", "host", "model", "scenarios", "sdk", "vm"]),
 ];
 
 /// Texts that tie the repository to one machine or one mirror.

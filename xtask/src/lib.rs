@@ -9,7 +9,6 @@ pub mod ctx;
 pub mod doctor;
 pub mod facts;
 pub mod feed_config;
-pub mod files;
 pub mod interrupt;
 pub mod lint;
 pub mod pipeline;

@@ -8,9 +8,8 @@ use std::fs::{File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use host::lock::is_still_at;
 use model::{Failure, Result};
-
-use sdk::lock::is_still_at;
 
 /// How the folders' names begin. Short, because a socket's path may have 107 bytes.
 const PREFIX: &str = "openwrt-offload-";

@@ -17,8 +17,9 @@ mod key;
 use std::time::{Duration, Instant, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use host::lock::{Lock, Waiting};
+use host::{aside, files};
 use model::{Event, Failure, Result, Status};
-use sdk::lock::{Lock, Waiting};
 
 pub use key::Inputs;
 
@@ -42,7 +43,7 @@ pub fn stage(
         skipped(ctx, name, inputs, &place);
         return Ok(place.result);
     }
-    create_folder(&ctx.cache.join(name))?;
+    files::create_folder(&ctx.cache.join(name))?;
     let _lock = lock(ctx, name, &place.lock)?;
     if place.is_finished() {
         // Another run did the work while we waited.
@@ -83,21 +84,21 @@ pub(crate) fn lock(ctx: &Ctx, stage: &str, path: &Utf8Path) -> Result<Lock> {
 /// another run works on is left alone. Returns how many results were removed.
 pub fn clean(cache: &Utf8Path, names: &[String], before: SystemTime) -> Result<usize> {
     let mut removed = 0;
-    for stage in folders(cache)? {
+    for stage in files::entries(cache)?.into_iter().filter(|entry| entry.is_dir()) {
         if !names.is_empty() && !names.iter().any(|name| stage.file_name() == Some(name)) {
             continue;
         }
-        for lock in files_ending(&stage, ".lock")? {
+        for lock in files::with_extension(&stage, &["lock"])? {
             let Some(key) = lock.file_name().and_then(|name| name.strip_suffix(".lock")) else { continue };
             let place = Place::new(&stage, key);
             let Some(_held) = Lock::try_take(&place.lock)? else { continue };
-            remove(&place.temporary)?;
+            files::remove(&place.temporary)?;
             if place.last_used().is_some_and(|used| used >= before) {
                 continue;
             }
             removed += usize::from(place.result.exists());
             place.clear()?;
-            remove(&place.lock)?;
+            files::remove(&place.lock)?;
         }
     }
     Ok(removed)
@@ -135,11 +136,11 @@ impl Place {
     /// Does the work; the caller holds the lock, so what is found in the way is a dead run's.
     fn fill(&self, inputs: &Inputs, work: impl FnOnce(&Utf8Path) -> Result<String>) -> Result<String> {
         self.clear()?;
-        create_folder(&self.temporary)?;
+        files::create_folder(&self.temporary)?;
         let outcome = work(&self.temporary).and_then(|summary| {
             std::fs::rename(&self.temporary, &self.result)
                 .map_err(|error| Failure::io("move the finished stage into place", &self.result, &error))?;
-            crate::files::write_aside(&self.stamp, inputs.listing().as_bytes())?;
+            aside::write(&self.stamp, inputs.listing().as_bytes())?;
             Ok(summary)
         });
         if outcome.is_err() {
@@ -151,7 +152,7 @@ impl Place {
 
     /// Removes everything but the lock; the stamp first, so that no half-removed result looks finished.
     fn clear(&self) -> Result<()> {
-        [&self.stamp, &self.result, &self.temporary].into_iter().try_for_each(|path| remove(path))
+        [&self.stamp, &self.result, &self.temporary].into_iter().try_for_each(|path| files::remove(path))
     }
 }
 
@@ -165,44 +166,6 @@ fn skipped(ctx: &Ctx, name: &str, inputs: &Inputs, place: &Place) {
 
 fn first_mention(ctx: &Ctx, place: &Place) -> bool {
     ctx.told.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(place.result.clone())
-}
-
-fn create_folder(path: &Utf8Path) -> Result<()> {
-    std::fs::create_dir_all(path).map_err(|error| Failure::io("create the folder", path, &error))
-}
-
-/// Removes a file or a folder with everything in it; nothing there is fine.
-fn remove(path: &Utf8Path) -> Result<()> {
-    let removed = match std::fs::symlink_metadata(path) {
-        Ok(meta) if meta.is_dir() => std::fs::remove_dir_all(path),
-        Ok(_) => std::fs::remove_file(path),
-        Err(error) => Err(error),
-    };
-    match removed {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Failure::io("remove the old result", path, &error))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn folders(path: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
-    entries(path, |entry| entry.is_dir())
-}
-
-fn files_ending(path: &Utf8Path, ending: &str) -> Result<Vec<Utf8PathBuf>> {
-    entries(path, |entry| entry.is_file() && entry.as_str().ends_with(ending))
-}
-
-fn entries(path: &Utf8Path, wanted: impl Fn(&Utf8Path) -> bool) -> Result<Vec<Utf8PathBuf>> {
-    let listing = match path.read_dir_utf8() {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        listing => listing.map_err(|error| Failure::io("list the folder", path, &error))?,
-    };
-    let mut found: Vec<Utf8PathBuf> =
-        listing.flatten().map(|entry| entry.path().to_owned()).filter(|entry| wanted(entry)).collect();
-    found.sort();
-    Ok(found)
 }
 
 /// Whole milliseconds.

@@ -9,9 +9,9 @@ use formats::depend::Dependency;
 use formats::{Content, Entry, Package};
 use model::{Arch, Events, Exit, Failure, Result};
 
-use crate::files;
 use crate::local::{Kernel, Module, Setting};
 use crate::recipe::{KernelOption, Kmod, Line, ModuleRef, Recipes};
+use host::files;
 
 /// The stage's name in events.
 pub(crate) const STAGE: &str = "packages";

@@ -11,11 +11,8 @@
 //! [`openwrt`], which all work trees share.
 
 mod build;
-mod command;
-mod files;
 mod kmod;
 pub mod local;
-pub mod lock;
 pub mod openwrt;
 pub mod recipe;
 mod rust_target;

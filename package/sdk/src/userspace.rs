@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::{Content, Entry, Package};
+use host::{Job, cmd, files};
 use model::{Arch, Cancel, Events, Exit, Failure, Result};
 use object::Endianness;
 use object::FileKind;
@@ -15,8 +16,6 @@ use object::elf::{DT_NEEDED, ET_DYN, ET_EXEC, FileHeader32, FileHeader64, PT_INT
 use object::read::elf::{Dyn as _, FileHeader, ProgramHeader as _};
 use serde::Deserialize;
 
-use crate::command::{Command, run};
-use crate::files;
 use crate::kmod::{Plan, STAGE};
 use crate::recipe::Program;
 use crate::rust_target;
@@ -103,26 +102,20 @@ fn cargo(
     cancel: &Cancel,
 ) -> Result<StaticBinary> {
     let CargoBuild { workspace, target_directory, package, binary, offline } = *build;
-    let mut words = vec![cargo_program()];
-    words.extend(["build", "--locked", "--profile", "router", "--target", target].map(str::to_owned));
-    words.extend(["--package", package, "--bin", binary, "--target-dir", target_directory.as_str()].map(str::to_owned));
-    words.push("--message-format=json-render-diagnostics".into());
-    if offline {
-        words.push("--offline".into());
-    }
-    let command = Command {
-        words,
-        package: "rustup",
-        directory: Some(workspace),
-        // This variable outranks RUSTFLAGS and configuration files: nothing of the host leaks in.
-        variables: vec![(
-            "CARGO_ENCODED_RUSTFLAGS",
-            [flags(workspace), link.iter().copied().map(str::to_owned).collect()].concat().join("\x1f"),
-        )],
-        limit: BUILD_LIMIT,
-    };
+    let shell = host::shell()?;
+    shell.change_dir(workspace);
+    // This variable outranks RUSTFLAGS and configuration files: nothing of the host leaks in.
+    let flags = [flags(workspace), link.iter().copied().map(str::to_owned).collect()].concat().join("\x1f");
+    shell.set_var("CARGO_ENCODED_RUSTFLAGS", flags);
+    let cargo = cargo_program();
+    let offline = offline.then_some("--offline");
+    let command = cmd!(
+        shell,
+        "{cargo} build --locked --profile router --target {target} --package {package} --bin {binary}
+            --target-dir {target_directory} --message-format=json-render-diagnostics {offline...}"
+    );
     events.line(STAGE, format!("building {binary} for {target}"));
-    let output = run(&command, cancel)?;
+    let output = Job::new(command, BUILD_LIMIT).from_package("rustup").over_network().family().output(cancel)?;
     if !output.success {
         return Err(why_cargo_failed(&output.stderr, &output.last_words(), package));
     }
@@ -174,10 +167,9 @@ pub fn static_target(cancel: &Cancel) -> Result<&'static str> {
 /// `HOST…` for a host without `rustc`, `RUN001` when the user interrupted.
 pub fn is_installed(target: &str, cancel: &Cancel) -> Result<bool> {
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
-    let words = [&rustc, "--print", "target-libdir", "--target", target].map(str::to_owned).into();
-    let command =
-        Command { words, package: "rustup", directory: None, variables: vec![], limit: Duration::from_secs(60) };
-    let output = run(&command, cancel)?;
+    let shell = host::shell()?;
+    let command = cmd!(shell, "{rustc} --print target-libdir --target {target}");
+    let output = Job::new(command, Duration::from_secs(60)).from_package("rustup").output(cancel)?;
     Ok(output.success && Utf8Path::new(output.stdout.trim()).is_dir())
 }
 
@@ -349,7 +341,7 @@ mod tests {
 
         fn put(&self, path: &str, text: &str) {
             let path = self.root().join(path);
-            files::create_directory(path.parent().unwrap()).unwrap();
+            files::create_folder(path.parent().unwrap()).unwrap();
             files::write(&path, text.as_bytes()).unwrap();
         }
 

@@ -1,11 +1,11 @@
 //! `lock`: writes down what the mirror holds, or says how that differs from what was written down.
 
+use host::aside;
 use model::{Exit, Failure, Result};
 use sdk::openwrt::{Lockfile, Matrix, Resolved, Row, Upstream, differences};
 
 use super::Outcome;
 use crate::cli::openwrt::{LockArgs, Rows};
-use crate::files::write_aside;
 use crate::{Ctx, upstream};
 
 /// Refreshes the lock, or checks it.
@@ -28,7 +28,7 @@ pub fn run(ctx: &Ctx, args: &LockArgs) -> Result<Outcome> {
         told(ctx, &resolved);
         new.put(resolved);
     }
-    write_aside(&path, new.text()?.as_bytes())?;
+    aside::write(&path, new.text()?.as_bytes())?;
     Ok(Outcome::done(format!("{path}: {} of {} entries refreshed", rows.len(), new.entries().count())))
 }
 

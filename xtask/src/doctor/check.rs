@@ -1,13 +1,13 @@
 //! Looking at the host.
 
-use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Events, Result};
+use host::{Job, cmd};
+use model::Result;
 
-use crate::{Ctx, process};
+use crate::Ctx;
 
 /// How long a program may take to tell its version.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -114,19 +114,15 @@ impl Host {
 
     /// What a program prints, if it ends well.
     fn output(&self, ctx: &Ctx, path: &Utf8Path, arguments: &[&str]) -> Result<Result<String, String>> {
-        let words: Vec<OsString> =
-            std::iter::once(path.as_str()).chain(arguments.iter().copied()).map(Into::into).collect();
-        let mut output = String::new();
-        // What a program prints is of no interest to anybody else.
-        let silent = Ctx { events: Events::discard(), ..ctx.clone() };
-        let ended = process::run(&silent, "doctor", &words, "/".into(), PATIENCE, |line| {
-            output.push_str(line);
-            output.push('\n');
-        });
+        let shell = host::shell()?;
+        shell.change_dir("/");
+        let command = cmd!(shell, "{path} {arguments...}");
+        let shown = command.to_string();
+        let ended = Job::new(command, PATIENCE).output(&ctx.cancel);
         ctx.cancel.check()?;
         Ok(match ended {
-            Ok(ended) if ended.success() => Ok(output),
-            Ok(_) => Err(format!("`{path} {}` failed: {}", arguments.join(" "), output.trim())),
+            Ok(output) if output.success => Ok(output.stdout + &output.stderr),
+            Ok(output) => Err(format!("`{shown}` failed: {}", output.last_words())),
             Err(failure) => Err(failure.finding().why.clone()),
         })
     }
@@ -161,7 +157,7 @@ fn judge(output: &str, least: (u32, u32)) -> Result<String, String> {
 mod tests {
     use super::*;
     use crate::ctx::tests::ctx;
-    use model::Exit;
+    use model::{Events, Exit};
 
     #[test]
     fn versions_are_read_from_what_programs_print() {

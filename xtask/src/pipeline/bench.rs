@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use host::aside;
 use model::cost::{Clock, Costs};
 use model::{Arch, Deadline, Event, Failure, Result, Target};
 use scenarios::cost;
@@ -15,7 +16,6 @@ use vm::session::{self, Image, Launch};
 use super::{provider, router};
 use crate::Ctx;
 use crate::cli::{BENCH_PACKETS, BENCH_ROUNDS, BenchOffloadArgs, Selection};
-use crate::files::write_aside;
 use crate::stage::{self, Inputs, stage, timed};
 
 /// How long a command in the guest and its end may take.
@@ -138,7 +138,7 @@ impl<'a> Guest<'a> {
             let said = self.run(plan, Accel::Counted, within)?;
             // Figures that mean nothing are not kept.
             let costs = cost::read(&said.results, &said.errors, Clock::Instructions)?;
-            write_aside(&out.join(RESULTS), said.results.as_bytes())?;
+            aside::write(&out.join(RESULTS), said.results.as_bytes())?;
             Ok(summary(&costs))
         })?;
         kept(&folder)
@@ -197,7 +197,7 @@ fn extra(plan: &str, out: &Utf8Path) -> Result<Vec<image::Extra>> {
     files
         .map(|(path, text)| {
             let source = out.join(path.replace('/', "_"));
-            write_aside(&source, text.as_bytes())?;
+            aside::write(&source, text.as_bytes())?;
             let mode = if path == cost::FIRST_PROCESS { 0o755 } else { 0o644 };
             Ok(image::Extra { path: path.into(), source, mode })
         })

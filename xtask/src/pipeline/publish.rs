@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use camino::{Utf8Path, Utf8PathBuf};
 use feeds::keys::Keys;
 use formats::Format;
+use host::aside;
 use model::{Failure, Result, Target};
 
 use crate::Ctx;
-use crate::files::write_aside;
 use crate::stage::lock;
 
 /// Name of the file that tells which stage a published folder is a copy of.
@@ -63,7 +63,7 @@ pub(super) fn write_keys(ctx: &Ctx, target: &Target, keys: &Keys) -> Result<()> 
     let folder = ctx.out.join(target.slug()).join("keys");
     let public = keys.public_files()?;
     for key in &public {
-        write_aside(&folder.join(key.format.manager()).join(&key.name), key.text.as_bytes())?;
+        aside::write(&folder.join(key.format.manager()).join(&key.name), key.text.as_bytes())?;
     }
     // A key that does not sign any more is not offered any more. Hidden files are another run's, not finished.
     for file in entries(&folder)? {

@@ -1,6 +1,7 @@
 //! The stand-in's image: Debian's kernel of the packages, and programs around it.
 
 use camino::{Utf8Path, Utf8PathBuf};
+use host::aside;
 use model::{Result, Target};
 use sdk::local::Kernel;
 use vm::image;
@@ -10,7 +11,6 @@ use super::router::Guest;
 use super::{Feed, provider};
 use crate::Ctx;
 use crate::cli::Selection;
-use crate::files::write_aside;
 use crate::stage::{Inputs, stage};
 
 /// What the router's network cards need; kernels that have one of them built in are fine.
@@ -79,7 +79,7 @@ fn build_image(
     // opkg's view of the running kernel is the image's own; apk's database is its client's to write.
     for (path, text) in client::apk::image_state(&kernel.id().package_version(), &feed.packages.arch.0) {
         let source = out.join(path.replace('/', "_"));
-        write_aside(&source, text.as_bytes())?;
+        aside::write(&source, text.as_bytes())?;
         extra.push(image::Extra { path: path.into(), source, mode: 0o644 });
     }
     let inputs = image::Inputs {

@@ -7,11 +7,11 @@
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
+use host::aside;
 use model::{Event, Failure, Finding, Result, Severity, Status, Verdict};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::{End, Sink};
-use crate::files::write_aside;
 
 /// Collects a run and writes it when the run ends.
 pub struct Junit {
@@ -80,7 +80,7 @@ impl Sink for Junit {
         let text = self.report().to_string().map_err(|error| {
             Failure::io("write the JUnit report", &self.file, &std::io::Error::other(error.to_string()))
         })?;
-        write_aside(&self.file, text.as_bytes())
+        aside::write(&self.file, text.as_bytes())
     }
 }
 

@@ -6,11 +6,11 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use host::aside;
 use model::{Event, Failure, Result};
 
 use super::{End, Sink};
 use crate::cli::Reports;
-use crate::files::write_aside;
 use crate::report::{Run, html, json, markdown};
 
 /// Makes a report of a run.
@@ -45,7 +45,7 @@ impl Sink for Report {
     fn close(&mut self, end: End) -> Result<()> {
         (self.run.exit, self.run.millis) = (end.exit.code(), end.millis);
         let written: Vec<Result<()>> =
-            self.files.iter().map(|(file, render)| write_aside(file, render(&self.run).as_bytes())).collect();
+            self.files.iter().map(|(file, render)| aside::write(file, render(&self.run).as_bytes())).collect();
         if let Some(summary) = &self.summary {
             append(summary, &markdown::render(&self.run))?;
         }

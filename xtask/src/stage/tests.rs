@@ -30,14 +30,14 @@ impl Bench {
                 Event::StageSkipped { .. } => "skipped",
                 Event::StageEnd { status: Status::Done, .. } => "done",
                 Event::StageEnd { .. } => "failed",
-                Event::Line { .. } => "line",
+                Event::Notice { .. } => "notice",
                 _ => "other",
             })
             .collect()
     }
 
     fn entries(&self) -> Vec<String> {
-        entries(&self.ctx.cache.join("one"), |_| true)
+        files::entries(&self.ctx.cache.join("one"))
             .unwrap()
             .iter()
             .map(|path| path.extension().unwrap_or("result").to_owned())
@@ -145,13 +145,13 @@ fn a_busy_stage_says_who_holds_it_and_gives_up_in_time() {
     let mut bench = Bench::new();
     bench.ctx.lock_timeout = Duration::from_millis(1100);
     let folder = bench.ctx.cache.join("one");
-    create_folder(&folder).unwrap();
+    files::create_folder(&folder).unwrap();
     let place = Place::new(&folder, &inputs().key("one").unwrap());
     let held = Lock::try_take(&place.lock).unwrap().unwrap();
     let failure = stage(&bench.ctx, "one", &inputs(), write_one).unwrap_err();
     assert_eq!((failure.id(), failure.exit()), ("CACHE001", Exit::Blocked));
     assert!(failure.finding().why.contains(&format!("process {}", std::process::id())), "{failure}");
-    assert_eq!(bench.told(), ["line"]);
+    assert_eq!(bench.told(), ["notice"]);
     assert_eq!(bench.entries(), ["lock"], "a busy cache is left untouched");
     drop(held);
     stage(&bench.ctx, "one", &inputs(), write_one).unwrap();
@@ -161,7 +161,7 @@ fn a_busy_stage_says_who_holds_it_and_gives_up_in_time() {
 fn waiting_for_a_lock_ends_when_interrupted() {
     let bench = Bench::new();
     let folder = bench.ctx.cache.join("one");
-    create_folder(&folder).unwrap();
+    files::create_folder(&folder).unwrap();
     let place = Place::new(&folder, &inputs().key("one").unwrap());
     let _held = Lock::try_take(&place.lock).unwrap().unwrap();
     std::thread::scope(|scope| {

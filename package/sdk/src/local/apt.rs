@@ -9,13 +9,12 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::sha256::Digest;
+use host::{Job, Output, cmd, files};
 use model::{Cancel, Events, Exit, Failure, Result};
 
 use super::apt_index::{Wanted, exact_kernel_dependencies};
 use super::apt_message::explain;
 use super::mirror::Mirror;
-use crate::command::{Command, Output, run};
-use crate::files;
 
 /// The stage's name in events.
 const STAGE: &str = "debian";
@@ -109,7 +108,7 @@ impl Apt {
         let apt = Apt { mirror: mirror.to_string(), suite: suite.into(), directory };
         let root = apt.root()?;
         for folder in ["state/lists/partial", "cache/archives/partial"] {
-            files::create_directory(&root.join(folder))?;
+            files::create_folder(&root.join(folder))?;
         }
         files::write(&root.join("status"), b"")?;
         let sources = format!("Types: deb\nURIs: {mirror}\nSuites: {suite}\nComponents: main\nSigned-By: {keyring}\n");
@@ -203,8 +202,12 @@ impl Apt {
         cancel: &Cancel,
     ) -> Result<Output> {
         let config = self.root()?.join("apt.conf");
-        let all = [program, "-c", config.as_str(), "-q"].iter().chain(words).map(|word| (*word).to_owned()).collect();
-        let output = run(&Command { words: all, package: "apt", directory, variables: vec![], limit }, cancel)?;
+        let shell = host::shell()?;
+        if let Some(directory) = directory {
+            shell.change_dir(directory);
+        }
+        let command = cmd!(shell, "{program} -c {config} -q {words...}");
+        let output = Job::new(command, limit).from_package("apt").over_network().output(cancel)?;
         if output.success { Ok(output) } else { Err(self.failure(&output)) }
     }
 
@@ -306,7 +309,7 @@ mod tests {
             for (name, text) in POOL {
                 place.put(&format!("pool/{name}"), text.as_bytes());
             }
-            files::create_directory(&place.out()).unwrap();
+            files::create_folder(&place.out()).unwrap();
             Some(place)
         }
 
@@ -320,7 +323,7 @@ mod tests {
 
         fn put(&self, file: &str, bytes: &[u8]) {
             let path = self.mirror().join(file);
-            files::create_directory(path.parent().unwrap()).unwrap();
+            files::create_folder(path.parent().unwrap()).unwrap();
             files::write(&path, bytes).unwrap();
         }
 

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 
 use md5::{Digest as _, Md5};
 
-use crate::files::hex;
-
 /// How a tristate option is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Setting {
@@ -52,7 +50,7 @@ fn hash(text: &str) -> String {
         md5.update(line);
         md5.update("\n");
     }
-    hex(&md5.finalize())
+    md5.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

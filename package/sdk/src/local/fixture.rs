@@ -40,8 +40,8 @@ impl Fixture {
 
     pub(crate) fn put(&self, path: &str, bytes: &[u8]) {
         let path = self.directory().join(path);
-        crate::files::create_directory(path.parent().unwrap()).unwrap();
-        crate::files::write(&path, bytes).unwrap();
+        host::files::create_folder(path.parent().unwrap()).unwrap();
+        host::files::write(&path, bytes).unwrap();
     }
 
     /// A boot image that calls itself so.

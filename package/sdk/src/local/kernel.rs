@@ -8,13 +8,12 @@ use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use host::{Job, cmd, files};
 use model::{Cancel, Events, Exit, Failure, KernelId, Result};
 
 use super::boot_image::BootImage;
 use super::config::{Config, Setting};
 use super::module::{self, Module};
-use crate::command::{Command, run};
-use crate::files;
 
 /// The stage's name in events.
 const STAGE: &str = "kernel";
@@ -169,7 +168,7 @@ impl Kernel {
     /// As [`Kernel::closure`].
     pub fn take(&self, names: &[&str], out: &Utf8Path) -> Result<Vec<String>> {
         let modules = self.closure(names)?;
-        files::create_directory(out)?;
+        files::create_folder(out)?;
         for module in &modules {
             files::write(&out.join(&module.file_name), &module.bytes)?;
         }
@@ -211,11 +210,11 @@ const FULL: [&str; 3] = ["No space left on device", "Disk quota exceeded", "File
 /// # Errors
 /// `CMD001` without dpkg-deb, `KRN006` for a damaged package, `IO002` without space.
 pub fn unpack(debs: &[Utf8PathBuf], out: &Utf8Path, cancel: &Cancel) -> Result<()> {
-    files::create_directory(out)?;
+    files::create_folder(out)?;
+    let shell = host::shell()?;
     for deb in debs {
-        let words = ["dpkg-deb", "--extract", deb.as_str(), out.as_str()].map(str::to_owned).into();
-        let command = Command { words, package: "dpkg", directory: None, variables: vec![], limit: UNPACK_LIMIT };
-        let output = run(&command, cancel)?;
+        let command = cmd!(shell, "dpkg-deb --extract {deb} {out}");
+        let output = Job::new(command, UNPACK_LIMIT).from_package("dpkg").output(cancel)?;
         if FULL.iter().any(|text| output.stderr.contains(text)) {
             return Err(Failure::io("unpack the package", deb, &std::io::ErrorKind::StorageFull.into()));
         }

@@ -7,9 +7,11 @@ use std::fmt;
 use std::time::Duration;
 
 use camino::Utf8Path;
+use host::{Job, cmd};
 use model::{Cancel, Exit, Failure, Result};
 
-use crate::command::{Command, run};
+/// What apt knows of its sources, it tells from its own files.
+const QUERY_LIMIT: Duration = Duration::from_secs(30);
 
 /// Names under which a mirror offers the host's release instead of its code name.
 const ALIASES: [&str; 5] = ["stable", "testing", "unstable", "sid", "oldstable"];
@@ -53,24 +55,10 @@ impl Mirror {
     /// `APT002` when the host is no Debian or apt knows no such mirror; `CMD001` without apt.
     pub fn of_host(cancel: &Cancel) -> Result<Self> {
         let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
-        let words = [
-            "apt-get",
-            "indextargets",
-            "--no-release-info",
-            "--format",
-            "$(REPO_URI) $(RELEASE) $(COMPONENT)",
-            "Created-By: Packages",
-        ];
-        let output = run(
-            &Command {
-                words: words.map(str::to_owned).into(),
-                package: "apt",
-                directory: None,
-                variables: vec![],
-                limit: Duration::from_secs(30),
-            },
-            cancel,
-        )?;
+        let shell = host::shell()?;
+        let (line, which) = ("$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages");
+        let command = cmd!(shell, "apt-get indextargets --no-release-info --format {line} {which}");
+        let output = Job::new(command, QUERY_LIMIT).from_package("apt").output(cancel)?;
         Mirror::from_targets(&output.stdout, &release)
     }
 

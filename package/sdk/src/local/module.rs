@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
+use host::files;
 use model::{Exit, Failure, Result};
 
 use super::unpack::decompress;
-use crate::files;
 
 /// A module's file and its own words.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use formats::usign::{Fingerprint, PublicKey, Signature};
 use model::{Exit, Failure, Result};
 
-use crate::files::read_text;
+use host::files::read_text;
 
 /// Public keys.
 #[derive(Debug, Clone, Default)]

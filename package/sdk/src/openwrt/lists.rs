@@ -7,6 +7,8 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::sha256::Digest;
 use formats::usign::Fingerprint;
+use host::files::{create_folder, read, write};
+use host::lock::{Lock, Waiting};
 use model::{Exit, Failure, Result};
 
 use super::keys::{Keys, Untrusted};
@@ -14,8 +16,6 @@ use super::matrix::Row;
 use super::profiles::Profiles;
 use super::sums::Sums;
 use super::transfer::{Link, STAGE, Trouble};
-use crate::files::{create_directory, read, write};
-use crate::lock::{Lock, Waiting};
 
 /// Names of the files of a set.
 pub(super) const LIST: &str = "sha256sums";
@@ -165,7 +165,7 @@ impl Kept {
 
     /// Keeps a set in place of what was there.
     pub(super) fn save(&self, files: &Files, waiting: &Waiting) -> Result<()> {
-        create_directory(self.folder.parent().unwrap_or(&self.folder))?;
+        create_folder(self.folder.parent().unwrap_or(&self.folder))?;
         let _lock = Lock::take(&self.lock, waiting)?;
         let clear = |path: &Utf8Path| match std::fs::remove_dir_all(path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -174,7 +174,7 @@ impl Kept {
             _ => Ok(()),
         };
         clear(&self.temporary)?;
-        create_directory(&self.temporary)?;
+        create_folder(&self.temporary)?;
         let Set { list, signature, profiles } = &files.0;
         let all = [(LIST, Some(list)), (SIGNATURE, Some(signature)), (PROFILES, profiles.as_ref())];
         for (name, bytes) in all {

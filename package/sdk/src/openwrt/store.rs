@@ -16,13 +16,13 @@ use std::time::SystemTime;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::sha256::Digest;
+use host::files::{create_folder, write};
+use host::lock::{Lock, Waiting};
 use model::{Exit, Failure, Result};
 
 use super::mirror::Part;
 use super::resolved::Artifact;
 use super::transfer::{Link, STAGE, Trouble};
-use crate::files::{create_directory, write};
-use crate::lock::{Lock, Waiting};
 
 /// Largest file that is fetched: an SDK has a few hundred megabytes.
 const MAX_SIZE: u64 = 8 << 30;
@@ -63,7 +63,7 @@ impl Store {
         mut came: impl FnMut(u64),
     ) -> Result<Utf8PathBuf> {
         let place = self.place(artifact.sha256);
-        create_directory(&self.0)?;
+        create_folder(&self.0)?;
         let _lock = Lock::take(&place.lock, waiting)?;
         if let Some(file) = place.finished() {
             return Ok(file);
@@ -128,7 +128,7 @@ impl Place {
 
     /// Fetches into the part, again and again from where it ended, and hashes the result.
     fn transfer(&self, link: &Link, artifact: &Artifact, came: &mut impl FnMut(u64)) -> Result<Got, Trouble> {
-        create_directory(&self.temporary).map_err(Trouble::Ended)?;
+        create_folder(&self.temporary).map_err(Trouble::Ended)?;
         let limit = artifact.size.unwrap_or(MAX_SIZE);
         let before = self.known_part().map_or(0, |(length, _)| length);
         let mut told = before;
@@ -143,7 +143,7 @@ impl Place {
             let part = known.as_ref().map(|(length, validator)| Part { length: *length, validator });
             let stream = match link.mirror.open(&artifact.path, part) {
                 Err(Trouble::OtherRange) => {
-                    self.discard().and_then(|()| create_directory(&self.temporary)).map_err(Trouble::Ended)?;
+                    self.discard().and_then(|()| create_folder(&self.temporary)).map_err(Trouble::Ended)?;
                     return Err(Trouble::OtherRange);
                 }
                 opened => opened?,

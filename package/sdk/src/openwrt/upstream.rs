@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::sha256::Digest;
+use host::lock::Waiting;
 use model::{Cancel, Event, Events, Exit, Failure, Result, Status};
 
 use super::keys::Keys;
@@ -19,7 +20,6 @@ use super::resolved::{Artifact, Resolved, Role};
 use super::store::Store;
 use super::sums::Sums;
 use super::transfer::{Link, Patience, STAGE};
-use crate::lock::Waiting;
 
 /// Files that are fetched at once.
 const SIDE_BY_SIDE: usize = 4;

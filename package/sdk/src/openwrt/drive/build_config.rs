@@ -7,10 +7,10 @@
 use std::collections::BTreeSet;
 
 use camino::Utf8PathBuf;
+use host::{aside, files};
 use model::Result;
 
 use super::tree::Tree;
-use crate::files;
 
 /// Its place in the tree.
 const FILE: &str = "Config-build.in";
@@ -28,11 +28,11 @@ pub(super) fn pristine(tree: &Tree) -> Result<String> {
 pub(super) fn prune(tree: &Tree, wanted: &BTreeSet<String>) -> Result<()> {
     let original = pristine(tree)?;
     if !kept(tree).is_file() {
-        files::replace(&kept(tree), original.as_bytes())?;
+        aside::write(&kept(tree), original.as_bytes())?;
     }
     let pruned = without_others(&original, wanted);
     let file = tree.path(FILE);
-    if files::read_text(&file)? == pruned { Ok(()) } else { files::replace(&file, pruned.as_bytes()) }
+    if files::read_text(&file)? == pruned { Ok(()) } else { aside::write(&file, pruned.as_bytes()) }
 }
 
 fn kept(tree: &Tree) -> Utf8PathBuf {

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::Format;
 use formats::sha256::Digest;
+use host::files;
 use model::{Exit, Failure, Result};
 
 use super::feeds::Program;
 use super::literals::Literals;
 use super::opened::{Item, ItemContent, Opened};
 use super::tree::Tree;
-use crate::files;
 use crate::local::{Config, module_of_path};
 use crate::recipe::{Kmod, Line, Recipes};
 

@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use host::{aside, files};
 use model::{Exit, Failure, Result};
 
 use super::make::Maker;
 use super::tree::Tree;
-use crate::files;
 
 /// Its name; `scripts/feeds` takes letters, digits and underscores only.
 pub(super) const NAME: &str = "offload";
@@ -51,7 +51,7 @@ pub(super) fn prepare(maker: &Maker<'_>, programs: &[Program], arch: &str) -> Re
     let text = format!("# The feeds of this SDK are written by its driver.\n{line}");
     let file = tree.path("feeds.conf");
     if std::fs::read_to_string(&file).ok() != Some(text.clone()) {
-        files::replace(&file, text.as_bytes())?;
+        aside::write(&file, text.as_bytes())?;
     }
     remove_dangling(&tree.path("package/feeds").join(NAME))?;
     if programs.is_empty() {
@@ -109,15 +109,15 @@ fn contents(programs: &[Program], arch: &str, epoch: u64) -> Result<BTreeMap<Utf
 /// Makes a folder hold these files and nothing else. Files that are right are left alone: the SDK
 /// rebuilds what is newer than its package.
 fn put(folder: &Utf8Path, items: &BTreeMap<Utf8PathBuf, Item>) -> Result<()> {
-    files::create_directory(folder)?;
+    files::create_folder(folder)?;
     remove_others(folder, folder, items)?;
     for (path, item) in items {
         let place = folder.join(path);
         if std::fs::read(&place).is_ok_and(|known| known == item.bytes) {
             continue;
         }
-        files::create_directory(place.parent().unwrap_or(folder))?;
-        files::replace(&place, &item.bytes)?;
+        files::create_folder(place.parent().unwrap_or(folder))?;
+        aside::write(&place, &item.bytes)?;
         std::fs::set_permissions(&place, std::fs::Permissions::from_mode(item.mode))
             .map_err(|error| Failure::io("set the file's mode", &place, &error))?;
     }

@@ -4,11 +4,11 @@
 //! against what the release says elsewhere. Source: OpenWrt's `target/sdk/Makefile`.
 
 use formats::Format;
+use host::files;
 use model::{Arch, Exit, Failure, KernelId, Result, Target};
 
 use super::build_config;
 use super::tree::{Tree, unexpected};
-use crate::files;
 
 /// What an SDK was made for.
 #[derive(Debug, Clone, PartialEq, Eq)]

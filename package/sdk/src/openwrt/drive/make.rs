@@ -5,13 +5,13 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
-use camino::Utf8PathBuf;
+use host::Job;
 use model::{Cancel, Events, Exit, Failure, Result};
 
 use super::symptoms::Symptom;
 use super::tree::Tree;
-use super::watchdog::{self, Job, Patience};
 
 /// The stage's name in events.
 pub(super) const STAGE: &str = "packages";
@@ -35,6 +35,25 @@ const SAID: usize = 4;
 
 /// Characters of a line in a message; commands that V=s shows may have thousands.
 const WIDTH: usize = 300;
+
+/// How long a call may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// Without a line of output and without a change of the files that it works on.
+    pub standstill: Duration,
+    /// In all.
+    pub total: Duration,
+}
+
+impl Default for Patience {
+    /// Packing a kernel's modules is silent for minutes on a busy machine, but it writes files.
+    fn default() -> Self {
+        Patience { standstill: Duration::from_secs(300), total: Duration::from_secs(7200) }
+    }
+}
+
+/// OpenWrt's prerequisite check demands it.
+const UMASK: &str = "022";
 
 /// Runs the SDK's programs in its tree.
 #[derive(Debug, Clone, Copy)]
@@ -76,18 +95,14 @@ impl Called {
 impl Maker<'_> {
     /// Runs a program of the tree; whether it succeeded is the caller's to judge.
     pub(super) fn call(&self, words: &[&str]) -> Result<Called> {
-        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         self.events.line(STAGE, words.join(" "));
-        let job = Job {
-            words,
-            directory: self.tree.root(),
-            variables: self.variables(),
-            writes_to: WRITES_TO.iter().map(|folder| self.tree.path(folder)).collect::<Vec<Utf8PathBuf>>(),
-            patience: self.patience,
-        };
+        let job = Job::of_words(words, self.tree.root(), self.patience.total)
+            .only_with(self.variables())
+            .family_with_umask(UMASK)
+            .standstill(self.patience.standstill, WRITES_TO.iter().map(|folder| self.tree.path(folder)).collect());
         let mut cause: Option<(&'static Symptom, Vec<String>)> = None;
         let mut tail = VecDeque::new();
-        let ended = watchdog::run(&job, self.cancel, |line| {
+        let ended = job.lines(self.cancel, |line| {
             self.events.line(STAGE, line);
             if line.is_empty() || NOISE.iter().any(|noise| line.contains(noise)) {
                 return;
@@ -105,7 +120,7 @@ impl Maker<'_> {
                 _ => {}
             }
         })?;
-        Ok(Called { success: ended.code == Some(0), tail, cause })
+        Ok(Called { success: ended.success(), tail, cause })
     }
 
     /// Builds one goal. A failure is repeated once, alone and with all output: the first run's output

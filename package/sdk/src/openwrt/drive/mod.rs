@@ -26,25 +26,24 @@ mod symptoms;
 mod tests;
 mod tree;
 mod unpack;
-mod watchdog;
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 
 use camino::Utf8Path;
+use host::lock::Lock;
+use host::{aside, files};
 use model::{Cancel, Events, Failure, Result};
 
 use crate::build::BuiltPackage;
-use crate::files;
-use crate::lock::Lock;
 use crate::recipe::{Line, Recipes};
 
 pub use compare::{Difference, compare};
 pub use feeds::Program;
 pub use literals::{Expected, Literals};
+pub use make::Patience;
 pub use tree::Tree;
 pub use unpack::{STAGE as UNPACK_STAGE, unpack};
-pub use watchdog::Patience;
 
 use check::{Good, Kernel};
 use make::Maker;
@@ -82,7 +81,7 @@ pub fn build(request: &Request<'_>, out: &Utf8Path, events: &Events, cancel: &Ca
     let epoch = source_date_epoch.unwrap_or(literals.source_date_epoch);
     let maker = Maker { tree, epoch, jobs, patience, events, cancel };
 
-    files::create_directory(&tree.home())?;
+    files::create_folder(&tree.home())?;
     date_kernel_packages(tree, epoch)?;
     first_use(&maker)?;
     feeds::prepare(&maker, programs, &literals.arch.0)?;
@@ -123,7 +122,7 @@ fn date_kernel_packages(tree: &Tree, epoch: u64) -> Result<()> {
     if std::fs::read_to_string(&file).ok() == Some(text.clone()) {
         Ok(())
     } else {
-        files::replace(&file, text.as_bytes())
+        aside::write(&file, text.as_bytes())
     }
 }
 

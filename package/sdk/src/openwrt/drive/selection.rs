@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use host::{aside, files};
 use model::{Exit, Failure, Result};
 
 use super::make::Maker;
-use crate::files;
 
 /// Selects programs and kmods; the latter have their entries in `Config-build.in` already.
 ///
@@ -13,7 +13,7 @@ use crate::files;
 /// `SDK055` a package that is not selected in the end.
 pub(super) fn select(maker: &Maker<'_>, programs: &[&str], kmods: &BTreeSet<String>) -> Result<()> {
     let file = maker.tree.path(".config");
-    files::replace(&file, seed(programs).as_bytes())?;
+    aside::write(&file, seed(programs).as_bytes())?;
     let called = maker.call(&["make", "defconfig"])?;
     if !called.success {
         return Err(called.failure("the SDK's `make defconfig` failed".into()));

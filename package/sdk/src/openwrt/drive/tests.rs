@@ -8,7 +8,6 @@ use model::{Arch, Cancel, Events, Exit, Failure, KernelId, Result};
 
 use super::mini::{MiniSdk, PROGRAM, program};
 use super::*;
-use crate::lock::Lock;
 use crate::recipe;
 
 const VERSION: &str = "6.12.94";
@@ -277,7 +276,7 @@ fn a_scan_that_spins_is_ended_and_an_orphan_is_not_waited_for() {
     let mut lab = Lab::new(Format::Ipk, "scan-hangs");
     lab.patience.standstill = Duration::from_millis(700);
     let failure = lab.refused();
-    assert_eq!((failure.id(), failure.exit()), ("SDK001", Exit::Blocked));
+    assert_eq!((failure.id(), failure.exit()), ("CMD004", Exit::Blocked));
     let started = Instant::now();
     Lab::new(Format::Ipk, "orphan").build().unwrap();
     assert!(started.elapsed() < Duration::from_secs(300), "it waited for the orphan");

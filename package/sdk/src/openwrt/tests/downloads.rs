@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use host::lock::Lock;
 use model::{Exit, Status};
 
 use super::*;
-use crate::lock::Lock;
 use crate::openwrt::fixture::Fault;
 
 const SDK: &str = ".Linux-x86_64.tar.zst";

@@ -12,12 +12,12 @@ use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::{Format, Package};
+use host::aside;
 use model::{Event, Failure, Result};
 
 use super::super::Outcome;
 use crate::Ctx;
 use crate::cli::BenchFormatsArgs;
-use crate::files::write_aside;
 use crate::scratch::Scratch;
 use measure::{Cost, measure};
 use report::{Report, Row, SCHEMA};
@@ -41,7 +41,7 @@ pub(super) fn run(ctx: &Ctx, args: &BenchFormatsArgs) -> Result<Outcome> {
     }
     let report = bench.report();
     let json = serde_json::to_string_pretty(&report).unwrap_or_default();
-    write_aside(&ctx.out.join("bench-formats.json"), json.as_bytes())?;
+    aside::write(&ctx.out.join("bench-formats.json"), json.as_bytes())?;
     for row in &report.rows {
         ctx.events.emit(Event::Measured {
             schema: SCHEMA,

@@ -1,4 +1,6 @@
 //! One run at a time per part of the cache, by flock(2): the kernel releases it when its holder dies.
+//!
+//! Routers' package managers have locks of their own, in crate `client`, which are what opkg and apk have there.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -13,6 +15,9 @@ const POLL: Duration = Duration::from_millis(20);
 
 /// How long we wait before telling the user for whom.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Characters of the holder's command in a message.
+const COMMAND: usize = 100;
 
 /// How to wait for a lock.
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +65,7 @@ impl Lock {
                 return Err(busy(stage, path, deadline.after));
             }
             if !told && started.elapsed() >= PATIENCE {
-                events.line(stage, format!("waiting for {}, which works on the same stage", holder(path)));
+                events.notice(stage, format!("waiting for {}, which works on the same stage", holder(path)));
                 told = true;
             }
             std::thread::sleep(POLL.min(deadline.left()));
@@ -102,10 +107,19 @@ pub fn is_still_at(file: &File, path: &Utf8Path) -> bool {
 fn holder(path: &Utf8Path) -> String {
     let mut text = String::new();
     let read = File::open(path).and_then(|file| file.take(20).read_to_string(&mut text));
-    match (read, text.trim().parse::<u32>()) {
-        (Ok(_), Ok(id)) => format!("process {id}"),
-        _ => "another process".into(),
+    let (Ok(_), Ok(id)) = (read, text.trim().parse::<u32>()) else { return "another process".into() };
+    match command_of(id) {
+        Some(command) => format!("process {id} (`{command}`)"),
+        None => format!("process {id}"),
     }
+}
+
+/// What a process of this machine was started as.
+fn command_of(id: u32) -> Option<String> {
+    let line = std::fs::read(format!("/proc/{id}/cmdline")).ok()?;
+    let line = String::from_utf8_lossy(&line).trim_end_matches('\0').replace('\0', " ");
+    let shown: String = line.chars().take(COMMAND).collect();
+    (!shown.is_empty()).then_some(shown)
 }
 
 fn busy(stage: &str, path: &Utf8Path, waited: Duration) -> Failure {
@@ -122,7 +136,31 @@ fn busy(stage: &str, path: &Utf8Path, waited: Duration) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use model::Event;
+
     use super::*;
+
+    #[test]
+    fn a_wait_soon_tells_who_holds_the_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Utf8Path::from_path(folder.path()).unwrap().join("x.lock");
+        let held = Lock::try_take(&path).unwrap().unwrap();
+        let (sender, told) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| {
+                let (events, cancel) = (Events::to(sender), Cancel::default());
+                let at_most = Duration::from_secs(60);
+                Lock::take(&path, &Waiting { stage: "fetch", at_most, events: &events, cancel: &cancel })
+            });
+            let Event::Notice { stage, text } = told.recv_timeout(Duration::from_secs(50)).unwrap() else { panic!() };
+            let (me, program) = (std::process::id(), std::env::args().next().unwrap());
+            assert_eq!(stage, "fetch");
+            assert!(text.contains(&format!("process {me} (`{}", &program[..program.len().min(COMMAND)])), "{text}");
+            drop(held);
+            waiting.join().unwrap().unwrap();
+        });
+        assert_eq!(told.iter().count(), 0, "once is enough");
+    }
 
     #[test]
     fn a_lock_on_a_removed_file_is_taken_anew() {
