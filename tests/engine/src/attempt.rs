@@ -45,7 +45,7 @@ pub(crate) struct Attempt<'a> {
 impl Attempt<'_> {
     /// Runs the scenario to its first assertion that does not hold. `Err`: could not find out.
     pub(crate) fn run(&mut self, scenario: &Scenario) -> Result<Option<Finding>> {
-        if scenario.steps.iter().any(|step| step.root_unchanged) {
+        if scenario.steps.iter().any(|step| step.facts.root_unchanged) {
             self.before = Some(Fingerprint::take(&mut self.session)?);
         }
         if let Some(finding) = self.steps(&scenario.steps, "")? {
@@ -76,11 +76,11 @@ impl Attempt<'_> {
         for (number, step) in list.iter().enumerate() {
             self.cancel.check()?;
             let at = format!("step {above}{}", number + 1);
-            if step.kernels.as_ref().is_some_and(|kernels| !kernels.include(self.kernel)) {
+            if !step.is_for(self.kernel) {
                 continue;
             }
             let started = Instant::now();
-            let phase = match step.deeds().first() {
+            let phase = match step.deed {
                 Some(Deed::Manage(_)) => "install",
                 Some(Deed::Exchange(_)) => "traffic",
                 _ => "steps",
@@ -99,31 +99,27 @@ impl Attempt<'_> {
     }
 
     fn step(&mut self, step: &Step, at: &str) -> Result<Option<Finding>> {
-        let found = match step.deeds().first() {
-            None => None,
-            Some(Deed::Run(_) | Deed::Manage(_)) => steps::command(self, step, at)?,
-            Some(Deed::Ruleset(text)) => ruleset::replace(self, text, step, at)?,
-            Some(Deed::RulesetAdd(text)) => ruleset::add(self, text, step, at)?,
-            Some(Deed::Open(plan)) => {
-                traffic::open(self, plan, "")?;
-                None
-            }
-            Some(Deed::Exchange(exchange)) => traffic::exchange(self, exchange, at)?,
-            Some(Deed::Close(flow)) => traffic::end(self, flow, false)?,
-            Some(Deed::Abort(flow)) => traffic::end(self, flow, true)?,
-            Some(Deed::Conntrack(expected)) => traffic::conntrack(self, expected, at)?,
-            Some(Deed::Ftp(plan)) => traffic::ftp(self, plan)?,
-        };
-        let may_load_rules = matches!(
-            step.deeds().first(),
-            Some(Deed::Run(_) | Deed::Manage(_) | Deed::Ruleset(_) | Deed::RulesetAdd(_))
-        );
+        let found = step.deed.as_ref().map_or(Ok(None), |deed| self.deed(deed, at))?;
+        let may_load_rules = matches!(step.deed, Some(Deed::Run(_) | Deed::Manage(_) | Deed::Ruleset(_)));
         if may_load_rules && let Some(sabotage) = self.sabotage {
             sabotage.apply(&mut self.session)?;
         }
         match found {
             Some(finding) => Ok(Some(finding)),
-            None => steps::facts(self, step, at),
+            None => steps::facts(self, &step.facts, at),
+        }
+    }
+
+    fn deed(&mut self, deed: &Deed, at: &str) -> Result<Option<Finding>> {
+        match deed {
+            Deed::Run(run) => steps::run(self, run, at),
+            Deed::Manage(manage) => steps::manage(self, manage, at),
+            Deed::Ruleset(ruleset) => ruleset::load(self, ruleset, at),
+            Deed::Open(plan) => traffic::open(self, plan, "").map(|()| None),
+            Deed::Exchange(exchange) => traffic::exchange(self, exchange, at),
+            Deed::End(end) => traffic::end(self, &end.flow, end.how).map(|()| None),
+            Deed::Conntrack(expected) => traffic::conntrack(self, expected, at),
+            Deed::Ftp(plan) => traffic::ftp(self, plan),
         }
     }
 

@@ -3,7 +3,7 @@
 use model::{Deadline, Finding, Result};
 
 use crate::attempt::{Attempt, COMMAND};
-use crate::scenario::{ExpectedExit, Step};
+use crate::scenario::{ExpectedExit, Others, Ruleset};
 use crate::steps;
 
 /// Prints a line for each table that belongs to the scenario, which deletes it.
@@ -12,22 +12,17 @@ const DELETE_ALL: &str = r"nft list tables | sed -n '/^table inet probe$/d; s/^t
 /// Ends a ruleset that is handed to nft; no line of one.
 const END: &str = "END OF RULES";
 
-/// Replaces all tables but the harness's own.
-pub(crate) fn replace(attempt: &mut Attempt<'_>, text: &str, step: &Step, at: &str) -> Result<Option<Finding>> {
-    load(attempt, DELETE_ALL, text, step, at)
-}
-
-/// Adds rules to those that are there.
-pub(crate) fn add(attempt: &mut Attempt<'_>, text: &str, step: &Step, at: &str) -> Result<Option<Finding>> {
-    load(attempt, ":", text, step, at)
-}
-
-/// Loads what `before` prints and then the text. In one go: asking the router costs more time than the answer.
-fn load(attempt: &mut Attempt<'_>, before: &str, text: &str, step: &Step, at: &str) -> Result<Option<Finding>> {
-    let must_fail = step.exit != ExpectedExit::default();
+/// Loads rules. In one go: asking the router costs more time than the answer.
+pub(crate) fn load(attempt: &mut Attempt<'_>, ruleset: &Ruleset, at: &str) -> Result<Option<Finding>> {
+    let Ruleset { text, others, answer } = ruleset;
+    let before = match others {
+        Others::Go => DELETE_ALL,
+        Others::Stay => ":",
+    };
+    let must_fail = answer.exit != ExpectedExit::default();
     let rules = if must_fail { Some(listing(attempt)?) } else { None };
     let output = attempt.session.script(&script(before, text), Deadline::after(COMMAND))?;
-    let found = steps::answered(attempt, step, at, "nft -f -", &output);
+    let found = steps::answered(attempt, answer, at, "nft -f -", &output);
     if found.is_some() {
         return Ok(found);
     }

@@ -328,7 +328,8 @@ mod tests {
 
     fn scenarios(count: usize) -> Vec<Scenario> {
         let folder = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
-        crate::scenario::load_all(&folder).unwrap().into_iter().take(count).collect()
+        let all = crate::scenario::load_all(&folder).unwrap().into_iter();
+        all.take(count).map(|file| file.scenario.unwrap()).collect()
     }
 
     #[test]

@@ -9,7 +9,7 @@ use vm::session::Session;
 
 use crate::attempt::Attempt;
 use crate::probes;
-use crate::scenario::{Action, Manager, Step};
+use crate::scenario::{Action, Answer, Facts, Manage, Manager, Run};
 
 /// The longest that one command of a scenario may take: seconds, but not on a machine that compiles meanwhile.
 const COMMAND: Duration = Duration::from_secs(180);
@@ -74,35 +74,42 @@ impl Fingerprint {
     }
 }
 
-/// Runs the command of a step, again and again if it has time. `Ok(Some(_))`: the answer was not the right one.
-pub(crate) fn command(attempt: &mut Attempt<'_>, step: &Step, at: &str) -> Result<Option<Finding>> {
-    let words = step.words(attempt.manager);
-    let deadline = step.within.map(|within| Deadline::after(within.0));
+/// Runs a command, again and again if it has time. `Ok(Some(_))`: the answer was not the right one.
+pub(crate) fn run(attempt: &mut Attempt<'_>, run: &Run, at: &str) -> Result<Option<Finding>> {
+    let words: Vec<&str> = run.words.iter().map(String::as_str).collect();
+    let deadline = run.within.map(|within| Deadline::after(within.0));
     let output = loop {
         let output = attempt.session.run(&words, Deadline::after(COMMAND))?;
         let over = deadline.is_none_or(|deadline| deadline.passed());
-        if over || answer("", attempt.manager, step, &output).is_none() {
+        if over || judge("", attempt.manager, &run.answer, &output).is_none() {
             break output;
         }
         attempt.cancel.check()?;
         std::thread::sleep(POLL);
     };
-    Ok(answered(attempt, step, at, &words.join(" "), &output))
+    Ok(answered(attempt, &run.answer, at, &words.join(" "), &output))
+}
+
+/// Lets the package manager do something.
+pub(crate) fn manage(attempt: &mut Attempt<'_>, manage: &Manage, at: &str) -> Result<Option<Finding>> {
+    let words = manage.words(attempt.manager);
+    let output = attempt.session.run(&words, Deadline::after(COMMAND))?;
+    Ok(answered(attempt, &manage.answer, at, &words.join(" "), &output))
 }
 
 /// Notes what a command answered; a finding if that was not the right answer.
 pub(crate) fn answered(
     attempt: &mut Attempt<'_>,
-    step: &Step,
+    wanted: &Answer,
     at: &str,
     command: &str,
     output: &Output,
 ) -> Option<Finding> {
-    let found = answer(command, attempt.manager, step, output);
+    let found = judge(command, attempt.manager, wanted, output);
     if found.is_none() {
         output.text().lines().for_each(|line| attempt.events.line(attempt.name, format!("  {line}")));
     }
-    let expected = format!("exit {}", step.exit);
+    let expected = format!("exit {}", wanted.exit);
     attempt.check(Check {
         at: at.into(),
         kind: CheckKind::Step,
@@ -118,16 +125,16 @@ pub(crate) fn answered(
     found
 }
 
-/// Checks the facts of a step.
-pub(crate) fn facts(attempt: &mut Attempt<'_>, step: &Step, at: &str) -> Result<Option<Finding>> {
-    if step.facts() == 0 {
+/// Checks the facts of a facts.
+pub(crate) fn facts(attempt: &mut Attempt<'_>, facts: &Facts, at: &str) -> Result<Option<Finding>> {
+    if facts.count() == 0 {
         return Ok(None);
     }
-    let found = first_untrue(attempt, step)?;
+    let found = first_untrue(attempt, facts)?;
     attempt.check(Check {
         at: at.into(),
         kind: CheckKind::Step,
-        subject: format!("{} facts", step.facts()),
+        subject: format!("{} facts", facts.count()),
         expected: "all hold".into(),
         observed: found.as_ref().map_or("all hold".into(), |finding| finding.what.clone()),
         detail: String::new(),
@@ -136,30 +143,30 @@ pub(crate) fn facts(attempt: &mut Attempt<'_>, step: &Step, at: &str) -> Result<
     Ok(found)
 }
 
-fn first_untrue(attempt: &mut Attempt<'_>, step: &Step) -> Result<Option<Finding>> {
+fn first_untrue(attempt: &mut Attempt<'_>, facts: &Facts) -> Result<Option<Finding>> {
     let Attempt { session, manager, before, payload, absent, .. } = attempt;
-    if !step.loaded.is_empty() || !step.not_loaded.is_empty() {
+    if !facts.loaded.is_empty() || !facts.not_loaded.is_empty() {
         let text = read(session, &["cat", "/proc/modules"])?;
         let present = probes::loaded_modules(&text);
-        if let Some(finding) = membership("module", "loaded", &present, &step.loaded, &step.not_loaded) {
+        if let Some(finding) = membership("module", "loaded", &present, &facts.loaded, &facts.not_loaded) {
             return Ok(Some(finding));
         }
-        absent.extend(step.not_loaded.iter().map(|name| name.replace('-', "_")));
+        absent.extend(facts.not_loaded.iter().map(|name| name.replace('-', "_")));
     }
-    let from_feed: Vec<&str> = step.loaded_from_feed.iter().map(String::as_str).collect();
+    let from_feed: Vec<&str> = facts.loaded_from_feed.iter().map(String::as_str).collect();
     if let Some(finding) = payload.check(session, &from_feed, absent)? {
         return Ok(Some(finding));
     }
-    if !step.installed.is_empty() || !step.not_installed.is_empty() {
+    if !facts.installed.is_empty() || !facts.not_installed.is_empty() {
         let text = read(session, manager.words(Action::List))?;
         let present = probes::installed_packages(*manager, &text);
-        let found = membership("package", "installed", &present, &step.installed, &step.not_installed);
+        let found = membership("package", "installed", &present, &facts.installed, &facts.not_installed);
         if found.is_some() {
             return Ok(found);
         }
     }
     match before {
-        Some(before) if step.root_unchanged => Ok(unchanged(before, &Fingerprint::take(session)?)),
+        Some(before) if facts.root_unchanged => Ok(unchanged(before, &Fingerprint::take(session)?)),
         _ => Ok(None),
     }
 }
@@ -206,17 +213,17 @@ pub(crate) fn broken(id: &'static str, what: String, why: String) -> Option<Find
     })
 }
 
-fn answer(command: &str, manager: Manager, step: &Step, output: &Output) -> Option<Finding> {
+fn judge(command: &str, manager: Manager, wanted: &Answer, output: &Output) -> Option<Finding> {
     let (code, text) = (output.code, output.text());
     let said =
         || if text.trim().is_empty() { "it printed nothing".into() } else { format!("it printed:\n{}", text.trim()) };
-    if !step.exit.accepts(code) {
-        return broken("STEP001", format!("`{command}` ended with {code}, expected {}", step.exit), said());
+    if !wanted.exit.accepts(code) {
+        return broken("STEP001", format!("`{command}` ended with {code}, expected {}", wanted.exit), said());
     }
-    if let Some(missing) = step.texts(manager).find(|wanted| !text.contains(wanted)) {
+    if let Some(missing) = wanted.texts(manager).find(|wanted| !text.contains(wanted)) {
         return broken("STEP002", format!("`{command}` did not say {missing:?}"), said());
     }
-    let unwanted = step.says_not.iter().find(|unwanted| text.contains(unwanted.as_str()))?;
+    let unwanted = wanted.says_not.iter().find(|unwanted| text.contains(unwanted.as_str()))?;
     broken("STEP007", format!("`{command}` said {unwanted:?}, and must not"), said())
 }
 
@@ -249,18 +256,18 @@ mod tests {
 
     #[test]
     fn an_answer_must_have_the_code_and_the_words() {
-        let step = Step { run: words(&["opkg", "update"]), says: words(&["passed"]), ..Step::default() };
-        let id = |step: &Step, code, text: &str| {
+        let wanted = Answer { says: words(&["passed"]), ..Answer::default() };
+        let id = |wanted: &Answer, code, text: &str| {
             let output = Output { code, out: text.into() };
-            answer("opkg update", Manager::Opkg, step, &output).map(|finding| finding.id)
+            judge("opkg update", Manager::Opkg, wanted, &output).map(|finding| finding.id)
         };
-        assert_eq!(id(&step, 0, "Signature check passed."), None);
-        assert_eq!(id(&step, 1, "Signature check passed."), Some("STEP001"));
-        assert_eq!(id(&step, 0, ""), Some("STEP002"));
-        let silent = Step { says_not: words(&["warning"]), ..step.clone() };
+        assert_eq!(id(&wanted, 0, "Signature check passed."), None);
+        assert_eq!(id(&wanted, 1, "Signature check passed."), Some("STEP001"));
+        assert_eq!(id(&wanted, 0, ""), Some("STEP002"));
+        let silent = Answer { says_not: words(&["warning"]), ..wanted.clone() };
         assert_eq!(id(&silent, 0, "passed"), None);
         assert_eq!(id(&silent, 0, "passed with a warning"), Some("STEP007"));
-        let refused = Step { exit: ExpectedExit::NonZero, ..step };
+        let refused = Answer { exit: ExpectedExit::NonZero, ..wanted };
         assert_eq!(id(&refused, 255, "passed"), None);
         assert_eq!(id(&refused, 0, "passed"), Some("STEP001"));
     }

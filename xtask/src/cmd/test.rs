@@ -15,6 +15,7 @@ pub fn run(ctx: &Ctx, args: &TestArgs) -> Result<Outcome> {
         return pipeline::list(ctx, args);
     }
     pipeline::check_files(ctx, &target, Purpose::Test)?;
+    pipeline::check_scenarios(ctx, args)?;
     pipeline::require_test(ctx, &target, &args.selection)?;
     let _scratch = Scratch::take()?;
     pipeline::test(ctx, &target, args)

@@ -162,11 +162,17 @@ pub fn list(ctx: &Ctx, args: &TestArgs) -> Result<Outcome> {
     Ok(Outcome::done(lines.join("\n")))
 }
 
-/// Scenarios whose name contains, or with `--exact` is, one of the given words.
+/// Refuses files of scenarios that are asked for, and words that name none.
+pub fn check(ctx: &Ctx, args: &TestArgs) -> Result<()> {
+    chosen(ctx, args).map(drop)
+}
+
+/// Scenarios whose name contains, or with `--exact` is, one of the given words. Files that are refused count only when
+/// they are among them.
 fn chosen(ctx: &Ctx, args: &TestArgs) -> Result<Vec<Scenario>> {
     let folder = &ctx.scenarios;
     let all = scenarios::scenario::load_all(folder)?;
-    let names: Vec<String> = all.iter().map(|scenario| scenario.name.clone()).collect();
+    let names: Vec<&str> = all.iter().map(|file| file.name.as_str()).collect();
     let matches = |name: &str, word: &str| if args.exact { name == word } else { name.contains(word) };
     if let Some(word) = args.names.iter().find(|word| !names.iter().any(|name| matches(name, word))) {
         return Err(Failure::new(
@@ -179,7 +185,8 @@ fn chosen(ctx: &Ctx, args: &TestArgs) -> Result<Vec<Scenario>> {
         .at(folder));
     }
     let wanted = |name: &str| args.names.is_empty() || args.names.iter().any(|word| matches(name, word));
-    Ok(all.into_iter().filter(|scenario| wanted(&scenario.name)).map(|scenario| in_tree(ctx, scenario)).collect())
+    let files = all.into_iter().filter(|file| wanted(&file.name));
+    files.map(|file| Ok(in_tree(ctx, file.scenario?))).collect()
 }
 
 /// Annotations want the file as the source tree has it, not as this machine does.
@@ -233,6 +240,31 @@ mod tests {
             let failure = names(words).unwrap_err();
             assert_eq!((failure.id(), failure.exit()), ("TEST001", Exit::Usage));
             assert!(failure.finding().why.contains("offload-ipv4-nat"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_refused_hides_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ctx = ctx("/nowhere".into(), Events::discard());
+        ctx.scenarios = Utf8PathBuf::from_path_buf(folder.path().to_owned()).unwrap();
+        let write = |name: &str, step: &str| {
+            let text = format!("version: 1\ntitle: sample\nsteps:\n  - {step}\n");
+            std::fs::write(ctx.scenarios.join(name), text).unwrap();
+        };
+        write("good.yaml", "loaded: [x]");
+        write("good-too.yaml", "says: [x]");
+        let chosen = |words: &[&str]| {
+            let line = ["xtask", "test"].iter().chain(words);
+            let Verb::Test(args) = Cli::try_parse_from(line).unwrap().verb else { panic!("not test") };
+            chosen(&ctx, &args)
+        };
+        assert_eq!(chosen(&["good", "--exact"]).unwrap()[0].name, "good");
+        assert_eq!(chosen(&["nothing"]).unwrap_err().finding().why, "there are: good, good-too");
+        for words in [&[][..], &["good"], &["good-too", "--exact"]] {
+            let failure = chosen(words).unwrap_err();
+            assert_eq!((failure.id(), failure.exit()), ("CONF001", Exit::Usage), "{words:?}");
+            assert!(failure.to_string().contains("good-too.yaml:4:5"), "{failure}");
         }
     }
 

@@ -1,13 +1,8 @@
-//! Traffic: flows between the two hosts, what is sent over them, and which path it must take.
+//! Traffic: flows between the two hosts, and which path it must take.
 
 use std::net::IpAddr;
-use std::num::NonZeroU8;
 
 use serde::Deserialize;
-use vm::lab::Special;
-
-use super::step::Step;
-use super::topology::Seconds;
 
 /// A flow from one host to the other, whose every byte is answered with one of the far end's.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -48,7 +43,24 @@ impl FlowPlan {
         let usual = if self.proto == Proto::Icmp { 200 } else { 1000 };
         self.size.unwrap_or(usual)
     }
+
+    /// What cannot be sent so.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.seen_from.is_some_and(|seen_from| seen_from.is_ipv6() != (self.family == Family::Ipv6)) {
+            return Err(format!("has {:?} traffic, which can't be seen from {:?}", self.family, self.seen_from));
+        }
+        // What an MTU of 1,500 leaves after the headers of either family.
+        let (least, largest) = if self.proto == Proto::Tcp { (1, 65536) } else { (8, 1452) };
+        let size = self.size();
+        if size < least || size > largest {
+            return Err(format!("has size {size}, which is not between {least} and {largest}"));
+        }
+        Ok(())
+    }
 }
+
+/// Less could not be told apart from the first packets, which take the slow path whatever follows.
+pub(super) const ENOUGH_BYTES: u64 = 100_000;
 
 /// Network protocol.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -104,98 +116,6 @@ pub enum Target {
     Host,
     /// The router's, on the side where the flow begins.
     Router,
-}
-
-/// More traffic over open flows, all at once, and how it must go.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Exchange {
-    /// A name, or several.
-    #[serde(deserialize_with = "one_or_more", rename = "flow")]
-    pub flows: Vec<String>,
-    /// Datagrams each way (UDP).
-    pub packets: Option<u64>,
-    /// Payload bytes each way.
-    pub bytes: Option<u64>,
-    /// The path that it must take, each flow by itself. Without one only its arrival is checked.
-    pub path: Option<Path>,
-    /// How many more packets of a flow than its usual first ones may take the slow path on the way there, and back.
-    #[serde(default)]
-    pub slow_packets: u64,
-    /// Payload bytes of these datagrams, in place of the flow's.
-    pub size: Option<usize>,
-    /// TTL or hop limit of these packets: 1 has to expire at the router, 2 just arrives [default: 64].
-    pub hop_limit: Option<NonZeroU8>,
-    /// An option in the IPv4 header of these packets.
-    pub option: Option<IpOption>,
-    /// IPv4 packets are sent as fragments with so many bytes at most behind the IP header.
-    pub fragment: Option<usize>,
-    /// Routers may fragment these IPv4 packets.
-    #[serde(default)]
-    pub may_fragment: bool,
-    /// The ICMP error that each of these packets must be answered with, in place of arriving.
-    pub refused: Option<Refusal>,
-    /// Packets may be lost meanwhile, for a reason that the scenario brings about.
-    #[serde(default)]
-    pub lossy: bool,
-    /// It must take so long at least: shapers still delay it.
-    pub takes_at_least: Option<Seconds>,
-    /// What is done meanwhile; traffic goes on at least until the last of it is done.
-    #[serde(default)]
-    pub during: Vec<Step>,
-}
-
-fn one_or_more<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<Vec<String>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum OneOrMore {
-        One(String),
-        More(Vec<String>),
-    }
-    Ok(match OneOrMore::deserialize(reader)? {
-        OneOrMore::One(name) => vec![name],
-        OneOrMore::More(names) => names,
-    })
-}
-
-impl Exchange {
-    /// How its packets differ from plain ones, if they do.
-    pub fn special(&self) -> Option<Special> {
-        let Exchange { size, hop_limit, option, fragment, may_fragment, .. } = self;
-        let special = Special {
-            sizes: size.iter().copied().collect(),
-            hop_limit: *hop_limit,
-            option: option.map(|option| match option {
-                IpOption::NoOperation => vm::lab::IpOption::NoOperation,
-                IpOption::RecordRoute => vm::lab::IpOption::RecordRoute,
-            }),
-            fragment: *fragment,
-            may_fragment: *may_fragment,
-        };
-        (special != Special::default()).then_some(special)
-    }
-}
-
-/// An option of the IPv4 header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum IpOption {
-    /// Padding.
-    NoOperation,
-    /// The router writes its address into it.
-    RecordRoute,
-}
-
-/// An error of ICMP or ICMPv6.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Refusal {
-    /// The hop limit ran out.
-    Expired,
-    /// Larger than the next link's MTU.
-    TooBig,
-    /// No way, or nobody there.
-    Unreachable,
 }
 
 /// Which way packets take through the router, as counted in the forward hook.
@@ -256,4 +176,23 @@ pub struct OffloadProof {
     pub at_once: bool,
     /// The flows.
     pub traffic: Vec<FlowPlan>,
+}
+
+impl OffloadProof {
+    /// What proves nothing.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.traffic.is_empty() {
+            return Err("`offload` has no `traffic`".into());
+        }
+        for plan in &self.traffic {
+            let bytes = plan.bytes.unwrap_or(0);
+            if bytes < ENOUGH_BYTES {
+                return Err(format!("{bytes} bytes are too few to prove anything; use at least {ENOUGH_BYTES}"));
+            }
+            let seen_from = plan.seen_from.or(self.seen_from);
+            let checked = FlowPlan { seen_from, ..plan.clone() }.check();
+            checked.map_err(|what| format!("`offload` {what}"))?;
+        }
+        Ok(())
+    }
 }

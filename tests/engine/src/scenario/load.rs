@@ -3,11 +3,21 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use model::{Exit, Failure, Result, yaml};
 
-use super::check::check;
+use super::check::{Wrong, check};
 use super::{Lines, Manager, Scenario, Start};
 
-/// Reads every scenario of a folder, sorted by name, each checked before anything runs.
-pub fn load_all(folder: &Utf8Path) -> Result<Vec<Scenario>> {
+/// A file of a folder, and what reading it came to.
+#[derive(Debug)]
+pub struct File {
+    /// The scenario's name: that of the file without `.yaml`.
+    pub name: String,
+    /// The scenario, or why the file is refused.
+    pub scenario: Result<Scenario>,
+}
+
+/// Reads every scenario of a folder, sorted by name, each checked before anything runs. One that is refused does not
+/// hide the others.
+pub fn load_all(folder: &Utf8Path) -> Result<Vec<File>> {
     let io = |error: &std::io::Error| Failure::io("list the scenarios", folder, error);
     let mut paths: Vec<Utf8PathBuf> = Vec::new();
     for entry in folder.read_dir_utf8().map_err(|error| io(&error))? {
@@ -17,14 +27,18 @@ pub fn load_all(folder: &Utf8Path) -> Result<Vec<Scenario>> {
         }
     }
     paths.sort();
-    paths.iter().map(|path| load(path)).collect()
+    Ok(paths.iter().map(|path| File { name: name(path), scenario: load(path) }).collect())
+}
+
+fn name(path: &Utf8Path) -> String {
+    path.file_stem().unwrap_or_default().to_owned()
 }
 
 /// Reads one scenario and checks what YAML types can't say.
 pub fn load(path: &Utf8Path) -> Result<Scenario> {
     let text = yaml::read(path)?;
     let mut scenario: Scenario = yaml::parse(path, &text)?;
-    scenario.name = path.file_stem().unwrap_or_default().to_owned();
+    scenario.name = name(path);
     scenario.file = path.to_owned();
     scenario.lines = Lines::of(&text);
     scenario.any_manager = scenario.managers.is_empty();
@@ -34,7 +48,8 @@ pub fn load(path: &Utf8Path) -> Result<Scenario> {
             Start::Installed => vec![Manager::Apk],
         };
     }
-    check(&scenario).map_err(|what| {
+    check(&scenario).map_err(|Wrong { step, what }| {
+        let line = step.and_then(|step| scenario.lines.find(&step));
         Failure::new(
             Exit::Usage,
             "SCEN001",
@@ -42,7 +57,7 @@ pub fn load(path: &Utf8Path) -> Result<Scenario> {
             "a scenario that asserts nothing, or something else than it seems to, would always pass",
             "complete the named step; the other files of the folder show every key",
         )
-        .at(path)
+        .at(line.map_or_else(|| path.to_string(), |line| format!("{path}:{line}")))
     })?;
     Ok(scenario)
 }
@@ -50,7 +65,7 @@ pub fn load(path: &Utf8Path) -> Result<Scenario> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{FeedVariant, Group};
+    use crate::scenario::{Deed, FeedVariant, Group, Step};
 
     fn parse(text: &str) -> Result<Scenario> {
         let folder = tempfile::tempdir().unwrap();
@@ -59,18 +74,17 @@ mod tests {
         load(&path)
     }
 
+    /// All of a folder of this repository, which must all be valid.
+    fn all(folder: &str) -> Vec<Scenario> {
+        let folder = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
+        load_all(&folder).unwrap().into_iter().map(|file| file.scenario.unwrap()).collect()
+    }
+
     #[test]
     fn a_scenario_that_asserts_nothing_is_refused() {
         for text in [
             "",
-            "steps: [{}]\n",
-            "steps: [{says: [x]}]\n",
-            "steps: [{exit: nonzero, loaded: [x]}]\n",
-            "steps: [{run: [x], manager: update}]\n",
-            "steps: [{packages: [x], loaded: [x]}]\n",
-            "steps: [{each-says: {apk: [x]}, loaded: [x]}]\n",
-            "steps: [{says-not: [x], loaded: [x]}]\n",
-            "steps: [{ruleset: x, within: 5s}]\n",
+            "steps: [{run: []}]\n",
             "router: installed\nfeed: wrong-key\nsteps: [{loaded: [x]}]\n",
             "kernels: {only: [\"5.4\"], because: x}\nsteps: [{loaded: [x]}]\n",
             "needs: {kernel: \"5\"}\nsteps: [{loaded: [x]}]\n",
@@ -84,6 +98,43 @@ mod tests {
         ] {
             assert_eq!(parse(text).unwrap_err().id(), "SCEN001", "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_no_step_is_told_with_its_place_and_what_belongs_there() {
+        for (step, said) in [
+            ("{}", "neither does nor checks anything"),
+            ("{kernels: {only: [\"6.1\"], because: x}}", "neither does nor checks anything"),
+            ("{says: [x]}", "`says` belongs to `run`, `manager`, `ruleset` or `ruleset-add`"),
+            ("{exit: nonzero, loaded: [x]}", "`exit` belongs to `run`"),
+            ("{says-not: [x], loaded: [x]}", "`says-not` belongs to `run`"),
+            ("{each-says: {apk: [x]}, open: {flow: a, proto: udp}}", "`each-says` belongs to `run`"),
+            ("{packages: [x], loaded: [x]}", "`packages` belongs to `manager`"),
+            ("{ruleset: x, within: 5s}", "`within` belongs to `run`"),
+            ("{run: [x], manager: update}", "several things, `run` and `manager`"),
+            ("{ruleset: x, ruleset-add: y}", "`ruleset` and `ruleset-add`"),
+            ("{close: a, abort: a}", "`close` and `abort`"),
+            ("{ruleset-add: x, ruleset-add: x}", "duplicate field `ruleset-add`"),
+            ("{rum: [x]}", "unknown field `rum`, expected one of `kernels`, `run`, `manager`"),
+            ("[run]", "expected a step"),
+            ("{run: {x: y}}", "invalid type: map, expected a sequence"),
+        ] {
+            for (above, at) in
+                [("", "sample.yaml:4:"), ("  - exchange:\n      flow: a\n      during:\n", "sample.yaml:7:")]
+            {
+                let failure = parse(&format!("steps:\n{above}        - {step}\n")).unwrap_err();
+                assert_eq!((failure.id(), failure.exit()), ("CONF001", Exit::Usage), "{step}");
+                let told = failure.to_string();
+                assert!(told.contains(said) && told.contains(at) && told.contains("steps[0]"), "{told}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_told_with_the_line_of_its_step() {
+        let failure = parse("steps:\n  - loaded: [x]\n  - close: a\n").unwrap_err();
+        assert_eq!(failure.finding().what, "step 2 ends `a`, which is not open");
+        assert!(failure.finding().place.as_ref().unwrap().ends_with("sample.yaml:5"), "{failure}");
     }
 
     #[test]
@@ -117,7 +168,10 @@ mod tests {
             &[open, "{exchange: {flow: a, packets: 100, bytes: 100000}}"],
             &[open, "{exchange: {flow: a, packets: 99, path: slow}}"],
             &[tcp, "{exchange: {flow: a, packets: 100}}"],
-            &[open, "{exchange: {flow: a, packets: 100, during: [{}]}}"],
+            &[open, "{exchange: {flow: a, packets: 100, during: [{close: b}]}}"],
+            &[open, "{exchange: {flow: a, packets: 100, lossy: true, path: slow}}"],
+            &[open, "{exchange: {flow: a, packets: 100, refused: expired}}"],
+            &["{ftp: {control: c, data: c, mode: active}}"],
             // No control: a counter that never moves would look like offload.
             &[open, fast],
         ] {
@@ -130,7 +184,8 @@ mod tests {
         let scenario = parse("feed: wrong-key\nsteps: [{run: [opkg, update], exit: nonzero, says: [key]}]\n").unwrap();
         assert_eq!((scenario.feed, scenario.name.as_str()), (FeedVariant::WrongKey, "sample"));
         assert_eq!(scenario.group, Group::Own);
-        assert!(scenario.steps[0].exit.accepts(255) && !scenario.steps[0].exit.accepts(0));
+        let Some(Deed::Run(run)) = &scenario.steps[0].deed else { panic!("{:?}", scenario.steps) };
+        assert!(run.answer.exit.accepts(255) && !run.answer.exit.accepts(0));
         for text in [
             "feed: nice\nsteps: [{loaded: [x]}]\n",
             "steps: [{run: [x], exit: maybe}]\n",
@@ -147,11 +202,11 @@ mod tests {
         let scenario =
             parse("steps: [{manager: install, packages: [a, b], says: [x], each-says: {apk: [y]}}]\n").unwrap();
         assert_eq!(scenario.managers, [Manager::Opkg, Manager::Apk]);
-        let step = &scenario.steps[0];
-        assert_eq!(step.words(Manager::Opkg), ["opkg", "install", "a", "b"]);
-        assert_eq!(step.words(Manager::Apk), ["apk", "add", "a", "b"]);
-        assert_eq!(step.texts(Manager::Opkg).collect::<Vec<_>>(), ["x"]);
-        assert_eq!(step.texts(Manager::Apk).collect::<Vec<_>>(), ["x", "y"]);
+        let Some(Deed::Manage(manage)) = &scenario.steps[0].deed else { panic!("{:?}", scenario.steps) };
+        assert_eq!(manage.words(Manager::Opkg), ["opkg", "install", "a", "b"]);
+        assert_eq!(manage.words(Manager::Apk), ["apk", "add", "a", "b"]);
+        assert_eq!(manage.answer.texts(Manager::Opkg).collect::<Vec<_>>(), ["x"]);
+        assert_eq!(manage.answer.texts(Manager::Apk).collect::<Vec<_>>(), ["x", "y"]);
         let installed = parse("router: installed\nsteps: [{loaded: [x]}]\n").unwrap();
         assert_eq!(installed.managers, [Manager::Apk], "one is enough where nothing is installed");
     }
@@ -159,19 +214,16 @@ mod tests {
     #[test]
     fn programs_that_a_release_does_not_have_by_itself_are_named_as_needs() {
         const EXTRA: [&str; 4] = ["conntrack", "pppd", "tc", "unshare"];
-        fn programs(steps: &[crate::scenario::Step]) -> Vec<&str> {
-            steps
-                .iter()
-                .flat_map(|step| {
-                    let during = step.exchange.iter().flat_map(|exchange| programs(&exchange.during));
-                    step.run.first().map(String::as_str).into_iter().chain(during).collect::<Vec<_>>()
-                })
-                .collect()
+        fn programs(steps: &[Step]) -> Vec<String> {
+            let program = |step: &'_ Step| match &step.deed {
+                Some(Deed::Run(run)) => run.words.first().cloned(),
+                _ => None,
+            };
+            steps.iter().flat_map(|step| program(step).into_iter().chain(programs(step.during()))).collect()
         }
-        let folder = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
-        for scenario in load_all(&folder).unwrap() {
-            for program in programs(&scenario.steps).into_iter().filter(|program| EXTRA.contains(program)) {
-                let named = scenario.needs.programs.iter().any(|need| need.contains(program));
+        for scenario in all("scenarios") {
+            for program in programs(&scenario.steps).into_iter().filter(|program| EXTRA.contains(&program.as_str())) {
+                let named = scenario.needs.programs.iter().any(|need| need.contains(&program));
                 assert!(named, "{}: {program}", scenario.name);
             }
         }
@@ -180,8 +232,7 @@ mod tests {
     #[test]
     fn the_scenarios_that_fail_on_purpose_are_valid() {
         for (folder, count) in [("fails-on-purpose/scenarios", 1), ("red-on-purpose", 3)] {
-            let scenarios =
-                load_all(&Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(folder)).unwrap();
+            let scenarios = all(&format!("fixtures/{folder}"));
             assert_eq!(scenarios.len(), count, "{folder}");
             assert!(scenarios.iter().all(|scenario| scenario.needs_fast_path("6.12")), "{folder}");
         }
@@ -189,8 +240,7 @@ mod tests {
 
     #[test]
     fn every_scenario_of_the_project_is_valid() {
-        let folder = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
-        let scenarios = load_all(&folder).unwrap();
+        let scenarios = all("scenarios");
         assert!(scenarios.iter().any(|scenario| scenario.offload.is_some()));
         for variant in
             [FeedVariant::WrongKey, FeedVariant::FlippedPackage, FeedVariant::FlippedIndex, FeedVariant::OtherKernel]
@@ -198,7 +248,11 @@ mod tests {
             let refused: Vec<_> = scenarios.iter().filter(|scenario| scenario.feed == variant).collect();
             assert!(!refused.is_empty(), "no scenario serves {variant:?}");
             for scenario in refused {
-                assert!(scenario.steps.iter().any(|step| step.root_unchanged), "{} checks no root", scenario.name);
+                assert!(
+                    scenario.steps.iter().any(|step| step.facts.root_unchanged),
+                    "{} checks no root",
+                    scenario.name
+                );
             }
         }
         for scenario in &scenarios {

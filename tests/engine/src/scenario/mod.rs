@@ -1,13 +1,11 @@
 //! What a scenario file says. The vocabulary is small on purpose: what it can't say is Rust.
 //!
-//! This module has the file as a whole; [`step`] the things that are done, [`flow`] traffic, [`conntrack`] what
-//! the connection table must say, [`manager`] the package managers, [`topology`] what surrounds the router.
+//! This module has the file as a whole; [`step`] the things that are done, one module each, [`flow`] traffic,
+//! [`manager`] the package managers, [`topology`] what surrounds the router.
 //! [`load`] reads files, and `check` refuses what YAML types can't.
 
 mod check;
-pub mod conntrack;
 pub mod flow;
-mod ftp;
 mod lines;
 mod load;
 pub mod manager;
@@ -18,14 +16,15 @@ pub mod topology;
 use serde::Deserialize;
 
 pub use check::KERNELS;
-pub use conntrack::{Counts, Expected};
-pub use flow::{Exchange, Family, FlowPlan, OffloadProof, Path, Proto, Refusal, Side, Target};
-pub use ftp::{FtpMode, FtpPlan};
+pub use flow::{Family, FlowPlan, OffloadProof, Path, Proto, Side, Target};
 pub use lines::Lines;
-pub use load::{load, load_all};
+pub use load::{File, load, load_all};
 pub use manager::{Action, Manager, Says};
 pub use needs::Needs;
-pub use step::{Deed, ExpectedExit, OnKernels, Step};
+pub use step::{
+    Answer, Counts, Deed, End, Ending, Exchange, Expected, ExpectedExit, Facts, FtpMode, FtpPlan, Manage, OnKernels,
+    Others, Refusal, Ruleset, Run, Step,
+};
 pub use topology::Topology;
 
 /// One scenario: a router of its own, steps in order, and maybe a proof of offload after them.
@@ -80,9 +79,7 @@ impl Scenario {
     /// Whether some of it is for some kernels only.
     pub fn differs_between_kernels(&self) -> bool {
         fn any(steps: &[Step]) -> bool {
-            steps.iter().any(|step| {
-                step.kernels.is_some() || step.exchange.as_ref().is_some_and(|exchange| any(&exchange.during))
-            })
+            steps.iter().any(|step| step.kernels.is_some() || any(step.during()))
         }
         self.kernels.is_some() || any(&self.steps)
     }
@@ -91,11 +88,8 @@ impl Scenario {
     /// sabotaged.
     pub fn needs_fast_path(&self, kernel: &str) -> bool {
         fn any(steps: &[Step], kernel: &str) -> bool {
-            steps
-                .iter()
-                .filter(|step| step.kernels.as_ref().is_none_or(|kernels| kernels.include(kernel)))
-                .filter_map(|step| step.exchange.as_ref())
-                .any(|exchange| exchange.path == Some(Path::Fast) || any(&exchange.during, kernel))
+            let mut there = steps.iter().filter(|step| step.is_for(kernel));
+            there.any(|step| step.needs_fast_path() || any(step.during(), kernel))
         }
         self.offload.is_some() || any(&self.steps, kernel)
     }

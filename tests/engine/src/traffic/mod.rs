@@ -14,7 +14,7 @@ use vm::lab::{Direction, Flow, FlowHandle, FlowReport, Plan, Refusals};
 use crate::attempt::{self, Attempt};
 use crate::forward::{Key, Look};
 use crate::judge::{self, Observation, Wanted, Way, Ways};
-use crate::scenario::{Exchange, Family, FlowPlan, Proto, Refusal, Side, Target};
+use crate::scenario::{Ending, Exchange, Family, FlowPlan, Proto, Refusal, Side, Target};
 use crate::steps;
 use delivery::Delivery;
 
@@ -241,15 +241,18 @@ pub(crate) fn judged(
     Ok(found)
 }
 
-/// Ends a flow, TCP by FIN or by RST.
-pub(crate) fn end(attempt: &mut Attempt<'_>, name: &str, abort: bool) -> Result<Option<Finding>> {
+/// Ends a flow.
+pub(crate) fn end(attempt: &mut Attempt<'_>, name: &str, how: Ending) -> Result<()> {
     let flow = attempt.flows.get(name)?;
     if let Some(handle) = flow.handle.take() {
         let deadline = Deadline::after(HANDSHAKE);
-        let report = if abort { handle.abort(deadline) } else { handle.close(deadline) }?;
+        let report = match how {
+            Ending::Close => handle.close(deadline),
+            Ending::Abort => handle.abort(deadline),
+        }?;
         flow.take_report(report);
     }
-    Ok(None)
+    Ok(())
 }
 
 impl OpenFlow {

@@ -1,8 +1,12 @@
 //! An FTP session: two flows that belong together, which a router's helper finds out from what is said.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use serde::Deserialize;
+
+use super::flows::Flows;
+use crate::scenario::flow::Proto;
 
 /// Logs the LAN host in at the WAN host and opens a data connection. Both are flows for later steps.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -17,6 +21,18 @@ pub struct FtpPlan {
     /// The address that the other end must hear on the control connection: the router's own, where its helper has
     /// to rewrite it.
     pub announced: Option<IpAddr>,
+}
+
+impl FtpPlan {
+    pub(super) fn check(&self, flows: &mut Flows) -> Result<(), String> {
+        [&self.control, &self.data].into_iter().try_for_each(|flow| flows.open(flow, Proto::Tcp))
+    }
+}
+
+impl fmt::Display for FtpPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "open FTP {} and {}", self.control, self.data)
+    }
 }
 
 /// Who opens the data connection.

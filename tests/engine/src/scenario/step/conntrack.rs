@@ -1,8 +1,11 @@
 //! What the connection table must say of a flow.
 
+use std::fmt;
+
 use serde::Deserialize;
 
-use super::topology::Seconds;
+use super::flows::Flows;
+use crate::scenario::topology::Seconds;
 
 /// What must become true of a flow's conntrack entry, in time.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -21,6 +24,25 @@ pub struct Expected {
     /// How long it may take until all of this holds.
     #[serde(default = "usual_patience")]
     pub within: Seconds,
+}
+
+impl Expected {
+    pub(super) fn check(&self, flows: &Flows) -> Result<(), String> {
+        if !flows.is_known(&self.flow) {
+            return Err(format!("asks for `{}`, which was never opened", self.flow));
+        }
+        let asks = self.offload.is_some() || self.state.is_some() || self.counts.is_some();
+        if asks == (self.gone == Some(true)) {
+            return Err("asks nothing of conntrack, or of an entry that must be gone".into());
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "conntrack of {}", self.flow)
+    }
 }
 
 fn usual_patience() -> Seconds {

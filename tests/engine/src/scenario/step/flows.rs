@@ -1,0 +1,57 @@
+//! What the steps of a file did to flows so far, so that later ones can be held against it.
+
+use std::collections::BTreeSet;
+
+use crate::scenario::flow::{Path, Proto};
+
+/// What earlier steps did to flows.
+#[derive(Debug, Default)]
+pub(in crate::scenario) struct Flows {
+    /// Opened so far, with their protocol.
+    known: Vec<(String, Proto)>,
+    /// Open now.
+    open: BTreeSet<String>,
+    /// Whether some exchange was judged to take the fast, or the slow path.
+    fast: bool,
+    slow: bool,
+}
+
+impl Flows {
+    pub(super) fn open(&mut self, flow: &str, proto: Proto) -> Result<(), String> {
+        if self.is_known(flow) {
+            return Err(format!("opens `{flow}` again; give it another name"));
+        }
+        self.known.push((flow.to_owned(), proto));
+        self.open.insert(flow.to_owned());
+        Ok(())
+    }
+
+    /// Whether it was open.
+    pub(super) fn end(&mut self, flow: &str) -> bool {
+        self.open.remove(flow)
+    }
+
+    pub(super) fn is_open(&self, flow: &str) -> bool {
+        self.open.contains(flow)
+    }
+
+    /// Whether it was ever opened.
+    pub(super) fn is_known(&self, flow: &str) -> bool {
+        self.known.iter().any(|(known, _)| known == flow)
+    }
+
+    pub(super) fn is_tcp(&self, flow: &str) -> bool {
+        self.known.iter().any(|(known, proto)| known == flow && *proto == Proto::Tcp)
+    }
+
+    /// Packets were judged to take this path.
+    pub(super) fn judged(&mut self, path: Path) {
+        self.fast |= path.is_fast_there() || path.is_fast_back();
+        self.slow |= !matches!(path, Path::Fast | Path::None | Path::Local);
+    }
+
+    /// Whether packets had to take the fast path and none the slow one.
+    pub(in crate::scenario) fn lack_a_control(&self) -> bool {
+        self.fast && !self.slow
+    }
+}
