@@ -249,7 +249,7 @@ impl Recipes {
         let mut recipes = Recipes::default();
         let mut places = BTreeMap::new();
         for folder in folders {
-            let failed = |error| Failure::io("list the recipes", folder, &error);
+            let failed = |error| Failure::io_named("list the recipes", folder, &error);
             for entry in folder.read_dir_utf8().map_err(failed)? {
                 let path = entry.map_err(failed)?.into_path();
                 if path.extension() == Some("yaml") {
@@ -383,7 +383,8 @@ pub(crate) mod tests {
             (failure.id(), failure.finding().place.clone()),
             ("RCP004", Some(root.join("theirs/kmod-c.yaml").into()))
         );
-        assert_eq!(Recipes::load(&[root.join("none")]).unwrap_err().id(), "IO004");
+        let failure = Recipes::load(&[root.join("none")]).unwrap_err();
+        assert_eq!((failure.id(), failure.exit()), ("IO004", Exit::Usage));
     }
 
     #[test]

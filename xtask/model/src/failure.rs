@@ -146,6 +146,15 @@ impl Failure {
         Failure::new(Exit::Host, id, format!("cannot {doing}"), error.to_string(), fix).at(path)
     }
 
+    /// As [`Failure::io`], about a path that the user named: one that is not there is a slip in the command.
+    pub fn io_named(doing: &str, path: impl fmt::Display, error: &std::io::Error) -> Self {
+        let mut failure = Failure::io(doing, path, error);
+        if error.kind() == std::io::ErrorKind::NotFound {
+            failure.0.0 = Exit::Usage;
+        }
+        failure
+    }
+
     /// The run was interrupted by the user.
     pub fn interrupted() -> Self {
         Failure::new(
@@ -204,6 +213,9 @@ mod tests {
         ] {
             let failure = Failure::io("write", "/x", &std::io::Error::from(kind));
             assert_eq!((failure.id(), failure.exit()), (id, Exit::Host));
+            let exit = if id == "IO004" { Exit::Usage } else { Exit::Host };
+            let named = Failure::io_named("write", "/x", &std::io::Error::from(kind));
+            assert_eq!((named.id(), named.exit()), (id, exit));
         }
         assert_eq!(Failure::interrupted().id(), "RUN001");
     }

@@ -56,6 +56,9 @@ pub struct LockArgs {
     /// Change nothing; say how the lock differs from the mirror, and fail if it does.
     #[arg(long)]
     pub check: bool,
+    /// Lock anew even where a release's files are others than were locked; find out first who changed them.
+    #[arg(long, conflicts_with = "check")]
+    pub accept_changed: bool,
     /// Where releases come from.
     #[command(flatten)]
     pub source: Source,

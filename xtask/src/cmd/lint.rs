@@ -55,7 +55,8 @@ fn options(keys: &[Utf8PathBuf]) -> Result<Options> {
 pub(super) fn public_keys(keys: &[Utf8PathBuf]) -> Result<Trust> {
     let mut trust = Trust::default();
     for path in keys {
-        let text = std::fs::read_to_string(path).map_err(|error| Failure::io("read the public key", path, &error))?;
+        let text =
+            std::fs::read_to_string(path).map_err(|error| Failure::io_named("read the public key", path, &error))?;
         let read = if text.starts_with("-----BEGIN") {
             ec::PublicKey::parse(&text).map(|key| trust.ec.push(key))
         } else {

@@ -2,7 +2,7 @@
 
 use host::aside;
 use model::{Exit, Failure, Result};
-use sdk::openwrt::{Lockfile, Matrix, Resolved, Row, Upstream, differences};
+use sdk::openwrt::{Lockfile, Matrix, Resolved, Role, Row, Upstream, differences};
 
 use super::Outcome;
 use crate::cli::openwrt::{LockArgs, Rows};
@@ -10,7 +10,7 @@ use crate::{Ctx, upstream};
 
 /// Refreshes the lock, or checks it.
 pub fn run(ctx: &Ctx, args: &LockArgs) -> Result<Outcome> {
-    let LockArgs { rows, check, source } = args;
+    let LockArgs { rows, check, accept_changed, source } = args;
     let matrix = upstream::matrix(ctx)?;
     let upstream = upstream::upstream(ctx, source)?;
     let path = upstream::lock_path(ctx);
@@ -22,11 +22,18 @@ pub fn run(ctx: &Ctx, args: &LockArgs) -> Result<Outcome> {
     // What is not asked for stays, unless the matrix no longer has it.
     lock.entries().filter(|entry| known(&matrix, entry)).for_each(|entry| new.put(entry.clone()));
     let rows = wanted(&matrix, rows)?;
+    let mut changed = Vec::new();
     for row in &rows {
         let mut resolved = upstream.resolve_now(row)?;
+        if lock.has(row) {
+            changed.extend(changes(lock.get(row)?, &resolved));
+        }
         upstream.measure(&mut resolved)?;
         told(ctx, &resolved);
         new.put(resolved);
+    }
+    if !changed.is_empty() && !accept_changed {
+        return Err(mismatch(&changed));
     }
     aside::write(&path, new.text()?.as_bytes())?;
     Ok(Outcome::done(format!("{path}: {} of {} entries refreshed", rows.len(), new.entries().count())))
@@ -39,6 +46,14 @@ fn wanted(matrix: &Matrix, rows: &Rows) -> Result<Vec<Row>> {
         found.retain(|row| !row.release.is_snapshot());
     }
     Ok(found)
+}
+
+/// How the files of a release are others than those that were locked under its number. Where the signed list is the
+/// same, so are they, and what differs is how this program reads it.
+fn changes(locked: &Resolved, now: &Resolved) -> Vec<String> {
+    let list = |of: &Resolved| of.artifact(Role::List).map(|list| list.sha256);
+    let differences = if list(locked) == list(now) { Vec::new() } else { differences(locked, now) };
+    differences.into_iter().filter(|difference| difference.is_mismatch).map(|difference| difference.text).collect()
 }
 
 fn known(matrix: &Matrix, entry: &Resolved) -> bool {
@@ -100,7 +115,8 @@ fn mismatch(lines: &[String]) -> Failure {
         "LOCK004",
         "a release is not what was locked",
         lines.join("\n"),
-        "what is published under a release's number never changes: find out who changed it before you lock it anew",
+        "what is published under a release's number never changes: find out who changed it before you lock it anew, \
+         with --accept-changed",
     )
 }
 
@@ -135,11 +151,15 @@ mod tests {
         }
 
         fn run(&self, releases: &[&str], targets: &[&str], check: bool) -> Result<Outcome> {
+            self.run_with(releases, targets, check, false)
+        }
+
+        fn run_with(&self, releases: &[&str], targets: &[&str], check: bool, accept_changed: bool) -> Result<Outcome> {
             let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
             let rows = Rows { releases: words(releases), targets: words(targets) };
             let source =
                 Source { mirror: Some(self.mirror.root().to_string()), release_keys: vec![self.mirror.key_file()] };
-            run(&self.ctx, &LockArgs { rows, check, source })
+            run(&self.ctx, &LockArgs { rows, check, accept_changed, source })
         }
 
         fn text(&self) -> String {
@@ -193,6 +213,16 @@ mod tests {
         let (id_, exit, why) = id(bench.run(&[], &[], true));
         assert_eq!((id_, exit), ("LOCK004", Exit::Mismatch));
         assert!(why.contains("25.12.5 x86/64: sdk is locked as"), "{why}");
+
+        // Locking it anew is refused as well, whatever else is asked for, unless it is said.
+        let before = bench.text();
+        let (id_, exit, why) = id(bench.run(&["25.12", "main"], &["x86/64"], false));
+        assert_eq!((id_, exit), ("LOCK004", Exit::Mismatch));
+        assert!(why.contains("25.12.5 x86/64: sdk is locked as"), "{why}");
+        assert_eq!(bench.text(), before);
+        bench.run_with(&["25.12"], &["x86/64"], false, true).unwrap();
+        assert_ne!(bench.text(), before);
+        bench.run(&["25.12"], &["x86/64"], false).unwrap();
 
         let path = bench.ctx.root.join("feeds/matrix.yaml");
         let matrix = std::fs::read_to_string(&path).unwrap().replace(r#"["SNAPSHOT"]"#, "[]");

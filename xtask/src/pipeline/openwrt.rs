@@ -9,10 +9,10 @@
 //! work trees share it, so whoever runs the SDK's programs holds the stage's lock.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Arch, Event, Exit, Failure, Finding, Result, Severity, Target};
+use model::{Arch, Event, Exit, Failure, Finding, KernelId, Result, Severity, Target};
 use sdk::Recipes;
 use sdk::openwrt::drive::{self, Expected, Literals, Patience, Program, Tree};
-use sdk::openwrt::{Artifact, Resolved, Role, Row};
+use sdk::openwrt::{Artifact, Lockfile, Resolved, Role, Row};
 
 use super::provider::{self, Packages};
 use crate::cli::Selection;
@@ -30,7 +30,8 @@ fn row(ctx: &Ctx, release: &str, target: &Target) -> Result<Row> {
 pub(super) fn packages(ctx: &Ctx, release: &str, target: &Target, wanted: &OpenWrt) -> Result<Packages> {
     let row = row(ctx, release, target)?;
     let (resolved, files) = upstream::obtain(ctx, wanted, &row, &[Role::Sdk])?;
-    let sdk = unpacked(ctx, &resolved, &files.first().cloned().unwrap_or_default())?;
+    let archive = files.first().cloned().unwrap_or_default();
+    let sdk = unpacked(ctx, &resolved, &archive)?;
     let recipes = Recipes::load(&ctx.recipes)?;
     let programs = programs(ctx, &recipes, &resolved.arch)?;
     let tree = Tree::open(&sdk)?;
@@ -57,6 +58,7 @@ pub(super) fn packages(ctx: &Ctx, release: &str, target: &Target, wanted: &OpenW
         let lock = lock(ctx, drive::UNPACK_STAGE, &sdk.with_extension("lock"))?;
         let request = drive::Request {
             tree: &tree,
+            archive: &archive,
             lock: &lock,
             expected: &expected,
             recipes: &recipes,
@@ -135,20 +137,30 @@ pub fn compare(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Outc
     built.retain(|file| file.file_name().is_some_and(|name| name.starts_with("kmod-")));
     let kernel = Literals::read(&Tree::open(&packages.kernel)?)?.kernel;
     let upstream = upstream::upstream(ctx, &wanted.source)?;
-    let list = upstream.list(&row)?;
+    let list = match wanted.locked {
+        true => upstream.locked_list(&row, Lockfile::load(&upstream::lock_path(ctx))?.get(&row)?)?,
+        false => upstream.list(&row)?,
+    };
     let folder = row.release.folder().join("targets").join(row.published.to_string());
     let published: Vec<Artifact> = list
         .iter()
         .filter(|(path, _)| is_published(path, &built, &kernel.config_hash))
         .map(|(path, sha256)| Artifact { role: Role::Package, path: folder.join(path), sha256, size: None })
         .collect();
+    if published.is_empty() {
+        return Err(nothing_published(&row, &kernel));
+    }
     let about = format!("published kmods of {} {}", row.release, row.target);
     let files = upstream.fetch(&about, &published.iter().collect::<Vec<_>>())?;
     let differences = drive::compare(row.format, &built, &files)?;
     for difference in &differences {
         ctx.events.emit(Event::Finding(differs(difference)));
     }
-    let told = format!("{} kmods compared with those of the release, {} differences", built.len(), differences.len());
+    let count = match differences.len() {
+        1 => "1 difference".to_owned(),
+        count => format!("{count} differences"),
+    };
+    let told = format!("{} kmods compared with those of the release, {count}", built.len());
     let exit = if differences.is_empty() { Exit::Done } else { Exit::Failed };
     let lines = differences.iter().map(ToString::to_string).chain([told]).collect::<Vec<_>>();
     Ok(Outcome { exit, data: lines.join("\n") })
@@ -163,15 +175,36 @@ fn is_published(path: &str, built: &[Utf8PathBuf], kernel_hash: &str) -> bool {
 }
 
 fn differs(difference: &drive::Difference) -> Finding {
+    let (id, why, fix) = match difference.is_unpublished {
+        false => (
+            "CMP001",
+            "the same SDK packs the same prebuilt modules, so what is published came from something else",
+            "see that the SDK is the release's own (`cargo xtask lock --check`); if it is, report it to the release",
+        ),
+        true => (
+            "CMP002",
+            "the release's signed list names no file of this name for this kernel, so there is nothing to compare with",
+            "leave a recipe of your own out of --recipes with --compare; a snapshot's list may be of another build: try later",
+        ),
+    };
     Finding {
-        id: "CMP001",
+        id,
         severity: Severity::Error,
         place: difference.path.as_ref().map(|path| format!("{}: /{path}", difference.package)),
         what: format!("{}: {}", difference.package, difference.what),
-        why: "the same SDK packs the same prebuilt modules, so what is published came from something else".into(),
-        fix: "see that the SDK is the release's own (`cargo xtask lock --check`); if it is, report it to the release"
-            .into(),
+        why: why.into(),
+        fix: fix.into(),
     }
+}
+
+fn nothing_published(row: &Row, kernel: &KernelId) -> Failure {
+    Failure::new(
+        Exit::Upstream,
+        "CMP003",
+        format!("{} {} publishes none of these kmods for kernel {kernel}", row.release, row.target),
+        "its signed list names no such file: a mirror may hold SDK and images alone, and a snapshot moves on",
+        "name a mirror that has the release's `kmods` or `packages` folder with --mirror",
+    )
 }
 
 #[cfg(test)]

@@ -19,20 +19,25 @@ impl Keys {
     /// Reads the keys of a folder, and those that the user named for this run.
     ///
     /// # Errors
-    /// `RKEY001` when a file is no public key, `RKEY002` when it is not the key that its name says.
+    /// `IO004` when there is no such file, `RKEY001` when a file is no public key, `RKEY002` when it is not the key that its name says.
     pub fn load(folder: &Utf8Path, named: &[Utf8PathBuf]) -> Result<Self> {
         let io = |error: std::io::Error| Failure::io("list the keys", folder, &error);
         let mut pinned = Vec::new();
         for entry in folder.read_dir_utf8().map_err(io)? {
             let path = entry.map_err(io)?.into_path();
             let Some(number) = path.file_name().and_then(number) else { continue };
-            let key = read(&path)?;
+            let key = parse(&path, &read_text(&path)?)?;
             if key.fingerprint != number {
                 return Err(misnamed(&path, key.fingerprint));
             }
             pinned.push(key);
         }
-        let named = named.iter().map(|path| read(path)).collect::<Result<_>>()?;
+        let read = |path: &Utf8PathBuf| {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| Failure::io_named("read the key of --release-key", path, &error))?;
+            parse(path, &text)
+        };
+        let named = named.iter().map(read).collect::<Result<_>>()?;
         Ok(Keys { pinned, named })
     }
 
@@ -85,8 +90,8 @@ pub(super) fn number(text: &str) -> Option<Fingerprint> {
     u64::from_str_radix(text, 16).ok().map(|number| Fingerprint(number.to_be_bytes()))
 }
 
-fn read(path: &Utf8Path) -> Result<PublicKey> {
-    PublicKey::parse(&read_text(path)?).map_err(|error| {
+fn parse(path: &Utf8Path, text: &str) -> Result<PublicKey> {
+    PublicKey::parse(text).map_err(|error| {
         Failure::new(
             Exit::Usage,
             "RKEY001",

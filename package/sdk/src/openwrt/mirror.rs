@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
+use std::net::IpAddr;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use model::{Exit, Failure, Result};
@@ -60,7 +61,7 @@ impl Mirror {
         if text.starts_with("http://") || text.starts_with("https://") {
             let url = text.trim_end_matches('/');
             if text.parse::<ureq::http::Uri>().is_ok_and(|uri| uri.host().is_some() && uri.query().is_none()) {
-                return Ok(Mirror(Place::Site { url: url.to_owned(), agent: agent(patience) }));
+                return Ok(Mirror(Place::Site { url: url.to_owned(), agent: agent(url, patience) }));
             }
         }
         let folder = Utf8Path::new(text.strip_prefix("file://").unwrap_or(text));
@@ -77,9 +78,12 @@ impl Mirror {
         ))
     }
 
-    /// Whether a file of it is reached over the network.
+    /// Whether a file of it is reached over the network; this machine itself is not.
     pub fn is_remote(&self) -> bool {
-        matches!(self.0, Place::Site { .. })
+        match &self.0 {
+            Place::Site { url, .. } => !is_loopback(url),
+            Place::Folder(_) => false,
+        }
     }
 
     /// The address of a file, or of the root for the empty path.
@@ -111,13 +115,24 @@ impl Mirror {
     }
 }
 
-fn agent(patience: &Patience) -> ureq::Agent {
+/// Whether a URL is of this machine.
+fn is_loopback(url: &str) -> bool {
+    let uri = url.parse::<ureq::http::Uri>().ok();
+    uri.as_ref().and_then(|uri| uri.host()).is_some_and(|host| {
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        address.map_or(host == "localhost", |address| address.is_loopback())
+    })
+}
+
+/// A mirror on this machine is one without network, so it must not send us elsewhere either.
+fn agent(url: &str, patience: &Patience) -> ureq::Agent {
     ureq::Agent::config_builder()
         .timeout_connect(Some(patience.connect))
         .timeout_recv_response(Some(patience.silence))
         .timeout_per_read(Some(patience.silence))
         .http_status_as_error(false)
-        .max_redirects(5)
+        .max_redirects(if is_loopback(url) { 0 } else { 5 })
+        .max_redirects_will_error(false)
         .proxy(None)
         .user_agent(concat!("openwrt-offload/", env!("CARGO_PKG_VERSION")))
         .build()
@@ -235,5 +250,21 @@ mod tests {
             assert_eq!((mirror.address("a/b".into()), mirror.is_remote()), (format!("{root}/a/b"), false));
         }
         assert!(named(DEFAULT_MIRROR).is_ok());
+    }
+
+    #[test]
+    fn a_mirror_on_this_machine_is_not_remote() {
+        for (text, is_remote) in [
+            ("http://127.0.0.1:8080", false),
+            ("http://127.1.2.3/openwrt", false),
+            ("http://[::1]:8080/", false),
+            ("http://localhost:80", false),
+            ("http://localhost.example", true),
+            ("http://127.0.0.1.example", true),
+            ("http://192.168.1.1", true),
+            ("https://mirror.example/127.0.0.1", true),
+        ] {
+            assert_eq!(Mirror::named(text, &Patience::default()).unwrap().is_remote(), is_remote, "{text}");
+        }
     }
 }

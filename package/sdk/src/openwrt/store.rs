@@ -69,8 +69,14 @@ impl Store {
             return Ok(file);
         }
         let address = link.mirror.address(&artifact.path);
-        let mut transfer =
-            || place.transfer(link, artifact, &mut came).map_err(|trouble| trouble.failure(&address, &link.patience));
+        let mut transfer = || {
+            place.transfer(link, artifact, &mut came).map_err(|trouble| {
+                if place.known_part().is_none() {
+                    let _nothing_to_complete = place.discard();
+                }
+                trouble.failure(&address, &link.patience)
+            })
+        };
         let mut got = transfer()?;
         if got.joined && got.digest != artifact.sha256 {
             // The part may be what is wrong, and it is ours: once more, and all of it from the mirror.

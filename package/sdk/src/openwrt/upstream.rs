@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::sha256::Digest;
+use host::files::read_text;
 use host::lock::Waiting;
 use model::{Cancel, Event, Events, Exit, Failure, Result, Status};
 
@@ -82,6 +83,20 @@ impl Upstream {
             Some(verified) if self.offline || !row.release.is_snapshot() => Ok(verified.sums),
             _ => Ok(self.list_now(row)?.sums),
         }
+    }
+
+    /// The list that a lock names, whatever the mirror has signed since.
+    ///
+    /// # Errors
+    /// As [`Upstream::fetch`]; `REL007` when the lock names none.
+    pub fn locked_list(&self, row: &Row, locked: &Resolved) -> Result<Sums> {
+        let wanted = locked.require(Role::List)?.sha256;
+        if let Some(verified) = self.kept(row).load(&self.keys, row).filter(|verified| verified.sha256 == wanted) {
+            return Ok(verified.sums);
+        }
+        let files = self.fetch_roles(locked, &[Role::List])?;
+        let text = files.iter().map(|file| read_text(file)).collect::<Result<String>>()?;
+        Sums::parse(&text)
     }
 
     /// Asks the mirror for the sizes that are not known.

@@ -70,6 +70,12 @@ impl Lab {
         super::super::packages(&self.ctx, &self.target(), &self.selection())
     }
 
+    /// Ids of what was found since the last look.
+    fn findings(&self) -> Vec<&'static str> {
+        let found = |event| if let Event::Finding(finding) = event { Some(finding.id) } else { None };
+        self.events.try_iter().filter_map(found).collect()
+    }
+
     /// Stages that did something since the last look.
     fn worked(&self) -> Vec<String> {
         let began = |event| if let Event::StageBegin { stage, .. } = event { Some(stage) } else { None };
@@ -147,8 +153,18 @@ fn rebuilt_kmods_are_compared_with_the_published_ones() {
     assert!(outcome.data.contains("kmod-top: was not published"), "{}", outcome.data);
     lab.mirror.remove(RELEASE, "x86/64", &top);
     lab.worked();
-    assert_eq!(compare(&lab.ctx, &lab.target(), &lab.selection()).unwrap().exit, Exit::Failed);
-    let difference = drive::Difference { package: "kmod-top".into(), path: Some("lib/x.ko".into()), what: "w".into() };
+    let outcome = compare(&lab.ctx, &lab.target(), &lab.selection()).unwrap();
+    assert_eq!((outcome.exit, lab.findings()), (Exit::Failed, vec!["CMP002"]));
+    assert!(outcome.data.ends_with("2 kmods compared with those of the release, 1 difference"), "{}", outcome.data);
+    lab.mirror.remove(RELEASE, "x86/64", &published(files[0].file_name().unwrap()));
+    let Err(failure) = compare(&lab.ctx, &lab.target(), &lab.selection()) else { panic!("compared with nothing") };
+    assert_eq!((failure.id(), failure.exit()), ("CMP003", Exit::Upstream));
+    let difference = drive::Difference {
+        package: "kmod-top".into(),
+        path: Some("lib/x.ko".into()),
+        what: "w".into(),
+        is_unpublished: false,
+    };
     let finding = differs(&difference);
     assert_eq!((finding.id, finding.place.as_deref()), ("CMP001", Some("kmod-top: /lib/x.ko")));
 }

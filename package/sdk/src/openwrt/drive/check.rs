@@ -12,8 +12,8 @@ use super::feeds::Program;
 use super::literals::Literals;
 use super::opened::{Item, ItemContent, Opened};
 use super::tree::Tree;
-use crate::local::{Config, module_of_path};
-use crate::recipe::{Kmod, Line, Recipes};
+use crate::local::{Config, Setting, module_of_path};
+use crate::recipe::{KernelOption, Kmod, Line, ModuleRef, Recipes};
 
 /// What is known about the SDK's kernel, for judging kmods without modules.
 #[derive(Debug)]
@@ -35,14 +35,32 @@ impl Kernel {
         })
     }
 
+    /// The modules that a recipe names for this kernel.
+    fn applying<'a>(&self, recipe: &'a Kmod) -> impl Iterator<Item = &'a ModuleRef> {
+        let line = self.line;
+        recipe.modules.iter().filter(move |module| line.is_none_or(|line| module.applies_to(line)))
+    }
+
+    /// Whether a module's code is part of the kernel; an option tells of what `modules.builtin` never names.
+    fn has_inside(&self, module: &ModuleRef) -> bool {
+        let set = |option: &KernelOption| self.config.get(&option.symbol) == Some(Setting::BuiltIn);
+        self.builtin.contains(&module.name.replace('-', "_")) || module.option.as_ref().is_some_and(set)
+    }
+
     /// Why a kmod may be without modules; `None` when it must not be.
     fn excuse(&self, recipe: &Kmod) -> Option<String> {
         if let Some(reason) = &recipe.empty {
             return Some(reason.clone());
         }
-        let applying = || recipe.modules.iter().filter(|module| self.line.is_none_or(|line| module.applies_to(line)));
-        let part_of_kernel = applying().all(|module| self.builtin.contains(&module.name.replace('-', "_")));
-        (applying().next().is_some() && part_of_kernel).then(|| "its modules are part of the kernel".into())
+        let part_of_kernel = self.applying(recipe).all(|module| self.has_inside(module));
+        (self.applying(recipe).next().is_some() && part_of_kernel).then(|| "its modules are part of the kernel".into())
+    }
+
+    /// The modules of a recipe that are neither in its package nor part of the kernel.
+    fn lacking(&self, recipe: &Kmod, package: &Opened) -> Vec<String> {
+        let there: BTreeSet<String> = package.modules().filter_map(|(path, _)| module_of_path(path)).collect();
+        let lacking = self.applying(recipe).filter(|module| !there.contains(&module.name.replace('-', "_")));
+        lacking.filter(|module| !self.has_inside(module)).map(|module| module.name.clone()).collect()
     }
 
     /// The kmods that may be without modules.
@@ -94,7 +112,8 @@ pub(super) type Good = (Opened, Option<String>);
 ///
 /// # Errors
 /// `SDK061` it did not come out, `SDK062` its version, `SDK063` its architecture, `SDK064` its kernel,
-/// `SDK065` no module in it, `SDK066` a path of this machine in it, `SDK067` a module of another kernel.
+/// `SDK065` no module in it, `SDK066` a path of this machine in it, `SDK067` a module of another kernel, `SDK069` a
+/// module that is missing, `SDK071` a signature in it.
 pub(super) fn kmod(
     found: &mut BTreeMap<String, Vec<Opened>>,
     name: &str,
@@ -113,6 +132,7 @@ pub(super) fn kmod(
             "SDK064",
             format!("{name} depends on kernel {has}, the SDK's is {wanted}"),
             "routers with this release's kernel would refuse it, or, worse, others would load it",
+            RELEASE,
         ));
     }
     for (path, Item { built_for, .. }) in package.modules() {
@@ -122,11 +142,24 @@ pub(super) fn kmod(
                 "SDK067",
                 format!("{path} was built for kernel {release}, not for {}", literals.kernel.version),
                 "OpenWrt's kernels load it without a check, and crash",
+                RELEASE,
             ));
         }
     }
-    let note = if package.modules().next().is_none() { Some(no_module(&package, kernel, recipes)?) } else { None };
-    Ok((package, note))
+    if package.modules().next().is_none() {
+        let note = no_module(&package, kernel, recipes)?;
+        return Ok((package, Some(note)));
+    }
+    match recipes.kmods.get(name).map(|recipe| kernel.lacking(recipe, &package)).unwrap_or_default().as_slice() {
+        [] => Ok((package, None)),
+        lacking => Err(bad(
+            &package,
+            "SDK069",
+            format!("{name} lacks {}", lacking.join(", ")),
+            "its recipe names them, and they are no part of this kernel either: what needs them would not load",
+            "if this kernel has no such module, give it `since` or `before` in the recipe; else report the release",
+        )),
+    }
 }
 
 /// A missing kernel option gives an empty package, a warning and exit code 0.
@@ -143,7 +176,9 @@ fn no_module(package: &Opened, kernel: &Kernel, recipes: &Recipes) -> Result<Str
             options.join(", ")
         ),
     };
-    Err(bad(package, "SDK065", format!("{} has no module in it", package.name), &why))
+    let fix = "if these kernels are not to have it, give the recipe `kernel: {since: …, before: …}`, or `empty: REASON` \
+               if it is to be empty; an option of a release's kernel cannot be changed here";
+    Err(bad(package, "SDK065", format!("{} has no module in it", package.name), &why, fix))
 }
 
 /// Checks the package of a program that was built outside the SDK.
@@ -166,6 +201,7 @@ pub(super) fn program(
             "SDK068",
             format!("{} in {} is not the program that was built", program.install, program.package),
             if other.is_some() { "the SDK stripped or changed it" } else { "the package has no such file" },
+            "see that the Makefile below package/feed sets RSTRIP and STRIP to `:` and installs to the recipe's path",
         )),
     }
 }
@@ -182,13 +218,14 @@ fn take(found: &mut BTreeMap<String, Vec<Opened>>, name: &str, version: &str) ->
             "SDK062",
             format!("{name} came out as version {}, expected was {version}", other.version),
             "the version in the package's Makefile is another one than that of the kernel or of the program",
+            "make PKG_VERSION and PKG_RELEASE in the Makefile below package/feed those of Cargo.toml and the recipe",
         )),
         None => Err(Failure::new(
             Exit::Failed,
             "SDK061",
             format!("the SDK made no {name}"),
             "its build ended without an error, as it does for packages that are not selected",
-            "run the same command again with -v; if it happens again, remove the tree with `cargo xtask clean sdk`",
+            "run the same command again with -v; it begins with a new tree of the SDK, and shows what its build says",
         )),
     }
 }
@@ -200,6 +237,16 @@ fn common(package: &Opened, literals: &Literals, tree: &Tree) -> Result<()> {
             "SDK063",
             format!("{} is for {}, the SDK is for {}", package.name, package.arch, literals.arch),
             "routers of this target would not install it",
+            "take PKGARCH out of the Makefile below package/feed; if it is none of ours, report the release",
+        ));
+    }
+    if package.signatures > 0 {
+        return Err(bad(
+            package,
+            "SDK071",
+            format!("{} is signed", package.name),
+            "the SDK signs with a key that it made for itself: nobody trusts it, and no two builds are the same",
+            "see that its `.config` has `# CONFIG_SIGN_EACH_PACKAGE is not set`; if it has, report the release",
         ));
     }
     if package.source.starts_with('/') || package.source.contains(tree.folder().as_str()) {
@@ -208,13 +255,16 @@ fn common(package: &Opened, literals: &Literals, tree: &Tree) -> Result<()> {
             "SDK066",
             format!("{} says that it was made from {}", package.name, package.source),
             "a path of this machine is nobody's business, and makes two builds differ",
+            "see what sets SOURCE in the Makefile below package/feed; if nothing does, report it",
         ));
     }
     Ok(())
 }
 
-fn bad(package: &Opened, id: &'static str, what: String, why: &str) -> Failure {
-    let fix = "remove the SDK's tree with `cargo xtask clean sdk` and build again; if it happens again, correct \
-               the recipe or the Makefile below package/feed, or report the release";
+/// What is wrong with a kernel's package, and no recipe of ours can change.
+const RELEASE: &str = "run the same command again, it begins with a new tree of the SDK; if it happens again, see that the \
+                       SDK is the release's own (`cargo xtask lock --check`), and report the release";
+
+fn bad(package: &Opened, id: &'static str, what: String, why: &str, fix: &str) -> Failure {
     Failure::new(Exit::Failed, id, what, why, fix).at(&package.file)
 }

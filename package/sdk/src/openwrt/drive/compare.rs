@@ -1,13 +1,13 @@
-//! Rebuilt kmods against those that the release published: payload by payload, whatever the dates are.
+//! Rebuilt kmods against those that the release published: everything that a router would see, whatever the dates are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use camino::Utf8PathBuf;
 use formats::Format;
 use model::Result;
 
-use super::opened::{Item, Opened};
+use super::opened::{Item, ItemContent, Opened};
 
 /// A difference between a rebuilt package and the published one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Difference {
     pub path: Option<String>,
     /// What differs, for people.
     pub what: String,
+    /// Whether there is no published package to compare with.
+    pub is_unpublished: bool,
 }
 
 impl fmt::Display for Difference {
@@ -43,8 +45,9 @@ pub fn compare(format: Format, built: &[Utf8PathBuf], published: &[Utf8PathBuf])
         match (of(&built).map(|at| &built[at]), of(&published).map(|at| &published[at])) {
             (Some(ours), Some(theirs)) => differences.extend(package(ours, theirs)),
             (ours, _) => {
-                let side = if ours.is_some() { "was not published" } else { "was not built" };
-                differences.push(Difference { package: name.into(), path: None, what: side.into() });
+                let what = if ours.is_some() { "was not published" } else { "was not built" };
+                let is_unpublished = ours.is_some();
+                differences.push(Difference { package: name.into(), path: None, what: what.into(), is_unpublished });
             }
         }
     }
@@ -56,46 +59,69 @@ fn package(ours: &Opened, theirs: &Opened) -> Vec<Difference> {
         package: ours.name.clone(),
         path: path.map(str::to_owned),
         what,
+        is_unpublished: false,
     };
-    let kernel = |package: &Opened| package.kernel.clone().unwrap_or_else(|| "none".into());
-    let fields = [
-        ("version", ours.version.clone(), theirs.version.clone()),
-        ("architecture", ours.arch.clone(), theirs.arch.clone()),
-        ("kernel", kernel(ours), kernel(theirs)),
-    ];
-    let mut differences: Vec<Difference> = fields
-        .into_iter()
-        .filter(|(_, ours, theirs)| ours != theirs)
-        .map(|(field, ours, theirs)| difference(None, format!("{field} is {ours}, published is {theirs}")))
-        .collect();
-    let paths: BTreeSet<&String> = ours.payload.keys().chain(theirs.payload.keys()).collect();
-    for path in paths {
-        let what = match (ours.payload.get(path), theirs.payload.get(path)) {
-            (Some(_), None) => "only in the rebuilt one".to_owned(),
-            (None, _) => "only in the published one".to_owned(),
-            (Some(ours), Some(theirs)) => match changed(ours, theirs) {
-                Some(what) => what,
-                None => continue,
-            },
+    let fields = each(&ours.fields, &theirs.fields).filter_map(|(name, ours, theirs)| {
+        let shown = |value: Option<&String>| value.map_or("none", String::as_str).to_owned();
+        (ours != theirs).then(|| format!("{name} is {}, published is {}", shown(ours), shown(theirs)))
+    });
+    let scripts = each(&ours.scripts, &theirs.scripts).filter_map(|(name, ours, theirs)| match (ours, theirs) {
+        (Some(ours), Some(theirs)) => (ours != theirs).then(|| format!("{name} differs")),
+        (one, _) => Some(format!("{name} is {}", only_in(one.is_some()))),
+    });
+    let about_itself = fields.chain(scripts).map(|what| difference(None, what));
+    let files = each(&ours.payload, &theirs.payload).filter_map(|(path, one, other)| {
+        let what = match (one, other) {
+            (Some(one), Some(other)) => changed(one, other)?,
+            // What is in a folder is told, so the folder need not be.
+            (Some(item), None) if is_filled(item, path, ours) => return None,
+            (None, Some(item)) if is_filled(item, path, theirs) => return None,
+            (one, _) => only_in(one.is_some()).to_owned(),
         };
-        differences.push(difference(Some(path), what));
-    }
-    differences
+        Some(difference(Some(path), what))
+    });
+    about_itself.chain(files).collect()
+}
+
+/// What both sides have under each name that one of them has.
+fn each<'a, T>(
+    ours: &'a BTreeMap<String, T>,
+    theirs: &'a BTreeMap<String, T>,
+) -> impl Iterator<Item = (&'a str, Option<&'a T>, Option<&'a T>)> {
+    let names: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
+    names.into_iter().map(|name| (name.as_str(), ours.get(name), theirs.get(name)))
+}
+
+fn only_in(rebuilt: bool) -> &'static str {
+    if rebuilt { "only in the rebuilt one" } else { "only in the published one" }
+}
+
+fn is_filled(item: &Item, path: &str, package: &Opened) -> bool {
+    let below = |other: &String| other.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+    item.content == ItemContent::Folder && package.payload.keys().any(below)
 }
 
 fn changed(ours: &Item, theirs: &Item) -> Option<String> {
-    if ours.content != theirs.content {
-        return Some("its content differs".into());
-    }
-    (ours.mode != theirs.mode).then(|| format!("its mode is {:o}, published is {:o}", ours.mode, theirs.mode))
+    let Item { content, mode, owner, xattrs, built_for: _in_the_content } = ours;
+    Some(match (content, &theirs.content) {
+        (ItemContent::File(one), ItemContent::File(other)) if one != other => "its content differs".into(),
+        (ItemContent::Link(one), ItemContent::Link(other)) if one != other => {
+            format!("it leads to {one}, published to {other}")
+        }
+        (one, other) if one != other => "it is of another kind".into(),
+        _ if *mode != theirs.mode => format!("its mode is {mode:o}, published is {:o}", theirs.mode),
+        _ if *owner != theirs.owner => format!("its owner is {owner}, published is {}", theirs.owner),
+        _ if *xattrs != theirs.xattrs => "its extended attributes differ".into(),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use camino::Utf8Path;
-    use formats::depend::Dependency;
-    use formats::{Content, Entry, Package};
+    use formats::depend::{Dependency, Provide};
+    use formats::{Content, Entry, Owner, Package};
 
     fn write(folder: &Utf8Path, format: Format, change: impl Fn(&mut Package)) -> Utf8PathBuf {
         let mut package = Package {
@@ -137,10 +163,14 @@ mod tests {
                 told.filter(|line| !line.contains("/lib/apk/")).collect::<Vec<_>>()
             };
             let differences = told(compare(format, &[other], std::slice::from_ref(&published)).unwrap());
+            let kernel = match format {
+                Format::Ipk => "kmod-x: depends is kernel (=6.6.93~bb-r1), published is kernel (=6.6.93~aa-r1)",
+                Format::Apk => "kmod-x: depends is kernel=6.6.93~bb-r1, published is kernel=6.6.93~aa-r1",
+            };
             assert_eq!(
                 differences,
                 [
-                    "kmod-x: kernel is 6.6.93~bb-r1, published is 6.6.93~aa-r1",
+                    kernel,
                     "kmod-x: /etc/modules.d/x: only in the published one",
                     "kmod-x: /lib/modules/6.6.93/x.ko: its content differs",
                     "kmod-x: /lib/modules/6.6.93/y.ko: only in the rebuilt one",
@@ -154,6 +184,60 @@ mod tests {
                 ["kmod-x: was not built"]
             );
             assert_eq!(told(compare(format, &[same], &[]).unwrap()), ["kmod-x: was not published"]);
+        }
+    }
+
+    /// Each change that a router would see, in what either format says of it.
+    #[test]
+    fn whatever_a_router_would_see_is_compared() {
+        type Change = fn(&mut Package);
+        let changes: [(Change, &str); 9] = [
+            (|package| package.depends.push(Dependency::on("kmod-y")), "depends"),
+            (|package| package.provides.push(Provide { name: "x".into(), version: None }), "provides"),
+            (|package| package.description = "Y".into(), "description"),
+            (|package| package.license = "MIT".into(), "license"),
+            (|package| package.alternatives.push("100:/sbin/a:/sbin/b".into()), "alternatives"),
+            (|package| package.scripts.postinst = Some("#!/bin/sh\nreboot\n".into()), "post"),
+            (|package| package.conffiles = vec!["/etc/modules.d/x".into()], "conffiles"),
+            (|package| package.files.push(Entry::symlink("sbin/x", "y")), "/sbin/x: only in the rebuilt one"),
+            (|package| package.files.push(Entry::dir("srv", 0o700)), "/srv: only in the rebuilt one"),
+        ];
+        for (format, (change, word)) in
+            Format::ALL.into_iter().flat_map(|format| changes.map(|change| (format, change)))
+        {
+            let folder = tempfile::tempdir().unwrap();
+            let root = Utf8Path::from_path(folder.path()).unwrap();
+            let published = write(&root.join("published"), format, |_| {});
+            let changed = write(&root.join("changed"), format, change);
+            let differences = compare(format, &[changed], &[published]).unwrap();
+            let told: Vec<String> = differences.iter().map(Difference::to_string).collect();
+            assert!(told.iter().any(|line| line.contains(word)), "{format}: {word}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn links_owners_and_the_modes_of_folders_are_compared() {
+        for format in Format::ALL {
+            let folder = tempfile::tempdir().unwrap();
+            let root = Utf8Path::from_path(folder.path()).unwrap();
+            let published = write(&root.join("published"), format, |package| {
+                package.files.extend([Entry::symlink("sbin/x", "y"), Entry::dir("srv", 0o755)]);
+            });
+            let changed = write(&root.join("changed"), format, |package| {
+                package.files.extend([Entry::symlink("sbin/x", "z"), Entry::dir("srv", 0o700)]);
+                package.files[0].owner = Owner { id: 17, name: "nobody".into() };
+            });
+            let told: Vec<String> =
+                compare(format, &[changed], &[published]).unwrap().iter().map(Difference::to_string).collect();
+            let (owner, root) = if format == Format::Ipk { ("17:0", "0:0") } else { ("nobody:root", "root:root") };
+            assert_eq!(
+                told,
+                [
+                    format!("kmod-x: /lib/modules/6.6.93/x.ko: its owner is {owner}, published is {root}"),
+                    "kmod-x: /sbin/x: it leads to z, published to y".into(),
+                    "kmod-x: /srv: its mode is 700, published is 755".into(),
+                ]
+            );
         }
     }
 }

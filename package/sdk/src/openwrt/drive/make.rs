@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use host::Job;
 use model::{Cancel, Events, Exit, Failure, Result};
@@ -20,8 +20,9 @@ pub(super) const STAGE: &str = "packages";
 const WRITES_TO: [&str; 6] = ["tmp", "logs", "bin", ".git", "staging_dir/host", "build_dir"];
 
 /// What precedes every call's output and tells nothing.
-const NOISE: [&str; 4] = [
+const NOISE: [&str; 5] = [
     "has a dependency on",
+    "has a build dependency on",
     "ignoring type redefinition of",
     "defaults for choice values not supported",
     "Collecting package info",
@@ -124,13 +125,15 @@ impl Maker<'_> {
     }
 
     /// Builds one goal. A failure is repeated once, alone and with all output: the first run's output
-    /// says only that it failed.
+    /// says only that it failed. A package that it was just writing looks finished to `make`, so it goes.
     pub(super) fn build(&self, goal: &str, settings: &[&str]) -> Result<()> {
         let jobs = format!("-j{}", self.jobs);
         let words = [&["make", goal, &jobs, "BUILD_LOG=1"], settings].concat();
+        let began = SystemTime::now();
         if self.call(&words)?.success {
             return Ok(());
         }
+        self.tree.remove_packages_since(began)?;
         self.events.line(STAGE, format!("{goal} failed; once more, with all it has to say"));
         let words = [&["make", goal, "-j1", "V=s"], settings].concat();
         let again = self.call(&words)?;

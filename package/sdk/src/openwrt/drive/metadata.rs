@@ -74,7 +74,8 @@ fn unknown(name: &str, by: &str) -> Failure {
         "SDK030",
         format!("this SDK has no {name}"),
         format!("{by} ask for it; it was renamed or dropped, or the builder's configuration left it out"),
-        "give its recipe in package/recipes the kernels that have it (`kernel: {since: …, before: …}`)",
+        "give its recipe the kernels that have it (`kernel: {since: …, before: …}`); a release's SDK packs the modules of its \
+         own kernel, and no kmod of yours: leave such a recipe out of --recipes with --release",
     )
 }
 

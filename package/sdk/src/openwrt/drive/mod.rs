@@ -20,6 +20,7 @@ mod metadata;
 #[cfg(any(test, feature = "fixture"))]
 pub mod mini;
 mod opened;
+mod renew;
 mod selection;
 mod symptoms;
 #[cfg(test)]
@@ -54,6 +55,8 @@ use metadata::Metadata;
 pub struct Request<'a> {
     /// The SDK.
     pub tree: &'a Tree,
+    /// The archive that it came out of: where a run did not end well, the next one unpacks it again.
+    pub archive: &'a Utf8Path,
     /// The right to change it: two makes in one tree were seen to hang for ten minutes.
     pub lock: &'a Lock,
     /// What its release says about it.
@@ -75,12 +78,14 @@ pub struct Request<'a> {
 /// # Errors
 /// `SDK…`: every step has its own, and says what OpenWrt's programs said.
 pub fn build(request: &Request<'_>, out: &Utf8Path, events: &Events, cancel: &Cancel) -> Result<Vec<BuiltPackage>> {
-    let Request { tree, lock: _held, expected, recipes, programs, source_date_epoch, jobs, patience } = *request;
+    let Request { tree, archive, lock: _held, expected, recipes, programs, source_date_epoch, jobs, patience } =
+        *request;
     let literals = Literals::read(tree)?;
     literals.check(expected)?;
     let epoch = source_date_epoch.unwrap_or(literals.source_date_epoch);
     let maker = Maker { tree, epoch, jobs, patience, events, cancel };
 
+    let work = renew::begin(tree, archive, events, cancel)?;
     files::create_folder(&tree.home())?;
     date_kernel_packages(tree, epoch)?;
     first_use(&maker)?;
@@ -92,11 +97,14 @@ pub fn build(request: &Request<'_>, out: &Utf8Path, events: &Events, cancel: &Ca
 
     maker.build("package/kernel/linux/compile", &[])?;
     for name in &names {
-        // Without this, everything that depends on libc has kernel and toolchain packed again.
+        // Without this, everything that depends on libc has kernel and toolchain packed again. It would also leave out
+        // what a program is linked with; ours are static and have no such dependency.
         maker.build(&feeds::goal(name), &["NO_DEPS=1"])?;
     }
     let good = check_all(tree, &literals, recipes, programs, &kmods)?;
-    copy(&good, out)
+    let built = copy(&good, out)?;
+    work.finished()?;
+    Ok(built)
 }
 
 /// The kmods of the recipes that have no module in this SDK, and rightly so. OpenWrt's packages do not

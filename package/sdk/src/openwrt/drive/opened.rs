@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use formats::modinfo::ModuleInfo;
 use formats::sha256::Digest;
 use formats::version::Operator;
-use formats::{Format, Kind, Limits, apk, ipk};
+use formats::{Device, Entry, Format, Kind, Limits, Owner, apk, ipk};
 use model::{Exit, Failure, Result};
 
 use crate::build::BuiltPackage;
@@ -27,16 +27,27 @@ pub(super) struct Opened {
     pub(super) source: String,
     pub(super) installed_size: u64,
     pub(super) sha256: Digest,
-    /// Everything but folders, by path.
+    /// How many signatures are in the package itself.
+    pub(super) signatures: usize,
+    /// What else the package manager is told, by the name that it has there: dependencies, for one. What tells only
+    /// where and when it was made is not among them.
+    pub(super) fields: BTreeMap<String, String>,
+    /// Scripts and lists that the package manager keeps, by name.
+    pub(super) scripts: BTreeMap<String, Digest>,
+    /// Files, folders and links, by path.
     pub(super) payload: BTreeMap<String, Item>,
 }
 
-/// A file or link of a package.
+/// A file, folder or link of a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Item {
     /// What is in it.
     pub(super) content: ItemContent,
     pub(super) mode: u32,
+    /// `USER:GROUP`, names or numbers, as the format has them.
+    pub(super) owner: String,
+    /// Extended attributes by name.
+    pub(super) xattrs: Vec<(String, Vec<u8>)>,
     /// The kernel release that a module says it was built for, if it says so.
     pub(super) built_for: Option<String>,
 }
@@ -44,9 +55,11 @@ pub(super) struct Item {
 /// What is compared of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ItemContent {
+    Folder,
     File(Digest),
     Link(String),
-    Other,
+    HardLink(String),
+    Device(Device),
 }
 
 /// A module's folder.
@@ -73,7 +86,7 @@ impl Opened {
                 "SDK060",
                 "a package that the SDK made cannot be read",
                 format!("{error} ({})", error.id()),
-                "remove the SDK's tree with `cargo xtask clean sdk` and build again; if it happens again, report it",
+                "run the same command again, it begins with a new tree of the SDK; if it happens again, report it",
             )
             .at(file)
         })
@@ -100,22 +113,16 @@ impl Opened {
     }
 }
 
+/// Fields of an ipk that tell where and when it was made, or that follow from the rest.
+const NOT_COMPARED: [&str; 4] = ["Package", "Source", "SourceDateEpoch", "Installed-Size"];
+
 fn read_ipk(file: &Utf8Path, reader: impl Read, sha256: Digest) -> Result<Opened, formats::Error> {
     let mut payload = BTreeMap::new();
     let metadata = ipk::visit(reader, &Limits::default(), &mut |member, content| {
-        let entry = &member.entry;
         let mut bytes = Vec::new();
         content.read_to_end(&mut bytes)?;
-        let known = match &entry.kind {
-            Kind::Dir => return Ok(()),
-            Kind::File(_) => ItemContent::File(Digest::of(&bytes)),
-            Kind::Symlink(target) | Kind::HardLink(target) => ItemContent::Link(target.clone()),
-            Kind::Device(_) => ItemContent::Other,
-        };
-        payload.insert(
-            entry.path.clone(),
-            Item { content: known, mode: entry.mode, built_for: built_for(&entry.path, &bytes) },
-        );
+        let built_for = built_for(&member.entry.path, &bytes);
+        payload.insert(member.entry.path.clone(), item(&member.entry, Digest::of(&bytes), built_for));
         Ok(())
     })?;
     let control = metadata.control;
@@ -126,24 +133,35 @@ fn read_ipk(file: &Utf8Path, reader: impl Read, sha256: Digest) -> Result<Opened
         }
         _ => None,
     });
+    let fields = control.stanza.fields().filter(|(name, _)| !NOT_COMPARED.contains(name));
+    let scripts = metadata.files.iter().filter(|(name, _)| *name != "control");
     Ok(Opened {
         file: file.to_owned(),
         format: Format::Ipk,
         kernel,
         source: control.stanza.get("Source").unwrap_or_default().to_owned(),
         installed_size: control.installed_size.unwrap_or_default(),
+        fields: fields.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect(),
+        scripts: scripts.map(|(name, script)| (name.clone(), Digest::of(&script.bytes))).collect(),
         name: control.package,
         version: control.version,
         arch: control.architecture,
         sha256,
+        // The format has none.
+        signatures: 0,
         payload,
     })
 }
 
 fn read_apk(file: &Utf8Path, reader: impl Read, sha256: Digest) -> Result<Opened, formats::Error> {
     let mut releases = BTreeMap::new();
+    let mut signatures = 0;
     // OpenWrt does not sign single packages: the index, which is ours, is what routers trust.
-    let metadata = apk::visit(reader, &Limits::default(), |_| Ok(()), &mut |member, content| {
+    let count = |adb: &formats::adb::Adb| {
+        signatures = adb.signatures.len();
+        Ok(())
+    };
+    let metadata = apk::visit(reader, &Limits::default(), count, &mut |member, content| {
         let path = &member.entry.path;
         if path.starts_with(MODULES) {
             let mut bytes = Vec::new();
@@ -152,16 +170,15 @@ fn read_apk(file: &Utf8Path, reader: impl Read, sha256: Digest) -> Result<Opened
         }
         Ok(())
     })?;
+    let fields = apk_fields(&metadata);
+    let scripts = metadata.scripts.iter().map(|(script, bytes)| (script.name().to_owned(), Digest::of(bytes)));
+    let scripts = scripts.collect();
     let mut payload = BTreeMap::new();
     for member in metadata.members {
-        let content = match member.entry.kind {
-            Kind::Dir => continue,
-            Kind::File(_) => member.sha256.map_or(ItemContent::Other, ItemContent::File),
-            Kind::Symlink(target) | Kind::HardLink(target) => ItemContent::Link(target),
-            Kind::Device(_) => ItemContent::Other,
-        };
         let built_for = releases.remove(&member.entry.path).flatten();
-        payload.insert(member.entry.path, Item { content, mode: member.entry.mode, built_for });
+        let digest = member.sha256.unwrap_or_else(|| Digest::of(""));
+        let item = Item { xattrs: member.xattrs, ..item(&member.entry, digest, built_for) };
+        payload.insert(member.entry.path, item);
     }
     let info = metadata.info;
     let exact = |dependency: &apk::Dependency| dependency.relation == formats::version::apk::Match::EQUAL;
@@ -172,13 +189,56 @@ fn read_apk(file: &Utf8Path, reader: impl Read, sha256: Digest) -> Result<Opened
         kernel: kernel.and_then(|dependency| dependency.version.clone()),
         source: info.origin,
         installed_size: info.installed_size,
+        fields,
+        scripts,
         name: info.name,
         version: info.version,
         // The two managers have different words for it.
         arch: if info.arch == "noarch" { "all".into() } else { info.arch },
         sha256,
+        signatures,
         payload,
     })
+}
+
+/// What apk is told, but for the name and for where and when it was made; what is empty is left out.
+fn apk_fields(metadata: &apk::Metadata) -> BTreeMap<String, String> {
+    let apk::Metadata { info, triggers, replaces_priority, .. } = metadata;
+    let list = |items: &[apk::Dependency]| items.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let number = |value: &Option<u64>| value.map(|value| value.to_string()).unwrap_or_default();
+    let fields = [
+        ("version", info.version.clone()),
+        ("architecture", info.arch.clone()),
+        ("description", info.description.clone()),
+        ("license", info.license.clone()),
+        ("maintainer", info.maintainer.clone()),
+        ("url", info.url.clone()),
+        ("depends", list(&info.depends)),
+        ("provides", list(&info.provides)),
+        ("replaces", list(&info.replaces)),
+        ("install-if", list(&info.install_if)),
+        ("recommends", list(&info.recommends)),
+        ("tags", info.tags.join(" ")),
+        ("layer", number(&info.layer)),
+        ("provider-priority", number(&info.provider_priority)),
+        ("replaces-priority", number(replaces_priority)),
+        ("triggers", triggers.join(" ")),
+    ];
+    fields.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// `digest` is that of a file's content.
+fn item(entry: &Entry, digest: Digest, built_for: Option<String>) -> Item {
+    let content = match &entry.kind {
+        Kind::Dir => ItemContent::Folder,
+        Kind::File(_) => ItemContent::File(digest),
+        Kind::Symlink(target) => ItemContent::Link(target.clone()),
+        Kind::HardLink(target) => ItemContent::HardLink(target.clone()),
+        Kind::Device(device) => ItemContent::Device(*device),
+    };
+    let shown = |owner: &Owner| if owner.name.is_empty() { owner.id.to_string() } else { owner.name.clone() };
+    let owner = format!("{}:{}", shown(&entry.owner), shown(&entry.group));
+    Item { content, mode: entry.mode, owner, xattrs: Vec::new(), built_for }
 }
 
 /// The package that stands for a kernel.

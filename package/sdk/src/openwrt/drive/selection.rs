@@ -32,10 +32,13 @@ pub(super) fn select(maker: &Maker<'_>, programs: &[&str], kmods: &BTreeSet<Stri
     }
 }
 
-/// Nothing by default; our programs; no signatures, which are made by this program.
+/// What is on by default and not wanted: all packages, and signatures, which are made by this program. The second kind
+/// is main's; its key would be a new one in each tree.
+const OFF: [&str; 5] = ["ALL", "ALL_KMODS", "ALL_NONSHARED", "SIGNED_PACKAGES", "SIGN_EACH_PACKAGE"];
+
+/// Nothing by default; our programs.
 fn seed(programs: &[&str]) -> String {
-    let off =
-        ["ALL", "ALL_KMODS", "ALL_NONSHARED", "SIGNED_PACKAGES"].map(|name| format!("# CONFIG_{name} is not set\n"));
+    let off = OFF.map(|name| format!("# CONFIG_{name} is not set\n"));
     let on = programs.iter().map(|name| format!("CONFIG_PACKAGE_{name}=m\n"));
     off.into_iter().chain(on).collect()
 }
@@ -56,6 +59,7 @@ mod tests {
     fn what_defconfig_dropped_is_named() {
         let config = "CONFIG_PACKAGE_a=m\nCONFIG_PACKAGE_b=y\n# CONFIG_PACKAGE_c is not set\nCONFIG_PACKAGE_dd=m\n";
         assert_eq!(dropped(config, ["a", "b", "c", "d"].into_iter()), ["c", "d"]);
-        assert!(seed(&["offloadctl"]).ends_with("# CONFIG_SIGNED_PACKAGES is not set\nCONFIG_PACKAGE_offloadctl=m\n"));
+        let seed = seed(&["offloadctl"]);
+        assert!(seed.ends_with("# CONFIG_SIGN_EACH_PACKAGE is not set\nCONFIG_PACKAGE_offloadctl=m\n"), "{seed}");
     }
 }

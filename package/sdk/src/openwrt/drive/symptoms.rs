@@ -50,7 +50,7 @@ static SYMPTOMS: &[Symptom] = &[
         exit: Exit::Host,
         what: "a program of the SDK does not run on this host",
         why: "the SDK's own libraries are older than those that a program was linked with here",
-        fix: "remove the SDK's tree with `cargo xtask clean sdk`; if it happens again, use a host of the release's age, such as Debian 11 or 12",
+        fix: "run the same command again, it begins with a new tree of the SDK; if it happens again, use a host of the release's age, such as Debian 11 or 12",
     },
     Symptom {
         parts: &["^ERROR: module '", "is missing"],
@@ -58,7 +58,15 @@ static SYMPTOMS: &[Symptom] = &[
         exit: Exit::Failed,
         what: "the SDK lacks a kernel module that it is to pack",
         why: "the module is neither among the prebuilt ones nor built into the kernel",
-        fix: "remove the SDK's tree with `cargo xtask clean sdk`; if it happens again, the release is broken: report it there",
+        fix: "run the same command again, it begins with a new tree of the SDK; if it happens again, the release is broken: report it there",
+    },
+    Symptom {
+        parts: &["^Package kmod-", "is missing dependencies for the following libraries"],
+        id: "SDK072",
+        exit: Exit::Failed,
+        what: "a kernel module package needs modules that it does not depend on",
+        why: "OpenWrt's build compares what a module needs with what DEPENDS brings; both are the release's own",
+        fix: "run the same command again, it begins with a new tree of the SDK; if it happens again, report the release",
     },
     Symptom {
         parts: &["^Package ", "is missing dependencies for the following libraries"],
@@ -74,7 +82,7 @@ static SYMPTOMS: &[Symptom] = &[
         exit: Exit::Failed,
         what: "the SDK was asked for a signed index and has no key",
         why: "indexes are made and signed by this program, not by the SDK",
-        fix: "remove the SDK's tree with `cargo xtask clean sdk`, and do not call `make package/index` in it",
+        fix: "do not call `make package/index` in the SDK's tree, and run the same command again: it begins with a new one",
     },
     Symptom {
         parts: &["HASH", "does not match"],
@@ -90,7 +98,7 @@ static SYMPTOMS: &[Symptom] = &[
         exit: Exit::Failed,
         what: "the SDK does not know the package",
         why: "its folder was not linked into the tree, or its Makefile is not understood",
-        fix: "remove the SDK's tree with `cargo xtask clean sdk`, and correct the Makefile below package/feed",
+        fix: "correct the Makefile below package/feed, and run the same command again: it begins with a new tree of the SDK",
     },
 ];
 
@@ -134,6 +142,7 @@ mod tests {
             ("/lib/libc.so.6: version `GLIBC_2.33' not found (required by x)", "SDK043", Exit::Host),
             ("ERROR: module '/s/net/nft_nat.ko' is missing.", "SDK044", Exit::Failed),
             ("Package x is missing dependencies for the following libraries:", "SDK045", Exit::Failed),
+            ("Package kmod-x is missing dependencies for the following libraries:", "SDK072", Exit::Failed),
             ("Cannot open file '/s/key-build' for reading", "SDK046", Exit::Failed),
             ("ERROR: PKG_HASH of x does not match", "SDK047", Exit::Mismatch),
             ("make[1]: *** No rule to make target 'package/x/compile'.  Stop.", "SDK048", Exit::Failed),
@@ -143,7 +152,7 @@ mod tests {
             assert_eq!((failure.id(), failure.exit()), (id, exit), "{line}");
             assert!(failure.finding().why.ends_with(line), "{failure}");
         }
-        assert_eq!(SYMPTOMS.len(), 9);
+        assert_eq!(SYMPTOMS.len(), 10);
     }
 
     #[test]

@@ -17,7 +17,7 @@ fn recipes() -> Recipes {
     recipe::tests::load(&[
         (
             "kmod-top.yaml",
-            "package: kmod-top\ntitle: T\nkconfig: [TOP]\nmodules: [{name: top}]\ndepends: [kmod-base, kmod-name]\n",
+            "package: kmod-top\ntitle: T\nkconfig: [TOP]\nmodules: [{name: top}, {name: top_more}]\ndepends: [kmod-base, kmod-name]\n",
         ),
         (
             "kmod-base.yaml",
@@ -45,19 +45,26 @@ impl Lab {
     }
 
     fn with(format: Format, change: impl FnOnce(&mut MiniSdk<'_>)) -> Self {
-        let recipes = recipes();
-        let mut sdk = MiniSdk::new(&recipes, VERSION, HASH, format);
-        change(&mut sdk);
         let folder = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(folder.path()).unwrap();
-        let extension = if format == Format::Apk { "zst" } else { "xz" };
-        let archive = root.join(format!("openwrt-sdk.tar.{extension}"));
-        std::fs::write(&archive, sdk.archive(archive.file_name().unwrap())).unwrap();
-        std::fs::create_dir(root.join("cache")).unwrap();
-        unpack(&archive, &root.join("cache"), &Events::discard(), &Cancel::default()).unwrap();
         let programs = vec![program(&root.join("feed"))];
         let patience = Patience { standstill: Duration::from_secs(30), total: Duration::from_secs(120) };
-        Lab { folder, recipes, format, programs, patience }
+        let lab = Lab { recipes: recipes(), format, programs, patience, folder };
+        lab.pack(change);
+        std::fs::create_dir(lab.path("cache")).unwrap();
+        unpack(&lab.archive(), &lab.path("cache"), &Events::discard(), &Cancel::default()).unwrap();
+        lab
+    }
+
+    fn archive(&self) -> Utf8PathBuf {
+        self.path(if self.format == Format::Apk { "openwrt-sdk.tar.zst" } else { "openwrt-sdk.tar.xz" })
+    }
+
+    /// Writes the archive; the tree stays as it is.
+    fn pack(&self, change: impl FnOnce(&mut MiniSdk<'_>)) {
+        let mut sdk = MiniSdk::new(&self.recipes, VERSION, HASH, self.format);
+        change(&mut sdk);
+        std::fs::write(self.archive(), sdk.archive(self.archive().file_name().unwrap())).unwrap();
     }
 
     fn path(&self, below: &str) -> Utf8PathBuf {
@@ -79,6 +86,28 @@ impl Lab {
     /// Builds, and returns what the SDK's programs said too.
     fn build_said(&self) -> (Result<Vec<BuiltPackage>>, String) {
         let (sender, events) = std::sync::mpsc::channel();
+        let built = self.build_with(&Events::to(sender), &Cancel::default());
+        (built, lines(&events).collect::<Vec<_>>().join("\n"))
+    }
+
+    /// Builds until the SDK's programs say this, and is interrupted then. Whether they said it.
+    fn interrupted_at(&self, word: &str) -> bool {
+        let (sender, events) = std::sync::mpsc::channel();
+        let (sender, cancel) = (Events::to(sender), Cancel::default());
+        std::thread::scope(|scope| {
+            let build = scope.spawn(|| {
+                let built = self.build_with(&sender, &cancel);
+                drop(sender);
+                built
+            });
+            let said =
+                events.iter().any(|event| matches!(event, model::Event::Line { text, .. } if text.contains(word)));
+            cancel.cancel();
+            said && build.join().unwrap().is_err_and(|failure| failure.exit() == Exit::Interrupted)
+        })
+    }
+
+    fn build_with(&self, events: &Events, cancel: &Cancel) -> Result<Vec<BuiltPackage>> {
         let lock = Lock::try_take(&self.path("cache.lock")).unwrap().unwrap();
         let expected = Expected {
             kernel: Some(self.kernel()),
@@ -89,9 +118,10 @@ impl Lab {
         let out = self.path("out");
         let _first = std::fs::remove_dir_all(&out);
         std::fs::create_dir(&out).unwrap();
-        let built = Tree::open(&self.path("cache")).and_then(|tree| {
+        Tree::open(&self.path("cache")).and_then(|tree| {
             let request = Request {
                 tree: &tree,
+                archive: &self.archive(),
                 lock: &lock,
                 expected: &expected,
                 recipes: &self.recipes,
@@ -100,19 +130,24 @@ impl Lab {
                 jobs: NonZeroUsize::MIN,
                 patience: self.patience,
             };
-            build(&request, &out, &Events::to(sender), &Cancel::default())
-        });
-        let lines = events.try_iter().filter_map(|event| match event {
-            model::Event::Line { text, .. } => Some(text),
-            _ => None,
-        });
-        let said = lines.collect::<Vec<_>>().join("\n");
-        (built, said)
+            build(&request, &out, events, cancel)
+        })
     }
 
     fn refused(&self) -> Failure {
         self.build().unwrap_err()
     }
+}
+
+fn lines(events: &std::sync::mpsc::Receiver<model::Event>) -> impl Iterator<Item = String> {
+    events.try_iter().filter_map(|event| match event {
+        model::Event::Line { text, .. } => Some(text),
+        _ => None,
+    })
+}
+
+fn digests(built: &[BuiltPackage]) -> Vec<(String, String)> {
+    built.iter().map(|package| (package.name.clone(), package.sha256.clone())).collect()
 }
 
 /// The names that a build of the recipes gives, sorted.
@@ -147,6 +182,80 @@ fn packages_of_both_formats_come_out_and_break_no_rule() {
             errors,
             ["LINT101 kmod-name has no file below /lib/modules", "LINT101 kmod-part has no file below /lib/modules"]
         );
+    }
+}
+
+/// Killed while OpenWrt's build writes one of its files in place: `make` takes what is left of it for finished.
+#[test]
+fn a_run_that_was_killed_leaves_nothing_to_the_next_one() {
+    for format in Format::ALL {
+        let whole = digests(&Lab::new(format, "").build().unwrap());
+        for (fault, cut) in
+            [("cut-package", "packages/kmod-"), ("empty-package", "packages/kmod-"), ("cut-scan", "tmp/")]
+        {
+            let lab = Lab::new(format, fault);
+            assert!(lab.interrupted_at(" is cut"), "{fault}");
+            let left = std::fs::read_to_string(lab.tree("tmp/.packageinfo")).unwrap();
+            assert_eq!(left.contains("offloadctl"), cut != "tmp/", "the scan was cut");
+            lab.pack(|_| {});
+            let (built, said) = lab.build_said();
+            assert_eq!(digests(&built.unwrap()), whole, "{fault}");
+            assert!(said.contains("unpacking it anew"), "{said}");
+            let (built, said) = lab.build_said();
+            assert_eq!(digests(&built.unwrap()), whole);
+            assert!(!said.contains("unpacking it anew"), "a run that ended well leaves its tree to the next: {said}");
+            assert!(!lab.path("cache/fresh").exists() && !lab.path("cache/unfinished").exists());
+        }
+    }
+}
+
+/// What `make` itself leaves of a package when it fails is not what its second call takes for finished.
+#[test]
+fn half_a_package_of_a_failed_call_is_made_again() {
+    let (built, said) = Lab::new(Format::Ipk, "full-once").build_said();
+    assert_eq!(digests(&built.unwrap()), digests(&Lab::new(Format::Ipk, "").build().unwrap()));
+    assert!(said.contains("V=s"), "{said}");
+}
+
+#[test]
+fn a_package_is_not_signed_by_a_key_that_nobody_knows() {
+    // Main's SDK signs unless it is told not to.
+    let lab = Lab::new(Format::Apk, "");
+    for package in lab.build().unwrap() {
+        let signatures = &mut 0;
+        let file = std::fs::File::open(&package.file).unwrap();
+        let count = |adb: &formats::adb::Adb| {
+            *signatures = adb.signatures.len();
+            Ok(())
+        };
+        formats::apk::visit(file, &formats::Limits::default(), count, &mut |_, _| Ok(())).unwrap();
+        assert_eq!(*signatures, 0, "{}", package.name);
+    }
+    let failure = Lab::new(Format::Apk, "signs").refused();
+    assert_eq!((failure.id(), failure.exit()), ("SDK071", Exit::Failed));
+    assert!(failure.finding().fix.contains("CONFIG_SIGN_EACH_PACKAGE"), "{failure}");
+}
+
+#[test]
+fn each_module_of_a_recipe_is_in_its_package_or_in_the_kernel() {
+    let failure = Lab::new(Format::Ipk, "part").refused();
+    assert_eq!((failure.id(), failure.exit()), ("SDK069", Exit::Failed));
+    assert_eq!(failure.finding().what, "kmod-top lacks top_more");
+    // Built in, it need not be there.
+    let mut lab = Lab::new(Format::Ipk, "part");
+    let builtin = lab.tree(&format!("build_dir/target-x_musl/linux-x86_64/linux-{VERSION}/modules.builtin"));
+    let list = std::fs::read_to_string(&builtin).unwrap();
+    std::fs::write(&builtin, format!("{list}kernel/net/top_more.ko\n")).unwrap();
+    lab.build().unwrap();
+    // So it is where an option tells that its code is part of the kernel, or where this kernel has no such module.
+    for module in ["{name: top_more, option: BASE}", "{name: top_more, before: \"6.0\"}"] {
+        lab = Lab::new(Format::Ipk, "part");
+        lab.recipes.kmods.get_mut("kmod-top").unwrap().modules.retain(|module| module.name == "top");
+        let other = format!("package: kmod-other\ntitle: O\nmodules: [{module}]\n");
+        let mut other = recipe::tests::load(&[("kmod-other.yaml", &other)]).unwrap();
+        let further = other.kmods.remove("kmod-other").unwrap().modules;
+        lab.recipes.kmods.get_mut("kmod-top").unwrap().modules.extend(further);
+        lab.build().unwrap();
     }
 }
 
@@ -215,7 +324,8 @@ fn each_failure_of_the_sdk_has_its_id_and_its_words() {
         ("fails", "SDK049", Exit::Failed, "net/x.c:1: error"),
         ("full", "SDK040", Exit::Host, "No space left"),
         ("glibc", "SDK043", Exit::Host, "GLIBC_2.99"),
-        ("library", "SDK045", Exit::Failed, "kmod-x"),
+        ("library", "SDK072", Exit::Failed, "kmod-x"),
+        ("own-library", "SDK045", Exit::Failed, "libx.so"),
         ("nothing", "SDK061", Exit::Failed, "kmod-base"),
         ("no-link", "SDK051", Exit::Failed, "offloadctl"),
         ("other-arch", "SDK063", Exit::Failed, "mips_24kc"),

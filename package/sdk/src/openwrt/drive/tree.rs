@@ -1,6 +1,8 @@
 //! An unpacked SDK and the places in it that the driver reads or writes.
 
-use camino::{Utf8Path, Utf8PathBuf};
+use std::time::SystemTime;
+
+use camino::{Utf8DirEntry, Utf8Path, Utf8PathBuf};
 use model::{Exit, Failure, Result};
 
 use super::unpack;
@@ -70,6 +72,19 @@ impl Tree {
         };
         // bin/targets/BOARD/SUBTARGET/packages and bin/packages/ARCH/FEED
         [below("bin/targets", 3), below("bin/packages", 2)].concat()
+    }
+
+    /// Removes the packages that were written since a point in time.
+    pub(super) fn remove_packages_since(&self, time: SystemTime) -> Result<()> {
+        let entries = self.package_folders().into_iter().flat_map(|folder| folder.read_dir_utf8()).flatten().flatten();
+        let is_newer = |entry: &Utf8DirEntry| {
+            let changed = entry.metadata().and_then(|meta| meta.modified());
+            entry.path().is_file() && changed.is_ok_and(|changed| changed >= time)
+        };
+        entries.filter(is_newer).try_for_each(|entry| {
+            let path = entry.path();
+            std::fs::remove_file(path).map_err(|error| Failure::io("remove a package of a failed call", path, &error))
+        })
     }
 }
 

@@ -40,9 +40,12 @@ pub fn unpack(archive: &Utf8Path, out: &Utf8Path, events: &Events, cancel: &Canc
     let watched = Watched { file, done: 0, told: 0, size, events, cancel };
     let extracted = decompress(BufReader::with_capacity(1 << 20, watched)).and_then(|reader| extract(reader, out));
     cancel.check()?;
-    extracted.map_err(|error| match error.raw_os_error() {
-        Some(_) => Failure::io("unpack the archive", out, &error),
-        None => damaged(archive, &error),
+    extracted.map_err(|error| {
+        let of_the_system = causes(&error).find_map(|cause| cause.downcast_ref::<io::Error>()?.raw_os_error());
+        match of_the_system {
+            Some(code) => Failure::io("unpack the archive", out, &io::Error::from_raw_os_error(code)),
+            None => damaged(archive, &error),
+        }
     })?;
     let top = the_one_folder(out, archive)?;
     let tree = out.join(TREE);
@@ -157,12 +160,19 @@ fn unpack_entry(entry: &mut tar::Entry<'_, impl Read>, out: &Utf8Path) -> io::Re
     Err(io::Error::other(format!("`{}` leads out of it", String::from_utf8_lossy(&entry.path_bytes()))))
 }
 
+/// An error and what is behind it: those of the archive's reader say only what it was doing.
+fn causes(error: &io::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |error| error.source())
+}
+
 fn damaged(archive: &Utf8Path, error: &io::Error) -> Failure {
+    let mut said: Vec<String> = causes(error).map(ToString::to_string).collect();
+    said.dedup();
     Failure::new(
         Exit::Mismatch,
         "SDK012",
         "the SDK's archive cannot be unpacked",
-        format!("{error}; its digest was right when it was fetched"),
+        format!("{}; its digest was right when it was fetched", said.join(": ")),
         "remove the file, so that it is fetched again; if that does not help, report it to the mirror",
     )
     .at(archive)
@@ -291,6 +301,22 @@ mod tests {
         for bytes in [&b""[..], b"PK\x03\x04", &zst[..zst.len() / 2], &xz[..xz.len() - 9], &zst, &xz] {
             assert_eq!(place.unpack_bytes(bytes).unwrap_err().id(), "SDK012");
         }
+    }
+
+    /// A file where the archive has a folder: that the system refuses, and it is no fault of the archive.
+    #[test]
+    fn what_the_system_refused_is_told_as_such_and_what_is_wrong_with_the_archive_with_its_cause() {
+        let place = Place::new();
+        std::fs::write(place.path("out/top"), "in the way").unwrap();
+        let failure = place.unpack(|tar| put(tar, FILE, "top/include/toplevel.mk", 0o644, "")).unwrap_err();
+        assert!(failure.id().starts_with("IO") && failure.exit() == Exit::Host, "{failure}");
+        assert!(failure.finding().why.contains("os error"), "{failure}");
+        let place = Place::new();
+        let failure = place.unpack(|tar| {
+            put(tar, tar::EntryType::Link, "top/hard", 0o644, "../../outside");
+        });
+        let failure = failure.unwrap_err();
+        assert!(failure.finding().why.contains(": "), "{failure}");
     }
 
     #[test]

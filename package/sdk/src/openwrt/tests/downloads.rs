@@ -311,13 +311,40 @@ fn offline_uses_the_cache_and_nothing_else() {
     let mut upstream = bench.at(&server);
     let resolved = upstream.resolve(&standard()).unwrap();
     upstream.offline = true;
-    let before = server.seen().len();
-    assert_eq!(id(upstream.fetch_roles(&resolved, &[Role::Sdk])), ("MIR002", Exit::Upstream));
-    upstream.offline = false;
+    let mut elsewhere = bench.upstream("http://mirror.invalid");
+    elsewhere.offline = true;
+    assert_eq!(id(elsewhere.fetch_roles(&resolved, &[Role::Sdk])), ("MIR002", Exit::Upstream));
+    // This machine itself is no network.
     let files = upstream.fetch_roles(&resolved, &[Role::Sdk]).unwrap();
-    upstream.offline = true;
+    let before = server.seen().len();
+    assert_eq!(elsewhere.fetch_roles(&resolved, &[Role::Sdk]).unwrap(), files);
     assert_eq!(upstream.obtain(&standard(), &[Role::Sdk]).unwrap().1, files);
-    assert_eq!(server.seen().len(), before + 1);
+    assert_eq!(server.seen().len(), before);
+}
+
+#[test]
+fn a_file_that_the_mirror_lacks_leaves_nothing_to_complete() {
+    let (bench, _) = bench();
+    let upstream = bench.directory();
+    let resolved = upstream.resolve(&standard()).unwrap();
+    bench.mirror.remove(RELEASE, TARGET, sdk(&resolved).path.file_name().unwrap());
+    assert_eq!(id(upstream.fetch_roles(&resolved, &[Role::Sdk])), ("MIR003", Exit::Upstream));
+    assert_eq!(bench.store(), ["lock"]);
+}
+
+/// What is compared under a lock is compared with what the lock names.
+#[test]
+fn a_locked_list_is_the_one_that_was_locked() {
+    let (bench, _) = bench();
+    let upstream = bench.directory();
+    let locked = upstream.resolve(&standard()).unwrap();
+    let archive = sdk(&locked);
+    let name = archive.path.file_name().unwrap();
+    assert_eq!(upstream.locked_list(&standard(), &locked).unwrap().get(name), Some(archive.sha256));
+    bench.mirror.publish(RELEASE, TARGET, &[(name, b"since then")]);
+    let now = upstream.resolve_now(&standard()).unwrap();
+    assert_eq!(upstream.list(&standard()).unwrap().get(name), Some(sdk(&now).sha256));
+    assert_eq!(id(upstream.locked_list(&standard(), &locked)), ("DIG001", Exit::Mismatch));
 }
 
 #[test]

@@ -4,12 +4,29 @@
 #   scan-hangs             spins without a word, as two makes in one tree do
 #   drops                  defconfig forgets what comes from a feed
 #   fails, fails-once      a build ends with 2; with V=s it says why, or succeeds
-#   full, glibc, library   the same, for a reason of that kind
+#   full, glibc, library, own-library   the same, for a reason of that kind
 #   nothing                exit code 0, and no package
 #   orphan                 leaves a process behind that holds the output open
-#   other-arch, other-kernel, host-path, stripped, unreadable   packages that are wrong
+#   other-arch, other-kernel, host-path, stripped, unreadable, part, signs   packages that are wrong
+#   cut-package, cut-scan  writes half a file in its place, says so, and waits to be killed
+#   empty-package          the same with nothing in the file
+#   full-once              writes half a package in its place and finds the disk full, the first time
 #   unreachable, no-link   see scripts/feeds
 . "$(dirname "$0")/common.sh"
+# The goals' own output goes to logs; this is where the caller listens.
+exec 5>&1
+
+# leave WHAT FILE: what is left of FILE when we are killed while we write it in place, as OpenWrt's scripts do.
+leave() {
+	case $fault in
+	"cut-$1") half=$(($(wc -c < "$2") / 2)) ;;
+	"empty-$1") half=0 ;;
+	*) return 0 ;;
+	esac
+	truncate -s $half "$2"
+	echo "$2 is cut" >&5
+	sleep 600
+}
 
 prepare() {
 	if [ ! -e staging_dir/host/.prereq-build ]; then
@@ -27,7 +44,13 @@ prepare() {
 		touch staging_dir/host/.prereq-build
 	fi
 	[ "$fault" != scan-hangs ] || while :; do :; done
-	mkdir -p tmp
+	mkdir -p tmp/info
+	# What was scanned is kept until other Makefiles are there.
+	ls -L package/kernel/linux/kmods package/feeds/*/*/Makefile > tmp/info/files.new 2>/dev/null
+	if [ -e tmp/.packageinfo ] && cmp -s tmp/info/files.new tmp/info/files; then
+		return
+	fi
+	mv tmp/info/files.new tmp/info/files
 	while IFS='|' read -r name modules kconfig depends; do
 		printf 'Package: %s\nDepends: +kernel' "$name"
 		for depend in $depends; do printf ' +%s' "$depend"; done
@@ -36,12 +59,16 @@ prepare() {
 	for makefile in package/feeds/*/*/Makefile; do
 		[ ! -f "$makefile" ] || printf 'Package: %s\n@@\n' "$(basename "$(dirname "$makefile")")" >> tmp/.packageinfo
 	done
+	leave scan tmp/.packageinfo
 }
 
 # Keeps what is known, adds what the builder selected, and says nothing about the rest.
 defconfig() {
 	echo "WARNING: Makefile 'package/kernel/linux/Makefile' has a dependency on 'r8152-firmware', which does not exist" >&2
+	echo "WARNING: Makefile 'package/kernel/linux/Makefile' has a build dependency on 'xtables-addons', which does not exist" >&2
+	off='# CONFIG_SIGN_EACH_PACKAGE is not set'
 	{
+		grep "^$off\$" .config || [ "$(default USE_APK)" != y ] || echo CONFIG_SIGN_EACH_PACKAGE=y
 		sed -n 's/^config \(PACKAGE_.*\)/CONFIG_\1=m/p' Config-build.in
 		sed -n 's/^CONFIG_PACKAGE_\(.*\)=m$/\1/p' .config | while read -r name; do
 			[ "$fault" = drops ] || ! grep -q "^Package: $name\$" tmp/.packageinfo || echo "CONFIG_PACKAGE_$name=m"
@@ -77,13 +104,27 @@ broken() {
 	full) echo "cp: error writing 'x': No space left on device" && return 1 ;;
 	glibc) echo "x: /lib/libc.so.6: version \`GLIBC_2.99' not found (required by x)" && return 1 ;;
 	library) echo "Package kmod-x is missing dependencies for the following libraries:" && return 1 ;;
+	own-library)
+		echo "Package offloadctl is missing dependencies for the following libraries:" && echo libx.so && return 1
+		;;
 	orphan) sleep 600 & ;;
 	esac
+}
+
+# stamp NAME FILE…: packages are made again when one of the files is another than last time.
+stamp() {
+	stamp=build_dir/packages/$1/.built_$(shift && cat "$@" | md5sum | cut -c 1-32)
+	[ ! -e "$stamp" ] || return 1
+	rm -rf "build_dir/packages/$1"
+	mkdir -p "build_dir/packages/$1"
+	touch "$stamp"
 }
 
 kernel() {
 	broken || return 1
 	[ "$fault" != nothing ] || return 0
+	packages=bin/targets/$(default TARGET_BOARD)/$(default TARGET_SUBTARGET)/packages
+	! stamp linux "$linux/.config" package/kernel/linux/kmods || rm -rf "$packages"
 	while IFS='|' read -r name modules kconfig depends; do
 		grep -q "^CONFIG_PACKAGE_$name=" .config || continue
 		root=tmp/root
@@ -100,6 +141,7 @@ kernel() {
 				echo "NOTICE: module '$module.ko' is built-in."
 			elif [ -e "$linux/net/$module.ko" ]; then
 				mkdir -p "$root/lib/modules/$version" $root/etc/modules.d
+				[ "$fault" = part ] && ls "$root"/lib/modules/*/*.ko > /dev/null 2>&1 && continue
 				cp "$linux/net/$module.ko" "$root/lib/modules/$version/"
 				echo "$module" >> "$root/etc/modules.d/${name#kmod-}"
 			else
@@ -109,8 +151,8 @@ kernel() {
 		done
 		needs="kernel (=$version~$(vermagic)-r1)"
 		for depend in $depends; do needs="$needs, $depend"; done
-		pack "bin/targets/$(default TARGET_BOARD)/$(default TARGET_SUBTARGET)/packages" "$name" "$version-r1" "$needs" \
-			package/kernel/linux "$root" "$(cat package/kernel/linux/version.date)"
+		pack "$packages" "$name" "$version-r1" "$needs" package/kernel/linux "$root" \
+			"$(cat package/kernel/linux/version.date)" || return 1
 	done < package/kernel/linux/kmods
 }
 
@@ -142,26 +184,30 @@ userspace() {
 	field() { sed -n "s/^PKG_$1:=//p" "$folder/Makefile"; }
 	source=$(readlink -f "$folder")
 	[ "$fault" = host-path ] || source=${source#"$TOPDIR/"}
-	pack "bin/packages/$(default TARGET_ARCH_PACKAGES)/${1%/*}" "$name" "$(field VERSION)-r$(field RELEASE)" libc \
+	packages=bin/packages/$(default TARGET_ARCH_PACKAGES)/${1%/*}
+	! stamp "$name" "$program" "$folder/Makefile" || rm -f "$packages/$name"[-_]*
+	pack "$packages" "$name" "$(field VERSION)-r$(field RELEASE)" libc \
 		"$source" "$root" "$(cat "$folder/version.date")"
 }
 
-# pack FOLDER NAME VERSION DEPENDS SOURCE ROOT DATE
+# pack FOLDER NAME VERSION DEPENDS SOURCE ROOT DATE: unless the file is there.
 pack() {
 	arch=$(default TARGET_ARCH_PACKAGES)
 	[ "$fault" != other-arch ] || arch=mips_24kc
 	mkdir -p "$1"
 	if [ "$(default USE_APK)" = y ]; then
 		# There is no apk on the host: what the tests made of the same is taken.
-		rm -f "$1/$2"-[0-9]*.apk
-		cp "prebuilt/$2-$3.apk" "$1/"
+		archive=$1/$2-$3.apk
+		prebuilt=prebuilt/${archive##*/}
+		if grep -q '^CONFIG_SIGN_EACH_PACKAGE=y' .config || [ "$fault" = signs ]; then prebuilt=$prebuilt.signed; fi
 	else
-		rm -f "$1/$2"_*.ipk
 		archive=$1/$2_${3}_$arch.ipk
-		if [ -e "prebuilt/${archive##*/}" ]; then
-			cp "prebuilt/${archive##*/}" "$archive"
-			return
-		fi
+		prebuilt=prebuilt/${archive##*/}
+	fi
+	[ ! -e "$archive" ] || return 0
+	if [ -e "$prebuilt" ]; then
+		cp "$prebuilt" "$archive"
+	else
 		mkdir -p tmp/control
 		printf 'Package: %s\nVersion: %s\nDepends: %s\nSource: %s\nLicense: GPL-2.0\nSection: kernel\nSourceDateEpoch: %s\nMaintainer: Nobody <nobody@example.com>\nArchitecture: %s\nInstalled-Size: %s\nDescription:  %s\n' \
 			"$2" "$3" "$4" "$5" "$7" "$arch" "$(cat $(find "$6" -type f) /dev/null | wc -c)" "$2" > tmp/control/control
@@ -171,6 +217,12 @@ pack() {
 		tar $flags -C tmp/control -cf - ./control | gzip -n9 > tmp/control.tar.gz
 		tar $flags -C tmp -cf - ./debian-binary ./data.tar.gz ./control.tar.gz | gzip -n9 > "$archive"
 		[ "$fault" != unreadable ] || echo garbage > "$archive"
+	fi
+	leave package "$archive"
+	if [ "$fault" = full-once ] && [ ! -e "$HOME/full" ]; then
+		touch "$HOME/full"
+		truncate -s 100 "$archive"
+		return 1
 	fi
 }
 
