@@ -7,22 +7,21 @@
 //!
 //! A guest with a disk has two files: what it wrote lies beside its state, and comes first.
 //!
-//! A state fits only the same QEMU, machine, kernel and image. Callers put these into [`key`].
+//! A state fits only the same QEMU, machine, kernel and image, and its file is never written to again.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, SystemTime};
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use model::{Cancel, Deadline, Event, Events, Exit, Failure, Finding, Result, Severity};
 use serde_json::json;
 
-use crate::machine::{Accel, Disk, DiskFormat, Image, Machine};
-use crate::process::Qemu;
+use crate::machine::{Disk, DiskFormat, Image};
 use crate::qmp::Qmp;
 use crate::session::{self, Launch, Session};
-use crate::{digest, overlay, sockets};
+use crate::{overlay, sockets};
 
 /// Between two questions whether QEMU is done.
 const POLL: Duration = Duration::from_millis(5);
@@ -32,14 +31,6 @@ const SLICE: Duration = Duration::from_millis(100);
 const BYTES_PER_SECOND: u64 = 64 << 30;
 /// Bytes copied at a time.
 const CHUNK: usize = 1 << 20;
-
-/// Names the state of a guest by everything that it depends on. The digests are the caller's; network sockets
-/// may differ from start to start.
-pub fn key(qemu: &Qemu, machine: &Machine, accel: Accel, kernel_digest: &str, image_digest: &str) -> String {
-    let machine = serde_json::to_string(machine).unwrap_or_default();
-    let parts = [env!("CARGO_PKG_VERSION"), &qemu.version, &machine, accel.word(), kernel_digest, image_digest];
-    digest::sha256(parts.join("\0").as_bytes())
-}
 
 /// Saves the guest's state to a file, and lets the guest go on.
 pub fn save(session: &mut Session, path: &Utf8Path, deadline: Deadline) -> Result<()> {
@@ -120,20 +111,17 @@ fn saved_disk(state: &Utf8Path) -> Disk {
     Disk { file: overlay::beside(state), format: DiskFormat::Qcow2 }
 }
 
-/// Resumes the state in the file, or boots afresh and saves it there: at first, and when QEMU does not take it.
+/// Resumes the state in the file, or boots afresh when QEMU does not take it; the file stays as it is.
 ///
-/// Each of the two starts has `deadline` for itself. The note on a refused state goes to `events`.
+/// Each of the two starts has `within` for itself. The note on a refused state goes to `events`.
 pub fn resume_or_boot(launch: &Launch<'_>, path: &Utf8Path, within: Duration, events: &Events) -> Result<Session> {
-    if path.exists() {
-        match resume(launch, path, Deadline::after(within)) {
-            Ok(session) => return Ok(session),
-            Err(failure) if failure.exit() == Exit::Interrupted || launch.cancel.is_cancelled() => return Err(failure),
-            Err(failure) => events.emit(Event::Finding(fresh_boot(path, &failure))),
+    match resume(launch, path, Deadline::after(within)) {
+        Err(failure) if failure.exit() != Exit::Interrupted && !launch.cancel.is_cancelled() => {
+            events.emit(Event::Finding(fresh_boot(path, &failure)));
+            session::boot(launch, Deadline::after(within))
         }
+        resumed => resumed,
     }
-    let mut session = session::boot(launch, Deadline::after(within))?;
-    save(&mut session, path, Deadline::after(within))?;
-    Ok(session)
 }
 
 fn fresh_boot(path: &Utf8Path, failure: &Failure) -> Finding {
@@ -141,9 +129,9 @@ fn fresh_boot(path: &Utf8Path, failure: &Failure) -> Finding {
         id: "VM044",
         severity: Severity::Note,
         place: Some(path.to_string()),
-        what: "the saved guest could not be resumed; a fresh one is booted and saved in its place".into(),
+        what: "the saved guest could not be resumed; a fresh one is booted in its place".into(),
         why: failure.finding().why.clone(),
-        fix: "nothing needs to be done; if it happens on every run, remove the file and report it".into(),
+        fix: "nothing needs to be done; `cargo xtask clean state` removes the state if it happens on every run".into(),
     }
 }
 
@@ -153,7 +141,7 @@ fn refused(path: &Utf8Path, why: &str) -> Failure {
         "VM043",
         "QEMU did not take the saved state of the guest",
         why,
-        "remove the file; the next run boots a guest and saves it again",
+        "remove the state with `cargo xtask clean state`; the next run boots a guest and saves it again",
     )
     .at(path)
 }
@@ -222,13 +210,10 @@ fn copy(
     }
 }
 
-/// The file of a state in a folder of the cache.
-pub fn path(folder: &Utf8Path, key: &str) -> Utf8PathBuf {
-    folder.join(format!("{key}.state"))
-}
-
 #[cfg(test)]
 mod tests {
+    use camino::Utf8PathBuf;
+
     use super::*;
 
     const SHORT: Duration = Duration::from_millis(300);
@@ -299,27 +284,5 @@ mod tests {
         let note = fresh_boot("/c/key.state".into(), &failure);
         assert_eq!((note.id, note.severity), ("VM044", Severity::Note));
         assert!(note.to_string().contains("Length mismatch") && note.to_string().contains("/c/key.state"));
-    }
-
-    #[test]
-    fn a_key_changes_with_everything_that_a_state_depends_on() {
-        let text = include_str!("../machines/x86-64.yaml");
-        let machine = |text: &str| Machine::parse("m.yaml".into(), text).unwrap();
-        let qemu = |version: &str| Qemu { binary: "qemu".into(), version: version.into() };
-        let small = machine(&text.replace("memory-mib: 256", "memory-mib: 128"));
-        let (large, old, new) = (machine(text), qemu("7.2"), qemu("10.0"));
-        let keys = [
-            key(&old, &large, Accel::Tcg, "k", "i"),
-            key(&new, &large, Accel::Tcg, "k", "i"),
-            key(&old, &small, Accel::Tcg, "k", "i"),
-            key(&old, &large, Accel::Kvm, "k", "i"),
-            key(&old, &large, Accel::Tcg, "l", "i"),
-            key(&old, &large, Accel::Tcg, "k", "j"),
-        ];
-        for (index, one) in keys.iter().enumerate() {
-            assert!(!keys[index + 1..].contains(one), "{index}");
-        }
-        assert_eq!(keys[0], key(&old, &large, Accel::Tcg, "k", "i"));
-        assert_eq!(path("/c".into(), "key"), "/c/key.state");
     }
 }

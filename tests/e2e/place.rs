@@ -16,9 +16,6 @@ pub(crate) fn sources() -> &'static Utf8Path {
     Utf8Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// The one stage in whose result a later run may replace a file: not to be reached through a link to the folder.
-const REPLACED: &str = "state";
-
 /// Everything that runs of a test read and write; removed on drop.
 pub(crate) struct Place {
     folder: TempDir,
@@ -84,11 +81,7 @@ impl Place {
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::copy(stamp, folder.join(stamp.file_name().unwrap())).unwrap();
         let target = folder.join(result.file_name().unwrap());
-        if stage == REPLACED {
-            copy_tree(result, &target, share);
-        } else {
-            symlink(result, target).unwrap();
-        }
+        symlink(result, target).unwrap();
     }
 
     /// The result of a stage, as a copy of its own that may be damaged.
@@ -99,7 +92,7 @@ impl Place {
         let link = link.unwrap();
         let result = link.read_link_utf8().unwrap();
         std::fs::remove_file(&link).unwrap();
-        copy_tree(&result, &link, copy);
+        copy_tree(&result, &link);
         link
     }
 
@@ -129,7 +122,7 @@ impl Place {
     pub(crate) fn own_sources(&mut self) {
         let root = self.path("root");
         for part in ["Cargo.toml", "Cargo.lock", "feeds", "package", "qemu", "tests/scenarios", "xtask/model"] {
-            copy_tree(&sources().join(part), &root.join(part), copy);
+            copy_tree(&sources().join(part), &root.join(part));
         }
         self.root = root;
     }
@@ -270,8 +263,8 @@ fn used_since(cache: &Utf8Path, since: SystemTime) -> Vec<Finished> {
     found
 }
 
-/// Copies a tree, links as links and each file with `file`.
-fn copy_tree(from: &Utf8Path, to: &Utf8Path, file: fn(&Utf8Path, &Utf8Path)) {
+/// Copies a tree, links as links.
+fn copy_tree(from: &Utf8Path, to: &Utf8Path) {
     std::fs::create_dir_all(to.parent().unwrap()).unwrap();
     let meta = from.symlink_metadata().unwrap();
     if meta.is_symlink() {
@@ -280,18 +273,9 @@ fn copy_tree(from: &Utf8Path, to: &Utf8Path, file: fn(&Utf8Path, &Utf8Path)) {
         std::fs::create_dir_all(to).unwrap();
         for entry in from.read_dir_utf8().unwrap() {
             let entry = entry.unwrap();
-            copy_tree(entry.path(), &to.join(entry.file_name()), file);
+            copy_tree(entry.path(), &to.join(entry.file_name()));
         }
     } else {
-        file(from, to);
+        std::fs::copy(from, to).unwrap();
     }
-}
-
-fn copy(from: &Utf8Path, to: &Utf8Path) {
-    std::fs::copy(from, to).unwrap();
-}
-
-/// A second name for a large file that is only ever replaced, where the file system allows that.
-fn share(from: &Utf8Path, to: &Utf8Path) {
-    std::fs::hard_link(from, to).unwrap_or_else(|_| copy(from, to));
 }

@@ -13,27 +13,10 @@ pub mod lock;
 pub mod plan;
 pub mod test;
 
-use model::{Exit, Result};
+use model::Result;
 
-use crate::Ctx;
 use crate::cli::Verb;
-
-/// How a verb ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// What the process ends with.
-    pub exit: Exit,
-    /// What the user asked for, printed to stdout after everything else; events replace it under
-    /// `--message-format json`.
-    pub data: String,
-}
-
-impl Outcome {
-    /// Done, with `data` for stdout.
-    pub fn done(data: impl Into<String>) -> Self {
-        Outcome { exit: Exit::Done, data: data.into() }
-    }
-}
+use crate::{Ctx, Outcome};
 
 /// Runs a verb.
 pub fn run(ctx: &Ctx, verb: &Verb) -> Result<Outcome> {

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use model::{Cancel, Events, Exit, Failure, Result};
 
 use crate::cli::{Global, MessageFormat};
+use crate::stage::Code;
 
 /// Name of our folder below the user's cache and configuration folders.
 const FOLDER: &str = "openwrt-offload";
@@ -50,6 +51,8 @@ pub struct Ctx {
     pub cancel: Cancel,
     /// Stages that this run has spoken of, so that it does so once.
     pub(crate) told: Arc<Mutex<BTreeSet<Utf8PathBuf>>>,
+    /// See [`Ctx::code`].
+    pub(crate) code: Arc<OnceLock<Code>>,
 }
 
 impl Ctx {
@@ -92,7 +95,19 @@ impl Ctx {
             events,
             cancel,
             told: Arc::default(),
+            code: Arc::default(),
         })
+    }
+
+    /// The code of this program, read when it is first asked for.
+    ///
+    /// # Errors
+    /// When the user interrupts, or the program cannot be read.
+    pub fn code(&self) -> Result<&Code> {
+        match self.code.get() {
+            Some(code) => Ok(code),
+            None => Code::of_this_program(self).map(|code| self.code.get_or_init(|| code)),
+        }
     }
 }
 
@@ -174,6 +189,7 @@ pub(crate) mod tests {
         ctx.cache = folder.join("cache");
         ctx.keys = folder.join("keys");
         ctx.out = folder.join("out");
+        ctx.code = Arc::new(Code::fixed("a test").into());
         ctx
     }
 

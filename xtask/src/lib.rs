@@ -11,6 +11,7 @@ pub mod facts;
 pub mod feed_config;
 pub mod interrupt;
 pub mod lint;
+pub mod outcome;
 pub mod pipeline;
 pub mod process;
 pub mod report;
@@ -27,9 +28,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use model::{Cancel, Event, Exit, Failure};
 
 pub use ctx::Ctx;
+pub use outcome::Outcome;
 
 use cli::{Cli, MessageFormat};
-use cmd::Outcome;
 use sink::Reporter;
 use usage::Request;
 

@@ -12,6 +12,7 @@
 //! cache/<name>/<key>.tmp/    work in progress, or what a dead run left of it
 //! ```
 
+mod code;
 mod key;
 
 use std::time::{Duration, Instant, SystemTime};
@@ -21,22 +22,43 @@ use host::lock::{Lock, Waiting};
 use host::{aside, files};
 use model::{Event, Failure, Result, Status};
 
+pub use code::{Code, Workspace};
 pub use key::Inputs;
 
 use crate::Ctx;
 
+/// A kind of work that is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stage {
+    /// The name of its folder in the cache, and in events.
+    pub name: &'static str,
+    /// Who does the work.
+    pub by: By,
+}
+
+/// Who does a stage's work: another one's result is not taken for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// Crates of this workspace, as sources name them: their code and that of all that they need is an input.
+    Crates(&'static [&'static str]),
+    /// Foreign programs, or a format's only possible reader, so that our code does not show in the result. The number
+    /// stands beside the function that calls them, and is raised when what it makes of the same inputs changes.
+    Version(u32),
+}
+
 /// Returns the directory of a stage's result, doing the work only if it was not done before.
 ///
 /// `work` fills the empty directory that it is given, and returns a summary for people. It must not
-/// depend on anything that `inputs` does not name.
+/// depend on anything that `inputs` does not name, but for the code that [`Stage::by`] names.
 pub fn stage(
     ctx: &Ctx,
-    name: &str,
+    stage: &Stage,
     inputs: &Inputs,
     work: impl FnOnce(&Utf8Path) -> Result<String>,
 ) -> Result<Utf8PathBuf> {
     ctx.cancel.check()?;
-    let key = inputs.key(name)?;
+    let (name, code) = (stage.name, ctx.code()?);
+    let key = inputs.key(stage, code)?;
     let place = Place::new(&ctx.cache.join(name), &key);
     if place.is_finished() {
         place.touch();
@@ -53,12 +75,13 @@ pub fn stage(
     }
 
     first_mention(ctx, &place);
-    timed(ctx, name, inputs.about(), || place.fill(inputs, work).map(|summary| (place.result.clone(), summary)))
+    let listing = inputs.listing(stage, code);
+    timed(ctx, name, inputs.about(), || place.fill(&listing, work).map(|summary| (place.result.clone(), summary)))
 }
 
 /// The directory of a stage's result if the work was done before; nothing is told.
-pub fn known(ctx: &Ctx, name: &str, inputs: &Inputs) -> Result<Option<Utf8PathBuf>> {
-    let place = Place::new(&ctx.cache.join(name), &inputs.key(name)?);
+pub fn known(ctx: &Ctx, stage: &Stage, inputs: &Inputs) -> Result<Option<Utf8PathBuf>> {
+    let place = Place::new(&ctx.cache.join(stage.name), &inputs.key(stage, ctx.code()?)?);
     Ok(place.is_finished().then_some(place.result))
 }
 
@@ -134,13 +157,13 @@ impl Place {
     }
 
     /// Does the work; the caller holds the lock, so what is found in the way is a dead run's.
-    fn fill(&self, inputs: &Inputs, work: impl FnOnce(&Utf8Path) -> Result<String>) -> Result<String> {
+    fn fill(&self, listing: &str, work: impl FnOnce(&Utf8Path) -> Result<String>) -> Result<String> {
         self.clear()?;
         files::create_folder(&self.temporary)?;
         let outcome = work(&self.temporary).and_then(|summary| {
             std::fs::rename(&self.temporary, &self.result)
                 .map_err(|error| Failure::io("move the finished stage into place", &self.result, &error))?;
-            aside::write(&self.stamp, inputs.listing().as_bytes())?;
+            aside::write(&self.stamp, listing.as_bytes())?;
             Ok(summary)
         });
         if outcome.is_err() {

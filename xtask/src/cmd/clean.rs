@@ -35,7 +35,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let ctx = ctx(Utf8Path::from_path(folder.path()).unwrap(), Events::discard());
         std::fs::create_dir_all(&ctx.keys).unwrap();
-        stage::stage(&ctx, "one", &stage::Inputs::new("a test"), |_| Ok(String::new())).unwrap();
+        let one = stage::Stage { name: "one", by: stage::By::Version(1) };
+        stage::stage(&ctx, &one, &stage::Inputs::new("a test"), |_| Ok(String::new())).unwrap();
         let clean = |older_than| run(&ctx, &CleanArgs { older_than, stages: Vec::new() }).unwrap().data;
         assert!(clean(Some(1)).starts_with("removed 0 "));
         assert!(clean(Some(u32::MAX)).starts_with("removed 0 "));

@@ -13,6 +13,7 @@ use vm::machine::{Accel, Machine};
 use vm::process::Qemu;
 use vm::session::{self, Image, Launch};
 
+use super::stages::{BENCH_IMAGE, MEASURED};
 use super::{provider, router};
 use crate::Ctx;
 use crate::cli::{BENCH_PACKETS, BENCH_ROUNDS, BenchOffloadArgs, Selection};
@@ -21,8 +22,7 @@ use crate::stage::{self, Inputs, stage, timed};
 /// How long a command in the guest and its end may take.
 const COMMAND: Duration = Duration::from_secs(60);
 
-/// The stage that keeps counts of instructions, and its file.
-const COUNTED: &str = "measured";
+/// The file that counts of instructions are kept in.
 const RESULTS: &str = "results";
 
 /// A CPU that the guest really runs on is so much faster than an emulated one; fewer packets would be over in
@@ -91,20 +91,15 @@ impl<'a> Guest<'a> {
     }
 
     fn image_inputs(&self, plan: &str) -> Inputs {
-        let root = &self.ctx.root;
         Inputs::new("image of the measuring guest")
             .stage("kernel", self.kernel)
             .stage("programs", &self.programs)
             .text("plan", plan)
-            .path("files", root.join("tests/bench"))
-            .path("cost", root.join("tests/engine/src/cost.rs"))
-            .path("local", root.join("qemu/local"))
-            .path("code", root.join("qemu/src/image"))
     }
 
     /// The image with this plan in it.
     fn image(&self, plan: &str) -> Result<Utf8PathBuf> {
-        stage(self.ctx, "bench-image", &self.image_inputs(plan), |out| {
+        stage(self.ctx, &BENCH_IMAGE, &self.image_inputs(plan), |out| {
             let kernel = Kernel::open(self.kernel)?;
             let modules = out.join("modules");
             let present = cost::MODULES_WHERE_PRESENT.into_iter().filter(|name| kernel.has_module(name));
@@ -134,7 +129,7 @@ impl<'a> Guest<'a> {
 
     /// Counts instructions, if nobody has yet.
     fn counted(&self, plan: &str, within: Duration) -> Result<Costs> {
-        let folder = stage(self.ctx, COUNTED, &self.counted_inputs(plan), |out| {
+        let folder = stage(self.ctx, &MEASURED, &self.counted_inputs(plan), |out| {
             let said = self.run(plan, Accel::Counted, within)?;
             // Figures that mean nothing are not kept.
             let costs = cost::read(&said.results, &said.errors, Clock::Instructions)?;
@@ -146,7 +141,7 @@ impl<'a> Guest<'a> {
 
     /// What was counted before.
     fn known(&self, plan: &str) -> Result<Option<Costs>> {
-        stage::known(self.ctx, COUNTED, &self.counted_inputs(plan))?.map(|folder| kept(&folder)).transpose()
+        stage::known(self.ctx, &MEASURED, &self.counted_inputs(plan))?.map(|folder| kept(&folder)).transpose()
     }
 
     /// Measures time, which is another one in every run.

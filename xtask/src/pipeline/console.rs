@@ -6,8 +6,7 @@ use std::time::Duration;
 use model::{Deadline, Exit, Failure, Result};
 use vm::session::Session;
 
-use crate::Ctx;
-use crate::cmd::Outcome;
+use crate::{Ctx, Outcome};
 
 /// The longest that a command which somebody waits for may take.
 const COMMAND: Duration = Duration::from_secs(3600);

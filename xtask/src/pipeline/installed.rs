@@ -19,8 +19,9 @@ use vm::overlay;
 use vm::session::Session;
 use vm::state;
 
-use super::Feed;
+use super::feed::Feed;
 use super::router::Router;
+use super::stages::INSTALLED;
 use crate::Ctx;
 use crate::stage::{Inputs, stage};
 
@@ -98,7 +99,7 @@ impl<'a> Installed<'a> {
             Some(disk) => inputs.path("disk", disk),
             None => inputs,
         };
-        let folder = stage(ctx, "installed", &inputs, |out| {
+        let folder = stage(ctx, &INSTALLED, &inputs, |out| {
             let (_folder, lab) = scenarios::runner::lab(&Plan::masquerade(), None, &ctx.cancel)?;
             let started = Instant::now();
             let mut session = self.install(&lab, manager)?;

@@ -3,6 +3,7 @@
 use model::{Exit, Failure, Result, Target};
 
 use super::provider::Packages;
+use super::stages::LINT;
 use crate::cli::Selection;
 use crate::lint::Allowed;
 use crate::stage::{Inputs, stage};
@@ -14,9 +15,8 @@ pub(super) fn linted(ctx: &Ctx, target: &Target, selection: &Selection) -> Resul
     let allowed: Vec<Allowed> = packages.empty.iter().flat_map(|name| allowed_empty(name)).collect();
     let inputs = Inputs::new("the packages against the rules")
         .stage("packages", &packages.folder)
-        .text("empty", packages.empty.join(" "))
-        .path("rules", ctx.root.join("package/formats/src"));
-    stage(ctx, lint::STAGE, &inputs, |_| {
+        .text("empty", packages.empty.join(" "));
+    stage(ctx, &LINT, &inputs, |_| {
         let counts = lint::check(ctx, &packages.files()?, &formats::lint::Options::default(), &allowed)?;
         match counts.exit() {
             Exit::Done => Ok(counts.to_string()),

@@ -10,6 +10,7 @@
 
 mod bench;
 mod console;
+mod feed;
 mod installed;
 mod linted;
 mod official;
@@ -19,22 +20,21 @@ mod provider;
 mod publish;
 mod reproduce;
 mod router;
+pub mod stages;
 mod stand_in;
 mod suite;
 
 use std::net::SocketAddr;
 
 use camino::Utf8PathBuf;
-use feeds::keys::Keys;
 use model::{Result, Target};
 
 use crate::cli::Selection;
-use crate::cmd::Outcome;
 use crate::doctor::{self, Purpose};
 use crate::feed_config::FeedConfig;
-use crate::stage::{Inputs, stage};
-use crate::{Ctx, upstream};
+use crate::{Ctx, Outcome, upstream};
 
+use feed::signed;
 use linted::linted;
 
 pub use bench::bench;
@@ -42,18 +42,6 @@ pub use openwrt::compare;
 pub use reproduce::reproduce;
 pub use router::boot;
 pub use suite::{check as check_scenarios, list, test};
-
-/// A signed feed and what a router needs to trust it.
-struct Feed {
-    /// The stage's directory, with a folder for each package manager.
-    folder: Utf8PathBuf,
-    /// Name in the package manager's configuration.
-    name: String,
-    /// The keys that signed it.
-    keys: Keys,
-    /// What is in it.
-    packages: provider::Packages,
-}
 
 /// Reads every file that `purpose` is going to need: a slip in one is told at once, not after minutes of
 /// fetching and building, and before anything is made in the cache.
@@ -147,21 +135,5 @@ fn packages(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<provide
     }
 }
 
-/// The signed feed of the packages.
-fn signed(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Feed> {
-    let packages = linted(ctx, target, selection)?;
-    let config = FeedConfig::load(ctx)?;
-    let keys = config.key_files(ctx).load_or_create()?;
-    let public = keys.public_files()?;
-    let signers = public.iter().map(|key| key.id.as_str()).collect::<Vec<_>>().join(", ");
-    let inputs = Inputs::new(format!("{} packages, signed by {signers}", packages.arch))
-        .stage("packages", &packages.folder)
-        .text("keys", public.iter().map(|key| key.text.as_str()).collect::<String>())
-        .path("code", ctx.root.join("feeds/src"));
-    let folder = stage(ctx, "feed", &inputs, |out| {
-        let contents = feeds::assemble(&packages.files()?, &packages.arch, &keys, out)?;
-        let (ipk, apk) = (contents.opkg.len(), contents.apk.packages.len());
-        Ok(format!("{ipk} ipk and {apk} apk packages, signed by {signers}"))
-    })?;
-    Ok(Feed { folder, name: config.name, keys, packages })
-}
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use vm::machine::{Kind, Machine};
 use vm::openwrt::{self, Files, Wiring};
 
 use super::router::Guest;
+use super::stages::OPENWRT_IMAGE;
 use crate::cli::openwrt::OpenWrt;
 use crate::stage::{Inputs, stage};
 use crate::{Ctx, upstream};
@@ -108,7 +109,7 @@ fn unpacked(ctx: &Ctx, wanted: &OpenWrt, resolved: &Resolved, kind: Kind) -> Res
     let inputs = artifacts
         .iter()
         .fold(Inputs::new(&about), |inputs, artifact| inputs.text(artifact.role.name(), artifact.sha256));
-    stage(ctx, image::STAGE, &inputs, |out| {
+    stage(ctx, &OPENWRT_IMAGE, &inputs, |out| {
         let files = upstream::upstream(ctx, &wanted.source)?.fetch(&about, &artifacts)?;
         let mut told = Vec::new();
         for (artifact, file) in artifacts.iter().zip(&files) {

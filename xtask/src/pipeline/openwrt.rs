@@ -15,11 +15,11 @@ use sdk::openwrt::drive::{self, Expected, Literals, Patience, Program, Tree};
 use sdk::openwrt::{Artifact, Lockfile, Resolved, Role, Row};
 
 use super::provider::{self, Packages};
+use super::stages::{PACKAGES, ROUTER_PROGRAMS, SDK};
 use crate::cli::Selection;
 use crate::cli::openwrt::OpenWrt;
-use crate::cmd::Outcome;
-use crate::stage::{Inputs, lock, stage};
-use crate::{Ctx, upstream};
+use crate::stage::{Inputs, Workspace, lock, stage};
+use crate::{Ctx, Outcome, upstream};
 
 /// The row of the matrix that is selected.
 fn row(ctx: &Ctx, release: &str, target: &Target) -> Result<Row> {
@@ -45,7 +45,6 @@ pub(super) fn packages(ctx: &Ctx, release: &str, target: &Target, wanted: &OpenW
     literals.check(&expected)?;
     let mut inputs = Inputs::new(format!("packages for OpenWrt {} {}", resolved.release, resolved.target))
         .stage("sdk", &sdk)
-        .path("driver", ctx.root.join("package/sdk/src/openwrt/drive"))
         .text("kernel", &literals.kernel)
         .text("epoch", std::env::var("SOURCE_DATE_EPOCH").unwrap_or_default());
     for folder in &ctx.recipes {
@@ -54,7 +53,7 @@ pub(super) fn packages(ctx: &Ctx, release: &str, target: &Target, wanted: &OpenW
     for program in &programs {
         inputs = inputs.path("makefile", program.recipe.join("Makefile")).path("program", &program.binary);
     }
-    let folder = stage(ctx, "packages", &inputs, |out| {
+    let folder = stage(ctx, &PACKAGES, &inputs, |out| {
         let lock = lock(ctx, drive::UNPACK_STAGE, &sdk.with_extension("lock"))?;
         let request = drive::Request {
             tree: &tree,
@@ -79,7 +78,7 @@ fn unpacked(ctx: &Ctx, resolved: &Resolved, archive: &Utf8Path) -> Result<Utf8Pa
     let about = format!("SDK of OpenWrt {} for {}", resolved.release, resolved.target);
     let digest = resolved.require(Role::Sdk)?.sha256;
     let inputs = Inputs::new(about).text("archive", digest);
-    stage(ctx, drive::UNPACK_STAGE, &inputs, |out| {
+    stage(ctx, &SDK, &inputs, |out| {
         drive::unpack(archive, out, &ctx.events, &ctx.cancel)?;
         let literals = Literals::read(&Tree::open(out)?)?;
         Ok(format!("kernel {}, {} packages for {}", literals.kernel, literals.format, literals.arch))
@@ -99,9 +98,11 @@ fn programs(ctx: &Ctx, recipes: &Recipes, arch: &Arch) -> Result<Vec<Program>> {
 fn program(ctx: &Ctx, recipe: &sdk::recipe::Program, arch: &Arch) -> Result<Program> {
     const VERSION: &str = "version";
     let name = &recipe.package;
-    let inputs = Inputs::new(format!("{name} for {arch}")).text("arch", arch).text("recipe", format!("{recipe:?}"));
-    let inputs = provider::sources(ctx, inputs, &[&format!("package/{}", recipe.cargo.package)]);
-    let folder = stage(ctx, "router-programs", &inputs, |out| {
+    let inputs = Inputs::new(format!("{name} for {arch}"))
+        .text("arch", arch)
+        .text("recipe", format!("{recipe:?}"))
+        .text("sources", Workspace::read(ctx, &ctx.root)?.package(&recipe.cargo.package)?);
+    let folder = stage(ctx, &ROUTER_PROGRAMS, &inputs, |out| {
         let build = sdk::CargoBuild {
             workspace: &ctx.root,
             target_directory: &provider::target_directory(ctx),

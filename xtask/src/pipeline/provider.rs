@@ -5,8 +5,9 @@ use formats::Format;
 use model::{Arch, Exit, Failure, Result, Target};
 use sdk::local::{self, Kernel};
 
+use super::stages::{DEBIAN_IMAGE, DEBIAN_KERNEL, KERNEL, OPKG, PACKAGES, PROGRAMS};
 use crate::cli::{Kernel as Line, Selection};
-use crate::stage::{Inputs, stage};
+use crate::stage::{Inputs, Stage, Workspace, stage};
 use crate::{Ctx, usage};
 
 /// The architecture of the one target that the stand-in serves.
@@ -46,7 +47,7 @@ impl Packages {
 }
 
 /// Debian packages of a suite, verified by apt.
-fn debian(ctx: &Ctx, name: &str, suite: &str, packages: &[String], selection: &Selection) -> Result<Utf8PathBuf> {
+fn debian(ctx: &Ctx, kind: &Stage, suite: &str, packages: &[String], selection: &Selection) -> Result<Utf8PathBuf> {
     let mirror = selection.debian_mirror.as_deref();
     let what = match packages {
         [one] => one.clone(),
@@ -57,7 +58,7 @@ fn debian(ctx: &Ctx, name: &str, suite: &str, packages: &[String], selection: &S
         .text("suite", suite)
         .text("packages", packages.join(" "))
         .text("mirror", mirror.unwrap_or("of the host"));
-    stage(ctx, name, &inputs, |out| {
+    stage(ctx, kind, &inputs, |out| {
         if ctx.offline {
             return Err(offline(&what));
         }
@@ -81,11 +82,9 @@ fn offline(what: &str) -> Failure {
 
 /// The kernel of the selected line; open the directory with [`Kernel::open`].
 pub(super) fn kernel(ctx: &Ctx, selection: &Selection) -> Result<Utf8PathBuf> {
-    let debs = debian(ctx, "debian-kernel", suite(selection.kernel()?), &["linux-image-amd64".into()], selection)?;
-    let inputs = Inputs::new("the kernel, unpacked")
-        .stage("debian-kernel", &debs)
-        .path("code", ctx.root.join("package/sdk/src/local"));
-    stage(ctx, "kernel", &inputs, |out| {
+    let debs = debian(ctx, &DEBIAN_KERNEL, suite(selection.kernel()?), &["linux-image-amd64".into()], selection)?;
+    let inputs = Inputs::new("the kernel, unpacked").stage("debian-kernel", &debs);
+    stage(ctx, &KERNEL, &inputs, |out| {
         let kernel = Kernel::prepare(&files(&debs, ".deb")?, out, &ctx.events, &ctx.cancel)?;
         Ok(format!("{}, a stand-in for OpenWrt's kernel", kernel.id()))
     })
@@ -93,9 +92,9 @@ pub(super) fn kernel(ctx: &Ctx, selection: &Selection) -> Result<Utf8PathBuf> {
 
 /// The programs of the image, unpacked.
 pub(super) fn image_programs(ctx: &Ctx, packages: &[String], selection: &Selection) -> Result<Utf8PathBuf> {
-    let debs = debian(ctx, "debian-image", IMAGE_SUITE, packages, selection)?;
+    let debs = debian(ctx, &DEBIAN_IMAGE, IMAGE_SUITE, packages, selection)?;
     let inputs = Inputs::new("the image's programs, unpacked").stage("debian-image", &debs);
-    stage(ctx, "programs", &inputs, |out| {
+    stage(ctx, &PROGRAMS, &inputs, |out| {
         local::unpack(&files(&debs, ".deb")?, out, &ctx.cancel)?;
         Ok(String::new())
     })
@@ -106,15 +105,19 @@ pub(super) fn packages(ctx: &Ctx, target: &Target, selection: &Selection) -> Res
     let kernel = kernel(ctx, selection)?;
     let arch = Arch(ARCH.into());
     let formats = usage::formats(selection);
-    let inputs = sources(ctx, Inputs::new(format!("packages for {target}")), &["package/offloadctl"])
+    let recipes = sdk::Recipes::load(&ctx.recipes)?;
+    let inputs = Inputs::new(format!("packages for {target}"))
         .stage("kernel", &kernel)
-        .path("sdk", ctx.root.join("package/sdk/src"))
-        .path("formats", ctx.root.join("package/formats/src"))
         .text("target", target)
         .text("formats", formats.iter().map(Format::to_string).collect::<Vec<_>>().join(" "))
         .text("epoch", std::env::var("SOURCE_DATE_EPOCH").unwrap_or_default());
     let inputs = ctx.recipes.iter().fold(inputs, |inputs, folder| inputs.path("recipes", folder));
-    let folder = stage(ctx, "packages", &inputs, |out| {
+    let workspace = Workspace::read(ctx, &ctx.root)?;
+    let inputs = recipes
+        .programs
+        .values()
+        .try_fold(inputs, |inputs, program| Ok(inputs.text("program", workspace.package(&program.cargo.package)?)))?;
+    let folder = stage(ctx, &PACKAGES, &inputs, |out| {
         let built = build_into(ctx, &Kernel::open(&kernel)?, &arch, &formats, out)?;
         let words: Vec<&str> = formats.iter().map(|format| format.extension()).collect();
         Ok(format!("{} packages as {}", built.len() / formats.len().max(1), words.join(" and ")))
@@ -147,12 +150,14 @@ pub(super) fn build_into(
 
 /// Our package manager for the guest, static.
 pub(super) fn guest_client(ctx: &Ctx) -> Result<Utf8PathBuf> {
-    let inputs = sources(ctx, Inputs::new("opkg for the stand-in image"), &["package/client", "package/formats"]);
-    let folder = stage(ctx, "opkg", &inputs, |out| {
+    const PACKAGE: &str = "openwrt-offload-client";
+    let sources = Workspace::read(ctx, &ctx.root)?.package(PACKAGE)?;
+    let inputs = Inputs::new("opkg for the stand-in image").text("sources", sources);
+    let folder = stage(ctx, &OPKG, &inputs, |out| {
         let build = sdk::CargoBuild {
             workspace: &ctx.root,
             target_directory: &target_directory(ctx),
-            package: "openwrt-offload-client",
+            package: PACKAGE,
             binary: "opkg",
             offline: ctx.offline,
         };
@@ -162,23 +167,6 @@ pub(super) fn guest_client(ctx: &Ctx) -> Result<Utf8PathBuf> {
         Ok(format!("{} KiB, static, {}", size / 1024, binary.target))
     })?;
     Ok(folder.join("opkg"))
-}
-
-/// What a program of the workspace is compiled from, besides the toolchain.
-pub(super) fn sources(ctx: &Ctx, inputs: Inputs, crates: &[&str]) -> Inputs {
-    let inputs = inputs
-        .path("workspace", ctx.root.join("Cargo.toml"))
-        .path("lock", ctx.root.join("Cargo.lock"))
-        .text("toolchain", toolchain());
-    crates.iter().fold(inputs, |inputs, folder| {
-        let folder = ctx.root.join(folder);
-        inputs.path("source", folder.join("src")).path("manifest", folder.join("Cargo.toml"))
-    })
-}
-
-/// The compiler that built this program, which is the one that cargo uses for the router's programs too.
-fn toolchain() -> &'static str {
-    env!("XTASK_RUSTC_VERSION")
 }
 
 /// Apart from host builds, whose flags differ.

@@ -13,11 +13,12 @@ use vm::process::Qemu;
 use vm::session::{self, Image, Launch, Session};
 use vm::state;
 
-use super::{Feed, console, official, publish, signed, stand_in};
-use crate::Ctx;
+use super::feed::{Feed, signed};
+use super::stages::STATE;
+use super::{console, official, publish, stand_in};
 use crate::cli::{Accel as Wanted, BootArgs, Machine as Flags, Selection};
-use crate::cmd::Outcome;
 use crate::stage::{Inputs, stage};
+use crate::{Ctx, Outcome};
 
 /// The file of a saved state, in the stage's folder.
 const GUEST: &str = "guest";
@@ -109,17 +110,13 @@ pub(super) fn prepare(ctx: &Ctx, target: &Target, feed: &Feed, selection: &Selec
     let accel = accelerator(ctx, &qemu, &machine, &guest.probe, &guest.kernel, flags.accel)?;
     let patience = Duration::from_secs(flags.boot_deadline);
     let mut router = Router { qemu, machine, guest, accel, patience, state: Utf8PathBuf::new() };
-    let mut inputs = Inputs::new(format!("booted {target} router, {}", router.accel.word()))
+    let inputs = Inputs::new(format!("booted {target} router, {}", router.accel.word()))
         .stage("kernel", &router.guest.kernel)
         .stage("image", &router.guest.folder)
         .path("machine", &machine_file)
         .text("qemu", &router.qemu.version)
-        .text("accel", router.accel.word())
-        .text("kernel log", "begins when the state is saved");
-    if router.guest.wiring.is_some() {
-        inputs = inputs.path("provision", ctx.root.join("qemu/src/openwrt"));
-    }
-    let saved = stage(ctx, "state", &inputs, |out| {
+        .text("accel", router.accel.word());
+    let saved = stage(ctx, &STATE, &inputs, |out| {
         let started = Instant::now();
         let (_folder, lab) = scenarios::runner::lab(&router.first_plan(), None, &ctx.cancel)?;
         let mut session = router.boot(ctx, &lab)?;

@@ -7,8 +7,10 @@ use sdk::local::Kernel;
 use vm::image;
 use vm::session::Image;
 
+use super::feed::Feed;
+use super::provider;
 use super::router::Guest;
-use super::{Feed, provider};
+use super::stages::IMAGE;
 use crate::Ctx;
 use crate::cli::Selection;
 use crate::stage::{Inputs, stage};
@@ -45,10 +47,8 @@ pub(super) fn guest(ctx: &Ctx, target: &Target, feed: &Feed, selection: &Selecti
         .stage("kernel", kernel)
         .stage("programs", &programs)
         .path("opkg", &opkg)
-        .text("modules", [&NETWORK_MODULES[..], &SPARE_MODULES[..]].concat().join(" "))
-        .path("local", ctx.root.join("qemu/local"))
-        .path("code", ctx.root.join("qemu/src/image"));
-    let folder = stage(ctx, "image", &inputs, |out| build_image(feed, &recipe, &programs, &opkg, out))?;
+        .text("modules", [&NETWORK_MODULES[..], &SPARE_MODULES[..]].concat().join(" "));
+    let folder = stage(ctx, &IMAGE, &inputs, |out| build_image(feed, &recipe, &programs, &opkg, out))?;
     let vmlinux = kernel.join("vmlinux");
     Ok(Guest {
         image: Image::in_memory(vmlinux.clone(), folder.join("initramfs"), image::READY),

@@ -11,13 +11,12 @@ use sdk::openwrt::Row;
 use vm::lab::Lab;
 use vm::session::Session;
 
+use super::feed::{Feed, signed};
 use super::installed::Installed;
 use super::payload::payload;
-use super::{Feed, bench, console, router, signed};
+use super::{bench, console, router};
 use crate::cli::{Sabotage as Wanted, Selection, TestArgs};
-use crate::cmd::Outcome;
-use crate::stage::{Inputs, stage};
-use crate::{Ctx, upstream, usage};
+use crate::{Ctx, Outcome, upstream, usage};
 
 /// The package whose file the negative scenario spoils: one that images do not have by themselves.
 const SPOILED_PACKAGE: &str = "kmod-nf-conntrack-netlink";
@@ -206,14 +205,7 @@ fn spoiled(ctx: &Ctx, feed: &Feed, variant: FeedVariant) -> Result<Utf8PathBuf> 
         FeedVariant::FlippedIndex => feeds::Spoil::FlippedIndex,
         FeedVariant::OtherKernel => feeds::Spoil::OtherKernel,
     };
-    let inputs = Inputs::new(format!("to be refused: {spoil:?}"))
-        .stage("feed", &feed.folder)
-        .text("spoil", format!("{spoil:?}"))
-        .path("code", ctx.root.join("feeds/src"));
-    stage(ctx, "spoiled-feed", &inputs, |out| {
-        feeds::spoil(&feed.folder, spoil, &feed.packages.arch, &feed.keys, out)?;
-        Ok(format!("to be refused: {spoil:?}"))
-    })
+    feed.spoiled(ctx, spoil)
 }
 
 #[cfg(test)]

@@ -2,14 +2,17 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
+use std::io::{Sink, Write as _, sink};
 use std::os::unix::fs::PermissionsExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use formats::sha256::{Digest, Hasher};
 use model::{Failure, Result};
-use sha2::{Digest, Sha256};
+
+use super::{By, Code, Stage};
 
 /// Part of every key: raise it when the layout of stages changes.
-const LAYOUT: &str = "stage/1";
+const LAYOUT: &str = "stage/2";
 
 /// Digits of a key: enough for a cache that nobody attacks, and paths stay readable.
 const KEY_DIGITS: usize = 32;
@@ -60,8 +63,12 @@ impl Inputs {
     }
 
     /// The parts as lines, kept in the stamp so that two stamps can be compared by eye.
-    pub(super) fn listing(&self) -> String {
-        self.parts.iter().fold(format!("{}\n", self.about), |mut text, (label, part)| {
+    pub(super) fn listing(&self, stage: &Stage, code: &Code) -> String {
+        let by = match stage.by {
+            By::Crates(crates) => format!("{}: {}", crates.join(", "), code.of(crates)),
+            By::Version(version) => format!("version {version}"),
+        };
+        self.parts.iter().fold(format!("{}\nby = {by}\n", self.about), |mut text, (label, part)| {
             let _infallible = match part {
                 Part::Text(value) => writeln!(text, "{label} = {value}"),
                 Part::Path(path) => writeln!(text, "{label} = content of {path}"),
@@ -70,43 +77,58 @@ impl Inputs {
         })
     }
 
-    /// The key: sha256 over the parts, each with its label and length, so that no two lists of parts
-    /// hash alike by running into each other.
-    pub(super) fn key(&self, name: &str) -> Result<String> {
-        let mut hash = Sha256::new();
-        field(&mut hash, LAYOUT.as_bytes());
-        field(&mut hash, name.as_bytes());
-        for (label, part) in &self.parts {
-            field(&mut hash, label.as_bytes());
-            match part {
-                Part::Text(value) => field(&mut hash, value.as_bytes()),
-                Part::Path(path) => tree(&mut hash, path, "")
-                    .map_err(|(place, error)| Failure::io("read an input of the stage", place, &error))?,
-            }
-        }
-        let digits = hash.finalize().iter().fold(String::new(), |mut text, byte| {
-            let _infallible = write!(text, "{byte:02x}");
-            text
-        });
-        Ok(digits.chars().take(KEY_DIGITS).collect())
+    /// The key: a digest of who does the work and of the parts, each with its label and length, so that no two lists
+    /// of parts hash alike by running into each other.
+    pub(super) fn key(&self, stage: &Stage, code: &Code) -> Result<String> {
+        let digest = digest(|hash| {
+            hash.field(LAYOUT.as_bytes());
+            hash.field(stage.name.as_bytes());
+            hash.field(&match stage.by {
+                By::Crates(crates) => code.of(crates).0.to_vec(),
+                By::Version(version) => version.to_le_bytes().to_vec(),
+            });
+            self.parts.iter().try_for_each(|(label, part)| {
+                hash.field(label.as_bytes());
+                match part {
+                    Part::Text(value) => hash.field(value.as_bytes()),
+                    Part::Path(path) => tree(hash, path, "")
+                        .map_err(|(place, error)| Failure::io("read an input of the stage", place, &error))?,
+                }
+                Ok(())
+            })
+        })?;
+        Ok(digest.to_string().chars().take(KEY_DIGITS).collect())
     }
 }
 
-fn field(hash: &mut Sha256, bytes: &[u8]) {
-    hash.update((bytes.len() as u64).to_le_bytes());
-    hash.update(bytes);
+/// A digest of fields.
+pub(super) struct Fields(Hasher<Sink>);
+
+impl Fields {
+    /// Adds a field, with its length.
+    pub(super) fn field(&mut self, bytes: &[u8]) {
+        let length = (bytes.len() as u64).to_le_bytes();
+        let _infallible = self.0.write_all(&length).and_then(|()| self.0.write_all(bytes));
+    }
+}
+
+/// The digest of the fields that `fill` adds.
+pub(super) fn digest(fill: impl FnOnce(&mut Fields) -> Result<()>) -> Result<Digest> {
+    let mut fields = Fields(Hasher::new(sink()));
+    fill(&mut fields)?;
+    Ok(fields.0.finish().1)
 }
 
 /// Hashes what is at `path`; `name` is its path below the input, so that a moved tree keeps its key.
-fn tree(hash: &mut Sha256, path: &Utf8Path, name: &str) -> Result<(), (Utf8PathBuf, std::io::Error)> {
+fn tree(hash: &mut Fields, path: &Utf8Path, name: &str) -> Result<(), (Utf8PathBuf, std::io::Error)> {
     let located = |error| (path.to_owned(), error);
     let meta = path.symlink_metadata().map_err(located)?;
-    field(hash, name.as_bytes());
+    hash.field(name.as_bytes());
     if meta.is_symlink() {
-        field(hash, b"link");
-        field(hash, path.read_link_utf8().map_err(located)?.as_str().as_bytes());
+        hash.field(b"link");
+        hash.field(path.read_link_utf8().map_err(located)?.as_str().as_bytes());
     } else if meta.is_dir() {
-        field(hash, b"folder");
+        hash.field(b"folder");
         let mut names = path
             .read_dir_utf8()
             .and_then(|entries| entries.map(|entry| Ok(entry?.file_name().to_owned())).collect::<Result<Vec<_>, _>>())
@@ -117,34 +139,21 @@ fn tree(hash: &mut Sha256, path: &Utf8Path, name: &str) -> Result<(), (Utf8PathB
         }
     } else {
         let executable = meta.permissions().mode() & 0o111 != 0;
-        field(hash, if executable { b"program" } else { b"file" });
-        let mut content = Sha256::new();
-        std::io::copy(&mut File::open(path).map_err(located)?, &mut Hashed(&mut content)).map_err(located)?;
-        field(hash, &content.finalize());
+        hash.field(if executable { b"program" } else { b"file" });
+        let (content, _length) = Digest::of_reader(&mut File::open(path).map_err(located)?).map_err(located)?;
+        hash.field(&content.0);
     }
     Ok(())
-}
-
-/// Lets a file be copied into a hash.
-struct Hashed<'a>(&'a mut Sha256);
-
-impl std::io::Write for Hashed<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const STAGE: Stage = Stage { name: "packages", by: By::Crates(&[]) };
+
     fn key(inputs: &Inputs) -> String {
-        inputs.key("packages").unwrap()
+        inputs.key(&STAGE, &Code::fixed("")).unwrap()
     }
 
     #[test]
@@ -154,8 +163,14 @@ mod tests {
             key(&Inputs::new("").text("ab", "c")),
             key(&Inputs::new("").text("a", "b").text("c", "")),
             key(&Inputs::new("").text("c", "").text("a", "b")),
-            Inputs::new("").text("a", "bc").key("feed").unwrap(),
+            Inputs::new("").text("a", "bc").key(&Stage { name: "feed", ..STAGE }, &Code::fixed("")).unwrap(),
+            Inputs::new("").text("a", "bc").key(&Stage { by: By::Version(1), ..STAGE }, &Code::fixed("")).unwrap(),
+            Inputs::new("").text("a", "bc").key(&Stage { by: By::Version(2), ..STAGE }, &Code::fixed("")).unwrap(),
+            Inputs::new("").text("a", "bc").key(&STAGE, &Code::fixed("other code")).unwrap(),
         ];
+        let other_code = Inputs::new("").key(&Stage { by: By::Version(1), ..STAGE }, &Code::fixed("other code"));
+        let same = Inputs::new("").key(&Stage { by: By::Version(1), ..STAGE }, &Code::fixed(""));
+        assert_eq!(other_code, same, "what has a version of its own does not depend on code");
         let unique: std::collections::BTreeSet<_> = keys.iter().collect();
         assert_eq!(unique.len(), keys.len());
         assert_eq!(keys[0].len(), KEY_DIGITS);
@@ -190,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_missing_input_is_named() {
-        let failure = Inputs::new("").path("tree", "/nowhere/at/all").key("packages").unwrap_err();
+        let failure = Inputs::new("").path("tree", "/nowhere/at/all").key(&STAGE, &Code::fixed("")).unwrap_err();
         assert_eq!(failure.finding().place.as_deref(), Some("/nowhere/at/all"));
     }
 }

@@ -205,6 +205,9 @@ impl Closure<'_> {
 /// What tar says when the disk is full, a quota is used up, or a limit on file sizes is reached.
 const FULL: [&str; 3] = ["No space left on device", "Disk quota exceeded", "File too large"];
 
+/// Version of what [`unpack`] makes of the same packages: whatever dpkg-deb does, and nothing of ours.
+pub const UNPACKED: u32 = 1;
+
 /// Unpacks Debian packages, all into one directory.
 ///
 /// # Errors

@@ -14,10 +14,10 @@ mod mirror;
 mod module;
 mod unpack;
 
-pub use apt::{Deb, Request, fetch};
+pub use apt::{Deb, FETCHED, Request, fetch};
 pub(crate) use config::Config;
 pub use config::Setting;
-pub use kernel::{Kernel, unpack};
+pub use kernel::{Kernel, UNPACKED, unpack};
 pub use mirror::Mirror;
 pub use module::Module;
 pub(crate) use module::name_of_path as module_of_path;

@@ -14,6 +14,9 @@ use model::{Cancel, Events, Exit, Failure, Result};
 /// The stage's name in events.
 pub const STAGE: &str = "openwrt-image";
 
+/// Version of what [`unpack`] makes of the same archive: the disk in it, byte by byte, of which states are saved.
+pub const UNPACKED: u32 = 1;
+
 /// Largest disk that is unpacked: a release's has some hundred MiB.
 const LARGEST: u64 = 8 << 30;
 

@@ -44,7 +44,7 @@ pub use feeds::Program;
 pub use literals::{Expected, Literals};
 pub use make::Patience;
 pub use tree::Tree;
-pub use unpack::{STAGE as UNPACK_STAGE, unpack};
+pub use unpack::{STAGE as UNPACK_STAGE, UNPACKED, unpack};
 
 use check::{Good, Kernel};
 use make::Maker;

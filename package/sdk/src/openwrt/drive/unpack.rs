@@ -12,6 +12,10 @@ use model::{Cancel, Events, Exit, Failure, Result};
 /// The stage's name in events.
 pub const STAGE: &str = "sdk";
 
+/// Version of what [`unpack`] makes of the same archive. What is in the tree is OpenWrt's; it takes minutes to unpack,
+/// and hours of builds may have been done in it.
+pub const UNPACKED: u32 = 1;
+
 /// The unpacked archive, in the stage's folder.
 pub(super) const TREE: &str = "sdk";
 
