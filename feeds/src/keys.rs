@@ -10,12 +10,13 @@
 //! usign.sec.old   signed before    ec.pem.old   signed before
 //! ```
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::{Error, Format, ec, usign};
+use host::aside::Aside;
 use model::{Exit, Failure, Result};
 
 use crate::explain;
@@ -269,15 +270,12 @@ fn create<K: Secret>(path: &Utf8Path) -> Result<K> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|error| io(&error))?;
     let key = K::generate()?;
     let text = key.to_text().map_err(|error| explain(Exit::Bug, path, &error))?;
-    let aside = folder.join(format!(".{}.{}", path.file_name().unwrap_or("key"), std::process::id()));
-    let written = (|| {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        std::fs::hard_link(&aside, path)
-    })();
-    let _leftover = std::fs::remove_file(&aside);
-    match written {
+    let written = || {
+        let mut aside = Aside::begin(path)?;
+        aside.file().write_all(text.as_bytes())?;
+        aside.keep_first()
+    };
+    match written() {
         Ok(()) => Ok(key),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => read(path)?.ok_or_else(|| io(&error)),
         Err(error) => Err(io(&error)),

@@ -6,10 +6,10 @@
 //! line, and has a few seconds for it. The verdict is kept for as long as the host stays up.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
 use std::time::Duration;
 
 use camino::Utf8Path;
+use host::aside;
 use model::{Cancel, Deadline, Exit, Failure, Result};
 use serde::{Deserialize, Serialize};
 
@@ -98,7 +98,7 @@ fn verdict(probe: &Probe<'_>) -> Result<Verdict> {
         return Ok(known);
     }
     let verdict = boot(probe)?;
-    keep(probe.cache, &path, &verdict).map_err(|error| Failure::io("keep the verdict on KVM", &path, &error))?;
+    aside::write(&path, serde_json::to_vec(&verdict).unwrap_or_default())?;
     Ok(verdict)
 }
 
@@ -130,15 +130,6 @@ fn key(probe: &Probe<'_>) -> String {
     let Qemu { binary, version } = probe.qemu;
     let parts = [&boot_id, model, probe.kernel_digest, binary, version, &probe.machine.machine, &probe.machine.cpu.kvm];
     digest::sha256(parts.join("\0").as_bytes())
-}
-
-fn keep(folder: &Utf8Path, path: &Utf8Path, verdict: &Verdict) -> std::io::Result<()> {
-    std::fs::create_dir_all(folder)?;
-    let mut aside = tempfile::NamedTempFile::new_in(folder)?;
-    serde_json::to_writer(&mut aside, verdict)?;
-    aside.flush()?;
-    aside.persist(path)?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! The QEMU process: found, checked, tied to us, and never left behind.
 
 use std::fs::File;
-use std::io::ErrorKind;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{ExitStatus, Output};
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Deadline, Exit, Failure, Result, tied_to_parent};
+use host::{Child, Job, Output, cmd};
+use model::{Cancel, Deadline, Exit, Failure, Result};
 
 use crate::machine::Emulator;
 
@@ -29,24 +29,26 @@ pub struct Qemu {
 impl Qemu {
     /// Asks the emulator for its version and compares it with the minimum.
     pub fn find(emulator: &Emulator) -> Result<Qemu> {
-        let output = version_output(&emulator.binary).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => Failure::new(
+        let binary = &emulator.binary;
+        if host::find_program(binary).is_none() {
+            return Err(Failure::new(
                 Exit::Host,
                 "VM002",
-                format!("{} is not installed", emulator.binary),
+                format!("{binary} is not installed"),
                 "the router runs in QEMU, and no program of that name is in PATH",
                 install_line(emulator),
-            ),
-            _ => unreadable(emulator, &error.to_string()),
-        })?;
+            ));
+        }
+        let shell = host::shell()?;
+        let output = Job::new(cmd!(shell, "{binary} --version"), VERSION_WAIT).output(&Cancel::default());
+        let output = output.map_err(|failure| unreadable(emulator, &failure.finding().why))?;
         Qemu::judge(emulator, &output)
     }
 
     /// Reads what `--version` printed.
     fn judge(emulator: &Emulator, output: &Output) -> Result<Qemu> {
-        let text = String::from_utf8_lossy(&output.stdout);
-        let Some(version) = version_in(&text).filter(|_| output.status.success()) else {
-            let said = [text.trim(), String::from_utf8_lossy(&output.stderr).trim()].join(" ");
+        let Some(version) = version_in(&output.stdout).filter(|_| output.success) else {
+            let said = [output.stdout.trim(), output.stderr.trim()].join(" ");
             return Err(unreadable(emulator, &said));
         };
         if numbers(&version) < numbers(&emulator.minimum) {
@@ -59,17 +61,6 @@ impl Qemu {
             ));
         }
         Ok(Qemu { binary: emulator.binary.clone(), version })
-    }
-}
-
-fn version_output(binary: &str) -> std::io::Result<Output> {
-    let handle = duct::cmd!(binary, "--version").stdin_null().stdout_capture().stderr_capture().unchecked().start()?;
-    match handle.wait_timeout(VERSION_WAIT)? {
-        Some(output) => Ok(output.clone()),
-        None => {
-            handle.kill()?;
-            Err(std::io::Error::from(ErrorKind::TimedOut))
-        }
     }
 }
 
@@ -114,40 +105,28 @@ fn numbers(version: &str) -> Vec<u32> {
 /// that lives as long as the guest.
 #[derive(Debug)]
 pub struct Process {
-    handle: duct::Handle,
+    child: Child,
     messages: Utf8PathBuf,
 }
 
 impl Process {
     /// Starts `binary` with `arguments`; it reads `input`, and what it prints goes to the file `messages`.
     pub fn start(binary: &str, arguments: &[String], input: Option<File>, messages: &Utf8Path) -> Result<Process> {
-        let [tie, rest @ ..] = tied_to_parent();
-        let words = rest.into_iter().chain([binary]).chain(arguments.iter().map(String::as_str));
         let file =
             File::create(messages).map_err(|error| Failure::io("write QEMU's messages to a file", messages, &error))?;
-        let command = duct::cmd(tie, words);
-        let command = match input {
-            Some(input) => command.stdin_file(input),
-            None => command.stdin_null(),
-        };
-        let handle = command
-            // duct applies the last redirection first.
-            .stderr_to_stdout()
-            .stdout_file(file)
-            .unchecked()
-            .start()
-            .map_err(|error| cannot_start(tie, &error))?;
-        Ok(Process { handle, messages: messages.to_owned() })
+        let child = Child::start(Command::new(binary).args(arguments), input.map(File::into), file.into())
+            .map_err(|error| cannot_start(binary, &error))?;
+        Ok(Process { child, messages: messages.to_owned() })
     }
 
     /// How it ended, when it did.
     pub fn ended(&self) -> Option<ExitStatus> {
-        self.handle.try_wait().ok().flatten().map(|output| output.status)
+        self.child.ended()
     }
 
     /// Waits for its end; `None` when it still runs at the deadline.
     pub fn wait(&self, deadline: Deadline) -> Option<ExitStatus> {
-        self.handle.wait_deadline(deadline.at).ok().flatten().map(|output| output.status)
+        self.child.wait(deadline)
     }
 
     /// What it printed last, and how it ended, for messages.
@@ -167,15 +146,7 @@ impl Process {
 
     /// The process id, for tests and messages.
     pub fn id(&self) -> Option<u32> {
-        self.handle.pids().first().copied()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Already gone is as good.
-        let _ended = self.handle.kill();
-        let _reaped = self.handle.wait();
+        self.child.id()
     }
 }
 
@@ -189,8 +160,7 @@ mod tests {
 
     /// Judges a program that printed this and ended with this code.
     fn judge(printed: &str, code: i32) -> Result<Qemu> {
-        let status = ExitStatus::from_raw(code << 8);
-        Qemu::judge(&emulator("qemu"), &Output { status, stdout: printed.into(), stderr: vec![] })
+        Qemu::judge(&emulator("qemu"), &Output { success: code == 0, stdout: printed.into(), stderr: String::new() })
     }
 
     #[test]
@@ -250,7 +220,7 @@ mod tests {
     fn what_keeps_qemu_from_starting_is_named() {
         let failure = Process::start("true", &[], None, "/no/such/dir/messages".into()).unwrap_err();
         assert_eq!((failure.id(), failure.exit()), ("IO004", Exit::Host));
-        let failure = cannot_start("setpriv", &ErrorKind::NotFound.into());
+        let failure = cannot_start("setpriv", &std::io::ErrorKind::NotFound.into());
         assert_eq!((failure.id(), failure.exit()), ("VM005", Exit::Host));
         assert!(failure.finding().fix.contains("util-linux"));
     }

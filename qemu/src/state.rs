@@ -15,6 +15,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, SystemTime};
 
 use camino::Utf8Path;
+use host::aside::Aside;
 use model::{Cancel, Deadline, Event, Events, Exit, Failure, Finding, Result, Severity};
 use serde_json::json;
 
@@ -62,23 +63,19 @@ fn write_aside(
     complete: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
     let failed = |error: &std::io::Error| Failure::io("save the guest's state", path, error);
-    let folder = path.parent().filter(|folder| !folder.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
-    let mut aside = tempfile::NamedTempFile::new_in(folder).map_err(|error| failed(&error))?;
+    let mut aside = Aside::begin(path).map_err(|error| failed(&error))?;
     from.set_read_timeout(Some(SLICE)).map_err(|error| failed(&error))?;
-    copy(&mut &from, aside.as_file_mut(), cancel, deadline, |error| failed(&error))?;
+    copy(&mut &from, aside.file(), cancel, deadline, |error| failed(&error))?;
     complete()?;
-    aside.persist(path).map_err(|error| failed(&error.error))?;
-    Ok(())
+    aside.keep().map_err(|error| failed(&error))
 }
 
 /// Keeps the guest's disk.
 fn copy_aside(overlay: &Utf8Path, path: &Utf8Path) -> Result<()> {
     let failed = |error: std::io::Error| Failure::io("save the guest's disk", path, &error);
-    let folder = path.parent().filter(|folder| !folder.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
-    let aside = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    std::fs::copy(overlay, aside.path()).map_err(failed)?;
-    aside.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
+    let aside = Aside::begin(path).map_err(failed)?;
+    std::fs::copy(overlay, aside.place()).map_err(failed)?;
+    aside.keep().map_err(failed)
 }
 
 /// Resumes a guest from a saved state. A state that QEMU does not take is `VM043`.

@@ -2,10 +2,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use formats::Format;
 use model::{Arch, Cancel, Events, Exit, Failure, Result, parallel, processors};
 
+use crate::built::BuiltPackage;
 use crate::kmod::{self, Plan, STAGE};
 use crate::local::Kernel;
 use crate::recipe::Recipes;
@@ -31,27 +32,6 @@ pub struct Request<'a> {
     pub target_directory: &'a Utf8Path,
     /// Never ask the network for crates.
     pub offline: bool,
-}
-
-/// A package file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BuiltPackage {
-    /// Such as `kmod-nft-offload`.
-    pub name: String,
-    /// Such as `6.12.107-r1`.
-    pub version: String,
-    /// OpenWrt package architecture, or `all`, which apk calls `noarch`.
-    pub arch: String,
-    /// What kind of file it is.
-    pub format: Format,
-    /// Where it lies.
-    pub file: Utf8PathBuf,
-    /// Hex digest of the file.
-    pub sha256: String,
-    /// Bytes that it takes when installed, as its metadata says.
-    pub installed_size: u64,
-    /// A remark for people.
-    pub note: Option<String>,
 }
 
 /// Builds every recipe that applies to the kernel in the empty directory `out`; returns the files by
@@ -125,6 +105,7 @@ fn epoch_of_environment(value: Option<String>) -> Result<Option<u64>> {
 
 #[cfg(test)]
 mod tests {
+    use camino::Utf8PathBuf;
     use formats::sha256::Digest;
     use formats::{Limits, apk, ipk};
 

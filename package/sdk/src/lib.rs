@@ -11,6 +11,7 @@
 //! [`openwrt`], which all work trees share.
 
 mod build;
+mod built;
 mod kmod;
 pub mod local;
 pub mod openwrt;
@@ -19,7 +20,8 @@ mod rust_target;
 mod userspace;
 mod write;
 
-pub use build::{BuiltPackage, Request, build, source_date_epoch};
+pub use build::{Request, build, source_date_epoch};
+pub use built::BuiltPackage;
 pub use recipe::Recipes;
 pub use rust_target::of as rust_target;
 pub use userspace::{

@@ -8,7 +8,7 @@ use formats::sha256::{Digest, Hasher};
 use formats::{Entry, Format, Kind, Limits, Package, apk, ipk};
 use model::{Exit, Failure, Result};
 
-use crate::build::BuiltPackage;
+use crate::built::BuiltPackage;
 use crate::kmod::Plan;
 
 /// Writes a package in one format into the directory `out`.

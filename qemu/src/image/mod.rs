@@ -9,7 +9,6 @@ mod cpio;
 mod elf;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use model::{Arch, Exit, Failure, KernelId, Result};
@@ -117,16 +116,6 @@ pub fn probe(recipe: &Recipe, packages: &[Utf8PathBuf]) -> Result<Vec<u8>> {
     tree.file("/bin/busybox", 0o755, find_program("/bin/busybox", recipe, packages)?);
     tree.file("/init", 0o755, format!("#!/bin/busybox sh\necho '{PROBE_READY}'\n/bin/busybox poweroff -f\n"));
     Ok(tree.archive())
-}
-
-/// Writes an image aside and renames it into place.
-pub fn write(path: &Utf8Path, bytes: &[u8]) -> Result<()> {
-    let failed = |error: &std::io::Error| Failure::io("write the image", path, error);
-    let folder = path.parent().filter(|folder| !folder.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
-    let mut aside = tempfile::NamedTempFile::new_in(folder).map_err(|error| failed(&error))?;
-    aside.write_all(bytes).map_err(|error| failed(&error))?;
-    aside.persist(path).map_err(|error| failed(&error.error))?;
-    Ok(())
 }
 
 fn add_console(tree: &mut Tree) {

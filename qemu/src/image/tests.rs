@@ -133,15 +133,6 @@ fn extra_files_go_to_absolute_paths() {
 }
 
 #[test]
-fn an_image_is_written_whole_or_not_at_all() {
-    let packages = packages();
-    let path = packages.root.join("initramfs");
-    write(&path, b"image").unwrap();
-    assert_eq!(std::fs::read(&path).unwrap(), b"image");
-    assert_eq!(write("/no/such/dir/initramfs".into(), b"image").unwrap_err().id(), "IO004");
-}
-
-#[test]
 fn the_readiness_line_is_the_one_that_init_prints() {
     assert!(INIT.contains(&format!("echo '{READY}'")));
 }

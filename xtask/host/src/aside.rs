@@ -80,6 +80,11 @@ impl AsideFolder {
         Ok(AsideFolder { folder, place, path: path.to_owned() })
     }
 
+    /// Gives it its name, unless a folder with something in it has the name.
+    pub fn keep_first(self) -> Result<()> {
+        std::fs::rename(&self.place, &self.path).map_err(|error| self.refused(&error))
+    }
+
     /// Gives it its name; what has it goes.
     pub fn keep(self) -> Result<()> {
         let old = self.folder.path().join("old");
@@ -87,7 +92,11 @@ impl AsideFolder {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => std::fs::rename(&self.place, &self.path),
         };
-        moved.map_err(|error| Failure::io("move the finished folder into place", &self.path, &error))
+        moved.map_err(|error| self.refused(&error))
+    }
+
+    fn refused(&self, error: &io::Error) -> Failure {
+        Failure::io("move the finished folder into place", &self.path, error)
     }
 }
 
@@ -148,6 +157,9 @@ mod tests {
             aside.keep().unwrap();
             assert_eq!((names(&root), names(&path)), (vec!["feed".into()], vec![name.into()]));
         }
+        assert_eq!(AsideFolder::begin(&path).unwrap().keep_first().unwrap_err().exit(), model::Exit::Host);
+        AsideFolder::begin(&root.join("other")).unwrap().keep_first().unwrap();
+        assert_eq!((names(&root), names(&path)), (vec!["feed".into(), "other".into()], vec!["two".into()]));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use feeds::{Part, Trust};
+use host::aside::AsideFolder;
 use model::{Event, Exit, Failure, Result};
 
 use super::Outcome;
@@ -62,16 +63,9 @@ fn merge(ctx: &Ctx, published: &Utf8Path, new: &Utf8Path, into: &Utf8Path, keys:
     let Trust { usign, ec } = super::lint::public_keys(keys)?;
     trust.usign.extend(usign);
     trust.ec.extend(ec);
-    let parent = into.parent().filter(|parent| !parent.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
-    let aside = tempfile::Builder::new()
-        .prefix(".merge-")
-        .tempdir_in(parent)
-        .map_err(|error| Failure::io("make a folder beside the merged feed", parent, &error))?;
-    let unusable = || Failure::io("use the folder", parent, &std::io::ErrorKind::InvalidFilename.into());
-    let feed = Utf8Path::from_path(aside.path()).ok_or_else(unusable)?.join("feed");
-    std::fs::create_dir(&feed).map_err(|error| Failure::io("make the merged feed", &feed, &error))?;
-    let merged = feeds::merge(published, new, &trust, &own, &feed)?;
-    std::fs::rename(&feed, into).map_err(|error| Failure::io("put the merged feed in its place", into, &error))?;
+    let feed = AsideFolder::begin(into)?;
+    let merged = feeds::merge(published, new, &trust, &own, &feed.place)?;
+    feed.keep_first()?;
     let line = |kmods: &feeds::Kmods| {
         let state = if kmods.kept { "kept" } else { "new" };
         format!("{} {} packages, {state}", into.join(feeds::kmods_folder(kmods.format, &kmods.kernel)), kmods.packages)

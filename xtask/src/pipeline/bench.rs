@@ -116,8 +116,8 @@ impl<'a> Guest<'a> {
                 arch: &Arch(provider::ARCH.into()),
                 extra: &extra(plan, out)?,
             };
-            image::write(&out.join("initramfs"), &image::build(&self.recipe, &inputs)?)?;
-            image::write(&out.join("probe"), &image::probe(&self.recipe, &packages)?)?;
+            aside::write(&out.join("initramfs"), image::build(&self.recipe, &inputs)?)?;
+            aside::write(&out.join("probe"), image::probe(&self.recipe, &packages)?)?;
             Ok(format!("{} modules", boot_modules.len()))
         })
     }

@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use feeds::keys::Keys;
 use formats::Format;
-use host::aside;
+use host::aside::{self, AsideFolder};
+use host::files;
 use model::{Failure, Result, Target};
 
 use crate::Ctx;
@@ -25,7 +26,7 @@ pub(super) fn copy(ctx: &Ctx, target: &Target, name: &str, stage: &Utf8Path) -> 
         // Another run may publish to the same place; the lock's file goes away with us.
         let file = parent.join(format!(".{name}.lock"));
         let _lock = lock(ctx, name, &file)?;
-        let replaced = if is_copy_of(&place, stage) { Ok(()) } else { replace(&parent, &place, stage) };
+        let replaced = if is_copy_of(&place, stage) { Ok(()) } else { replace(&place, stage) };
         let _locks_nothing = std::fs::remove_file(&file);
         replaced?;
     }
@@ -40,21 +41,16 @@ fn is_copy_of(place: &Utf8Path, stage: &Utf8Path) -> bool {
 }
 
 /// Copies aside, then moves the old away and the new into its place.
-fn replace(parent: &Utf8Path, place: &Utf8Path, stage: &Utf8Path) -> Result<()> {
+fn replace(place: &Utf8Path, stage: &Utf8Path) -> Result<()> {
     let io = |error: std::io::Error| Failure::io("publish the results", place, &error);
-    let aside = tempfile::tempdir_in(parent).map_err(io)?;
-    let new = Utf8PathBuf::from_path_buf(aside.path().join("new")).unwrap_or_else(|_| parent.join("new"));
-    std::fs::create_dir(&new).map_err(io)?;
+    let new = AsideFolder::begin(place)?;
     for file in entries(stage)? {
-        let target = new.join(&file);
-        std::fs::create_dir_all(target.parent().unwrap_or(&new)).map_err(io)?;
+        let target = new.place.join(&file);
+        std::fs::create_dir_all(target.parent().unwrap_or(&new.place)).map_err(io)?;
         std::fs::copy(stage.join(&file), target).map_err(io)?;
     }
-    std::fs::write(new.join(ORIGIN), stage.file_name().unwrap_or_default()).map_err(io)?;
-    if place.exists() {
-        std::fs::rename(place, aside.path().join("old")).map_err(io)?;
-    }
-    std::fs::rename(&new, place).map_err(io)
+    std::fs::write(new.place.join(ORIGIN), stage.file_name().unwrap_or_default()).map_err(io)?;
+    new.keep()
 }
 
 /// Writes the public keys beside the feed, also those that sign only after the next rotation: a folder for
@@ -72,12 +68,7 @@ pub(super) fn write_keys(ctx: &Ctx, target: &Target, keys: &Keys) -> Result<()> 
         if known || place.file_name().is_some_and(|name| name.starts_with('.')) {
             continue;
         }
-        match std::fs::remove_file(&place) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Failure::io("remove a replaced key", &place, &error));
-            }
-            _ => {}
-        }
+        files::remove(&place)?;
     }
     Ok(())
 }
@@ -123,6 +114,8 @@ fn entries(folder: &Utf8Path) -> Result<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
+    use camino::Utf8PathBuf;
+
     use super::*;
     use crate::ctx::tests::ctx;
     use model::Events;

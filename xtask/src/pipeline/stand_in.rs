@@ -92,7 +92,7 @@ fn build_image(
         extra: &extra,
     };
     let bytes = image::build(recipe, &inputs)?;
-    image::write(&out.join("initramfs"), &bytes)?;
-    image::write(&out.join("probe"), &image::probe(recipe, &packages)?)?;
+    aside::write(&out.join("initramfs"), &bytes)?;
+    aside::write(&out.join("probe"), image::probe(recipe, &packages)?)?;
     Ok(format!("{} MiB initramfs, a stand-in for an OpenWrt image", bytes.len() >> 20))
 }

@@ -7,7 +7,7 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::sha256::Digest;
 use formats::usign::Fingerprint;
-use host::files::{create_folder, read, write};
+use host::files::{create_folder, read, remove, write};
 use host::lock::{Lock, Waiting};
 use model::{Exit, Failure, Result};
 
@@ -15,7 +15,8 @@ use super::keys::{Keys, Untrusted};
 use super::matrix::Row;
 use super::profiles::Profiles;
 use super::sums::Sums;
-use super::transfer::{Link, STAGE, Trouble};
+use super::transfer::{Link, STAGE};
+use super::trouble::Trouble;
 
 /// Names of the files of a set.
 pub(super) const LIST: &str = "sha256sums";
@@ -167,20 +168,14 @@ impl Kept {
     pub(super) fn save(&self, files: &Files, waiting: &Waiting) -> Result<()> {
         create_folder(self.folder.parent().unwrap_or(&self.folder))?;
         let _lock = Lock::take(&self.lock, waiting)?;
-        let clear = |path: &Utf8Path| match std::fs::remove_dir_all(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Failure::io("remove the old list", path, &error))
-            }
-            _ => Ok(()),
-        };
-        clear(&self.temporary)?;
+        remove(&self.temporary)?;
         create_folder(&self.temporary)?;
         let Set { list, signature, profiles } = &files.0;
         let all = [(LIST, Some(list)), (SIGNATURE, Some(signature)), (PROFILES, profiles.as_ref())];
         for (name, bytes) in all {
             bytes.map_or(Ok(()), |bytes| write(&self.temporary.join(name), bytes))?;
         }
-        clear(&self.folder)?;
+        remove(&self.folder)?;
         std::fs::rename(&self.temporary, &self.folder)
             .map_err(|error| Failure::io("keep the list", &self.folder, &error))?;
         write(&self.stamp, b"")

@@ -13,7 +13,7 @@ use model::{Exit, Failure, Result};
 use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_RANGE, LAST_MODIFIED, RANGE};
 use ureq::http::{HeaderName, Response, StatusCode};
 
-use super::transfer::{Patience, Trouble};
+use super::trouble::{Patience, Trouble};
 
 /// OpenWrt's own download site.
 pub const DEFAULT_MIRROR: &str = "https://downloads.openwrt.org";

@@ -25,6 +25,7 @@ mod sums;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod trouble;
 mod upstream;
 
 pub use keys::Keys;
@@ -33,5 +34,5 @@ pub use matrix::{Distutils, HostNeeds, Matrix, Row};
 pub use mirror::{DEFAULT_MIRROR, Mirror};
 pub use resolved::{Artifact, Release, Resolved, Role};
 pub use sums::Sums;
-pub use transfer::Patience;
+pub use trouble::Patience;
 pub use upstream::Upstream;

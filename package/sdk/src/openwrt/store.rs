@@ -10,19 +10,21 @@
 //! The layout is that of a stage of `xtask`, so that its `clean` knows what may be removed.
 
 use std::fs::File;
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{Seek, SeekFrom};
 use std::os::unix::fs::PermissionsExt;
 use std::time::SystemTime;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::sha256::Digest;
-use host::files::{create_folder, write};
+use host::aside;
+use host::files::{create_folder, remove, write};
 use host::lock::{Lock, Waiting};
 use model::{Exit, Failure, Result};
 
 use super::mirror::Part;
 use super::resolved::Artifact;
-use super::transfer::{Link, STAGE, Trouble};
+use super::transfer::{Link, STAGE};
+use super::trouble::Trouble;
 
 /// Largest file that is fetched: an SDK has a few hundred megabytes.
 const MAX_SIZE: u64 = 8 << 30;
@@ -72,7 +74,7 @@ impl Store {
         let mut transfer = || {
             place.transfer(link, artifact, &mut came).map_err(|trouble| {
                 if place.known_part().is_none() {
-                    let _nothing_to_complete = place.discard();
+                    let _nothing_to_complete = remove(&place.temporary);
                 }
                 trouble.failure(&address, &link.patience)
             })
@@ -81,11 +83,11 @@ impl Store {
         if got.joined && got.digest != artifact.sha256 {
             // The part may be what is wrong, and it is ours: once more, and all of it from the mirror.
             link.events.line(STAGE, format!("{}: the completed part does not fit; starting over", artifact.path));
-            place.discard()?;
+            remove(&place.temporary)?;
             got = transfer()?;
         }
         if got.digest != artifact.sha256 {
-            place.discard()?;
+            remove(&place.temporary)?;
             return Err(other_bytes(artifact, got.digest, &address));
         }
         place.finish(got.size, &address)
@@ -149,7 +151,7 @@ impl Place {
             let part = known.as_ref().map(|(length, validator)| Part { length: *length, validator });
             let stream = match link.mirror.open(&artifact.path, part) {
                 Err(Trouble::OtherRange) => {
-                    self.discard().and_then(|()| create_folder(&self.temporary)).map_err(Trouble::Ended)?;
+                    remove(&self.temporary).and_then(|()| create_folder(&self.temporary)).map_err(Trouble::Ended)?;
                     return Err(Trouble::OtherRange);
                 }
                 opened => opened?,
@@ -197,15 +199,6 @@ impl Place {
         Ok(file)
     }
 
-    fn discard(&self) -> Result<()> {
-        match std::fs::remove_dir_all(&self.temporary) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Failure::io("remove the part of a download", &self.temporary, &error))
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// Moves the verified part to its name, and only then stamps it.
     fn finish(&self, size: u64, address: &str) -> Result<Utf8PathBuf> {
         let io = |error: std::io::Error| Failure::io("keep the download", &self.file, &error);
@@ -214,10 +207,8 @@ impl Place {
         file.set_permissions(PermissionsExt::from_mode(0o444)).map_err(io)?;
         file.sync_all().map_err(io)?;
         std::fs::rename(&part, &self.file).map_err(io)?;
-        let stamp = self.temporary.join("stamp");
-        let written = File::create(&stamp).and_then(|mut file| write!(file, "{size}\n{address}\n"));
-        written.and_then(|()| std::fs::rename(&stamp, &self.stamp)).map_err(io)?;
-        self.discard()?;
+        aside::write(&self.stamp, format!("{size}\n{address}\n"))?;
+        remove(&self.temporary)?;
         Ok(self.file.clone())
     }
 }

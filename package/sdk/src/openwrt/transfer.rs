@@ -10,9 +10,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
-use model::{Cancel, Deadline, Events, Exit, Failure, Result};
+use model::{Cancel, Deadline, Events, Failure, Result};
 
 use super::mirror::{Mirror, Stream, read_trouble};
+use super::trouble::{Patience, Trouble};
 
 /// Name of the stage in reports.
 pub(super) const STAGE: &str = "fetch";
@@ -22,124 +23,6 @@ const TICK: Duration = Duration::from_millis(20);
 
 /// Bytes that are copied at once.
 const CHUNK: usize = 256 << 10;
-
-/// How long a server may take, and how often it is asked.
-#[derive(Debug, Clone)]
-pub struct Patience {
-    /// To accept a connection.
-    pub connect: Duration,
-    /// Without a sign of life, or with less than `least` bytes.
-    pub silence: Duration,
-    /// Bytes that must come within `silence`; one that trickles holds us up like one that is silent.
-    pub least: u64,
-    /// Attempts for one file.
-    pub attempts: u32,
-    /// Pause after the first failed attempt; each further one is twice as long.
-    pub pause: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Patience {
-            connect: Duration::from_secs(15),
-            silence: Duration::from_secs(30),
-            least: 16 << 10,
-            attempts: 5,
-            pause: Duration::from_millis(500),
-        }
-    }
-}
-
-/// Why an attempt failed.
-#[derive(Debug)]
-pub(super) enum Trouble {
-    /// There is no such file.
-    Absent,
-    /// The server does not want to, with this status.
-    Refused(u16),
-    /// The server cannot now, with this status.
-    Failing(u16),
-    /// The connection failed or broke.
-    Broken(String),
-    /// The server said nothing, or next to nothing, for too long.
-    Silent,
-    /// A part cannot be completed; the whole may be had.
-    OtherRange,
-    /// More bytes than such a file may have.
-    TooLarge(u64),
-    /// It ended on our side: interrupted, another file failed, or a file could not be written.
-    Ended(Failure),
-}
-
-impl Trouble {
-    /// Whether it may pass by itself.
-    fn passes(&self) -> bool {
-        matches!(self, Trouble::Failing(_) | Trouble::Broken(_) | Trouble::Silent | Trouble::OtherRange)
-    }
-
-    fn why(&self, patience: &Patience) -> String {
-        match self {
-            Trouble::Absent => "the mirror has no such file".into(),
-            Trouble::Refused(status) => format!("the server answered with status {status}"),
-            Trouble::Failing(status) => format!("the server failed with status {status}"),
-            Trouble::Broken(problem) => problem.clone(),
-            Trouble::Silent => {
-                format!("less than {} bytes came within {} s", patience.least, patience.silence.as_secs_f32())
-            }
-            Trouble::OtherRange => "the server did not continue where it was asked to".into(),
-            Trouble::TooLarge(limit) => format!("it has more than the {limit} bytes that it may have"),
-            Trouble::Ended(failure) => failure.finding().what.clone(),
-        }
-    }
-
-    /// What to tell the user.
-    pub(super) fn failure(self, address: &str, patience: &Patience) -> Failure {
-        let why = self.why(patience);
-        let tried = format!("{why}; it was tried {} times", patience.attempts);
-        let failure = |id, what: &str, why: String, fix: &str| {
-            Failure::new(Exit::Upstream, id, what.to_owned(), why, fix.to_owned()).at(address)
-        };
-        match self {
-            Trouble::Absent => failure(
-                "MIR003",
-                "the mirror lacks a file that its signed list names",
-                why,
-                "name another mirror with --mirror; copies can be incomplete for a while",
-            ),
-            Trouble::Refused(_) => failure(
-                "MIR004",
-                "the mirror refused a file",
-                why,
-                "open the address in a browser to see what it says, or name another mirror with --mirror",
-            ),
-            Trouble::Failing(_) => failure(
-                "MIR005",
-                "the mirror is out of order",
-                tried,
-                "try later, or name another mirror with --mirror",
-            ),
-            Trouble::Broken(_) | Trouble::OtherRange => failure(
-                "MIR006",
-                "the connection to the mirror failed",
-                tried,
-                "check the network and the address; what came so far is kept and completed by the next run",
-            ),
-            Trouble::Silent => failure(
-                "MIR007",
-                "the mirror fell silent",
-                tried,
-                "try later, or name another mirror with --mirror; what came so far is kept",
-            ),
-            Trouble::TooLarge(_) => failure(
-                "MIR008",
-                "the mirror sends more than the file may have",
-                why,
-                "name another mirror with --mirror: this is not the file that was asked for",
-            ),
-            Trouble::Ended(failure) => failure,
-        }
-    }
-}
 
 /// What a transfer works with.
 #[derive(Debug, Clone)]

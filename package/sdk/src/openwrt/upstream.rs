@@ -20,7 +20,8 @@ use super::profiles::{Image, Profiles};
 use super::resolved::{Artifact, Resolved, Role};
 use super::store::Store;
 use super::sums::Sums;
-use super::transfer::{Link, Patience, STAGE};
+use super::transfer::{Link, STAGE};
+use super::trouble::Patience;
 
 /// Files that are fetched at once.
 const SIDE_BY_SIDE: usize = 4;

@@ -36,7 +36,7 @@ use host::lock::Lock;
 use host::{aside, files};
 use model::{Cancel, Events, Failure, Result};
 
-use crate::build::BuiltPackage;
+use crate::built::BuiltPackage;
 use crate::recipe::{Line, Recipes};
 
 pub use compare::{Difference, compare};

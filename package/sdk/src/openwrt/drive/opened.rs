@@ -11,7 +11,7 @@ use formats::version::Operator;
 use formats::{Device, Entry, Format, Kind, Limits, Owner, apk, ipk};
 use model::{Exit, Failure, Result};
 
-use crate::build::BuiltPackage;
+use crate::built::BuiltPackage;
 
 /// What a package holds.
 #[derive(Debug)]
