@@ -188,16 +188,6 @@ pub struct Selection {
     pub debian_mirror: Option<String>,
 }
 
-impl Selection {
-    /// The kernel line, for what is done for one only.
-    pub fn kernel(&self) -> model::Result<Kernel> {
-        match self.kernels[..] {
-            [kernel] => Ok(kernel),
-            _ => Err(crate::usage::one_kernel(self.kernels.len())),
-        }
-    }
-}
-
 /// How the router is run.
 #[derive(Debug, Clone, Args)]
 pub struct Machine {

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant, SystemTime};
 use camino::{Utf8Path, Utf8PathBuf};
 use host::lock::{Lock, Waiting};
 use host::{aside, files};
-use model::{Event, Failure, Result, Status};
+use model::{Event, Exit, Failure, Result, Status};
 
 pub use code::{Code, Workspace};
 pub use key::Inputs;
@@ -92,6 +92,10 @@ pub fn timed<T>(ctx: &Ctx, name: &str, detail: &str, work: impl FnOnce() -> Resu
     let outcome = work();
     let (status, summary) = match &outcome {
         Ok((_result, summary)) => (Status::Done, summary.clone()),
+        // A part of the work ends when another one fails.
+        Err(failure) if failure.exit() == Exit::Interrupted && !ctx.cancel.is_whole_cancelled() => {
+            (Status::Failed, "given up, since something else failed".to_owned())
+        }
         Err(failure) => (Status::Failed, failure.finding().what.clone()),
     };
     ctx.events.emit(Event::StageEnd { stage: name.into(), status, millis: millis(started.elapsed()), summary });

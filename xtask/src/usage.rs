@@ -4,12 +4,9 @@ use std::ffi::OsString;
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use model::{Exit, Failure, Result, Target};
+use model::{Exit, Failure, Result};
 
-use crate::cli::{Cli, Format, Selection};
-
-/// Targets that the stand-in can be built and booted for.
-pub const TARGETS: &[&str] = &["x86/64"];
+use crate::cli::Cli;
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -51,68 +48,6 @@ fn refusal(error: &clap::Error) -> Failure {
     }
     fix.push("add --help to see the verb's flags with examples".into());
     Failure::new(Exit::Usage, "USE001", what, why, fix.join("\n"))
-}
-
-/// The target that was asked for; an unknown one names the nearest that there is.
-pub fn target(selection: &Selection) -> Result<Target> {
-    let asked = selection.target.as_str();
-    let unknown = |why: String| {
-        let nearest = TARGETS
-            .iter()
-            .max_by(|one, other| strsim::jaro(one, asked).total_cmp(&strsim::jaro(other, asked)))
-            .copied()
-            .unwrap_or_default();
-        Failure::new(
-            Exit::Usage,
-            "USE002",
-            format!("unknown target `{asked}`"),
-            why,
-            format!("the nearest is `--target {nearest}`; there are: {}", TARGETS.join(", ")),
-        )
-    };
-    let target: Target = asked.parse().map_err(|error: model::UnknownTarget| unknown(error.to_string()))?;
-    if selection.openwrt.release.is_some() {
-        // Which targets a release has is the matrix's to say.
-        return Ok(target);
-    }
-    if TARGETS.contains(&asked) { Ok(target) } else { Err(unknown("no machine is described for it".into())) }
-}
-
-/// The target of what is done with the stand-in only.
-pub fn stand_in_target(selection: &Selection) -> Result<Target> {
-    match &selection.openwrt.release {
-        None => target(selection),
-        Some(release) => Err(Failure::new(
-            Exit::Usage,
-            "USE003",
-            format!("this is done with the stand-in, and OpenWrt {release} was asked for"),
-            "`ci` checks this source tree, and `bench offload` measures with a guest of its own",
-            "leave --release away, or use it with `build`, `lint`, `feed`, `boot` and `test`",
-        )),
-    }
-}
-
-/// Several kernels where one is worked on at a time.
-pub fn one_kernel(asked: usize) -> Failure {
-    Failure::new(
-        Exit::Usage,
-        "USE004",
-        format!("{asked} kernels were asked for, and this is done for one at a time"),
-        "only `test` runs on several kernels in one go, and a release has one of its own",
-        "give one line with --kernel: 6.1, 6.12 or newest; with --release none",
-    )
-}
-
-/// The formats that were asked for, each once and always in the same order.
-pub fn formats(selection: &Selection) -> Vec<formats::Format> {
-    let asked = |format: &formats::Format| {
-        let word = match format {
-            formats::Format::Ipk => Format::Ipk,
-            formats::Format::Apk => Format::Apk,
-        };
-        selection.formats.contains(&word)
-    };
-    formats::Format::ALL.into_iter().filter(asked).collect()
 }
 
 #[cfg(test)]
@@ -179,54 +114,9 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_target_names_the_nearest() {
-        let selection = |target: &str| Selection {
-            target: target.into(),
-            kernels: vec![crate::cli::Kernel::V6_12],
-            formats: Vec::new(),
-            debian_mirror: None,
-            openwrt: Default::default(),
-        };
-        for text in ["x86/46", "x86", "ath79/generic", "../.."] {
-            let failure = target(&selection(text)).unwrap_err();
-            assert_eq!((failure.id(), failure.exit()), ("USE002", Exit::Usage), "{text}");
-            assert!(failure.finding().fix.contains("x86/64"), "{failure}");
+    fn flags_without_what_they_are_about_and_unknown_words_are_refused() {
+        for line in ["build --locked", "build --compare", "build --format deb"] {
+            assert_eq!((refused(line).id(), refused(line).exit()), ("USE001", Exit::Usage), "{line}");
         }
-        assert_eq!(target(&selection("x86/64")).unwrap().slug(), "x86-64");
-    }
-
-    #[test]
-    fn a_release_has_its_own_targets_and_some_verbs_have_none() {
-        let selection = |line: &str| {
-            let Request::Run(cli) = read(line).unwrap() else { panic!("not a run") };
-            let Verb::Build(args) = cli.verb else { panic!("not build") };
-            args.selection
-        };
-        let release = selection("build --release 25.12.5 --target malta/be --locked");
-        assert_eq!(target(&release).unwrap().to_string(), "malta/be");
-        let failure = stand_in_target(&release).unwrap_err();
-        assert_eq!((failure.id(), failure.exit()), ("USE003", Exit::Usage));
-        assert_eq!(stand_in_target(&selection("build")).unwrap().to_string(), "x86/64");
-        assert_eq!(one_kernel(2).id(), "USE004");
-        for line in ["build --locked", "build --compare"] {
-            assert_eq!(refused(line).id(), "USE001", "{line}");
-        }
-    }
-
-    #[test]
-    fn formats_are_a_set_and_both_unless_said_otherwise() {
-        let asked = |words: &[&str]| {
-            let words = ["xtask", "build"].iter().chain(words).map(OsString::from);
-            let Request::Run(cli) = parse(words).unwrap() else { panic!("not a run") };
-            let Verb::Build(args) = cli.verb else { panic!("not build") };
-            formats(&args.selection)
-        };
-        let [ipk, apk] = formats::Format::ALL;
-        assert_eq!(asked(&[]), [ipk, apk]);
-        assert_eq!(asked(&["--format", "apk,ipk"]), [ipk, apk]);
-        assert_eq!(asked(&["--format", "apk", "--format", "apk"]), [apk]);
-        assert_eq!(asked(&["--format=ipk"]), [ipk]);
-        let refused = parse(["xtask", "build", "--format", "deb"].map(OsString::from)).unwrap_err();
-        assert_eq!((refused.id(), refused.exit()), ("USE001", Exit::Usage));
     }
 }

@@ -8,17 +8,32 @@ use crate::{Failure, Result};
 
 /// Set once when the user interrupts; every long wait looks at it.
 #[derive(Debug, Clone, Default)]
-pub struct Cancel(Arc<AtomicBool>);
+pub struct Cancel {
+    flag: Arc<AtomicBool>,
+    /// Whose part this is.
+    whole: Option<Arc<Cancel>>,
+}
 
 impl Cancel {
-    /// Asks all work that holds a clone to end.
-    pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+    /// One for a part of the work: it ends with the whole, and may be ended alone.
+    #[must_use]
+    pub fn part(&self) -> Cancel {
+        Cancel { flag: Arc::default(), whole: Some(Arc::new(self.clone())) }
     }
 
-    /// Whether the user interrupted.
+    /// Asks all work that holds a clone or a part to end.
+    pub fn cancel(&self) {
+        self.flag.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the user interrupted, or this part is to end.
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.flag.load(Ordering::Relaxed) || self.whole.as_ref().is_some_and(|whole| whole.is_cancelled())
+    }
+
+    /// Whether all of the work is to end, which is what the user asks for.
+    pub fn is_whole_cancelled(&self) -> bool {
+        self.whole.as_ref().map_or_else(|| self.is_cancelled(), |whole| whole.is_whole_cancelled())
     }
 
     /// Fails when the user interrupted.
@@ -58,4 +73,20 @@ impl Deadline {
 /// follows the *thread* that started the child, so start children from threads that outlive them.
 pub fn tied_to_parent() -> [&'static str; 4] {
     ["setpriv", "--pdeathsig", "KILL", "--"]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_ends_alone_or_with_the_whole() {
+        let whole = Cancel::default();
+        let (one, other) = (whole.part(), whole.part().part());
+        one.cancel();
+        assert!(one.is_cancelled() && !one.is_whole_cancelled());
+        assert!(!whole.is_cancelled() && !other.is_cancelled());
+        whole.cancel();
+        assert!(other.check().is_err() && one.is_whole_cancelled() && other.is_whole_cancelled());
+    }
 }

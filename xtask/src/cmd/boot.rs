@@ -2,17 +2,16 @@
 
 use model::Result;
 
-use super::Outcome;
 use crate::cli::BootArgs;
 use crate::doctor::Purpose;
+use crate::pipeline::{self, Job};
 use crate::scratch::Scratch;
-use crate::{Ctx, pipeline, usage};
+use crate::{Ctx, Outcome};
 
 /// Boots the router and runs one command, or gives a console.
 pub fn run(ctx: &Ctx, args: &BootArgs) -> Result<Outcome> {
-    let target = usage::target(&args.selection)?;
-    pipeline::check_files(ctx, &target, Purpose::Test)?;
-    pipeline::require_test(ctx, &target, &args.selection)?;
+    let job = Job::new(ctx, &args.selection, Purpose::Test)?;
+    job.require(ctx, Purpose::Test)?;
     let _scratch = Scratch::take()?;
-    pipeline::boot(ctx, &target, args)
+    pipeline::boot(ctx, &job, args)
 }

@@ -2,17 +2,16 @@
 
 use model::Result;
 
-use super::Outcome;
 use crate::cli::BuildArgs;
 use crate::doctor::Purpose;
-use crate::{Ctx, pipeline, usage};
+use crate::pipeline::{self, Job};
+use crate::{Ctx, Outcome};
 
 /// Builds the packages and names their folder.
 pub fn run(ctx: &Ctx, args: &BuildArgs) -> Result<Outcome> {
     let BuildArgs { compare, selection } = args;
-    let target = usage::target(selection)?;
-    pipeline::check_files(ctx, &target, Purpose::Build)?;
-    pipeline::require_build(ctx, &target, selection)?;
-    let built = pipeline::build(ctx, &target, selection)?;
-    if *compare { pipeline::compare(ctx, &target, selection) } else { Ok(built) }
+    let job = Job::new(ctx, selection, Purpose::Build)?;
+    job.require(ctx, Purpose::Build)?;
+    let built = pipeline::build(ctx, &job)?;
+    if *compare { pipeline::compare(ctx, &job) } else { Ok(built) }
 }

@@ -3,15 +3,15 @@
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
-use model::{Event, Exit, Failure, Result, Status, Target};
+use model::{Event, Exit, Failure, Result, Status};
 
-use super::Outcome;
 use crate::cli::{CiArgs, DEBIAN_MIRROR, TestArgs};
-use crate::doctor::{self, Purpose};
+use crate::doctor::Purpose;
+use crate::pipeline::{self, Job, StandIn};
 use crate::scratch::Scratch;
 use crate::sink::GITHUB_ACTIONS;
 use crate::stage::millis;
-use crate::{Ctx, pipeline, process, usage};
+use crate::{Ctx, Outcome, process};
 
 /// No step takes longer on a slow machine that compiles everything.
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
@@ -54,13 +54,12 @@ const STEPS: &[Step] = &[
 
 /// Runs every step up to the first failure. The last line is of the form that `cargo test` ends with.
 pub fn run(ctx: &Ctx, args: &CiArgs) -> Result<Outcome> {
-    let target = usage::stand_in_target(&args.selection)?;
-    pipeline::check_files(ctx, &target, Purpose::Ci)?;
-    doctor::require(ctx, Purpose::Ci)?;
+    let (job, stand_in) = Job::stand_in(ctx, &args.selection, Purpose::Ci)?;
+    job.require(ctx, Purpose::Ci)?;
     let started = Instant::now();
     let mut counts = Counts::default();
     let checked = STEPS.iter().try_for_each(|step| step.run(ctx, args.selection.debian_mirror.as_deref(), &mut counts));
-    let exit = match checked.and_then(|()| product(ctx, &target, args)) {
+    let exit = match checked.and_then(|()| product(ctx, job, &stand_in, args)) {
         Ok(exit) => exit,
         Err(failure) => {
             ctx.events.emit(Event::Finding(failure.finding().clone()));
@@ -71,9 +70,9 @@ pub fn run(ctx: &Ctx, args: &CiArgs) -> Result<Outcome> {
 }
 
 /// Builds twice and compares, installs every package on the host, and runs all scenarios.
-fn product(ctx: &Ctx, target: &Target, args: &CiArgs) -> Result<Exit> {
+fn product(ctx: &Ctx, job: Job, stand_in: &StandIn, args: &CiArgs) -> Result<Exit> {
     let started = Instant::now();
-    let compared = pipeline::reproduce(ctx, target, &args.selection)?;
+    let compared = pipeline::reproduce(ctx, &job, stand_in)?;
     ctx.events.emit(Event::StageEnd {
         stage: "reproducible".into(),
         status: Status::Done,
@@ -81,7 +80,7 @@ fn product(ctx: &Ctx, target: &Target, args: &CiArgs) -> Result<Exit> {
         summary: format!("{compared} packages are the same to the byte in a second build"),
     });
     let started = Instant::now();
-    let verified = pipeline::verify_feed(ctx, target, &args.selection)?.data.lines().count();
+    let verified = pipeline::verify_feed(ctx, &job)?.data.lines().count();
     ctx.events.emit(Event::StageEnd {
         stage: "feed-verify".into(),
         status: Status::Done,
@@ -99,7 +98,7 @@ fn product(ctx: &Ctx, target: &Target, args: &CiArgs) -> Result<Exit> {
         reports: args.reports.clone(),
     };
     let _scratch = Scratch::take()?;
-    Ok(pipeline::test(ctx, target, &all)?.exit)
+    Ok(pipeline::test(ctx, &[job], &all)?.exit)
 }
 
 impl Step {

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use model::Result;
 
-use super::Outcome;
+use crate::Outcome;
 use crate::cli::CleanArgs;
 use crate::{Ctx, stage};
 

@@ -3,7 +3,7 @@
 use camino::Utf8Path;
 use model::Result;
 
-use super::Outcome;
+use crate::Outcome;
 use crate::cli::DoctorArgs;
 use crate::doctor::{self, Checked, Host, Purpose};
 use crate::{Ctx, pipeline, upstream};

@@ -6,11 +6,11 @@ use feeds::{Part, Trust};
 use host::aside::AsideFolder;
 use model::{Event, Exit, Failure, Result};
 
-use super::Outcome;
 use crate::cli::{FeedAction, FeedArgs};
 use crate::doctor::Purpose;
 use crate::feed_config::FeedConfig;
-use crate::{Ctx, pipeline, usage};
+use crate::pipeline::{self, Job};
+use crate::{Ctx, Outcome};
 
 /// Assembles the feed and does with it what was asked for.
 pub fn run(ctx: &Ctx, args: &FeedArgs) -> Result<Outcome> {
@@ -21,12 +21,11 @@ pub fn run(ctx: &Ctx, args: &FeedArgs) -> Result<Outcome> {
         Some(FeedAction::Verify { selection }) => selection,
         None => selection,
     };
-    let target = usage::target(selection)?;
-    pipeline::check_files(ctx, &target, Purpose::Build)?;
-    pipeline::require_build(ctx, &target, selection)?;
+    let job = Job::new(ctx, selection, Purpose::Build)?;
+    job.require(ctx, Purpose::Build)?;
     match action {
-        Some(FeedAction::Verify { .. }) => pipeline::verify_feed(ctx, &target, selection),
-        _ => pipeline::feed(ctx, &target, selection, *serve),
+        Some(FeedAction::Verify { .. }) => pipeline::verify_feed(ctx, &job),
+        _ => pipeline::feed(ctx, &job, *serve),
     }
 }
 

@@ -4,8 +4,8 @@ use feeds::keys::{Keys, PublicFile};
 use formats::Format;
 use model::Result;
 
-use super::Outcome;
 use crate::Ctx;
+use crate::Outcome;
 use crate::cli::{KeysAction, KeysArgs};
 use crate::feed_config::FeedConfig;
 

@@ -8,12 +8,12 @@ use formats::lint::Options;
 use formats::{ec, usign};
 use model::{Event, Exit, Failure, Result, Status};
 
-use super::Outcome;
 use crate::cli::LintArgs;
 use crate::doctor::Purpose;
 use crate::lint::{self, Allowed, STAGE};
+use crate::pipeline::{self, Job};
 use crate::stage::millis;
-use crate::{Ctx, pipeline, usage};
+use crate::{Ctx, Outcome};
 
 /// Looks at what was named, or at the packages of this source tree.
 pub fn run(ctx: &Ctx, args: &LintArgs) -> Result<Outcome> {
@@ -24,10 +24,9 @@ pub fn run(ctx: &Ctx, args: &LintArgs) -> Result<Outcome> {
     let allowed: Vec<Allowed> = allow.iter().map(|text| Allowed::parse(text)).collect::<Result<_>>()?;
     let options = options(keys)?;
     let files = if paths.is_empty() {
-        let target = usage::target(selection)?;
-        pipeline::check_files(ctx, &target, Purpose::Build)?;
-        pipeline::require_build(ctx, &target, selection)?;
-        pipeline::package_files(ctx, &target, selection)?
+        let job = Job::new(ctx, selection, Purpose::Build)?;
+        job.require(ctx, Purpose::Build)?;
+        pipeline::package_files(ctx, &job)?
     } else {
         lint::collect(paths)?
     };

@@ -4,7 +4,7 @@ use host::aside;
 use model::{Exit, Failure, Result};
 use sdk::openwrt::{Lockfile, Matrix, Resolved, Role, Row, Upstream, differences};
 
-use super::Outcome;
+use crate::Outcome;
 use crate::cli::openwrt::{LockArgs, Rows};
 use crate::{Ctx, upstream};
 

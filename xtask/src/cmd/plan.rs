@@ -4,7 +4,7 @@ use model::Result;
 use sdk::openwrt::{Lockfile, Row};
 use serde_json::{Value, json};
 
-use super::Outcome;
+use crate::Outcome;
 use crate::cli::openwrt::PlanArgs;
 use crate::{Ctx, upstream};
 

@@ -2,21 +2,21 @@
 
 use model::Result;
 
-use super::Outcome;
 use crate::cli::TestArgs;
 use crate::doctor::Purpose;
+use crate::pipeline::{self, Job};
 use crate::scratch::Scratch;
-use crate::{Ctx, pipeline, usage};
+use crate::{Ctx, Outcome};
 
 /// Runs the scenarios that were asked for.
 pub fn run(ctx: &Ctx, args: &TestArgs) -> Result<Outcome> {
-    let target = usage::target(&args.selection)?;
     if args.list {
+        pipeline::target(&args.selection)?;
         return pipeline::list(ctx, args);
     }
-    pipeline::check_files(ctx, &target, Purpose::Test)?;
+    let jobs = Job::each(ctx, &args.selection, Purpose::Test)?;
     pipeline::check_scenarios(ctx, args)?;
-    pipeline::require_test(ctx, &target, &args.selection)?;
+    jobs.iter().try_for_each(|job| job.require(ctx, Purpose::Test))?;
     let _scratch = Scratch::take()?;
-    pipeline::test(ctx, &target, args)
+    pipeline::test(ctx, &jobs, args)
 }

@@ -1,22 +1,25 @@
 //! The guest that measures what forwarding a packet costs: its image, and its runs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use host::aside;
 use model::cost::{Clock, Costs};
-use model::{Arch, Deadline, Event, Failure, Result, Target};
+use model::{Arch, Deadline, Event, Failure, Result};
 use scenarios::cost;
-use sdk::local::Kernel;
 use vm::image;
 use vm::machine::{Accel, Machine};
 use vm::process::Qemu;
 use vm::session::{self, Image, Launch};
 
+use super::at_once::both;
+use super::job::Job;
+use super::router;
 use super::stages::{BENCH_IMAGE, MEASURED};
-use super::{provider, router};
+use super::stand_in::{StandIn, Standing};
 use crate::Ctx;
-use crate::cli::{BENCH_PACKETS, BENCH_ROUNDS, BenchOffloadArgs, Selection};
+use crate::cli::{BENCH_PACKETS, BENCH_ROUNDS, BenchOffloadArgs};
 use crate::stage::{self, Inputs, stage, timed};
 
 /// How long a command in the guest and its end may take.
@@ -30,41 +33,33 @@ const RESULTS: &str = "results";
 const PACKETS_TIMES: u64 = 20;
 
 /// What forwarding costs, in instructions, and where a guest really runs on the CPU in time as well.
-pub fn bench(ctx: &Ctx, target: &Target, args: &BenchOffloadArgs) -> Result<Vec<Costs>> {
-    let kernel = provider::kernel(ctx, &args.selection)?;
-    let guest = Guest::new(ctx, target, &args.selection, &kernel)?;
+pub fn bench(ctx: &Ctx, job: &Job, stand_in: &StandIn, args: &BenchOffloadArgs) -> Result<Vec<Costs>> {
+    let guest = Guest::new(ctx, job, stand_in)?;
     crate::facts::host(ctx);
     ctx.events.fact("QEMU", &guest.qemu.version);
-    ctx.events.fact("router", format!("stand-in, Linux {}", Kernel::open(&kernel)?.id().version));
+    ctx.events.fact("router", format!("stand-in, Linux {}", guest.version()));
 
     let deadline = Duration::from_secs(args.deadline);
     let plan = cost::plan(args.packets, args.repeat.get());
     let mut measured = vec![guest.counted(&plan, deadline)?];
-    let probe = Image::in_memory(kernel.join("vmlinux"), guest.image(&plan)?.join("probe"), image::PROBE_READY);
-    let accel = router::accelerator(ctx, &guest.qemu, &guest.machine, &probe, &kernel, args.accel)?;
+    let probe = Image::in_memory(guest.standing.vmlinux(), guest.image(&plan)?.join("probe"), image::PROBE_READY);
+    let accel = router::accelerator(ctx, &guest.qemu, &guest.machine, &probe, &guest.standing.folder, args.accel)?;
     if accel == Accel::Kvm {
         measured.push(guest.timed(&cost::plan(args.packets * PACKETS_TIMES, args.repeat.get()), deadline)?);
     } else {
         let why = "not measured: under emulation it swings by a third from run to run and would be no verdict";
         ctx.events.fact("throughput", why);
     }
-    measured.iter().try_for_each(|costs| tell(ctx, &kernel, costs.clone()))?;
+    measured.iter().for_each(|costs| guest.tell(costs.clone()));
     Ok(measured)
 }
 
 /// Tells the figures for this kernel if they were measured before, for the reports of other runs.
-pub(super) fn tell_known(ctx: &Ctx, target: &Target, selection: &Selection, kernel: &Utf8Path) -> Result<()> {
-    let guest = Guest::new(ctx, target, selection, kernel)?;
+pub(super) fn tell_known(ctx: &Ctx, job: &Job, stand_in: &StandIn) -> Result<()> {
+    let guest = Guest::new(ctx, job, stand_in)?;
     if let Some(costs) = guest.known(&cost::plan(BENCH_PACKETS, BENCH_ROUNDS.get()))? {
-        tell(ctx, kernel, costs)?;
+        guest.tell(costs);
     }
-    Ok(())
-}
-
-/// Tells reports the figures of a kernel: a run may have several.
-fn tell(ctx: &Ctx, kernel: &Utf8Path, costs: Costs) -> Result<()> {
-    let kernel = Kernel::open(kernel)?.id().version.clone();
-    ctx.events.emit(Event::Costs(Costs { kernel, ..costs }));
     Ok(())
 }
 
@@ -72,27 +67,39 @@ fn tell(ctx: &Ctx, kernel: &Utf8Path, costs: Costs) -> Result<()> {
 struct Guest<'a> {
     ctx: &'a Ctx,
     machine: Machine,
-    machine_file: Utf8PathBuf,
+    machine_file: &'a Utf8Path,
     qemu: Qemu,
-    kernel: &'a Utf8Path,
+    standing: Arc<Standing>,
+    arch: Arch,
     recipe: image::Recipe,
     programs: Utf8PathBuf,
 }
 
 impl<'a> Guest<'a> {
-    fn new(ctx: &'a Ctx, target: &Target, selection: &Selection, kernel: &'a Utf8Path) -> Result<Self> {
-        let machine_file = router::machine_file(ctx, target);
-        let mut machine = Machine::load(&machine_file)?;
+    fn new(ctx: &'a Ctx, job: &'a Job, stand_in: &StandIn) -> Result<Self> {
+        let mut machine = job.machine()?.clone();
         machine.append.push(format!("rdinit={}", cost::FIRST_PROCESS));
         let qemu = Qemu::find(&machine.qemu)?;
         let recipe = image::Recipe::embedded()?;
-        let programs = provider::image_programs(ctx, &recipe.packages, selection)?;
-        Ok(Guest { ctx, machine, machine_file, qemu, kernel, recipe, programs })
+        let programs = |ctx: &Ctx| stand_in.image_programs(ctx, &recipe.packages);
+        let (standing, programs) = both(ctx, |ctx| stand_in.kernel(ctx), programs)?;
+        let (machine_file, arch) = (job.machine_file(), stand_in.arch());
+        Ok(Guest { ctx, machine, machine_file, qemu, standing, arch, recipe, programs })
+    }
+
+    /// The version of the kernel.
+    fn version(&self) -> &str {
+        &self.standing.kernel.id().version
+    }
+
+    /// Tells reports the figures of this kernel: a run may have several.
+    fn tell(&self, costs: Costs) {
+        self.ctx.events.emit(Event::Costs(Costs { kernel: self.version().to_owned(), ..costs }));
     }
 
     fn image_inputs(&self, plan: &str) -> Inputs {
         Inputs::new("image of the measuring guest")
-            .stage("kernel", self.kernel)
+            .stage("kernel", &self.standing.folder)
             .stage("programs", &self.programs)
             .text("plan", plan)
     }
@@ -100,7 +107,7 @@ impl<'a> Guest<'a> {
     /// The image with this plan in it.
     fn image(&self, plan: &str) -> Result<Utf8PathBuf> {
         stage(self.ctx, &BENCH_IMAGE, &self.image_inputs(plan), |out| {
-            let kernel = Kernel::open(self.kernel)?;
+            let kernel = &self.standing.kernel;
             let modules = out.join("modules");
             let present = cost::MODULES_WHERE_PRESENT.into_iter().filter(|name| kernel.has_module(name));
             let wanted: Vec<&str> = present.chain(cost::MODULES).collect();
@@ -113,7 +120,7 @@ impl<'a> Guest<'a> {
                 boot_modules: &boot_modules,
                 spare_modules: &[],
                 kernel: kernel.id(),
-                arch: &Arch(provider::ARCH.into()),
+                arch: &self.arch,
                 extra: &extra(plan, out)?,
             };
             aside::write(&out.join("initramfs"), image::build(&self.recipe, &inputs)?)?;
@@ -124,7 +131,7 @@ impl<'a> Guest<'a> {
 
     /// Everything that a count of instructions depends on: the same inputs give the same figures, so they are kept.
     fn counted_inputs(&self, plan: &str) -> Inputs {
-        self.image_inputs(plan).path("machine", &self.machine_file).text("qemu", &self.qemu.version)
+        self.image_inputs(plan).path("machine", self.machine_file).text("qemu", &self.qemu.version)
     }
 
     /// Counts instructions, if nobody has yet.
@@ -157,7 +164,7 @@ impl<'a> Guest<'a> {
     /// Boots the guest, which is when it measures, and asks for what it found.
     fn run(&self, plan: &str, accel: Accel, within: Duration) -> Result<Said> {
         let initramfs = self.image(plan)?.join("initramfs");
-        let image = Image::in_memory(self.kernel.join("vmlinux"), initramfs, image::READY);
+        let image = Image::in_memory(self.standing.vmlinux(), initramfs, image::READY);
         let (qemu, machine, cancel) = (&self.qemu, &self.machine, &self.ctx.cancel);
         let launch = Launch { qemu, machine, image: &image, accel, links: None, cancel };
         let mut session = session::boot(&launch, Deadline::after(within))?;

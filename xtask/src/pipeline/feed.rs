@@ -3,14 +3,13 @@
 use camino::Utf8PathBuf;
 use feeds::Spoil;
 use feeds::keys::Keys;
-use model::{Result, Target};
+use model::Result;
 
+use super::job::Job;
 use super::linted::linted;
 use super::provider::Packages;
 use super::stages::{FEED, SPOILED_FEED};
 use crate::Ctx;
-use crate::cli::Selection;
-use crate::feed_config::FeedConfig;
 use crate::stage::{Inputs, stage};
 
 /// A signed feed and what a router needs to trust it.
@@ -26,9 +25,9 @@ pub(super) struct Feed {
 }
 
 /// The signed feed of the packages.
-pub(super) fn signed(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Feed> {
-    let packages = linted(ctx, target, selection)?;
-    let config = FeedConfig::load(ctx)?;
+pub(super) fn signed(ctx: &Ctx, job: &Job) -> Result<Feed> {
+    let packages = linted(ctx, job)?;
+    let config = job.feed();
     let keys = config.key_files(ctx).load_or_create()?;
     let public = keys.public_files()?;
     let signers = public.iter().map(|key| key.id.as_str()).collect::<Vec<_>>().join(", ");
@@ -40,7 +39,7 @@ pub(super) fn signed(ctx: &Ctx, target: &Target, selection: &Selection) -> Resul
         let (ipk, apk) = (contents.opkg.len(), contents.apk.packages.len());
         Ok(format!("{ipk} ipk and {apk} apk packages, signed by {signers}"))
     })?;
-    Ok(Feed { folder, name: config.name, keys, packages })
+    Ok(Feed { folder, name: config.name.clone(), keys, packages })
 }
 
 impl Feed {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Deadline, Event, Exit, Failure, Finding, Result, Severity};
+use model::{Deadline, Event, Exit, Failure, Finding, Result, Severity, parallel};
 use scenarios::modules::CORE;
 use scenarios::scenario::{Action, Manager};
 use scenarios::{Payload, Scenario, Start, Trust, probes};
@@ -39,7 +39,6 @@ true";
 
 /// Saved states, by package manager. One that could not be made fails the scenarios that need it, and no others.
 pub(super) struct Installed<'a> {
-    ctx: &'a Ctx,
     router: &'a Router,
     feed: &'a Feed,
     trust: &'a Trust,
@@ -50,44 +49,41 @@ pub(super) struct Installed<'a> {
 impl<'a> Installed<'a> {
     /// Installs with each manager that a scenario needs so, unless that was done before.
     pub(super) fn prepare(
-        ctx: &'a Ctx,
+        ctx: &Ctx,
         router: &'a Router,
         feed: &'a Feed,
         trust: &'a Trust,
         payload: &'a Payload,
         scenarios: &[Scenario],
     ) -> Installed<'a> {
-        let mut installed = Installed { ctx, router, feed, trust, payload, states: BTreeMap::new() };
-        for scenario in scenarios.iter().filter(|scenario| scenario.router == Start::Installed) {
-            for &manager in &scenario.managers {
-                if !installed.states.contains_key(&manager) {
-                    let state = installed.save(manager);
-                    installed.states.insert(manager, state);
-                }
-            }
-        }
+        let mut installed = Installed { router, feed, trust, payload, states: BTreeMap::new() };
+        let begin_so = scenarios.iter().filter(|scenario| scenario.router == Start::Installed);
+        let wanted: BTreeSet<Manager> = begin_so.flat_map(|scenario| scenario.managers.iter().copied()).collect();
+        let wanted: Vec<Manager> = wanted.into_iter().collect();
+        let saved = parallel(&wanted, ctx.routers, |&manager| Ok((manager, installed.save(ctx, manager))));
+        installed.states = saved.into_iter().flatten().collect();
         installed
     }
 
     /// A router with the packages: resumed, or installed afresh when QEMU refuses the saved state.
-    pub(super) fn start(&self, lab: &Lab, manager: Manager) -> Result<Session> {
+    pub(super) fn start(&self, ctx: &Ctx, lab: &Lab, manager: Manager) -> Result<Session> {
         let state = match self.states.get(&manager) {
             Some(Ok(state)) => state,
             Some(Err(failure)) => return Err(failure.clone()),
             None => return Err(unprepared(manager)),
         };
-        match self.router.resume(self.ctx, lab, state) {
+        match self.router.resume(ctx, lab, state) {
             Ok(session) => Ok(session),
             Err(failure) if failure.exit() == Exit::Interrupted => Err(failure),
             Err(failure) => {
-                self.ctx.events.emit(Event::Finding(afresh(state, &failure)));
-                self.install(lab, manager)
+                ctx.events.emit(Event::Finding(afresh(state, &failure)));
+                self.install(ctx, lab, manager)
             }
         }
     }
 
-    fn save(&self, manager: Manager) -> Result<Utf8PathBuf> {
-        let Installed { ctx, router, feed, trust, .. } = self;
+    fn save(&self, ctx: &Ctx, manager: Manager) -> Result<Utf8PathBuf> {
+        let Installed { router, feed, trust, .. } = self;
         let inputs = Inputs::new(format!("a router with packages of the feed, installed by {}", manager.word()))
             .stage("state", router.state.parent().unwrap_or(&router.state))
             .stage("feed", &feed.folder)
@@ -102,7 +98,7 @@ impl<'a> Installed<'a> {
         let folder = stage(ctx, &INSTALLED, &inputs, |out| {
             let (_folder, lab) = scenarios::runner::lab(&Plan::masquerade(), None, &ctx.cancel)?;
             let started = Instant::now();
-            let mut session = self.install(&lab, manager)?;
+            let mut session = self.install(ctx, &lab, manager)?;
             session.begin_kernel_log(Deadline::after(COMMAND))?;
             state::save(&mut session, &out.join("guest"), Deadline::after(router.patience))?;
             let seconds = started.elapsed().as_secs_f64();
@@ -113,8 +109,8 @@ impl<'a> Installed<'a> {
     }
 
     /// A booted router on which the packages are installed.
-    fn install(&self, lab: &Lab, manager: Manager) -> Result<Session> {
-        let mut session = self.router.start(self.ctx, lab)?;
+    fn install(&self, ctx: &Ctx, lab: &Lab, manager: Manager) -> Result<Session> {
+        let mut session = self.router.start(ctx, lab)?;
         lab.serve(&self.feed.folder)?;
         self.trust.teach(&mut session)?;
         let loaded = self.payload.loaded(&mut session)?;
@@ -122,7 +118,7 @@ impl<'a> Installed<'a> {
         manage(&mut session, manager, Action::Install, &PACKAGES)?;
         let mut absent = self.payload.names();
         if !loaded.is_empty() {
-            let left = self.replace(&mut session, manager)?;
+            let left = self.replace(ctx, &mut session, manager)?;
             absent.retain(|name| !left.contains(name));
         }
         match self.payload.check(&mut session, &CORE, &absent)? {
@@ -133,12 +129,12 @@ impl<'a> Installed<'a> {
 
     /// Puts the feed's packages in the place of the image's, and its modules in that of those that were loaded.
     /// Returns what could not be unloaded.
-    fn replace(&self, session: &mut Session, manager: Manager) -> Result<BTreeSet<String>> {
+    fn replace(&self, ctx: &Ctx, session: &mut Session, manager: Manager) -> Result<BTreeSet<String>> {
         let listed = manage(session, manager, Action::List, &[])?;
         let installed = probes::installed_packages(manager, &listed);
         let ours: Vec<&str> = installed.into_iter().filter(|name| self.payload.0.contains_key(*name)).collect();
         manage(session, manager, Action::Replace, &ours)?;
-        let left = self.payload.unload(session, &CORE, &self.ctx.cancel)?;
+        let left = self.payload.unload(session, &CORE, &ctx.cancel)?;
         let output = session.script(LOAD, Deadline::after(COMMAND))?;
         if output.success() { Ok(left) } else { Err(not_installed(&["kmodloader"], output.code, &output.text())) }
     }

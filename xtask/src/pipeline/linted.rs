@@ -1,17 +1,17 @@
 //! The stage between packages and feed: nothing that breaks a rule of the lint is published.
 
-use model::{Exit, Failure, Result, Target};
+use model::{Exit, Failure, Result};
 
+use super::job::Job;
 use super::provider::Packages;
 use super::stages::LINT;
-use crate::cli::Selection;
 use crate::lint::Allowed;
 use crate::stage::{Inputs, stage};
 use crate::{Ctx, lint};
 
 /// The packages, without an error of the lint.
-pub(super) fn linted(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Packages> {
-    let packages = super::packages(ctx, target, selection)?;
+pub(super) fn linted(ctx: &Ctx, job: &Job) -> Result<Packages> {
+    let packages = job.provider.packages(ctx, job)?;
     let allowed: Vec<Allowed> = packages.empty.iter().flat_map(|name| allowed_empty(name)).collect();
     let inputs = Inputs::new("the packages against the rules")
         .stage("packages", &packages.folder)

@@ -1,17 +1,18 @@
 //! The official image of a release: which of its files are booted, and where they lie unpacked.
 //!
 //! ```text
-//! signed list ─ kind that the machine boots ─> files, verified ─ unpack ─> openwrt-image ─> Guest
+//! signed list ─ kind that the machine boots ─> files, verified ─ unpack ─> openwrt-image ─> Bootable
 //! ```
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Exit, Failure, Finding, Result, Severity, Target};
+use model::{Exit, Failure, Finding, KernelId, Result, Severity};
 use sdk::openwrt::{Resolved, Role, image};
 use vm::image::Recipe;
 use vm::machine::{Kind, Machine};
 use vm::openwrt::{self, Files, Wiring};
 
-use super::router::Guest;
+use super::release::Release;
+use super::router::Bootable;
 use super::stages::OPENWRT_IMAGE;
 use crate::cli::openwrt::OpenWrt;
 use crate::stage::{Inputs, stage};
@@ -21,30 +22,23 @@ use crate::{Ctx, upstream};
 const KERNEL: &str = "kernel";
 const DISK: &str = "disk";
 
-/// The release's own image, for the packages' kernel in this version.
-pub(super) fn guest(
-    ctx: &Ctx,
-    release: &str,
-    target: &Target,
-    machine: &Machine,
-    packages: &str,
-    wanted: &OpenWrt,
-) -> Result<Guest> {
-    let row = upstream::matrix(ctx)?.row(release, &target.to_string())?;
-    let (resolved, _) = upstream::obtain(ctx, wanted, &row, &[])?;
-    same_kernel(&resolved, packages)?;
+/// The release's own image.
+pub(super) fn image(ctx: &Ctx, release: &Release, machine: &Machine) -> Result<Bootable> {
+    let (resolved, _) = upstream::obtain(ctx, &release.wanted, &release.row, &[])?;
     let kind = kind(machine, &resolved)?;
-    let folder = unpacked(ctx, wanted, &resolved, kind)?;
+    let folder = unpacked(ctx, &release.wanted, &resolved, kind)?;
     let file = |name: &str| Some(folder.join(name)).filter(|path| path.exists());
     let image = openwrt::image(machine, kind, Files { kernel: file(KERNEL), disk: file(DISK) });
-    let kernel = resolved.kernel.map_or(row.kernel_line, |kernel| kernel.version);
-    Ok(Guest {
+    let kernel_version = resolved.kernel.as_ref().map(KernelId::package_version);
+    let kernel = resolved.kernel.map_or(release.row.kernel_line.clone(), |kernel| kernel.version);
+    Ok(Bootable {
         probe: openwrt::probe(&image),
         image,
         kernel: folder.clone(),
         folder,
         label: format!("OpenWrt {} for {}, Linux {kernel}", resolved.release, resolved.published),
         kernel_line: line(&kernel).to_owned(),
+        kernel_version,
         wiring: Some(wiring()?),
     })
 }
@@ -89,13 +83,13 @@ fn kind(machine: &Machine, resolved: &Resolved) -> Result<Kind> {
 }
 
 /// A snapshot may be replaced between the packages and the image, and kmods of one kernel are refused by the other.
-fn same_kernel(resolved: &Resolved, packages: &str) -> Result<()> {
-    match &resolved.kernel {
-        Some(kernel) if kernel.package_version() != packages => Err(Failure::new(
+pub(super) fn same_kernel(image: &Bootable, packages: &str) -> Result<()> {
+    match &image.kernel_version {
+        Some(kernel) if kernel != packages => Err(Failure::new(
             Exit::Mismatch,
             "IMG002",
-            format!("the image of {} has another kernel than the packages", resolved.release),
-            format!("the image's is {}, that of the packages {packages}", kernel.package_version()),
+            format!("the image of the {} has another kernel than the packages", image.label),
+            format!("the image's is {kernel}, that of the packages {packages}"),
             "run the same command again: a snapshot was replaced meanwhile; --locked takes one and the same always",
         )),
         _ => Ok(()),

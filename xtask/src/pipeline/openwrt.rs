@@ -1,4 +1,4 @@
-//! The provider `openwrt`: packages made by the SDK of a release.
+//! Packages made by the SDK of a release.
 //!
 //! ```text
 //! mirror ─ verified archive ─> sdk ─┬─> packages ─> lint ─> feed
@@ -9,31 +9,24 @@
 //! work trees share it, so whoever runs the SDK's programs holds the stage's lock.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Arch, Event, Exit, Failure, Finding, KernelId, Result, Severity, Target};
+use model::{Event, Exit, Failure, Finding, KernelId, Result, Severity};
 use sdk::Recipes;
-use sdk::openwrt::drive::{self, Expected, Literals, Patience, Program, Tree};
+use sdk::openwrt::drive::{self, Expected, Literals, Patience, Tree};
 use sdk::openwrt::{Artifact, Lockfile, Resolved, Role, Row};
 
-use super::provider::{self, Packages};
-use super::stages::{PACKAGES, ROUTER_PROGRAMS, SDK};
-use crate::cli::Selection;
-use crate::cli::openwrt::OpenWrt;
-use crate::stage::{Inputs, Workspace, lock, stage};
+use super::at_once::both;
+use super::programs;
+use super::provider::Packages;
+use super::release::Release;
+use super::stages::{PACKAGES, SDK};
+use crate::stage::{Inputs, lock, stage};
 use crate::{Ctx, Outcome, upstream};
 
-/// The row of the matrix that is selected.
-fn row(ctx: &Ctx, release: &str, target: &Target) -> Result<Row> {
-    upstream::matrix(ctx)?.row(release, &target.to_string())
-}
-
 /// Every kmod of the recipes, with what it needs, and every program, checked.
-pub(super) fn packages(ctx: &Ctx, release: &str, target: &Target, wanted: &OpenWrt) -> Result<Packages> {
-    let row = row(ctx, release, target)?;
-    let (resolved, files) = upstream::obtain(ctx, wanted, &row, &[Role::Sdk])?;
-    let archive = files.first().cloned().unwrap_or_default();
-    let sdk = unpacked(ctx, &resolved, &archive)?;
-    let recipes = Recipes::load(&ctx.recipes)?;
-    let programs = programs(ctx, &recipes, &resolved.arch)?;
+pub(super) fn packages(ctx: &Ctx, release: &Release, recipes: &Recipes) -> Result<Packages> {
+    let of_recipes = |ctx: &Ctx| programs::of_recipes(ctx, recipes, &release.row.arch);
+    let ((resolved, archive, sdk), programs) = both(ctx, |ctx| obtained(ctx, release), of_recipes)?;
+    let programs = programs.iter().map(|program| as_feed(ctx, program)).collect::<Result<Vec<_>>>()?;
     let tree = Tree::open(&sdk)?;
     let expected = Expected {
         kernel: resolved.kernel.clone(),
@@ -60,7 +53,7 @@ pub(super) fn packages(ctx: &Ctx, release: &str, target: &Target, wanted: &OpenW
             archive: &archive,
             lock: &lock,
             expected: &expected,
-            recipes: &recipes,
+            recipes,
             programs: &programs,
             source_date_epoch: sdk::source_date_epoch()?,
             jobs: ctx.jobs,
@@ -69,8 +62,16 @@ pub(super) fn packages(ctx: &Ctx, release: &str, target: &Target, wanted: &OpenW
         let built = drive::build(&request, out, &ctx.events, &ctx.cancel)?;
         Ok(format!("{} packages as {}, by the release's own SDK", built.len(), resolved.format))
     })?;
-    let empty = drive::empty_on_purpose(&tree, &literals, &recipes)?;
+    let empty = drive::empty_on_purpose(&tree, &literals, recipes)?;
     Ok(Packages { folder, kernel: sdk, kernel_version: literals.kernel_package_version(), arch: resolved.arch, empty })
+}
+
+/// What the release offers, its SDK's archive, and the SDK.
+fn obtained(ctx: &Ctx, release: &Release) -> Result<(Resolved, Utf8PathBuf, Utf8PathBuf)> {
+    let (resolved, files) = upstream::obtain(ctx, &release.wanted, &release.row, &[Role::Sdk])?;
+    let archive = files.first().cloned().unwrap_or_default();
+    let sdk = unpacked(ctx, &resolved, &archive)?;
+    Ok((resolved, archive, sdk))
 }
 
 /// The SDK's tree: unpacked once for all work trees, and never moved again.
@@ -85,62 +86,29 @@ fn unpacked(ctx: &Ctx, resolved: &Resolved, archive: &Utf8Path) -> Result<Utf8Pa
     })
 }
 
-/// The programs of the recipes, static. Where Rust cannot make any, the kmods are built without them.
-fn programs(ctx: &Ctx, recipes: &Recipes, arch: &Arch) -> Result<Vec<Program>> {
-    if let Err(refusal) = sdk::rust_target(arch) {
-        let finding = Finding { severity: Severity::Warning, ..refusal.finding().clone() };
-        ctx.events.emit(Event::Finding(finding));
-        return Ok(Vec::new());
-    }
-    recipes.programs.values().map(|recipe| program(ctx, recipe, arch)).collect()
-}
-
-fn program(ctx: &Ctx, recipe: &sdk::recipe::Program, arch: &Arch) -> Result<Program> {
-    const VERSION: &str = "version";
-    let name = &recipe.package;
-    let inputs = Inputs::new(format!("{name} for {arch}"))
-        .text("arch", arch)
-        .text("recipe", format!("{recipe:?}"))
-        .text("sources", Workspace::read(ctx, &ctx.root)?.package(&recipe.cargo.package)?);
-    let folder = stage(ctx, &ROUTER_PROGRAMS, &inputs, |out| {
-        let build = sdk::CargoBuild {
-            workspace: &ctx.root,
-            target_directory: &provider::target_directory(ctx),
-            package: &recipe.cargo.package,
-            binary: &recipe.cargo.binary,
-            offline: ctx.offline,
-        };
-        let built = sdk::router_program(recipe, &build, arch, &ctx.events, &ctx.cancel)?;
-        let copied = std::fs::copy(&built.file, out.join(name)).and_then(|size| {
-            std::fs::write(out.join(VERSION), &built.version)?;
-            Ok(size)
-        });
-        let size = copied.map_err(|error| Failure::io("keep the program", out, &error))?;
-        Ok(format!("{} KiB, static, {}", size / 1024, built.target))
-    })?;
-    let version = folder.join(VERSION);
-    Ok(Program {
-        package: name.clone(),
-        version: std::fs::read_to_string(&version).map_err(|error| Failure::io("read", &version, &error))?,
+/// A program as the release's build takes it.
+fn as_feed(ctx: &Ctx, program: &programs::Program) -> Result<drive::Program> {
+    let recipe = program.recipe;
+    Ok(drive::Program {
+        package: recipe.package.clone(),
+        version: program.version()?,
         release: recipe.release,
-        recipe: ctx.root.join("package/feed").join(name),
-        binary: folder.join(name),
+        recipe: ctx.root.join("package/feed").join(&recipe.package),
+        binary: program.file(),
         install: recipe.install.clone(),
     })
 }
 
 /// Compares the kmods with those that the release published; differences are listed by file.
-pub fn compare(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Outcome> {
-    let wanted = &selection.openwrt;
-    let row = row(ctx, wanted.release.as_deref().unwrap_or_default(), target)?;
-    let packages = super::packages(ctx, target, selection)?;
+pub(super) fn compare(ctx: &Ctx, release: &Release, packages: &Packages) -> Result<Outcome> {
+    let row = &release.row;
     let mut built = packages.files()?;
     built.retain(|file| file.file_name().is_some_and(|name| name.starts_with("kmod-")));
     let kernel = Literals::read(&Tree::open(&packages.kernel)?)?.kernel;
-    let upstream = upstream::upstream(ctx, &wanted.source)?;
-    let list = match wanted.locked {
-        true => upstream.locked_list(&row, Lockfile::load(&upstream::lock_path(ctx))?.get(&row)?)?,
-        false => upstream.list(&row)?,
+    let upstream = upstream::upstream(ctx, &release.wanted.source)?;
+    let list = match release.wanted.locked {
+        true => upstream.locked_list(row, Lockfile::load(&upstream::lock_path(ctx))?.get(row)?)?,
+        false => upstream.list(row)?,
     };
     let folder = row.release.folder().join("targets").join(row.published.to_string());
     let published: Vec<Artifact> = list
@@ -149,7 +117,7 @@ pub fn compare(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Outc
         .map(|(path, sha256)| Artifact { role: Role::Package, path: folder.join(path), sha256, size: None })
         .collect();
     if published.is_empty() {
-        return Err(nothing_published(&row, &kernel));
+        return Err(nothing_published(row, &kernel));
     }
     let about = format!("published kmods of {} {}", row.release, row.target);
     let files = upstream.fetch(&about, &published.iter().collect::<Vec<_>>())?;

@@ -1,25 +1,25 @@
 //! Bytes are a function of inputs: builds everything again and compares.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Exit, Failure, Result, Target};
-use sdk::local::Kernel;
+use model::{Exit, Failure, Result};
 
-use super::provider;
-use crate::cli::Selection;
-use crate::{Ctx, usage};
+use super::job::Job;
+use super::provider::{Provider, package_files};
+use super::stand_in::StandIn;
+use crate::Ctx;
 
 /// Builds the packages once more, past the cache, and fails unless every byte is the same.
 ///
 /// Returns how many packages were compared. The router's programs are linked again only when cargo finds
 /// a reason to; what is repeated is everything that this project does.
-pub fn reproduce(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<usize> {
-    let first = provider::packages(ctx, target, selection)?;
+pub fn reproduce(ctx: &Ctx, job: &Job, stand_in: &StandIn) -> Result<usize> {
+    let first = stand_in.packages(ctx, job)?;
     let io = |error: &std::io::Error| Failure::io("make a folder for the second build", &ctx.out, error);
     std::fs::create_dir_all(&ctx.out).map_err(|error| io(&error))?;
     let again = tempfile::tempdir_in(&ctx.out).map_err(|error| io(&error))?;
     let again = Utf8Path::from_path(again.path()).ok_or_else(|| io(&std::io::ErrorKind::InvalidFilename.into()))?;
-    provider::build_into(ctx, &Kernel::open(&first.kernel)?, &first.arch, &usage::formats(selection), again)?;
-    let (before, after) = (first.files()?, provider::package_files(again)?);
+    stand_in.build_into(ctx, job, again)?;
+    let (before, after) = (first.files()?, package_files(again)?);
     compare(&before, &after)?;
     Ok(before.len())
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Deadline, Event, Exit, Result, Target};
+use model::{Deadline, Event, Exit, Result};
 use scenarios::Trust;
 use vm::accel;
 use vm::lab::{Lab, Plan, Side};
@@ -13,10 +13,12 @@ use vm::process::Qemu;
 use vm::session::{self, Image, Launch, Session};
 use vm::state;
 
+use super::at_once::both;
 use super::feed::{Feed, signed};
+use super::job::Job;
 use super::stages::STATE;
-use super::{console, official, publish, stand_in};
-use crate::cli::{Accel as Wanted, BootArgs, Machine as Flags, Selection};
+use super::{console, official, publish};
+use crate::cli::{Accel as Wanted, BootArgs, Machine as Flags};
 use crate::stage::{Inputs, stage};
 use crate::{Ctx, Outcome};
 
@@ -30,7 +32,7 @@ const COMMAND: Duration = Duration::from_secs(120);
 pub(super) struct Router {
     pub(super) qemu: Qemu,
     machine: Machine,
-    pub(super) guest: Guest,
+    pub(super) guest: Bootable,
     accel: Accel,
     /// How long one boot may take.
     pub(super) patience: Duration,
@@ -39,9 +41,8 @@ pub(super) struct Router {
 }
 
 /// Boots a router that knows the feed; runs one command in it, or what is typed.
-pub fn boot(ctx: &Ctx, target: &Target, args: &BootArgs) -> Result<Outcome> {
-    let feed = signed(ctx, target, &args.selection)?;
-    let router = prepare(ctx, target, &feed, &args.selection, &args.machine)?;
+pub fn boot(ctx: &Ctx, job: &Job, args: &BootArgs) -> Result<Outcome> {
+    let (feed, router) = with_feed(ctx, job, &args.machine)?;
     let captures = args.machine.pcap.clone();
     let (_folder, lab) = scenarios::runner::lab(&router.first_plan(), captures, &ctx.cancel)?;
     let mut session = router.start(ctx, &lab)?;
@@ -72,13 +73,8 @@ pub(super) fn trust(feed: &Feed) -> Result<Trust> {
     Ok(Trust { files: sources.into_iter().chain(keys).collect() })
 }
 
-/// The file that describes the target's router.
-pub(super) fn machine_file(ctx: &Ctx, target: &Target) -> Utf8PathBuf {
-    ctx.root.join("qemu/machines").join(format!("{}.yaml", target.slug()))
-}
-
 /// What is booted, of either kind.
-pub(super) struct Guest {
+pub(super) struct Bootable {
     /// What QEMU runs.
     pub(super) image: Image,
     /// What tells soon whether KVM runs its kernel.
@@ -91,29 +87,31 @@ pub(super) struct Guest {
     pub(super) label: String,
     /// The line of its kernel, such as 6.12.
     pub(super) kernel_line: String,
+    /// The version of the package `kernel` that packages for it must depend on, where that is known.
+    pub(super) kernel_version: Option<String>,
     /// How a booted one becomes the router of the lab; the stand-in is that already.
     pub(super) wiring: Option<Wiring>,
 }
 
+/// The signed feed, and the router for it.
+pub(super) fn with_feed(ctx: &Ctx, job: &Job, flags: &Flags) -> Result<(Feed, Router)> {
+    let (feed, router) = both(ctx, |ctx| signed(ctx, job), |ctx| prepare(ctx, job, flags))?;
+    official::same_kernel(&router.guest, &feed.packages.kernel_version)?;
+    Ok((feed, router))
+}
+
 /// Image, accelerator and saved state of the target's router.
-pub(super) fn prepare(ctx: &Ctx, target: &Target, feed: &Feed, selection: &Selection, flags: &Flags) -> Result<Router> {
-    let machine_file = machine_file(ctx, target);
-    let machine = Machine::load(&machine_file)?;
+fn prepare(ctx: &Ctx, job: &Job, flags: &Flags) -> Result<Router> {
+    let machine = job.machine()?.clone();
     let qemu = Qemu::find(&machine.qemu)?;
-    let guest = match &selection.openwrt.release {
-        None => stand_in::guest(ctx, target, feed, selection)?,
-        Some(release) => {
-            let packages = &feed.packages.kernel_version;
-            official::guest(ctx, release, target, &machine, packages, &selection.openwrt)?
-        }
-    };
+    let guest = job.provider.image(ctx, job)?;
     let accel = accelerator(ctx, &qemu, &machine, &guest.probe, &guest.kernel, flags.accel)?;
     let patience = Duration::from_secs(flags.boot_deadline);
     let mut router = Router { qemu, machine, guest, accel, patience, state: Utf8PathBuf::new() };
-    let inputs = Inputs::new(format!("booted {target} router, {}", router.accel.word()))
+    let inputs = Inputs::new(format!("booted {} router, {}", job.target(), router.accel.word()))
         .stage("kernel", &router.guest.kernel)
         .stage("image", &router.guest.folder)
-        .path("machine", &machine_file)
+        .path("machine", job.machine_file())
         .text("qemu", &router.qemu.version)
         .text("accel", router.accel.word());
     let saved = stage(ctx, &STATE, &inputs, |out| {

@@ -1,19 +1,26 @@
-//! The stand-in's image: Debian's kernel of the packages, and programs around it.
+//! The provider `stand-in`: kernel, packages and image from Debian's own packages.
+
+use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use formats::Format;
 use host::aside;
-use model::{Result, Target};
-use sdk::local::Kernel;
+use model::{Arch, Exit, Failure, Result};
+use sdk::local::{self, Kernel};
 use vm::image;
 use vm::session::Image;
 
-use super::feed::Feed;
-use super::provider;
-use super::router::Guest;
-use super::stages::IMAGE;
-use crate::Ctx;
-use crate::cli::Selection;
-use crate::stage::{Inputs, stage};
+use super::at_once::{Kept, both};
+use super::job::Job;
+use super::ports::Port;
+use super::provider::{Origin, Packages, Provider, files};
+use super::router::Bootable;
+use super::stages::{DEBIAN_IMAGE, DEBIAN_KERNEL, IMAGE, KERNEL, PACKAGES, PROGRAMS};
+use super::{bench, programs};
+use crate::cli::Kernel as Line;
+use crate::doctor::{self, Need, Purpose};
+use crate::stage::{Inputs, Stage, stage};
+use crate::{Ctx, Outcome};
 
 /// What the router's network cards need; kernels that have one of them built in are fine.
 const NETWORK_MODULES: [&str; 2] = ["virtio_pci", "virtio_net"];
@@ -37,38 +44,178 @@ const SPARE_MODULES: [&str; 14] = [
     "xfrm_user",
 ];
 
-/// The stand-in for the kernel that the packages were made for.
-pub(super) fn guest(ctx: &Ctx, target: &Target, feed: &Feed, selection: &Selection) -> Result<Guest> {
-    let recipe = image::Recipe::embedded()?;
-    let programs = provider::image_programs(ctx, &recipe.packages, selection)?;
-    let opkg = provider::guest_client(ctx)?;
-    let kernel = &feed.packages.kernel;
-    let inputs = Inputs::new(format!("stand-in image for {target}"))
-        .stage("kernel", kernel)
-        .stage("programs", &programs)
-        .path("opkg", &opkg)
-        .text("modules", [&NETWORK_MODULES[..], &SPARE_MODULES[..]].concat().join(" "));
-    let folder = stage(ctx, &IMAGE, &inputs, |out| build_image(feed, &recipe, &programs, &opkg, out))?;
-    let vmlinux = kernel.join("vmlinux");
-    Ok(Guest {
-        image: Image::in_memory(vmlinux.clone(), folder.join("initramfs"), image::READY),
-        probe: Image::in_memory(vmlinux, folder.join("probe"), image::PROBE_READY),
-        kernel: kernel.clone(),
-        folder,
-        label: format!("stand-in router, Linux {}", Kernel::open(kernel)?.id().version),
-        kernel_line: selection.kernel()?.word().to_owned(),
-        wiring: None,
-    })
+/// The stand-in of a target, with one of its kernels.
+pub struct StandIn {
+    port: &'static Port,
+    line: Line,
+    /// Where Debian's packages come from, if not from the mirror of the host's apt.
+    mirror: Option<String>,
+    kernel: Kept<Standing>,
+}
+
+/// A kernel and the stage that it is of.
+pub(super) struct Standing {
+    pub(super) folder: Utf8PathBuf,
+    pub(super) kernel: Kernel,
+}
+
+impl Standing {
+    /// The kernel that QEMU loads.
+    pub(super) fn vmlinux(&self) -> Utf8PathBuf {
+        self.folder.join("vmlinux")
+    }
+}
+
+impl StandIn {
+    pub(super) fn new(port: &'static Port, line: Line, mirror: Option<String>) -> Self {
+        StandIn { port, line, mirror, kernel: Kept::default() }
+    }
+
+    /// OpenWrt's name of the architecture.
+    pub(super) fn arch(&self) -> Arch {
+        Arch(self.port.arch.into())
+    }
+
+    /// The kernel, unpacked once and opened once a run.
+    pub(super) fn kernel(&self, ctx: &Ctx) -> Result<Arc<Standing>> {
+        self.kernel.get_or_make(|| {
+            let suites = self.port.suites.iter();
+            let suite = suites.copied().find(|(line, _)| *line == self.line).map(|(_, suite)| suite);
+            let suite = suite.ok_or_else(|| no_such_kernel(self.port.target, self.line))?;
+            let debs = self.debian(ctx, &DEBIAN_KERNEL, suite, &[self.port.kernel.into()])?;
+            let inputs = Inputs::new("the kernel, unpacked").stage("debian-kernel", &debs);
+            let folder = stage(ctx, &KERNEL, &inputs, |out| {
+                let kernel = Kernel::prepare(&files(&debs, ".deb")?, out, &ctx.events, &ctx.cancel)?;
+                Ok(format!("{}, a stand-in for OpenWrt's kernel", kernel.id()))
+            })?;
+            Ok(Standing { kernel: Kernel::open(&folder)?, folder })
+        })
+    }
+
+    /// The programs of an image, unpacked.
+    pub(super) fn image_programs(&self, ctx: &Ctx, packages: &[String]) -> Result<Utf8PathBuf> {
+        let debs = self.debian(ctx, &DEBIAN_IMAGE, self.port.programs, packages)?;
+        let inputs = Inputs::new("the image's programs, unpacked").stage("debian-image", &debs);
+        stage(ctx, &PROGRAMS, &inputs, |out| {
+            local::unpack(&files(&debs, ".deb")?, out, &ctx.cancel)?;
+            Ok(String::new())
+        })
+    }
+
+    /// Debian packages of a suite, verified by apt.
+    fn debian(&self, ctx: &Ctx, kind: &Stage, suite: &str, packages: &[String]) -> Result<Utf8PathBuf> {
+        let mirror = self.mirror.as_deref();
+        let what = match packages {
+            [one] => one.clone(),
+            [first, rest @ ..] => format!("{first} and {} more", rest.len()),
+            [] => String::new(),
+        };
+        let inputs = Inputs::new(format!("{what} of Debian {suite}"))
+            .text("suite", suite)
+            .text("packages", packages.join(" "))
+            .text("mirror", mirror.unwrap_or("of the host"));
+        stage(ctx, kind, &inputs, |out| {
+            if ctx.offline {
+                return Err(offline(&what));
+            }
+            let debs = local::fetch(&local::Request { suite, packages, mirror }, out, &ctx.events, &ctx.cancel)?;
+            Ok(match &debs[..] {
+                [deb] => format!("{} {}", deb.name, deb.version),
+                debs => format!("{} packages, verified by apt", debs.len()),
+            })
+        })
+    }
+
+    /// Builds every recipe into an empty directory, whatever the cache holds.
+    pub(super) fn build_into(&self, ctx: &Ctx, job: &Job, out: &Utf8Path) -> Result<Vec<sdk::BuiltPackage>> {
+        let request = sdk::Request {
+            recipes: job.recipes(),
+            kernel: &self.kernel(ctx)?.kernel,
+            arch: &self.arch(),
+            formats: &job.formats,
+            source_date_epoch: None,
+            workspace: &ctx.root,
+            target_directory: &programs::target_directory(ctx),
+            offline: ctx.offline,
+        };
+        sdk::build(&request, out, &ctx.events, &ctx.cancel)
+    }
+}
+
+impl Provider for StandIn {
+    fn origin(&self) -> Origin {
+        Origin::StandIn
+    }
+
+    fn needs(&self, _job: &Job, purpose: Purpose) -> Result<Vec<Need>> {
+        Ok(doctor::needs(purpose))
+    }
+
+    fn packages(&self, ctx: &Ctx, job: &Job) -> Result<Packages> {
+        let (standing, programs) =
+            both(ctx, |ctx| self.kernel(ctx), |ctx| programs::of_recipes(ctx, job.recipes(), &self.arch()))?;
+        let inputs = Inputs::new(format!("packages for {}", job.target()))
+            .stage("kernel", &standing.folder)
+            .text("target", job.target())
+            .text("formats", job.formats.iter().map(Format::to_string).collect::<Vec<_>>().join(" "))
+            .text("epoch", std::env::var("SOURCE_DATE_EPOCH").unwrap_or_default());
+        let inputs = ctx.recipes.iter().fold(inputs, |inputs, folder| inputs.path("recipes", folder));
+        let inputs = programs.iter().fold(inputs, |inputs, program| inputs.stage("program", &program.folder));
+        let folder = stage(ctx, &PACKAGES, &inputs, |out| {
+            let built = self.build_into(ctx, job, out)?;
+            let words: Vec<&str> = job.formats.iter().map(|format| format.extension()).collect();
+            Ok(format!("{} packages as {}", built.len() / job.formats.len().max(1), words.join(" and ")))
+        })?;
+        let kernel_version = standing.kernel.id().package_version();
+        Ok(Packages { folder, kernel: standing.folder.clone(), kernel_version, arch: self.arch(), empty: Vec::new() })
+    }
+
+    fn image(&self, ctx: &Ctx, job: &Job) -> Result<Bootable> {
+        let recipe = image::Recipe::embedded()?;
+        let (standing, (programs, opkg)) = both(
+            ctx,
+            |ctx| self.kernel(ctx),
+            |ctx| both(ctx, |ctx| self.image_programs(ctx, &recipe.packages), programs::package_manager),
+        )?;
+        let inputs = Inputs::new(format!("stand-in image for {}", job.target()))
+            .stage("kernel", &standing.folder)
+            .stage("programs", &programs)
+            .path("opkg", &opkg)
+            .text("arch", self.arch())
+            .text("modules", [&NETWORK_MODULES[..], &SPARE_MODULES[..]].concat().join(" "));
+        let folder = stage(ctx, &IMAGE, &inputs, |out| {
+            build_image(&standing.kernel, &self.arch(), &recipe, &programs, &opkg, out)
+        })?;
+        let id = standing.kernel.id();
+        Ok(Bootable {
+            image: Image::in_memory(standing.vmlinux(), folder.join("initramfs"), image::READY),
+            probe: Image::in_memory(standing.vmlinux(), folder.join("probe"), image::PROBE_READY),
+            kernel: standing.folder.clone(),
+            folder,
+            label: format!("stand-in router, Linux {}", id.version),
+            kernel_line: self.line.word().to_owned(),
+            kernel_version: Some(id.package_version()),
+            wiring: None,
+        })
+    }
+
+    fn compare(&self, _ctx: &Ctx, _packages: &Packages) -> Result<Outcome> {
+        Err(nothing_published())
+    }
+
+    fn tell_costs(&self, ctx: &Ctx, job: &Job) -> Result<()> {
+        bench::tell_known(ctx, job, self)
+    }
 }
 
 fn build_image(
-    feed: &Feed,
+    kernel: &Kernel,
+    arch: &Arch,
     recipe: &image::Recipe,
     programs: &Utf8Path,
     opkg: &Utf8Path,
     out: &Utf8Path,
 ) -> Result<String> {
-    let kernel = Kernel::open(&feed.packages.kernel)?;
     let take = |names: &[&str], folder: &str| -> Result<Vec<Utf8PathBuf>> {
         let folder = out.join(folder);
         Ok(kernel.take(names, &folder)?.iter().map(|file| folder.join(file)).collect())
@@ -77,7 +224,7 @@ fn build_image(
     let packages = [programs.to_owned()];
     let mut extra = vec![image::Extra { path: "/bin/opkg".into(), source: opkg.to_owned(), mode: 0o755 }];
     // opkg's view of the running kernel is the image's own; apk's database is its client's to write.
-    for (path, text) in client::apk::image_state(&kernel.id().package_version(), &feed.packages.arch.0) {
+    for (path, text) in client::apk::image_state(&kernel.id().package_version(), &arch.0) {
         let source = out.join(path.replace('/', "_"));
         aside::write(&source, text.as_bytes())?;
         extra.push(image::Extra { path: path.into(), source, mode: 0o644 });
@@ -88,11 +235,69 @@ fn build_image(
         boot_modules: &boot_modules,
         spare_modules: &spare_modules,
         kernel: kernel.id(),
-        arch: &feed.packages.arch,
+        arch,
         extra: &extra,
     };
     let bytes = image::build(recipe, &inputs)?;
     aside::write(&out.join("initramfs"), &bytes)?;
     aside::write(&out.join("probe"), image::probe(recipe, &packages)?)?;
     Ok(format!("{} MiB initramfs, a stand-in for an OpenWrt image", bytes.len() >> 20))
+}
+
+fn offline(what: &str) -> Failure {
+    Failure::new(
+        Exit::Upstream,
+        "NET001",
+        format!("{what} must be fetched, and --offline forbids it"),
+        "the cache holds no earlier download of them",
+        "run once without --offline",
+    )
+}
+
+fn no_such_kernel(target: &str, line: Line) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "USE005",
+        format!("there is no stand-in for {target} with kernel {}", line.word()),
+        "Debian has no such kernel for its architecture",
+        "give another line with --kernel: 6.1, 6.12 or newest",
+    )
+}
+
+fn nothing_published() -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "USE006",
+        "a stand-in's packages cannot be compared with published ones",
+        "nobody publishes any: its kernel is Debian's",
+        "choose a release of OpenWrt with --release",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ctx::tests::ctx;
+    use crate::pipeline::ports;
+    use model::Events;
+
+    #[test]
+    fn offline_with_an_empty_cache_says_what_is_missing_and_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut ctx = ctx(Utf8Path::from_path(folder.path()).unwrap(), Events::discard());
+        ctx.offline = true;
+        let failure = StandIn::new(&ports::ALL[0], Line::V6_12, None).kernel(&ctx).err().unwrap();
+        assert_eq!((failure.id(), failure.exit()), ("NET001", Exit::Upstream));
+        assert_eq!(files(&ctx.cache.join("debian-kernel"), ".deb").unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn what_no_stand_in_has_is_refused() {
+        static OLD: Port = Port { suites: &[(Line::V6_1, "bookworm")], ..ports::ALL[0] };
+        let ctx = ctx("/nowhere".into(), Events::discard());
+        let failure = StandIn::new(&OLD, Line::Newest, None).kernel(&ctx).err().unwrap();
+        assert_eq!((failure.id(), failure.exit()), ("USE005", Exit::Usage));
+        assert!(failure.finding().what.contains("x86/64 with kernel newest"), "{failure}");
+        assert_eq!((nothing_published().id(), nothing_published().exit()), ("USE006", Exit::Usage));
+    }
 }

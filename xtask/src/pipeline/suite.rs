@@ -4,35 +4,33 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8PathBuf;
 use formats::Format;
-use model::{Exit, Failure, Result, Target};
+use model::{Events, Exit, Failure, Result};
 use scenarios::scenario::Manager;
-use scenarios::{Bench, FeedVariant, Origin, Sabotage, Scenario, Start};
-use sdk::openwrt::Row;
+use scenarios::{Bench, FeedVariant, Sabotage, Scenario, Start};
 use vm::lab::Lab;
 use vm::session::Session;
 
-use super::feed::{Feed, signed};
+use super::at_once::both;
+use super::feed::Feed;
 use super::installed::Installed;
+use super::job::Job;
 use super::payload::payload;
-use super::{bench, console, router};
-use crate::cli::{Sabotage as Wanted, Selection, TestArgs};
-use crate::{Ctx, Outcome, upstream, usage};
+use super::proved::Proved;
+use super::{console, router};
+use crate::cli::{Sabotage as Wanted, TestArgs};
+use crate::{Ctx, Outcome};
 
 /// The package whose file the negative scenario spoils: one that images do not have by themselves.
 const SPOILED_PACKAGE: &str = "kmod-nf-conntrack-netlink";
 
 /// Runs the scenarios that were asked for on the packages of this source tree, on one kernel after the other.
-pub fn test(ctx: &Ctx, target: &Target, args: &TestArgs) -> Result<Outcome> {
+pub fn test(ctx: &Ctx, jobs: &[Job], args: &TestArgs) -> Result<Outcome> {
     let chosen = chosen(ctx, args)?;
     crate::facts::host(ctx);
+    let proved = Proved::default();
     let mut exit = Exit::Done;
-    if args.selection.openwrt.release.is_some() {
-        // A release has one kernel, its own.
-        args.selection.kernel()?;
-    }
-    for &kernel in &args.selection.kernels {
-        let selection = Selection { kernels: vec![kernel], ..args.selection.clone() };
-        exit = exit.worse(on_kernel(ctx, target, args, &selection, chosen.clone())?);
+    for job in jobs {
+        exit = exit.worse(on_kernel(ctx, job, jobs.len(), args, chosen.clone(), &proved)?);
         if exit == Exit::Interrupted {
             return Err(Failure::interrupted());
         }
@@ -42,70 +40,66 @@ pub fn test(ctx: &Ctx, target: &Target, args: &TestArgs) -> Result<Outcome> {
 
 fn on_kernel(
     ctx: &Ctx,
-    target: &Target,
+    job: &Job,
+    kernels: usize,
     args: &TestArgs,
-    selection: &Selection,
     mut chosen: Vec<Scenario>,
+    proved: &Proved,
 ) -> Result<Exit> {
-    let row = row(ctx, target, selection)?;
-    with_packages(&mut chosen, &row.as_ref().map_or_else(|| usage::formats(selection), |row| vec![row.format]));
+    with_packages(&mut chosen, &job.formats);
     if args.keep {
-        only_one(&chosen, args.selection.kernels.len())?;
+        only_one(&chosen, kernels)?;
     }
-    let feed = signed(ctx, target, selection)?;
-    let router = router::prepare(ctx, target, &feed, selection, &args.machine)?;
+    let (feed, router) = router::with_feed(ctx, job, &args.machine)?;
     let trust = router::trust(&feed)?;
     let payload = payload(&feed.packages.files()?)?;
-    let installed = Installed::prepare(ctx, &router, &feed, &trust, &payload, &chosen);
     let wanted: BTreeSet<FeedVariant> = chosen.iter().map(|scenario| scenario.feed).collect();
-    let feeds = wanted
-        .into_iter()
-        .map(|variant| Ok((variant, spoiled(ctx, &feed, variant)?)))
-        .collect::<Result<BTreeMap<FeedVariant, Utf8PathBuf>>>()?;
+    let (installed, feeds) = both(
+        ctx,
+        |ctx| Ok(Installed::prepare(ctx, &router, &feed, &trust, &payload, &chosen)),
+        |ctx| wanted.into_iter().map(|variant| Ok((variant, variant_of(ctx, &feed, variant)?))).collect(),
+    )?;
+    let feeds: BTreeMap<FeedVariant, Utf8PathBuf> = feeds;
     ctx.events.fact("QEMU", &router.qemu.version);
     ctx.events.fact("router", &router.guest.label);
     ctx.events.fact("routers at once", ctx.routers.to_string());
-    if row.is_none() {
-        bench::tell_known(ctx, target, selection, &feed.packages.kernel)?;
-    }
+    job.provider.tell_costs(ctx, job)?;
     let keep = |session: &mut Session| -> Result<()> {
         ctx.events.notice("keep", "the router is as the scenario left it, and goes when you leave it");
         console::run(ctx, session).map(|_outcome| ())
     };
     let boot = |lab: &Lab, start: Start, manager: Manager| match start {
         Start::Booted => router.start(ctx, lab),
-        Start::Installed => installed.start(lab, manager),
+        Start::Installed => installed.start(ctx, lab, manager),
     };
-    let bench = |sabotage| Bench {
-        router: &router.guest.label,
-        origin: if row.is_some() { Origin::Release } else { Origin::StandIn },
-        kernel: &router.guest.kernel_line,
-        of_several: args.selection.kernels.len() > 1,
-        boot: &boot,
-        feeds: &feeds,
-        trust: &trust,
-        payload: &payload,
-        captures: args.machine.pcap.as_deref(),
-        jobs: ctx.routers.get(),
-        sabotage,
-        keep: args.keep.then_some(&keep as &scenarios::runner::Keep<'_>),
-        events: &ctx.events,
-        cancel: &ctx.cancel,
+    let run = |events: &Events, sabotage| {
+        let bench = Bench {
+            router: &router.guest.label,
+            origin: job.provider.origin(),
+            kernel: &router.guest.kernel_line,
+            of_several: kernels > 1,
+            boot: &boot,
+            feeds: &feeds,
+            trust: &trust,
+            payload: &payload,
+            captures: args.machine.pcap.as_deref(),
+            jobs: ctx.routers.get(),
+            sabotage,
+            keep: args.keep.then_some(&keep as &scenarios::runner::Keep<'_>),
+            events,
+            cancel: &ctx.cancel,
+        };
+        scenarios::run(&bench, &chosen)
     };
     let mut exit = Exit::Done;
     for sabotage in ways(&args.sabotage) {
         if ctx.cancel.is_cancelled() {
             return Ok(Exit::Interrupted);
         }
-        exit = exit.worse(scenarios::run(&bench(sabotage), &chosen));
+        let label = &router.guest.label;
+        exit = exit.worse(proved.listen(&ctx.events, label, |events| run(events, sabotage)));
     }
     Ok(exit)
-}
-
-/// The release that is selected, if any.
-fn row(ctx: &Ctx, target: &Target, selection: &Selection) -> Result<Option<Row>> {
-    let row = |release: &String| upstream::matrix(ctx)?.row(release, &target.to_string());
-    selection.openwrt.release.as_ref().map(row).transpose()
 }
 
 /// Leaves the package managers that there are packages for: another could not find out anything. A scenario that
@@ -171,7 +165,8 @@ pub fn check(ctx: &Ctx, args: &TestArgs) -> Result<()> {
 fn chosen(ctx: &Ctx, args: &TestArgs) -> Result<Vec<Scenario>> {
     let folder = &ctx.scenarios;
     let all = scenarios::scenario::load_all(folder)?;
-    let names: Vec<&str> = all.iter().map(|file| file.name.as_str()).collect();
+    let mut names: Vec<&str> = all.iter().map(|file| file.name.as_str()).collect();
+    names.sort_unstable();
     let matches = |name: &str, word: &str| if args.exact { name == word } else { name.contains(word) };
     if let Some(word) = args.names.iter().find(|word| !names.iter().any(|name| matches(name, word))) {
         return Err(Failure::new(
@@ -197,7 +192,7 @@ fn in_tree(ctx: &Ctx, mut scenario: Scenario) -> Scenario {
 }
 
 /// The feed's directory, or that of a copy spoiled in one way.
-fn spoiled(ctx: &Ctx, feed: &Feed, variant: FeedVariant) -> Result<Utf8PathBuf> {
+fn variant_of(ctx: &Ctx, feed: &Feed, variant: FeedVariant) -> Result<Utf8PathBuf> {
     let spoil = match variant {
         FeedVariant::Published => return Ok(feed.folder.clone()),
         FeedVariant::WrongKey => feeds::Spoil::WrongKey,

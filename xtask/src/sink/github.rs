@@ -13,12 +13,14 @@ use super::Sink;
 /// Writes workflow commands.
 pub struct Github<W> {
     out: W,
+    /// Stages that were begun and did not end. Groups do not nest: those that run at once share the first one's.
+    running: usize,
 }
 
 impl<W: Write> Github<W> {
     /// Writes to `out`, which must be the stream of the text that the groups are to fold.
     pub fn new(out: W) -> Self {
-        Github { out }
+        Github { out, running: 0 }
     }
 
     fn command(&mut self, name: &str, properties: &[(&str, &str)], text: &str) {
@@ -55,8 +57,18 @@ impl<W: Write> Github<W> {
 impl<W: Write + Send> Sink for Github<W> {
     fn take(&mut self, event: &Event) {
         match event {
-            Event::StageBegin { stage, detail } => self.command("group", &[], &format!("{stage}: {detail}")),
-            Event::StageEnd { .. } => self.command("endgroup", &[], ""),
+            Event::StageBegin { stage, detail } => {
+                if self.running == 0 {
+                    self.command("group", &[], &format!("{stage}: {detail}"));
+                }
+                self.running += 1;
+            }
+            Event::StageEnd { .. } => {
+                self.running = self.running.saturating_sub(1);
+                if self.running == 0 {
+                    self.command("endgroup", &[], "");
+                }
+            }
             Event::Finding(finding) => self.annotate(finding, "", "", 1),
             Event::CaseEnd {
                 case, verdict: Verdict::Fail { finding } | Verdict::Blocked { finding }, record, ..
@@ -111,6 +123,19 @@ mod tests {
 ::error title=pppoe%3A VM999::the guest never answered%0Awhy: a reason%0Afix: a remedy
 ";
         assert_eq!(written(&sample_run()), expected);
+    }
+
+    #[test]
+    fn stages_that_run_at_once_fold_together() {
+        let begin = |stage: &str| Event::StageBegin { stage: stage.into(), detail: String::new() };
+        let end = |stage: &str| Event::StageEnd {
+            stage: stage.into(),
+            status: model::Status::Done,
+            millis: 0,
+            summary: String::new(),
+        };
+        let text = written(&[begin("a"), begin("b"), end("a"), begin("c"), end("c"), end("b"), begin("d"), end("d")]);
+        assert_eq!(text, "::group::a: \n::endgroup::\n::group::d: \n::endgroup::\n");
     }
 
     #[test]

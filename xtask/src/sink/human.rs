@@ -62,7 +62,10 @@ pub struct Human<W> {
     out: W,
     style: Style,
     bar: Option<ProgressBar>,
-    kept: VecDeque<String>,
+    /// What was begun and did not end.
+    running: Vec<String>,
+    /// The last lines: of whom, and what.
+    kept: VecDeque<(String, String)>,
     table: Table,
     sabotage: sabotage::Table,
 }
@@ -74,6 +77,7 @@ impl<W: Write> Human<W> {
             out,
             style,
             bar: None,
+            running: Vec::new(),
             kept: VecDeque::new(),
             table: Table::default(),
             sabotage: sabotage::Table::default(),
@@ -115,7 +119,10 @@ impl<W: Write> Human<W> {
     }
 
     fn begin(&mut self, name: &str, detail: &str) {
-        self.kept.clear();
+        if self.running.is_empty() {
+            self.kept.clear();
+        }
+        self.running.push(name.to_owned());
         let word = self.word(Paint::Faint, "start");
         let detail = if detail.is_empty() { String::new() } else { format!(": {detail}") };
         self.say(&format!("{word} {name}{detail}"));
@@ -134,9 +141,15 @@ impl<W: Write> Human<W> {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
+        if let Some(at) = self.running.iter().position(|name| *name == row.name) {
+            self.running.remove(at);
+        }
         if failed && self.style.verbosity < Verbosity::Verbose {
-            for line in std::mem::take(&mut self.kept) {
-                self.write(&format!("      | {line}"));
+            // Where others are at work, their lines are among these.
+            let alone = self.running.is_empty();
+            for (stage, line) in std::mem::take(&mut self.kept) {
+                let whose = if alone { String::new() } else { format!("{stage} ") };
+                self.write(&format!("      {whose}| {line}"));
             }
         }
         let text = format!("{} {}", self.word(paint, row.word), row.rest());
@@ -172,7 +185,7 @@ impl<W: Write> Human<W> {
         if self.kept.len() == KEPT_LINES {
             self.kept.pop_front();
         }
-        self.kept.push_back(text.to_owned());
+        self.kept.push_back((stage.to_owned(), text.to_owned()));
     }
 
     fn progress(&mut self, stage: &str, done: u64, total: Option<u64>) {

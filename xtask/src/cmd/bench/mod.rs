@@ -5,9 +5,8 @@ mod offload;
 
 use model::Result;
 
-use super::Outcome;
-use crate::Ctx;
 use crate::cli::{BenchAction, BenchArgs};
+use crate::{Ctx, Outcome};
 
 /// Measures what was asked for.
 pub fn run(ctx: &Ctx, args: &BenchArgs) -> Result<Outcome> {

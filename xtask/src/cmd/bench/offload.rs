@@ -5,19 +5,18 @@ use std::fmt::Write as _;
 use model::Result;
 use model::cost::{Clock, Costs, Path};
 
-use super::super::Outcome;
 use crate::cli::BenchOffloadArgs;
-use crate::doctor::{self, Purpose};
+use crate::doctor::Purpose;
+use crate::pipeline::{self, Job};
 use crate::scratch::Scratch;
-use crate::{Ctx, pipeline, usage};
+use crate::{Ctx, Outcome};
 
 /// Measures, and shows the figures as tables.
 pub(super) fn run(ctx: &Ctx, args: &BenchOffloadArgs) -> Result<Outcome> {
-    let target = usage::stand_in_target(&args.selection)?;
-    pipeline::check_files(ctx, &target, Purpose::Test)?;
-    doctor::require(ctx, Purpose::Test)?;
+    let (job, stand_in) = Job::stand_in(ctx, &args.selection, Purpose::Test)?;
+    job.require(ctx, Purpose::Test)?;
     let _scratch = Scratch::take()?;
-    let measured = pipeline::bench(ctx, &target, args)?;
+    let measured = pipeline::bench(ctx, &job, &stand_in, args)?;
     Ok(Outcome::done(measured.iter().map(table).collect::<Vec<_>>().join("\n\n")))
 }
 

@@ -3,13 +3,16 @@
 use std::sync::mpsc::{Receiver, channel};
 
 use formats::Format;
-use model::Events;
+use model::{Arch, Events};
 use sdk::openwrt::drive::mini::MiniSdk;
 use sdk::openwrt::fixture::{KERNEL_HASH, MiniMirror};
 
 use super::*;
-use crate::cli::openwrt::Source;
+use crate::cli::Selection;
+use crate::cli::openwrt::{OpenWrt, Source};
 use crate::ctx::tests::ctx;
+use crate::doctor::Purpose;
+use crate::pipeline::Job;
 
 /// What a branch offers may change, so the mirror is asked again each time.
 const RELEASE: &str = "25.12-SNAPSHOT";
@@ -50,24 +53,25 @@ impl Lab {
         Lab { folder, mirror, ctx, events }
     }
 
-    fn selection(&self) -> Selection {
+    fn job(&self) -> Job {
         let source =
             Source { mirror: Some(self.mirror.root().to_string()), release_keys: vec![self.mirror.key_file()] };
-        Selection {
+        let selection = Selection {
             target: "x86/64".into(),
             openwrt: OpenWrt { release: Some(RELEASE.into()), locked: false, source },
             kernels: vec![crate::cli::Kernel::V6_12],
             formats: Vec::new(),
             debian_mirror: None,
-        }
-    }
-
-    fn target(&self) -> Target {
-        "x86/64".parse().unwrap()
+        };
+        Job::new(&self.ctx, &selection, Purpose::Build).unwrap()
     }
 
     fn packages(&self) -> Result<Packages> {
-        super::super::packages(&self.ctx, &self.target(), &self.selection())
+        self.job().provider.packages(&self.ctx, &self.job())
+    }
+
+    fn compare(&self) -> Outcome {
+        crate::pipeline::compare(&self.ctx, &self.job()).unwrap()
     }
 
     /// Ids of what was found since the last look.
@@ -99,7 +103,7 @@ fn a_release_is_built_once_linted_published_and_verified() {
     lab.packages().unwrap();
     assert_eq!(lab.worked(), [""; 0]);
 
-    let verified = super::super::verify_feed(&lab.ctx, &lab.target(), &lab.selection()).unwrap();
+    let verified = crate::pipeline::verify_feed(&lab.ctx, &lab.job()).unwrap();
     assert_eq!(verified.data, "kmod-name 6.12.94-r1 apk\nkmod-top 6.12.94-r1 apk");
     assert!(lab.folder.path().join("keys").is_dir());
 }
@@ -140,7 +144,7 @@ fn rebuilt_kmods_are_compared_with_the_published_ones() {
         let name = published(file.file_name().unwrap());
         lab.mirror.publish(RELEASE, "x86/64", &[(&name, &std::fs::read(file).unwrap())]);
     }
-    let outcome = compare(&lab.ctx, &lab.target(), &lab.selection()).unwrap();
+    let outcome = lab.compare();
     assert_eq!(
         (outcome.exit, outcome.data.as_str()),
         (Exit::Done, "2 kmods compared with those of the release, 0 differences")
@@ -148,16 +152,16 @@ fn rebuilt_kmods_are_compared_with_the_published_ones() {
 
     let top = published(files[1].file_name().unwrap());
     lab.mirror.publish(RELEASE, "x86/64", &[(&top, &std::fs::read(&files[0]).unwrap())]);
-    let outcome = compare(&lab.ctx, &lab.target(), &lab.selection()).unwrap();
+    let outcome = lab.compare();
     assert_eq!(outcome.exit, Exit::Failed);
     assert!(outcome.data.contains("kmod-top: was not published"), "{}", outcome.data);
     lab.mirror.remove(RELEASE, "x86/64", &top);
     lab.worked();
-    let outcome = compare(&lab.ctx, &lab.target(), &lab.selection()).unwrap();
+    let outcome = lab.compare();
     assert_eq!((outcome.exit, lab.findings()), (Exit::Failed, vec!["CMP002"]));
     assert!(outcome.data.ends_with("2 kmods compared with those of the release, 1 difference"), "{}", outcome.data);
     lab.mirror.remove(RELEASE, "x86/64", &published(files[0].file_name().unwrap()));
-    let Err(failure) = compare(&lab.ctx, &lab.target(), &lab.selection()) else { panic!("compared with nothing") };
+    let Err(failure) = crate::pipeline::compare(&lab.ctx, &lab.job()) else { panic!("compared with nothing") };
     assert_eq!((failure.id(), failure.exit()), ("CMP003", Exit::Upstream));
     let difference = drive::Difference {
         package: "kmod-top".into(),
@@ -175,7 +179,7 @@ fn a_target_without_rust_gets_its_kmods_and_a_warning() {
     let lab = Lab::new(|_| {});
     let recipes = Recipes::load(&[lab.ctx.root.join("package/recipes")]).unwrap();
     assert!(!recipes.programs.is_empty());
-    assert!(programs(&lab.ctx, &recipes, &Arch("mips_24kc".into())).unwrap().is_empty());
+    assert!(programs::of_recipes(&lab.ctx, &recipes, &Arch("mips_24kc".into())).unwrap().is_empty());
     let warned = lab.events.try_iter().any(|event| {
         matches!(event, Event::Finding(finding) if finding.id == "RST002" && finding.severity == Severity::Warning)
     });

@@ -14,7 +14,8 @@ const SLOWEST: usize = 5;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     is_case: bool,
-    name: String,
+    /// Of the stage or scenario.
+    pub name: String,
     /// `pass`, `FAIL`, `done` …
     pub word: &'static str,
     millis: Option<u64>,

@@ -122,6 +122,16 @@ fn lines_are_shown_when_asked_for_or_when_the_stage_failed() {
 }
 
 #[test]
+fn lines_of_stages_that_run_at_once_are_kept_and_told_apart() {
+    let begin = |stage: &str| Event::StageBegin { stage: stage.into(), detail: String::new() };
+    let line = |stage: &str| Event::Line { stage: stage.into(), text: "a line".into() };
+    let failed = Event::StageEnd { stage: "one".into(), status: Status::Failed, millis: 1, summary: String::new() };
+    let events = [begin("one"), line("one"), begin("two"), line("two"), failed];
+    let text = printed(&events, Verbosity::Normal, false);
+    assert!(text.contains("      one | a line\n      two | a line\n"), "{text}");
+}
+
+#[test]
 fn colours_are_only_where_asked_for_and_change_no_columns() {
     let (plain, colored) =
         (printed(&sample_run(), Verbosity::Normal, false), printed(&sample_run(), Verbosity::Normal, true));

@@ -15,8 +15,8 @@ use formats::{Format, Package};
 use host::aside;
 use model::{Event, Failure, Result};
 
-use super::super::Outcome;
 use crate::Ctx;
+use crate::Outcome;
 use crate::cli::BenchFormatsArgs;
 use crate::scratch::Scratch;
 use measure::{Cost, measure};

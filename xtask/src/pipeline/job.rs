@@ -1,0 +1,252 @@
+//! What was asked for, resolved once: stages take it, and nobody asks the command line again.
+
+use std::sync::{Arc, OnceLock};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use formats::Format;
+use model::{Exit, Failure, Result, Target, UnknownTarget};
+use sdk::Recipes;
+use vm::machine::Machine;
+
+use super::ports::{self, Port};
+use super::provider::Provider;
+use super::release::Release;
+use super::stand_in::StandIn;
+use crate::Ctx;
+use crate::cli::{self, Selection};
+use crate::doctor::{self, Need, Purpose};
+use crate::feed_config::FeedConfig;
+
+/// What is built and run.
+pub struct Job {
+    files: Files,
+    /// Formats of packages, each once and always in the same order.
+    pub(super) formats: Vec<Format>,
+    /// Where kernel, packages and image come from.
+    pub(super) provider: Arc<dyn Provider>,
+}
+
+/// What every job of a run reads.
+#[derive(Clone)]
+struct Files {
+    target: Target,
+    recipes: Arc<Recipes>,
+    feed: Arc<FeedConfig>,
+    machine: Utf8PathBuf,
+    /// Read when it is first asked for: packages need none.
+    read_machine: Arc<OnceLock<Machine>>,
+}
+
+impl Job {
+    /// The job that is selected.
+    ///
+    /// Every file that `purpose` is going to need is read: a slip in one is told at once, not after minutes of
+    /// fetching and building, and before anything is made in the cache.
+    ///
+    /// # Errors
+    /// `USE002` for an unknown target, `USE004` for several kernels; those of the files.
+    pub fn new(ctx: &Ctx, selection: &Selection, purpose: Purpose) -> Result<Job> {
+        let mut jobs = Job::each(ctx, selection, purpose)?;
+        match jobs.pop() {
+            Some(job) if jobs.is_empty() => Ok(job),
+            _ => Err(one_kernel(selection.kernels.len())),
+        }
+    }
+
+    /// A job for each kernel that is selected.
+    ///
+    /// # Errors
+    /// As [`Job::new`], but for a release `USE004` only: it has one kernel.
+    pub fn each(ctx: &Ctx, selection: &Selection, purpose: Purpose) -> Result<Vec<Job>> {
+        let (target, asked) = resolved(selection)?;
+        let files = Files::read(ctx, &target, purpose)?;
+        match asked {
+            Asked::StandIn(port) => {
+                let stand_in = |&kernel| StandIn::new(port, kernel, selection.debian_mirror.clone());
+                let kernels = selection.kernels.iter();
+                Ok(kernels.map(|kernel| files.job(formats(selection), Arc::new(stand_in(kernel)))).collect())
+            }
+            Asked::Release(_) if selection.kernels.len() != 1 => Err(one_kernel(selection.kernels.len())),
+            Asked::Release(name) => {
+                let release = Release::new(ctx, name, &target, selection.openwrt.clone())?;
+                Ok(vec![files.job(vec![release.row.format], Arc::new(release))])
+            }
+        }
+    }
+
+    /// A job for what is done with the stand-in only.
+    ///
+    /// # Errors
+    /// As [`Job::new`], and `USE003` when a release is selected.
+    pub fn stand_in(ctx: &Ctx, selection: &Selection, purpose: Purpose) -> Result<(Job, Arc<StandIn>)> {
+        let (target, asked) = resolved(selection)?;
+        let port = match asked {
+            Asked::StandIn(port) => port,
+            Asked::Release(release) => return Err(stand_in_only(release)),
+        };
+        let files = Files::read(ctx, &target, purpose)?;
+        let [kernel] = selection.kernels[..] else { return Err(one_kernel(selection.kernels.len())) };
+        let stand_in = Arc::new(StandIn::new(port, kernel, selection.debian_mirror.clone()));
+        Ok((files.job(formats(selection), stand_in.clone()), stand_in))
+    }
+
+    /// Makes sure that this host can do the job.
+    ///
+    /// # Errors
+    /// `HOST…` with the command that installs what is missing.
+    pub fn require(&self, ctx: &Ctx, purpose: Purpose) -> Result<()> {
+        doctor::require_all(ctx, &self.provider.needs(self, purpose)?)
+    }
+
+    /// What for.
+    pub(super) fn target(&self) -> &Target {
+        &self.files.target
+    }
+
+    pub(super) fn recipes(&self) -> &Recipes {
+        &self.files.recipes
+    }
+
+    /// The feed as it is described.
+    pub(super) fn feed(&self) -> &FeedConfig {
+        &self.files.feed
+    }
+
+    /// The machine of the target.
+    pub(super) fn machine(&self) -> Result<&Machine> {
+        self.files.machine()
+    }
+
+    /// The file that describes the machine.
+    pub(super) fn machine_file(&self) -> &Utf8Path {
+        &self.files.machine
+    }
+
+    /// The emulator of the machine, if `doctor` knows it; whoever starts an unknown one asks for it by name.
+    pub(super) fn emulator(&self) -> Result<Option<Need>> {
+        Ok(doctor::emulator(&self.machine()?.qemu.binary))
+    }
+}
+
+impl Files {
+    fn read(ctx: &Ctx, target: &Target, purpose: Purpose) -> Result<Files> {
+        let files = Files {
+            target: target.clone(),
+            recipes: Arc::new(Recipes::load(&ctx.recipes)?),
+            feed: Arc::new(FeedConfig::load(ctx)?),
+            machine: machine_file(ctx, target),
+            read_machine: Arc::default(),
+        };
+        if purpose >= Purpose::Test {
+            files.machine()?;
+        }
+        if purpose == Purpose::Ci {
+            let files = scenarios::scenario::load_all(&ctx.scenarios)?;
+            files.into_iter().try_for_each(|file| file.scenario.map(drop))?;
+        }
+        Ok(files)
+    }
+
+    fn machine(&self) -> Result<&Machine> {
+        match self.read_machine.get() {
+            Some(machine) => Ok(machine),
+            None => Machine::load(&self.machine).map(|machine| self.read_machine.get_or_init(|| machine)),
+        }
+    }
+
+    fn job(&self, formats: Vec<Format>, provider: Arc<dyn Provider>) -> Job {
+        Job { files: self.clone(), formats, provider }
+    }
+}
+
+/// The file that describes a target's machine.
+fn machine_file(ctx: &Ctx, target: &Target) -> Utf8PathBuf {
+    ctx.root.join("qemu/machines").join(format!("{}.yaml", target.slug()))
+}
+
+/// The emulator of a target's machine, as [`Job::emulator`].
+pub fn emulator(ctx: &Ctx, target: &Target) -> Result<Option<Need>> {
+    Ok(doctor::emulator(&Machine::load(&machine_file(ctx, target))?.qemu.binary))
+}
+
+/// The target that was asked for; which ones a release has is the matrix's to say.
+///
+/// # Errors
+/// `USE002` for a text that is none, with the nearest that there is; and for one without a stand-in if that is meant.
+pub fn target(selection: &Selection) -> Result<Target> {
+    resolved(selection).map(|(target, _asked)| target)
+}
+
+/// Where everything is asked to come from.
+enum Asked<'a> {
+    StandIn(&'static Port),
+    Release(&'a str),
+}
+
+fn resolved(selection: &Selection) -> Result<(Target, Asked<'_>)> {
+    let word = selection.target.as_str();
+    let target: Target = word.parse().map_err(|error: UnknownTarget| unknown_target(word, error.to_string()))?;
+    let asked = match &selection.openwrt.release {
+        None => Asked::StandIn(port(&target)?),
+        Some(release) => Asked::Release(release),
+    };
+    Ok((target, asked))
+}
+
+/// What a target's stand-in is made of.
+fn port(target: &Target) -> Result<&'static Port> {
+    let asked = target.to_string();
+    let port = ports::ALL.iter().find(|port| port.target == asked);
+    port.ok_or_else(|| unknown_target(&asked, "no machine is described for it".into()))
+}
+
+fn unknown_target(asked: &str, why: String) -> Failure {
+    let targets = ports::ALL.map(|port| port.target);
+    let likeness = |target: &&str| strsim::jaro(target, asked);
+    let nearest =
+        targets.into_iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other))).unwrap_or_default();
+    Failure::new(
+        Exit::Usage,
+        "USE002",
+        format!("unknown target `{asked}`"),
+        why,
+        format!("the nearest is `--target {nearest}`; there are: {}", targets.join(", ")),
+    )
+}
+
+/// A release where only the stand-in will do.
+fn stand_in_only(release: &str) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "USE003",
+        format!("this is done with the stand-in, and OpenWrt {release} was asked for"),
+        "`ci` checks this source tree, and `bench offload` measures with a guest of its own",
+        "leave --release away, or use it with `build`, `lint`, `feed`, `boot` and `test`",
+    )
+}
+
+/// Several kernels where one is worked on at a time.
+fn one_kernel(asked: usize) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "USE004",
+        format!("{asked} kernels were asked for, and this is done for one at a time"),
+        "only `test` runs on several kernels in one go, and a release has one of its own",
+        "give one line with --kernel: 6.1, 6.12 or newest; with --release none",
+    )
+}
+
+/// The formats that were asked for, each once and always in the same order.
+fn formats(selection: &Selection) -> Vec<Format> {
+    let asked = |format: &Format| {
+        let word = match format {
+            Format::Ipk => cli::Format::Ipk,
+            Format::Apk => cli::Format::Apk,
+        };
+        selection.formats.contains(&word)
+    };
+    Format::ALL.into_iter().filter(asked).collect()
+}
+
+#[cfg(test)]
+mod tests;

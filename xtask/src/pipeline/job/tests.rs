@@ -1,0 +1,78 @@
+//! What is asked for is what is done, or it is refused.
+
+use clap::Parser as _;
+use model::Events;
+use scenarios::Origin;
+
+use super::*;
+use crate::cli::{Cli, Verb};
+use crate::ctx::tests::ctx;
+
+fn selection(words: &[&str]) -> Selection {
+    let line = ["xtask", "build"].iter().chain(words);
+    let Verb::Build(args) = Cli::try_parse_from(line).unwrap().verb else { panic!("not build") };
+    args.selection
+}
+
+fn here() -> Ctx {
+    ctx("/nowhere".into(), Events::discard())
+}
+
+fn refused(words: &[&str]) -> (&'static str, Exit) {
+    let failure = Job::new(&here(), &selection(words), Purpose::Build).err().unwrap();
+    (failure.id(), failure.exit())
+}
+
+#[test]
+fn an_unknown_target_names_the_nearest() {
+    for text in ["x86/46", "x86", "ath79/generic", "../.."] {
+        let failure = target(&selection(&["--target", text])).unwrap_err();
+        assert_eq!((failure.id(), failure.exit()), ("USE002", Exit::Usage), "{text}");
+        assert!(failure.finding().fix.contains("x86/64"), "{failure}");
+    }
+    assert_eq!(target(&selection(&[])).unwrap().slug(), "x86-64");
+}
+
+#[test]
+fn a_release_has_its_own_targets_and_some_verbs_have_none() {
+    let release = selection(&["--release", "25.12.5", "--target", "malta/be", "--locked"]);
+    let job = Job::new(&here(), &release, Purpose::Build).unwrap();
+    assert_eq!((job.target().to_string().as_str(), job.provider.origin()), ("malta/be", Origin::Release));
+    assert_eq!(job.formats, [Format::Apk], "a release has one");
+    let failure = Job::stand_in(&here(), &release, Purpose::Build).err().unwrap();
+    assert_eq!((failure.id(), failure.exit()), ("USE003", Exit::Usage));
+    let (job, _stand_in) = Job::stand_in(&here(), &selection(&[]), Purpose::Build).unwrap();
+    assert_eq!((job.target().to_string().as_str(), job.provider.origin()), ("x86/64", Origin::StandIn));
+    assert_eq!(refused(&["--release", "25.12.5", "--target", "no/such"]).1, Exit::Usage);
+}
+
+#[test]
+fn several_kernels_are_several_jobs_and_only_where_that_is_meant() {
+    let two = ["--kernel", "6.1,6.12"];
+    assert_eq!(Job::each(&here(), &selection(&two), Purpose::Test).unwrap().len(), 2);
+    assert_eq!(refused(&two), ("USE004", Exit::Usage));
+    assert_eq!(refused(&["--kernel", "6.1,6.12", "--release", "25.12"]), ("USE004", Exit::Usage));
+    let failure = Job::stand_in(&here(), &selection(&two), Purpose::Build).err().unwrap();
+    assert_eq!(failure.id(), "USE004");
+}
+
+#[test]
+fn formats_are_a_set_and_both_unless_said_otherwise() {
+    let asked = |words: &[&str]| Job::new(&here(), &selection(words), Purpose::Build).unwrap().formats;
+    let [ipk, apk] = Format::ALL;
+    assert_eq!(asked(&[]), [ipk, apk]);
+    assert_eq!(asked(&["--format", "apk,ipk"]), [ipk, apk]);
+    assert_eq!(asked(&["--format", "apk", "--format", "apk"]), [apk]);
+    assert_eq!(asked(&["--format=ipk"]), [ipk]);
+}
+
+#[test]
+fn a_slip_in_a_file_is_told_before_anything_is_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = Utf8Path::from_path(folder.path()).unwrap();
+    let mut ctx = here();
+    ctx.scenarios = root.to_owned();
+    std::fs::write(root.join("broken.yaml"), "title: [").unwrap();
+    assert!(Job::new(&ctx, &selection(&[]), Purpose::Test).is_ok(), "nobody wants that scenario");
+    assert_eq!(Job::new(&ctx, &selection(&[]), Purpose::Ci).err().unwrap().exit(), Exit::Usage);
+}

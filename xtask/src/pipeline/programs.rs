@@ -1,0 +1,90 @@
+//! Programs of this workspace for routers, static: those of the recipes, and the stand-in's package manager.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use model::{Arch, Event, Failure, Finding, Result, Severity};
+use sdk::recipe;
+use sdk::{CargoBuild, Recipes, StaticBinary};
+
+use super::stages::{OPKG, ROUTER_PROGRAMS};
+use crate::Ctx;
+use crate::stage::{Inputs, Workspace, stage};
+
+/// The file of a program's version, beside it.
+const VERSION: &str = "version";
+
+/// A program, compiled.
+pub(super) struct Program<'a> {
+    pub(super) recipe: &'a recipe::Program,
+    /// The stage that it is of.
+    pub(super) folder: Utf8PathBuf,
+}
+
+impl Program<'_> {
+    pub(super) fn file(&self) -> Utf8PathBuf {
+        self.folder.join(&self.recipe.package)
+    }
+
+    pub(super) fn version(&self) -> Result<String> {
+        let path = self.folder.join(VERSION);
+        std::fs::read_to_string(&path).map_err(|error| Failure::io("read", &path, &error))
+    }
+}
+
+/// The programs of the recipes. Where Rust cannot make any, there are none.
+pub(super) fn of_recipes<'a>(ctx: &Ctx, recipes: &'a Recipes, arch: &Arch) -> Result<Vec<Program<'a>>> {
+    if let Err(refusal) = sdk::rust_target(arch) {
+        let finding = Finding { severity: Severity::Warning, ..refusal.finding().clone() };
+        ctx.events.emit(Event::Finding(finding));
+        return Ok(Vec::new());
+    }
+    recipes.programs.values().map(|recipe| of_recipe(ctx, recipe, arch)).collect()
+}
+
+fn of_recipe<'a>(ctx: &Ctx, recipe: &'a recipe::Program, arch: &Arch) -> Result<Program<'a>> {
+    let name = &recipe.package;
+    let inputs = Inputs::new(format!("{name} for {arch}"))
+        .text("arch", arch)
+        .text("target", sdk::static_target(&ctx.cancel)?)
+        .text("recipe", format!("{recipe:?}"))
+        .text("sources", Workspace::read(ctx, &ctx.root)?.package(&recipe.cargo.package)?);
+    let folder = stage(ctx, &ROUTER_PROGRAMS, &inputs, |out| {
+        let directory = target_directory(ctx);
+        let build = cargo_build(ctx, &directory, &recipe.cargo.package, &recipe.cargo.binary);
+        let built = sdk::router_program(recipe, &build, arch, &ctx.events, &ctx.cancel)?;
+        std::fs::write(out.join(VERSION), &built.version)
+            .map_err(|error| Failure::io("keep the program", out, &error))?;
+        keep(&built, &out.join(name))
+    })?;
+    Ok(Program { recipe, folder })
+}
+
+/// Our package manager for the stand-in.
+pub(super) fn package_manager(ctx: &Ctx) -> Result<Utf8PathBuf> {
+    const PACKAGE: &str = "openwrt-offload-client";
+    const BINARY: &str = "opkg";
+    let sources = Workspace::read(ctx, &ctx.root)?.package(PACKAGE)?;
+    let inputs = Inputs::new("opkg for the stand-in image")
+        .text("target", sdk::static_target(&ctx.cancel)?)
+        .text("sources", sources);
+    let folder = stage(ctx, &OPKG, &inputs, |out| {
+        // Cargo lets one build at a time into a folder, and this one takes longest.
+        let directory = ctx.root.join("target/router-opkg");
+        let build = cargo_build(ctx, &directory, PACKAGE, BINARY);
+        keep(&sdk::cargo_static(&build, &ctx.events, &ctx.cancel)?, &out.join(BINARY))
+    })?;
+    Ok(folder.join(BINARY))
+}
+
+fn cargo_build<'a>(ctx: &'a Ctx, directory: &'a Utf8Path, package: &'a str, binary: &'a str) -> CargoBuild<'a> {
+    CargoBuild { workspace: &ctx.root, target_directory: directory, package, binary, offline: ctx.offline }
+}
+
+fn keep(built: &StaticBinary, target: &Utf8Path) -> Result<String> {
+    let size = std::fs::copy(&built.file, target).map_err(|error| Failure::io("keep the program", target, &error))?;
+    Ok(format!("{} KiB, static, {}", size / 1024, built.target))
+}
+
+/// Apart from host builds, whose flags differ.
+pub(super) fn target_directory(ctx: &Ctx) -> Utf8PathBuf {
+    ctx.root.join("target/router")
+}

@@ -1,0 +1,54 @@
+//! The provider `release`: packages by the SDK of a release of OpenWrt, and its own image.
+
+use model::{Result, Target};
+use sdk::openwrt::Row;
+
+use super::job::Job;
+use super::provider::{Origin, Packages, Provider};
+use super::router::Bootable;
+use super::{official, openwrt};
+use crate::cli::openwrt::OpenWrt;
+use crate::doctor::{self, Need, Purpose};
+use crate::{Ctx, Outcome, upstream};
+
+/// A release for a target.
+pub(super) struct Release {
+    pub(super) row: Row,
+    /// Where it comes from.
+    pub(super) wanted: OpenWrt,
+}
+
+impl Release {
+    /// The row of the matrix that is called so.
+    pub(super) fn new(ctx: &Ctx, name: &str, target: &Target, wanted: OpenWrt) -> Result<Self> {
+        Ok(Release { row: upstream::matrix(ctx)?.row(name, &target.to_string())?, wanted })
+    }
+}
+
+impl Provider for Release {
+    fn origin(&self) -> Origin {
+        Origin::Release
+    }
+
+    fn needs(&self, job: &Job, purpose: Purpose) -> Result<Vec<Need>> {
+        let programs = doctor::router_programs(&self.row.arch);
+        let emulator = if purpose >= Purpose::Test { job.emulator()? } else { None };
+        Ok(doctor::sdk_needs(self.row.host).into_iter().chain(programs).chain(emulator).collect())
+    }
+
+    fn packages(&self, ctx: &Ctx, job: &Job) -> Result<Packages> {
+        openwrt::packages(ctx, self, job.recipes())
+    }
+
+    fn image(&self, ctx: &Ctx, job: &Job) -> Result<Bootable> {
+        official::image(ctx, self, job.machine()?)
+    }
+
+    fn compare(&self, ctx: &Ctx, packages: &Packages) -> Result<Outcome> {
+        openwrt::compare(ctx, self, packages)
+    }
+
+    fn tell_costs(&self, _ctx: &Ctx, _job: &Job) -> Result<()> {
+        Ok(())
+    }
+}
