@@ -4,9 +4,9 @@ use std::ffi::OsString;
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use model::{Exit, Failure, Result, Target};
+use model::{Exit, Failure, Format, Result, Target};
 
-use crate::cli::{Cli, Format, Selection};
+use crate::cli::{Cli, Selection};
 
 /// Targets that the stand-in can be built and booted for.
 pub const TARGETS: &[&str] = &["x86/64"];
@@ -104,15 +104,8 @@ pub fn one_kernel(asked: usize) -> Failure {
 }
 
 /// The formats that were asked for, each once and always in the same order.
-pub fn formats(selection: &Selection) -> Vec<formats::Format> {
-    let asked = |format: &formats::Format| {
-        let word = match format {
-            formats::Format::Ipk => Format::Ipk,
-            formats::Format::Apk => Format::Apk,
-        };
-        selection.formats.contains(&word)
-    };
-    formats::Format::ALL.into_iter().filter(asked).collect()
+pub fn formats(selection: &Selection) -> Vec<Format> {
+    Format::ALL.into_iter().filter(|format| selection.formats.contains(format)).collect()
 }
 
 #[cfg(test)]
@@ -221,7 +214,7 @@ mod tests {
             let Verb::Build(args) = cli.verb else { panic!("not build") };
             formats(&args.selection)
         };
-        let [ipk, apk] = formats::Format::ALL;
+        let [ipk, apk] = Format::ALL;
         assert_eq!(asked(&[]), [ipk, apk]);
         assert_eq!(asked(&["--format", "apk,ipk"]), [ipk, apk]);
         assert_eq!(asked(&["--format", "apk", "--format", "apk"]), [apk]);
