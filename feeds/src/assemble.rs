@@ -158,8 +158,8 @@ pub(crate) mod tests {
             plan("notes", "all", vec![Dependency::on("libc")]),
         ];
         let put = |(format, plan): (Format, &Package)| {
-            let path = folder.join(format.file_name(plan));
-            format.write(plan, std::fs::File::create(&path).unwrap()).unwrap();
+            let path = folder.join(plan.file_name(format));
+            plan.write(format, std::fs::File::create(&path).unwrap()).unwrap();
             path
         };
         Format::ALL.into_iter().flat_map(|format| plans.iter().map(move |plan| (format, plan))).map(put).collect()

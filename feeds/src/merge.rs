@@ -161,8 +161,8 @@ mod tests {
         let kernel = Dependency::exactly("kernel", format!("6.12.1~{hash}-r1"));
         let plans = [plan("kmod-a", vec![kernel]), plan("tool", Vec::new())];
         let put = |(format, plan): (Format, &Package)| {
-            let path = root.join(format.file_name(plan));
-            format.write(plan, std::fs::File::create(&path).unwrap()).unwrap();
+            let path = root.join(plan.file_name(format));
+            plan.write(format, std::fs::File::create(&path).unwrap()).unwrap();
             path
         };
         let files: Vec<_> =

@@ -4,9 +4,9 @@ use std::fs::File;
 
 use camino::Utf8Path;
 use formats::packages::{self, Listed};
-use formats::sha256::HashingReader;
 use formats::usign::SecretKey;
 use formats::{Limits, ipk};
+use model::sha256::HashingReader;
 use model::{Arch, Exit, Failure, Result};
 
 use crate::assemble::{Entry, admit, write};
@@ -81,8 +81,8 @@ mod tests {
     use super::*;
     use crate::assemble::tests::{feed, keys};
     use formats::Format;
-    use formats::sha256::Digest;
     use formats::usign::Signature;
+    use model::Digest;
 
     #[test]
     fn the_index_lists_what_can_be_installed_and_is_signed() {

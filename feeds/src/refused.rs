@@ -227,8 +227,8 @@ mod tests {
     use crate::assemble::tests::{feed, keys, snapshot};
     use formats::apk::index::Index;
     use formats::packages;
-    use formats::sha256::Digest;
     use formats::usign::Signature;
+    use model::Digest;
 
     fn spoiled(kind: Spoil) -> (tempfile::TempDir, Utf8PathBuf, Result<()>) {
         let keys = keys(7);

@@ -10,27 +10,15 @@ use std::time::Duration;
 
 use camino::Utf8Path;
 use host::aside;
-use model::{Cancel, Deadline, Exit, Failure, Result};
+use model::{Accel, Cancel, Deadline, Digest, Exit, Failure, Result, WantedAccel};
 use serde::{Deserialize, Serialize};
 
-use crate::digest;
-use crate::machine::{Accel, Machine};
+use crate::machine::Machine;
 use crate::process::Qemu;
 use crate::session::{self, Image, Launch};
 
 /// A kernel that runs at all is through its boot in less than a second under KVM.
 const PROBE_WAIT: Duration = Duration::from_secs(6);
-
-/// What the user asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
-    /// KVM where it works.
-    Auto,
-    /// KVM or nothing.
-    Kvm,
-    /// Emulation.
-    Tcg,
-}
 
 /// What is used, and why, for `doctor` and reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,14 +57,14 @@ struct Verdict {
 }
 
 /// Decides how to run; boots a probe only when the answer is not known yet.
-pub fn choose(wanted: Wanted, probe: &Probe<'_>) -> Result<Choice> {
-    if wanted == Wanted::Tcg {
+pub fn choose(wanted: WantedAccel, probe: &Probe<'_>) -> Result<Choice> {
+    if wanted == WantedAccel::Tcg {
         return Ok(Choice { accel: Accel::Tcg, why: "asked for".into() });
     }
     let Verdict { usable, why } = verdict(probe)?;
     match (usable, wanted) {
         (true, _) => Ok(Choice { accel: Accel::Kvm, why }),
-        (false, Wanted::Kvm) => Err(Failure::new(
+        (false, WantedAccel::Kvm) => Err(Failure::new(
             Exit::Host,
             "VM020",
             "KVM was asked for and does not work here",
@@ -129,7 +117,7 @@ fn key(probe: &Probe<'_>) -> String {
     let model = cpuinfo.lines().find(|line| line.starts_with("model name")).unwrap_or_default();
     let Qemu { binary, version } = probe.qemu;
     let parts = [&boot_id, model, probe.kernel_digest, binary, version, &probe.machine.machine, &probe.machine.cpu.kvm];
-    digest::sha256(parts.join("\0").as_bytes())
+    Digest::of(parts.join("\0")).to_string()
 }
 
 #[cfg(test)]
@@ -139,7 +127,7 @@ mod tests {
     use super::*;
 
     /// Chooses with a program in place of QEMU and a file in place of `/dev/kvm`.
-    fn choose_with(wanted: Wanted, binary: &str, device: &str, cache: &Utf8Path) -> Result<Choice> {
+    fn choose_with(wanted: WantedAccel, binary: &str, device: &str, cache: &Utf8Path) -> Result<Choice> {
         let machine = Machine::parse("x86-64.yaml".into(), include_str!("../machines/x86-64.yaml")).unwrap();
         let qemu = Qemu { binary: binary.into(), version: "7.2".into() };
         choose(
@@ -165,10 +153,10 @@ mod tests {
     #[test]
     fn without_the_device_nothing_is_probed() {
         let (_dir, cache) = folder();
-        let choice = choose_with(Wanted::Auto, "/no/qemu", "/no/kvm", &cache).unwrap();
+        let choice = choose_with(WantedAccel::Auto, "/no/qemu", "/no/kvm", &cache).unwrap();
         assert!(choice.accel == Accel::Tcg && choice.why.contains("/no/kvm"), "{choice:?}");
         assert!(!cache.exists());
-        let failure = choose_with(Wanted::Kvm, "/no/qemu", "/no/kvm", &cache).unwrap_err();
+        let failure = choose_with(WantedAccel::Kvm, "/no/qemu", "/no/kvm", &cache).unwrap_err();
         assert_eq!((failure.id(), failure.exit()), ("VM020", Exit::Host));
         assert!(failure.finding().fix.contains("--accel tcg"));
     }
@@ -176,7 +164,7 @@ mod tests {
     #[test]
     fn emulation_is_not_argued_with() {
         let (_dir, cache) = folder();
-        let choice = choose_with(Wanted::Tcg, "/no/qemu", "/dev/null", &cache).unwrap();
+        let choice = choose_with(WantedAccel::Tcg, "/no/qemu", "/dev/null", &cache).unwrap();
         assert_eq!((choice.accel, cache.exists()), (Accel::Tcg, false));
     }
 
@@ -184,18 +172,18 @@ mod tests {
     fn an_early_exit_means_emulation_and_is_remembered() {
         let (_dir, cache) = folder();
         // The device opens, and "QEMU" ends at once.
-        let choice = choose_with(Wanted::Auto, "false", "/dev/null", &cache).unwrap();
+        let choice = choose_with(WantedAccel::Auto, "false", "/dev/null", &cache).unwrap();
         assert!(choice.accel == Accel::Tcg && choice.why.contains("exit code 1"), "{choice:?}");
         let kept: Vec<_> = cache.read_dir_utf8().unwrap().map(|entry| entry.unwrap().into_path()).collect();
         assert_eq!(kept.len(), 1);
         // A verdict that is there is believed, and one that cannot be read is made again.
         std::fs::write(&kept[0], r#"{"usable":true,"why":"known"}"#).unwrap();
-        let known = choose_with(Wanted::Kvm, "false", "/dev/null", &cache).unwrap();
+        let known = choose_with(WantedAccel::Kvm, "false", "/dev/null", &cache).unwrap();
         assert_eq!(known, Choice { accel: Accel::Kvm, why: "known".into() });
         std::fs::write(&kept[0], "{").unwrap();
-        assert_eq!(choose_with(Wanted::Auto, "false", "/dev/null", &cache).unwrap(), choice);
+        assert_eq!(choose_with(WantedAccel::Auto, "false", "/dev/null", &cache).unwrap(), choice);
         // Another QEMU is another question.
-        let other = choose_with(Wanted::Auto, "true", "/dev/null", &cache).unwrap();
+        let other = choose_with(WantedAccel::Auto, "true", "/dev/null", &cache).unwrap();
         assert!(other.why.contains("exit code 0"), "{other:?}");
     }
 }

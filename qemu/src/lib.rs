@@ -11,7 +11,8 @@
 //! ```no_run
 //! # fn main() -> model::Result<()> {
 //! use std::time::Duration;
-//! use vm::{image, machine::{Accel, Machine}, process::Qemu, session::{self, Image, Launch}};
+//! use model::Accel;
+//! use vm::{image, machine::Machine, process::Qemu, session::{self, Image, Launch}};
 //!
 //! let cancel = model::Cancel::default();
 //! let machine = Machine::load("qemu/machines/x86-64.yaml".into())?;
@@ -30,7 +31,6 @@
 
 pub mod accel;
 pub mod console;
-pub mod digest;
 pub mod image;
 pub mod lab;
 pub mod machine;

@@ -4,12 +4,12 @@ use std::fs::File;
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
-use model::{Cancel, Deadline, Failure, Result};
+use model::{Accel, Cancel, Deadline, Failure, Result};
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::console::{Console, Output, Trouble};
-use crate::machine::{Accel, Links, Machine, Sockets, Start};
+use crate::machine::{Links, Machine, Sockets, Start};
 
 pub use crate::machine::Image;
 use crate::process::{Process, Qemu};

@@ -6,7 +6,9 @@
 pub mod openwrt;
 
 use camino::Utf8PathBuf;
+use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use model::{Format, Sabotage, WantedAccel};
 use openwrt::OpenWrt;
 
 /// Builds OpenWrt flow-offload packages, publishes them as a signed feed, boots a router in QEMU,
@@ -108,11 +110,11 @@ impl Verb {
     }
 
     /// How the router is run.
-    pub fn accel(&self) -> Accel {
+    pub fn accel(&self) -> WantedAccel {
         match self {
             Verb::Test(args) => args.machine.accel,
             Verb::Ci(args) => args.machine.accel,
-            _ => Accel::Auto,
+            _ => WantedAccel::Auto,
         }
     }
 
@@ -193,7 +195,7 @@ pub struct Selection {
 pub struct Machine {
     /// `auto` uses KVM where a guest really runs in it, else emulation, and says why.
     #[arg(long, value_name = "HOW", default_value = "auto")]
-    pub accel: Accel,
+    pub accel: WantedAccel,
     /// Write what crossed each wire as pcap files.
     #[arg(long, value_name = "DIR")]
     pub pcap: Option<Utf8PathBuf>,
@@ -248,7 +250,7 @@ pub struct TestArgs {
     /// The suite's test of itself: break offload on purpose, after every ruleset, in one way after the other. Only
     /// scenarios run in which traffic must take the fast path, and one passes when it notices.
     #[arg(long, value_name = "HOW", value_delimiter = ',', conflicts_with = "keep")]
-    pub sabotage: Vec<Sabotage>,
+    pub sabotage: Vec<Break>,
     /// What to build for.
     #[command(flatten)]
     pub selection: Selection,
@@ -409,7 +411,7 @@ pub struct BenchOffloadArgs {
     pub packets: u64,
     /// Where throughput is measured too: `auto` does so where KVM works; under emulation it would mean nothing.
     #[arg(long, value_name = "HOW", default_value = "auto")]
-    pub accel: Accel,
+    pub accel: WantedAccel,
     /// How long the guest may take, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 1200)]
     pub deadline: u64,
@@ -502,35 +504,29 @@ impl Kernel {
     }
 }
 
-/// Package formats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For opkg.
-    Ipk,
-    /// For apk.
-    Apk,
-}
-
-/// Ways to break offload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Sabotage {
-    /// Flowtables lose all their devices: flows may be marked, and none takes the fast path.
-    NoFastPath,
-    /// Flowtables keep one of their devices.
-    OneDevice,
-    /// Established flows are accepted in front of every `flow add`.
-    AcceptFirst,
+/// What `--sabotage` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Break {
+    /// One way to break offload.
+    One(Sabotage),
     /// Each of them.
     All,
 }
 
-/// How the guest's instructions are executed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Accel {
-    /// KVM where it works, else emulation.
-    Auto,
-    /// KVM, or fail.
-    Kvm,
-    /// Emulation.
-    Tcg,
+impl ValueEnum for Break {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[
+            Break::One(Sabotage::NoFastPath),
+            Break::One(Sabotage::OneDevice),
+            Break::One(Sabotage::AcceptFirst),
+            Break::All,
+        ]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        match self {
+            Break::One(way) => way.to_possible_value(),
+            Break::All => Some(PossibleValue::new("all").help("Each of them")),
+        }
+    }
 }

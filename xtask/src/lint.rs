@@ -60,14 +60,14 @@ impl Allowed {
         Allowed { id: rule.id.to_owned(), place }
     }
 
-    fn covers(&self, finding: &lint::Finding) -> bool {
-        finding.rule.id == self.id && finding.place.contains(&self.place)
+    fn covers(&self, finding: &Finding) -> bool {
+        finding.id == self.id && finding.place.as_ref().is_some_and(|place| place.contains(&self.place))
     }
 }
 
 /// Every rule: id, severity and title, one a line.
 pub fn list() -> String {
-    let line = |rule: &lint::Rule| format!("{}  {:<7}  {}", rule.id, word(severity(rule.severity)), rule.title);
+    let line = |rule: &lint::Rule| format!("{}  {:<7}  {}", rule.id, rule.severity.word(), rule.title);
     lint::rules().map(line).collect::<Vec<_>>().join("\n")
 }
 
@@ -125,12 +125,11 @@ fn search(folder: &Utf8Path, deep: bool, found: &mut BTreeSet<Utf8PathBuf>) -> R
 pub fn check(ctx: &Ctx, files: &[Utf8PathBuf], options: &Options, allowed: &[Allowed]) -> Result<Counts> {
     let examined = examine(ctx, files, options)?;
     let mut counts = Counts { files: files.len(), ..Counts::default() };
-    for found in lint::judge(&examined, options) {
-        if allowed.iter().any(|allowed| allowed.covers(&found)) {
+    for finding in lint::judge(&examined, options) {
+        if allowed.iter().any(|allowed| allowed.covers(&finding)) {
             counts.allowed += 1;
             continue;
         }
-        let finding = finding(found);
         match finding.severity {
             Severity::Error => counts.errors += 1,
             Severity::Warning => counts.warnings += 1,
@@ -180,34 +179,6 @@ fn reader_died() -> Failure {
         "its message stands above",
         "report it with that message, and with the files if they can be shared",
     )
-}
-
-fn finding(found: lint::Finding) -> Finding {
-    let rule = found.rule;
-    Finding {
-        id: rule.id,
-        severity: severity(rule.severity),
-        place: Some(found.place),
-        what: format!("{}: {}", rule.title, found.what),
-        why: rule.why.to_owned(),
-        fix: rule.fix.to_owned(),
-    }
-}
-
-fn severity(severity: lint::Severity) -> Severity {
-    match severity {
-        lint::Severity::Note => Severity::Note,
-        lint::Severity::Warning => Severity::Warning,
-        lint::Severity::Error => Severity::Error,
-    }
-}
-
-fn word(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Note => "note",
-        Severity::Warning => "warning",
-        Severity::Error => "error",
-    }
 }
 
 impl Counts {

@@ -15,9 +15,9 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use clap::ValueEnum;
-use model::{Event, Events, Exit, Failure, Result, SCHEMA};
+use model::{Event, Events, Exit, Failure, Result, SCHEMA, WantedAccel};
 
-use crate::cli::{Accel, Color, Global, MessageFormat, Selection, Verb};
+use crate::cli::{Color, Global, MessageFormat, Selection, Verb};
 use crate::report::{Run, quoted};
 use crate::stage::millis;
 
@@ -136,7 +136,7 @@ fn command(words: impl Iterator<Item = String>) -> String {
 }
 
 /// Flags that a repetition of one scenario needs, where they differ from what is the default.
-fn again(selection: &Selection, accel: Accel) -> Vec<String> {
+fn again(selection: &Selection, accel: WantedAccel) -> Vec<String> {
     let mut words = Vec::new();
     if let [only] = selection.formats[..] {
         words.extend(["--format".into(), value(only)]);
@@ -144,7 +144,7 @@ fn again(selection: &Selection, accel: Accel) -> Vec<String> {
     if let Some(mirror) = &selection.debian_mirror {
         words.extend(["--debian-mirror".into(), mirror.clone()]);
     }
-    if accel != Accel::Auto {
+    if accel != WantedAccel::Auto {
         words.extend(["--accel".into(), value(accel)]);
     }
     words

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::time::Duration;
 
-use formats::sha256::{Digest, Hasher};
+use model::sha256::{Digest, Hasher};
 
 use crate::error::{Error, Result};
 

@@ -8,31 +8,22 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{Answer, Feed, Scratch, apk, file, package};
-use formats::{Package, Scripts};
+use formats::{Format, Package, Scripts};
 
 /// Longest wait for something that takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Which program is run.
-#[derive(Clone, Copy)]
-enum Manager {
-    Opkg,
-    Apk,
+fn command(manager: Format, root: &Scratch, words: &[&str]) -> Command {
+    match manager {
+        Format::Ipk => root.command(words),
+        Format::Apk => root.apk_command(words),
+    }
 }
 
-impl Manager {
-    fn command(self, root: &Scratch, words: &[&str]) -> Command {
-        match self {
-            Manager::Opkg => root.command(words),
-            Manager::Apk => root.apk_command(words),
-        }
-    }
-
-    fn installed(self, root: &Scratch) -> Vec<String> {
-        match self {
-            Manager::Opkg => root.installed(),
-            Manager::Apk => root.apk_installed(),
-        }
+fn installed(manager: Format, root: &Scratch) -> Vec<String> {
+    match manager {
+        Format::Ipk => root.installed(),
+        Format::Apk => root.apk_installed(),
     }
 }
 
@@ -49,8 +40,8 @@ fn blocking() -> Option<String> {
     Some("#!/bin/sh\n: > $IPKG_INSTROOT/running\nn=0\nwhile [ -e $IPKG_INSTROOT/hold ] && [ $n -lt 600 ]; do sleep 0.1; n=$((n+1)); done\n".into())
 }
 
-fn spawn(manager: Manager, root: &Scratch, words: &[&str]) -> Child {
-    manager.command(root, words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+fn spawn(manager: Format, root: &Scratch, words: &[&str]) -> Child {
+    command(manager, root, words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
 /// Starts an install that stops in a script, and kills it there.
@@ -58,11 +49,11 @@ fn killed_in_script(scripts: Scripts) -> (Scratch, Feed) {
     let scripted = Package { scripts, ..package("a", "1", "b") };
     let feed = Feed::new(&[scripted, package("b", "1", ""), package("needs-a", "1", "a")]);
     let root = Scratch::updated(&feed);
-    kill_in_script(Manager::Opkg, &root, &["--force-postinstall", "install", "a"]);
+    kill_in_script(Format::Ipk, &root, &["--force-postinstall", "install", "a"]);
     (root, feed)
 }
 
-fn kill_in_script(manager: Manager, root: &Scratch, words: &[&str]) {
+fn kill_in_script(manager: Format, root: &Scratch, words: &[&str]) {
     root.write("hold", "");
     let mut child = spawn(manager, root, words);
     until("the script runs", || root.has("running"));
@@ -76,7 +67,7 @@ fn apk_killed_in_script(scripts: Scripts) -> (Scratch, apk::Feed) {
     let scripted = Package { scripts, ..package("a", "1", "b") };
     let feed = apk::Feed::new(&[scripted, package("b", "1", ""), package("needs-a", "1", "a")]);
     let root = Scratch::with_index(&feed);
-    kill_in_script(Manager::Apk, &root, &["--force-scripts", "add", "a"]);
+    kill_in_script(Format::Apk, &root, &["--force-scripts", "add", "a"]);
     (root, feed)
 }
 
@@ -138,15 +129,15 @@ fn version(version: &str, numbers: std::ops::Range<u32>) -> Package {
 }
 
 /// What must be equal after an interrupted and an uninterrupted run: everything but times and lists.
-fn result(manager: Manager, root: &Scratch) -> BTreeMap<String, String> {
+fn result(manager: Format, root: &Scratch) -> BTreeMap<String, String> {
     let mut tree = root.tree();
     tree.retain(|path, _| !path.starts_with("var") && path != "usr/lib/opkg/status");
-    tree.insert("installed".into(), manager.installed(root).join(", "));
+    tree.insert("installed".into(), installed(manager, root).join(", "));
     tree
 }
 
 #[track_caller]
-fn same(manager: Manager, root: &Scratch, expected: &BTreeMap<String, String>, step: u32) {
+fn same(manager: Format, root: &Scratch, expected: &BTreeMap<String, String>, step: u32) {
     let found = result(manager, root);
     let paths: BTreeSet<_> = found.keys().chain(expected.keys()).collect();
     let wrong: Vec<_> = paths.into_iter().filter(|path| found.get(*path) != expected.get(*path)).collect();
@@ -155,11 +146,11 @@ fn same(manager: Manager, root: &Scratch, expected: &BTreeMap<String, String>, s
 
 /// Runs `words` on roots made by `prepare`, killed a little later each time, and then again without
 /// being killed.
-fn killed_at_any_moment(manager: Manager, prepare: impl Fn() -> Scratch, words: &[&str]) {
+fn killed_at_any_moment(manager: Format, prepare: impl Fn() -> Scratch, words: &[&str]) {
     const STEPS: u32 = 24;
     let whole = prepare();
     let begin = Instant::now();
-    Answer::of(&mut manager.command(&whole, words)).done();
+    Answer::of(&mut command(manager, &whole, words)).done();
     let step_length = begin.elapsed() / STEPS;
     let expected = result(manager, &whole);
     let mut dead = 0;
@@ -170,7 +161,7 @@ fn killed_at_any_moment(manager: Manager, prepare: impl Fn() -> Scratch, words: 
         child.kill().unwrap();
         if !child.wait().unwrap().success() {
             dead += 1;
-            let again = Answer::of(&mut manager.command(&root, words));
+            let again = Answer::of(&mut command(manager, &root, words));
             let gone = again.err.contains("OPKG015") || again.err.contains("APKC006");
             let removed = ["remove", "del"].contains(&words[0]) && gone;
             assert!(again.code == 0 || removed, "after {step} steps: {}{}", again.out, again.err);
@@ -183,7 +174,7 @@ fn killed_at_any_moment(manager: Manager, prepare: impl Fn() -> Scratch, words: 
 #[test]
 fn killed_at_any_moment_of_an_install() {
     let feed = Feed::new(&[version("1", 0..20)]);
-    killed_at_any_moment(Manager::Opkg, || Scratch::updated(&feed), &["install", "many"]);
+    killed_at_any_moment(Format::Ipk, || Scratch::updated(&feed), &["install", "many"]);
 }
 
 #[test]
@@ -196,7 +187,7 @@ fn killed_at_any_moment_of_an_upgrade() {
         root.opkg(&["update"]).done();
         root
     };
-    killed_at_any_moment(Manager::Opkg, prepare, &["install", "many"]);
+    killed_at_any_moment(Format::Ipk, prepare, &["install", "many"]);
 }
 
 #[test]
@@ -207,13 +198,13 @@ fn killed_at_any_moment_of_a_removal() {
         root.opkg(&["install", "many"]).done();
         root
     };
-    killed_at_any_moment(Manager::Opkg, prepare, &["remove", "many"]);
+    killed_at_any_moment(Format::Ipk, prepare, &["remove", "many"]);
 }
 
 #[test]
 fn apk_killed_at_any_moment_of_an_install() {
     let feed = apk::Feed::new(&[version("1", 0..20)]);
-    killed_at_any_moment(Manager::Apk, || Scratch::with_index(&feed), &["add", "many"]);
+    killed_at_any_moment(Format::Apk, || Scratch::with_index(&feed), &["add", "many"]);
 }
 
 #[test]
@@ -224,7 +215,7 @@ fn apk_killed_at_any_moment_of_an_upgrade() {
         root.apk(&["add", "many=1"]).done();
         root
     };
-    killed_at_any_moment(Manager::Apk, prepare, &["add", "many=2"]);
+    killed_at_any_moment(Format::Apk, prepare, &["add", "many=2"]);
 }
 
 #[test]
@@ -235,7 +226,7 @@ fn apk_killed_at_any_moment_of_a_removal() {
         root.apk(&["add", "many"]).done();
         root
     };
-    killed_at_any_moment(Manager::Apk, prepare, &["del", "many"]);
+    killed_at_any_moment(Format::Apk, prepare, &["del", "many"]);
 }
 
 #[test]
@@ -245,9 +236,9 @@ fn runs_at_the_same_time_take_turns() {
         names.iter().map(|name| package(name, "1", "shared")).chain([package("shared", "1", "")]).collect();
     let (feed, apk_feed) = (Feed::new(&plans), apk::Feed::new(&plans));
     let (root, apk_root) = (Scratch::updated(&feed), Scratch::with_index(&apk_feed));
-    for (manager, root, word) in [(Manager::Opkg, &root, "install"), (Manager::Apk, &apk_root, "add")] {
+    for (manager, root, word) in [(Format::Ipk, &root, "install"), (Format::Apk, &apk_root, "add")] {
         let start = |name: &&str| {
-            let mut command = manager.command(root, &[word, name]);
+            let mut command = command(manager, root, &[word, name]);
             command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
         };
         let children: Vec<_> = names.iter().map(start).collect();

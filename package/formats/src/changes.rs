@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::sha256::Digest;
+use model::Digest;
 
 /// The newest version of each name in an index, and the digest that identifies its bytes where there is one.
 ///

@@ -14,6 +14,8 @@ use p256::pkcs8::{DecodePublicKey as _, EncodePublicKey as _, LineEnding};
 use p256::{NistP256, NonZeroScalar};
 use sha2::{Digest as _, Sha512};
 
+use model::Hex;
+
 use crate::Error;
 
 /// Bytes of a signature block in front of the signature.
@@ -28,7 +30,7 @@ pub struct KeyId(pub [u8; 16]);
 
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        Hex(&self.0).fmt(f)
     }
 }
 
@@ -176,11 +178,11 @@ mod tests {
     fn the_nonce_is_that_of_rfc_6979_with_sha_512() {
         // The vector of A.2.5 for SHA-512 and the message "sample".
         let key = "c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721";
-        let key: [u8; 32] = std::array::from_fn(|at| u8::from_str_radix(&key[at * 2..at * 2 + 2], 16).unwrap());
+        let key: [u8; 32] = model::unhex(key).unwrap();
         let key = SecretKey::from_random(key).unwrap();
         let (signature, _) =
             sign_prehashed_rfc6979::<NistP256, Sha512>(&key.key.to_nonzero_scalar(), &Sha512::digest(b"sample"), &[]);
-        let hex: String = signature.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex: String = Hex(&signature.to_bytes()).to_string();
         assert_eq!(
             hex,
             "8496a60b5e9b47c825488827e0495b0e3fa109ec4568fd3f8d1097678eb97f00\

@@ -399,6 +399,12 @@ impl From<io::Error> for Error {
     }
 }
 
+impl From<model::sha256::NoDigest> for Error {
+    fn from(error: model::sha256::NoDigest) -> Self {
+        Error::BadDigest { text: error.text }
+    }
+}
+
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         match error {

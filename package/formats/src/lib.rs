@@ -71,13 +71,12 @@ pub mod lint;
 pub mod modinfo;
 mod package;
 pub mod packages;
-pub mod sha256;
 pub mod tar;
 pub mod usign;
 pub mod version;
 
 pub use changes::{Changes, Newest};
 pub use error::Error;
-pub use format::Format;
 pub use limits::Limits;
+pub use model::{Format, sha256};
 pub use package::{Content, Device, Entry, Kind, Owner, Package, Scripts};

@@ -5,6 +5,8 @@
 use object::read::{Object as _, ObjectSection as _};
 use object::{Architecture, Endianness};
 
+use model::Hex;
+
 use crate::Error;
 
 /// The fields that packaging needs.
@@ -56,7 +58,7 @@ impl ModuleInfo {
                 is_64_bit: file.is_64(),
                 little_endian: file.endianness() == Endianness::Little,
             },
-            build_id: file.build_id().ok().flatten().map(|id| id.iter().map(|byte| format!("{byte:02x}")).collect()),
+            build_id: file.build_id().ok().flatten().map(|id| Hex(id).to_string()),
             ..ModuleInfo::default()
         };
         for text in data.split(|&byte| byte == 0).filter(|text| !text.is_empty()) {

@@ -8,9 +8,9 @@ use std::io::Read;
 
 use crate::changes::{Changes, Newest};
 use crate::control::{Control, Stanza};
-use crate::sha256::Digest;
 use crate::version::opkg;
 use crate::{Error, Limits, gzip, tar};
+use model::Digest;
 
 /// A package as an index lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -27,6 +27,8 @@ use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use sha2::{Digest as _, Sha512};
 
+use model::Hex;
+
 use crate::Error;
 
 const ALGORITHM: &[u8; 2] = b"Ed";
@@ -39,7 +41,7 @@ pub struct Fingerprint(pub [u8; 8]);
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        Hex(&self.0).fmt(f)
     }
 }
 

@@ -106,8 +106,8 @@ fn epoch_of_environment(value: Option<String>) -> Result<Option<u64>> {
 #[cfg(test)]
 mod tests {
     use camino::Utf8PathBuf;
-    use formats::sha256::Digest;
     use formats::{Limits, apk, ipk};
+    use model::Digest;
 
     use super::*;
     use crate::local::fixture::{Fixture, RELEASE};
@@ -161,7 +161,7 @@ mod tests {
         for ((a, b), later) in a.iter().zip(&b).zip(&later) {
             let bytes = std::fs::read(&a.file).unwrap();
             assert!(bytes == std::fs::read(&b.file).unwrap(), "{} differs", a.name);
-            assert_eq!((a.sha256.clone(), &a.sha256), (Digest::of(&bytes).to_string(), &b.sha256));
+            assert_eq!((a.sha256, a.sha256), (Digest::of(&bytes), b.sha256));
             // The date of the sources is in an ipk; every apk has the same.
             assert_eq!(a.sha256 == later.sha256, a.format == Format::Apk, "{}", a.name);
         }

@@ -2,6 +2,7 @@
 
 use camino::Utf8PathBuf;
 use formats::Format;
+use model::Digest;
 
 /// A package file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +17,8 @@ pub struct BuiltPackage {
     pub format: Format,
     /// Where it lies.
     pub file: Utf8PathBuf,
-    /// Hex digest of the file.
-    pub sha256: String,
+    /// Digest of the file.
+    pub sha256: Digest,
     /// Bytes that it takes when installed, as its metadata says.
     pub installed_size: u64,
     /// A remark for people.

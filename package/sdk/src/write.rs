@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write as _};
 
 use camino::Utf8Path;
-use formats::sha256::{Digest, Hasher};
 use formats::{Entry, Format, Kind, Limits, Package, apk, ipk};
+use model::sha256::{Digest, Hasher};
 use model::{Exit, Failure, Result};
 
 use crate::built::BuiltPackage;
@@ -14,7 +14,7 @@ use crate::kmod::Plan;
 /// Writes a package in one format into the directory `out`.
 pub(crate) fn write_one(plan: &Plan, format: Format, out: &Utf8Path) -> Result<BuiltPackage> {
     let package = &plan.package;
-    let file = out.join(format.file_name(package));
+    let file = out.join(package.file_name(format));
     let refused = |error: formats::Error| {
         let (what, fix) = (format!("package {} cannot be written as {format}", package.name), "correct its recipe");
         Failure::new(Exit::Failed, "PKG001", what, format!("{error} ({})", error.id()), fix).at(&file)
@@ -22,7 +22,7 @@ pub(crate) fn write_one(plan: &Plan, format: Format, out: &Utf8Path) -> Result<B
     let failed = |error| Failure::io("write the package", &file, &error);
     let mut writer = Hasher::new(BufWriter::new(File::create(&file).map_err(failed)?));
     let scratch = tempfile::tempfile_in(out).map_err(failed)?;
-    format.write_with_scratch(package, &mut writer, scratch).map_err(|error| match error {
+    package.write_with_scratch(format, &mut writer, scratch).map_err(|error| match error {
         formats::Error::Io(error) => failed(error),
         other => refused(other),
     })?;
@@ -34,7 +34,7 @@ pub(crate) fn write_one(plan: &Plan, format: Format, out: &Utf8Path) -> Result<B
         version: package.version.clone(),
         arch: package.architecture.clone(),
         format,
-        sha256: digest.to_string(),
+        sha256: digest,
         file,
         installed_size,
         note: plan.note.clone(),

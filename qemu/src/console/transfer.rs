@@ -6,7 +6,7 @@
 //! A terminal holds 4 KiB of typed text and the kernel some more behind it; what comes faster than
 //! the shell reads is lost. So a piece is sent only after the one before has been answered.
 
-use model::Deadline;
+use model::{Deadline, Digest};
 
 use super::{Console, Trouble, quoted};
 
@@ -32,7 +32,7 @@ impl Console {
         let said = self.run_line(&format!("{script}\n{sums}"), "writing files", deadline)?;
         let text = said.text();
         let mut digests = text.lines();
-        let whole = |bytes: &[u8], line: &str| line.starts_with(&crate::digest::sha256(bytes));
+        let whole = |bytes: &[u8], line: &str| line.starts_with(&Digest::of(bytes).to_string());
         match files.iter().find(|(_path, bytes)| !digests.next().is_some_and(|line| whole(bytes, line))) {
             Some((path, _bytes)) => Err(not_stored(path, &said.out)),
             None => Ok(()),

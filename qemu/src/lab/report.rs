@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use model::Result;
+use model::{Digest, Result};
 
 use super::failures;
 use super::traffic::Flow;
@@ -94,8 +94,8 @@ pub struct Amount {
     pub datagrams: u64,
     /// Payload bytes.
     pub bytes: u64,
-    /// SHA-256 of the payload in the order it was sent or arrived, in hex.
-    pub sha256: String,
+    /// Digest of the payload in the order it was sent or arrived.
+    pub sha256: Digest,
 }
 
 /// One direction of a flow.

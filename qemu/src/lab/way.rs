@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use sha2::{Digest, Sha256};
+use model::Digest;
+use sha2::{Digest as _, Sha256};
 
 use super::payload::Payload;
 use super::report::{Amount, Arrivals, Direction, Refusals};
@@ -22,7 +23,7 @@ impl Tally {
     }
 
     fn amount(&self) -> Amount {
-        let sha256 = self.hash.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = Digest(self.hash.clone().finalize().into());
         Amount { datagrams: self.datagrams, bytes: self.bytes, sha256 }
     }
 }
@@ -151,7 +152,7 @@ mod tests {
         let direction = way.direction(Arrivals::default(), Refusals::default());
         assert!(direction.is_intact(), "{direction}");
         assert_eq!((direction.lost(), direction.source), (0, Some(SOURCE.into())));
-        assert_eq!(direction.sent.sha256.len(), 64);
+        assert_eq!(direction.sent.sha256, direction.received.sha256);
     }
 
     #[test]

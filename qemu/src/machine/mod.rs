@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Exit, Failure, Result, Target};
+use model::{Accel, Exit, Failure, Result, Target};
 use serde::{Deserialize, Serialize};
 
 /// The console that is part of the machine.
@@ -151,29 +151,6 @@ pub struct Nic {
     pub lan_mac: String,
     /// Address of the WAN card.
     pub wan_mac: String,
-}
-
-/// How guest instructions are run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Accel {
-    /// Emulated: works everywhere.
-    Tcg,
-    /// Emulated, with a clock that counts instructions: each takes the guest one nanosecond, and idle time
-    /// none. Two runs without input are the same to the instruction; they take two to three times as long.
-    Counted,
-    /// By the host's CPU.
-    Kvm,
-}
-
-impl Accel {
-    /// QEMU's word for it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Accel::Tcg | Accel::Counted => "tcg",
-            Accel::Kvm => "kvm",
-        }
-    }
 }
 
 /// Unix sockets that QEMU connects to as a client. All of them listen before QEMU starts.

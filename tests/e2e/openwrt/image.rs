@@ -173,8 +173,8 @@ impl Parts {
         let mut files = Vec::new();
         for package in stock {
             let mut bytes = Vec::new();
-            format.write(package, &mut bytes).unwrap();
-            files.push(folder.join(format.file_name(package)));
+            package.write(format, &mut bytes).unwrap();
+            files.push(folder.join(package.file_name(format)));
             put(files.last().unwrap(), &bytes, 0o644);
         }
         let manager = scratch.join(format.manager());

@@ -8,7 +8,7 @@ use formats::Format;
 use model::{Cancel, Deadline};
 use sdk::Recipes;
 use vm::lab::{Plan, Side};
-use vm::machine::{Accel, Kind, Links, Machine};
+use vm::machine::{Kind, Links, Machine};
 use vm::openwrt::{Files, Wiring, provision};
 use vm::process::Qemu;
 use vm::session::{Launch, boot};

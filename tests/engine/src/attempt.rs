@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use model::{Cancel, Check, CheckKind, Count, Deadline, Events, Finding, Phase, Record, Result, Sample, Severity};
+use model::{
+    Cancel, Check, CheckKind, Count, Deadline, Events, Finding, Format, Phase, Record, Result, Sabotage, Sample,
+    Severity,
+};
 use vm::lab::{Lab, Plan};
 use vm::session::Session;
 use vm::splat;
@@ -11,8 +14,8 @@ use vm::splat;
 use crate::modules::Payload;
 use crate::offload;
 use crate::ruleset;
-use crate::sabotage::Sabotage;
-use crate::scenario::{Deed, Manager, Scenario, Step};
+use crate::sabotage;
+use crate::scenario::{Deed, Scenario, Step};
 use crate::steps::{self, Fingerprint};
 use crate::traffic::{self, Flows};
 
@@ -22,7 +25,7 @@ pub(crate) const COMMAND: Duration = Duration::from_secs(60);
 /// A router, the lab around it, and what is known of both.
 pub(crate) struct Attempt<'a> {
     pub(crate) name: &'a str,
-    pub(crate) manager: Manager,
+    pub(crate) manager: Format,
     /// The kernel line, as on the command line.
     pub(crate) kernel: &'a str,
     pub(crate) session: Session,
@@ -101,8 +104,8 @@ impl Attempt<'_> {
     fn step(&mut self, step: &Step, at: &str) -> Result<Option<Finding>> {
         let found = step.deed.as_ref().map_or(Ok(None), |deed| self.deed(deed, at))?;
         let may_load_rules = matches!(step.deed, Some(Deed::Run(_) | Deed::Manage(_) | Deed::Ruleset(_)));
-        if may_load_rules && let Some(sabotage) = self.sabotage {
-            sabotage.apply(&mut self.session)?;
+        if may_load_rules && let Some(way) = self.sabotage {
+            sabotage::apply(way, &mut self.session)?;
         }
         match found {
             Some(finding) => Ok(Some(finding)),

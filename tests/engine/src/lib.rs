@@ -29,5 +29,4 @@ mod traffic;
 
 pub use modules::{Module, Payload};
 pub use runner::{Bench, FEED_URL, Origin, Trust, run};
-pub use sabotage::Sabotage;
 pub use scenario::{FeedVariant, Scenario, Start};

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use model::{Cancel, Deadline, Finding, Result, Severity};
+use model::{Cancel, Deadline, Digest, Finding, Result, Severity};
 use vm::session::Session;
 
 /// How long the router may take to answer.
@@ -34,7 +34,7 @@ pub struct Module {
     /// Its file, with a leading slash.
     pub path: String,
     /// Digest of that file.
-    pub sha256: String,
+    pub sha256: Digest,
     /// The linker's id of its content, in hexadecimal digits.
     pub build_id: Option<String>,
     /// The digest of its sources.
@@ -45,7 +45,8 @@ pub struct Module {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Seen {
     loaded: bool,
-    sha256: String,
+    /// `None` when the file is not there.
+    sha256: Option<Digest>,
     build_id: Option<String>,
     srcversion: Option<String>,
 }
@@ -146,8 +147,9 @@ impl Module {
         if !seen.loaded {
             return Some("it is not loaded".into());
         }
-        if seen.sha256 != self.sha256 {
-            return Some(format!("{} has the digest {}, the feed's is {}", self.path, seen.sha256, self.sha256));
+        if seen.sha256 != Some(self.sha256) {
+            let found = seen.sha256.map_or("-".into(), |digest| digest.to_string());
+            return Some(format!("{} has the digest {found}, the feed's is {}", self.path, self.sha256));
         }
         let told = [("build id", &self.build_id, &seen.build_id), ("srcversion", &self.srcversion, &seen.srcversion)];
         let mut told =
@@ -166,7 +168,10 @@ impl Seen {
         let told = |text: &str| (text != "-").then(|| text.to_owned());
         // A note begins with two lengths, its type and the text `GNU`, four bytes each.
         let build_id = note.get(32..).filter(|id| !id.is_empty()).map(str::to_owned);
-        Some((name, Seen { loaded: loaded == "yes", sha256: sha256.into(), build_id, srcversion: told(srcversion) }))
+        Some((
+            name,
+            Seen { loaded: loaded == "yes", sha256: sha256.parse().ok(), build_id, srcversion: told(srcversion) },
+        ))
     }
 }
 

@@ -5,6 +5,7 @@ use model::{Finding, Result};
 use crate::attempt::Attempt;
 use crate::judge::{Run, Wanted};
 use crate::ruleset;
+use crate::sabotage;
 use crate::scenario::{Answer, Ending, FlowPlan, OffloadProof, Others, Path, Ruleset};
 use crate::traffic;
 
@@ -23,8 +24,8 @@ pub(crate) fn prove(attempt: &mut Attempt<'_>, proof: &OffloadProof) -> Result<O
         if found.is_some() {
             return Ok(found);
         }
-        if let Some(sabotage) = attempt.sabotage {
-            sabotage.apply(&mut attempt.session)?;
+        if let Some(way) = attempt.sabotage {
+            sabotage::apply(way, &mut attempt.session)?;
         }
         let batches = if proof.at_once { vec![&proof.traffic[..]] } else { proof.traffic.chunks(1).collect() };
         for batch in batches {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::scenario::Manager;
+use model::Format;
 
 /// One line of `/proc/net/nf_conntrack`.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -88,11 +88,11 @@ pub fn loaded_modules(text: &str) -> Vec<&str> {
 
 /// Names in a manager's list of installed packages: `name - version` a line for opkg, and for apk
 /// `name-version arch {origin} (licence) [installed]`, where a version begins with a digit after a dash.
-pub fn installed_packages(manager: Manager, text: &str) -> Vec<&str> {
+pub fn installed_packages(manager: Format, text: &str) -> Vec<&str> {
     let name = |line: &'_ str| -> Option<usize> {
         match manager {
-            Manager::Opkg => line.find(" - "),
-            Manager::Apk => {
+            Format::Ipk => line.find(" - "),
+            Format::Apk => {
                 let title = line.split_whitespace().next()?;
                 // The release is `-rN`: the dash in front of the version is the one before it.
                 let version =
@@ -145,8 +145,8 @@ mod tests {
             ["nf_nat", "nfnetlink"]
         );
         let opkg = "kernel - 6.12\nkmod-nf-nat - 6.12-r1\nnoise\n";
-        assert_eq!(installed_packages(Manager::Opkg, opkg), ["kernel", "kmod-nf-nat"]);
+        assert_eq!(installed_packages(Format::Ipk, opkg), ["kernel", "kmod-nf-nat"]);
         let apk = "kernel-6.12~aa-r1 x86_64 {} () [installed]\nkmod-nf-nat-6.12.107-r1 x86_64 {x} (GPL-2.0) [installed]\nnoise-r\n\n";
-        assert_eq!(installed_packages(Manager::Apk, apk), ["kernel", "kmod-nf-nat"]);
+        assert_eq!(installed_packages(Format::Apk, apk), ["kernel", "kmod-nf-nat"]);
     }
 }

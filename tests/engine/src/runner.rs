@@ -5,14 +5,16 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Cancel, Deadline, Event, Events, Exit, Failure, Finding, Record, Result, Severity, Verdict};
+use model::{
+    Cancel, Deadline, Event, Events, Exit, Failure, Finding, Format, Record, Result, Sabotage, Severity, Verdict,
+};
 use vm::lab::{Lab, Options, Plan};
 use vm::session::Session;
 
 use crate::attempt::{self, Attempt, COMMAND};
 use crate::modules::Payload;
-use crate::sabotage::Sabotage;
-use crate::scenario::{FeedVariant, KERNELS, Manager, Scenario, Start};
+use crate::sabotage;
+use crate::scenario::{FeedVariant, KERNELS, Scenario, Start};
 use crate::traffic::Flows;
 
 /// How long QEMU may take to connect its network cards.
@@ -30,12 +32,12 @@ pub struct Trust {
 /// A scenario and the package manager that it runs with.
 struct Case<'a> {
     scenario: &'a Scenario,
-    manager: Manager,
+    format: Format,
     name: String,
 }
 
 /// Gives a router as a scenario wants it to begin, with the packages of this manager where it wants them installed.
-pub type Boot<'a> = dyn Fn(&Lab, Start, Manager) -> Result<Session> + Sync + 'a;
+pub type Boot<'a> = dyn Fn(&Lab, Start, Format) -> Result<Session> + Sync + 'a;
 
 /// Does something with a router at the end of its scenario, before it goes.
 pub type Keep<'a> = dyn Fn(&mut Session) -> Result<()> + Sync + 'a;
@@ -86,8 +88,8 @@ pub struct Bench<'a> {
 pub fn run(bench: &Bench<'_>, scenarios: &[Scenario]) -> Exit {
     let cases: Vec<Case> = scenarios
         .iter()
-        .flat_map(|scenario| scenario.managers.iter().map(move |&manager| (scenario, manager)))
-        .map(|(scenario, manager)| Case { scenario, manager, name: bench.case_name(scenario, manager) })
+        .flat_map(|scenario| scenario.managers.iter().map(move |&format| (scenario, format)))
+        .map(|(scenario, format)| Case { scenario, format, name: bench.case_name(scenario, format) })
         .collect();
     for idle in scenarios.iter().filter(|scenario| scenario.managers.is_empty()) {
         let reason = "there are no packages for a package manager that it runs with".to_owned();
@@ -115,8 +117,8 @@ pub fn run(bench: &Bench<'_>, scenarios: &[Scenario]) -> Exit {
 }
 
 impl Bench<'_> {
-    fn case_name(&self, scenario: &Scenario, manager: Manager) -> String {
-        let name = format!("{}/{}", scenario.name, manager.word());
+    fn case_name(&self, scenario: &Scenario, format: Format) -> String {
+        let name = format!("{}/{}", scenario.name, format.manager());
         let name = if self.of_several { format!("{name}/{}", self.kernel) } else { name };
         self.sabotage.map_or(name.clone(), |sabotage| format!("{name}/{}", sabotage.word()))
     }
@@ -140,7 +142,7 @@ impl Bench<'_> {
     }
 
     fn run_one(&self, case: &Case<'_>) -> Exit {
-        let blank = || self.record(case.scenario, case.manager.word());
+        let blank = || self.record(case.scenario, case.format.manager());
         if let Some(kernels) = case.scenario.kernels.as_ref().filter(|kernels| !kernels.include(self.kernel)) {
             let reason = format!("not for kernel {}: {}", self.kernel, kernels.because);
             self.skip(case.name.clone(), blank(), reason);
@@ -168,8 +170,8 @@ impl Bench<'_> {
         if let Verdict::Fail { finding } | Verdict::Blocked { finding } = &verdict {
             record.line = finding.place.as_deref().and_then(|place| case.scenario.lines.find(place));
         }
-        if let Some(sabotage) = self.sabotage {
-            verdict = sabotage.verdict(verdict, &record, &mut notes);
+        if let Some(way) = self.sabotage {
+            verdict = sabotage::verdict(way, verdict, &record, &mut notes);
         }
         let exit = verdict.exit();
         let (case, millis) = (case.name.clone(), attempt::millis(started.elapsed()));
@@ -188,12 +190,12 @@ impl Bench<'_> {
 
     /// One try on a fresh router. `Err`: could not find out.
     fn attempt(&self, case: &Case<'_>, notes: &mut Vec<String>, record: &mut Record) -> Result<Verdict> {
-        let Case { scenario, manager, name } = case;
+        let Case { scenario, format, name } = case;
         self.cancel.check()?;
         let plan = scenario.topology.plan();
         let (_folder, lab) = lab(&plan, self.captures.map(|captures| captures.join(name)), self.cancel)?;
         let began = Instant::now();
-        let mut session = (self.boot)(&lab, scenario.router, *manager)?;
+        let mut session = (self.boot)(&lab, scenario.router, *format)?;
         lab.connected(Deadline::after(CONNECT))?;
         notes.push(format!("{}, ready after {:.2} s", self.router, began.elapsed().as_secs_f64()));
         attempt::phase(record, "resume", began.elapsed());
@@ -213,7 +215,7 @@ impl Bench<'_> {
         attempt::phase(record, "install", began.elapsed());
         let mut attempt = Attempt {
             name,
-            manager: *manager,
+            manager: *format,
             kernel: self.kernel,
             session,
             lab: &lab,
@@ -335,7 +337,7 @@ mod tests {
     #[test]
     fn a_router_that_never_comes_up_is_blocked_after_a_second_try() {
         let boots = AtomicUsize::new(0);
-        let boot = |_: &Lab, _: Start, _: Manager| {
+        let boot = |_: &Lab, _: Start, _: Format| {
             boots.fetch_add(1, Ordering::Relaxed);
             Err(Failure::new(Exit::Blocked, "VM000", "no guest", "it is a test", "none"))
         };
@@ -364,7 +366,7 @@ mod tests {
         let (trust, events) = (trust(), Events::to(sender));
         let mut one = scenarios(1);
         one[0].managers.clear();
-        let boot = |_: &Lab, _: Start, _: Manager| Err(Failure::interrupted());
+        let boot = |_: &Lab, _: Start, _: Format| Err(Failure::interrupted());
         assert_eq!(run(&bench(&boot, &trust, &events), &one), Exit::Done);
         let told: Vec<Event> = received.try_iter().collect();
         assert!(matches!(&told[..], [Event::CaseEnd { verdict: Verdict::Skip { .. }, .. }]), "{told:?}");
@@ -373,7 +375,7 @@ mod tests {
     #[test]
     fn what_an_image_lacks_is_a_reason_to_skip_on_a_release_and_a_defect_of_the_stand_in() {
         let (trust, events) = (trust(), Events::discard());
-        let boot = |_: &Lab, _: Start, _: Manager| Err(Failure::interrupted());
+        let boot = |_: &Lab, _: Start, _: Format| Err(Failure::interrupted());
         let mut bench = bench(&boot, &trust, &events);
         assert!(matches!(bench.lacking("tc"), Verdict::Fail { finding } if finding.id == "SCEN007"));
         bench.origin = Origin::Release;
@@ -385,7 +387,7 @@ mod tests {
         let (sender, received) = std::sync::mpsc::channel();
         let (trust, events) = (trust(), Events::to(sender));
         let boots = AtomicUsize::new(0);
-        let boot = |_: &Lab, _: Start, _: Manager| {
+        let boot = |_: &Lab, _: Start, _: Format| {
             boots.fetch_add(1, Ordering::Relaxed);
             Err(Failure::new(Exit::Blocked, "VM000", "no guest", "it is a test", "none"))
         };
@@ -411,7 +413,7 @@ mod tests {
     #[test]
     fn an_interrupt_ends_the_run_and_is_not_retried() {
         let (trust, events) = (trust(), Events::discard());
-        let boot = |_: &Lab, _: Start, _: Manager| Err(Failure::interrupted());
+        let boot = |_: &Lab, _: Start, _: Format| Err(Failure::interrupted());
         let bench = bench(&boot, &trust, &events);
         bench.cancel.cancel();
         assert_eq!(run(&bench, &scenarios(2)), Exit::Interrupted);

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use model::{CheckKind, Deadline, Finding, Record, Result, Severity, Verdict};
+use model::{CheckKind, Deadline, Finding, Record, Result, Sabotage, Severity, Verdict};
 use vm::session::Session;
 
 use crate::forward;
@@ -16,99 +16,74 @@ const COMMAND: Duration = Duration::from_secs(60);
 /// Marks what was put in by this module.
 const MARK: &str = "sabotage";
 
-/// A way to break offload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sabotage {
-    /// Flowtables lose all their devices. Some kernels still mark flows, and none takes the fast path.
-    NoFastPath,
-    /// Flowtables keep one of their devices: one direction of a flow at most takes the fast path.
-    OneDevice,
-    /// Established flows are accepted in front of every `flow add`, the commonest mistake of users.
-    AcceptFirst,
+/// Breaks whatever rules are loaded now.
+pub(crate) fn apply(way: Sabotage, session: &mut Session) -> Result<()> {
+    // Nothing can be listed before the first package brought nftables' modules.
+    let listing = session.run(&["nft", "-a", "list", "ruleset"], Deadline::after(COMMAND))?;
+    if listing.success() {
+        for command in commands(way, &listing.text()) {
+            steps::read(session, &["nft", &command])?;
+        }
+    }
+    Ok(())
 }
 
-impl Sabotage {
-    /// All ways.
-    pub const ALL: [Sabotage; 3] = [Sabotage::NoFastPath, Sabotage::OneDevice, Sabotage::AcceptFirst];
-
-    /// The word on the command line and in reports.
-    pub fn word(self) -> &'static str {
-        match self {
-            Sabotage::NoFastPath => "no-fast-path",
-            Sabotage::OneDevice => "one-device",
-            Sabotage::AcceptFirst => "accept-first",
+/// What breaks the rules of a listing with handles.
+fn commands(way: Sabotage, listing: &str) -> Vec<String> {
+    let ours = format!("inet {}", forward::TABLE);
+    let (mut table, mut block, mut before) = ("", "", "");
+    let mut commands = Vec::new();
+    for line in listing.lines().map(str::trim) {
+        let head = line.split(" {").next().unwrap_or_default();
+        match head.split_once(' ') {
+            Some(("table", name)) => table = name,
+            Some(("chain" | "flowtable", name)) => block = name,
+            _ if table != ours => commands.extend(command(way, table, block, line, before)),
+            _ => {}
         }
+        before = line;
     }
+    commands
+}
 
-    /// Breaks whatever rules are loaded now.
-    pub(crate) fn apply(self, session: &mut Session) -> Result<()> {
-        // Nothing can be listed before the first package brought nftables' modules.
-        let listing = session.run(&["nft", "-a", "list", "ruleset"], Deadline::after(COMMAND))?;
-        if listing.success() {
-            for command in self.commands(&listing.text()) {
-                steps::read(session, &["nft", &command])?;
-            }
+fn command(way: Sabotage, table: &str, block: &str, line: &str, before: &str) -> Option<String> {
+    let kept = match way {
+        Sabotage::AcceptFirst => {
+            let (rule, handle) = line.split_once(" # handle ")?;
+            let accept = format!("ct state established,related accept comment \"{MARK}\"");
+            let wanted = rule.contains("flow add @") && !before.contains(MARK);
+            return wanted.then(|| format!("insert rule {table} {block} position {handle} {accept}"));
         }
-        Ok(())
-    }
+        Sabotage::NoFastPath => 0,
+        Sabotage::OneDevice => 1,
+    };
+    let devices = line.strip_prefix("devices = {")?.trim_end_matches('}');
+    let lost = devices.split(',').map(str::trim).skip(kept).collect::<Vec<_>>().join(", ");
+    let what = format!("hook ingress priority 0; devices = {{ {lost} }};");
+    (!lost.is_empty()).then(|| format!("delete flowtable {table} {block} {{ {what} }}"))
+}
 
-    /// What breaks the rules of a listing with handles.
-    fn commands(self, listing: &str) -> Vec<String> {
-        let ours = format!("inet {}", forward::TABLE);
-        let (mut table, mut block, mut before) = ("", "", "");
-        let mut commands = Vec::new();
-        for line in listing.lines().map(str::trim) {
-            let head = line.split(" {").next().unwrap_or_default();
-            match head.split_once(' ') {
-                Some(("table", name)) => table = name,
-                Some(("chain" | "flowtable", name)) => block = name,
-                _ if table != ours => commands.extend(self.command(table, block, line, before)),
-                _ => {}
-            }
-            before = line;
+/// What a scenario's verdict means: it had to notice, by the path of its packets or by conntrack.
+pub(crate) fn verdict(way: Sabotage, verdict: Verdict, record: &Record, notes: &mut Vec<String>) -> Verdict {
+    match verdict {
+        Verdict::Fail { finding } if noticed(record) => {
+            notes.push(format!("turned red, as it must: {}: {}", finding.id, finding.what));
+            Verdict::Pass
         }
-        commands
+        Verdict::Fail { finding } => Verdict::Blocked { finding: elsewhere(&finding) },
+        Verdict::Pass => Verdict::Fail { finding: unnoticed(way) },
+        other => other,
     }
+}
 
-    fn command(self, table: &str, block: &str, line: &str, before: &str) -> Option<String> {
-        let kept = match self {
-            Sabotage::AcceptFirst => {
-                let (rule, handle) = line.split_once(" # handle ")?;
-                let accept = format!("ct state established,related accept comment \"{MARK}\"");
-                let wanted = rule.contains("flow add @") && !before.contains(MARK);
-                return wanted.then(|| format!("insert rule {table} {block} position {handle} {accept}"));
-            }
-            Sabotage::NoFastPath => 0,
-            Sabotage::OneDevice => 1,
-        };
-        let devices = line.strip_prefix("devices = {")?.trim_end_matches('}');
-        let lost = devices.split(',').map(str::trim).skip(kept).collect::<Vec<_>>().join(", ");
-        let what = format!("hook ingress priority 0; devices = {{ {lost} }};");
-        (!lost.is_empty()).then(|| format!("delete flowtable {table} {block} {{ {what} }}"))
-    }
-
-    /// What a scenario's verdict means: it had to notice, by the path of its packets or by conntrack.
-    pub(crate) fn verdict(self, verdict: Verdict, record: &Record, notes: &mut Vec<String>) -> Verdict {
-        match verdict {
-            Verdict::Fail { finding } if noticed(record) => {
-                notes.push(format!("turned red, as it must: {}: {}", finding.id, finding.what));
-                Verdict::Pass
-            }
-            Verdict::Fail { finding } => Verdict::Blocked { finding: elsewhere(&finding) },
-            Verdict::Pass => Verdict::Fail { finding: self.unnoticed() },
-            other => other,
-        }
-    }
-
-    fn unnoticed(self) -> Finding {
-        Finding {
-            id: "SELF001",
-            severity: Severity::Error,
-            place: None,
-            what: format!("offload was broken ({}), and the scenario passed all the same", self.word()),
-            why: "a scenario that passes without the fast path proves nothing about it".into(),
-            fix: "make the scenario judge the path of its traffic after the rules that offload it are loaded".into(),
-        }
+fn unnoticed(way: Sabotage) -> Finding {
+    Finding {
+        id: "SELF001",
+        severity: Severity::Error,
+        place: None,
+        what: format!("offload was broken ({}), and the scenario passed all the same", way.word()),
+        why: "a scenario that passes without the fast path proves nothing about it".into(),
+        fix: "make the scenario judge the path of its traffic after the rules that offload it are loaded".into(),
     }
 }
 
@@ -158,13 +133,13 @@ table inet fw4 { # handle 2
         let delete = |devices: &str| {
             [format!("delete flowtable inet fw4 ft {{ hook ingress priority 0; devices = {{ {devices} }}; }}")]
         };
-        assert_eq!(Sabotage::NoFastPath.commands(LISTING), delete("eth0, eth0.7, eth1"));
-        assert_eq!(Sabotage::OneDevice.commands(LISTING), delete("eth0.7, eth1"));
+        assert_eq!(commands(Sabotage::NoFastPath, LISTING), delete("eth0, eth0.7, eth1"));
+        assert_eq!(commands(Sabotage::OneDevice, LISTING), delete("eth0.7, eth1"));
         let accept = "insert rule inet fw4 forward position 9 ct state established,related accept comment \"sabotage\"";
-        assert_eq!(Sabotage::AcceptFirst.commands(LISTING), [accept]);
+        assert_eq!(commands(Sabotage::AcceptFirst, LISTING), [accept]);
         let once = LISTING.replace("\t\tmeta", "\t\taccept comment \"sabotage\" # handle 8\n\t\tmeta");
-        assert_eq!(Sabotage::AcceptFirst.commands(&once), [""; 0]);
-        assert_eq!(Sabotage::OneDevice.commands(&LISTING.replace("eth0, eth0.7, eth1", "eth0")), [""; 0]);
+        assert_eq!(commands(Sabotage::AcceptFirst, &once), [""; 0]);
+        assert_eq!(commands(Sabotage::OneDevice, &LISTING.replace("eth0, eth0.7, eth1", "eth0")), [""; 0]);
     }
 
     #[test]
@@ -179,16 +154,16 @@ table inet fw4 { # handle 2
             holds: false,
         };
         let record = |kind| Record { checks: vec![check(kind)], ..Record::default() };
-        let red = || Verdict::Fail { finding: Sabotage::OneDevice.unnoticed() };
+        let red = || Verdict::Fail { finding: unnoticed(Sabotage::OneDevice) };
         let mut notes = Vec::new();
-        let mut verdict = |verdict, kind| Sabotage::OneDevice.verdict(verdict, &record(kind), &mut notes);
-        assert_eq!(verdict(red(), CheckKind::Path), Verdict::Pass);
+        let mut judged = |red, kind| verdict(Sabotage::OneDevice, red, &record(kind), &mut notes);
+        assert_eq!(judged(red(), CheckKind::Path), Verdict::Pass);
         let id = |verdict| match verdict {
             Verdict::Fail { finding } | Verdict::Blocked { finding } => finding.id,
             _ => "",
         };
-        assert_eq!(id(verdict(Verdict::Pass, CheckKind::Path)), "SELF001");
-        assert_eq!(id(verdict(red(), CheckKind::Step)), "SELF002");
+        assert_eq!(id(judged(Verdict::Pass, CheckKind::Path)), "SELF001");
+        assert_eq!(id(judged(red(), CheckKind::Step)), "SELF002");
         assert!(notes[0].contains("turned red"));
     }
 }

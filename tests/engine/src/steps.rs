@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use model::{Check, CheckKind, Deadline, Exit, Failure, Finding, Result, Severity};
+use model::{Check, CheckKind, Deadline, Exit, Failure, Finding, Format, Result, Severity};
 use vm::console::Output;
 use vm::session::Session;
 
 use crate::attempt::Attempt;
 use crate::probes;
-use crate::scenario::{Action, Answer, Facts, Manage, Manager, Run};
+use crate::scenario::{Action, Answer, Facts, Manage, Run};
 
 /// The longest that one command of a scenario may take: seconds, but not on a machine that compiles meanwhile.
 const COMMAND: Duration = Duration::from_secs(180);
@@ -158,7 +158,7 @@ fn first_untrue(attempt: &mut Attempt<'_>, facts: &Facts) -> Result<Option<Findi
         return Ok(Some(finding));
     }
     if !facts.installed.is_empty() || !facts.not_installed.is_empty() {
-        let text = read(session, manager.words(Action::List))?;
+        let text = read(session, Action::List.words(*manager))?;
         let present = probes::installed_packages(*manager, &text);
         let found = membership("package", "installed", &present, &facts.installed, &facts.not_installed);
         if found.is_some() {
@@ -213,7 +213,7 @@ pub(crate) fn broken(id: &'static str, what: String, why: String) -> Option<Find
     })
 }
 
-fn judge(command: &str, manager: Manager, wanted: &Answer, output: &Output) -> Option<Finding> {
+fn judge(command: &str, manager: Format, wanted: &Answer, output: &Output) -> Option<Finding> {
     let (code, text) = (output.code, output.text());
     let said =
         || if text.trim().is_empty() { "it printed nothing".into() } else { format!("it printed:\n{}", text.trim()) };
@@ -259,7 +259,7 @@ mod tests {
         let wanted = Answer { says: words(&["passed"]), ..Answer::default() };
         let id = |wanted: &Answer, code, text: &str| {
             let output = Output { code, out: text.into() };
-            judge("opkg update", Manager::Opkg, wanted, &output).map(|finding| finding.id)
+            judge("opkg update", Format::Ipk, wanted, &output).map(|finding| finding.id)
         };
         assert_eq!(id(&wanted, 0, "Signature check passed."), None);
         assert_eq!(id(&wanted, 1, "Signature check passed."), Some("STEP001"));

@@ -1,7 +1,8 @@
 //! What went wrong, why, and what to do about it.
 //!
-//! A [`Failure`] cannot be made without all three texts, an id that tests assert, and the exit code
-//! that tells a caller whether a retry makes sense.
+//! A [`Failure`] is made from a [`Problem`]: it cannot be without all three texts, an id that tests assert, and the
+//! exit code that tells a caller whether a retry makes sense. A crate whose errors are for programs first lists them
+//! with [`errors!`](crate::errors).
 
 use std::fmt;
 
@@ -57,10 +58,10 @@ impl Exit {
 }
 
 /// How much a [`Finding`] matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Worth knowing.
+    /// Worth knowing, or something that could not be checked.
     Note,
     /// Works, and will surprise somebody.
     Warning,
@@ -68,7 +69,19 @@ pub enum Severity {
     Error,
 }
 
-/// Something that a user should know: what, why and how to fix it, under a stable id.
+impl Severity {
+    /// The word in front of a message.
+    pub fn word(self) -> &'static str {
+        match self {
+            Severity::Note => "note",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        }
+    }
+}
+
+/// Something that a user should know: what, why and how to fix it, under a stable id. (`offloadctl` ships alone, so it
+/// has one of its own.)
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// Stable id: two to five capitals for the topic and three digits, such as `VM003`.
@@ -88,12 +101,7 @@ pub struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let severity = match self.severity {
-            Severity::Note => "note",
-            Severity::Warning => "warning",
-            Severity::Error => "error",
-        };
-        write!(f, "{severity}[{}]: {}", self.id, self.what)?;
+        write!(f, "{}[{}]: {}", self.severity.word(), self.id, self.what)?;
         if let Some(place) = &self.place {
             write!(f, "\n  where: {place}")?;
         }
@@ -104,12 +112,49 @@ impl fmt::Display for Finding {
     }
 }
 
+/// What a [`Failure`] is made of, by name. A text is a `&str` where nothing is filled in, and a `String` else.
+///
+/// ```
+/// use model::{Exit, Failure, Problem};
+///
+/// fn unknown(target: &str) -> Failure {
+///     Failure::of(Problem {
+///         exit: Exit::Usage,
+///         id: "EX1",
+///         what: format!("unknown target `{target}`"),
+///         why: "no machine is described for it",
+///         fix: "choose one that `cargo xtask plan` names",
+///     })
+/// }
+/// assert_eq!(unknown("x86").at("line 3").id(), "EX1");
+/// ```
+#[derive(Debug, Clone)]
+pub struct Problem<What, Why, Fix> {
+    /// What the run ends with.
+    pub exit: Exit,
+    /// Stable id: two to five capitals for the topic and three digits, written here only and asserted in a test.
+    pub id: &'static str,
+    /// What happened, one sentence without the full stop.
+    pub what: What,
+    /// Why it happened or why it matters.
+    pub why: Why,
+    /// What to do about it.
+    pub fix: Fix,
+}
+
 /// A [`Finding`] that ended the work, and the exit code it ends with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure(Box<(Exit, Finding)>);
 
 impl Failure {
-    /// A failure under a stable id; `what`, `why` and `fix` are all for the user's eyes.
+    /// A failure; all three texts are for the user's eyes.
+    pub fn of(problem: Problem<impl Into<String>, impl Into<String>, impl Into<String>>) -> Self {
+        let Problem { exit, id, what, why, fix } = problem;
+        let (what, why, fix) = (what.into(), why.into(), fix.into());
+        Failure(Box::new((exit, Finding { id, severity: Severity::Error, place: None, what, why, fix })))
+    }
+
+    /// A [`Problem`] without the names of its parts; new code writes the names.
     pub fn new(
         exit: Exit,
         id: &'static str,
@@ -117,9 +162,7 @@ impl Failure {
         why: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        let finding =
-            Finding { id, severity: Severity::Error, place: None, what: what.into(), why: why.into(), fix: fix.into() };
-        Failure(Box::new((exit, finding)))
+        Failure::of(Problem { exit, id, what, why, fix })
     }
 
     /// Names the file, package or place.
@@ -143,7 +186,8 @@ impl Failure {
             Kind::NotFound => ("IO004", "check that the path is spelled right and still exists"),
             _ => ("IO001", "check the path and the disk below it, then run the same command again"),
         };
-        Failure::new(Exit::Host, id, format!("cannot {doing}"), error.to_string(), fix).at(path)
+        let what = format!("cannot {doing}");
+        Failure::of(Problem { exit: Exit::Host, id, what, why: error.to_string(), fix }).at(path)
     }
 
     /// As [`Failure::io`], about a path that the user named: one that is not there is a slip in the command.
@@ -157,13 +201,13 @@ impl Failure {
 
     /// The run was interrupted by the user.
     pub fn interrupted() -> Self {
-        Failure::new(
-            Exit::Interrupted,
-            "RUN001",
-            "interrupted",
-            "a signal asked the run to end; its children were ended with it",
-            "run the same command again: finished stages are kept",
-        )
+        Failure::of(Problem {
+            exit: Exit::Interrupted,
+            id: "RUN001",
+            what: "interrupted",
+            why: "a signal asked the run to end; its children were ended with it",
+            fix: "run the same command again: finished stages are kept",
+        })
     }
 
     /// The exit code this ends with.
@@ -196,7 +240,9 @@ mod tests {
 
     #[test]
     fn a_failure_prints_what_where_why_and_fix() {
-        let failure = Failure::new(Exit::Host, "VM001", "no QEMU", "not in PATH", "apt-get install it").at("/usr/bin");
+        let (why, fix) = ("not in PATH", "apt-get install it".to_owned());
+        let problem = Problem { exit: Exit::Host, id: "VM001", what: "no QEMU", why, fix };
+        let failure = Failure::of(problem).at("/usr/bin");
         assert_eq!(
             failure.to_string(),
             "error[VM001]: no QEMU\n  where: /usr/bin\n    why: not in PATH\n    fix: apt-get install it"

@@ -102,8 +102,8 @@ mod tests {
         let place = root.join(hash);
         std::fs::create_dir_all(place.join("feed")).unwrap();
         let put = |format: Format| {
-            let path = place.join(format.file_name(&plan));
-            format.write(&plan, std::fs::File::create(&path).unwrap()).unwrap();
+            let path = place.join(plan.file_name(format));
+            plan.write(format, std::fs::File::create(&path).unwrap()).unwrap();
             path
         };
         feeds::assemble(&Format::ALL.map(put), &Arch("x86_64".into()), keys, &place.join("feed")).unwrap();

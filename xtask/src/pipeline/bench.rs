@@ -6,10 +6,10 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use host::aside;
 use model::cost::{Clock, Costs};
-use model::{Arch, Deadline, Event, Failure, Result};
+use model::{Accel, Arch, Deadline, Event, Failure, Result};
 use scenarios::cost;
 use vm::image;
-use vm::machine::{Accel, Machine};
+use vm::machine::Machine;
 use vm::process::Qemu;
 use vm::session::{self, Image, Launch};
 

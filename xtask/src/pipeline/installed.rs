@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Deadline, Event, Exit, Failure, Finding, Result, Severity, parallel};
+use model::{Deadline, Event, Exit, Failure, Finding, Format, Result, Severity, parallel};
 use scenarios::modules::CORE;
-use scenarios::scenario::{Action, Manager};
+use scenarios::scenario::Action;
 use scenarios::{Payload, Scenario, Start, Trust, probes};
 use vm::lab::{Lab, Plan};
 use vm::overlay;
@@ -43,7 +43,7 @@ pub(super) struct Installed<'a> {
     feed: &'a Feed,
     trust: &'a Trust,
     payload: &'a Payload,
-    states: BTreeMap<Manager, Result<Utf8PathBuf>>,
+    states: BTreeMap<Format, Result<Utf8PathBuf>>,
 }
 
 impl<'a> Installed<'a> {
@@ -58,15 +58,15 @@ impl<'a> Installed<'a> {
     ) -> Installed<'a> {
         let mut installed = Installed { router, feed, trust, payload, states: BTreeMap::new() };
         let begin_so = scenarios.iter().filter(|scenario| scenario.router == Start::Installed);
-        let wanted: BTreeSet<Manager> = begin_so.flat_map(|scenario| scenario.managers.iter().copied()).collect();
-        let wanted: Vec<Manager> = wanted.into_iter().collect();
+        let wanted: BTreeSet<Format> = begin_so.flat_map(|scenario| scenario.managers.iter().copied()).collect();
+        let wanted: Vec<Format> = wanted.into_iter().collect();
         let saved = parallel(&wanted, ctx.routers, |&manager| Ok((manager, installed.save(ctx, manager))));
         installed.states = saved.into_iter().flatten().collect();
         installed
     }
 
     /// A router with the packages: resumed, or installed afresh when QEMU refuses the saved state.
-    pub(super) fn start(&self, ctx: &Ctx, lab: &Lab, manager: Manager) -> Result<Session> {
+    pub(super) fn start(&self, ctx: &Ctx, lab: &Lab, manager: Format) -> Result<Session> {
         let state = match self.states.get(&manager) {
             Some(Ok(state)) => state,
             Some(Err(failure)) => return Err(failure.clone()),
@@ -82,12 +82,12 @@ impl<'a> Installed<'a> {
         }
     }
 
-    fn save(&self, ctx: &Ctx, manager: Manager) -> Result<Utf8PathBuf> {
+    fn save(&self, ctx: &Ctx, manager: Format) -> Result<Utf8PathBuf> {
         let Installed { router, feed, trust, .. } = self;
-        let inputs = Inputs::new(format!("a router with packages of the feed, installed by {}", manager.word()))
+        let inputs = Inputs::new(format!("a router with packages of the feed, installed by {}", manager.manager()))
             .stage("state", router.state.parent().unwrap_or(&router.state))
             .stage("feed", &feed.folder)
-            .text("manager", manager.word())
+            .text("manager", manager.manager())
             .text("packages", PACKAGES.join(" "))
             .text("trust", trust.files.iter().map(|(path, text)| format!("{path}\n{text}")).collect::<String>());
         // What is written here goes above that disk, which is another one whenever a router is booted.
@@ -103,13 +103,13 @@ impl<'a> Installed<'a> {
             state::save(&mut session, &out.join("guest"), Deadline::after(router.patience))?;
             let seconds = started.elapsed().as_secs_f64();
             session.power_off(Deadline::after(COMMAND))?;
-            Ok(format!("{} by {} in {seconds:.2} s", PACKAGES.join(", "), manager.word()))
+            Ok(format!("{} by {} in {seconds:.2} s", PACKAGES.join(", "), manager.manager()))
         })?;
         Ok(folder.join("guest"))
     }
 
     /// A booted router on which the packages are installed.
-    fn install(&self, ctx: &Ctx, lab: &Lab, manager: Manager) -> Result<Session> {
+    fn install(&self, ctx: &Ctx, lab: &Lab, manager: Format) -> Result<Session> {
         let mut session = self.router.start(ctx, lab)?;
         lab.serve(&self.feed.folder)?;
         self.trust.teach(&mut session)?;
@@ -129,7 +129,7 @@ impl<'a> Installed<'a> {
 
     /// Puts the feed's packages in the place of the image's, and its modules in that of those that were loaded.
     /// Returns what could not be unloaded.
-    fn replace(&self, ctx: &Ctx, session: &mut Session, manager: Manager) -> Result<BTreeSet<String>> {
+    fn replace(&self, ctx: &Ctx, session: &mut Session, manager: Format) -> Result<BTreeSet<String>> {
         let listed = manage(session, manager, Action::List, &[])?;
         let installed = probes::installed_packages(manager, &listed);
         let ours: Vec<&str> = installed.into_iter().filter(|name| self.payload.0.contains_key(*name)).collect();
@@ -152,8 +152,8 @@ fn afresh(state: &Utf8Path, failure: &Failure) -> Finding {
     }
 }
 
-fn manage(session: &mut Session, manager: Manager, action: Action, packages: &[&str]) -> Result<String> {
-    let words: Vec<&str> = manager.words(action).iter().chain(packages).copied().collect();
+fn manage(session: &mut Session, manager: Format, action: Action, packages: &[&str]) -> Result<String> {
+    let words: Vec<&str> = action.words(manager).iter().chain(packages).copied().collect();
     let output = session.run(&words, Deadline::after(COMMAND))?;
     if output.success() { Ok(output.text()) } else { Err(not_installed(&words, output.code, &output.text())) }
 }
@@ -173,11 +173,11 @@ fn not_installed(words: &[&str], code: i32, text: &str) -> Failure {
     )
 }
 
-fn unprepared(manager: Manager) -> Failure {
+fn unprepared(format: Format) -> Failure {
     Failure::new(
         Exit::Bug,
         "TEST003",
-        format!("no router was prepared with the packages by {}", manager.word()),
+        format!("no router was prepared with the packages by {}", format.manager()),
         "the states are made from the list of scenarios that run",
         "report this together with the command",
     )
@@ -194,7 +194,7 @@ mod tests {
         assert!(failure.to_string().contains("apk add x") && failure.to_string().contains("no such package"));
         let finding = afresh("/c/guest".into(), &failure);
         assert_eq!((not_ours(finding.clone()).id(), not_ours(finding).exit()), ("TEST006", Exit::Failed));
-        assert_eq!(unprepared(Manager::Opkg).id(), "TEST003");
+        assert_eq!(unprepared(Format::Ipk).id(), "TEST003");
         let note = afresh("/c/guest".into(), &failure);
         assert_eq!((note.id, note.severity), ("TEST004", Severity::Note));
     }

@@ -13,7 +13,7 @@ use super::provider::Provider;
 use super::release::Release;
 use super::stand_in::StandIn;
 use crate::Ctx;
-use crate::cli::{self, Selection};
+use crate::cli::Selection;
 use crate::doctor::{self, Need, Purpose};
 use crate::feed_config::FeedConfig;
 
@@ -238,14 +238,7 @@ fn one_kernel(asked: usize) -> Failure {
 
 /// The formats that were asked for, each once and always in the same order.
 fn formats(selection: &Selection) -> Vec<Format> {
-    let asked = |format: &Format| {
-        let word = match format {
-            Format::Ipk => cli::Format::Ipk,
-            Format::Apk => cli::Format::Apk,
-        };
-        selection.formats.contains(&word)
-    };
-    Format::ALL.into_iter().filter(asked).collect()
+    Format::ALL.into_iter().filter(|format| selection.formats.contains(format)).collect()
 }
 
 #[cfg(test)]

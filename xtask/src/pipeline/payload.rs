@@ -5,9 +5,8 @@ use std::io::{BufReader, Read};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::modinfo::ModuleInfo;
-use formats::sha256::Digest;
 use formats::{Format, Limits, apk, ipk};
-use model::{Exit, Failure, Result};
+use model::{Digest, Exit, Failure, Result};
 use scenarios::{Module, Payload};
 
 /// Reads packages; of one that is there in both formats, either.
@@ -50,7 +49,7 @@ fn module(name: &str, path: &str, bytes: &[u8]) -> Module {
     Module {
         name: name.replace('-', "_"),
         path: format!("/{}", path.trim_start_matches('/')),
-        sha256: Digest::of(bytes).to_string(),
+        sha256: Digest::of(bytes),
         build_id: info.build_id,
         srcversion,
     }
@@ -87,15 +86,15 @@ mod tests {
             ..Package::default()
         };
         for format in Format::ALL {
-            let file = path(&format.file_name(&package));
+            let file = path(&package.file_name(format));
             let mut bytes = Vec::new();
-            format.write(&package, &mut bytes).unwrap();
+            package.write(format, &mut bytes).unwrap();
             std::fs::write(&file, bytes).unwrap();
             let payload = payload(&[file, path("offloadctl_1_x86_64.ipk")]).unwrap();
             let module = &payload.0["kmod-nf-flow"][0];
             assert_eq!(payload.0.values().flatten().count(), 1, "{format}");
             assert_eq!((module.name.as_str(), module.path.as_str()), ("nf_flow", "/lib/modules/6.12.94/nf-flow.ko"));
-            assert_eq!(module.sha256, Digest::of("x").to_string());
+            assert_eq!(module.sha256, Digest::of("x"));
             assert_eq!(payload.names().len(), 1);
         }
         std::fs::write(path("kmod-x_1_all.ipk"), "no package").unwrap();

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Deadline, Event, Exit, Result};
+use model::{Accel, Deadline, Event, Exit, Result, WantedAccel};
 use scenarios::Trust;
 use vm::accel;
 use vm::lab::{Lab, Plan, Side};
-use vm::machine::{Accel, Links, Machine};
+use vm::machine::{Links, Machine};
 use vm::openwrt::{self, Wiring};
 use vm::process::Qemu;
 use vm::session::{self, Image, Launch, Session};
@@ -18,7 +18,7 @@ use super::feed::{Feed, signed};
 use super::job::Job;
 use super::stages::STATE;
 use super::{console, official, publish};
-use crate::cli::{Accel as Wanted, BootArgs, Machine as Flags};
+use crate::cli::{BootArgs, Machine as Flags};
 use crate::stage::{Inputs, stage};
 use crate::{Ctx, Outcome};
 
@@ -193,13 +193,8 @@ pub(super) fn accelerator(
     machine: &Machine,
     probe: &Image,
     kernel: &Utf8Path,
-    wanted: Wanted,
+    wanted: WantedAccel,
 ) -> Result<Accel> {
-    let wanted = match wanted {
-        Wanted::Auto => accel::Wanted::Auto,
-        Wanted::Kvm => accel::Wanted::Kvm,
-        Wanted::Tcg => accel::Wanted::Tcg,
-    };
     // The stage's key stands for the kernel's content.
     let digest = kernel.file_name().unwrap_or_default();
     let choice = accel::choose(

@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8PathBuf;
 use formats::Format;
-use model::{Events, Exit, Failure, Result};
-use scenarios::scenario::Manager;
-use scenarios::{Bench, FeedVariant, Sabotage, Scenario, Start};
+use model::{Events, Exit, Failure, Result, Sabotage};
+use scenarios::{Bench, FeedVariant, Scenario, Start};
 use vm::lab::Lab;
 use vm::session::Session;
 
@@ -17,7 +16,7 @@ use super::job::Job;
 use super::payload::payload;
 use super::proved::Proved;
 use super::{console, router};
-use crate::cli::{Sabotage as Wanted, TestArgs};
+use crate::cli::{Break, TestArgs};
 use crate::{Ctx, Outcome};
 
 /// The package whose file the negative scenario spoils: one that images do not have by themselves.
@@ -68,7 +67,7 @@ fn on_kernel(
         ctx.events.notice("keep", "the router is as the scenario left it, and goes when you leave it");
         console::run(ctx, session).map(|_outcome| ())
     };
-    let boot = |lab: &Lab, start: Start, manager: Manager| match start {
+    let boot = |lab: &Lab, start: Start, manager: Format| match start {
         Start::Booted => router.start(ctx, lab),
         Start::Installed => installed.start(ctx, lab, manager),
     };
@@ -105,26 +104,21 @@ fn on_kernel(
 /// Leaves the package managers that there are packages for: another could not find out anything. A scenario that
 /// does not care which it is takes the one that there is.
 fn with_packages(scenarios: &mut [Scenario], formats: &[Format]) {
-    let has = |manager: &Manager| formats.iter().any(|format| format.extension() == manager.format());
+    let has = |manager: &Format| formats.contains(manager);
     for scenario in scenarios {
         scenario.managers.retain(has);
         if scenario.managers.is_empty() && scenario.any_manager {
-            scenario.managers = Manager::ALL.into_iter().filter(has).take(1).collect();
+            scenario.managers = Format::ALL.into_iter().filter(has).take(1).collect();
         }
     }
 }
 
 /// The ways in which offload is broken, one run each; one run with nothing broken where none is asked for.
-fn ways(wanted: &[Wanted]) -> Vec<Option<Sabotage>> {
+fn ways(wanted: &[Break]) -> Vec<Option<Sabotage>> {
     if wanted.is_empty() {
         return vec![None];
     }
-    let of = |way| match way {
-        Sabotage::NoFastPath => Wanted::NoFastPath,
-        Sabotage::OneDevice => Wanted::OneDevice,
-        Sabotage::AcceptFirst => Wanted::AcceptFirst,
-    };
-    let is_wanted = |way: &Sabotage| wanted.contains(&Wanted::All) || wanted.contains(&of(*way));
+    let is_wanted = |way: &Sabotage| wanted.contains(&Break::All) || wanted.contains(&Break::One(*way));
     Sabotage::ALL.into_iter().filter(is_wanted).map(Some).collect()
 }
 
@@ -133,7 +127,7 @@ fn only_one(chosen: &[Scenario], kernels: usize) -> Result<()> {
     let cases: Vec<String> = chosen
         .iter()
         .flat_map(|scenario| {
-            scenario.managers.iter().map(move |manager| format!("{}/{}", scenario.name, manager.word()))
+            scenario.managers.iter().map(move |manager| format!("{}/{}", scenario.name, manager.manager()))
         })
         .collect();
     if cases.len() * kernels == 1 {
@@ -270,8 +264,11 @@ mod tests {
     #[test]
     fn offload_is_broken_in_each_way_that_is_wanted_and_in_none_otherwise() {
         assert_eq!(ways(&[]), [None]);
-        assert_eq!(ways(&[Wanted::AcceptFirst, Wanted::AcceptFirst]), [Some(Sabotage::AcceptFirst)]);
-        assert_eq!(ways(&[Wanted::OneDevice, Wanted::All]), Sabotage::ALL.map(Some));
+        assert_eq!(
+            ways(&[Break::One(Sabotage::AcceptFirst), Break::One(Sabotage::AcceptFirst)]),
+            [Some(Sabotage::AcceptFirst)]
+        );
+        assert_eq!(ways(&[Break::One(Sabotage::OneDevice), Break::All]), Sabotage::ALL.map(Some));
         for way in Sabotage::ALL {
             let words = ["xtask", "test", "--sabotage", way.word()];
             let Verb::Test(args) = Cli::try_parse_from(words).unwrap().verb else { panic!("not test") };

@@ -12,9 +12,8 @@ use std::ffi::OsString;
 use std::time::{Duration, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use formats::sha256::Digest;
 use host::Job;
-use model::{Exit, Failure, Result};
+use model::{Digest, Exit, Failure, Result};
 use serde::Deserialize;
 
 use super::key;

@@ -6,7 +6,7 @@ use std::io::{Sink, Write as _, sink};
 use std::os::unix::fs::PermissionsExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use formats::sha256::{Digest, Hasher};
+use model::sha256::{Digest, Hasher};
 use model::{Failure, Result};
 
 use super::{By, Code, Stage};

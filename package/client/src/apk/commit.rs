@@ -8,8 +8,8 @@ use std::io::{self, Read};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::apk::{self, Member, Script};
-use formats::sha256::Digest;
 use formats::{Kind, Limits};
+use model::Digest;
 use tempfile::TempDir;
 
 use super::Progress;

@@ -13,8 +13,8 @@ use base64::prelude::BASE64_STANDARD;
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::Kind;
 use formats::apk::{Dependency, Info, Member, Metadata, Script};
-use formats::sha256::Digest;
 use formats::tar::path_problem;
+use model::{Digest, Hex, unhex};
 
 use super::owners::Owners;
 use super::sidecars;
@@ -317,7 +317,7 @@ impl Installed {
         set('o', &info.origin);
         set('m', &info.maintainer);
         set('t', &number(info.build_time));
-        set('c', &info.repo_commit.iter().flatten().map(|byte| format!("{byte:02x}")).collect::<String>());
+        set('c', &info.repo_commit.map(|commit| Hex(&commit).to_string()).unwrap_or_default());
         set('k', &number(info.provider_priority));
         set('D', &list(&info.depends));
         set('p', &list(&info.provides));
@@ -361,10 +361,7 @@ fn number(value: &str) -> Result<u64, String> {
 }
 
 fn commit(value: &str) -> Result<[u8; SHORT], String> {
-    let digit = |at| value.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
-    let bytes: Option<Vec<u8>> = (0..value.len()).step_by(2).map(digit).collect();
-    let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
-    bytes.ok_or_else(|| format!("{value:?} is not a commit in 40 hex digits"))
+    unhex(value).ok_or_else(|| format!("{value:?} is not a commit in 40 hex digits"))
 }
 
 fn identity(value: &str) -> Result<[u8; SHORT], String> {

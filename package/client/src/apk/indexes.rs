@@ -3,7 +3,7 @@
 use camino::Utf8PathBuf;
 use formats::Limits;
 use formats::apk::index::{Index, Listed};
-use formats::sha256::Digest;
+use model::Digest;
 
 use super::Progress;
 use super::config::Config;

@@ -10,6 +10,7 @@ use formats::apk::Script;
 use formats::gzip;
 use formats::tar::{Reader, Writer};
 use formats::{Content, Entry, Limits};
+use model::Hex;
 
 use super::database::{Database, Installed};
 use crate::error::{Error, Result};
@@ -22,7 +23,7 @@ const MAX_BYTES: u64 = 64 << 20;
 
 /// What the scripts of a package are filed under: `NAME-VERSION.X1HEX`.
 fn key(package: &Installed) -> String {
-    let identity: String = package.info.unique_id.iter().flatten().map(|byte| format!("{byte:02x}")).collect();
+    let identity = package.info.unique_id.map(|id| Hex(&id).to_string()).unwrap_or_default();
     format!("{}.X1{identity}", package.title())
 }
 
@@ -135,8 +136,7 @@ mod tests {
         let id = "f7093881d81638e984db45ff5b7cab45a6f08f23";
         let mut package = Installed::kernel("1.2.3-r4", "noarch");
         package.info.name = "hello".into();
-        package.info.unique_id =
-            Some(std::array::from_fn(|at| u8::from_str_radix(&id[2 * at..2 * at + 2], 16).unwrap()));
+        package.info.unique_id = Some(model::unhex(id).unwrap());
         assert!(listing.contains(&format!(" {}.post-install\n", key(&package))), "{}", key(&package));
     }
 }

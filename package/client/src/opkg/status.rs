@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::control::{Control, Stanza};
 use formats::depend::Term;
-use formats::sha256::Digest;
+use model::Digest;
 
 use crate::error::{Error, Result};
 use crate::root::{Access, Root};

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use formats::sha256::Digest;
 use formats::tar::Member;
 use formats::{Kind, Limits, ipk};
+use model::Digest;
 use tempfile::TempDir;
 
 use super::Progress;

@@ -14,9 +14,9 @@ use std::process::{Command, Stdio};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::packages::{self, Listed};
-use formats::sha256::Digest;
 use formats::usign::SecretKey;
 use formats::{Content, Entry, Limits, Package, Scripts, depend, ipk};
+use model::Digest;
 use tempfile::TempDir;
 
 pub const KERNEL: &str = "6.12.1~0123456789abcdef0123456789abcdef-r1";

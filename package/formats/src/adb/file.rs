@@ -4,8 +4,8 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 
 use crate::deflate::Encoder;
 use crate::inflate::Inflate;
-use crate::sha256::Digest;
 use crate::{Error, Limits, ec};
+use model::Digest;
 
 const MAGIC: &[u8; 4] = b"ADB.";
 const DEFLATE: &[u8; 4] = b"ADBd";

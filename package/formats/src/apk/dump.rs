@@ -5,6 +5,8 @@
 use std::fmt::Write as _;
 use std::io::{self, Read};
 
+use model::Hex;
+
 use super::schema::{self, Field, Shape, dependency};
 use crate::adb::{Adb, Object, Schema, Tree, Value};
 use crate::version::apk::Match;
@@ -40,7 +42,7 @@ pub fn dump(input: impl Read, keys: &[ec::PublicKey], limits: &Limits) -> Result
         let [version, hash, rest @ ..] = &block[..] else { continue };
         let shown = &rest[..rest.len().min(SHOWN_SIGNATURE)];
         let verdict = if good { "OK" } else { "UNTRUSTED signature" };
-        let _ = writeln!(text, "# sig v{version:02x} h{hash:02x} {}..: {verdict}", hex(shown));
+        let _ = writeln!(text, "# sig v{version:02x} h{hash:02x} {}..: {verdict}", Hex(shown));
     }
     while let Some(data) = blocks.next_data()? {
         let _ = writeln!(text, "# data block, size: {}", data.length + 8);
@@ -103,12 +105,12 @@ fn scalar(shape: &Shape, tree: &Tree<'_>, value: Value) -> Result<String, Error>
     Ok(match shape {
         Shape::Number => int(value)?.to_string(),
         Shape::Octal => format!("0{:o}", int(value)?),
-        Shape::Hex => hex(tree.blob(value)?),
+        Shape::Hex => Hex(tree.blob(value)?).to_string(),
         Shape::Text => printable(tree.blob(value)?),
         Shape::Xattr => {
             let bytes = tree.blob(value)?;
             let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
-            format!("{}={}", printable(&bytes[..end]), hex(bytes.get(end + 1..).unwrap_or_default()))
+            format!("{}={}", printable(&bytes[..end]), Hex(bytes.get(end + 1..).unwrap_or_default()))
         }
         Shape::Dependency => match tree.object(value)? {
             Some(item) => dependency_text(item)?,
@@ -128,10 +130,6 @@ fn dependency_text(item: Object<'_>) -> Result<String, Error> {
     } else {
         Ok(format!("{conflict}{name}{relation}{version}"))
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Control characters of a foreign file must not reach a terminal.

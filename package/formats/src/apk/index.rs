@@ -7,10 +7,10 @@ use super::metadata::Metadata;
 use super::schema::{index, info};
 use crate::adb::{Adb, Builder, Schema, Tree};
 use crate::changes::{Changes, Newest};
-use crate::sha256::Digest;
 use crate::tar::path_problem;
 use crate::version::apk;
 use crate::{Error, Limits, ec};
+use model::Digest;
 
 /// A feed's packages and how their files are named.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

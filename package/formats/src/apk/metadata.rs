@@ -7,9 +7,9 @@ use super::schema::{SCRIPTS, info, package, path};
 use crate::adb::{Adb, Object, Schema, Tree};
 use crate::limits::MOST_PATH_BYTES;
 use crate::package::{Content, Device, Entry, Kind, Owner};
-use crate::sha256::Digest;
 use crate::tar::path_problem;
 use crate::{Error, Limits};
+use model::Digest;
 
 /// File types, in the words of `stat`.
 pub(super) const FIFO: u16 = 0o010_000;

@@ -26,9 +26,9 @@ use super::write::Plan;
 use crate::Error;
 use crate::depend::{self, Provide, Term};
 use crate::package::{Content, Entry, Kind, Package};
-use crate::sha256::Digest;
 use crate::version::Operator;
 use crate::version::apk::Match;
+use model::Digest;
 
 /// Where OpenWrt's functions look for what apk itself has no place for.
 const SIDE_FILES: &str = "lib/apk/packages";

@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use super::metadata::{Member, Metadata};
 use crate::adb::{Adb, BlockReader};
 use crate::package::{Content, Kind};
-use crate::sha256::{Digest, HashingReader};
 use crate::{Error, Limits, ec};
+use model::sha256::{Digest, HashingReader};
 
 /// Reads a package into memory, if one of the keys has signed it.
 ///

@@ -8,8 +8,8 @@ use super::metadata::{BLOCK, CHARACTER, FIFO, REGULAR, SYMLINK, Script, join_dev
 use super::schema::info;
 use crate::adb::{Adb, Builder, Compression, Schema, Value, Writer};
 use crate::package::{Content, Device, Entry, Kind, Package};
-use crate::sha256::Digest;
 use crate::{Error, ec};
+use model::Digest;
 
 /// A package to be written, in apk's terms.
 #[derive(Debug, Clone, Default)]

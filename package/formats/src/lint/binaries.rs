@@ -5,12 +5,13 @@
 
 use std::cell::LazyCell;
 
+use model::{Finding, Severity};
 use object::Architecture;
 
+use super::Rule;
 use super::elf::{Elf, Machine, build_path};
 use super::set::Set;
 use super::subject::{File, Subject};
-use super::{Finding, Rule, Severity};
 
 static UNSTRIPPED: Rule = Rule {
     id: "LINT301",

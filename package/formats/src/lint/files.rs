@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use model::{Finding, Severity};
+
+use super::Rule;
 use super::set::Set;
-use super::subject::{Format, Subject};
-use super::{Finding, Rule, Severity};
+use super::subject::Subject;
 use crate::package::{Kind, Owner};
 
 static WORLD_WRITABLE: Rule = Rule {
@@ -147,7 +149,7 @@ fn name(owner: &Owner) -> String {
 fn check_place(subject: &Subject, path: &str, findings: &mut Vec<Finding>) {
     let below = |folder: &&str| path.strip_prefix(*folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     if let Some(records) = RECORDS.iter().find(|folder| below(folder)) {
-        let manager = if subject.format == Format::Ipk { "opkg" } else { "apk" };
+        let manager = subject.format.manager();
         let what = format!("/{records} is not for packages, whichever of opkg and apk ({manager} here) reads it");
         findings.push(DATABASE.within(&subject.path, path, what));
     } else if let Some(folder) = MEMORY.iter().find(|folder| below(folder)) {

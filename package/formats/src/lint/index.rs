@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use super::read::Content;
-use super::subject::{FileIdentity, Format, Subject};
-use super::{Examined, Finding, Options, Rule, Severity};
+use super::subject::{FileIdentity, Subject};
+use super::{Examined, Options, Rule};
 use crate::adb::Adb;
-use crate::sha256::Digest;
 use crate::{Error, Limits, apk, packages, usign};
+use model::{Digest, Finding, Format, Severity};
 
 static MISMATCH: Rule = Rule {
     id: "LINT501",
@@ -203,7 +203,7 @@ pub(super) fn check(examined: &[Examined], options: &Options, findings: &mut Vec
         examined.iter().filter_map(Examined::package).map(|subject| (subject.path.as_str(), subject)).collect();
     // A file that could not be read is there all the same, and has its own finding.
     let unreadable: BTreeSet<String> =
-        examined.iter().filter_map(Examined::unreadable).map(|finding| finding.place).collect();
+        examined.iter().filter_map(Examined::unreadable).filter_map(|finding| finding.place).collect();
     for index in examined.iter().filter_map(|examined| match &examined.0 {
         Content::Index(index) => Some(index),
         _ => None,
@@ -221,7 +221,7 @@ fn check_entries(
     findings: &mut Vec<Finding>,
 ) {
     let mut report = |rule: &'static Rule, entry: &Entry, what: String| {
-        findings.push(Finding { rule, place: format!("{}: {}", index.path, entry.name), what });
+        findings.push(rule.breach(format!("{}: {}", index.path, entry.name), &what));
     };
     let mut seen = BTreeSet::new();
     let (mut found, mut missing) = (BTreeSet::new(), Vec::new());

@@ -11,9 +11,11 @@
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use model::{Finding, Severity};
+
+use super::Rule;
 use super::set::Set;
 use super::subject::{Subject, module_name};
-use super::{Finding, Rule, Severity};
 use crate::modinfo::ModuleInfo;
 
 /// A kmod without a module that does not say why; OpenWrt's own never say it.

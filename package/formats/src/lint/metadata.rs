@@ -1,8 +1,10 @@
 //! What a package says about itself: version, licence, sizes, settings, scripts.
 
+use model::{Finding, Format, Severity};
+
+use super::Rule;
 use super::binaries::machine_of;
-use super::subject::{Format, Script, Subject};
-use super::{Finding, Rule, Severity};
+use super::subject::{Script, Subject};
 use crate::package::Kind;
 use crate::version::apk;
 
@@ -186,7 +188,7 @@ fn check_conffiles(subject: &Subject, findings: &mut Vec<Finding>) {
 
 fn check_script(subject: &Subject, script: &Script, findings: &mut Vec<Finding>) {
     let mut report = |rule: &'static Rule, what: String| {
-        findings.push(Finding { rule, place: format!("{}: {}", subject.path, script.name), what });
+        findings.push(rule.breach(format!("{}: {}", subject.path, script.name), &what));
     };
     if script.is_program && !script.text.starts_with("#!") {
         report(&NO_INTERPRETER, "its first line does not start with `#!`".to_owned());

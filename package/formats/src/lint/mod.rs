@@ -1,7 +1,7 @@
 //! What can be wrong with a package or feed that reads without an error.
 //!
 //! [`examine`] reads one file from anywhere; [`judge`] holds all of them together against the [`rules`].
-//! A rule has a stable id, a severity, the reason and the remedy; a [`Finding`] adds where and what.
+//! A rule has a stable id, a severity, the reason and the remedy; a [`Finding`] adds where, and what in detail.
 //! Both formats are looked at through one view, so a rule is written once. A file that cannot be read is
 //! a finding like any other: one bad package does not hide what is wrong with the rest.
 //!
@@ -33,8 +33,8 @@
 //! let options = lint::Options::default();
 //! let examined = lint::examine("hello_1.0-r1_all.ipk", &ipk::to_vec(&package)?[..], &options);
 //! let findings = lint::judge(&[examined], &options);
-//! assert_eq!(findings[0].rule.title, "writable by everybody");
-//! assert_eq!(findings[0].place, "hello_1.0-r1_all.ipk: /usr/bin/hello");
+//! assert!(findings[0].what.starts_with("writable by everybody"));
+//! assert_eq!(findings[0].place.as_deref(), Some("hello_1.0-r1_all.ipk: /usr/bin/hello"));
 //! # Ok::<(), formats::Error>(())
 //! ```
 
@@ -48,21 +48,12 @@ mod read;
 mod set;
 mod subject;
 
+use model::{Finding, Severity};
+
 use crate::{Limits, ec, usign};
 
 pub use kmod::EMPTY as EMPTY_KMOD;
 pub use read::{Examined, Kind, examine, unreadable};
-
-/// How much a [`Finding`] matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Severity {
-    /// Good manners, or something that could not be checked.
-    Note,
-    /// Works, and will surprise somebody.
-    Warning,
-    /// Breaks a router, or its updates.
-    Error,
-}
 
 /// Something that must hold of packages or feeds.
 #[derive(Debug, PartialEq, Eq)]
@@ -77,17 +68,6 @@ pub struct Rule {
     pub why: &'static str,
     /// What to do about it.
     pub fix: &'static str,
-}
-
-/// A breach of a rule.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// Which rule.
-    pub rule: &'static Rule,
-    /// The examined file, and what in it: `feed/x.ipk: /usr/bin/x`.
-    pub place: String,
-    /// What was found, one sentence without the full stop.
-    pub what: String,
 }
 
 /// What to know beforehand.
@@ -135,19 +115,30 @@ pub fn judge(examined: &[Examined], options: &Options) -> Vec<Finding> {
     }
     index::check(examined, options, &mut findings);
     // A package for all machines is in several sets.
-    findings.sort_by(|a, b| (&a.place, a.rule.id, &a.what).cmp(&(&b.place, b.rule.id, &b.what)));
+    findings.sort_by(|a, b| (&a.place, a.id, &a.what).cmp(&(&b.place, b.id, &b.what)));
     findings.dedup();
     findings
 }
 
 impl Rule {
     /// A breach of this rule by the whole of an examined file.
-    fn at(&'static self, path: &str, what: impl Into<String>) -> Finding {
-        Finding { rule: self, place: path.to_owned(), what: what.into() }
+    fn at(&self, path: &str, what: impl Into<String>) -> Finding {
+        self.breach(path.to_owned(), &what.into())
     }
 
     /// A breach of this rule by something in a package, named without its leading slash.
-    fn within(&'static self, path: &str, file: &str, what: impl Into<String>) -> Finding {
-        Finding { rule: self, place: format!("{path}: /{file}"), what: what.into() }
+    fn within(&self, path: &str, file: &str, what: impl Into<String>) -> Finding {
+        self.breach(format!("{path}: /{file}"), &what.into())
+    }
+
+    fn breach(&self, place: String, what: &str) -> Finding {
+        Finding {
+            id: self.id,
+            severity: self.severity,
+            place: Some(place),
+            what: format!("{}: {what}", self.title),
+            why: self.why.to_owned(),
+            fix: self.fix.to_owned(),
+        }
     }
 }

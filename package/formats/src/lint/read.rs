@@ -6,11 +6,14 @@ use std::io::{self, Read};
 use super::elf::Elf;
 use super::index::{Index, Signature};
 use super::subject::{Facts, File, FileIdentity, Subject};
-use super::{Finding, Options, Rule, Severity, files, metadata};
+use super::{Options, Rule, files, metadata};
 use crate::adb::Adb;
 use crate::modinfo::ModuleInfo;
-use crate::sha256::{Digest, Hasher};
 use crate::{Error, apk, ipk};
+use model::{
+    Finding, Severity,
+    sha256::{Digest, Hasher},
+};
 
 static UNREADABLE: Rule = Rule {
     id: "LINT001",

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::subject::{Format, Subject, module_name};
+use model::Format;
+
+use super::subject::{Subject, module_name};
 
 /// Packages of one format for one architecture, with those for all architectures.
 pub(super) struct Set<'a> {
@@ -33,7 +35,7 @@ impl<'a> Set<'a> {
     /// One set for each format and architecture.
     pub(super) fn all(subjects: &[&'a Subject]) -> Vec<Self> {
         let mut sets = Vec::new();
-        for format in [Format::Ipk, Format::Apk] {
+        for format in Format::ALL {
             let here: Vec<_> = subjects.iter().copied().filter(|subject| subject.format == format).collect();
             let special = here.iter().map(|subject| subject.architecture.as_str()).filter(|name| *name != "all");
             let mut architectures: BTreeSet<&str> = special.collect();

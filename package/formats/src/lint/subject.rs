@@ -5,15 +5,8 @@ use std::collections::HashMap;
 use super::elf::Elf;
 use crate::modinfo::ModuleInfo;
 use crate::package::Entry;
-use crate::sha256::Digest;
 use crate::{apk, depend, ipk};
-
-/// Which package manager reads it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
-    Ipk,
-    Apk,
-}
+use model::{Digest, Format};
 
 /// A package, without the bytes of its files.
 #[derive(Debug)]

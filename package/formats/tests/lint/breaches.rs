@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use formats::adb::Compression;
 use formats::depend::{Dependency, Provide};
-use formats::lint::{self, Options, Severity};
+use formats::lint::{self, Options};
 use formats::{Content, Device, Entry, Kind, Owner, Package, apk, ipk};
+use model::Severity;
 
 use crate::elf::Elf;
 use crate::support::{
@@ -137,10 +138,10 @@ fn a_breach_says_where_and_what() {
         judge(&[ipk_file(&kmod("a", "")), apk_file(&with(Entry::dir("etc/open", 0o777)))], &Options::default());
     let [finding] = &findings[..] else { panic!("{findings:?}") };
     assert_eq!(
-        (finding.place.as_str(), finding.what.as_str()),
-        ("feed/hello-1.0-r1.apk: /etc/open", "its mode is 0777")
+        (finding.place.as_deref(), finding.what.as_str()),
+        (Some("feed/hello-1.0-r1.apk: /etc/open"), "writable by everybody: its mode is 0777")
     );
-    assert_eq!((finding.rule.id, finding.rule.severity), ("LINT201", Severity::Error));
+    assert_eq!((finding.id, finding.severity), ("LINT201", Severity::Error));
 }
 
 /// Exchanges bytes of the uncompressed control file; the new ones must be of the same length.
@@ -235,7 +236,7 @@ fn an_input_that_breaks_off_is_a_finding() {
     let options = Options::default();
     for path in ["x.ipk", "x.apk", "Packages", "Packages.gz", "Packages.sig", "packages.adb", "unknown"] {
         let findings = lint::judge(&[lint::examine(path, Broken, &options)], &options);
-        assert_eq!(findings[0].rule.id, "LINT001", "{path}");
+        assert_eq!(findings[0].id, "LINT001", "{path}");
     }
 }
 

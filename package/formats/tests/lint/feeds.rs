@@ -6,8 +6,8 @@ use formats::adb::{Adb, Compression};
 use formats::apk::index as apk_index;
 use formats::lint::Options;
 use formats::packages::{self, Listed};
-use formats::sha256::Digest;
 use formats::{Package, ec, ipk, usign};
+use model::Digest;
 
 use crate::support::{File, apk_file, hello, ipk_file, judge};
 
@@ -72,7 +72,7 @@ fn adb(files: &[File], change: fn(&mut apk_index::Index), key: Option<&ec::Secre
 }
 
 fn found(files: &[File], options: &Options) -> BTreeSet<&'static str> {
-    judge(files, options).iter().map(|finding| finding.rule.id).collect()
+    judge(files, options).iter().map(|finding| finding.id).collect()
 }
 
 /// Lets two entries lead to each other's file.

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use formats::adb::Compression;
 use formats::depend::Dependency;
-use formats::lint::{self, Finding, Options};
+use formats::lint::{self, Options};
 use formats::{Content, Entry, Package, Scripts, apk, ipk};
+use model::Finding;
 
 use crate::elf::Elf;
 
@@ -101,7 +102,7 @@ pub(crate) fn judge(files: &[File], options: &Options) -> Vec<Finding> {
 
 /// The ids of what is found, each once.
 pub(crate) fn ids(files: &[File]) -> BTreeSet<&'static str> {
-    judge(files, &Options::default()).iter().map(|finding| finding.rule.id).collect()
+    judge(files, &Options::default()).iter().map(|finding| finding.id).collect()
 }
 
 /// What is found in packages, as ipk and as apk.

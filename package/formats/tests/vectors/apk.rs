@@ -199,7 +199,7 @@ fn an_index_may_be_empty() {
 fn indexes_merge_and_compare() {
     let (old, mut new) = (index(0..4), index(2..6));
     new.packages[0].info.version = "1.2.4-r1".into();
-    new.packages[1].sha256 = formats::sha256::Digest::of("rebuilt");
+    new.packages[1].sha256 = model::Digest::of("rebuilt");
     let changes = apk::index::changes(&old, &new);
     assert_eq!(changes.added.keys().collect::<Vec<_>>(), ["metaonly", "tiny"]);
     assert_eq!(changes.removed.keys().collect::<Vec<_>>(), ["bigscript", "edge+x.y_z"]);
@@ -282,7 +282,7 @@ fn the_neutral_plan_is_translated() {
         "/etc/config/foo\n/lib/apk/packages/libfoo3.alternatives\n/lib/apk/packages/libfoo3.rusers\n"
     );
     assert_eq!(file("conffiles"), "/etc/config/foo\n/etc/missing\n");
-    assert_eq!(file("conffiles_static"), format!("/etc/config/foo {}\n", formats::sha256::Digest::of("config\n")));
+    assert_eq!(file("conffiles_static"), format!("/etc/config/foo {}\n", model::Digest::of("config\n")));
     let script = |script| String::from_utf8(plan.scripts[&script].clone()).unwrap();
     assert!(script(apk::Script::PostInstall).ends_with("default_postinst\necho postinst\n"));
     assert!(script(apk::Script::PostUpgrade).contains("export PKG_UPGRADE=1\n"));
@@ -321,7 +321,7 @@ fn both_formats_carry_the_same_files_owners_and_scripts() {
     package.files.push(Entry::file("lib/modules/x.ko", 0o644, Content::from("module")));
     let [ipk, apk] = Format::ALL.map(|format| {
         let mut bytes = Vec::new();
-        format.write(&package, &mut bytes).unwrap();
+        package.write(format, &mut bytes).unwrap();
         bytes
     });
     let ipk = formats::ipk::read(&ipk[..], &Limits::default()).unwrap();

@@ -3,8 +3,8 @@
 use crate::common;
 use formats::control::Control;
 use formats::packages::{self, Listed};
-use formats::sha256::Digest;
 use formats::{Limits, gzip, ipk, usign};
+use model::Digest;
 use proptest::prelude::*;
 
 fn golden_feed() -> Vec<Listed> {

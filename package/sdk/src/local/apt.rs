@@ -8,9 +8,8 @@
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use formats::sha256::Digest;
 use host::{Job, Output, cmd, files};
-use model::{Cancel, Events, Exit, Failure, Result};
+use model::{Cancel, Digest, Events, Exit, Failure, Result};
 
 use super::apt_index::{Wanted, exact_kernel_dependencies};
 use super::apt_message::explain;
@@ -53,8 +52,8 @@ pub struct Deb {
     pub version: String,
     /// Where it lies.
     pub file: Utf8PathBuf,
-    /// Hex digest, as the signed index gives it.
-    pub sha256: String,
+    /// Digest, as the signed index gives it.
+    pub sha256: Digest,
 }
 
 /// Version of what [`fetch`] leaves in its folder for the same request. The packages are Debian's, as apt verified them:
@@ -179,7 +178,7 @@ impl Apt {
             let file = out.join(&package.file_name);
             let failed = |error| Failure::io("read the package", &file, &error);
             let mut reader = std::fs::File::open(&file).map_err(failed)?;
-            let sha256 = Digest::of_reader(&mut reader).map_err(failed)?.0.to_string();
+            let sha256 = Digest::of_reader(&mut reader).map_err(failed)?.0;
             if sha256 != package.sha256 {
                 return Err(Failure::new(
                     Exit::Mismatch,
@@ -423,7 +422,7 @@ mod tests {
         let (apt, cancel) = (apt.unwrap(), Cancel::default());
         apt.update(&cancel).unwrap();
         let mut wanted = apt.resolve(&["busybox-static".into()], &cancel).unwrap();
-        wanted[0].sha256 = "0".repeat(64);
+        wanted[0].sha256 = Digest([0; 32]);
         let failure = apt.download(&wanted, &place.out(), &Events::discard(), &cancel).unwrap_err();
         assert_eq!((failure.id(), failure.exit()), ("APT013", Exit::Mismatch));
     }

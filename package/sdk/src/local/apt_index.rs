@@ -1,5 +1,7 @@
 //! What apt's programs print about packages of the index.
 
+use model::Digest;
+
 /// What the index says about one package file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Wanted {
@@ -7,7 +9,7 @@ pub(super) struct Wanted {
     pub(super) version: String,
     pub(super) file_name: String,
     pub(super) size: u64,
-    pub(super) sha256: String,
+    pub(super) sha256: Digest,
 }
 
 impl Wanted {
@@ -26,7 +28,7 @@ impl Wanted {
             version: version.replace("%3a", ":"),
             file_name: file_name.into(),
             size: size.parse().ok()?,
-            sha256: digest.strip_prefix("SHA256:")?.into(),
+            sha256: digest.strip_prefix("SHA256:")?.parse().ok()?,
         })
     }
 }

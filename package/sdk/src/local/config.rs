@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use md5::{Digest as _, Md5};
+use model::Hex;
 
 /// How a tristate option is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +51,7 @@ fn hash(text: &str) -> String {
         md5.update(line);
         md5.update("\n");
     }
-    md5.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    Hex(&md5.finalize()).to_string()
 }
 
 #[cfg(test)]

@@ -5,11 +5,10 @@
 //! kept; it is verified again whenever it is used.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use formats::sha256::Digest;
 use formats::usign::Fingerprint;
 use host::files::{create_folder, read, remove, write};
 use host::lock::{Lock, Waiting};
-use model::{Exit, Failure, Result};
+use model::{Digest, Exit, Failure, Result};
 
 use super::keys::{Keys, Untrusted};
 use super::matrix::Row;

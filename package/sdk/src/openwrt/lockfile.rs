@@ -202,8 +202,8 @@ fn impossible(path: &Utf8Path, name: &str) -> Failure {
 mod tests {
     use super::*;
     use crate::openwrt::fixture::KERNEL_HASH;
-    use formats::sha256::Digest;
     use formats::usign::Fingerprint;
+    use model::Digest;
 
     fn resolved(release: &str) -> Resolved {
         let artifact = |role, size| Artifact {

@@ -5,8 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use formats::sha256::Digest;
-use model::{Exit, Failure, KernelId, Result};
+use model::{Digest, Exit, Failure, KernelId, Result};
 use serde::Deserialize;
 
 use super::sums::kernel_id;

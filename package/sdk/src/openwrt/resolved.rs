@@ -4,9 +4,8 @@ use std::fmt;
 
 use camino::Utf8PathBuf;
 use formats::Format;
-use formats::sha256::Digest;
 use formats::usign::Fingerprint;
-use model::{Arch, Exit, Failure, KernelId, Result, Target};
+use model::{Arch, Digest, Exit, Failure, KernelId, Result, Target};
 
 /// Name of the development snapshot.
 const MAIN: &str = "SNAPSHOT";

@@ -15,11 +15,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::SystemTime;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use formats::sha256::Digest;
 use host::aside;
 use host::files::{create_folder, remove, write};
 use host::lock::{Lock, Waiting};
-use model::{Exit, Failure, Result};
+use model::{Digest, Exit, Failure, Result};
 
 use super::mirror::Part;
 use super::resolved::Artifact;

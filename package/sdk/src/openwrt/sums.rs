@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use formats::sha256::Digest;
-use model::{Exit, Failure, KernelId, Result, Target};
+use model::{Digest, Exit, Failure, KernelId, Result, Target};
 
 /// The list of a target's folder: digests by path below that folder.
 #[derive(Debug, Clone, PartialEq, Eq)]

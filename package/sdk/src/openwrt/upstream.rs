@@ -7,10 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use formats::sha256::Digest;
 use host::files::read_text;
 use host::lock::Waiting;
-use model::{Cancel, Event, Events, Exit, Failure, Result, Status};
+use model::{Cancel, Digest, Event, Events, Exit, Failure, Result, Status};
 
 use super::keys::Keys;
 use super::lists::{self, Kept, LIST, Verified};

@@ -2,11 +2,13 @@
 
 use super::*;
 
+const OURS: Digest = Digest([0xaa; 32]);
+
 fn ours() -> Module {
     Module {
         name: "nf_flow_table".into(),
         path: "/lib/modules/6.12.94/nf_flow_table.ko".into(),
-        sha256: "aa".into(),
+        sha256: OURS,
         build_id: Some("0102".into()),
         srcversion: None,
     }
@@ -18,7 +20,7 @@ fn seen(line: &str) -> Seen {
 
 /// The line of a router that runs `id`, as the kernel has it in a note; the file is ours.
 fn running(id: &str) -> Seen {
-    seen(&format!("nf_flow_table yes aa - 040000000200000003000000474e5500{id}"))
+    seen(&format!("nf_flow_table yes {OURS} - 040000000200000003000000474e5500{id}"))
 }
 
 #[test]
@@ -26,7 +28,7 @@ fn what_runs_is_ours_when_its_file_and_its_build_id_are() {
     assert_eq!(ours().differs(&running("0102"), false), None);
     for (seen, word) in [
         (running("0203"), "build id 0203"),
-        (Seen { sha256: "bb".into(), ..running("0102") }, "the feed's is aa"),
+        (Seen { sha256: Some(Digest([0xbb; 32])), ..running("0102") }, "the feed's is aa"),
         (Seen { loaded: false, ..running("0102") }, "not loaded"),
         (Seen::default(), "not loaded"),
     ] {
@@ -42,7 +44,7 @@ fn what_runs_is_ours_when_its_file_and_its_build_id_are() {
 #[test]
 fn a_module_that_tells_nothing_must_have_been_gone() {
     let bare = Module { build_id: None, ..ours() };
-    let silent = seen("nf_flow_table yes aa - -");
+    let silent = seen(&format!("nf_flow_table yes {OURS} - -"));
     assert_eq!(bare.differs(&silent, true), None);
     assert!(bare.differs(&silent, false).unwrap().contains("loaded all the time"));
     assert!(ours().differs(&silent, false).is_some(), "the kernel may keep what the file has to itself");

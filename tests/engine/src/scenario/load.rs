@@ -1,10 +1,10 @@
 //! Reads scenario files, each checked before anything runs.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Exit, Failure, Result, yaml};
+use model::{Exit, Failure, Format, Result, yaml};
 
 use super::check::{Wrong, check};
-use super::{Lines, Manager, Scenario, Start};
+use super::{Lines, Scenario, Start};
 
 /// A file of a folder, and what reading it came to.
 #[derive(Debug)]
@@ -44,8 +44,8 @@ pub fn load(path: &Utf8Path) -> Result<Scenario> {
     scenario.any_manager = scenario.managers.is_empty();
     if scenario.any_manager {
         scenario.managers = match scenario.router {
-            Start::Booted => vec![Manager::Opkg, Manager::Apk],
-            Start::Installed => vec![Manager::Apk],
+            Start::Booted => vec![Format::Ipk, Format::Apk],
+            Start::Installed => vec![Format::Apk],
         };
     }
     check(&scenario).map_err(|Wrong { step, what }| {
@@ -201,14 +201,14 @@ mod tests {
     fn each_manager_has_its_own_words() {
         let scenario =
             parse("steps: [{manager: install, packages: [a, b], says: [x], each-says: {apk: [y]}}]\n").unwrap();
-        assert_eq!(scenario.managers, [Manager::Opkg, Manager::Apk]);
+        assert_eq!(scenario.managers, [Format::Ipk, Format::Apk]);
         let Some(Deed::Manage(manage)) = &scenario.steps[0].deed else { panic!("{:?}", scenario.steps) };
-        assert_eq!(manage.words(Manager::Opkg), ["opkg", "install", "a", "b"]);
-        assert_eq!(manage.words(Manager::Apk), ["apk", "add", "a", "b"]);
-        assert_eq!(manage.answer.texts(Manager::Opkg).collect::<Vec<_>>(), ["x"]);
-        assert_eq!(manage.answer.texts(Manager::Apk).collect::<Vec<_>>(), ["x", "y"]);
+        assert_eq!(manage.words(Format::Ipk), ["opkg", "install", "a", "b"]);
+        assert_eq!(manage.words(Format::Apk), ["apk", "add", "a", "b"]);
+        assert_eq!(manage.answer.texts(Format::Ipk).collect::<Vec<_>>(), ["x"]);
+        assert_eq!(manage.answer.texts(Format::Apk).collect::<Vec<_>>(), ["x", "y"]);
         let installed = parse("router: installed\nsteps: [{loaded: [x]}]\n").unwrap();
-        assert_eq!(installed.managers, [Manager::Apk], "one is enough where nothing is installed");
+        assert_eq!(installed.managers, [Format::Apk], "one is enough where nothing is installed");
     }
 
     #[test]

@@ -1,55 +1,7 @@
-//! The package managers of OpenWrt, and the words by which each does what a scenario asks for.
+//! The words by which each package manager does what a scenario asks for.
 
+use model::Format;
 use serde::Deserialize;
-
-/// A package manager of OpenWrt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Manager {
-    /// Up to 24.10.
-    Opkg,
-    /// From 25.12 on.
-    Apk,
-}
-
-impl Manager {
-    /// Both.
-    pub const ALL: [Manager; 2] = [Manager::Opkg, Manager::Apk];
-
-    /// The program's name.
-    pub fn word(self) -> &'static str {
-        match self {
-            Manager::Opkg => "opkg",
-            Manager::Apk => "apk",
-        }
-    }
-
-    /// The format that it installs, by the ending of its files.
-    pub fn format(self) -> &'static str {
-        match self {
-            Manager::Opkg => "ipk",
-            Manager::Apk => "apk",
-        }
-    }
-
-    /// The words by which this manager does what a scenario asks for.
-    pub fn words(self, action: Action) -> &'static [&'static str] {
-        match (self, action) {
-            (Manager::Opkg, Action::Update) => &["opkg", "update"],
-            (Manager::Opkg, Action::Install) => &["opkg", "install"],
-            (Manager::Opkg, Action::Replace) => &["opkg", "install", "--force-reinstall"],
-            (Manager::Opkg, Action::Remove) => &["opkg", "remove"],
-            (Manager::Opkg, Action::Files) => &["opkg", "files"],
-            (Manager::Opkg, Action::List) => &["opkg", "list-installed"],
-            (Manager::Apk, Action::Update) => &["apk", "update"],
-            (Manager::Apk, Action::Install) => &["apk", "add"],
-            (Manager::Apk, Action::Replace) => &["apk", "upgrade", "--available"],
-            (Manager::Apk, Action::Remove) => &["apk", "del"],
-            (Manager::Apk, Action::Files) => &["apk", "info", "-L"],
-            (Manager::Apk, Action::List) => &["apk", "list", "-I"],
-        }
-    }
-}
 
 /// What every package manager can do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -67,6 +19,26 @@ pub enum Action {
     Files,
     /// List the installed packages.
     List,
+}
+
+impl Action {
+    /// The words by which the manager of packages of this format does it.
+    pub fn words(self, manager: Format) -> &'static [&'static str] {
+        match (manager, self) {
+            (Format::Ipk, Action::Update) => &["opkg", "update"],
+            (Format::Ipk, Action::Install) => &["opkg", "install"],
+            (Format::Ipk, Action::Replace) => &["opkg", "install", "--force-reinstall"],
+            (Format::Ipk, Action::Remove) => &["opkg", "remove"],
+            (Format::Ipk, Action::Files) => &["opkg", "files"],
+            (Format::Ipk, Action::List) => &["opkg", "list-installed"],
+            (Format::Apk, Action::Update) => &["apk", "update"],
+            (Format::Apk, Action::Install) => &["apk", "add"],
+            (Format::Apk, Action::Replace) => &["apk", "upgrade", "--available"],
+            (Format::Apk, Action::Remove) => &["apk", "del"],
+            (Format::Apk, Action::Files) => &["apk", "info", "-L"],
+            (Format::Apk, Action::List) => &["apk", "list", "-I"],
+        }
+    }
 }
 
 /// Texts that an answer must contain, by package manager.

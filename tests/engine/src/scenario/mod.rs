@@ -13,13 +13,14 @@ pub mod needs;
 pub mod step;
 pub mod topology;
 
+use model::Format;
 use serde::Deserialize;
 
 pub use check::KERNELS;
 pub use flow::{Family, FlowPlan, OffloadProof, Path, Proto, Side, Target};
 pub use lines::Lines;
 pub use load::{File, load, load_all};
-pub use manager::{Action, Manager, Says};
+pub use manager::{Action, Says};
 pub use needs::Needs;
 pub use step::{
     Answer, Counts, Deed, End, Ending, Exchange, Expected, ExpectedExit, Facts, FtpMode, FtpPlan, Manage, OnKernels,
@@ -44,7 +45,7 @@ pub struct Scenario {
     /// With which package managers it runs, once each. Both, unless it says otherwise or begins on a router that
     /// has the packages: offload does not depend on who installed them.
     #[serde(default)]
-    pub managers: Vec<Manager>,
+    pub managers: Vec<Format>,
     /// What the router's image must have besides.
     #[serde(default)]
     pub needs: Needs,

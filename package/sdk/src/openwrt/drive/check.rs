@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::Format;
-use formats::sha256::Digest;
 use host::files;
-use model::{Exit, Failure, Result};
+use model::{Digest, Exit, Failure, Result};
 
 use super::feeds::Program;
 use super::literals::Literals;

@@ -138,8 +138,8 @@ mod tests {
         };
         change(&mut package);
         std::fs::create_dir_all(folder).unwrap();
-        let file = folder.join(format.file_name(&package));
-        format.write(&package, std::fs::File::create(&file).unwrap()).unwrap();
+        let file = folder.join(package.file_name(format));
+        package.write(format, std::fs::File::create(&file).unwrap()).unwrap();
         file
     }
 

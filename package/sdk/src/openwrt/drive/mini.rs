@@ -223,8 +223,8 @@ impl<'a> MiniSdk<'a> {
     /// What comes out of `make`; with apk also as it is when the SDK signs it with a key of its own.
     fn prebuild(&self, root: &Utf8Path, package: &Package) {
         let mut bytes = Vec::new();
-        self.format.write(package, &mut bytes).unwrap();
-        let place = root.join("prebuilt").join(self.format.file_name(package));
+        package.write(self.format, &mut bytes).unwrap();
+        let place = root.join("prebuilt").join(package.file_name(self.format));
         put(&place, &bytes, 0o644);
         if self.format == Format::Apk {
             let (key, mut signed) = (SecretKey::from_random([7; 32]).unwrap(), Vec::new());

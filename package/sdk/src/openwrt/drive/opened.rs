@@ -6,10 +6,9 @@ use std::io::{BufReader, Read, Seek as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::modinfo::ModuleInfo;
-use formats::sha256::Digest;
 use formats::version::Operator;
 use formats::{Device, Entry, Format, Kind, Limits, Owner, apk, ipk};
-use model::{Exit, Failure, Result};
+use model::{Digest, Exit, Failure, Result};
 
 use crate::built::BuiltPackage;
 
@@ -106,7 +105,7 @@ impl Opened {
             arch: self.arch.clone(),
             format: self.format,
             file,
-            sha256: self.sha256.to_string(),
+            sha256: self.sha256,
             installed_size: self.installed_size,
             note,
         }

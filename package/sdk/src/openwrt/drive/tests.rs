@@ -146,8 +146,8 @@ fn lines(events: &std::sync::mpsc::Receiver<model::Event>) -> impl Iterator<Item
     })
 }
 
-fn digests(built: &[BuiltPackage]) -> Vec<(String, String)> {
-    built.iter().map(|package| (package.name.clone(), package.sha256.clone())).collect()
+fn digests(built: &[BuiltPackage]) -> Vec<(String, model::Digest)> {
+    built.iter().map(|package| (package.name.clone(), package.sha256)).collect()
 }
 
 /// The names that a build of the recipes gives, sorted.
@@ -174,8 +174,8 @@ fn packages_of_both_formats_come_out_and_break_no_rule() {
             .collect();
         let errors: Vec<_> = formats::lint::judge(&examined, &options)
             .into_iter()
-            .filter(|finding| finding.rule.severity == formats::lint::Severity::Error)
-            .map(|finding| format!("{} {}", finding.rule.id, finding.what))
+            .filter(|finding| finding.severity == model::Severity::Error)
+            .map(|finding| format!("{} {}", finding.id, finding.what))
             .collect();
         // OpenWrt's own empty kmods do not say so; whoever publishes them allows it by name.
         assert_eq!(
@@ -265,7 +265,7 @@ fn nothing_of_this_machine_or_day_is_in_a_package() {
         let lab = Lab::new(Format::Ipk, "");
         let built = lab.build().unwrap();
         assert!(built.iter().all(|package| package.installed_size > 0 || package.note.is_some()));
-        built.iter().map(|package| package.sha256.clone()).collect::<Vec<_>>()
+        built.iter().map(|package| package.sha256).collect::<Vec<_>>()
     };
     assert_eq!(bytes(), bytes(), "two trees give different packages");
 }
@@ -293,10 +293,10 @@ fn only_the_closure_is_packed_and_the_original_configuration_is_kept() {
 #[test]
 fn a_changed_program_is_packed_again_and_an_old_version_is_not_taken_for_it() {
     let mut lab = Lab::new(Format::Ipk, "");
-    let first = lab.build().unwrap()[4].sha256.clone();
+    let first = lab.build().unwrap()[4].sha256;
     let changed = [PROGRAM, b"echo more\n"].concat();
     std::fs::write(&lab.programs[0].binary, &changed).unwrap();
-    let second = lab.build().unwrap()[4].sha256.clone();
+    let second = lab.build().unwrap()[4].sha256;
     assert_ne!(first, second);
     lab.programs[0].version = "0.2.0".into();
     let failure = lab.refused();

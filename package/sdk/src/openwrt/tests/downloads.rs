@@ -154,7 +154,7 @@ fn wrong_bytes_end_the_run_with_both_digests_and_are_asked_for_once() {
     let failure = fetch_sdk(&bench.at(&server)).unwrap_err();
     assert_eq!((failure.id(), failure.exit()), ("DIG001", Exit::Mismatch));
     let wanted = sdk(&bench.directory().resolve(&standard()).unwrap()).sha256.to_string();
-    let found = formats::sha256::Digest::of(vec![7; 200_000]).to_string();
+    let found = model::Digest::of(vec![7; 200_000]).to_string();
     let why = &failure.finding().why;
     assert!(why.contains(&wanted) && why.contains(&found), "{failure}");
     assert_eq!((server.count(SDK), bench.store()), (1, vec!["lock".to_owned()]));
@@ -293,7 +293,7 @@ fn a_snapshot_that_is_replaced_while_it_is_fetched_is_begun_anew() {
     let (resolved, files) = bench.at(&server).obtain(&row, &[Role::Sdk]).unwrap();
     assert_eq!(
         (read(&files[0]).as_str(), sdk(&resolved).sha256),
-        ("the next build", formats::sha256::Digest::of("the next build"))
+        ("the next build", model::Digest::of("the next build"))
     );
     assert_eq!(server.count("sha256sums"), 2);
 

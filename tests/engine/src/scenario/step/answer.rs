@@ -1,8 +1,9 @@
 //! What a command must answer: its exit code, and what it says.
 
+use model::Format;
 use serde::Deserialize;
 
-use crate::scenario::manager::{Manager, Says};
+use crate::scenario::manager::Says;
 
 /// What a command or `nft` must answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,10 +21,10 @@ pub struct Answer {
 
 impl Answer {
     /// The texts that this package manager's answer must contain.
-    pub fn texts(&self, manager: Manager) -> impl Iterator<Item = &str> {
+    pub fn texts(&self, manager: Format) -> impl Iterator<Item = &str> {
         let own = match manager {
-            Manager::Opkg => &self.each_says.opkg,
-            Manager::Apk => &self.each_says.apk,
+            Format::Ipk => &self.each_says.opkg,
+            Format::Apk => &self.each_says.apk,
         };
         self.says.iter().chain(own).map(String::as_str)
     }

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use model::Format;
+
 use super::Deed;
 use super::answer::Answer;
 use super::load::Beside;
-use crate::scenario::manager::{Action, Manager};
+use crate::scenario::manager::Action;
 use crate::scenario::topology::Seconds;
 
 /// A command of the router.
@@ -53,8 +55,8 @@ impl Manage {
     }
 
     /// The words to run with this package manager.
-    pub fn words(&self, manager: Manager) -> Vec<&str> {
-        manager.words(self.action).iter().copied().chain(self.packages.iter().map(String::as_str)).collect()
+    pub fn words(&self, manager: Format) -> Vec<&str> {
+        self.action.words(manager).iter().copied().chain(self.packages.iter().map(String::as_str)).collect()
     }
 }
 

@@ -103,7 +103,7 @@ impl<'a> Bench<'a> {
             Format::Apk => (Rival::Mkpkg, Rival::Mkndx),
         };
         let files = |plans: &[Package], folder: &Utf8Path| -> Vec<Utf8PathBuf> {
-            plans.iter().map(|plan| folder.join(format.file_name(plan))).collect()
+            plans.iter().map(|plan| folder.join(plan.file_name(format))).collect()
         };
         let (packages, bytes) = (self.workload.plans.len(), self.workload.bytes);
 

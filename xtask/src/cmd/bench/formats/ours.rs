@@ -23,11 +23,11 @@ pub(super) fn write(ctx: &Ctx, plans: &[Package], format: Format, out: &Utf8Path
 }
 
 fn write_one(plan: &Package, format: Format, out: &Utf8Path) -> Result<u64> {
-    let path = out.join(format.file_name(plan));
+    let path = out.join(plan.file_name(format));
     let failed = |error| Failure::io("write the package", &path, &error);
     let mut file = BufWriter::new(File::create(&path).map_err(failed)?);
     let scratch = tempfile::tempfile_in(out).map_err(failed)?;
-    format.write_with_scratch(plan, &mut file, scratch).map_err(|error| wrong(&path, &error))?;
+    plan.write_with_scratch(format, &mut file, scratch).map_err(|error| wrong(&path, &error))?;
     file.flush().map_err(failed)?;
     length(&path)
 }
@@ -158,7 +158,7 @@ mod tests {
         for format in Format::ALL {
             let size = write(&ctx, &workload.plans, format, root).unwrap();
             assert!((10_000..50_000).contains(&size), "{size}");
-            let files: Vec<_> = workload.plans.iter().map(|plan| root.join(format.file_name(plan))).collect();
+            let files: Vec<_> = workload.plans.iter().map(|plan| root.join(plan.file_name(format))).collect();
             assert_eq!(read(&ctx, &files, format).unwrap(), size);
             let feed = root.join(format!("feed-{format}"));
             std::fs::create_dir(&feed).unwrap();

@@ -119,7 +119,7 @@ pub(super) fn write(
                 ] {
                     line.extend(["--info".into(), format!("{field}:{value}").into()]);
                 }
-                let file = out.join(Format::Apk.file_name(plan));
+                let file = out.join(plan.file_name(Format::Apk));
                 line.extend(["--files".into(), tree.as_str().into(), "--output".into(), file.as_str().into()]);
             }
         }

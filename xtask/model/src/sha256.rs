@@ -1,16 +1,25 @@
-//! SHA-256, the digest of both indexes, in the spelling they use.
+//! SHA-256: the digest of packages, of both indexes and of every file that is kept.
 
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::Error;
+use crate::hex::{Hex, unhex};
 
 /// A SHA-256 digest; prints as 64 lower-case hex digits and reads either case.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Digest(pub [u8; 32]);
+
+/// A text that is no digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoDigest {
+    /// The text, shortened.
+    pub text: String,
+}
 
 impl Digest {
     /// The digest of bytes in memory.
@@ -28,7 +37,7 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        Hex(&self.0).fmt(f)
     }
 }
 
@@ -39,21 +48,35 @@ impl fmt::Debug for Digest {
 }
 
 impl FromStr for Digest {
-    type Err = Error;
+    type Err = NoDigest;
 
     /// Exactly 64 hex digits. Opkg takes anything else for "no checksum"; here it is an error.
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let refuse = || Error::BadDigest { text: text.chars().take(80).collect() };
-        let nibbles: Option<Vec<u8>> =
-            text.chars().map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
-        let nibbles = nibbles.filter(|nibbles| nibbles.len() == 64).ok_or_else(refuse)?;
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(nibbles.chunks_exact(2)) {
-            *byte = pair[0] << 4 | pair[1];
-        }
-        Ok(Digest(bytes))
+    fn from_str(text: &str) -> Result<Self, NoDigest> {
+        unhex(text).map(Digest).ok_or_else(|| NoDigest { text: text.chars().take(80).collect() })
     }
 }
+
+impl TryFrom<String> for Digest {
+    type Error = NoDigest;
+
+    fn try_from(text: String) -> Result<Self, NoDigest> {
+        text.parse()
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> String {
+        digest.to_string()
+    }
+}
+
+impl fmt::Display for NoDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is not a SHA-256 digest of 64 hex digits", self.text)
+    }
+}
+
+impl std::error::Error for NoDigest {}
 
 /// Passes bytes through and hashes them on the way.
 pub struct Hasher<W> {
@@ -140,7 +163,7 @@ mod tests {
     fn anything_but_64_hex_digits_is_an_error_and_not_an_absent_checksum() {
         for text in ["", "e3b0", &EMPTY[1..], &format!("{EMPTY}0"), &EMPTY.replace('e', "g"), &EMPTY.replace('e', "é")]
         {
-            assert_eq!(text.parse::<Digest>().unwrap_err().id(), "SHA001", "{text:?}");
+            assert_eq!(text.parse::<Digest>().unwrap_err().text, text, "{text:?}");
         }
     }
 }

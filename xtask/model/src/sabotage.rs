@@ -1,0 +1,27 @@
+//! The ways in which a suite breaks offload to test itself.
+
+/// A way to break offload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+pub enum Sabotage {
+    /// Flowtables lose all their devices: flows may be marked, and none takes the fast path.
+    NoFastPath,
+    /// Flowtables keep one of their devices.
+    OneDevice,
+    /// Established flows are accepted in front of every `flow add`.
+    AcceptFirst,
+}
+
+impl Sabotage {
+    /// All ways.
+    pub const ALL: [Sabotage; 3] = [Sabotage::NoFastPath, Sabotage::OneDevice, Sabotage::AcceptFirst];
+
+    /// The word on the command line and in reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Sabotage::NoFastPath => "no-fast-path",
+            Sabotage::OneDevice => "one-device",
+            Sabotage::AcceptFirst => "accept-first",
+        }
+    }
+}
