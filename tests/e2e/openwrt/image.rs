@@ -112,6 +112,11 @@ impl Parts {
                 symlink(self.version(), root.join(name).join(target)).unwrap();
             }
         }
+        // As OpenWrt ships it: names alone.
+        let builtin = self.kernel.vmlinux().with_file_name("root/usr/lib/modules").join(self.kernel.release());
+        let builtin = std::fs::read_to_string(builtin.join("modules.builtin")).unwrap();
+        let names: String = builtin.lines().map(|path| format!("{}\n", path.rsplit('/').next().unwrap())).collect();
+        put(&root.join("lib/modules").join(self.version()).join("modules.builtin"), names.as_bytes(), 0o644);
         for (order, service) in [(19, "firewall"), (20, "network"), (21, "dnsmasq"), (35, "odhcpd"), (98, "sysntpd")] {
             let script = root.join("etc/init.d").join(service);
             if !script.exists() {

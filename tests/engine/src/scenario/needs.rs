@@ -44,7 +44,7 @@ rest=${release#*.}
 const ASK: &str = r#"
 release=$(uname -r)
 has_module() {
-	[ -d "/sys/module/$1" ] || grep -qs "/$1\.ko" "/lib/modules/$release/modules.builtin" || modprobe "$1" 2>/dev/null
+	[ -d "/sys/module/$1" ] || grep -qs "^\(.*/\)\{0,1\}$1\.ko" "/lib/modules/$release/modules.builtin" || modprobe "$1" 2>/dev/null
 }
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
 	has_module "$1" || echo "lacks the module $1"
@@ -129,6 +129,27 @@ mod tests {
         assert_eq!(said.lines().collect::<Vec<_>>(), expected);
         assert!(output.status.success());
         assert!(Needs { unbridged: true, ..Needs::default() }.script().unwrap().starts_with(BRIDGED));
+    }
+
+    /// OpenWrt ships bare names, others the paths in the kernel's tree.
+    #[test]
+    fn what_is_built_in_is_found_by_its_path_or_bare_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("lib/modules/6.6.1");
+        std::fs::create_dir_all(&place).unwrap();
+        let says = |list: &str| {
+            std::fs::write(place.join("modules.builtin"), list).unwrap();
+            let script = needs(&["no_such_module"], &[]).script().unwrap();
+            let script = script.replace("/lib/modules", &format!("{}/lib/modules", folder.path().display()));
+            let script = format!("uname() {{ echo 6.6.1; }}\n{script}");
+            String::from_utf8(Command::new("sh").args(["-c", &script]).output().unwrap().stdout).unwrap()
+        };
+        assert_eq!(says("kernel/net/no_such_module.ko\n"), "");
+        assert_eq!(says("other.ko\nno_such_module.ko\n"), "");
+        assert_eq!(
+            says("kernel/net/really_no_such_module.ko\nx_no_such_module.ko\n"),
+            "lacks the module no_such_module\n"
+        );
     }
 
     #[test]
