@@ -108,6 +108,7 @@ fn program(ctx: &Ctx, recipe: &sdk::recipe::Program, arch: &Arch) -> Result<Prog
             target_directory: &provider::target_directory(ctx),
             package: &recipe.cargo.package,
             binary: &recipe.cargo.binary,
+            profile: sdk::Profile::Router,
             offline: ctx.offline,
         };
         let built = sdk::router_program(recipe, &build, arch, &ctx.events, &ctx.cancel)?;

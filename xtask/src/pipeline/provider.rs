@@ -159,6 +159,7 @@ pub(super) fn guest_client(ctx: &Ctx) -> Result<Utf8PathBuf> {
             target_directory: &target_directory(ctx),
             package: PACKAGE,
             binary: "opkg",
+            profile: sdk::Profile::StandIn,
             offline: ctx.offline,
         };
         let binary = sdk::cargo_static(&build, &ctx.events, &ctx.cancel)?;
