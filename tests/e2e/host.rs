@@ -2,26 +2,29 @@
 
 use std::process::Command;
 
-use camino::Utf8Path;
+use xtask::doctor::Purpose;
 
 use crate::place::Place;
 use crate::run::{Run, SLOW};
 
-/// What a run needs of the host, but for QEMU.
-const PROGRAMS: [&str; 6] = ["apt-get", "dpkg-deb", "setpriv", "cc", "sh", "sudo"];
+/// Stages of which each starts programs of the host, or a router.
+const STAGES: [&str; 8] = ["kernel", "programs", "packages", "lint", "feed", "opkg", "image", "state"];
+
+#[test]
+fn what_is_declared_for_a_purpose_is_enough_for_it() {
+    for (purpose, words) in
+        [(Purpose::Build, &["feed"][..]), (Purpose::Test, &["boot", "--accel", "tcg", "--", "true"])]
+    {
+        let mut place = Place::warm_without(&STAGES);
+        place.only_declared(purpose);
+        place.run(words).fine();
+    }
+}
 
 #[test]
 fn a_host_without_qemu_is_told_the_line_that_installs_it() {
     let mut place = Place::empty();
-    let folder = place.path("programs");
-    for program in PROGRAMS {
-        let path = std::env::var("PATH").unwrap();
-        let found = path.split(':').map(|folder| Utf8Path::new(folder).join(program)).find(|path| path.is_file());
-        if let Some(found) = found {
-            std::os::unix::fs::symlink(found, folder.join(program)).unwrap();
-        }
-    }
-    (place.programs, place.only_programs) = (Some(folder), true);
+    place.only_declared(Purpose::Build);
     let line = "apt-get install --yes --no-install-recommends qemu-system-x86\n";
     for verb in ["test", "boot"] {
         place.run(&[verb]).refused(

@@ -7,7 +7,11 @@ use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use model::{Cancel, Events};
 use tempfile::TempDir;
+use xtask::Ctx;
+use xtask::doctor::{self, Host, Purpose};
+use xtask::usage::Request;
 
 use crate::run::{Ran, Run, SLOW};
 
@@ -146,6 +150,16 @@ impl Place {
         assert!(Command::new("sh").args(words).status().unwrap().success());
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
         self.programs = Some(self.path("programs"));
+    }
+
+    /// Leaves in PATH what `doctor` declares for a purpose, and what any Debian has.
+    pub(crate) fn only_declared(&mut self, purpose: Purpose) {
+        let folder = self.path("declared");
+        std::fs::create_dir(&folder).unwrap();
+        let Ok(Request::Run(cli)) = xtask::usage::parse(["xtask", "doctor"].map(Into::into)) else { panic!() };
+        let ctx = Ctx::new(&cli.global, Events::discard(), Cancel::default()).unwrap();
+        doctor::link(&ctx, &Host::this(), &doctor::needs(purpose), &folder).unwrap();
+        (self.programs, self.only_programs) = (Some(folder), true);
     }
 
     /// Runs the program with these words to its end.

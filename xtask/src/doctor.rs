@@ -6,11 +6,13 @@
 mod check;
 mod install;
 mod openwrt;
+mod path;
 
 use model::{Arch, Exit, Failure, Result};
 
 pub use check::{Check, Host};
 pub use openwrt::needs as openwrt_needs;
+pub use path::link;
 
 use crate::Ctx;
 
@@ -23,6 +25,17 @@ pub enum Purpose {
     Test,
     /// Also check the source.
     Ci,
+}
+
+impl Purpose {
+    /// The verb that stands for it.
+    pub fn verb(self) -> &'static str {
+        match self {
+            Purpose::Build => "build",
+            Purpose::Test => "test",
+            Purpose::Ci => "ci",
+        }
+    }
 }
 
 /// How to get what is missing.
@@ -47,6 +60,8 @@ pub struct Need {
     pub what_for: &'static str,
     /// How to see whether it is there.
     pub check: Check,
+    /// Programs that come with it and are started too, by us or by it.
+    pub starts: &'static [&'static str],
     /// How to get it.
     pub remedy: Remedy,
 }
@@ -70,7 +85,7 @@ const fn qemu(
     packages: &'static [&'static str],
 ) -> Need {
     let check = Check::Version { program, least: (7, 2) };
-    Need { name, purpose: Purpose::Test, what_for, check, remedy: Remedy::Apt(packages) }
+    Need { name, purpose: Purpose::Test, what_for, check, starts: &[], remedy: Remedy::Apt(packages) }
 }
 
 /// The emulator that is this program.
@@ -86,6 +101,7 @@ pub const NEEDS: &[Need] = &[
         purpose: Purpose::Build,
         what_for: "fetches the kernel of the stand-in SDK and verifies its signatures",
         check: Check::Program("apt-get"),
+        starts: &["apt-cache", "gpgv"],
         remedy: Remedy::Apt(&["apt"]),
     },
     Need {
@@ -93,6 +109,7 @@ pub const NEEDS: &[Need] = &[
         purpose: Purpose::Build,
         what_for: "unpacks Debian packages",
         check: Check::Program("dpkg-deb"),
+        starts: &[],
         remedy: Remedy::Apt(&["dpkg"]),
     },
     Need {
@@ -100,6 +117,7 @@ pub const NEEDS: &[Need] = &[
         purpose: Purpose::Build,
         what_for: "ends child processes together with us",
         check: Check::Program("setpriv"),
+        starts: &[],
         remedy: Remedy::Apt(&["util-linux"]),
     },
     Need {
@@ -107,6 +125,7 @@ pub const NEEDS: &[Need] = &[
         purpose: Purpose::Build,
         what_for: "links the static tool for the router",
         check: Check::Program("cc"),
+        starts: &["gcc", "ld"],
         remedy: Remedy::Apt(&["gcc", "libc6-dev"]),
     },
     Need {
@@ -114,6 +133,7 @@ pub const NEEDS: &[Need] = &[
         purpose: Purpose::Build,
         what_for: "Debian 13's signing keys, for apt",
         check: Check::Keyring("debian-archive-trixie"),
+        starts: &[],
         remedy: Remedy::Apt(&["debian-archive-keyring"]),
     },
     QEMU,
@@ -122,6 +142,7 @@ pub const NEEDS: &[Need] = &[
         purpose: Purpose::Ci,
         what_for: "checks the source's format",
         check: Check::Version { program: "cargo-fmt", least: (1, 0) },
+        starts: &["rustfmt"],
         remedy: Remedy::Rustup("rustfmt"),
     },
     Need {
@@ -129,6 +150,7 @@ pub const NEEDS: &[Need] = &[
         purpose: Purpose::Ci,
         what_for: "checks the source for likely mistakes",
         check: Check::Version { program: "cargo-clippy", least: (0, 1) },
+        starts: &["clippy-driver"],
         remedy: Remedy::Rustup("clippy"),
     },
     Need {
@@ -136,7 +158,16 @@ pub const NEEDS: &[Need] = &[
         purpose: Purpose::Ci,
         what_for: "makes the disk of the image that the tests take for one of a release",
         check: Check::Program("mkfs.ext4"),
+        starts: &[],
         remedy: Remedy::Apt(&["e2fsprogs"]),
+    },
+    Need {
+        name: "cpio",
+        purpose: Purpose::Ci,
+        what_for: "reads the archives that we write",
+        check: Check::Program("cpio"),
+        starts: &[],
+        remedy: Remedy::Apt(&["cpio"]),
     },
 ];
 
@@ -149,9 +180,10 @@ pub struct Checked {
     pub found: Result<String, String>,
 }
 
-/// What `purpose` needs, for the stand-in SDK.
+/// What `purpose` needs, for the stand-in SDK; the tests also drive what stands for a release's.
 pub fn needs(purpose: Purpose) -> Vec<Need> {
-    NEEDS.iter().filter(|need| need.purpose <= purpose).copied().collect()
+    let of_tests = if purpose == Purpose::Ci { openwrt::of_tests() } else { Vec::new() };
+    NEEDS.iter().filter(|need| need.purpose <= purpose).copied().chain(of_tests).collect()
 }
 
 /// What building with OpenWrt's SDK needs: what its programs ask for, and what we start them with.
@@ -169,6 +201,7 @@ pub fn router_programs(arch: &Arch) -> Option<Need> {
         purpose: Purpose::Build,
         what_for: "compiles programs for the router",
         check: Check::RustTarget(target),
+        starts: &[],
         remedy: Remedy::RustTarget(target),
     })
 }
@@ -316,5 +349,7 @@ mod tests {
         let first = |purpose| NEEDS.iter().filter(move |need| need.purpose <= purpose);
         assert!(first(Purpose::Build).all(|need| !need.name.contains("QEMU")));
         assert_eq!(first(Purpose::Ci).count(), NEEDS.len());
+        assert!(needs(Purpose::Ci).iter().any(|need| need.name == "make"), "its tests drive the SDK of a release");
+        assert!(needs(Purpose::Test).iter().all(|need| need.purpose <= Purpose::Test && need.name != "make"));
     }
 }

@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 fn xtask(cache: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
     command.args(words).env("XDG_CACHE_HOME", cache).env("XDG_CONFIG_HOME", cache);
@@ -110,10 +112,9 @@ impl Endless {
     }
 
     /// Sends a signal; returns the exit code, what was told after it, and the reports.
-    fn end(mut self, signal: &str) -> (Option<i32>, String, Vec<String>) {
+    fn end(mut self, signal: Signal) -> (Option<i32>, String, Vec<String>) {
         assert!(is_alive(&self.cargo));
-        let id = self.run.id().to_string();
-        assert!(Command::new("kill").args(["-s", signal, &id]).status().unwrap().success());
+        kill_process(Pid::from_child(&self.run), signal).unwrap();
         let rest: Vec<String> = self.records.map(Result::unwrap).collect();
         let code = self.run.wait().unwrap().code();
         let give_up = Instant::now() + Duration::from_secs(10);
@@ -137,9 +138,9 @@ fn is_alive(id: &str) -> bool {
 
 #[test]
 fn an_interrupt_ends_the_run_and_its_children_with_130() {
-    for signal in ["INT", "TERM"] {
+    for signal in [Signal::INT, Signal::TERM] {
         let (code, told, reports) = Endless::start().end(signal);
-        assert_eq!(code, Some(130), "{signal}: {told}");
+        assert_eq!(code, Some(130), "{signal:?}: {told}");
         assert!(told.contains("RUN001") && told.ends_with("}"), "{told}");
         assert!(told.lines().last().unwrap().contains("\"exit\":130"), "{told}");
         assert_eq!(reports.len(), REPORTS.len());
@@ -152,6 +153,6 @@ fn an_interrupt_ends_the_run_and_its_children_with_130() {
 
 #[test]
 fn a_killed_run_leaves_no_children() {
-    let (code, _, reports) = Endless::start().end("KILL");
+    let (code, _, reports) = Endless::start().end(Signal::KILL);
     assert_eq!((code, reports), (None, Vec::new()), "half a report is worse than none");
 }

@@ -5,13 +5,22 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// Fills a folder that serves as PATH: real tools under their names, and an `apt-get` that writes down
-/// how it was called and does with `install` what `on_install` says.
+use xtask::doctor::{Purpose, needs};
+
+/// What is missing.
+const QEMU: &str = "qemu-system-x86_64";
+
+/// Fills a folder that serves as PATH: real tools under their names, others that are made up, and an `apt-get` that
+/// writes down how it was called and does with `install` what `on_install` says.
 fn host(folder: &Path, on_install: &str) {
+    const REAL: [&str; 3] = ["apt-get", "dpkg-deb", "setpriv"];
+    let needed = needs(Purpose::Ci).into_iter().filter_map(|need| need.check.program());
+    let made_up: Vec<&str> = needed.filter(|name| *name != QEMU && !REAL.contains(name)).collect();
     let script = format!(
         r#"
 for tool in sh env ln setpriv dpkg-deb; do ln -s "$(command -v $tool)" $tool; done
-for tool in cc cargo-fmt cargo-clippy; do ln -s /bin/env $tool; done
+for tool in {made_up}; do printf '#!/bin/sh\necho version 99.1\n' > $tool; chmod +x $tool; done
+touch ncurses.h
 cat > apt-get <<END
 #!/bin/sh
 echo "\$DEBIAN_FRONTEND: \$*" >> {folder}/calls
@@ -23,6 +32,7 @@ cat > sudo <<END
 END
 chmod +x apt-get sudo
 "#,
+        made_up = made_up.join(" "),
         folder = folder.display()
     );
     assert!(Command::new("sh").args(["-c", &script]).current_dir(folder).status().unwrap().success());
@@ -30,7 +40,7 @@ chmod +x apt-get sudo
 
 fn doctor(folder: &Path, words: &[&str]) -> (Output, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command.arg("doctor").args(words).env("PATH", folder).env("XDG_CACHE_HOME", folder);
+    command.arg("doctor").args(words).env("PATH", folder).env("CPATH", folder).env("XDG_CACHE_HOME", folder);
     let output = command.output().unwrap();
     let told = String::from_utf8(output.stderr.clone()).unwrap();
     (output, told)
@@ -50,7 +60,7 @@ fn without_the_flag_the_run_ends_with_3_and_the_exact_line() {
 #[test]
 fn with_the_flag_apt_is_asked_once_and_the_host_is_looked_at_again() {
     let folder = tempfile::tempdir().unwrap();
-    host(folder.path(), &format!("ln -s /bin/env {}/qemu-system-x86_64", folder.path().display()));
+    host(folder.path(), &format!("ln -s /bin/env {}/{QEMU}", folder.path().display()));
     let (output, told) = doctor(folder.path(), &["--install-deps"]);
     assert_eq!(output.status.code(), Some(0), "{told}");
     let calls = std::fs::read_to_string(folder.path().join("calls")).unwrap();

@@ -10,7 +10,7 @@ use crate::built::BuiltPackage;
 use crate::kmod::{self, Plan, STAGE};
 use crate::local::Kernel;
 use crate::recipe::Recipes;
-use crate::userspace::{self, CargoBuild};
+use crate::userspace::{self, CargoBuild, Profile};
 use crate::write::write_one;
 
 /// What to build.
@@ -52,6 +52,7 @@ pub fn build(request: &Request<'_>, out: &Utf8Path, events: &Events, cancel: &Ca
             target_directory: request.target_directory,
             package: &program.cargo.package,
             binary: &program.cargo.binary,
+            profile: Profile::Router,
             offline: request.offline,
         };
         plans.push(userspace::plan(program, &build, request.arch, epoch, events, cancel)?);

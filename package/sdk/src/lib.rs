@@ -25,5 +25,5 @@ pub use built::BuiltPackage;
 pub use recipe::Recipes;
 pub use rust_target::of as rust_target;
 pub use userspace::{
-    CargoBuild, StaticBinary, cargo_static, is_installed as has_rust_target, router_program, static_target,
+    CargoBuild, Profile, StaticBinary, cargo_static, is_installed as has_rust_target, router_program, static_target,
 };

@@ -29,6 +29,25 @@ const MUSL: &str = "x86_64-unknown-linux-musl";
 /// The target that comes with every toolchain on this architecture.
 const GNU: &str = "x86_64-unknown-linux-gnu";
 
+/// How the workspace compiles what runs on routers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// What ships: small, however long that takes.
+    Router,
+    /// What the stand-in alone has: fast to build and to run.
+    StandIn,
+}
+
+impl Profile {
+    /// Its name in `Cargo.toml`.
+    fn name(self) -> &'static str {
+        match self {
+            Profile::Router => "router",
+            Profile::StandIn => "stand-in",
+        }
+    }
+}
+
 /// Which binary to build, and where.
 #[derive(Debug, Clone, Copy)]
 pub struct CargoBuild<'a> {
@@ -40,6 +59,8 @@ pub struct CargoBuild<'a> {
     pub package: &'a str,
     /// Its binary.
     pub binary: &'a str,
+    /// How.
+    pub profile: Profile,
     /// Never ask the network for crates.
     pub offline: bool,
 }
@@ -55,7 +76,7 @@ pub struct StaticBinary {
     pub target: &'static str,
 }
 
-/// Builds a binary of the workspace for the router with profile `router`, linked statically.
+/// Builds a binary of the workspace for the router, linked statically.
 ///
 /// # Errors
 /// `CRG001` it does not compile, `CRG002` cargo made no such binary, `CRG003` the binary is not static,
@@ -101,23 +122,23 @@ fn cargo(
     events: &Events,
     cancel: &Cancel,
 ) -> Result<StaticBinary> {
-    let CargoBuild { workspace, target_directory, package, binary, offline } = *build;
+    let CargoBuild { workspace, target_directory, package, binary, profile, offline } = *build;
     let shell = host::shell()?;
     shell.change_dir(workspace);
     // This variable outranks RUSTFLAGS and configuration files: nothing of the host leaks in.
     let flags = [flags(workspace), link.iter().copied().map(str::to_owned).collect()].concat().join("\x1f");
     shell.set_var("CARGO_ENCODED_RUSTFLAGS", flags);
-    let cargo = cargo_program();
+    let (cargo, profile) = (cargo_program(), profile.name());
     let offline = offline.then_some("--offline");
     let command = cmd!(
         shell,
-        "{cargo} build --locked --profile router --target {target} --package {package} --bin {binary}
+        "{cargo} build --locked --profile {profile} --target {target} --package {package} --bin {binary}
             --target-dir {target_directory} --message-format=json-render-diagnostics {offline...}"
     );
     events.line(STAGE, format!("building {binary} for {target}"));
     let output = Job::new(command, BUILD_LIMIT).from_package("rustup").over_network().family().output(cancel)?;
     if !output.success {
-        return Err(why_cargo_failed(&output.stderr, &output.last_words(), package));
+        return Err(why_cargo_failed(&output.stderr, &output.last_words(), build));
     }
     let artifact = Artifact::find(&output.stdout, build)?;
     let file = artifact.executable;
@@ -138,7 +159,8 @@ const NETWORK: [&str; 5] = [
 const LINKER: [&str; 3] = ["linker `cc` not found", "cannot find -lc", "cannot find -lgcc_eh"];
 
 /// Tells a fault of the sources from one of the network or the host.
-fn why_cargo_failed(stderr: &str, last_words: &str, package: &str) -> Failure {
+fn why_cargo_failed(stderr: &str, last_words: &str, build: &CargoBuild<'_>) -> Failure {
+    let CargoBuild { package, profile, .. } = build;
     let what = format!("`{package}` does not build for the router");
     let says = |words: &[&str]| words.iter().any(|word| stderr.contains(word));
     if says(&LINKER) {
@@ -149,7 +171,7 @@ fn why_cargo_failed(stderr: &str, last_words: &str, package: &str) -> Failure {
         let why = format!("a crate cannot be had from the registry\n{last_words}");
         return Failure::new(Exit::Upstream, "CRG006", what, why, "check the network, or run once without --offline");
     }
-    let fix = format!("see the whole of it: cargo build --profile router -p {package}");
+    let fix = format!("see the whole of it: cargo build --profile {} -p {package}", profile.name());
     Failure::new(Exit::Failed, "CRG001", what, last_words, fix)
 }
 
@@ -352,6 +374,7 @@ mod tests {
                 target_directory: &target_directory,
                 package: "tiny",
                 binary: "tiny",
+                profile: Profile::Router,
                 offline: true,
             };
             cargo_static(&build, &Events::discard(), &Cancel::default())
@@ -385,6 +408,7 @@ mod tests {
             target_directory: &project.root().join("a"),
             package: "tiny",
             binary: "tiny",
+            profile: Profile::Router,
             offline: true,
         };
         let plan =
@@ -406,6 +430,10 @@ mod tests {
 
     #[test]
     fn a_fault_of_host_or_network_is_not_blamed_on_the_sources() {
+        let root = Utf8Path::new("/w");
+        let profile = Profile::Router;
+        let build =
+            CargoBuild { workspace: root, target_directory: root, package: "p", binary: "b", profile, offline: true };
         for (stderr, id, exit) in [
             ("error: linker `cc` not found", "CRG005", Exit::Host),
             ("  /usr/bin/ld: cannot find -lc: No such file or directory", "CRG005", Exit::Host),
@@ -413,7 +441,7 @@ mod tests {
             ("error: failed to get `x`\n  but --offline was specified", "CRG006", Exit::Upstream),
             ("error[E0425]: cannot find value `x`", "CRG001", Exit::Failed),
         ] {
-            let failure = why_cargo_failed(stderr, stderr, "tiny");
+            let failure = why_cargo_failed(stderr, stderr, &build);
             assert_eq!((failure.id(), failure.exit()), (id, exit), "{stderr}");
         }
     }
@@ -421,7 +449,9 @@ mod tests {
     #[test]
     fn the_program_is_found_among_cargos_messages() {
         let root = Utf8Path::new("/w");
-        let build = CargoBuild { workspace: root, target_directory: root, package: "p", binary: "b", offline: true };
+        let profile = Profile::Router;
+        let build =
+            CargoBuild { workspace: root, target_directory: root, package: "p", binary: "b", profile, offline: true };
         let line = |name: &str, id: &str| {
             format!(
                 r#"{{"reason":"compiler-artifact","package_id":"{id}","target":{{"name":"{name}"}},"executable":"/t/{name}"}}"#

@@ -46,8 +46,10 @@ fn shell_of(words: &[&str]) -> Shell {
     let (near, far) = UnixStream::pair().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let end = |socket: &UnixStream| Stdio::from(OwnedFd::from(socket.try_clone().unwrap()));
-    let child =
-        Command::new(words[0]).args(&words[1..]).stdin(end(&far)).stdout(end(&far)).stderr(end(&far)).spawn().unwrap();
+    let mut command = Command::new(words[0]);
+    // As a guest, it speaks no language but the one that programs are written in.
+    command.args(&words[1..]).env("LC_ALL", "C");
+    let child = command.stdin(end(&far)).stdout(end(&far)).stderr(end(&far)).spawn().unwrap();
     let mut console = Console::new(near, Cancel::default()).unwrap();
     console.scratch = dir.path().join("vm").to_str().unwrap().into();
     console.attach(long()).unwrap();

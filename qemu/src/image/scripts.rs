@@ -27,6 +27,12 @@ fn folder(files: &[(&str, &str)]) -> Folder {
     Folder { _dir: dir, path }
 }
 
+/// `kmodloader` with a file of the folder in place of the kernel's log, for these modules.
+fn kmodloader(folder: &Utf8Path) -> String {
+    let script = KMODLOADER.replace("/dev/kmsg", &format!("{folder}/kmsg"));
+    format!("set -- {folder}/modules.d {folder}\n{script}")
+}
+
 /// Runs a script with the folder's `bin` first in PATH; its exit code and what it printed.
 fn sh(folder: &Utf8Path, script: &str, variables: BTreeMap<&str, &str>) -> (Option<i32>, String) {
     let path = format!("{folder}/bin:{}", std::env::var("PATH").unwrap());
@@ -47,8 +53,7 @@ fn kmodloader_keeps_the_order_and_skips_what_is_unknown() {
         ("bin/modprobe", "#!/bin/sh\necho \"$@\" >>\"$LOG\"\n"),
     ]);
     let log = files.path.join("log");
-    let script = format!("set -- {0}/modules.d {0}\n{KMODLOADER}", files.path);
-    let (code, said) = sh(&files.path, &script, [("LOG", log.as_str())].into());
+    let (code, said) = sh(&files.path, &kmodloader(&files.path), [("LOG", log.as_str())].into());
     assert_eq!((code, said.as_str()), (Some(0), ""));
     assert_eq!(std::fs::read_to_string(log).unwrap(), "nf_tables first=1 second=2\n-a zram b a nft_offload\n");
 }
@@ -69,8 +74,7 @@ fn kmodloader_adds_what_a_package_brought_to_what_modprobe_knows() {
     ]);
     let log = files.path.join("log");
     let load = || {
-        let script = format!("set -- {0}/modules.d {0}\n{KMODLOADER}", files.path);
-        let (code, said) = sh(&files.path, &script, [("LOG", log.as_str())].into());
+        let (code, said) = sh(&files.path, &kmodloader(&files.path), [("LOG", log.as_str())].into());
         assert_eq!((code, said.as_str()), (Some(0), ""));
         std::fs::read_to_string(&log).unwrap()
     };

@@ -96,7 +96,7 @@ impl Parts {
         for folder in ["dev", "root"] {
             std::fs::create_dir(root.join(folder)).unwrap();
         }
-        let pack = format!("cd {root} && find . | {} cpio -o -H newc 2>/dev/null | gzip -1", self.busybox());
+        let pack = format!("cd '{root}' && find . | '{}' cpio -o -H newc 2>/dev/null | gzip -1", self.busybox());
         let vmlinuz = sources_of(&self.kernel.vmlinux());
         with_initramfs(std::fs::read(vmlinuz).unwrap(), &sh(&pack))
     }
@@ -139,9 +139,10 @@ impl Parts {
         }
         let image = scratch.join("rootfs.img");
         sh(&format!(
-            "PATH=$PATH:/usr/sbin:/sbin; truncate -s 128M {image} && mkfs.ext4 -q -F -O ^has_journal -d {root} {image}"
+            "PATH=$PATH:/usr/sbin:/sbin; truncate -s 128M '{image}' && \
+             mkfs.ext4 -q -F -O ^has_journal -d '{root}' '{image}'"
         ));
-        let mut bytes = sh(&format!("gzip -1 -c {image}"));
+        let mut bytes = sh(&format!("gzip -1 -c '{image}'"));
         bytes.extend(b"{ \"metadata_version\": \"1.1\" }\0FWx0");
         bytes
     }
@@ -166,7 +167,7 @@ impl Parts {
         std::fs::write(&archive, bytes).unwrap();
         std::fs::create_dir(root).unwrap();
         // The one device among them is made by the kernel.
-        sh(&format!("cd {root} && {} cpio -idm <{archive} 2>/dev/null; test -e sbin/fw4", self.busybox()));
+        sh(&format!("cd '{root}' && '{}' cpio -idm <'{archive}' 2>/dev/null; test -e sbin/fw4", self.busybox()));
         for file in ["init", "etc/addresses"] {
             std::fs::remove_file(root.join(file)).unwrap();
         }
@@ -185,7 +186,7 @@ impl Parts {
         let manager = scratch.join(format.manager());
         symlink(&self.client, &manager).unwrap();
         if format == Format::Ipk {
-            sh(&format!("{manager} -o {root} install {folder}/*.ipk && rm {root}/usr/bin/apk"));
+            sh(&format!("'{manager}' -o '{root}' install '{folder}'/*.ipk && rm '{root}/usr/bin/apk'"));
             return;
         }
         let version = format!("{}~{KERNEL_HASH}-r1", self.version());
@@ -198,8 +199,8 @@ impl Parts {
         let key = keys.public_files().unwrap().into_iter().find(|key| key.format == format).unwrap();
         let place = root.join(key.path().trim_start_matches('/'));
         put(&place, key.text.as_bytes(), 0o644);
-        let apk = format!("{manager} -p {root} -X {feed}/apk/packages.adb");
-        sh(&format!("{apk} update && {apk} add firewall4 libc && rm -r {place} {root}/usr/lib/opkg"));
+        let apk = format!("'{manager}' -p '{root}' -X '{feed}/apk/packages.adb'");
+        sh(&format!("{apk} update && {apk} add firewall4 libc && rm -r '{place}' '{root}/usr/lib/opkg'"));
     }
 
     fn busybox(&self) -> Utf8PathBuf {

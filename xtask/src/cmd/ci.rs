@@ -1,12 +1,15 @@
 //! `ci`: what CI runs, in the order in which a mistake is cheapest to find.
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use camino::Utf8Path;
 use model::{Event, Exit, Failure, Result, Status};
 
 use crate::cli::{CiArgs, DEBIAN_MIRROR, TestArgs};
-use crate::doctor::Purpose;
+use crate::doctor::{self, Host, Purpose};
 use crate::pipeline::{self, Job, StandIn};
 use crate::scratch::Scratch;
 use crate::sink::GITHUB_ACTIONS;
@@ -57,8 +60,12 @@ pub fn run(ctx: &Ctx, args: &CiArgs) -> Result<Outcome> {
     let (job, stand_in) = Job::stand_in(ctx, &args.selection, Purpose::Ci)?;
     job.require(ctx, Purpose::Ci)?;
     let started = Instant::now();
+    let _scratch = Scratch::take()?;
+    let programs = programs(ctx)?;
+    let path = programs.path();
     let mut counts = Counts::default();
-    let checked = STEPS.iter().try_for_each(|step| step.run(ctx, args.selection.debian_mirror.as_deref(), &mut counts));
+    let mirror = args.selection.debian_mirror.as_deref();
+    let checked = STEPS.iter().try_for_each(|step| step.run(ctx, mirror, path, &mut counts));
     let exit = match checked.and_then(|()| product(ctx, job, &stand_in, args)) {
         Ok(exit) => exit,
         Err(failure) => {
@@ -67,6 +74,15 @@ pub fn run(ctx: &Ctx, args: &CiArgs) -> Result<Outcome> {
         }
     };
     Ok(Outcome { exit, data: counts.last_line(exit, started.elapsed()) })
+}
+
+/// A folder with all that tests may start, for their PATH.
+fn programs(ctx: &Ctx) -> Result<tempfile::TempDir> {
+    let folder = tempfile::tempdir().map_err(|error| Failure::io("make a folder of programs", "TMPDIR", &error))?;
+    let path = Utf8Path::from_path(folder.path())
+        .ok_or_else(|| Failure::io("make a folder of programs", "TMPDIR", &ErrorKind::InvalidFilename.into()))?;
+    doctor::link(ctx, &Host::this(), &doctor::needs(Purpose::Ci), path)?;
+    Ok(folder)
 }
 
 /// Builds twice and compares, installs every package on the host, and runs all scenarios.
@@ -97,17 +113,18 @@ fn product(ctx: &Ctx, job: Job, stand_in: &StandIn, args: &CiArgs) -> Result<Exi
         machine: args.machine.clone(),
         reports: args.reports.clone(),
     };
-    let _scratch = Scratch::take()?;
     Ok(pipeline::test(ctx, &[job], &all)?.exit)
 }
 
 impl Step {
-    fn run(&self, ctx: &Ctx, mirror: Option<&str>, counts: &mut Counts) -> Result<()> {
+    fn run(&self, ctx: &Ctx, mirror: Option<&str>, programs: &Path, counts: &mut Counts) -> Result<()> {
         let started = Instant::now();
         let shown = format!("cargo {}", self.words.join(" "));
         ctx.events.emit(Event::StageBegin { stage: self.name.into(), detail: shown.clone() });
         let mut here = Counts::default();
-        let ended = process::run(ctx, self.name, &self.line(ctx, mirror), &ctx.root, PATIENCE, |line| here.read(line));
+        let ended = process::run(ctx, self.name, &self.line(ctx, mirror, programs), &ctx.root, PATIENCE, |line| {
+            here.read(line)
+        });
         let outcome = ended.and_then(|ended| match ended.success() {
             true => Ok(()),
             false => Err(Failure::new(
@@ -132,11 +149,14 @@ impl Step {
         outcome
     }
 
-    /// Test programs are tied to their cargo as cargo is tied to us, so that none outlives a killed run.
+    /// Test programs are tied to their cargo as cargo is tied to us, so that none outlives a killed run, and find no
+    /// programs but those declared; what the user's cargo compiles with is the user's own.
     /// The whole program's tests fetch from the mirror that this run uses.
-    fn line(&self, ctx: &Ctx, mirror: Option<&str>) -> Vec<OsString> {
-        let words: Vec<String> = model::tied_to_parent().iter().map(|word| format!("'{word}'")).collect();
-        let runner = format!("target.'cfg(unix)'.runner = [{}]", words.join(", "));
+    fn line(&self, ctx: &Ctx, mirror: Option<&str>, programs: &Path) -> Vec<OsString> {
+        let path = format!("PATH={}", programs.display());
+        let words = model::tied_to_parent().into_iter().chain(["env", path.as_str()]);
+        // What JSON makes of a list of strings is TOML as well.
+        let runner = format!("target.'cfg(unix)'.runner = {}", serde_json::json!(words.collect::<Vec<_>>()));
         // Tests run this program too; what it says in them is no annotation and no summary of this job.
         let mut line: Vec<OsString> = ["env", "-u", GITHUB_ACTIONS].map(OsString::from).to_vec();
         if let Some(mirror) = mirror {
@@ -239,7 +259,7 @@ mod tests {
         let step = Step { name: "format", words: &["fmt", "--no-such-flag"], fix: "cargo fmt" };
         // `env` in place of cargo complains about the flag just as well.
         ctx.cargo = "env".into();
-        let failure = step.run(&ctx, None, &mut Counts::default()).unwrap_err();
+        let failure = step.run(&ctx, None, folder.path(), &mut Counts::default()).unwrap_err();
         assert_eq!((failure.id(), failure.exit()), ("CI001", Exit::Failed));
         assert!(failure.finding().why.contains("env: "), "{failure}");
         assert!(events.try_iter().any(|event| matches!(event, Event::StageEnd { status: Status::Failed, .. })));
@@ -249,8 +269,11 @@ mod tests {
     fn test_programs_are_tied_to_their_cargo() {
         let mut ctx = ctx("/tmp".into(), Events::discard());
         ctx.offline = true;
-        let lines: Vec<String> =
-            STEPS.iter().map(|step| format!("{:?}", step.line(&ctx, Some("file:/mirror")))).collect();
+        let lines: Vec<String> = STEPS
+            .iter()
+            .map(|step| format!("{:?}", step.line(&ctx, Some("file:/mirror"), Path::new("/a \"b"))))
+            .collect();
+        assert!(lines[2].contains("PATH=/a"), "tests find what is declared: {lines:?}");
         assert!(lines[2].contains("pdeathsig") && lines[2].contains("--offline"), "{lines:?}");
         assert!(!lines[0].contains("--offline"), "cargo fmt knows no --offline");
         assert!(lines.iter().all(|line| line.contains("DEBIAN_MIRROR=file:/mirror")), "{lines:?}");

@@ -39,6 +39,16 @@ pub enum Check {
     RustTarget(&'static str),
 }
 
+impl Check {
+    /// The program that it looks for.
+    pub fn program(self) -> Option<&'static str> {
+        match self {
+            Check::Program(program) | Check::Version { program, .. } | Check::Runs { program, .. } => Some(program),
+            Check::Keyring(_) | Check::Header(_) | Check::RustTarget(_) => None,
+        }
+    }
+}
+
 /// Where to look.
 #[derive(Debug, Clone)]
 pub struct Host {
@@ -51,11 +61,18 @@ impl Host {
     /// The machine we run on.
     pub fn this() -> Self {
         let path = std::env::var("PATH").unwrap_or_default();
+        let cpath = std::env::var("CPATH").unwrap_or_default();
         Host {
             // Debian leaves the folders of administration out of a user's PATH.
             programs: path.split(':').chain(["/usr/sbin", "/sbin"]).map(Utf8PathBuf::from).collect(),
             keyrings: vec!["/usr/share/keyrings".into(), "/etc/apt/trusted.gpg.d".into()],
-            headers: vec!["/usr/include".into(), "/usr/local/include".into()],
+            // Where compilers look: at CPATH first.
+            headers: cpath
+                .split(':')
+                .filter(|folder| !folder.is_empty())
+                .chain(["/usr/include", "/usr/local/include"])
+                .map(Utf8PathBuf::from)
+                .collect(),
         }
     }
 
@@ -113,7 +130,7 @@ impl Host {
     }
 
     /// What a program prints, if it ends well.
-    fn output(&self, ctx: &Ctx, path: &Utf8Path, arguments: &[&str]) -> Result<Result<String, String>> {
+    pub(super) fn output(&self, ctx: &Ctx, path: &Utf8Path, arguments: &[&str]) -> Result<Result<String, String>> {
         let shell = host::shell()?;
         shell.change_dir("/");
         let command = cmd!(shell, "{path} {arguments...}");
@@ -127,7 +144,7 @@ impl Host {
         })
     }
 
-    fn find(&self, program: &str) -> Option<Utf8PathBuf> {
+    pub(super) fn find(&self, program: &str) -> Option<Utf8PathBuf> {
         self.programs.iter().map(|folder| folder.join(program)).find(|path| {
             std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
         })

@@ -6,6 +6,14 @@ use sdk::openwrt::{Distutils, HostNeeds};
 
 use super::{Check, Need, Purpose, Remedy};
 
+/// What the miniatures of the tests ask for: they stand for releases of the lines 24.10 and 25.12.
+const OF_TESTS: HostNeeds = HostNeeds { gcc: 8, python: 7, distutils: Distutils::BeforePython312, ipc_cmd: true };
+
+/// What the tests need to drive them.
+pub(super) fn of_tests() -> Vec<Need> {
+    needs(OF_TESTS).into_iter().map(|need| Need { purpose: Purpose::Ci, ..need }).collect()
+}
+
 /// Programs that every SDK wants: name, what it is for, and the Debian package that has it.
 const PROGRAMS: &[(&str, &str, &[&str])] = &[
     ("bash", "runs scripts of the SDK", &["bash"]),
@@ -34,6 +42,7 @@ pub fn needs(host: HostNeeds) -> Vec<Need> {
         purpose: Purpose::Build,
         what_for,
         check,
+        starts: &[],
         remedy: Remedy::Apt(packages),
     };
     let version = |program, least| Check::Version { program, least };
@@ -97,6 +106,11 @@ mod tests {
         assert_eq!((asked("22.03", "python3"), asked("main", "python3")), ((3, 6), (3, 8)));
         let ipc_cmd = |name: &str| format!("{:?}", needs(line(name))).contains("IPC::Cmd");
         assert_eq!((ipc_cmd("23.05"), ipc_cmd("24.10")), (false, true));
+    }
+
+    #[test]
+    fn the_tests_need_what_the_lines_of_their_miniatures_need() {
+        assert_eq!([line("24.10"), line("25.12")], [OF_TESTS; 2]);
     }
 
     #[test]

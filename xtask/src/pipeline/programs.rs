@@ -3,7 +3,7 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use model::{Arch, Event, Failure, Finding, Result, Severity};
 use sdk::recipe;
-use sdk::{CargoBuild, Recipes, StaticBinary};
+use sdk::{CargoBuild, Profile, Recipes, StaticBinary};
 
 use super::stages::{OPKG, ROUTER_PROGRAMS};
 use crate::Ctx;
@@ -49,7 +49,7 @@ fn of_recipe<'a>(ctx: &Ctx, recipe: &'a recipe::Program, arch: &Arch) -> Result<
         .text("sources", Workspace::read(ctx, &ctx.root)?.package(&recipe.cargo.package)?);
     let folder = stage(ctx, &ROUTER_PROGRAMS, &inputs, |out| {
         let directory = target_directory(ctx);
-        let build = cargo_build(ctx, &directory, &recipe.cargo.package, &recipe.cargo.binary);
+        let build = cargo_build(ctx, &directory, &recipe.cargo.package, &recipe.cargo.binary, Profile::Router);
         let built = sdk::router_program(recipe, &build, arch, &ctx.events, &ctx.cancel)?;
         std::fs::write(out.join(VERSION), &built.version)
             .map_err(|error| Failure::io("keep the program", out, &error))?;
@@ -69,14 +69,20 @@ pub(super) fn package_manager(ctx: &Ctx) -> Result<Utf8PathBuf> {
     let folder = stage(ctx, &OPKG, &inputs, |out| {
         // Cargo lets one build at a time into a folder, and this one takes longest.
         let directory = ctx.root.join("target/router-opkg");
-        let build = cargo_build(ctx, &directory, PACKAGE, BINARY);
+        let build = cargo_build(ctx, &directory, PACKAGE, BINARY, Profile::StandIn);
         keep(&sdk::cargo_static(&build, &ctx.events, &ctx.cancel)?, &out.join(BINARY))
     })?;
     Ok(folder.join(BINARY))
 }
 
-fn cargo_build<'a>(ctx: &'a Ctx, directory: &'a Utf8Path, package: &'a str, binary: &'a str) -> CargoBuild<'a> {
-    CargoBuild { workspace: &ctx.root, target_directory: directory, package, binary, offline: ctx.offline }
+fn cargo_build<'a>(
+    ctx: &'a Ctx,
+    directory: &'a Utf8Path,
+    package: &'a str,
+    binary: &'a str,
+    profile: Profile,
+) -> CargoBuild<'a> {
+    CargoBuild { workspace: &ctx.root, target_directory: directory, package, binary, profile, offline: ctx.offline }
 }
 
 fn keep(built: &StaticBinary, target: &Utf8Path) -> Result<String> {

@@ -199,7 +199,9 @@ impl Scratch {
     pub fn write(&self, path: &str, text: &str) {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+        fs::write(&path, text).unwrap();
+        // As in an image, whatever our umask is.
+        fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
     }
 
     pub fn read(&self, path: &str) -> String {

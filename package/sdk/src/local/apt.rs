@@ -11,6 +11,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use host::{Job, Output, cmd, files};
 use model::{Cancel, Digest, Events, Exit, Failure, Result};
 
+use super::apt_bytes::{wrong_index, wrong_package};
 use super::apt_index::{Wanted, exact_kernel_dependencies};
 use super::apt_message::explain;
 use super::mirror::Mirror;
@@ -127,7 +128,12 @@ impl Apt {
 
     /// Fetches and verifies the suite's index.
     fn update(&self, cancel: &Cancel) -> Result<()> {
-        self.checked("apt-get", &["update"], None, UPDATE_LIMIT, cancel).map(drop)
+        let output = self.run("apt-get", &["update"], None, UPDATE_LIMIT, cancel)?;
+        if output.success {
+            return Ok(());
+        }
+        let wrong = wrong_index(&self.root()?.join("state/lists"), &self.suite, self.copies());
+        Err(self.failure(&output, wrong.as_deref()))
     }
 
     /// What the names stand for: versions, file names and digests, in the order of the names.
@@ -146,7 +152,7 @@ impl Apt {
         let root = self.root()?;
         let output = self.checked("apt-get", &words, Some(root), QUERY_LIMIT, cancel)?;
         let wanted: Vec<Wanted> = output.stdout.lines().filter_map(Wanted::from_line).collect();
-        if wanted.len() == names.len() { Ok(wanted) } else { Err(self.failure(&output)) }
+        if wanted.len() == names.len() { Ok(wanted) } else { Err(self.failure(&output, None)) }
     }
 
     /// The packages that hold a kernel. Debian's `linux-image-amd64` depends on the real one by exact
@@ -174,7 +180,11 @@ impl Apt {
         for (index, package) in (1_u64..).zip(wanted) {
             events.line(STAGE, format!("{} {} ({} kB)", package.name, package.version, package.size / 1000));
             let name = format!("{}={}", package.name, package.version);
-            self.checked("apt-get", &["download", "--", &name], Some(out), DOWNLOAD_LIMIT, cancel)?;
+            let output = self.run("apt-get", &["download", "--", &name], Some(out), DOWNLOAD_LIMIT, cancel)?;
+            if !output.success {
+                let wrong = wrong_package(out, package, self.copies());
+                return Err(self.failure(&output, wrong.as_deref()));
+            }
             let file = out.join(&package.file_name);
             let failed = |error| Failure::io("read the package", &file, &error);
             let mut reader = std::fs::File::open(&file).map_err(failed)?;
@@ -204,19 +214,36 @@ impl Apt {
         limit: Duration,
         cancel: &Cancel,
     ) -> Result<Output> {
+        let output = self.run(program, words, directory, limit, cancel)?;
+        if output.success { Ok(output) } else { Err(self.failure(&output, None)) }
+    }
+
+    /// Runs one of apt's programs.
+    fn run(
+        &self,
+        program: &str,
+        words: &[&str],
+        directory: Option<&Utf8Path>,
+        limit: Duration,
+        cancel: &Cancel,
+    ) -> Result<Output> {
         let config = self.root()?.join("apt.conf");
         let shell = host::shell()?;
         if let Some(directory) = directory {
             shell.change_dir(directory);
         }
         let command = cmd!(shell, "{program} -c {config} -q {words...}");
-        let output = Job::new(command, limit).from_package("apt").over_network().output(cancel)?;
-        if output.success { Ok(output) } else { Err(self.failure(&output)) }
+        Job::new(command, limit).from_package("apt").over_network().output(cancel)
     }
 
-    fn failure(&self, output: &Output) -> Failure {
+    /// Whether files come from a folder: what is short there was not cut off on the way.
+    fn copies(&self) -> bool {
+        self.mirror.starts_with("copy:")
+    }
+
+    fn failure(&self, output: &Output, wrong: Option<&str>) -> Failure {
         let all = format!("{}\n{}", output.stdout, output.stderr);
-        explain(&all, &output.last_words(), &self.mirror, &self.suite)
+        explain(&all, &output.last_words(), wrong, &self.mirror, &self.suite)
     }
 }
 
@@ -410,9 +437,21 @@ mod tests {
     #[test]
     fn a_changed_package_is_refused() {
         let Some(place) = Place::new() else { return };
-        place.put("pool/busybox-static_1.37.0-6_amd64.deb", b"has an EPOCH\n");
+        for bytes in ["has an EPOCH\n", "has an epoch and more\n", "has"] {
+            place.put("pool/busybox-static_1.37.0-6_amd64.deb", bytes.as_bytes());
+            assert_eq!(place.refused(&["busybox-static"]), ("APT006", Exit::Mismatch), "{bytes}");
+        }
+    }
+
+    #[test]
+    fn an_index_with_other_bytes_than_signed_is_refused() {
+        let Some(place) = Place::new() else { return };
+        let index = "dists/trixie/main/binary-amd64/Packages";
+        let text = std::fs::read_to_string(place.mirror().join(index)).unwrap();
+        place.put(index, text.replace("busybox", "BUSYBOX").as_bytes());
         let failure = place.fetch(&["busybox-static"]).unwrap_err();
         assert_eq!((failure.id(), failure.exit()), ("APT006", Exit::Mismatch));
+        assert!(failure.finding().why.contains("the index says"), "{failure}");
     }
 
     #[test]

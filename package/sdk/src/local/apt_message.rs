@@ -1,7 +1,8 @@
 //! What apt's messages mean: which failure may be retried, and which must never be.
 //!
 //! apt has one exit code (100) for everything, so its texts are read, with the locale fixed. Debian 12
-//! verifies with gpgv, Debian 13 with sqv; both wordings are known here.
+//! verifies with gpgv, Debian 13 with sqv; both wordings are known here, and `tests/apt-says` has them whole. Bytes that
+//! are wrong are never for another try, whatever apt says of them.
 
 use model::{Exit, Failure};
 
@@ -39,7 +40,8 @@ const PHRASES: &[(Cause, &[&str])] = &[
         ],
     ),
     (Cause::Unsigned, &["is not signed", "is no longer signed", "cannot be authenticated", "Weak security"]),
-    (Cause::Digest, &["Hash Sum mismatch", "File has unexpected size"]),
+    // The last is what `copy:` of apt 3.0 says of wrong bytes; for anything else it has words.
+    (Cause::Digest, &["Hash Sum mismatch", "File has unexpected size", "Undetermined Error"]),
     (Cause::Expired, &["is expired (invalid since", "is not valid yet"]),
     (
         Cause::NoPackage,
@@ -49,6 +51,7 @@ const PHRASES: &[(Cause, &[&str])] = &[
             "No packages found",
             "Can't find a source to download",
             "404  Not Found",
+            "Failed to stat",
         ],
     ),
     (
@@ -72,17 +75,25 @@ const PHRASES: &[(Cause, &[&str])] = &[
 fn cause(text: &str) -> Option<Cause> {
     // Without its Release file a dead mirror and a wrong suite print the same error line; a line that
     // says 404, or that a file is missing, tells them apart.
-    if text.contains("does not have a Release file") && (text.contains("404") || text.contains("File not found")) {
+    let absent = ["404", "File not found", "No such file or directory"];
+    if text.contains("does not have a Release file") && absent.iter().any(|phrase| text.contains(phrase)) {
         return Some(Cause::NoSuite);
     }
     let found = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
     PHRASES.iter().find(|(_, phrases)| found(phrases)).map(|(cause, _)| *cause)
 }
 
-/// The failure behind what apt printed. `mirror` and `suite` are for the message.
-pub(super) fn explain(text: &str, last_words: &str, mirror: &str, suite: &str) -> Failure {
+/// The failure behind what apt printed. `wrong` is a file of the mirror whose bytes are not those that the signed index
+/// names; `mirror` and `suite` are for the message.
+pub(super) fn explain(text: &str, last_words: &str, wrong: Option<&str>, mirror: &str, suite: &str) -> Failure {
     let place = format!("{mirror} {suite}");
-    let failure = match cause(text) {
+    let cause = match (cause(text), wrong) {
+        (None | Some(Cause::Expired | Cause::NoPackage | Cause::Unreachable | Cause::NoSuite), Some(_)) => {
+            Some(Cause::Digest)
+        }
+        (cause, _) => cause,
+    };
+    let failure = match cause {
         Some(Cause::Space) => {
             return Failure::io("store Debian packages", place, &std::io::Error::from(std::io::ErrorKind::StorageFull));
         }
@@ -113,7 +124,10 @@ pub(super) fn explain(text: &str, last_words: &str, mirror: &str, suite: &str) -
             Exit::Mismatch,
             "APT006",
             "a file of the mirror does not match the signed index",
-            format!("the mirror is being updated, damaged, or changed on the way\n{last_words}"),
+            format!(
+                "the mirror is being updated, damaged, or changed on the way\n{}",
+                wrong.map_or(last_words.to_owned(), |wrong| format!("{wrong}\n{last_words}"))
+            ),
             "wait until the mirror has finished its update, or use another one (--debian-mirror)",
         ),
         Some(Cause::Expired) => Failure::new(
@@ -159,52 +173,67 @@ pub(super) fn explain(text: &str, last_words: &str, mirror: &str, suite: &str) -
 mod tests {
     use super::*;
 
-    /// Lines as Debian 12 (apt 2.6, gpgv) and Debian 13 (apt 3.0, sqv) print them.
+    /// What apt said in each situation: made with a mirror in a folder and one behind a server, with the tests' index.
+    const RECORDED: [(&str, &str); 2] = [
+        ("apt 2.6, Debian 12", include_str!("../../tests/apt-says/2.6.txt")),
+        ("apt 3.0, Debian 13", include_str!("../../tests/apt-says/3.0.txt")),
+    ];
+
+    /// What was not recorded.
     const SAID: &[(&str, &str, Exit)] = &[
-        (
-            "W: GPG error: copy:/m x InRelease: The following signatures couldn't be verified because the public key is not available: NO_PUBKEY 01\nE: The repository 'copy:/m x InRelease' is not signed.",
-            "APT003",
-            Exit::Mismatch,
-        ),
-        (
-            "Err:1 x InRelease\n  Sub-process /usr/bin/sqv returned an error code (1), error message is: Missing key 01, which is needed to verify signature.\nE: The repository 'x' is not signed.",
-            "APT003",
-            Exit::Mismatch,
-        ),
-        (
-            "E: GPG error: x InRelease: The following signatures were invalid: BADSIG 01 Somebody",
-            "APT004",
-            Exit::Mismatch,
-        ),
-        (
-            "Err:1 x InRelease\n  Sub-process /usr/bin/sqv returned an error code (1), error message is: Error: Verifying signature: Message has been manipulated\nE: The repository 'x' is not signed.",
-            "APT004",
-            Exit::Mismatch,
-        ),
-        ("E: The repository 'copy:/m trixie Release' is not signed.", "APT005", Exit::Mismatch),
-        ("E: Failed to fetch x.deb  Hash Sum mismatch", "APT006", Exit::Mismatch),
         ("E: Release file for x is expired (invalid since 3d). Updates will not be applied.", "APT007", Exit::Upstream),
         (
             "Err:1 x Release\n  404  Not Found\nE: The repository 'x potato Release' does not have a Release file.",
             "APT008",
             Exit::Upstream,
         ),
-        ("E: Unable to locate package nosuch", "APT009", Exit::Upstream),
-        ("E: Version '9' for 'nftables' was not found", "APT009", Exit::Upstream),
-        (
-            "E: Failed to fetch http://x/InRelease  Could not connect to x:80 (x). - connect (111: Connection refused)",
-            "APT010",
-            Exit::Upstream,
-        ),
         ("E: Something that nobody has seen", "APT011", Exit::Upstream),
         ("E: Write error - write (28: No space left on device)\nE: Failed to fetch x", "IO002", Exit::Host),
     ];
 
+    fn told(text: &str, wrong: Option<&str>) -> (&'static str, Exit) {
+        let failure = explain(text, text, wrong, "copy:/m", "x");
+        (failure.id(), failure.exit())
+    }
+
+    #[test]
+    fn what_each_apt_said_has_its_meaning() {
+        for (apt, recorded) in RECORDED {
+            let mut count = 0;
+            for said in recorded.split("== ").skip(1) {
+                let (id, text) = said.split_once(' ').unwrap();
+                let never = ["APT003", "APT004", "APT005", "APT006"].contains(&id);
+                let exit = if never { Exit::Mismatch } else { Exit::Upstream };
+                assert_eq!(told(text, None), (id_of(id), exit), "{apt}: {text}");
+                count += 1;
+            }
+            assert_eq!(count, 24, "{apt}");
+        }
+    }
+
+    /// The id as our own constant, so that a misspelt one in the records is not believed.
+    fn id_of(text: &str) -> &'static str {
+        const KNOWN: [&str; 7] = ["APT003", "APT004", "APT005", "APT006", "APT008", "APT009", "APT010"];
+        KNOWN.into_iter().find(|id| *id == text).unwrap()
+    }
+
     #[test]
     fn each_message_has_its_meaning() {
         for (text, id, exit) in SAID {
-            let failure = explain(text, text, "copy:/m", "x");
-            assert_eq!((failure.id(), failure.exit()), (*id, *exit), "{text}");
+            assert_eq!(told(text, None), (*id, *exit), "{text}");
+        }
+    }
+
+    #[test]
+    fn wrong_bytes_are_never_for_another_try_whatever_apt_says() {
+        let wrong = Some("a.deb: its sha256 is 0, the index says 1");
+        for text in ["E: Something that nobody has seen", "E: Failed to fetch x  Strange", "404  Not Found"] {
+            assert_eq!(told(text, wrong), ("APT006", Exit::Mismatch), "{text}");
+        }
+        assert!(explain("", "", wrong, "copy:/m", "x").finding().why.contains("the index says 1"));
+        // What is worse, or explains it, is told first.
+        for (text, id) in [("BADSIG", "APT004"), ("No space left on device", "IO002")] {
+            assert_eq!(told(text, wrong).0, id, "{text}");
         }
     }
 }

@@ -3,6 +3,7 @@
 //! [`fetch`] gets the packages through apt, [`Kernel`] opens the kernel among them.
 
 mod apt;
+mod apt_bytes;
 mod apt_index;
 mod apt_message;
 mod boot_image;
