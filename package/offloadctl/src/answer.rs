@@ -3,12 +3,12 @@
 use std::io::{self, Write};
 
 use crate::conntrack::{self, Flow, Path};
+use crate::devices::Side;
 use crate::explain::{Explanation, Facts};
 use crate::json::Json;
 use crate::list::{self, endpoint};
 use crate::nftables::Flowtable;
 use crate::report::{self, printable};
-use crate::route::Device;
 use crate::ruleset::{Expression, Rule};
 use crate::trace::{Match, Step};
 
@@ -22,9 +22,8 @@ const SCHEMA: &str = "offloadctl-explain/1";
 pub fn write(out: &mut dyn Write, facts: &Facts, explanation: &Explanation) -> io::Result<()> {
     let Explanation { path, causes } = explanation;
     writeln!(out, "{:<11} {}", "Connection", connection(facts))?;
-    let name = |device: &Option<Device>| device.as_ref().map_or("?".into(), |device| printable(&device.name));
     let (near, far) = &facts.devices;
-    writeln!(out, "{:<11} {} and {}, by route", "Devices", name(near), name(far))?;
+    writeln!(out, "{:<11} {} and {}, by route", "Devices", side(near.as_ref()), side(far.as_ref()))?;
     for flowtable in &facts.flowtables {
         let devices = flowtable.devices.join(" ");
         let text = format!("{} {} {}: {devices}", flowtable.family.name(), flowtable.table, flowtable.name);
@@ -74,7 +73,7 @@ pub fn write_json(out: &mut dyn Write, facts: &Facts, explanation: &Explanation)
     for (name, device) in [("original", &facts.devices.0), ("reply", &facts.devices.1)] {
         json.name(name);
         match device {
-            Some(device) => json.text(&device.name),
+            Some(side) => json.text(&side.name),
             None => json.null(),
         }
     }
@@ -131,6 +130,16 @@ fn rule_json(json: &mut Json<'_>, step: &Step<'_>) -> io::Result<()> {
         Match::Perhaps => "perhaps",
     });
     json.end()
+}
+
+/// The device with the route, and what the kernel finds below it.
+fn side(side: Option<&Side>) -> String {
+    let Some(side) = side else { return "?".into() };
+    let below = match &side.ways[..] {
+        [way] => way.devices.get(1..).unwrap_or_default().join(", "),
+        _ => String::new(),
+    };
+    printable(&if below.is_empty() { side.name.clone() } else { format!("{} (over {below})", side.name) })
 }
 
 fn connection(facts: &Facts) -> String {

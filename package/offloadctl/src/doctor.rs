@@ -3,6 +3,7 @@
 //!
 //! What is said here was measured with real packets on kernels 6.1, 6.12 and 7.2, or follows from the kernel's conditions.
 
+use crate::devices::{Devices, Kind};
 use crate::finding::Finding;
 use crate::nftables::Flowtable;
 use crate::ruleset::{self, Expression, Rule};
@@ -23,7 +24,7 @@ pub struct Facts {
     /// Chains and rules.
     pub ruleset: Ruleset,
     /// Devices.
-    pub devices: Vec<Device>,
+    pub devices: Devices,
     /// Queueing disciplines by device.
     pub queues: Vec<(String, String)>,
     /// Number of routing rules that go by a mark.
@@ -32,17 +33,6 @@ pub struct Facts {
     pub ipsec_addresses: Vec<String>,
     /// Configurations that are there, by the name of their file.
     pub configs: Vec<(&'static str, Config)>,
-}
-
-/// A network device.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Device {
-    /// Its name.
-    pub name: String,
-    /// Bytes that a packet may have.
-    pub mtu: u32,
-    /// A bridge, a VLAN or a PPP session.
-    pub is_stacked: bool,
 }
 
 impl Facts {
@@ -111,7 +101,7 @@ pub const CONFLICTS: [Conflict; 12] = [
         fix: "choose: either shape the download (sqm, qos) or offload it; to shape the upload only, set download to 0",
         probe: |facts| {
             let ingress = facts.queues.iter().filter(|(_, kind)| kind == "ingress" || kind == "clsact");
-            let has_ifb = facts.devices.iter().any(|device| device.name.starts_with("ifb"));
+            let has_ifb = facts.devices.list.iter().any(|device| device.name.starts_with("ifb"));
             let devices: Vec<_> = facts.offloaded().collect();
             seen(ingress.map(|(device, _)| device).filter(|device| has_ifb && devices.contains(&device.as_str())))
         },
@@ -176,8 +166,8 @@ pub const CONFLICTS: [Conflict; 12] = [
         fix: "update to OpenWrt 22.03 or newer",
         probe: |facts| {
             let devices: Vec<_> = facts.offloaded().collect();
-            let is_old = version(&facts.kernel).is_some_and(|version| version < (5, 13));
-            let stacked = facts.devices.iter().filter(|device| is_old && device.is_stacked);
+            let is_stacked = |kind: Kind| matches!(kind, Kind::Vlan | Kind::Bridge | Kind::Ppp);
+            let stacked = facts.devices.list.iter().filter(|device| facts.devices.is_old && is_stacked(device.kind));
             seen(stacked.map(|device| &device.name).filter(|name| devices.contains(&name.as_str())))
         },
     },
@@ -189,7 +179,7 @@ pub const CONFLICTS: [Conflict; 12] = [
         probe: |facts| {
             let devices: Vec<_> = facts.offloaded().collect();
             let members: Vec<_> =
-                facts.devices.iter().filter(|device| devices.contains(&device.name.as_str())).collect();
+                facts.devices.list.iter().filter(|device| devices.contains(&device.name.as_str())).collect();
             let differ =
                 members.windows(2).any(|pair| pair.first().map(|one| one.mtu) != pair.last().map(|one| one.mtu));
             let texts: Vec<_> = members.iter().map(|device| format!("{} {}", device.name, device.mtu)).collect();
@@ -263,10 +253,4 @@ fn enabled(facts: &Facts, name: &str, kind: &str) -> Vec<Section> {
 fn clamps(facts: &Facts) -> bool {
     let Some(config) = facts.config("firewall") else { return false };
     config.sections("zone").into_iter().any(|zone| config.option(zone, "mtu_fix") == Some(b"1"))
-}
-
-/// The first two numbers of a kernel's release.
-fn version(release: &str) -> Option<(u32, u32)> {
-    let mut numbers = release.split(['.', '-']);
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }

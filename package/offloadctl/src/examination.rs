@@ -2,7 +2,8 @@
 
 use std::io::{self, Write};
 
-use crate::doctor::{Device, Facts};
+use crate::devices::Devices;
+use crate::doctor::Facts;
 use crate::files::Files;
 use crate::finding::Finding;
 use crate::inquiry;
@@ -25,19 +26,19 @@ const SCHEMA: &str = "offloadctl-doctor/1";
 
 /// Looks around. What cannot be read is left out: its conflicts are not seen then, and the remarks of the status say so.
 pub fn look(files: &Files, status: &Status) -> Facts {
-    let name = |number| route::device_name(files, number);
+    let devices = Devices::read(files);
     Facts {
         kernel: status.facts.kernel.clone(),
         kernels_with_module: kernels_with_module(files),
         modules: procfs::loaded_modules(&files.read_or_empty("/proc/modules")),
         flowtables: status.facts.flowtables.clone(),
         ruleset: inquiry::ruleset(&modules::survey(files)).unwrap_or_default(),
-        devices: files.names("/sys/class/net").into_iter().map(|name| device(files, name)).collect(),
         queues: queues::queues()
             .unwrap_or_default()
             .into_iter()
-            .filter_map(|(device, kind)| Some((name(device)?, kind)))
+            .filter_map(|(device, kind)| Some((devices.name(device)?.to_owned(), kind)))
             .collect(),
+        devices,
         marked_rules: queues::marked_rules().unwrap_or_default(),
         ipsec_addresses: ipsec_addresses(files),
         configs: CONFIGS
@@ -67,14 +68,6 @@ fn kernels_with_module(files: &Files) -> Vec<String> {
             || flat.iter().any(|file| procfs::module_of_file(file).as_deref() == Some(MODULE))
     });
     kernels
-}
-
-fn device(files: &Files, name: String) -> Device {
-    let mtu = files.read_or_empty(&format!("/sys/class/net/{name}/mtu")).trim().parse().unwrap_or(0);
-    let is_stacked = files.exists(&format!("/sys/class/net/{name}/bridge"))
-        || files.exists(&format!("/proc/net/vlan/{name}"))
-        || route::is_ppp(files, &name);
-    Device { name, mtu, is_stacked }
 }
 
 /// Writes remarks and conflicts, and a last line with their number.

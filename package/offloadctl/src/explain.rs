@@ -6,10 +6,10 @@
 use std::net::IpAddr;
 
 use crate::conntrack::{Flow, Path, STATUS_NAT, STATUS_SEQUENCE_ADJUSTED, TCP_ESTABLISHED, protocol_text};
+use crate::devices::{Seen, Side};
 use crate::ethtool::Capability;
 use crate::finding::Finding;
 use crate::nftables::Flowtable;
-use crate::route::Device;
 use crate::ruleset::Rule;
 use crate::trace::{Packet, Ruleset, STATE_ESTABLISHED, STATE_NEW, Trace};
 use crate::xfrm::{self, Policy};
@@ -55,7 +55,7 @@ pub struct Facts {
     /// How many connections were meant.
     pub matching: u64,
     /// The devices towards the side that began and towards the other one, where routes lead there.
-    pub devices: (Option<Device>, Option<Device>),
+    pub devices: (Option<Side>, Option<Side>),
     /// One end is the router.
     pub is_local: bool,
     /// IPsec's policies for packets that leave.
@@ -80,7 +80,7 @@ pub struct Explanation {
 impl Facts {
     /// A packet of the connection, or of the one that could be, in the direction in which it began or back.
     pub fn packet(&self, back: bool) -> Packet {
-        let name = |device: &Option<Device>| device.as_ref().map(|device| device.name.clone());
+        let name = |side: &Option<Side>| side.as_ref().map(|side| side.name.clone());
         let mut packet = Packet {
             protocol: self.question.protocol.unwrap_or(TCP),
             source: self.question.source,
@@ -140,18 +140,6 @@ impl Facts {
             (flowtable.family, &flowtable.table, &flowtable.name[..]) == (rule.family, &rule.table, name)
         })
     }
-}
-
-/// Whether a flowtable looks at the packets of a device: at its own, or at those of a device below.
-fn sees(flowtable: &Flowtable, device: &Device) -> bool {
-    let listed = |name: &str| {
-        flowtable.devices.iter().any(|listed| match listed.strip_suffix('*') {
-            Some(prefix) => name.starts_with(prefix),
-            None => listed == name,
-        })
-    };
-    // The carrier of a PPP session is not known; that it is missing cannot be said.
-    device.is_ppp || listed(&device.name) || device.below.iter().any(|name| listed(name))
 }
 
 /// Judges the facts.
@@ -355,19 +343,30 @@ fn place(rule: &Rule) -> String {
 
 fn about_devices(facts: &Facts, trace: &Trace<'_>) -> Option<Finding> {
     let flowtable = facts.filled_by(trace)?;
-    let devices: Vec<_> = [&facts.devices.0, &facts.devices.1].into_iter().flatten().collect();
-    let missing: Vec<_> =
-        devices.iter().filter(|device| !sees(flowtable, device)).map(|device| device.name.as_str()).collect();
-    if missing.is_empty() {
-        return None;
-    }
-    let name = format!("{} {} {}", flowtable.family.name(), flowtable.table, flowtable.name);
+    let list = &flowtable.devices;
+    let sides = [&facts.devices.0, &facts.devices.1].into_iter().flatten();
+    let missing: Vec<&Side> = sides.filter(|side| side.seen(list) == Seen::Not).collect();
+    let mut names: Vec<_> = missing.iter().map(|side| side.wanted()).collect();
+    names.dedup();
+    let first = names.first()?;
+    let (family, table) = (flowtable.family.name(), &flowtable.table);
+    let useless = missing.iter().find_map(|side| side.useless(list));
     Some(Finding::new(
         NOT_SEEN,
-        format!("flowtable {name} does not have its devices: {}", missing.join(" ")),
-        "a flowtable sees the packets of its own devices only; packets that come in elsewhere take the slow path, even \
-         where kernels up to 6.12 mark the connection as offloaded",
-        format!("add {} to the flowtable, which has: {}", missing.join(" "), flowtable.devices.join(" ")),
+        format!("flowtable {family} {table} {} does not have its devices: {}", flowtable.name, names.join(" ")),
+        useless.unwrap_or_else(|| {
+            "a flowtable sees the packets of its own devices only; packets that come in elsewhere take the slow path, \
+             even where kernels up to 6.12 mark the connection as offloaded"
+                .into()
+        }),
+        format!(
+            "add {} to the flowtable, which has: {}; until the next reload, and for new connections, run: nft add \
+             flowtable {family} {table} {} '{{ devices = {{ {} }}; }}'",
+            if names.len() == 1 { first.to_string() } else { names.join(" and ") },
+            list.join(" "),
+            flowtable.name,
+            names.join(", ")
+        ),
     ))
 }
 
@@ -378,7 +377,7 @@ fn about_hardware(facts: &Facts, trace: &Trace<'_>) -> Option<Finding> {
     let names: Vec<_> = [&facts.devices.0, &facts.devices.1]
         .into_iter()
         .flatten()
-        .flat_map(|device| device.below.iter().chain([&device.name]))
+        .flat_map(|side| side.ways.iter().flat_map(|way| &way.devices))
         .collect();
     let that_are = |wanted: Capability| -> Option<String> {
         let devices = facts.hardware.iter().flatten();

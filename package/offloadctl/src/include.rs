@@ -3,6 +3,9 @@
 //! It is a table of its own, so that it may be loaded by `nft -f` as well as by an include of OpenWrt's firewall, and a
 //! second time without harm.
 
+use std::collections::BTreeSet;
+
+use crate::devices::{Devices, Kind, Seen};
 use crate::files::Files;
 use crate::finding::Finding;
 use crate::program::{self, PATIENCE};
@@ -12,16 +15,16 @@ const NFT: [&str; 3] = ["/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft"];
 /// `IFNAMSIZ`, without the zero at the end.
 const LONGEST_NAME: usize = 15;
 
-/// Devices that are worth being in a flowtable: wired ones with hardware of their own. A switch's conduit is left out, as
-/// the packets belong to its ports, and so are radios.
+/// Devices that are worth being in a flowtable: wired ones with hardware of their own, and what packets are routed through
+/// without the kernel looking below, such as a macvlan. A switch's conduit is left out, as the packets belong to its ports,
+/// and so are radios.
 ///
 /// # Errors
 /// There is none.
-pub fn devices(files: &Files) -> Result<Vec<String>, Finding> {
-    let has = |name: &str, part: &str| files.exists(&format!("/sys/class/net/{name}/{part}"));
-    let mut names = files.names("/sys/class/net");
-    names.retain(|name| has(name, "device") && !has(name, "dsa") && !has(name, "phy80211"));
-    names.sort();
+pub fn devices(devices: &Devices) -> Result<Vec<String>, Finding> {
+    let ends = devices.tops().filter(|top| top.kind == Kind::Plain && top.is_ethernet);
+    let wired = devices.list.iter().filter(|device| device.has_hardware);
+    let names: BTreeSet<_> = wired.chain(ends).map(|device| device.name.clone()).collect();
     if names.is_empty() {
         return Err(Finding::new(
             "OCTL023",
@@ -30,7 +33,21 @@ pub fn devices(files: &Files) -> Result<Vec<String>, Finding> {
             "name the LAN and the WAN device: --devices br-lan,wan",
         ));
     }
-    Ok(names)
+    Ok(names.into_iter().collect())
+}
+
+/// Puts those in the place of named devices that the kernel looks for instead, and says so.
+pub fn corrected(devices: &Devices, names: Vec<String>) -> (Vec<String>, Vec<String>) {
+    let (mut corrected, mut notes) = (names.clone(), Vec::new());
+    for top in devices.tops() {
+        let side = devices.side(&top.name, None);
+        let Some(why) = side.useless(&names).filter(|_| side.seen(&names) == Seen::Not) else { continue };
+        let useless: Vec<&str> = side.ways.iter().filter_map(|way| way.useless(&names)).collect();
+        corrected.retain(|name| !useless.contains(&&name[..]) || devices.routed.contains(name));
+        corrected.push(side.wanted().to_owned());
+        notes.push(format!("With {} for {}: {why}.", side.wanted(), useless.join(" ")));
+    }
+    (corrected, notes)
 }
 
 /// Refuses names that no device can have, as they would end up in a program's input.
@@ -62,9 +79,9 @@ pub fn text(devices: &[String], hardware: bool) -> String {
     let flags = if hardware { "\n\t\tflags offload" } else { "" };
     format!(
         "\
-# Flow offload, printed by offloadctl. A device can be in one flowtable only, so
-# leave flow_offloading off in /etc/config/firewall. To have OpenWrt load it, save
-# it as /usr/share/nftables.d/ruleset-post/offload.nft and restart the firewall.
+# Flow offload, printed by offloadctl. It takes the place of flow_offloading in
+# /etc/config/firewall: leave that off. To have OpenWrt load it, save it as
+# /usr/share/nftables.d/ruleset-post/offload.nft and restart the firewall.
 # Elsewhere: nft -f FILE
 table inet offloadctl
 delete table inet offloadctl
@@ -96,7 +113,7 @@ pub fn check(files: &Files, text: &str) -> Result<bool, Finding> {
             "OCTL025",
             "these rules would not load",
             format!("{}: {}", cause.what, cause.why),
-            "correct the devices; a device that is in another flowtable, or that cannot do hardware offload, is refused; \
+            "correct the devices; one that is not there, that is named twice, or that cannot do hardware offload is refused; \
              to see the rules all the same, add --no-check",
         )
     })

@@ -1,6 +1,9 @@
 //! Collects what [`crate::explain`] judges. [`crate::answer`] writes it down.
 
+use std::net::IpAddr;
+
 use crate::conntrack::{self, Counters, Flow, Path};
+use crate::devices::{self, Devices, Kind, Side};
 use crate::ethtool;
 use crate::explain::{Facts, Question};
 use crate::files::Files;
@@ -8,7 +11,7 @@ use crate::finding::Stop;
 use crate::flows;
 use crate::modules::{self, Module, State};
 use crate::nftables;
-use crate::route::{self, Device, Route};
+use crate::route::{self, Route};
 use crate::ruleset::{self, Expression};
 use crate::socket::Trouble;
 use crate::trace::Ruleset;
@@ -37,20 +40,32 @@ pub fn ask(files: &Files, question: Question) -> Result<Facts, Stop> {
         flow.and_then(|flow| flow.reply.source).unwrap_or(question.destination),
     ];
     let [near, far] = ends.map(|address| route::towards(address).unwrap_or_default());
-    let device = |route: Route| -> Option<Device> { route::device(files, route.device) };
+    let devices = Devices::read(files);
     let is_known = modules::state_of(&modules, "nf_tables") != State::Loadable;
     let unreadable = |trouble: Trouble| trouble.finding("the rules");
     Ok(Facts {
         question,
         flow,
         matching,
-        devices: (device(near), device(far)),
+        devices: (side(files, &devices, near, ends[0]), side(files, &devices, far, ends[1])),
         is_local: near.is_local || far.is_local,
         ipsec: xfrm::policies(files).unwrap_or_default(),
         ruleset: ruleset(&modules).map_err(unreadable)?,
         flowtables: if is_known { nftables::flowtables().or_else(none_there).map_err(unreadable)? } else { Vec::new() },
         hardware: ethtool::capabilities().ok(),
     })
+}
+
+/// The device of a route, and the way down from it, by the port of a bridge behind which the neighbour was seen.
+fn side(files: &Files, devices: &Devices, route: Route, address: IpAddr) -> Option<Side> {
+    let name = devices.name(route.device)?;
+    let side = devices.side(name, None);
+    let [first, _, ..] = &side.ways[..] else { return Some(side) };
+    let is_bridge = |name: &&String| devices.get(name).is_some_and(|device| device.kind == Kind::Bridge);
+    let bridge = first.devices.iter().find(is_bridge);
+    let link = bridge.and_then(|_| devices::link_address(route.gateway.unwrap_or(address)));
+    let port = bridge.zip(link).and_then(|(bridge, link)| devices::port_behind(files, bridge, &link));
+    Some(port.map(|port| devices.side(name, Some(&port))).unwrap_or(side))
 }
 
 fn bytes(flow: &Flow) -> u64 {

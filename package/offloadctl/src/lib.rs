@@ -10,6 +10,7 @@ pub mod answer;
 pub mod arguments;
 pub mod change;
 pub mod conntrack;
+pub mod devices;
 pub mod diff;
 pub mod doctor;
 pub mod ethtool;

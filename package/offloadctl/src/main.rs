@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use offloadctl::arguments::{self, Command, Form, Request};
 use offloadctl::change::{Plan, Wish};
 use offloadctl::conntrack::Path;
+use offloadctl::devices::Devices;
 use offloadctl::files::Files;
 use offloadctl::finding::Stop;
 use offloadctl::firewall::Firewall;
@@ -74,7 +75,14 @@ fn run(out: &mut dyn Write) -> Result<u8, Stop> {
             return Ok(u8::from(!conflicts.is_empty() || !status.remarks.is_empty()));
         }
         Command::Ruleset { hardware, devices, check } => {
-            let devices = devices.map_or_else(|| include::devices(&files), Ok)?;
+            let known = Devices::read(&files);
+            let (devices, notes) = match devices {
+                Some(named) => include::corrected(&known, named),
+                None => (include::devices(&known)?, Vec::new()),
+            };
+            for note in notes {
+                let _ = writeln!(io::stderr(), "{note}");
+            }
             let text = include::text(&devices, hardware);
             if check && !include::check(&files, &text)? {
                 // Said where it does not end up in a file of rules.

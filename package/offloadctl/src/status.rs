@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::change::Wish;
 use crate::conntrack::Path;
+use crate::devices::{Devices, Seen};
 use crate::ethtool::{self, Capability};
 use crate::files::Files;
 use crate::finding::Finding;
@@ -57,6 +58,8 @@ pub struct Facts {
     pub refused: Option<Finding>,
     /// Devices that exist, by name.
     pub devices: BTreeSet<String>,
+    /// The same with what is below each.
+    pub stacks: Devices,
     /// Flows by path, or why they cannot be counted.
     pub flows: Result<FlowTotals, Finding>,
     /// Whether connections are counted.
@@ -103,6 +106,7 @@ pub fn ask(files: &Files) -> Status {
         rules,
         refused,
         devices: devices(files),
+        stacks: Devices::read(files),
         flows: totals::count(files, &modules),
         accounting: flows::accounting(files),
         setting: setting::read(files).map(|config| config.as_ref().map(Setting::of)),
@@ -271,7 +275,7 @@ fn about_flowtable(facts: &Facts, flowtable: &Flowtable) -> Vec<Finding> {
             "packets of other devices take the slow path",
             "correct the names, or bring the devices up and run: service firewall restart",
         )),
-        ([only], []) if !only.ends_with('*') => remarks.push(Finding::new(
+        ([only], []) if !only.ends_with('*') && !is_trunk(facts, flowtable) => remarks.push(Finding::new(
             "OCTL105",
             format!("{name} has one device only: {only}"),
             "packets that come in through another device take the slow path, so half of each flow does; \
@@ -280,6 +284,7 @@ fn about_flowtable(facts: &Facts, flowtable: &Flowtable) -> Vec<Finding> {
         )),
         _ => {}
     }
+    remarks.extend(about_stacks(facts, flowtable, &name));
     if !facts.rules.iter().any(|rule| rule.fills(flowtable)) {
         remarks.push(Finding::new(
             "OCTL106",
@@ -296,6 +301,33 @@ fn about_flowtable(facts: &Facts, flowtable: &Flowtable) -> Vec<Finding> {
         ));
     }
     remarks
+}
+
+/// Whether the flowtable sees packets of two devices with routes on the one that it has, as on a router with one card.
+fn is_trunk(facts: &Facts, flowtable: &Flowtable) -> bool {
+    let sides = facts.stacks.tops().map(|top| facts.stacks.side(&top.name, None));
+    sides.filter(|side| matches!(side.seen(&flowtable.devices), Seen::On(_))).count() > 1
+}
+
+/// Devices that were put into the flowtable for a line that it does not see all the same.
+fn about_stacks(facts: &Facts, flowtable: &Flowtable, name: &str) -> Option<Finding> {
+    let list = &flowtable.devices;
+    let (family, table) = (flowtable.family.name(), &flowtable.table);
+    facts.stacks.tops().find_map(|top| {
+        let side = facts.stacks.side(&top.name, None);
+        let why = side.useless(list).filter(|_| side.seen(list) == Seen::Not)?;
+        let wanted = side.wanted();
+        Some(Finding::new(
+            "OCTL115",
+            format!("{name} does not see the packets of {}", top.name),
+            why,
+            format!(
+                "have it name {wanted}; until the next reload, and for new connections, run: nft add flowtable {family} \
+                 {table} {} '{{ devices = {{ {wanted} }}; }}'",
+                flowtable.name
+            ),
+        ))
+    })
 }
 
 /// Where the configuration and the kernel do not agree.

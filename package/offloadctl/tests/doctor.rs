@@ -7,7 +7,8 @@ mod common;
 use std::fs;
 
 use common::{attribute, message};
-use offloadctl::doctor::{CONFLICTS, Device, Facts, examine};
+use offloadctl::devices::{Device, Devices, Kind};
+use offloadctl::doctor::{CONFLICTS, Facts, examine};
 use offloadctl::examination;
 use offloadctl::finding::Finding;
 use offloadctl::nftables::Family;
@@ -16,7 +17,7 @@ use offloadctl::ruleset::{Expression, Rule};
 use offloadctl::uci::Config;
 
 fn device(name: &str, mtu: u32) -> Device {
-    Device { name: name.into(), mtu, is_stacked: false }
+    Device { mtu, ..common::device(name, Kind::Plain, &[]) }
 }
 
 /// A router on which everything goes well: two devices, a table as the firewall makes it.
@@ -26,7 +27,11 @@ fn facts() -> Facts {
         kernels_with_module: vec!["6.12.1".into()],
         modules: vec!["nft_flow_offload".into()],
         flowtables: common::recorded_flowtables(),
-        devices: vec![device("lan", 1500), device("wan", 1500), device("wg0", 1420)],
+        devices: Devices {
+            list: vec![device("lan", 1500), device("wan", 1500), device("wg0", 1420)],
+            kernel: (6, 12),
+            ..Devices::default()
+        },
         queues: vec![("wan".into(), "fq_codel".into()), ("wg0".into(), "clsact".into())],
         ..Facts::default()
     }
@@ -59,7 +64,7 @@ fn each_conflict_is_seen_where_it_is() {
         (
             |facts| {
                 facts.queues.push(("wan".into(), "ingress".into()));
-                facts.devices.push(device("ifb4wan", 1500));
+                facts.devices.list.push(device("ifb4wan", 1500));
             },
             "OCTL303 wan",
         ),
@@ -93,11 +98,12 @@ fn each_conflict_is_seen_where_it_is() {
             |facts| {
                 facts.kernel = "5.10.176".into();
                 facts.kernels_with_module = vec!["5.10.176".into()];
-                facts.devices[0].is_stacked = true;
+                facts.devices.list[0].kind = Kind::Vlan;
+                facts.devices.is_old = true;
             },
             "OCTL309 lan",
         ),
-        (|facts| facts.devices[1].mtu = 1492, "OCTL310 lan 1500 wan 1492"),
+        (|facts| facts.devices.list[1].mtu = 1492, "OCTL310 lan 1500 wan 1492"),
         (|facts| facts.ipsec_addresses = vec!["10.9.0.1".into()], "OCTL311 10.9.0.1"),
         (|facts| facts.modules.extend(["nf_conntrack_sip".into(), "nf_conntrack_ftp".into()]), "OCTL312 sip ftp"),
     ];
@@ -119,7 +125,7 @@ fn and_not_where_it_is_not() {
         |facts| facts.kernels_with_module.push("5.10.1".into()),
         // A classifier without an ifb device redirects nothing; one on another device is no concern.
         |facts| facts.queues.push(("wan".into(), "clsact".into())),
-        |facts| facts.devices.push(device("ifb0", 1500)),
+        |facts| facts.devices.list.push(device("ifb0", 1500)),
         |facts| facts.configs.push(config("sqm", "config queue\n\toption enabled '0'\n")),
         |facts| facts.ruleset.rules.push(rule("input", "log")),
         // MSS clamping and the limit on forwarded ICMPv6, as OpenWrt comes with them.
@@ -129,12 +135,12 @@ fn and_not_where_it_is_not() {
             facts.ruleset.rules.push(rule("forward", "log"));
         },
         |facts| facts.configs.push(config("nlbwmon", "")),
-        |facts| facts.devices[0].is_stacked = true,
+        |facts| facts.devices.list[0].kind = Kind::Vlan,
         |facts| {
-            facts.devices[1].mtu = 1492;
+            facts.devices.list[1].mtu = 1492;
             facts.configs.push(config("firewall", "config zone\n\toption mtu_fix 1\n"));
         },
-        |facts| facts.devices[2].mtu = 1280,
+        |facts| facts.devices.list[2].mtu = 1280,
         |facts| facts.modules.push("nf_conntrack_netlink".into()),
     ];
     for (case, change) in cases.into_iter().enumerate() {

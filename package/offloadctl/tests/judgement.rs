@@ -4,6 +4,7 @@ mod common;
 
 use offloadctl::change::Wish;
 use offloadctl::conntrack::{Flow, Path};
+use offloadctl::devices::Devices;
 use offloadctl::ethtool::Capability;
 use offloadctl::finding::Finding;
 use offloadctl::flows::Source;
@@ -25,6 +26,7 @@ fn working() -> Facts {
         rules: common::recorded_rules(),
         refused: None,
         devices: ["lo", "lan", "wan"].map(String::from).into(),
+        stacks: Devices::default(),
         flows: Ok(FlowTotals::new(Source::Netlink)),
         accounting: Some(true),
         setting: Ok(Some(Setting { offload: true, hardware: false })),

@@ -40,6 +40,7 @@ fn recorded_status(change: impl FnOnce(&mut Facts)) -> Status {
         rules: common::recorded_rules(),
         refused: None,
         devices: ["lan", "wan"].map(String::from).into(),
+        stacks: offloadctl::devices::Devices::default(),
         flows: Ok(flows),
         accounting: Some(true),
         setting: Ok(Some(Setting { offload: true, hardware: false })),
