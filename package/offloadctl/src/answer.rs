@@ -29,8 +29,8 @@ pub fn write(out: &mut dyn Write, facts: &Facts, explanation: &Explanation) -> i
         let text = format!("{} {} {}: {devices}", flowtable.family.name(), flowtable.table, flowtable.name);
         writeln!(out, "{:<11} {}", "Flowtable", printable(&text))?;
     }
-    let trace = facts.trace();
-    let mut label = "Rules";
+    let (is_back, trace) = facts.trace();
+    let mut label = if is_back { "Rules back" } else { "Rules there" };
     for step in &trace.steps {
         writeln!(out, "{label:<11} {}", printable(&rule(step)))?;
         label = "";
@@ -91,10 +91,12 @@ pub fn write_json(out: &mut dyn Write, facts: &Facts, explanation: &Explanation)
     }
     json.end()?;
     json.name("rules").list();
-    for step in &facts.trace().steps {
+    let (is_back, trace) = facts.trace();
+    for step in &trace.steps {
         rule_json(&mut json, step)?;
     }
     json.end()?;
+    json.name("rules_of").text(if is_back { "reply" } else { "original" });
     json.end()
 }
 
@@ -116,7 +118,7 @@ fn connection_json(json: &mut Json<'_>, flow: &Flow) -> io::Result<()> {
 }
 
 fn rule_json(json: &mut Json<'_>, step: &Step<'_>) -> io::Result<()> {
-    let Step { rule, matched, depth } = step;
+    let Step { rule, matched, depth, .. } = step;
     json.object();
     for (name, value) in [("family", rule.family.name()), ("table", &rule.table), ("chain", &rule.chain)] {
         json.name(name).text(value);
@@ -165,7 +167,7 @@ fn connection(facts: &Facts) -> String {
 
 /// One rule with what it does, indented by its depth.
 fn rule(step: &Step<'_>) -> String {
-    let Step { rule, matched, depth } = step;
+    let Step { rule, matched, depth, .. } = step;
     let applies = match matched {
         Match::Yes => "applies",
         Match::No => "does not apply",

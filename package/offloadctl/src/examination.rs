@@ -27,16 +27,22 @@ const SCHEMA: &str = "offloadctl-doctor/1";
 /// Looks around. What cannot be read is left out: its conflicts are not seen then, and the remarks of the status say so.
 pub fn look(files: &Files, status: &Status) -> Facts {
     let devices = Devices::read(files);
+    let queues = queues::queues().unwrap_or_default();
     Facts {
         kernel: status.facts.kernel.clone(),
         kernels_with_module: kernels_with_module(files),
         modules: procfs::loaded_modules(&files.read_or_empty("/proc/modules")),
         flowtables: status.facts.flowtables.clone(),
         ruleset: inquiry::ruleset(&modules::survey(files)).unwrap_or_default(),
-        queues: queues::queues()
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|(device, kind)| Some((devices.name(device)?.to_owned(), kind)))
+        redirecting: queues
+            .iter()
+            .filter(|(_, kind)| kind == "ingress" || kind == "clsact")
+            .filter(|(device, _)| queues::redirects(*device).unwrap_or(false))
+            .filter_map(|(device, _)| devices.name(*device).map(String::from))
+            .collect(),
+        queues: queues
+            .iter()
+            .filter_map(|(device, kind)| Some((devices.name(*device)?.to_owned(), kind.clone())))
             .collect(),
         devices,
         marked_rules: queues::marked_rules().unwrap_or_default(),

@@ -28,6 +28,7 @@ pub mod list;
 pub mod modules;
 pub mod netlink;
 pub mod nftables;
+pub mod passed;
 pub mod procfs;
 pub mod program;
 pub mod queues;

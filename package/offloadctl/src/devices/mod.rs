@@ -105,7 +105,7 @@ impl Devices {
 
     /// The side that a device leads to, by a port of a bridge where that is known.
     pub fn side(&self, name: &str, port: Option<&str>) -> Side {
-        Side { name: name.to_owned(), ways: self.ways(name, port) }
+        Side { name: name.to_owned(), index: self.index(name).unwrap_or(0), ways: self.ways(name, port) }
     }
 
     /// Devices that packets are routed through: those with a route, and PPP sessions.

@@ -39,6 +39,8 @@ pub struct Way {
 pub struct Side {
     /// Name of that device.
     pub name: String,
+    /// Its number.
+    pub index: u32,
     /// One for each port that may lead there.
     pub ways: Vec<Way>,
 }
