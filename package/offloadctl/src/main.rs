@@ -133,6 +133,15 @@ fn change(files: &Files, wish: Wish, dry_run: bool, out: &mut dyn Write) -> Resu
     }
     let firewall = Firewall::find(files)?;
     out.flush()?;
+    if !firewall.is_loaded() {
+        plan.write(files, &firewall)?;
+        return Ok(writeln!(
+            out,
+            "{} has not loaded its rules, so nothing was reloaded. Once it does, flow offload is {}: service firewall start",
+            firewall.name,
+            wish.name()
+        )?);
+    }
     // While the keys are listened to, Ctrl-C does not end the program half way.
     let keys = Keys::listen();
     plan.apply(files, &firewall, works)?;

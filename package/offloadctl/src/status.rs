@@ -9,9 +9,11 @@ use crate::ethtool::{self, Capability};
 use crate::files::Files;
 use crate::finding::Finding;
 use crate::flows;
+use crate::inquiry;
 use crate::modules::{self, Module, Purpose, State};
 use crate::nftables::{self, FlowRule, Flowtable};
 use crate::procfs;
+use crate::ruleset::{Hook, Rule};
 use crate::setting::{self, Setting};
 use crate::socket::Trouble;
 use crate::totals::{self, FlowTotals};
@@ -54,6 +56,8 @@ pub struct Facts {
     pub flowtables: Vec<Flowtable>,
     /// The rules that fill flowtables.
     pub rules: Vec<FlowRule>,
+    /// Rules with `flow add` in chains that nothing calls.
+    pub orphans: Vec<FlowRule>,
     /// Why there are no flowtables and rules, where they could not be read.
     pub refused: Option<Finding>,
     /// Devices that exist, by name.
@@ -66,6 +70,10 @@ pub struct Facts {
     pub accounting: Option<bool>,
     /// What the configuration asks for, where there is one that can be read.
     pub setting: Result<Option<Setting>, Finding>,
+    /// What the firewall does not understand of it.
+    pub refused_setting: Option<Finding>,
+    /// It has changes that are not committed, and counted in.
+    pub is_uncommitted: bool,
     /// What drivers say about hardware offload, by device; `None` where the kernel does not tell.
     pub hardware: Option<Vec<(String, Capability)>>,
 }
@@ -96,20 +104,28 @@ pub struct Status {
 /// Asks the kernel and judges. What it does not tell, for lack of privilege, is among the remarks.
 pub fn ask(files: &Files) -> Status {
     let mut modules = modules::survey(files);
-    let (flowtables, rules, refused) = match ruleset(&mut modules) {
+    let (flowtables, (rules, orphans), refused) = match ruleset(&mut modules) {
         Ok((flowtables, rules)) => (flowtables, rules, None),
-        Err(finding) => (Vec::new(), Vec::new(), Some(finding)),
+        Err(finding) => (Vec::new(), (Vec::new(), Vec::new()), Some(finding)),
     };
+    let config = setting::read(files);
+    let uncommitted = files.read_or_empty(setting::UNCOMMITTED);
     let facts = Facts {
         kernel: modules::kernel_release(files),
         flowtables,
         rules,
+        orphans,
         refused,
         devices: devices(files),
         stacks: Devices::read(files),
         flows: totals::count(files, &modules),
         accounting: flows::accounting(files),
-        setting: setting::read(files).map(|config| config.as_ref().map(Setting::of)),
+        setting: config
+            .as_ref()
+            .map_err(Clone::clone)
+            .map(|config| config.as_ref().map(|config| Setting::of(config).with(config, &uncommitted))),
+        refused_setting: config.ok().flatten().as_ref().and_then(setting::refused),
+        is_uncommitted: !uncommitted.is_empty(),
         hardware: ethtool::capabilities().ok().map(sorted),
         modules,
     };
@@ -124,14 +140,17 @@ fn sorted(mut devices: Vec<(String, Capability)>) -> Vec<(String, Capability)> {
     devices
 }
 
-fn ruleset(modules: &mut [Module]) -> Result<(Vec<Flowtable>, Vec<FlowRule>), Finding> {
+/// Rules with `flow add`: those that packets come to, and those that they do not.
+type FlowRules = (Vec<FlowRule>, Vec<FlowRule>);
+
+fn ruleset(modules: &mut [Module]) -> Result<(Vec<Flowtable>, FlowRules), Finding> {
     // On disk only: there is no ruleset, and to ask for it would load the module.
     if modules::state_of(modules, "nf_tables") == State::Loadable {
-        return Ok((Vec::new(), Vec::new()));
+        return Ok((Vec::new(), FlowRules::default()));
     }
     let flowtables = match nftables::flowtables() {
         Ok(flowtables) => flowtables,
-        Err(Trouble::NotThere) => return Ok((Vec::new(), Vec::new())),
+        Err(Trouble::NotThere) => return Ok((Vec::new(), FlowRules::default())),
         Err(trouble) => return Err(trouble.finding("the flowtables")),
     };
     let rules = nftables::flow_rules().map_err(|trouble| trouble.finding("the rules"))?;
@@ -146,7 +165,22 @@ fn ruleset(modules: &mut [Module]) -> Result<(Vec<Flowtable>, Vec<FlowRule>), Fi
             module.state = State::Builtin;
         }
     }
-    Ok((flowtables, rules))
+    Ok((flowtables, sort(modules, rules)?))
+}
+
+/// Tells rules that packets come to from those in chains that nothing calls.
+fn sort(modules: &[Module], rules: Vec<FlowRule>) -> Result<FlowRules, Finding> {
+    if rules.is_empty() {
+        return Ok(FlowRules::default());
+    }
+    let all = inquiry::ruleset(modules).map_err(|trouble| trouble.finding("the rules"))?;
+    Ok(rules.into_iter().partition(|rule| {
+        let is_it = |known: &&Rule| {
+            (known.family, &known.table, &known.chain, known.handle)
+                == (rule.family, &rule.table, &rule.chain, rule.handle)
+        };
+        all.rules.iter().find(is_it).is_none_or(|rule| all.is_reachable(rule, Hook::Forward))
+    }))
 }
 
 /// Whether the kernel does what was wished for.
@@ -154,7 +188,7 @@ fn ruleset(modules: &mut [Module]) -> Result<(Vec<Flowtable>, Vec<FlowRule>), Fi
 /// # Errors
 /// It does not, or the rules cannot be read.
 pub fn follows(files: &Files, wish: Wish) -> Result<(), Finding> {
-    let (flowtables, rules) = ruleset(&mut modules::survey(files))?;
+    let (flowtables, (rules, _)) = ruleset(&mut modules::survey(files))?;
     fulfils(wish, &flowtables, &rules, &devices(files))
 }
 
@@ -228,6 +262,7 @@ pub fn judge(facts: &Facts) -> (Verdict, Vec<Finding>) {
     for flowtable in &facts.flowtables {
         remarks.extend(about_flowtable(facts, flowtable));
     }
+    remarks.extend(facts.refused_setting.clone());
     remarks.extend(about_setting(facts, verdict));
     remarks.extend(about_flows(facts, verdict));
     (verdict, remarks)
@@ -286,11 +321,17 @@ fn about_flowtable(facts: &Facts, flowtable: &Flowtable) -> Vec<Finding> {
     }
     remarks.extend(about_stacks(facts, flowtable, &name));
     if !facts.rules.iter().any(|rule| rule.fills(flowtable)) {
+        let orphan = facts.orphans.iter().find(|rule| rule.fills(flowtable));
         remarks.push(Finding::new(
             "OCTL106",
-            format!("no rule adds flows to {name}"),
-            "a flowtable stays empty until a rule in a forward chain says so",
-            format!("add 'flow add @{}' to the forward chain, before any rule that accepts", flowtable.name),
+            format!("no rule {}adds flows to {name}", if orphan.is_some() { "that packets come to " } else { "" }),
+            orphan.map_or("a flowtable stays empty until a rule in a forward chain says so".to_owned(), |rule| {
+                format!("nothing leads to chain {}, which has the rule with 'flow add'", rule.chain)
+            }),
+            orphan.map_or(
+                format!("add 'flow add @{}' to the forward chain, before any rule that accepts", flowtable.name),
+                |rule| format!("add 'jump {}' to the forward chain, before any rule that accepts", rule.chain),
+            ),
         ));
     } else if !flowtable.counter {
         remarks.push(Finding::new(

@@ -24,12 +24,15 @@ fn working() -> Facts {
         modules,
         flowtables: common::recorded_flowtables(),
         rules: common::recorded_rules(),
+        orphans: Vec::new(),
         refused: None,
         devices: ["lo", "lan", "wan"].map(String::from).into(),
         stacks: Devices::default(),
         flows: Ok(FlowTotals::new(Source::Netlink)),
         accounting: Some(true),
         setting: Ok(Some(Setting { offload: true, hardware: false })),
+        refused_setting: None,
+        is_uncommitted: false,
         hardware: Some(["lan", "wan"].map(|device| (device.into(), Capability::No)).into()),
     }
 }
@@ -100,6 +103,8 @@ fn a_flowtable_that_cannot_work() {
     assert_eq!(gone, (Verdict::NotWorking, vec!["OCTL104"]));
     let no_rule = judged(|facts| facts.rules.clear());
     assert_eq!(no_rule, (Verdict::NotWorking, vec!["OCTL106"]));
+    let orphan = judged(|facts| facts.orphans = std::mem::take(&mut facts.rules));
+    assert_eq!(orphan, (Verdict::NotWorking, vec!["OCTL106"]));
     let rule_elsewhere = judged(|facts| facts.rules[0].flowtable = "other".into());
     assert_eq!(rule_elsewhere, (Verdict::NotWorking, vec!["OCTL106"]));
 }
