@@ -9,6 +9,7 @@ use crate::finding::Finding;
 use crate::inquiry;
 use crate::json::Json;
 use crate::modules;
+use crate::nftables::Flowtable;
 use crate::procfs;
 use crate::queues;
 use crate::report;
@@ -32,7 +33,7 @@ pub fn look(files: &Files, status: &Status) -> Facts {
         kernel: status.facts.kernel.clone(),
         kernels_with_module: kernels_with_module(files),
         modules: procfs::loaded_modules(&files.read_or_empty("/proc/modules")),
-        flowtables: status.facts.flowtables.clone(),
+        flowtables: flowtables(status),
         ruleset: inquiry::ruleset(&modules::survey(files)).unwrap_or_default(),
         redirecting: queues
             .iter()
@@ -52,6 +53,13 @@ pub fn look(files: &Files, status: &Status) -> Facts {
             .filter_map(|name| Some((name, Config::parse(files.bytes(&format!("/etc/config/{name}")).ok()?).ok()?)))
             .collect(),
     }
+}
+
+/// The flowtables, as for software where no device can do what they ask for.
+fn flowtables(status: &Status) -> Vec<Flowtable> {
+    let offers = status.facts.offers_hardware() != Some(false);
+    let flowtables = status.facts.flowtables.iter().cloned();
+    flowtables.map(|flowtable| Flowtable { hardware: flowtable.hardware && offers, ..flowtable }).collect()
 }
 
 fn ipsec_addresses(files: &Files) -> Vec<String> {

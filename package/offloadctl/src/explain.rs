@@ -93,6 +93,8 @@ pub struct Facts {
     pub flowtables: Vec<Flowtable>,
     /// What drivers say about hardware offload.
     pub hardware: Option<Vec<(String, Capability)>>,
+    /// The directions that hardware has in its table, where it shows that.
+    pub bound: Option<[bool; 2]>,
 }
 
 /// The answer.
@@ -193,7 +195,7 @@ pub fn explain(facts: &Facts) -> Explanation {
         Some(path @ (Path::Hardware | Path::Software)) => {
             causes.retain(|cause| cause.id == NOT_SEEN);
             causes.extend(about_translation(facts));
-            causes.extend(about_hardware(facts, &trace).filter(|_| path == Path::Software));
+            causes.extend(if path == Path::Software { about_hardware(facts, &trace) } else { about_half(facts) });
         }
         Some(Path::Slow) if causes.is_empty() => causes.push(about_idleness(facts, &trace)),
         _ => {}
@@ -455,26 +457,46 @@ fn about_hardware(facts: &Facts, trace: &Trace<'_>) -> Option<Finding> {
     if !facts.filled_by(trace)?.hardware {
         return None;
     }
-    let names: Vec<_> = [&facts.devices.0, &facts.devices.1]
-        .into_iter()
-        .flatten()
-        .flat_map(|side| side.ways.iter().flat_map(|way| &way.devices))
-        .collect();
+    // Of a stack the lowest device has the hardware.
+    let sides = [&facts.devices.0, &facts.devices.1].into_iter().flatten();
+    let names: Vec<_> = sides.flat_map(|side| side.ways.iter().filter_map(|way| way.devices.last())).collect();
     let that_are = |wanted: Capability| -> Option<String> {
         let devices = facts.hardware.iter().flatten();
         let concerned = devices.filter(|(name, capability)| *capability == wanted && names.contains(&name));
         let list: Vec<_> = concerned.map(|(name, _)| name.as_str()).collect();
         (!list.is_empty()).then(|| list.join(" "))
     };
-    let why = match (that_are(Capability::No), that_are(Capability::Off)) {
-        (Some(devices), _) => format!("the driver does not offer hw-tc-offload on {devices}"),
-        (None, Some(devices)) => format!("hw-tc-offload is switched off on {devices}"),
-        (None, None) => "the driver refused it: its table is full, or it does not know this encapsulation".to_owned(),
+    let no = that_are(Capability::No).filter(|_| facts.bound.is_none());
+    let (why, fix) = match (no, that_are(Capability::Off)) {
+        (Some(devices), _) => (
+            format!("the driver does not offer hw-tc-offload on {devices}"),
+            "nothing needs fixing: this device has no hardware offload, and software works".to_owned(),
+        ),
+        (None, Some(devices)) => (
+            format!("hw-tc-offload is switched off on {devices}"),
+            format!("for each of them, run: ethtool -K DEVICE hw-tc-offload on ({devices})"),
+        ),
+        (None, None) => (
+            "the driver refused it: its table is full, or it does not know this encapsulation".to_owned(),
+            "look at the driver's documentation; a young connection may be taken within a second".to_owned(),
+        ),
+    };
+    Some(Finding::new("OCTL214", "hardware did not take it, and software forwards it", why, fix))
+}
+
+/// The mark says hardware as soon as one direction was taken.
+fn about_half(facts: &Facts) -> Option<Finding> {
+    let what = match facts.bound? {
+        [true, true] => return None,
+        [true, false] => "hardware took the way there, and not the way back",
+        [false, true] => "hardware took the way back, and not the way there",
+        [false, false] => "it is marked as being in hardware, and the hardware's table does not have it",
     };
     Some(Finding::new(
-        "OCTL214",
-        "hardware did not take it, and software forwards it",
-        why,
-        "look at dmesg and at the driver's documentation; a young connection may be taken within a second",
+        "OCTL219",
+        what,
+        "the mark is set when one direction was taken; what is not in the table of the hardware (ppe, in debugfs) goes through \
+         the processor",
+        "look whether the flowtable has the devices of both sides; the driver may not know one side's encapsulation",
     ))
 }

@@ -6,8 +6,10 @@
 use std::collections::BTreeSet;
 
 use crate::devices::{Devices, Kind, Seen};
+use crate::ethtool;
 use crate::files::Files;
 use crate::finding::Finding;
+use crate::hardware;
 use crate::program::{self, PATIENCE};
 
 /// Where `nft` may be.
@@ -102,19 +104,39 @@ table inet offloadctl {{
     )
 }
 
+/// Refuses to ask for what none of the devices can, as `nft` passes it on OpenWrt's kernels.
+///
+/// # Errors
+/// The kernel says of all of them that they cannot.
+pub fn check_hardware(devices: &Devices, names: &[String], files: &Files) -> Result<(), Finding> {
+    let capabilities = ethtool::capabilities().ok();
+    let below = |name: &String| devices.ways(name, None).into_iter().flat_map(|way| way.devices);
+    let concerned: BTreeSet<String> = names.iter().flat_map(below).collect();
+    let offers =
+        hardware::offers(capabilities.as_deref(), hardware::bound(files).is_some(), |name| concerned.contains(name));
+    if offers != Some(false) {
+        return Ok(());
+    }
+    Err(unloadable(format!("no driver offers hw-tc-offload on {}", names.join(" "))))
+}
+
+fn unloadable(why: String) -> Finding {
+    Finding::new(
+        "OCTL025",
+        "these rules would not do what they say",
+        why,
+        "correct the devices; one that is not there, that is named twice, or that cannot do hardware offload is refused; to \
+         see the rules all the same, add --no-check",
+    )
+}
+
 /// Has `nft` check the rules without loading them. `false` where there is no `nft`.
 ///
 /// # Errors
 /// They do not pass, for instance because a device is not there or is in another flowtable.
 pub fn check(files: &Files, text: &str) -> Result<bool, Finding> {
     let Some(nft) = NFT.into_iter().find(|name| program::exists(files, name)) else { return Ok(false) };
-    program::run(files, nft, &["-c", "-f", "-"], text, PATIENCE).map(|()| true).map_err(|cause| {
-        Finding::new(
-            "OCTL025",
-            "these rules would not load",
-            format!("{}: {}", cause.what, cause.why),
-            "correct the devices; one that is not there, that is named twice, or that cannot do hardware offload is refused; \
-             to see the rules all the same, add --no-check",
-        )
-    })
+    program::run(files, nft, &["-c", "-f", "-"], text, PATIENCE)
+        .map(|()| true)
+        .map_err(|cause| unloadable(format!("{}: {}", cause.what, cause.why)))
 }

@@ -9,6 +9,7 @@ use crate::explain::{Facts, Question};
 use crate::files::Files;
 use crate::finding::Stop;
 use crate::flows;
+use crate::hardware;
 use crate::modules::{self, Module, State};
 use crate::nftables;
 use crate::queues;
@@ -57,6 +58,7 @@ pub fn ask(files: &Files, question: Question) -> Result<Facts, Stop> {
         ruleset,
         flowtables: if is_known { nftables::flowtables().or_else(none_there).map_err(unreadable)? } else { Vec::new() },
         hardware: ethtool::capabilities().ok(),
+        bound: flow.as_ref().zip(hardware::bound(files)).map(|(flow, text)| hardware::directions(&text, flow)),
     })
 }
 

@@ -20,6 +20,7 @@ pub mod files;
 pub mod finding;
 pub mod firewall;
 pub mod flows;
+pub mod hardware;
 pub mod help;
 pub mod include;
 pub mod inquiry;

@@ -83,6 +83,9 @@ fn run(out: &mut dyn Write) -> Result<u8, Stop> {
             for note in notes {
                 let _ = writeln!(io::stderr(), "{note}");
             }
+            if check && hardware && files.are_live() {
+                include::check_hardware(&known, &devices, &files)?;
+            }
             let text = include::text(&devices, hardware);
             if check && !include::check(&files, &text)? {
                 // Said where it does not end up in a file of rules.

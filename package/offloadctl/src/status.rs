@@ -9,6 +9,7 @@ use crate::ethtool::{self, Capability};
 use crate::files::Files;
 use crate::finding::Finding;
 use crate::flows;
+use crate::hardware;
 use crate::inquiry;
 use crate::modules::{self, Module, Purpose, State};
 use crate::nftables::{self, FlowRule, Flowtable};
@@ -76,12 +77,20 @@ pub struct Facts {
     pub is_uncommitted: bool,
     /// What drivers say about hardware offload, by device; `None` where the kernel does not tell.
     pub hardware: Option<Vec<(String, Capability)>>,
+    /// Hardware shows its table of flows.
+    pub has_table: bool,
 }
 
 impl Facts {
     /// Whether a device of a flowtable exists; a trailing `*` stands for all that begin so.
     pub fn is_present(&self, device: &str) -> bool {
         is_present(device, &self.devices)
+    }
+
+    /// Whether any device can do hardware offload, where that is known. OpenWrt's kernels take the flag on any device, and work
+    /// in software then.
+    pub fn offers_hardware(&self) -> Option<bool> {
+        hardware::offers(self.hardware.as_deref(), self.has_table, |_| true)
     }
 
     /// Whether the configuration asks for offload.
@@ -127,6 +136,7 @@ pub fn ask(files: &Files) -> Status {
         refused_setting: config.ok().flatten().as_ref().and_then(setting::refused),
         is_uncommitted: !uncommitted.is_empty(),
         hardware: ethtool::capabilities().ok().map(sorted),
+        has_table: hardware::bound(files).is_some(),
         modules,
     };
     let (verdict, remarks) = judge(&facts);
@@ -189,7 +199,18 @@ fn sort(modules: &[Module], rules: Vec<FlowRule>) -> Result<FlowRules, Finding> 
 /// It does not, or the rules cannot be read.
 pub fn follows(files: &Files, wish: Wish) -> Result<(), Finding> {
     let (flowtables, (rules, _)) = ruleset(&mut modules::survey(files))?;
-    fulfils(wish, &flowtables, &rules, &devices(files))
+    fulfils(wish, &flowtables, &rules, &devices(files))?;
+    let capabilities = ethtool::capabilities().ok();
+    let has_table = hardware::bound(files).is_some();
+    match hardware::offers(capabilities.as_deref(), has_table, |_| true) {
+        Some(false) if wish == Wish::Hardware => Err(Finding::new(
+            "OCTL027",
+            "no device of this router offers hardware offload",
+            "the kernel takes the flag on any device, as OpenWrt's do, and would work in software",
+            "run: offloadctl enable (without --hw)",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Judges the flowtables of the firewall; those of other tables are not its business.
@@ -243,7 +264,7 @@ pub fn judge(facts: &Facts) -> (Verdict, Vec<Finding>) {
         facts.flowtables.iter().filter(|flowtable| can_work(flowtable, &facts.rules, &facts.devices)).collect();
     let verdict = if facts.refused.is_some() {
         Verdict::Unknown
-    } else if working.iter().any(|flowtable| flowtable.hardware) {
+    } else if facts.offers_hardware() != Some(false) && working.iter().any(|flowtable| flowtable.hardware) {
         Verdict::OnHardware
     } else if !working.is_empty() {
         Verdict::OnSoftware
@@ -373,12 +394,14 @@ fn about_stacks(facts: &Facts, flowtable: &Flowtable, name: &str) -> Option<Find
 
 /// Where the configuration and the kernel do not agree.
 fn about_setting(facts: &Facts, verdict: Verdict) -> Option<Finding> {
+    let no_hardware = facts.offers_hardware() == Some(false);
+    let is_accepted = facts.flowtables.iter().any(|flowtable| flowtable.hardware);
     let setting = match &facts.setting {
-        Ok(setting) => (*setting)?,
+        Ok(Some(setting)) => *setting,
+        // Rules that somebody wrote ask for it.
+        Ok(None) => return (is_accepted && no_hardware).then(|| about_no_hardware(true)),
         Err(finding) => return Some(finding.clone()),
     };
-    let capable = |(_, capability): &(String, Capability)| *capability == Capability::On;
-    let no_hardware = facts.hardware.as_ref().is_some_and(|devices| !devices.iter().any(capable));
     match (setting, verdict) {
         (Setting { offload: true, .. }, Verdict::NotWorking) if facts.flowtables.is_empty() => Some(Finding::new(
             "OCTL112",
@@ -386,12 +409,9 @@ fn about_setting(facts: &Facts, verdict: Verdict) -> Option<Finding> {
             "the kernel has no flowtable: the firewall is not started, was not reloaded, or failed",
             "run: fw4 check, then: service firewall restart",
         )),
-        (Setting { offload: true, hardware: true }, Verdict::OnSoftware) if no_hardware => Some(Finding::new(
-            "OCTL111",
-            "hardware offload is configured, and no device offers it",
-            "the firewall tries it and falls back to software offload, which works",
-            "run: offloadctl enable (without --hw); if the driver can, switch it on: ethtool -K DEVICE hw-tc-offload on",
-        )),
+        (Setting { offload: true, hardware: true }, Verdict::OnSoftware) if no_hardware => {
+            Some(about_no_hardware(is_accepted))
+        }
         (Setting { offload: true, hardware: true }, Verdict::OnSoftware) => Some(Finding::new(
             "OCTL113",
             "hardware offload is configured, and the flowtable is one for software",
@@ -406,6 +426,20 @@ fn about_setting(facts: &Facts, verdict: Verdict) -> Option<Finding> {
         )),
         _ => None,
     }
+}
+
+fn about_no_hardware(is_accepted: bool) -> Finding {
+    Finding::new(
+        "OCTL111",
+        "hardware offload is asked for, and no device offers it",
+        if is_accepted {
+            "this kernel, as OpenWrt's do, takes 'flags offload' on any device; flows are offloaded in software all the same"
+        } else {
+            "the kernel refused it, and the firewall fell back to software offload, which works"
+        },
+        "run: offloadctl enable (without --hw); where a driver could (off, above), switch it on: ethtool -K DEVICE \
+         hw-tc-offload on",
+    )
 }
 
 fn about_flows(facts: &Facts, verdict: Verdict) -> Vec<Finding> {

@@ -144,6 +144,7 @@ fn facts() -> Facts {
             counter: true,
         }],
         hardware: Some(vec![("lan1".into(), Capability::On), ("wan".into(), Capability::On)]),
+        bound: None,
     }
 }
 
@@ -335,6 +336,23 @@ fn hardware_that_refused_says_why() {
     assert!(why(Capability::No).contains("does not offer hw-tc-offload on lan1"));
     assert!(why(Capability::Off).contains("hw-tc-offload is switched off on lan1"));
     assert!(why(Capability::On).contains("the driver refused it"));
+}
+
+#[test]
+fn hardware_with_one_direction_says_which() {
+    let with = |bound| {
+        let mut facts = facts();
+        flow(&mut facts).path = Path::Hardware;
+        facts.flowtables[0].hardware = true;
+        facts.bound = Some(bound);
+        let explanation = explain(&facts);
+        (explanation.exit_code(), explanation.causes.first().map(|cause| (cause.id, cause.what.clone())))
+    };
+    assert_eq!(with([true, true]), (0, None));
+    let (code, cause) = with([true, false]);
+    assert_eq!((code, cause), (0, Some(("OCTL219", "hardware took the way there, and not the way back".into()))));
+    assert_eq!(with([false, true]).1.unwrap().0, "OCTL219");
+    assert!(with([false, false]).1.unwrap().1.contains("does not have it"));
 }
 
 #[test]

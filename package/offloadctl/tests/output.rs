@@ -48,6 +48,7 @@ fn recorded_status(change: impl FnOnce(&mut Facts)) -> Status {
         refused_setting: None,
         is_uncommitted: false,
         hardware: Some(["lan", "wan"].map(|device| (device.into(), Capability::No)).into()),
+        has_table: false,
     };
     change(&mut facts);
     let (verdict, remarks) = judge(&facts);
