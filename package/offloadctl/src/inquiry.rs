@@ -16,7 +16,7 @@ use crate::queues;
 use crate::route::{self, Asked, Route};
 use crate::ruleset::{self, Expression, Hook};
 use crate::socket::Trouble;
-use crate::trace::{Packet, Ruleset, STATE_ESTABLISHED, Until};
+use crate::trace::{Named, Packet, Ruleset, STATE_ESTABLISHED, Until};
 use crate::xfrm;
 
 /// Asks the kernel about one connection.
@@ -158,7 +158,7 @@ impl Routes {
     }
 }
 
-fn device(devices: &Devices, route: Option<Route>) -> Option<(u32, String)> {
+fn device(devices: &Devices, route: Option<Route>) -> Option<Named> {
     let number = route?.device;
     Some((number, devices.name(number)?.to_owned()))
 }

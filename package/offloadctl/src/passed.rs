@@ -4,10 +4,7 @@ use crate::conntrack::{Counters, Direction};
 use crate::devices::{Devices, Seen, Way};
 use crate::nftables::Flowtable;
 use crate::ruleset::{Base, Chain, Expression, Hook, Rule};
-use crate::trace::{Packet, Ruleset, STATE_ESTABLISHED, Until};
-
-/// A device by number and name.
-type Named = Option<(u32, String)>;
+use crate::trace::{Named, Packet, Ruleset, STATE_ESTABLISHED, Until};
 
 /// Hooks that every forwarded packet passes, and no offloaded one.
 const HOOKS: [Hook; 3] = [Hook::Prerouting, Hook::Forward, Hook::Postrouting];
@@ -66,7 +63,7 @@ pub fn rules<'a>(
 
 /// Packets of connections that may be offloaded: of both families and protocols, between all devices that are seen.
 fn packets(devices: &Devices, ways: &[(&Flowtable, Way)]) -> Vec<Packet> {
-    let mut ends: Vec<Named> = Vec::new();
+    let mut ends: Vec<Option<Named>> = Vec::new();
     for (_, way) in ways {
         let end = way.devices.first().map(|top| (devices.index(top).unwrap_or(0), top.clone()));
         if !ends.contains(&end) {

@@ -80,8 +80,8 @@ pub fn refused(config: &Config) -> Option<Finding> {
     Some(Finding::new(
         "OCTL116",
         format!("option {name} in {FILE} is not understood by the firewall"),
-        "it takes 1, on, true, yes and 0, off, false, no, and no lists; with anything else it refuses the whole section, \
-         and what else stands there is lost as well",
+        "it takes 1, on, true, yes and 0, off, false, no; with anything else, or a list, it ends with an error and loads no \
+         rules at all",
         "run: offloadctl enable, or offloadctl disable",
     ))
 }

@@ -406,8 +406,9 @@ fn about_setting(facts: &Facts, verdict: Verdict) -> Option<Finding> {
         (Setting { offload: true, .. }, Verdict::NotWorking) if facts.flowtables.is_empty() => Some(Finding::new(
             "OCTL112",
             "offload is configured and does not run",
-            "the kernel has no flowtable: the firewall is not started, was not reloaded, or failed",
-            "run: fw4 check, then: service firewall restart",
+            "the kernel has no flowtable: the firewall is not started, was not reloaded, failed, or found no device. It takes \
+             those of the zones' networks; what a zone has as 'list device' is not among them",
+            "run: fw4 check, then: service firewall restart; fw4 print shows whether it makes a flowtable",
         )),
         (Setting { offload: true, hardware: true }, Verdict::OnSoftware) if no_hardware => {
             Some(about_no_hardware(is_accepted))

@@ -8,7 +8,7 @@ mod machine;
 mod packet;
 
 pub use barrier::Barrier;
-pub use packet::{Packet, STATE_ESTABLISHED, STATE_NEW, family};
+pub use packet::{Named, Packet, STATE_ESTABLISHED, STATE_NEW, family};
 
 use std::net::IpAddr;
 

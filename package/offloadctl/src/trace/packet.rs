@@ -9,6 +9,9 @@ pub const STATE_ESTABLISHED: u32 = 2;
 /// `ct state new`.
 pub const STATE_NEW: u32 = 8;
 
+/// A device by number and name.
+pub type Named = (u32, String);
+
 /// A packet at some hook.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Packet {
@@ -23,7 +26,7 @@ pub struct Packet {
     /// Ports of the sender and of the receiver.
     pub ports: (Option<u16>, Option<u16>),
     /// Devices that it comes in and goes out through: number and name.
-    pub devices: (Option<(u32, String)>, Option<(u32, String)>),
+    pub devices: (Option<Named>, Option<Named>),
     /// The connection's state as a bit of `ct state`.
     pub state: u32,
     /// The connection's status bits.
@@ -59,12 +62,12 @@ impl Packet {
     }
 
     pub(super) fn meta(&self, key: u32) -> Option<Vec<u8>> {
-        let name = |device: &Option<(u32, String)>| {
+        let name = |device: &Option<Named>| {
             let mut bytes = device.as_ref()?.1.clone().into_bytes();
             bytes.resize(16, 0);
             Some(bytes)
         };
-        let number = |device: &Option<(u32, String)>| device.as_ref().map(|(number, _)| number.to_ne_bytes().to_vec());
+        let number = |device: &Option<Named>| device.as_ref().map(|(number, _)| number.to_ne_bytes().to_vec());
         match key {
             1 => Some(if self.family == 2 { vec![8, 0] } else { vec![0x86, 0xdd] }),
             3 => self.mark.map(|mark| mark.to_ne_bytes().into()),
