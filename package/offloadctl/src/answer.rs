@@ -3,12 +3,12 @@
 use std::io::{self, Write};
 
 use crate::conntrack::{self, Flow, Path};
+use crate::devices::Side;
 use crate::explain::{Explanation, Facts};
 use crate::json::Json;
 use crate::list::{self, endpoint};
 use crate::nftables::Flowtable;
 use crate::report::{self, printable};
-use crate::route::Device;
 use crate::ruleset::{Expression, Rule};
 use crate::trace::{Match, Step};
 
@@ -22,16 +22,15 @@ const SCHEMA: &str = "offloadctl-explain/1";
 pub fn write(out: &mut dyn Write, facts: &Facts, explanation: &Explanation) -> io::Result<()> {
     let Explanation { path, causes } = explanation;
     writeln!(out, "{:<11} {}", "Connection", connection(facts))?;
-    let name = |device: &Option<Device>| device.as_ref().map_or("?".into(), |device| printable(&device.name));
     let (near, far) = &facts.devices;
-    writeln!(out, "{:<11} {} and {}, by route", "Devices", name(near), name(far))?;
+    writeln!(out, "{:<11} {} and {}, by route", "Devices", side(near.as_ref()), side(far.as_ref()))?;
     for flowtable in &facts.flowtables {
         let devices = flowtable.devices.join(" ");
         let text = format!("{} {} {}: {devices}", flowtable.family.name(), flowtable.table, flowtable.name);
         writeln!(out, "{:<11} {}", "Flowtable", printable(&text))?;
     }
-    let trace = facts.trace();
-    let mut label = "Rules";
+    let (is_back, trace) = facts.trace();
+    let mut label = if is_back { "Rules back" } else { "Rules there" };
     for step in &trace.steps {
         writeln!(out, "{label:<11} {}", printable(&rule(step)))?;
         label = "";
@@ -74,7 +73,7 @@ pub fn write_json(out: &mut dyn Write, facts: &Facts, explanation: &Explanation)
     for (name, device) in [("original", &facts.devices.0), ("reply", &facts.devices.1)] {
         json.name(name);
         match device {
-            Some(device) => json.text(&device.name),
+            Some(side) => json.text(&side.name),
             None => json.null(),
         }
     }
@@ -92,10 +91,12 @@ pub fn write_json(out: &mut dyn Write, facts: &Facts, explanation: &Explanation)
     }
     json.end()?;
     json.name("rules").list();
-    for step in &facts.trace().steps {
+    let (is_back, trace) = facts.trace();
+    for step in &trace.steps {
         rule_json(&mut json, step)?;
     }
     json.end()?;
+    json.name("rules_of").text(if is_back { "reply" } else { "original" });
     json.end()
 }
 
@@ -117,7 +118,7 @@ fn connection_json(json: &mut Json<'_>, flow: &Flow) -> io::Result<()> {
 }
 
 fn rule_json(json: &mut Json<'_>, step: &Step<'_>) -> io::Result<()> {
-    let Step { rule, matched, depth } = step;
+    let Step { rule, matched, depth, .. } = step;
     json.object();
     for (name, value) in [("family", rule.family.name()), ("table", &rule.table), ("chain", &rule.chain)] {
         json.name(name).text(value);
@@ -131,6 +132,16 @@ fn rule_json(json: &mut Json<'_>, step: &Step<'_>) -> io::Result<()> {
         Match::Perhaps => "perhaps",
     });
     json.end()
+}
+
+/// The device with the route, and what the kernel finds below it.
+fn side(side: Option<&Side>) -> String {
+    let Some(side) = side else { return "?".into() };
+    let below = match &side.ways[..] {
+        [way] => way.devices.get(1..).unwrap_or_default().join(", "),
+        _ => String::new(),
+    };
+    printable(&if below.is_empty() { side.name.clone() } else { format!("{} (over {below})", side.name) })
 }
 
 fn connection(facts: &Facts) -> String {
@@ -156,7 +167,7 @@ fn connection(facts: &Facts) -> String {
 
 /// One rule with what it does, indented by its depth.
 fn rule(step: &Step<'_>) -> String {
-    let Step { rule, matched, depth } = step;
+    let Step { rule, matched, depth, .. } = step;
     let applies = match matched {
         Match::Yes => "applies",
         Match::No => "does not apply",

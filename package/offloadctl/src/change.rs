@@ -11,10 +11,8 @@ use crate::diff;
 use crate::files::Files;
 use crate::finding::Finding;
 use crate::firewall::Firewall;
-use crate::setting::{self, FILE, HARDWARE, OFFLOAD, SECTION, Setting};
+use crate::setting::{self, FILE, HARDWARE, OFFLOAD, SECTION, UNCOMMITTED};
 
-/// Changes that `uci set` made and `uci commit` has not yet written.
-const UNCOMMITTED: &str = "/tmp/.uci/firewall";
 /// Held while the configuration is changed.
 const LOCK: &str = "/var/lock/offloadctl.lock";
 
@@ -72,15 +70,19 @@ impl Plan {
             ));
         }
         let before = config.as_bytes().to_vec();
-        let Setting { offload, hardware } = Setting::of(&config);
         // Hardware offload is left alone where offload is off: it does nothing there.
+        let hardware = setting::option(&config, HARDWARE).unwrap_or(false);
         let wanted = match wish {
-            Wish::Software => [(OFFLOAD, offload, true), (HARDWARE, hardware, false)],
-            Wish::Hardware => [(OFFLOAD, offload, true), (HARDWARE, hardware, true)],
-            Wish::Off => [(OFFLOAD, offload, false), (HARDWARE, hardware, hardware)],
+            Wish::Software => [(OFFLOAD, true), (HARDWARE, false)],
+            Wish::Hardware => [(OFFLOAD, true), (HARDWARE, true)],
+            Wish::Off => [(OFFLOAD, false), (HARDWARE, hardware)],
         };
         let mut config = config;
-        for (name, _, value) in wanted.into_iter().filter(|(_, is, shall_be)| is != shall_be) {
+        for (name, value) in wanted {
+            // What the firewall does not understand is put right as well.
+            if setting::option(&config, name) == Some(value) {
+                continue;
+            }
             if config.first_section(SECTION).is_none() {
                 config = config.with_section(SECTION).map_err(setting::malformed)?;
             }
@@ -135,6 +137,20 @@ impl Plan {
             Err((cause, _)) if self.is_empty() => Err(cause),
             Err((cause, was_loaded)) => Err(self.back(files, firewall, &cause, was_loaded)),
         }
+    }
+
+    /// Writes the configuration for a firewall that is not loaded. Offload is turned on only if the firewall's own check
+    /// passes; off it is turned in any case, as it may be what the firewall fails with.
+    ///
+    /// # Errors
+    /// What failed; the configuration is as before.
+    pub fn write(&self, files: &Files, firewall: &Firewall<'_>) -> Result<(), Finding> {
+        let _lock = lock(files)?;
+        replace(files, &self.after).map_err(|error| unwritable(&error))?;
+        if self.wish == Wish::Off {
+            return Ok(());
+        }
+        firewall.check().map_err(|cause| self.back(files, firewall, &cause, false))
     }
 
     /// Puts the old configuration back, and tells how that went.

@@ -15,6 +15,8 @@ const GET_CONNECTIONS: u16 = 1 << 8 | 1;
 pub const STATUS_REPLIED: u32 = 1 << 1;
 /// `IPS_SRC_NAT | IPS_DST_NAT`: addresses are translated.
 pub const STATUS_NAT: u32 = 1 << 4 | 1 << 5;
+/// `IPS_DST_NAT`: the receiver is translated.
+pub const STATUS_DESTINATION_NAT: u32 = 1 << 5;
 /// `IPS_SEQ_ADJUST`: TCP sequence numbers are rewritten.
 pub const STATUS_SEQUENCE_ADJUSTED: u32 = 1 << 6;
 /// `IPS_OFFLOAD`: the flow is in a flowtable.

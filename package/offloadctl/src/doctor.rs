@@ -3,9 +3,11 @@
 //!
 //! What is said here was measured with real packets on kernels 6.1, 6.12 and 7.2, or follows from the kernel's conditions.
 
+use crate::devices::{Devices, Kind};
 use crate::finding::Finding;
 use crate::nftables::Flowtable;
-use crate::ruleset::{self, Expression, Rule};
+use crate::passed::{self, Redirected};
+use crate::ruleset::{self, Expression, Rule, Verdict};
 use crate::trace::Ruleset;
 use crate::uci::{Config, Section};
 
@@ -23,26 +25,17 @@ pub struct Facts {
     /// Chains and rules.
     pub ruleset: Ruleset,
     /// Devices.
-    pub devices: Vec<Device>,
+    pub devices: Devices,
     /// Queueing disciplines by device.
     pub queues: Vec<(String, String)>,
+    /// Devices that redirect packets as they come in, as for an ifb device that shapes them.
+    pub redirecting: Vec<String>,
     /// Number of routing rules that go by a mark.
     pub marked_rules: usize,
     /// Addresses of this router for which IPsec encrypts packets that leave.
     pub ipsec_addresses: Vec<String>,
     /// Configurations that are there, by the name of their file.
     pub configs: Vec<(&'static str, Config)>,
-}
-
-/// A network device.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Device {
-    /// Its name.
-    pub name: String,
-    /// Bytes that a packet may have.
-    pub mtu: u32,
-    /// A bridge, a VLAN or a PPP session.
-    pub is_stacked: bool,
 }
 
 impl Facts {
@@ -55,22 +48,19 @@ impl Facts {
         self.flowtables.iter().flat_map(|flowtable| &flowtable.devices).map(String::as_str)
     }
 
-    /// Rules for forwarded packets that have an expression: in chains at the forward hook, and in those that by their name
-    /// are called from there. Without flowtable none of them misses anything.
-    fn rules_with(&self, name: &str) -> Vec<&Rule> {
-        let concerned = |rule: &&Rule| {
-            !self.flowtables.is_empty()
-                && (rule.chain.contains("forward") || self.is_forward_chain(rule))
-                && rule.expressions.contains(&Expression::Other(name.into()))
-        };
-        self.ruleset.rules.iter().filter(concerned).collect()
+    /// Rules that offloaded packets pass by.
+    fn passed_by(&self, wanted: &dyn Fn(&Rule) -> bool) -> Option<String> {
+        places(&passed::rules(&self.ruleset, &self.devices, &self.flowtables, wanted))
     }
 
-    fn is_forward_chain(&self, rule: &Rule) -> bool {
-        self.ruleset.chains.iter().any(|chain| {
-            chain.forward.is_some()
-                && (chain.family, &chain.table, &chain.name) == (rule.family, &rule.table, &rule.chain)
-        })
+    /// What becomes of packets that devices redirect as they come in.
+    fn redirected(&self, wanted: Redirected) -> impl Iterator<Item = &String> {
+        let becomes = move |device: &&String| passed::redirected(device, &self.devices, &self.flowtables) == wanted;
+        self.redirecting.iter().filter(becomes)
+    }
+
+    fn is_queue_passed_by(&self, device: &str) -> bool {
+        passed::is_queue_passed_by(device, &self.devices, &self.flowtables)
     }
 }
 
@@ -85,7 +75,7 @@ pub struct Conflict {
 }
 
 /// All that is known, the most disturbing first.
-pub const CONFLICTS: [Conflict; 12] = [
+pub const CONFLICTS: [Conflict; 14] = [
     Conflict {
         id: "OCTL301",
         what: "modules for offload are there for another kernel only",
@@ -109,24 +99,47 @@ pub const CONFLICTS: [Conflict; 12] = [
         why: "redirecting them to an ifb device takes them away before the flowtable, so that nothing that comes in there \
               is offloaded; shaping what goes out does work together with software offload",
         fix: "choose: either shape the download (sqm, qos) or offload it; to shape the upload only, set download to 0",
-        probe: |facts| {
-            let ingress = facts.queues.iter().filter(|(_, kind)| kind == "ingress" || kind == "clsact");
-            let has_ifb = facts.devices.iter().any(|device| device.name.starts_with("ifb"));
-            let devices: Vec<_> = facts.offloaded().collect();
-            seen(ingress.map(|(device, _)| device).filter(|device| has_ifb && devices.contains(&device.as_str())))
-        },
+        probe: |facts| seen(facts.redirected(Redirected::Before)),
     },
     Conflict {
         id: "OCTL304",
         what: "sqm or qos is configured",
-        why: "hardware offload passes every shaper by, and shaping incoming packets keeps them out of the flowtable",
-        fix: "use software offload with it, and shape the upload only; or turn one of them off",
+        why: "hardware offload passes every shaper by. In software, shaping the download on the device that the flowtable looks \
+              at keeps packets out of it, and on a device above it they pass the shaper by",
+        fix: "with software offload, shape the upload only (download 0), on the lowest device of the line; or turn one of \
+              them off",
         probe: |facts| {
-            let queues = enabled(facts, "sqm", "queue").into_iter().map(|_| "sqm");
+            let queues = enabled(facts, "sqm", "queue").into_iter().filter(|queue| is_disturbed(facts, *queue));
             let interfaces = enabled(facts, "qos", "interface").into_iter().map(|_| "qos");
-            let mut names: Vec<_> = queues.chain(interfaces).collect();
+            let mut names: Vec<_> = queues.map(|_| "sqm").chain(interfaces).collect();
             names.dedup();
             seen(names.iter())
+        },
+    },
+    Conflict {
+        id: "OCTL313",
+        what: "a shaper is passed by",
+        why: "offloaded packets come and go by the device that the flowtable looks at, and do not meet what stands on the \
+              devices above it; hardware offload passes every shaper by",
+        fix: "put the shaper on the lowest device of the line, have the flowtable name the device that is shaped in place of \
+              the one below, or turn flow offload off",
+        probe: |facts| {
+            let shapers = facts.queues.iter().filter(|(_, kind)| passed::is_shaper(kind));
+            let leaving = shapers.filter(|(device, _)| facts.is_queue_passed_by(device));
+            let coming = facts.redirected(Redirected::PassedBy).map(|device| format!("ifb behind {device}"));
+            let mut texts: Vec<_> = leaving.map(|(device, kind)| format!("{kind} on {device}")).chain(coming).collect();
+            texts.dedup();
+            seen(texts.iter())
+        },
+    },
+    Conflict {
+        id: "OCTL314",
+        what: "forwarded packets are handed to a program",
+        why: "the program, for instance one against intruders, sees the first packets of an offloaded connection only",
+        fix: "except what it has to see in whole from 'flow add'; one that looks at first packets needs no change",
+        probe: |facts| {
+            let is_queue = |expression: &Expression| *expression == Expression::Verdict(Verdict::Queue);
+            facts.passed_by(&|rule| rule.expressions.iter().any(is_queue))
         },
     },
     Conflict {
@@ -136,7 +149,10 @@ pub const CONFLICTS: [Conflict; 12] = [
               pbr and the like may see it leave through another device",
         fix: "try it with your rules; if connections take the wrong way, turn flow offload off",
         probe: |facts| match facts.marked_rules {
-            0 => seen(["mwan3", "pbr"].iter().filter(|name| facts.config(name).is_some())),
+            0 => {
+                let users = [("mwan3", "interface"), ("pbr", "pbr")];
+                seen(users.iter().filter(|(name, kind)| !enabled(facts, name, kind).is_empty()).map(|(name, _)| name))
+            }
             number => Some(format!("{number} routing rules")),
         },
     },
@@ -145,7 +161,7 @@ pub const CONFLICTS: [Conflict; 12] = [
         what: "forwarded packets are logged",
         why: "an offloaded connection shows in the log with its first packets only: 2 lines instead of 56 in a test",
         fix: "read such logs as lists of connections, or except them from offload",
-        probe: |facts| places(&facts.rules_with("log")),
+        probe: |facts| facts.passed_by(&|rule| passed::has(rule, "log")),
     },
     Conflict {
         id: "OCTL307",
@@ -153,10 +169,9 @@ pub const CONFLICTS: [Conflict; 12] = [
         why: "offloaded packets pass these rules by: in a test 1 of 204 packets had its DSCP rewritten",
         fix: "move what has to see every packet to a device's ingress or egress hook, or except it from offload",
         probe: |facts| {
-            // Limits of packets and changed TCP options, which every OpenWrt has, concern single packets.
-            let names = ["payload", "quota", ruleset::LIMIT_BYTES];
-            let rules: Vec<_> = names.iter().flat_map(|name| facts.rules_with(name)).collect();
-            places(&rules)
+            // Changed TCP options, which every OpenWrt has, concern the first packets only.
+            let names = ["payload set", "quota", "limit", ruleset::LIMIT_BYTES];
+            facts.passed_by(&|rule| names.iter().any(|name| passed::has(rule, name)) && !passed::has(rule, "log"))
         },
     },
     Conflict {
@@ -176,8 +191,8 @@ pub const CONFLICTS: [Conflict; 12] = [
         fix: "update to OpenWrt 22.03 or newer",
         probe: |facts| {
             let devices: Vec<_> = facts.offloaded().collect();
-            let is_old = version(&facts.kernel).is_some_and(|version| version < (5, 13));
-            let stacked = facts.devices.iter().filter(|device| is_old && device.is_stacked);
+            let is_stacked = |kind: Kind| matches!(kind, Kind::Vlan | Kind::Bridge | Kind::Ppp);
+            let stacked = facts.devices.list.iter().filter(|device| facts.devices.is_old && is_stacked(device.kind));
             seen(stacked.map(|device| &device.name).filter(|name| devices.contains(&name.as_str())))
         },
     },
@@ -189,7 +204,7 @@ pub const CONFLICTS: [Conflict; 12] = [
         probe: |facts| {
             let devices: Vec<_> = facts.offloaded().collect();
             let members: Vec<_> =
-                facts.devices.iter().filter(|device| devices.contains(&device.name.as_str())).collect();
+                facts.devices.list.iter().filter(|device| devices.contains(&device.name.as_str())).collect();
             let differ =
                 members.windows(2).any(|pair| pair.first().map(|one| one.mtu) != pair.last().map(|one| one.mtu));
             let texts: Vec<_> = members.iter().map(|device| format!("{} {}", device.name, device.mtu)).collect();
@@ -259,14 +274,17 @@ fn enabled(facts: &Facts, name: &str, kind: &str) -> Vec<Section> {
     config.sections(kind).into_iter().filter(is_on).collect()
 }
 
+/// Whether a queue of sqm does not shape what it is to shape, or keeps packets from being offloaded.
+fn is_disturbed(facts: &Facts, queue: Section) -> bool {
+    let Some(config) = facts.config("sqm") else { return false };
+    let option = |name| config.option(queue, name).map(String::from_utf8_lossy);
+    let is_off = |name| option(name).is_some_and(|rate| rate == "0");
+    let passed = option("interface").is_none_or(|device| facts.is_queue_passed_by(&device));
+    !is_off("download") || (!is_off("upload") && passed)
+}
+
 /// Whether some zone of the firewall clamps the size of TCP segments.
 fn clamps(facts: &Facts) -> bool {
     let Some(config) = facts.config("firewall") else { return false };
     config.sections("zone").into_iter().any(|zone| config.option(zone, "mtu_fix") == Some(b"1"))
-}
-
-/// The first two numbers of a kernel's release.
-fn version(release: &str) -> Option<(u32, u32)> {
-    let mut numbers = release.split(['.', '-']);
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }

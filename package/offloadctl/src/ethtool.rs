@@ -1,7 +1,8 @@
 //! Whether a device's driver offers the feature `hw-tc-offload`, asked by ethtool's netlink.
 //!
-//! The feature is what drivers announce and what OpenWrt's firewall goes by. Whether a driver takes a given flow shows only
-//! when it is asked to. Numbers are those of `linux/genetlink.h` and `linux/ethtool_netlink.h`.
+//! The feature is what drivers announce. OpenWrt's firewall does not ask for it, but tries whether the kernel takes a flowtable
+//! with the flag, which OpenWrt's own kernels do on any device. Whether a driver takes a given flow shows only when it is asked
+//! to. Numbers are those of `linux/genetlink.h` and `linux/ethtool_netlink.h`.
 
 use crate::netlink::{Attribute, Attributes, Malformed, Message, NESTED, Request, attributes};
 use crate::socket::{self, Subsystem, Trouble};

@@ -2,12 +2,14 @@
 
 use std::io::{self, Write};
 
-use crate::doctor::{Device, Facts};
+use crate::devices::Devices;
+use crate::doctor::Facts;
 use crate::files::Files;
 use crate::finding::Finding;
 use crate::inquiry;
 use crate::json::Json;
 use crate::modules;
+use crate::nftables::Flowtable;
 use crate::procfs;
 use crate::queues;
 use crate::report;
@@ -25,19 +27,25 @@ const SCHEMA: &str = "offloadctl-doctor/1";
 
 /// Looks around. What cannot be read is left out: its conflicts are not seen then, and the remarks of the status say so.
 pub fn look(files: &Files, status: &Status) -> Facts {
-    let name = |number| route::device_name(files, number);
+    let devices = Devices::read(files);
+    let queues = queues::queues().unwrap_or_default();
     Facts {
         kernel: status.facts.kernel.clone(),
         kernels_with_module: kernels_with_module(files),
         modules: procfs::loaded_modules(&files.read_or_empty("/proc/modules")),
-        flowtables: status.facts.flowtables.clone(),
+        flowtables: flowtables(status),
         ruleset: inquiry::ruleset(&modules::survey(files)).unwrap_or_default(),
-        devices: files.names("/sys/class/net").into_iter().map(|name| device(files, name)).collect(),
-        queues: queues::queues()
-            .unwrap_or_default()
-            .into_iter()
-            .filter_map(|(device, kind)| Some((name(device)?, kind)))
+        redirecting: queues
+            .iter()
+            .filter(|(_, kind)| kind == "ingress" || kind == "clsact")
+            .filter(|(device, _)| queues::redirects(*device).unwrap_or(false))
+            .filter_map(|(device, _)| devices.name(*device).map(String::from))
             .collect(),
+        queues: queues
+            .iter()
+            .filter_map(|(device, kind)| Some((devices.name(*device)?.to_owned(), kind.clone())))
+            .collect(),
+        devices,
         marked_rules: queues::marked_rules().unwrap_or_default(),
         ipsec_addresses: ipsec_addresses(files),
         configs: CONFIGS
@@ -45,6 +53,13 @@ pub fn look(files: &Files, status: &Status) -> Facts {
             .filter_map(|name| Some((name, Config::parse(files.bytes(&format!("/etc/config/{name}")).ok()?).ok()?)))
             .collect(),
     }
+}
+
+/// The flowtables, as for software where no device can do what they ask for.
+fn flowtables(status: &Status) -> Vec<Flowtable> {
+    let offers = status.facts.offers_hardware() != Some(false);
+    let flowtables = status.facts.flowtables.iter().cloned();
+    flowtables.map(|flowtable| Flowtable { hardware: flowtable.hardware && offers, ..flowtable }).collect()
 }
 
 fn ipsec_addresses(files: &Files) -> Vec<String> {
@@ -67,14 +82,6 @@ fn kernels_with_module(files: &Files) -> Vec<String> {
             || flat.iter().any(|file| procfs::module_of_file(file).as_deref() == Some(MODULE))
     });
     kernels
-}
-
-fn device(files: &Files, name: String) -> Device {
-    let mtu = files.read_or_empty(&format!("/sys/class/net/{name}/mtu")).trim().parse().unwrap_or(0);
-    let is_stacked = files.exists(&format!("/sys/class/net/{name}/bridge"))
-        || files.exists(&format!("/proc/net/vlan/{name}"))
-        || route::is_ppp(files, &name);
-    Device { name, mtu, is_stacked }
 }
 
 /// Writes remarks and conflicts, and a last line with their number.

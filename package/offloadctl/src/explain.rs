@@ -5,13 +5,16 @@
 
 use std::net::IpAddr;
 
-use crate::conntrack::{Flow, Path, STATUS_NAT, STATUS_SEQUENCE_ADJUSTED, TCP_ESTABLISHED, protocol_text};
+use crate::conntrack::{
+    Flow, Path, STATUS_DESTINATION_NAT, STATUS_NAT, STATUS_REPLIED, STATUS_SEQUENCE_ADJUSTED, TCP_ESTABLISHED,
+    protocol_text,
+};
+use crate::devices::{Seen, Side};
 use crate::ethtool::Capability;
 use crate::finding::Finding;
 use crate::nftables::Flowtable;
-use crate::route::Device;
-use crate::ruleset::Rule;
-use crate::trace::{Packet, Ruleset, STATE_ESTABLISHED, STATE_NEW, Trace};
+use crate::ruleset::{Hook, Rule, Verdict};
+use crate::trace::{self, Barrier, Packet, Ruleset, STATE_ESTABLISHED, STATE_NEW, Trace, Until};
 use crate::xfrm::{self, Policy};
 
 const TCP: u8 = 6;
@@ -32,6 +35,23 @@ pub struct Question {
 }
 
 impl Question {
+    /// The first packet of such a connection, as it comes in.
+    pub fn packet(&self) -> Packet {
+        Packet {
+            family: trace::family(self.source),
+            protocol: self.protocol.unwrap_or(TCP),
+            source: Some(self.source),
+            destination: Some(self.destination),
+            ports: (None, self.port),
+            state: STATE_NEW,
+            status: Some(0),
+            connection_mark: Some(0),
+            mark: Some(0),
+            is_back: Some(false),
+            ..Packet::default()
+        }
+    }
+
     /// Whether a connection is meant. Both ends may be named as they are before or after translation.
     pub fn fits(&self, flow: &Flow) -> bool {
         let Flow { original, reply, .. } = flow;
@@ -55,9 +75,16 @@ pub struct Facts {
     /// How many connections were meant.
     pub matching: u64,
     /// The devices towards the side that began and towards the other one, where routes lead there.
-    pub devices: (Option<Device>, Option<Device>),
+    pub devices: (Option<Side>, Option<Side>),
     /// One end is the router.
     pub is_local: bool,
+    /// The marks that packets have when their route is chosen, in the direction in which it began and back, where they are
+    /// known.
+    pub marks: [Option<u32>; 2],
+    /// Where the rules would send a connection that is not tracked yet, when they translate its destination.
+    pub redirected: Option<(Option<IpAddr>, Option<u16>)>,
+    /// Seconds after which an idle flow leaves the flowtable.
+    pub timeout: Option<u32>,
     /// IPsec's policies for packets that leave.
     pub ipsec: Vec<Policy>,
     /// Chains, rules and sets.
@@ -66,6 +93,8 @@ pub struct Facts {
     pub flowtables: Vec<Flowtable>,
     /// What drivers say about hardware offload.
     pub hardware: Option<Vec<(String, Capability)>>,
+    /// The directions that hardware has in its table, where it shows that.
+    pub bound: Option<[bool; 2]>,
 }
 
 /// The answer.
@@ -78,33 +107,35 @@ pub struct Explanation {
 }
 
 impl Facts {
-    /// A packet of the connection, or of the one that could be, in the direction in which it began or back.
+    /// A packet of the connection at the forward hook, or of the one that could be, in the direction in which it began or
+    /// back.
     pub fn packet(&self, back: bool) -> Packet {
-        let name = |device: &Option<Device>| device.as_ref().map(|device| device.name.clone());
-        let mut packet = Packet {
-            protocol: self.question.protocol.unwrap_or(TCP),
-            source: self.question.source,
-            destination: self.question.destination,
-            ports: self.question.port.map(|port| (0, port)),
-            devices: (name(&self.devices.0), name(&self.devices.1)),
-            state: STATE_ESTABLISHED,
-            status: 0,
-            mark: 0,
+        let mut packet = match self.flow {
+            Some(flow) => Packet {
+                // At the forward hook the receiver is translated already, and the sender is not yet.
+                destination: flow.reply.source,
+                ports: (flow.original.source_port, flow.reply.source_port),
+                ..Packet::arriving(&flow, false)
+            },
+            None => {
+                let (address, port) = self.redirected.unwrap_or((None, None));
+                Packet {
+                    destination: Some(address.unwrap_or(self.question.destination)),
+                    ports: (None, port.or(self.question.port)),
+                    state: STATE_ESTABLISHED,
+                    status: Some(STATUS_REPLIED | if self.redirected.is_some() { STATUS_DESTINATION_NAT } else { 0 }),
+                    ..self.question.packet()
+                }
+            }
         };
-        if let Some(flow) = self.flow {
-            packet.protocol = flow.protocol;
-            // At the forward hook the receiver is translated already, and the sender is not yet.
-            packet.source = flow.original.source.unwrap_or(packet.source);
-            packet.destination = flow.reply.source.unwrap_or(packet.destination);
-            packet.ports = flow.original.source_port.zip(flow.reply.source_port);
-            packet.state = if flow.is_replied() { STATE_ESTABLISHED } else { STATE_NEW };
-            packet.status = flow.details.status;
-            packet.mark = flow.details.mark;
-        }
+        let device = |side: &Option<Side>| side.as_ref().map(|side| (side.index, side.name.clone()));
+        packet.devices = (device(&self.devices.0), device(&self.devices.1));
+        packet.is_back = Some(back);
+        packet.mark = self.marks[usize::from(back)];
         if back {
             std::mem::swap(&mut packet.source, &mut packet.destination);
             packet.devices = (packet.devices.1, packet.devices.0);
-            packet.ports = packet.ports.map(|(from, to)| (to, from));
+            packet.ports = (packet.ports.1, packet.ports.0);
         }
         packet
     }
@@ -115,22 +146,22 @@ impl Facts {
         // What one direction leaves as is what the other one is answered to.
         let seen = if back { flow.original } else { flow.reply };
         Some(Packet {
-            source: seen.destination?,
-            destination: seen.source?,
-            ports: seen.destination_port.zip(seen.source_port),
+            source: Some(seen.destination?),
+            destination: Some(seen.source?),
+            ports: (seen.destination_port, seen.source_port),
             ..self.packet(back)
         })
     }
 
     /// The way of a packet through the rules: that of an answer where only answers reach `flow add`, unless the packets that
-    /// they would answer are dropped.
-    pub fn trace(&self) -> Trace<'_> {
+    /// they would answer are dropped. Tells whether it is that of an answer.
+    pub fn trace(&self) -> (bool, Trace<'_>) {
         let there = self.ruleset.trace(&self.packet(false));
-        if there.adds.is_some() || (there.is_certain && there.dropped.is_some()) {
-            return there;
+        if there.adds.is_some() || (there.is_certain() && there.dropped.is_some()) {
+            return (false, there);
         }
         let back = self.ruleset.trace(&self.packet(true));
-        if back.adds.is_some() { back } else { there }
+        if back.adds.is_some() { (true, back) } else { (false, there) }
     }
 
     /// The flowtable that a rule fills.
@@ -142,21 +173,9 @@ impl Facts {
     }
 }
 
-/// Whether a flowtable looks at the packets of a device: at its own, or at those of a device below.
-fn sees(flowtable: &Flowtable, device: &Device) -> bool {
-    let listed = |name: &str| {
-        flowtable.devices.iter().any(|listed| match listed.strip_suffix('*') {
-            Some(prefix) => name.starts_with(prefix),
-            None => listed == name,
-        })
-    };
-    // The carrier of a PPP session is not known; that it is missing cannot be said.
-    device.is_ppp || listed(&device.name) || device.below.iter().any(|name| listed(name))
-}
-
 /// Judges the facts.
 pub fn explain(facts: &Facts) -> Explanation {
-    let trace = facts.trace();
+    let (_, trace) = facts.trace();
     let path = facts.flow.map(|flow| flow.path);
     let mut causes: Vec<Finding> = about_ends(facts).into_iter().collect();
     if facts.is_local {
@@ -165,7 +184,7 @@ pub fn explain(facts: &Facts) -> Explanation {
     let protocol = about_protocol(facts);
     // A protocol that is never offloaded is usually left out by the rules, too; that is no second cause.
     if protocol.is_none() {
-        causes.extend(about_rules(facts, &trace));
+        causes.extend(about_beginning(facts).or_else(|| about_rules(facts, &trace)));
     }
     causes.extend(protocol);
     causes.extend(about_ipsec(facts, &trace));
@@ -176,18 +195,28 @@ pub fn explain(facts: &Facts) -> Explanation {
         Some(path @ (Path::Hardware | Path::Software)) => {
             causes.retain(|cause| cause.id == NOT_SEEN);
             causes.extend(about_translation(facts));
-            causes.extend(about_hardware(facts, &trace).filter(|_| path == Path::Software));
+            causes.extend(if path == Path::Software { about_hardware(facts, &trace) } else { about_half(facts) });
         }
-        Some(Path::Slow) if causes.is_empty() => causes.push(Finding::new(
-            "OCTL215",
-            "nothing stands in its way",
-            "it is idle or has just begun: a flow leaves the flowtable after 30 seconds without packets, and enters it \
-             with its next one",
-            "look again while data flows; should it stay slow, look for conditions marked 'perhaps' above",
-        )),
+        Some(Path::Slow) if causes.is_empty() => causes.push(about_idleness(facts, &trace)),
         _ => {}
     }
     Explanation { path, causes }
+}
+
+fn about_idleness(facts: &Facts, trace: &Trace<'_>) -> Finding {
+    let after = facts.timeout.map_or_else(|| "some time".to_owned(), |seconds| format!("{seconds} seconds"));
+    Finding::new(
+        "OCTL215",
+        match trace.doubt {
+            None => "nothing stands in its way".to_owned(),
+            Some(rule) => format!("nothing stands in its way, unless it is {}", rule.place()),
+        },
+        format!(
+            "it is idle or has just begun: a flow leaves the flowtable after {after} without packets, and enters it with \
+             its next one"
+        ),
+        "look again while data flows; should it stay slow, look for conditions marked 'perhaps' above",
+    )
 }
 
 /// The id that tells that a flowtable does not see the packets, whatever the mark says.
@@ -258,7 +287,7 @@ fn about_translation(facts: &Facts) -> Option<Finding> {
     let is_missed = |back: bool| {
         let (before, after) = (facts.packet(back), facts.packet_after(back)?);
         let is_encrypted = |packet| xfrm::transforms(&facts.ipsec, packet);
-        (is_encrypted(&after) && !is_encrypted(&before)).then_some(after.source)
+        if is_encrypted(&after) && !is_encrypted(&before) { after.source } else { None }
     };
     let source = is_missed(false).or_else(|| is_missed(true))?;
     Some(Finding::new(
@@ -310,64 +339,117 @@ fn about_rules(facts: &Facts, trace: &Trace<'_>) -> Option<Finding> {
     if trace.adds.is_some() {
         return None;
     }
-    let family = facts.packet(false).family();
-    let Some(adding) = facts.ruleset.adding_rules(family).next() else {
+    let adding: Vec<&Rule> = facts.ruleset.adding_rules(facts.packet(false).family).collect();
+    if let Some(dropped) = about_drop(trace).filter(|_| !adding.is_empty()) {
+        return Some(dropped);
+    }
+    let barriers: Vec<_> = adding.iter().map(|rule| (*rule, facts.ruleset.barrier(rule, trace))).collect();
+    let accepted = |verdict: &Verdict| *verdict == Verdict::Accept;
+    let left = |wanted: bool| {
+        barriers.iter().find_map(|(rule, barrier)| match barrier {
+            Barrier::Left(by, verdict) if accepted(verdict) == wanted => Some((*rule, *by, *verdict)),
+            _ => None,
+        })
+    };
+    if let Some((rule, by, _)) = left(true) {
         return Some(Finding::new(
+            "OCTL205",
+            format!("its packets are accepted before 'flow add': by {}", by.place()),
+            "accepting ends the chain, so that the rule with 'flow add' never sees them",
+            format!("put {} before that rule", rule.place()),
+        ));
+    }
+    if let Some((rule, by, verdict)) = left(false) {
+        return Some(Finding::new(
+            "OCTL217",
+            format!("its packets leave the chain before 'flow add': by {}: {}", by.place(), verdict.text()),
+            format!("what comes after that rule, such as {}, never sees them", rule.place()),
+            "if it should be offloaded, except it from that rule",
+        ));
+    }
+    let mut jumps: Vec<_> = barriers
+        .iter()
+        .filter_map(|(rule, barrier)| match barrier {
+            Barrier::Conditions => Some(rule.place()),
+            Barrier::Jump(jump) => Some(jump.place()),
+            _ => None,
+        })
+        .collect();
+    jumps.dedup();
+    let orphan = barriers.iter().find(|(_, barrier)| *barrier == Barrier::Orphan);
+    match (jumps.is_empty(), orphan) {
+        (false, _) => Some(Finding::new(
+            "OCTL207",
+            "no rule with 'flow add' applies to it",
+            format!("its packets do not fulfil the conditions of {}", jumps.join(", nor of ")),
+            "look at these conditions; the rules that its packets meet stand above",
+        )),
+        (true, Some((rule, _))) => Some(Finding::new(
+            "OCTL218",
+            format!("nothing leads to the rule with 'flow add': {}", rule.place()),
+            "its chain is neither at the forward hook nor called from there",
+            format!("in a chain at the forward hook, add: jump {}", rule.chain),
+        )),
+        (true, None) => Some(Finding::new(
             "OCTL204",
             "no rule adds such a connection to a flowtable",
             "a flowtable stays empty until a rule in a forward chain says so, in a table of the right family",
             "add 'flow add' to the forward chain, before any rule that accepts (offloadctl ruleset prints an example)",
-        ));
-    };
-    // Of a rule that was met the conditions did not hold; one that was not met stands behind the rule that accepts.
-    let is_met = trace.steps.iter().any(|step| std::ptr::eq(step.rule, adding));
-    let accepted =
-        trace.accepted.iter().find(|rule| !is_met && (rule.family, &rule.table) == (adding.family, &adding.table));
-    match (accepted, &trace.dropped) {
-        (_, Some(dropped)) => Some(Finding::new(
-            "OCTL206",
-            match dropped {
-                Ok(rule) => format!("its packets are dropped by {}", place(rule)),
-                Err(chain) => format!("its packets are dropped by the policy of chain {chain}"),
-            },
-            "they do not get as far as 'flow add'",
-            "if it should pass, allow it in the firewall",
-        )),
-        (Some(rule), None) => Some(Finding::new(
-            "OCTL205",
-            format!("its packets are accepted before 'flow add': by {}", place(rule)),
-            "accepting ends the chain, so that the rule with 'flow add' never sees them",
-            format!("put {} before that rule", place(adding)),
-        )),
-        (None, None) => Some(Finding::new(
-            "OCTL207",
-            "no rule with 'flow add' applies to it",
-            "the conditions before 'flow add' do not hold for its packets",
-            format!("look at the conditions of {}", place(adding)),
         )),
     }
 }
 
-/// Where a rule is, as nft's own commands want it.
-fn place(rule: &Rule) -> String {
-    format!("{} {} {} handle {}", rule.family.name(), rule.table, rule.chain, rule.handle)
+fn about_drop(trace: &Trace<'_>) -> Option<Finding> {
+    let dropped = trace.dropped.as_ref()?;
+    Some(Finding::new(
+        "OCTL206",
+        match dropped {
+            Ok(rule) => format!("its packets are dropped by {}", rule.place()),
+            Err(chain) => format!("its packets are dropped by the policy of chain {chain}"),
+        },
+        "they do not get as far as 'flow add'",
+        "if it should pass, allow it in the firewall",
+    ))
+}
+
+/// What becomes of the first packet of a connection that is not tracked yet.
+fn about_beginning(facts: &Facts) -> Option<Finding> {
+    if facts.flow.is_some() {
+        return None;
+    }
+    let packet = facts.packet(false);
+    let status = packet.status.map(|status| status & !STATUS_REPLIED);
+    let first = Packet { state: STATE_NEW, status, ..packet };
+    let trace = facts.ruleset.follow(&first, Hook::Forward, Until::End);
+    about_drop(&trace).filter(|_| trace.is_certain())
 }
 
 fn about_devices(facts: &Facts, trace: &Trace<'_>) -> Option<Finding> {
     let flowtable = facts.filled_by(trace)?;
-    let devices: Vec<_> = [&facts.devices.0, &facts.devices.1].into_iter().flatten().collect();
-    let missing: Vec<_> =
-        devices.iter().filter(|device| !sees(flowtable, device)).map(|device| device.name.as_str()).collect();
-    if missing.is_empty() {
-        return None;
-    }
-    let name = format!("{} {} {}", flowtable.family.name(), flowtable.table, flowtable.name);
+    let list = &flowtable.devices;
+    let sides = [&facts.devices.0, &facts.devices.1].into_iter().flatten();
+    let missing: Vec<&Side> = sides.filter(|side| side.seen(list) == Seen::Not).collect();
+    let mut names: Vec<_> = missing.iter().map(|side| side.wanted()).collect();
+    names.dedup();
+    let first = names.first()?;
+    let (family, table) = (flowtable.family.name(), &flowtable.table);
+    let useless = missing.iter().find_map(|side| side.useless(list));
     Some(Finding::new(
         NOT_SEEN,
-        format!("flowtable {name} does not have its devices: {}", missing.join(" ")),
-        "a flowtable sees the packets of its own devices only; packets that come in elsewhere take the slow path, even \
-         where kernels up to 6.12 mark the connection as offloaded",
-        format!("add {} to the flowtable, which has: {}", missing.join(" "), flowtable.devices.join(" ")),
+        format!("flowtable {family} {table} {} does not have its devices: {}", flowtable.name, names.join(" ")),
+        useless.unwrap_or_else(|| {
+            "a flowtable sees the packets of its own devices only; packets that come in elsewhere take the slow path, \
+             even where kernels up to 6.12 mark the connection as offloaded"
+                .into()
+        }),
+        format!(
+            "add {} to the flowtable, which has: {}; until the next reload, and for new connections, run: nft add \
+             flowtable {family} {table} {} '{{ devices = {{ {} }}; }}'",
+            if names.len() == 1 { first.to_string() } else { names.join(" and ") },
+            list.join(" "),
+            flowtable.name,
+            names.join(", ")
+        ),
     ))
 }
 
@@ -375,26 +457,46 @@ fn about_hardware(facts: &Facts, trace: &Trace<'_>) -> Option<Finding> {
     if !facts.filled_by(trace)?.hardware {
         return None;
     }
-    let names: Vec<_> = [&facts.devices.0, &facts.devices.1]
-        .into_iter()
-        .flatten()
-        .flat_map(|device| device.below.iter().chain([&device.name]))
-        .collect();
+    // Of a stack the lowest device has the hardware.
+    let sides = [&facts.devices.0, &facts.devices.1].into_iter().flatten();
+    let names: Vec<_> = sides.flat_map(|side| side.ways.iter().filter_map(|way| way.devices.last())).collect();
     let that_are = |wanted: Capability| -> Option<String> {
         let devices = facts.hardware.iter().flatten();
         let concerned = devices.filter(|(name, capability)| *capability == wanted && names.contains(&name));
         let list: Vec<_> = concerned.map(|(name, _)| name.as_str()).collect();
         (!list.is_empty()).then(|| list.join(" "))
     };
-    let why = match (that_are(Capability::No), that_are(Capability::Off)) {
-        (Some(devices), _) => format!("the driver does not offer hw-tc-offload on {devices}"),
-        (None, Some(devices)) => format!("hw-tc-offload is switched off on {devices}"),
-        (None, None) => "the driver refused it: its table is full, or it does not know this encapsulation".to_owned(),
+    let no = that_are(Capability::No).filter(|_| facts.bound.is_none());
+    let (why, fix) = match (no, that_are(Capability::Off)) {
+        (Some(devices), _) => (
+            format!("the driver does not offer hw-tc-offload on {devices}"),
+            "nothing needs fixing: this device has no hardware offload, and software works".to_owned(),
+        ),
+        (None, Some(devices)) => (
+            format!("hw-tc-offload is switched off on {devices}"),
+            format!("for each of them, run: ethtool -K DEVICE hw-tc-offload on ({devices})"),
+        ),
+        (None, None) => (
+            "the driver refused it: its table is full, or it does not know this encapsulation".to_owned(),
+            "look at the driver's documentation; a young connection may be taken within a second".to_owned(),
+        ),
+    };
+    Some(Finding::new("OCTL214", "hardware did not take it, and software forwards it", why, fix))
+}
+
+/// The mark says hardware as soon as one direction was taken.
+fn about_half(facts: &Facts) -> Option<Finding> {
+    let what = match facts.bound? {
+        [true, true] => return None,
+        [true, false] => "hardware took the way there, and not the way back",
+        [false, true] => "hardware took the way back, and not the way there",
+        [false, false] => "it is marked as being in hardware, and the hardware's table does not have it",
     };
     Some(Finding::new(
-        "OCTL214",
-        "hardware did not take it, and software forwards it",
-        why,
-        "look at dmesg and at the driver's documentation; a young connection may be taken within a second",
+        "OCTL219",
+        what,
+        "the mark is set when one direction was taken; what is not in the table of the hardware (ppe, in debugfs) goes through \
+         the processor",
+        "look whether the flowtable has the devices of both sides; the driver may not know one side's encapsulation",
     ))
 }

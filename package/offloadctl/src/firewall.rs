@@ -7,6 +7,9 @@ use crate::program::{self, PATIENCE};
 /// Where it may be, and the words with which it checks its configuration, where it can.
 const PROGRAMS: [(&str, Option<&str>); 2] = [("/sbin/fw4", Some("check")), ("/etc/init.d/firewall", None)];
 
+/// Where firewall4 keeps what it found when it loaded its rules.
+const STATE: &str = "/var/run/fw4.state";
+
 /// The firewall of this system.
 #[derive(Debug, Clone)]
 pub struct Firewall<'a> {
@@ -31,6 +34,11 @@ impl Firewall<'_> {
                 "install firewall4; to see the change only, add --dry-run",
             )),
         }
+    }
+
+    /// Whether it has loaded its rules. OpenWrt's notes that in a file; of others it is not known, and taken for granted.
+    pub fn is_loaded(&self) -> bool {
+        self.name != PROGRAMS[0].0 || self.files.exists(STATE)
     }
 
     /// Has the configuration checked without loading it, where the firewall is able to.

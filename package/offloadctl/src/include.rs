@@ -3,8 +3,13 @@
 //! It is a table of its own, so that it may be loaded by `nft -f` as well as by an include of OpenWrt's firewall, and a
 //! second time without harm.
 
+use std::collections::BTreeSet;
+
+use crate::devices::{Devices, Kind, Seen};
+use crate::ethtool;
 use crate::files::Files;
 use crate::finding::Finding;
+use crate::hardware;
 use crate::program::{self, PATIENCE};
 
 /// Where `nft` may be.
@@ -12,16 +17,16 @@ const NFT: [&str; 3] = ["/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft"];
 /// `IFNAMSIZ`, without the zero at the end.
 const LONGEST_NAME: usize = 15;
 
-/// Devices that are worth being in a flowtable: wired ones with hardware of their own. A switch's conduit is left out, as
-/// the packets belong to its ports, and so are radios.
+/// Devices that are worth being in a flowtable: wired ones with hardware of their own, and what packets are routed through
+/// without the kernel looking below, such as a macvlan. A switch's conduit is left out, as the packets belong to its ports,
+/// and so are radios.
 ///
 /// # Errors
 /// There is none.
-pub fn devices(files: &Files) -> Result<Vec<String>, Finding> {
-    let has = |name: &str, part: &str| files.exists(&format!("/sys/class/net/{name}/{part}"));
-    let mut names = files.names("/sys/class/net");
-    names.retain(|name| has(name, "device") && !has(name, "dsa") && !has(name, "phy80211"));
-    names.sort();
+pub fn devices(devices: &Devices) -> Result<Vec<String>, Finding> {
+    let ends = devices.tops().filter(|top| top.kind == Kind::Plain && top.is_ethernet);
+    let wired = devices.list.iter().filter(|device| device.has_hardware);
+    let names: BTreeSet<_> = wired.chain(ends).map(|device| device.name.clone()).collect();
     if names.is_empty() {
         return Err(Finding::new(
             "OCTL023",
@@ -30,7 +35,21 @@ pub fn devices(files: &Files) -> Result<Vec<String>, Finding> {
             "name the LAN and the WAN device: --devices br-lan,wan",
         ));
     }
-    Ok(names)
+    Ok(names.into_iter().collect())
+}
+
+/// Puts those in the place of named devices that the kernel looks for instead, and says so.
+pub fn corrected(devices: &Devices, names: Vec<String>) -> (Vec<String>, Vec<String>) {
+    let (mut corrected, mut notes) = (names.clone(), Vec::new());
+    for top in devices.tops() {
+        let side = devices.side(&top.name, None);
+        let Some(why) = side.useless(&names).filter(|_| side.seen(&names) == Seen::Not) else { continue };
+        let useless: Vec<&str> = side.ways.iter().filter_map(|way| way.useless(&names)).collect();
+        corrected.retain(|name| !useless.contains(&&name[..]) || devices.routed.contains(name));
+        corrected.push(side.wanted().to_owned());
+        notes.push(format!("With {} for {}: {why}.", side.wanted(), useless.join(" ")));
+    }
+    (corrected, notes)
 }
 
 /// Refuses names that no device can have, as they would end up in a program's input.
@@ -62,9 +81,9 @@ pub fn text(devices: &[String], hardware: bool) -> String {
     let flags = if hardware { "\n\t\tflags offload" } else { "" };
     format!(
         "\
-# Flow offload, printed by offloadctl. A device can be in one flowtable only, so
-# leave flow_offloading off in /etc/config/firewall. To have OpenWrt load it, save
-# it as /usr/share/nftables.d/ruleset-post/offload.nft and restart the firewall.
+# Flow offload, printed by offloadctl. It takes the place of flow_offloading in
+# /etc/config/firewall: leave that off. To have OpenWrt load it, save it as
+# /usr/share/nftables.d/ruleset-post/offload.nft and restart the firewall.
 # Elsewhere: nft -f FILE
 table inet offloadctl
 delete table inet offloadctl
@@ -85,19 +104,39 @@ table inet offloadctl {{
     )
 }
 
+/// Refuses to ask for what none of the devices can, as `nft` passes it on OpenWrt's kernels.
+///
+/// # Errors
+/// The kernel says of all of them that they cannot.
+pub fn check_hardware(devices: &Devices, names: &[String], files: &Files) -> Result<(), Finding> {
+    let capabilities = ethtool::capabilities().ok();
+    let below = |name: &String| devices.ways(name, None).into_iter().flat_map(|way| way.devices);
+    let concerned: BTreeSet<String> = names.iter().flat_map(below).collect();
+    let offers =
+        hardware::offers(capabilities.as_deref(), hardware::bound(files).is_some(), |name| concerned.contains(name));
+    if offers != Some(false) {
+        return Ok(());
+    }
+    Err(unloadable(format!("no driver offers hw-tc-offload on {}", names.join(" "))))
+}
+
+fn unloadable(why: String) -> Finding {
+    Finding::new(
+        "OCTL025",
+        "these rules would not do what they say",
+        why,
+        "correct the devices; one that is not there, that is named twice, or that cannot do hardware offload is refused; to \
+         see the rules all the same, add --no-check",
+    )
+}
+
 /// Has `nft` check the rules without loading them. `false` where there is no `nft`.
 ///
 /// # Errors
 /// They do not pass, for instance because a device is not there or is in another flowtable.
 pub fn check(files: &Files, text: &str) -> Result<bool, Finding> {
     let Some(nft) = NFT.into_iter().find(|name| program::exists(files, name)) else { return Ok(false) };
-    program::run(files, nft, &["-c", "-f", "-"], text, PATIENCE).map(|()| true).map_err(|cause| {
-        Finding::new(
-            "OCTL025",
-            "these rules would not load",
-            format!("{}: {}", cause.what, cause.why),
-            "correct the devices; a device that is in another flowtable, or that cannot do hardware offload, is refused; \
-             to see the rules all the same, add --no-check",
-        )
-    })
+    program::run(files, nft, &["-c", "-f", "-"], text, PATIENCE)
+        .map(|()| true)
+        .map_err(|cause| unloadable(format!("{}: {}", cause.what, cause.why)))
 }

@@ -1,17 +1,22 @@
 //! Collects what [`crate::explain`] judges. [`crate::answer`] writes it down.
 
+use std::net::IpAddr;
+
 use crate::conntrack::{self, Counters, Flow, Path};
+use crate::devices::{self, Devices, Kind, Side};
 use crate::ethtool;
 use crate::explain::{Facts, Question};
 use crate::files::Files;
 use crate::finding::Stop;
 use crate::flows;
+use crate::hardware;
 use crate::modules::{self, Module, State};
 use crate::nftables;
-use crate::route::{self, Device, Route};
-use crate::ruleset::{self, Expression};
+use crate::queues;
+use crate::route::{self, Asked, Route};
+use crate::ruleset::{self, Expression, Hook};
 use crate::socket::Trouble;
-use crate::trace::Ruleset;
+use crate::trace::{Named, Packet, Ruleset, STATE_ESTABLISHED, Until};
 use crate::xfrm;
 
 /// Asks the kernel about one connection.
@@ -31,26 +36,42 @@ pub fn ask(files: &Files, question: Question) -> Result<Facts, Stop> {
         }
         Ok(())
     })?;
-    // What the far end is called at this router: the address behind a translated one, too.
-    let ends = [
-        flow.and_then(|flow| flow.original.source).unwrap_or(question.source),
-        flow.and_then(|flow| flow.reply.source).unwrap_or(question.destination),
-    ];
-    let [near, far] = ends.map(|address| route::towards(address).unwrap_or_default());
-    let device = |route: Route| -> Option<Device> { route::device(files, route.device) };
-    let is_known = modules::state_of(&modules, "nf_tables") != State::Loadable;
     let unreadable = |trouble: Trouble| trouble.finding("the rules");
+    let ruleset = ruleset(&modules).map_err(unreadable)?;
+    let devices = Devices::read(files);
+    let routes = Routes::find(question, flow.as_ref(), &ruleset, &devices);
+    let [near, far] = routes.ends.map(|(address, route)| side(files, &devices, route?, address));
+    let protocol = flow.map(|flow| flow.protocol).or(question.protocol);
+    let timeout =
+        format!("/proc/sys/net/netfilter/nf_flowtable_{}_timeout", if protocol == Some(17) { "udp" } else { "tcp" });
+    let is_known = modules::state_of(&modules, "nf_tables") != State::Loadable;
     Ok(Facts {
         question,
         flow,
         matching,
-        devices: (device(near), device(far)),
-        is_local: near.is_local || far.is_local,
+        devices: (near, far),
+        is_local: routes.ends.iter().any(|(_, route)| route.is_some_and(|route| route.is_local)),
+        marks: routes.marks,
+        redirected: routes.redirected,
+        timeout: files.read_or_empty(&timeout).trim().parse().ok(),
         ipsec: xfrm::policies(files).unwrap_or_default(),
-        ruleset: ruleset(&modules).map_err(unreadable)?,
+        ruleset,
         flowtables: if is_known { nftables::flowtables().or_else(none_there).map_err(unreadable)? } else { Vec::new() },
         hardware: ethtool::capabilities().ok(),
+        bound: flow.as_ref().zip(hardware::bound(files)).map(|(flow, text)| hardware::directions(&text, flow)),
     })
+}
+
+/// The device of a route, and the way down from it, by the port of a bridge behind which the neighbour was seen.
+fn side(files: &Files, devices: &Devices, route: Route, address: IpAddr) -> Option<Side> {
+    let name = devices.name(route.device)?;
+    let side = devices.side(name, None);
+    let [first, _, ..] = &side.ways[..] else { return Some(side) };
+    let is_bridge = |name: &&String| devices.get(name).is_some_and(|device| device.kind == Kind::Bridge);
+    let bridge = first.devices.iter().find(is_bridge);
+    let link = bridge.and_then(|_| devices::link_address(route.gateway.unwrap_or(address)));
+    let port = bridge.zip(link).and_then(|(bridge, link)| devices::port_behind(files, bridge, &link));
+    Some(port.map(|port| devices.side(name, Some(&port))).unwrap_or(side))
 }
 
 fn bytes(flow: &Flow) -> u64 {
@@ -73,19 +94,73 @@ pub fn ruleset(modules: &[Module]) -> Result<Ruleset, Trouble> {
     }
     let chains = ruleset::chains().or_else(none_there)?;
     let rules = ruleset::rules().or_else(none_there)?;
-    let mut sets: Vec<(nftables::Family, String, String, Vec<ruleset::Element>)> = Vec::new();
-    for rule in &rules {
-        for expression in &rule.expressions {
-            let Expression::Lookup { set, .. } = expression else { continue };
-            let is_read =
-                sets.iter().any(|(family, table, name, _)| (*family, table, name) == (rule.family, &rule.table, set));
-            // A set that cannot be read makes its rules apply perhaps, which is true.
-            if let (false, Ok(elements)) = (is_read, ruleset::elements(rule.family, &rule.table, set)) {
-                sets.push((rule.family, rule.table.clone(), set.clone(), elements));
-            }
-        }
-    }
+    let mut sets = ruleset::sets().or_else(none_there)?;
+    sets.retain(|set| {
+        let names =
+            |expression: &Expression| matches!(expression, Expression::Lookup { set: name, .. } if *name == set.name);
+        rules
+            .iter()
+            .any(|rule| (rule.family, &rule.table) == (set.family, &set.table) && rule.expressions.iter().any(names))
+    });
+    sets.iter_mut().for_each(ruleset::fill);
     Ok(Ruleset { chains, rules, sets })
+}
+
+/// The routes that packets take, with the marks that the rules give them before a route is chosen.
+struct Routes {
+    /// Both ends as the router knows them, behind translation, and the way there; `None` where that is not known.
+    ends: [(IpAddr, Option<Route>); 2],
+    marks: [Option<u32>; 2],
+    redirected: Option<(Option<IpAddr>, Option<u16>)>,
+}
+
+impl Routes {
+    fn find(question: Question, flow: Option<&Flow>, ruleset: &Ruleset, devices: &Devices) -> Routes {
+        let near = flow.and_then(|flow| flow.original.source).unwrap_or(question.source);
+        let has_marks = queues::marked_rules().is_ok_and(|number| number > 0);
+        let route = |to: IpAddr, from: IpAddr, through: Option<Route>, mark: Option<u32>| -> Option<Route> {
+            let mark = if has_marks { mark? } else { 0 };
+            let through = through.filter(|route| !route.is_local);
+            let asked = Asked { to, from: through.map(|route| (from, route.device)), mark };
+            // As the kernel refuses senders that it would not answer by the same device, then without.
+            route::ask(asked).or_else(|_| route::ask(Asked { from: None, ..asked })).ok()
+        };
+        // The device through which packets come in shows where answers would go.
+        let first = route::towards(near).ok();
+        let begins = ruleset.follow(
+            &Packet {
+                devices: (device(devices, first), None),
+                ..flow.map_or_else(|| question.packet(), |flow| Packet::arriving(flow, false))
+            },
+            Hook::Prerouting,
+            Until::End,
+        );
+        let redirected = if flow.is_none() { begins.redirected } else { None };
+        let far = flow.and_then(|flow| flow.reply.source).or(redirected.and_then(|(address, _)| address));
+        let far = far.unwrap_or(question.destination);
+        let there = route(far, near, first, begins.marks[0]);
+        let answer = match flow {
+            Some(flow) => Packet::arriving(flow, true),
+            None => Packet {
+                source: Some(far),
+                destination: Some(near),
+                ports: (question.port, None),
+                state: STATE_ESTABLISHED,
+                is_back: Some(true),
+                connection_mark: begins.marks[1],
+                ..question.packet()
+            },
+        };
+        let answer = Packet { devices: (device(devices, there), None), ..answer };
+        let mark = ruleset.follow(&answer, Hook::Prerouting, Until::End).marks[0];
+        let back = route(near, far, there, mark);
+        Routes { ends: [(near, back), (far, there)], marks: [begins.marks[0], mark], redirected }
+    }
+}
+
+fn device(devices: &Devices, route: Option<Route>) -> Option<Named> {
+    let number = route?.device;
+    Some((number, devices.name(number)?.to_owned()))
 }
 
 /// Reads `tcp/443`, `udp` or a protocol's number.

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use offloadctl::arguments::{self, Command, Form, Request};
 use offloadctl::change::{Plan, Wish};
 use offloadctl::conntrack::Path;
+use offloadctl::devices::Devices;
 use offloadctl::files::Files;
 use offloadctl::finding::Stop;
 use offloadctl::firewall::Firewall;
@@ -74,7 +75,17 @@ fn run(out: &mut dyn Write) -> Result<u8, Stop> {
             return Ok(u8::from(!conflicts.is_empty() || !status.remarks.is_empty()));
         }
         Command::Ruleset { hardware, devices, check } => {
-            let devices = devices.map_or_else(|| include::devices(&files), Ok)?;
+            let known = Devices::read(&files);
+            let (devices, notes) = match devices {
+                Some(named) => include::corrected(&known, named),
+                None => (include::devices(&known)?, Vec::new()),
+            };
+            for note in notes {
+                let _ = writeln!(io::stderr(), "{note}");
+            }
+            if check && hardware && files.are_live() {
+                include::check_hardware(&known, &devices, &files)?;
+            }
             let text = include::text(&devices, hardware);
             if check && !include::check(&files, &text)? {
                 // Said where it does not end up in a file of rules.
@@ -125,6 +136,15 @@ fn change(files: &Files, wish: Wish, dry_run: bool, out: &mut dyn Write) -> Resu
     }
     let firewall = Firewall::find(files)?;
     out.flush()?;
+    if !firewall.is_loaded() {
+        plan.write(files, &firewall)?;
+        return Ok(writeln!(
+            out,
+            "{} has not loaded its rules, so nothing was reloaded. Once it does, flow offload is {}: service firewall start",
+            firewall.name,
+            wish.name()
+        )?);
+    }
     // While the keys are listened to, Ctrl-C does not end the program half way.
     let keys = Keys::listen();
     plan.apply(files, &firewall, works)?;

@@ -34,7 +34,7 @@ mod attribute {
 }
 
 /// Address family of a table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Family(pub u8);
 
 impl Family {

@@ -41,11 +41,12 @@ pub fn status_text(out: &mut dyn Write, status: &Status) -> io::Result<()> {
         let word = |on| if on { "on" } else { "off" };
         writeln!(
             out,
-            "{:<10} offload {}, hardware {}, in {}",
+            "{:<10} offload {}, hardware {}, in {}{}",
             "Setting",
             word(offload),
             word(hardware),
-            setting::FILE
+            setting::FILE,
+            if facts.is_uncommitted { " with uncommitted changes" } else { "" }
         )?;
     }
     modules_text(out, &facts.modules)?;

@@ -1,10 +1,9 @@
-//! Which device the kernel would use towards an address, asked by rtnetlink; and what lies below a device.
+//! Which device the kernel would use for a packet, asked by rtnetlink, with its mark and the device that it comes in through.
 //!
-//! Layouts are those of `linux/rtnetlink.h`, kinds of devices those of `linux/if_arp.h`.
+//! Layouts are those of `linux/rtnetlink.h`.
 
 use std::net::IpAddr;
 
-use crate::files::Files;
 use crate::netlink::{Malformed, Message, Request, attributes};
 use crate::socket::{self, Subsystem, Trouble};
 
@@ -16,12 +15,11 @@ const HEADER: usize = 12;
 const TYPE: usize = 7;
 const TYPE_LOCAL: u8 = 2;
 const DESTINATION: u16 = 1;
+const SOURCE: u16 = 2;
+const IN_DEVICE: u16 = 3;
 const OUT_DEVICE: u16 = 4;
-/// Devices on devices on devices: deeper than anybody stacks them.
-const DEEPEST: usize = 8;
-/// `ARPHRD_PPP`: the device below is known to the daemon only.
-const KIND_PPP: u32 = 512;
-
+const GATEWAY: u16 = 5;
+const MARK: u16 = 16;
 /// A route towards an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Route {
@@ -29,37 +27,56 @@ pub struct Route {
     pub device: u32,
     /// The address is one of this machine.
     pub is_local: bool,
+    /// The next router on the way.
+    pub gateway: Option<IpAddr>,
 }
 
-/// A device and what is below it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Device {
-    /// Its name.
-    pub name: String,
-    /// Devices below it: ports of a bridge, the carrier of a VLAN.
-    pub below: Vec<String>,
-    /// It is a PPP session, whose carrier the kernel does not tell.
-    pub is_ppp: bool,
+/// A packet that is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// Where it goes.
+    pub to: IpAddr,
+    /// Where it comes from, and the number of the device that it comes in through; without, the router itself sends it.
+    pub from: Option<(IpAddr, u32)>,
+    /// Its mark.
+    pub mark: u32,
 }
 
-/// Asks for the route to an address.
+/// Asks for the route to an address, of a packet that the router would send itself.
 ///
 /// # Errors
-/// What the kernel refused, for instance because there is no route.
+/// What the kernel refused, for instance because there is no route; so for the other.
 pub fn towards(address: IpAddr) -> Result<Route, Trouble> {
-    let (family, bytes) = match address {
-        IpAddr::V4(address) => (2, address.octets().to_vec()),
-        IpAddr::V6(address) => (10, address.octets().to_vec()),
-    };
-    let mut header = [0; HEADER];
-    header[0] = family;
-    header[1] = if family == 2 { 32 } else { 128 };
+    ask(Asked { to: address, from: None, mark: 0 })
+}
+
+/// Asks for the route of a packet.
+pub fn ask(asked: Asked) -> Result<Route, Trouble> {
     let mut found = Route::default();
-    socket::ask::<Trouble>(Subsystem::Route, Request::one(GET_ROUTE, &header).with(DESTINATION, &bytes), |message| {
+    socket::ask::<Trouble>(Subsystem::Route, request(asked), |message| {
         found = route(message)?;
         Ok(())
     })?;
     Ok(found)
+}
+
+fn request(asked: Asked) -> Request {
+    let bytes = |address: IpAddr| match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    let (family, bits) = if asked.to.is_ipv4() { (2, 32) } else { (10, 128) };
+    let mut header = [0; HEADER];
+    header[0] = family;
+    header[1] = bits;
+    if asked.from.is_some() {
+        header[2] = bits;
+    }
+    let mut request = Request::one(GET_ROUTE, &header).with(DESTINATION, &bytes(asked.to));
+    if let Some((source, device)) = asked.from {
+        request = request.with(SOURCE, &bytes(source)).with(IN_DEVICE, &device.to_ne_bytes());
+    }
+    request.with(MARK, &asked.mark.to_ne_bytes())
 }
 
 /// Reads one `RTM_NEWROUTE`.
@@ -68,42 +85,19 @@ pub fn towards(address: IpAddr) -> Result<Route, Trouble> {
 /// A length that does not fit.
 pub fn route(message: &Message<'_>) -> Result<Route, Malformed> {
     let (header, rest) = message.payload.split_at_checked(HEADER).ok_or(Malformed)?;
-    let mut route = Route { device: 0, is_local: header.get(TYPE) == Some(&TYPE_LOCAL) };
+    let mut route = Route { is_local: header.get(TYPE) == Some(&TYPE_LOCAL), ..Route::default() };
     for found in attributes(rest) {
         let found = found?;
-        if found.kind == OUT_DEVICE {
-            route.device = found.native_u32()?;
+        match found.kind {
+            OUT_DEVICE => route.device = found.native_u32()?,
+            GATEWAY => route.gateway = address(found.value),
+            _ => {}
         }
     }
     Ok(route)
 }
 
-/// The name of a device with this number.
-pub fn device_name(files: &Files, number: u32) -> Option<String> {
-    let number = number.to_string();
-    let mut names = files.names("/sys/class/net").into_iter();
-    names.find(|name| files.read_or_empty(&format!("/sys/class/net/{name}/ifindex")).trim() == number)
-}
-
-/// Whether a device is a PPP session.
-pub fn is_ppp(files: &Files, name: &str) -> bool {
-    files.read_or_empty(&format!("/sys/class/net/{name}/type")).trim().parse() == Ok(KIND_PPP)
-}
-
-/// Finds a device by its number.
-pub fn device(files: &Files, number: u32) -> Option<Device> {
-    let name = device_name(files, number)?;
-    let mut below = Vec::new();
-    add_below(files, &name, DEEPEST, &mut below);
-    Some(Device { is_ppp: is_ppp(files, &name), name, below })
-}
-
-fn add_below(files: &Files, name: &str, depth: usize, below: &mut Vec<String>) {
-    let Some(depth) = depth.checked_sub(1) else { return };
-    let mut links = files.names(&format!("/sys/class/net/{name}"));
-    links.sort();
-    for lower in links.iter().filter_map(|link| link.strip_prefix("lower_")) {
-        below.push(lower.to_owned());
-        add_below(files, lower, depth, below);
-    }
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
 }

@@ -4,10 +4,12 @@ use std::io;
 
 use crate::files::Files;
 use crate::finding::Finding;
-use crate::uci::{Config, Malformed, Section};
+use crate::uci::{Config, Malformed, Value};
 
 /// Where the firewall's configuration is.
 pub const FILE: &str = "/etc/config/firewall";
+/// Changes that `uci set` made and `uci commit` has not yet written.
+pub const UNCOMMITTED: &str = "/tmp/.uci/firewall";
 /// The type of the section.
 pub const SECTION: &str = "defaults";
 /// The option for software offload, without which the other one does nothing.
@@ -25,16 +27,63 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// What a configuration asks for.
+    /// What a configuration asks for. What the firewall does not understand asks for nothing.
     pub fn of(config: &Config) -> Setting {
-        let is_on = |name| config.first_section(SECTION).is_some_and(|section| is_on(config, section, name));
+        let is_on = |name| option(config, name) == Some(true);
         Setting { offload: is_on(OFFLOAD), hardware: is_on(HARDWARE) }
+    }
+
+    /// The same with changes that are not committed, which the firewall follows: lines as `firewall.SECTION.OPTION='VALUE'`,
+    /// or `-firewall.SECTION.OPTION` for one that is removed.
+    pub fn with(self, config: &Config, uncommitted: &str) -> Setting {
+        let defaults = config.first_section(SECTION);
+        let mut setting = self;
+        for line in uncommitted.lines() {
+            let (path, value) = line.split_once('=').unwrap_or((line, "0"));
+            let mut words = path.trim_start_matches('-').splitn(3, '.').skip(1);
+            let (Some(section), Some(name)) = (words.next(), words.next()) else { continue };
+            let concerned = match name {
+                OFFLOAD => &mut setting.offload,
+                HARDWARE => &mut setting.hardware,
+                _ => continue,
+            };
+            let value = value.trim_matches(|quote| quote == '\'' || quote == '"');
+            if defaults.is_some() && config.section_called(section) == defaults {
+                *concerned = truth(value.as_bytes()) == Some(true);
+            }
+        }
+        setting
     }
 }
 
-/// The firewall takes these words for true, and all others for false.
-fn is_on(config: &Config, section: Section, name: &str) -> bool {
-    matches!(config.option(section, name), Some(b"1" | b"on" | b"true" | b"yes"))
+/// What an option says: `None` for what the firewall does not understand. One that is not there is off.
+pub fn option(config: &Config, name: &str) -> Option<bool> {
+    match config.first_section(SECTION).map_or(Value::None, |section| config.value(section, name)) {
+        Value::None => Some(false),
+        Value::One(value) => truth(value),
+        Value::List => None,
+    }
+}
+
+/// The words that the firewall knows for yes and no.
+fn truth(value: &[u8]) -> Option<bool> {
+    match value {
+        b"1" | b"on" | b"true" | b"yes" => Some(true),
+        b"0" | b"off" | b"false" | b"no" => Some(false),
+        _ => None,
+    }
+}
+
+/// An option that the firewall refuses, and all of its section with it.
+pub fn refused(config: &Config) -> Option<Finding> {
+    let name = [OFFLOAD, HARDWARE].into_iter().find(|name| option(config, name).is_none())?;
+    Some(Finding::new(
+        "OCTL116",
+        format!("option {name} in {FILE} is not understood by the firewall"),
+        "it takes 1, on, true, yes and 0, off, false, no; with anything else, or a list, it ends with an error and loads no \
+         rules at all",
+        "run: offloadctl enable, or offloadctl disable",
+    ))
 }
 
 /// Reads the configuration; `None` where there is none, as on systems other than OpenWrt.
@@ -71,6 +120,34 @@ mod tests {
             let config = Config::parse(format!("config defaults\noption flow_offloading {value}\n").into()).unwrap();
             assert_eq!(Setting::of(&config), Setting { offload: on, hardware: false }, "{value}");
         }
+    }
+
+    #[test]
+    fn what_the_firewall_does_not_understand_is_told() {
+        let refused = |text: &str| {
+            let config = Config::parse(format!("config defaults\n{text}\n").into()).unwrap();
+            refused(&config).map(|finding| (finding.id, finding.what))
+        };
+        assert_eq!(refused("option flow_offloading 1"), None);
+        assert_eq!(refused("option flow_offloading no"), None);
+        for text in ["option flow_offloading enabled", "list flow_offloading 1", "option flow_offloading ''"] {
+            let (id, what) = refused(text).unwrap();
+            assert!(id == "OCTL116" && what.contains("option flow_offloading in"), "{what}");
+        }
+        assert!(refused("option flow_offloading 1\noption flow_offloading_hw 2").unwrap().1.contains("_hw in"));
+    }
+
+    #[test]
+    fn uncommitted_changes_count() {
+        let text = "config zone\nconfig defaults\n\toption flow_offloading 1\n";
+        let config = Config::parse(text.into()).unwrap();
+        let with = |lines: &str| Setting::of(&config).with(&config, lines);
+        let (on, off) = (Setting { offload: true, hardware: false }, Setting { offload: false, hardware: false });
+        assert_eq!(with(""), on);
+        assert_eq!(with("firewall.cfg02dc81.flow_offloading='0'\n"), off);
+        assert_eq!(with("-firewall.cfg02dc81.flow_offloading\n"), off);
+        assert_eq!(with("firewall.cfg01dc81.flow_offloading='0'\nfirewall.x.y=1\nnonsense\n"), on, "another section");
+        assert_eq!(with("firewall.cfg02dc81.flow_offloading_hw='1'\n"), Setting { offload: true, hardware: true });
     }
 
     #[test]

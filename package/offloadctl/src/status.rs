@@ -4,13 +4,17 @@ use std::collections::BTreeSet;
 
 use crate::change::Wish;
 use crate::conntrack::Path;
+use crate::devices::{Devices, Seen};
 use crate::ethtool::{self, Capability};
 use crate::files::Files;
 use crate::finding::Finding;
 use crate::flows;
+use crate::hardware;
+use crate::inquiry;
 use crate::modules::{self, Module, Purpose, State};
 use crate::nftables::{self, FlowRule, Flowtable};
 use crate::procfs;
+use crate::ruleset::{Hook, Rule};
 use crate::setting::{self, Setting};
 use crate::socket::Trouble;
 use crate::totals::{self, FlowTotals};
@@ -53,24 +57,40 @@ pub struct Facts {
     pub flowtables: Vec<Flowtable>,
     /// The rules that fill flowtables.
     pub rules: Vec<FlowRule>,
+    /// Rules with `flow add` in chains that nothing calls.
+    pub orphans: Vec<FlowRule>,
     /// Why there are no flowtables and rules, where they could not be read.
     pub refused: Option<Finding>,
     /// Devices that exist, by name.
     pub devices: BTreeSet<String>,
+    /// The same with what is below each.
+    pub stacks: Devices,
     /// Flows by path, or why they cannot be counted.
     pub flows: Result<FlowTotals, Finding>,
     /// Whether connections are counted.
     pub accounting: Option<bool>,
     /// What the configuration asks for, where there is one that can be read.
     pub setting: Result<Option<Setting>, Finding>,
+    /// What the firewall does not understand of it.
+    pub refused_setting: Option<Finding>,
+    /// It has changes that are not committed, and counted in.
+    pub is_uncommitted: bool,
     /// What drivers say about hardware offload, by device; `None` where the kernel does not tell.
     pub hardware: Option<Vec<(String, Capability)>>,
+    /// Hardware shows its table of flows.
+    pub has_table: bool,
 }
 
 impl Facts {
     /// Whether a device of a flowtable exists; a trailing `*` stands for all that begin so.
     pub fn is_present(&self, device: &str) -> bool {
         is_present(device, &self.devices)
+    }
+
+    /// Whether any device can do hardware offload, where that is known. OpenWrt's kernels take the flag on any device, and work
+    /// in software then.
+    pub fn offers_hardware(&self) -> Option<bool> {
+        hardware::offers(self.hardware.as_deref(), self.has_table, |_| true)
     }
 
     /// Whether the configuration asks for offload.
@@ -93,20 +113,30 @@ pub struct Status {
 /// Asks the kernel and judges. What it does not tell, for lack of privilege, is among the remarks.
 pub fn ask(files: &Files) -> Status {
     let mut modules = modules::survey(files);
-    let (flowtables, rules, refused) = match ruleset(&mut modules) {
+    let (flowtables, (rules, orphans), refused) = match ruleset(&mut modules) {
         Ok((flowtables, rules)) => (flowtables, rules, None),
-        Err(finding) => (Vec::new(), Vec::new(), Some(finding)),
+        Err(finding) => (Vec::new(), (Vec::new(), Vec::new()), Some(finding)),
     };
+    let config = setting::read(files);
+    let uncommitted = files.read_or_empty(setting::UNCOMMITTED);
     let facts = Facts {
         kernel: modules::kernel_release(files),
         flowtables,
         rules,
+        orphans,
         refused,
         devices: devices(files),
+        stacks: Devices::read(files),
         flows: totals::count(files, &modules),
         accounting: flows::accounting(files),
-        setting: setting::read(files).map(|config| config.as_ref().map(Setting::of)),
+        setting: config
+            .as_ref()
+            .map_err(Clone::clone)
+            .map(|config| config.as_ref().map(|config| Setting::of(config).with(config, &uncommitted))),
+        refused_setting: config.ok().flatten().as_ref().and_then(setting::refused),
+        is_uncommitted: !uncommitted.is_empty(),
         hardware: ethtool::capabilities().ok().map(sorted),
+        has_table: hardware::bound(files).is_some(),
         modules,
     };
     let (verdict, remarks) = judge(&facts);
@@ -120,14 +150,17 @@ fn sorted(mut devices: Vec<(String, Capability)>) -> Vec<(String, Capability)> {
     devices
 }
 
-fn ruleset(modules: &mut [Module]) -> Result<(Vec<Flowtable>, Vec<FlowRule>), Finding> {
+/// Rules with `flow add`: those that packets come to, and those that they do not.
+type FlowRules = (Vec<FlowRule>, Vec<FlowRule>);
+
+fn ruleset(modules: &mut [Module]) -> Result<(Vec<Flowtable>, FlowRules), Finding> {
     // On disk only: there is no ruleset, and to ask for it would load the module.
     if modules::state_of(modules, "nf_tables") == State::Loadable {
-        return Ok((Vec::new(), Vec::new()));
+        return Ok((Vec::new(), FlowRules::default()));
     }
     let flowtables = match nftables::flowtables() {
         Ok(flowtables) => flowtables,
-        Err(Trouble::NotThere) => return Ok((Vec::new(), Vec::new())),
+        Err(Trouble::NotThere) => return Ok((Vec::new(), FlowRules::default())),
         Err(trouble) => return Err(trouble.finding("the flowtables")),
     };
     let rules = nftables::flow_rules().map_err(|trouble| trouble.finding("the rules"))?;
@@ -142,7 +175,22 @@ fn ruleset(modules: &mut [Module]) -> Result<(Vec<Flowtable>, Vec<FlowRule>), Fi
             module.state = State::Builtin;
         }
     }
-    Ok((flowtables, rules))
+    Ok((flowtables, sort(modules, rules)?))
+}
+
+/// Tells rules that packets come to from those in chains that nothing calls.
+fn sort(modules: &[Module], rules: Vec<FlowRule>) -> Result<FlowRules, Finding> {
+    if rules.is_empty() {
+        return Ok(FlowRules::default());
+    }
+    let all = inquiry::ruleset(modules).map_err(|trouble| trouble.finding("the rules"))?;
+    Ok(rules.into_iter().partition(|rule| {
+        let is_it = |known: &&Rule| {
+            (known.family, &known.table, &known.chain, known.handle)
+                == (rule.family, &rule.table, &rule.chain, rule.handle)
+        };
+        all.rules.iter().find(is_it).is_none_or(|rule| all.is_reachable(rule, Hook::Forward))
+    }))
 }
 
 /// Whether the kernel does what was wished for.
@@ -150,8 +198,19 @@ fn ruleset(modules: &mut [Module]) -> Result<(Vec<Flowtable>, Vec<FlowRule>), Fi
 /// # Errors
 /// It does not, or the rules cannot be read.
 pub fn follows(files: &Files, wish: Wish) -> Result<(), Finding> {
-    let (flowtables, rules) = ruleset(&mut modules::survey(files))?;
-    fulfils(wish, &flowtables, &rules, &devices(files))
+    let (flowtables, (rules, _)) = ruleset(&mut modules::survey(files))?;
+    fulfils(wish, &flowtables, &rules, &devices(files))?;
+    let capabilities = ethtool::capabilities().ok();
+    let has_table = hardware::bound(files).is_some();
+    match hardware::offers(capabilities.as_deref(), has_table, |_| true) {
+        Some(false) if wish == Wish::Hardware => Err(Finding::new(
+            "OCTL027",
+            "no device of this router offers hardware offload",
+            "the kernel takes the flag on any device, as OpenWrt's do, and would work in software",
+            "run: offloadctl enable (without --hw)",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Judges the flowtables of the firewall; those of other tables are not its business.
@@ -205,7 +264,7 @@ pub fn judge(facts: &Facts) -> (Verdict, Vec<Finding>) {
         facts.flowtables.iter().filter(|flowtable| can_work(flowtable, &facts.rules, &facts.devices)).collect();
     let verdict = if facts.refused.is_some() {
         Verdict::Unknown
-    } else if working.iter().any(|flowtable| flowtable.hardware) {
+    } else if facts.offers_hardware() != Some(false) && working.iter().any(|flowtable| flowtable.hardware) {
         Verdict::OnHardware
     } else if !working.is_empty() {
         Verdict::OnSoftware
@@ -224,6 +283,7 @@ pub fn judge(facts: &Facts) -> (Verdict, Vec<Finding>) {
     for flowtable in &facts.flowtables {
         remarks.extend(about_flowtable(facts, flowtable));
     }
+    remarks.extend(facts.refused_setting.clone());
     remarks.extend(about_setting(facts, verdict));
     remarks.extend(about_flows(facts, verdict));
     (verdict, remarks)
@@ -271,7 +331,7 @@ fn about_flowtable(facts: &Facts, flowtable: &Flowtable) -> Vec<Finding> {
             "packets of other devices take the slow path",
             "correct the names, or bring the devices up and run: service firewall restart",
         )),
-        ([only], []) if !only.ends_with('*') => remarks.push(Finding::new(
+        ([only], []) if !only.ends_with('*') && !is_trunk(facts, flowtable) => remarks.push(Finding::new(
             "OCTL105",
             format!("{name} has one device only: {only}"),
             "packets that come in through another device take the slow path, so half of each flow does; \
@@ -280,12 +340,19 @@ fn about_flowtable(facts: &Facts, flowtable: &Flowtable) -> Vec<Finding> {
         )),
         _ => {}
     }
+    remarks.extend(about_stacks(facts, flowtable, &name));
     if !facts.rules.iter().any(|rule| rule.fills(flowtable)) {
+        let orphan = facts.orphans.iter().find(|rule| rule.fills(flowtable));
         remarks.push(Finding::new(
             "OCTL106",
-            format!("no rule adds flows to {name}"),
-            "a flowtable stays empty until a rule in a forward chain says so",
-            format!("add 'flow add @{}' to the forward chain, before any rule that accepts", flowtable.name),
+            format!("no rule {}adds flows to {name}", if orphan.is_some() { "that packets come to " } else { "" }),
+            orphan.map_or("a flowtable stays empty until a rule in a forward chain says so".to_owned(), |rule| {
+                format!("nothing leads to chain {}, which has the rule with 'flow add'", rule.chain)
+            }),
+            orphan.map_or(
+                format!("add 'flow add @{}' to the forward chain, before any rule that accepts", flowtable.name),
+                |rule| format!("add 'jump {}' to the forward chain, before any rule that accepts", rule.chain),
+            ),
         ));
     } else if !flowtable.counter {
         remarks.push(Finding::new(
@@ -298,27 +365,54 @@ fn about_flowtable(facts: &Facts, flowtable: &Flowtable) -> Vec<Finding> {
     remarks
 }
 
+/// Whether the flowtable sees packets of two devices with routes on the one that it has, as on a router with one card.
+fn is_trunk(facts: &Facts, flowtable: &Flowtable) -> bool {
+    let sides = facts.stacks.tops().map(|top| facts.stacks.side(&top.name, None));
+    sides.filter(|side| matches!(side.seen(&flowtable.devices), Seen::On(_))).count() > 1
+}
+
+/// Devices that were put into the flowtable for a line that it does not see all the same.
+fn about_stacks(facts: &Facts, flowtable: &Flowtable, name: &str) -> Option<Finding> {
+    let list = &flowtable.devices;
+    let (family, table) = (flowtable.family.name(), &flowtable.table);
+    facts.stacks.tops().find_map(|top| {
+        let side = facts.stacks.side(&top.name, None);
+        let why = side.useless(list).filter(|_| side.seen(list) == Seen::Not)?;
+        let wanted = side.wanted();
+        Some(Finding::new(
+            "OCTL115",
+            format!("{name} does not see the packets of {}", top.name),
+            why,
+            format!(
+                "have it name {wanted}; until the next reload, and for new connections, run: nft add flowtable {family} \
+                 {table} {} '{{ devices = {{ {wanted} }}; }}'",
+                flowtable.name
+            ),
+        ))
+    })
+}
+
 /// Where the configuration and the kernel do not agree.
 fn about_setting(facts: &Facts, verdict: Verdict) -> Option<Finding> {
+    let no_hardware = facts.offers_hardware() == Some(false);
+    let is_accepted = facts.flowtables.iter().any(|flowtable| flowtable.hardware);
     let setting = match &facts.setting {
-        Ok(setting) => (*setting)?,
+        Ok(Some(setting)) => *setting,
+        // Rules that somebody wrote ask for it.
+        Ok(None) => return (is_accepted && no_hardware).then(|| about_no_hardware(true)),
         Err(finding) => return Some(finding.clone()),
     };
-    let capable = |(_, capability): &(String, Capability)| *capability == Capability::On;
-    let no_hardware = facts.hardware.as_ref().is_some_and(|devices| !devices.iter().any(capable));
     match (setting, verdict) {
         (Setting { offload: true, .. }, Verdict::NotWorking) if facts.flowtables.is_empty() => Some(Finding::new(
             "OCTL112",
             "offload is configured and does not run",
-            "the kernel has no flowtable: the firewall is not started, was not reloaded, or failed",
-            "run: fw4 check, then: service firewall restart",
+            "the kernel has no flowtable: the firewall is not started, was not reloaded, failed, or found no device. It takes \
+             those of the zones' networks; what a zone has as 'list device' is not among them",
+            "run: fw4 check, then: service firewall restart; fw4 print shows whether it makes a flowtable",
         )),
-        (Setting { offload: true, hardware: true }, Verdict::OnSoftware) if no_hardware => Some(Finding::new(
-            "OCTL111",
-            "hardware offload is configured, and no device offers it",
-            "the firewall tries it and falls back to software offload, which works",
-            "run: offloadctl enable (without --hw); if the driver can, switch it on: ethtool -K DEVICE hw-tc-offload on",
-        )),
+        (Setting { offload: true, hardware: true }, Verdict::OnSoftware) if no_hardware => {
+            Some(about_no_hardware(is_accepted))
+        }
         (Setting { offload: true, hardware: true }, Verdict::OnSoftware) => Some(Finding::new(
             "OCTL113",
             "hardware offload is configured, and the flowtable is one for software",
@@ -333,6 +427,20 @@ fn about_setting(facts: &Facts, verdict: Verdict) -> Option<Finding> {
         )),
         _ => None,
     }
+}
+
+fn about_no_hardware(is_accepted: bool) -> Finding {
+    Finding::new(
+        "OCTL111",
+        "hardware offload is asked for, and no device offers it",
+        if is_accepted {
+            "this kernel, as OpenWrt's do, takes 'flags offload' on any device; flows are offloaded in software all the same"
+        } else {
+            "the kernel refused it, and the firewall fell back to software offload, which works"
+        },
+        "run: offloadctl enable (without --hw); where a driver could (off, above), switch it on: ethtool -K DEVICE \
+         hw-tc-offload on",
+    )
 }
 
 fn about_flows(facts: &Facts, verdict: Verdict) -> Vec<Finding> {

@@ -49,6 +49,17 @@ struct Word {
     span: Range<usize>,
 }
 
+/// What stands under a name in a section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// Nothing.
+    None,
+    /// One value.
+    One(&'a [u8]),
+    /// A list.
+    List,
+}
+
 /// A section of a [`Config`], good until that is changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Section(usize);
@@ -78,24 +89,62 @@ impl Config {
 
     /// The first section of a type.
     pub fn first_section(&self, kind: &str) -> Option<Section> {
-        let matches = |statement: &Statement| {
-            statement.kind == Kind::Section && statement.words.first().is_some_and(|word| word.value == kind.as_bytes())
-        };
-        self.statements.iter().position(matches).map(Section)
+        self.sections(kind).first().copied()
     }
 
-    /// All sections of a type.
+    /// All sections of a type. What has the same name is one section, of the type that comes last.
     pub fn sections(&self, kind: &str) -> Vec<Section> {
-        let sections = self.statements.iter().enumerate().filter(|(_, statement)| {
-            statement.kind == Kind::Section && statement.words.first().is_some_and(|word| word.value == kind.as_bytes())
-        });
-        sections.map(|(index, _)| Section(index)).collect()
+        let is_kind = |section: &Section| {
+            let last = self.blocks(*section).last().and_then(|block| self.statements.get(*block));
+            last.and_then(|statement| statement.words.first()).is_some_and(|word| word.value == kind.as_bytes())
+        };
+        self.all_sections().filter(is_kind).collect()
     }
 
-    /// The value of an option: of the last one, as libuci has it, when it is there more than once.
+    /// The section that `uci` calls so: by its name, or by its number among all (`cfg02…`).
+    pub fn section_called(&self, name: &str) -> Option<Section> {
+        let named = |section: &Section| {
+            self.statements.get(section.0).and_then(|statement| statement.words.get(1)).map(|word| &word.value[..])
+                == Some(name.as_bytes())
+        };
+        let number = || usize::from_str_radix(name.strip_prefix("cfg")?.get(..2)?, 16).ok()?.checked_sub(1);
+        self.all_sections().find(named).or_else(|| self.all_sections().nth(number()?))
+    }
+
+    fn all_sections(&self) -> impl Iterator<Item = Section> {
+        let begins = |(index, statement): &(usize, &Statement)| {
+            statement.kind == Kind::Section && self.blocks(Section(*index)).first() == Some(index)
+        };
+        self.statements.iter().enumerate().filter(begins).map(|(index, _)| Section(index))
+    }
+
+    /// Where a section is begun and gone on with: libuci goes on with the one that has the same name.
+    fn blocks(&self, section: Section) -> Vec<usize> {
+        let name = |statement: &Statement| statement.words.get(1).map(|word| word.value.clone());
+        let Some(wanted) = self.statements.get(section.0).and_then(name).filter(|name| !name.is_empty()) else {
+            return vec![section.0];
+        };
+        let all = self.statements.iter().enumerate();
+        let same =
+            all.filter(|(_, statement)| statement.kind == Kind::Section && name(statement).as_ref() == Some(&wanted));
+        same.map(|(index, _)| index).collect()
+    }
+
+    /// The value of an option, of the last one when it is there more than once; none of a list.
     pub fn option(&self, section: Section, name: &str) -> Option<&[u8]> {
-        let statement = self.last_option(section, name)?;
-        Some(statement.words.get(1).map_or(&[][..], |word| &word.value))
+        match self.value(section, name) {
+            Value::One(value) => Some(value),
+            Value::None | Value::List => None,
+        }
+    }
+
+    /// What libuci has under a name: an option replaces what came before it, and a list takes it in.
+    pub fn value(&self, section: Section, name: &str) -> Value<'_> {
+        match self.last_option(section, name) {
+            None => Value::None,
+            Some(Statement { kind: Kind::List, .. }) => Value::List,
+            Some(statement) => Value::One(statement.words.get(1).map_or(&[][..], |word| &word.value)),
+        }
     }
 
     /// The same file with an option set. Only the bytes of its value change, or a line is added to the section.
@@ -104,7 +153,8 @@ impl Config {
     /// Never for a value without a zero byte.
     pub fn with_option(&self, section: Section, name: &str, value: &str) -> Result<Config, Malformed> {
         let quoted = quoted(value);
-        match self.last_option(section, name).map(|statement| &statement.words[..]) {
+        let last = self.last_option(section, name).filter(|statement| statement.kind == Kind::Option);
+        match last.map(|statement| &statement.words[..]) {
             Some([_, value, ..]) => self.spliced(value.span.clone(), &quoted),
             Some([name]) => self.spliced(name.span.end..name.span.end, &format!(" {quoted}")),
             _ => {
@@ -125,24 +175,24 @@ impl Config {
         self.spliced(end..end, &format!("{newline}\nconfig {kind}\n"))
     }
 
-    fn options(&self, section: Section) -> &[Statement] {
-        let rest = self.statements.get(section.0 + 1..).unwrap_or_default();
+    /// Options and lists that stand below the beginning of a section.
+    fn options(&self, block: usize) -> &[Statement] {
+        let rest = self.statements.get(block + 1..).unwrap_or_default();
         let length = rest.iter().position(|statement| matches!(statement.kind, Kind::Section | Kind::Package));
         rest.get(..length.unwrap_or(rest.len())).unwrap_or_default()
     }
 
     fn last_option(&self, section: Section, name: &str) -> Option<&Statement> {
-        let named = |statement: &&Statement| {
-            statement.kind == Kind::Option && statement.words.first().is_some_and(|word| word.value == name.as_bytes())
-        };
-        self.options(section).iter().rfind(named)
+        let named = |statement: &&Statement| statement.words.first().is_some_and(|word| word.value == name.as_bytes());
+        self.blocks(section).into_iter().rev().find_map(|block| self.options(block).iter().rfind(named))
     }
 
     /// The beginning of the line after a section's last option, the line feed that is missing before it, and how options are
     /// indented.
     fn end_of(&self, section: Section) -> (usize, &'static str, String) {
-        let options = self.options(section);
-        let last = options.last().or_else(|| self.statements.get(section.0));
+        let block = self.blocks(section).last().copied().unwrap_or(section.0);
+        let options = self.options(block);
+        let last = options.last().or_else(|| self.statements.get(block));
         let end = last.map_or(self.bytes.len(), |last| last.end);
         let (at, newline) = if end < self.bytes.len() { (end + 1, "") } else { (end, "\n") };
         let indent = options.last().map(|option| {

@@ -64,9 +64,9 @@ impl Policy {
 
     fn covers(&self, packet: &Packet) -> bool {
         let fits = |port: u16, (wanted, mask): (u16, u16)| (port ^ wanted) & mask == 0;
-        let (from, to) = packet.ports.unwrap_or_default();
-        is_within(packet.source, self.source)
-            && is_within(packet.destination, self.destination)
+        let (from, to) = (packet.ports.0.unwrap_or(0), packet.ports.1.unwrap_or(0));
+        packet.source.is_some_and(|source| is_within(source, self.source))
+            && packet.destination.is_some_and(|destination| is_within(destination, self.destination))
             && (self.protocol == 0 || self.protocol == packet.protocol)
             && fits(from, self.ports[0])
             && fits(to, self.ports[1])
@@ -178,14 +178,12 @@ mod tests {
 
     fn packet(source: &str, destination: &str) -> Packet {
         Packet {
+            family: 2,
             protocol: 17,
-            source: source.parse().unwrap(),
-            destination: destination.parse().unwrap(),
-            ports: Some((4000, 53)),
-            devices: (None, None),
-            state: 0,
-            status: 0,
-            mark: 0,
+            source: source.parse().ok(),
+            destination: destination.parse().ok(),
+            ports: (Some(4000), Some(53)),
+            ..Packet::default()
         }
     }
 
@@ -218,7 +216,7 @@ mod tests {
         info[DESTINATION_PORT..DESTINATION_PORT + 4].copy_from_slice(&[0, 53, 0xff, 0xff]);
         let covered = packet("10.1.0.7", "10.2.200.1");
         assert!(transforms(&[read(&info)], &covered));
-        assert!(!transforms(&[read(&info)], &Packet { ports: Some((53, 4000)), ..covered.clone() }));
+        assert!(!transforms(&[read(&info)], &Packet { ports: (Some(53), Some(4000)), ..covered.clone() }));
         assert!(!transforms(&[read(&info)], &Packet { protocol: 6, ..covered }));
     }
 

@@ -45,6 +45,7 @@ impl Router {
         let router = Router { root: format!("{}/change-{name}-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id()) };
         router.put("etc/config/firewall", CONFIG);
         router.put("sbin/fw4", FW4);
+        router.put("var/run/fw4.state", "");
         fs::set_permissions(router.path("etc/config/firewall"), Permissions::from_mode(0o600)).unwrap();
         fs::set_permissions(router.path("sbin/fw4"), Permissions::from_mode(0o755)).unwrap();
         router
@@ -95,6 +96,40 @@ impl Drop for Router {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.root);
     }
+}
+
+#[test]
+fn a_firewall_that_is_not_loaded_is_not_reloaded() {
+    let router = Router::new("down");
+    fs::remove_file(router.path("var/run/fw4.state")).unwrap();
+    router.put("etc/config/firewall", "config defaults\n\toption flow_offloading 1\n");
+    // It fails with offload, whatever it is asked.
+    router.put("fail-check", "flow_offloading 1");
+    router.put("fail-reload", "");
+    let text = router.succeeds(&["disable"]);
+    assert!(text.contains("/sbin/fw4 has not loaded its rules") && text.contains("flow offload is off"), "{text}");
+    assert_eq!(router.config(), "config defaults\n\toption flow_offloading '0'\n");
+    assert_eq!(router.calls(), [""; 0]);
+    // On it is turned only if the firewall would take it.
+    router.put("fail-check", "flow_offloading '1'");
+    assert!(router.fails(&["enable"]).starts_with("Error OCTL020: "));
+    fs::remove_file(router.path("fail-check")).unwrap();
+    assert!(router.succeeds(&["enable"]).contains("flow offload is on, in software: service firewall start"));
+    assert_eq!(router.calls(), ["check", "check"]);
+}
+
+#[test]
+fn what_the_firewall_does_not_understand_is_put_right() {
+    let router = Router::new("invalid");
+    router.put("etc/config/firewall", "config defaults\n\toption flow_offloading enabled\n");
+    router.succeeds(&["disable"]);
+    assert_eq!(router.config(), "config defaults\n\toption flow_offloading '0'\n");
+    router.put(
+        "etc/config/firewall",
+        "config defaults 'd'\n\toption flow_offloading 0\nconfig defaults 'd'\n\toption flow_offloading 1\n",
+    );
+    router.succeeds(&["disable"]);
+    assert!(router.config().ends_with("config defaults 'd'\n\toption flow_offloading '0'\n"), "{}", router.config());
 }
 
 #[test]

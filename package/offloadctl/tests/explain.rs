@@ -9,11 +9,12 @@ use std::net::IpAddr;
 use common::message;
 use offloadctl::answer;
 use offloadctl::conntrack::{Details, Direction, Flow, Path, STATUS_REPLIED};
+use offloadctl::devices::{Devices, Kind, Side};
 use offloadctl::ethtool::Capability;
 use offloadctl::explain::{Facts, Question, explain};
 use offloadctl::nftables::{Family, Flowtable};
-use offloadctl::route::{self, Device};
-use offloadctl::ruleset::{self, Chain, Element, Expression, Rule, Verdict};
+use offloadctl::route;
+use offloadctl::ruleset::{self, Base, Chain, Element, Expression, Hook, Rule, Set, Verdict};
 use offloadctl::trace::{Match, Ruleset};
 use offloadctl::xfrm::Policy;
 use proptest::prelude::*;
@@ -24,9 +25,11 @@ fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-fn device(name: &str, below: &[&str]) -> Option<Device> {
-    let below = below.iter().copied().map(String::from).collect();
-    Some(Device { name: name.into(), below, is_ppp: false })
+/// A device with its route; each of `below` is a port of a bridge.
+fn side(name: &str, below: &[&str]) -> Option<Side> {
+    let mut devices = Devices { kernel: (6, 12), ..Devices::default() };
+    devices.list.push(common::device(name, if below.is_empty() { Kind::Plain } else { Kind::Bridge }, below));
+    Some(devices.side(name, None))
 }
 
 /// `meta l4proto { tcp, udp } flow add @ft`
@@ -41,7 +44,7 @@ fn adds() -> Vec<Expression> {
 /// `ct state established,related accept`
 fn accepts_established() -> Vec<Expression> {
     vec![
-        Expression::Connection { key: 0, to: 1 },
+        Expression::Connection { key: 0, direction: None, to: 1 },
         Expression::Bitwise { from: 1, to: 1, mask: 6_u32.to_ne_bytes().into(), xor: vec![0; 4] },
         Expression::Compare { from: 1, operator: 1, value: vec![0; 4] },
         Expression::Verdict(Verdict::Accept),
@@ -65,14 +68,36 @@ fn rules(chain: &str, first: u64, expressions: Vec<Vec<Expression>>) -> Vec<Rule
     (first..).zip(expressions).map(rule).collect()
 }
 
+fn plain(key: &[u8], verdict: Option<Verdict>) -> Element {
+    Element { key: key.into(), verdict, ..Element::default() }
+}
+
+fn set(name: &str, elements: Vec<Element>) -> Set {
+    Set { family: INET, table: "fw4".into(), name: name.into(), is_interval: false, elements: Some(elements) }
+}
+
+/// `ct state new accept`, where the table lets connections begin.
+fn accepts_new() -> Vec<Expression> {
+    vec![
+        Expression::Connection { key: 0, direction: None, to: 1 },
+        Expression::Compare { from: 1, operator: 0, value: 8_u32.to_ne_bytes().into() },
+        Expression::Verdict(Verdict::Accept),
+    ]
+}
+
 fn forward(expressions: Vec<Vec<Expression>>) -> Ruleset {
-    let chain =
-        |name: &str, forward, drops| Chain { family: INET, table: "fw4".into(), name: name.into(), forward, drops };
-    let element = |protocol| Element { key: vec![protocol], verdict: None, is_interval: false };
+    let base = |priority| Base { hook: Hook::Forward, priority, is_nat: false, devices: Vec::new() };
+    let chain = |name: &str, priority: Option<i32>, drops| Chain {
+        family: INET,
+        table: "fw4".into(),
+        name: name.into(),
+        base: priority.map(base),
+        drops,
+    };
     Ruleset {
         chains: vec![chain("forward", Some(0), true), chain("forward_lan", None, false)],
         rules: rules("forward", 1, expressions),
-        sets: vec![(INET, "fw4".into(), "protocols".into(), vec![element(6), element(17)])],
+        sets: vec![set("protocols", vec![plain(&[6], None), plain(&[17], None)])],
     }
 }
 
@@ -101,8 +126,11 @@ fn facts() -> Facts {
         },
         flow: Some(flow),
         matching: 1,
-        devices: (device("br-lan", &["lan1", "lan2"]), device("wan", &[])),
+        devices: (side("br-lan", &["lan1", "lan2"]), side("wan", &[])),
         is_local: false,
+        marks: [Some(0); 2],
+        redirected: None,
+        timeout: Some(30),
         ipsec: Vec::new(),
         ruleset: forward(vec![adds(), accepts_established()]),
         flowtables: vec![Flowtable {
@@ -116,6 +144,7 @@ fn facts() -> Facts {
             counter: true,
         }],
         hardware: Some(vec![("lan1".into(), Capability::On), ("wan".into(), Capability::On)]),
+        bound: None,
     }
 }
 
@@ -147,9 +176,17 @@ fn flow(facts: &mut Facts) -> &mut Flow {
 #[test]
 fn each_cause_is_named() {
     type Change = fn(&mut Facts);
-    let cases: [(&str, Change, &[&str]); 24] = [
+    let cases: [(&str, Change, &[&str]); 25] = [
         ("idle", |_| {}, &["OCTL215"]),
-        ("gone", |facts| facts.flow = None, &["OCTL201"]),
+        (
+            "gone",
+            |facts| {
+                facts.flow = None;
+                facts.ruleset = forward(vec![adds(), accepts_new()]);
+            },
+            &["OCTL201"],
+        ),
+        ("would be dropped", |facts| facts.flow = None, &["OCTL201", "OCTL206"]),
         ("to the router", |facts| facts.is_local = true, &["OCTL216"]),
         ("icmp", |facts| flow(facts).protocol = 1, &["OCTL202"]),
         ("gre", |facts| flow(facts).protocol = 47, &["OCTL207"]),
@@ -187,7 +224,7 @@ fn each_cause_is_named() {
         (
             "conditions do not hold",
             |facts| {
-                facts.ruleset.sets[0].3.remove(0);
+                facts.ruleset.sets[0].elements.as_mut().unwrap().remove(0);
                 facts.ruleset.chains[0].drops = false;
                 facts.ruleset.rules.truncate(1);
             },
@@ -276,15 +313,11 @@ fn a_tunnel_on_one_side_is_no_cause() {
 }
 
 #[test]
-fn a_device_below_or_a_wildcard_or_a_ppp_session_will_do() {
+fn a_port_or_a_wildcard_will_do() {
     type Change = fn(&mut Facts);
-    let cases: [Change; 3] = [
+    let cases: [Change; 2] = [
         |facts| facts.flowtables[0].devices = vec!["lan2".into(), "wan".into()],
         |facts| facts.flowtables[0].devices = vec!["br*".into(), "w*".into()],
-        |facts| {
-            facts.flowtables[0].devices = vec!["br-lan".into(), "eth1".into()];
-            facts.devices.1.as_mut().unwrap().is_ppp = true;
-        },
     ];
     for (case, change) in cases.into_iter().enumerate() {
         assert_eq!(causes(change), ["OCTL215"], "case {case}");
@@ -303,6 +336,23 @@ fn hardware_that_refused_says_why() {
     assert!(why(Capability::No).contains("does not offer hw-tc-offload on lan1"));
     assert!(why(Capability::Off).contains("hw-tc-offload is switched off on lan1"));
     assert!(why(Capability::On).contains("the driver refused it"));
+}
+
+#[test]
+fn hardware_with_one_direction_says_which() {
+    let with = |bound| {
+        let mut facts = facts();
+        flow(&mut facts).path = Path::Hardware;
+        facts.flowtables[0].hardware = true;
+        facts.bound = Some(bound);
+        let explanation = explain(&facts);
+        (explanation.exit_code(), explanation.causes.first().map(|cause| (cause.id, cause.what.clone())))
+    };
+    assert_eq!(with([true, true]), (0, None));
+    let (code, cause) = with([true, false]);
+    assert_eq!((code, cause), (0, Some(("OCTL219", "hardware took the way there, and not the way back".into()))));
+    assert_eq!(with([false, true]).1.unwrap().0, "OCTL219");
+    assert!(with([false, false]).1.unwrap().1.contains("does not have it"));
 }
 
 #[test]
@@ -343,7 +393,7 @@ fn what_is_not_understood_applies_perhaps() {
         let mut facts = facts();
         facts.ruleset = forward(vec![first, adds()]);
         let trace = facts.ruleset.trace(&facts.packet(false));
-        (trace.steps[0].matched, trace.adds.is_some(), trace.is_certain)
+        (trace.steps[0].matched, trace.adds.is_some(), trace.is_certain())
     };
     let limit = |name: &str| vec![Expression::Other(name.into()), Expression::Verdict(Verdict::Accept)];
     assert_eq!(trace_of(limit("limit")), (Match::Perhaps, true, false));
@@ -368,9 +418,9 @@ fn what_is_not_understood_applies_perhaps() {
 fn addresses_ports_and_verdict_maps() {
     let applies = |expressions: Vec<Expression>| {
         let mut facts = facts();
-        let element = Element { key: 2_u32.to_ne_bytes().into(), verdict: Some(Verdict::Accept), is_interval: false };
+        let element = plain(&2_u32.to_ne_bytes(), Some(Verdict::Accept));
         facts.ruleset = forward(vec![expressions]);
-        facts.ruleset.sets.push((INET, "fw4".into(), "states".into(), vec![element]));
+        facts.ruleset.sets.push(set("states", vec![element]));
         let trace = facts.ruleset.trace(&facts.packet(false));
         (trace.steps[0].matched, trace.accepted.len())
     };
@@ -390,18 +440,16 @@ fn addresses_ports_and_verdict_maps() {
     ];
     assert_eq!(applies(ports.to_vec()), (Match::Yes, 0));
     let map = Expression::Lookup { from: 1, set: "states".into(), map: true, inverted: false };
-    assert_eq!(applies(vec![Expression::Connection { key: 0, to: 1 }, map.clone()]), (Match::Yes, 1));
-    assert_eq!(applies(vec![Expression::Connection { key: 2, to: 2 }, map]), (Match::Perhaps, 0));
+    assert_eq!(applies(vec![Expression::Connection { key: 0, direction: None, to: 1 }, map.clone()]), (Match::Yes, 1));
+    assert_eq!(applies(vec![Expression::Connection { key: 2, direction: None, to: 2 }, map]), (Match::Perhaps, 0));
 }
 
 #[test]
 fn a_set_that_is_too_large_is_not_understood() {
-    let set = |number| vec![Element { key: vec![6], verdict: None, is_interval: false }; number];
-    assert_eq!(ruleset::understood(set(1000)).len(), 1000);
     let mut facts = facts();
-    facts.ruleset.sets[0].3 = ruleset::understood(set(1001));
-    let trace = facts.trace();
-    assert_eq!((trace.steps[0].matched, trace.is_certain), (Match::Perhaps, false));
+    facts.ruleset.sets[0].elements = None;
+    let (_, trace) = facts.trace();
+    assert_eq!((trace.steps[0].matched, trace.is_certain()), (Match::Perhaps, false));
 }
 
 #[test]
@@ -471,6 +519,7 @@ fn of_an_unknown_connection_it_is_said_what_would_become_of_it() {
     let answer = |change: fn(&mut Facts)| {
         let mut facts = facts();
         facts.flow = None;
+        facts.ruleset.rules.extend(rules("forward", 5, vec![accepts_new()]));
         change(&mut facts);
         let mut out = Vec::new();
         answer::write(&mut out, &facts, &explain(&facts)).unwrap();
@@ -492,17 +541,21 @@ fn one_of_several_is_said_to_be_so() {
 
 /// The recorded table, with the sets that its rules name.
 fn recorded() -> Ruleset {
-    let element = |key: &[u8], verdict| Element { key: key.into(), verdict, is_interval: false };
-    let set = |name: &str, elements| (INET, "fw4".to_owned(), name.to_owned(), elements);
-    let state = |bit: u32| element(&bit.to_ne_bytes(), Some(Verdict::Accept));
-    let port = |port: u16, is_interval| Element { is_interval, ..element(&port.to_be_bytes(), None) };
+    let state = |bit: u32| plain(&bit.to_ne_bytes(), Some(Verdict::Accept));
+    let port = |port: u16, is_end| Element { is_end, ..plain(&port.to_be_bytes(), None) };
     Ruleset {
         chains: common::read_all(common::OPENWRT_CHAINS, |message| ruleset::chain(message).unwrap()),
         rules: common::read_all(common::OPENWRT_RULES, |message| ruleset::rule(message).unwrap()),
         sets: vec![
             set("__map0", vec![state(2), state(4)]),
-            set("__set0", vec![element(&[6], None), element(&[17], None)]),
-            set("__set1", vec![port(443, true), port(5000, true)]),
+            set("__set0", vec![plain(&[6], None), plain(&[17], None)]),
+            Set {
+                is_interval: true,
+                ..set(
+                    "__set1",
+                    vec![port(0, true), port(443, false), port(444, true), port(5000, false), port(5011, true)],
+                )
+            },
         ],
     }
 }
@@ -511,8 +564,12 @@ fn recorded() -> Ruleset {
 fn a_packet_goes_through_a_recorded_firewall() {
     let mut facts = facts();
     facts.ruleset = recorded();
-    let names: Vec<_> =
-        facts.ruleset.chains.iter().map(|chain| (&chain.name[..], chain.forward, chain.drops)).collect();
+    let names: Vec<_> = facts
+        .ruleset
+        .chains
+        .iter()
+        .map(|chain| (&chain.name[..], chain.priority_at(Hook::Forward, 2), chain.drops))
+        .collect();
     let expected = [
         ("forward", Some(0), true),
         ("forward_lan", None, false),
@@ -526,13 +583,19 @@ fn a_packet_goes_through_a_recorded_firewall() {
     // Without the rule that is in the way.
     facts.ruleset.rules.remove(0);
     assert_eq!(explain(&facts).causes[0].id, "OCTL215");
-    // Without the one that adds flows, all that follow are met, and one has an interval.
+    // Without the one that adds flows, the zone's rule for ports accepts, as 443 is among them.
     facts.ruleset.rules.remove(0);
+    let trace = facts.ruleset.trace(&facts.packet(false));
+    let met: Vec<_> = trace.steps.iter().map(|step| (&step.rule.chain[..], step.matched)).collect();
+    let expected = [("forward", Match::Yes), ("forward_lan", Match::Yes)];
+    assert_eq!(met, expected);
+    // It does not for another port, which is refused in the end.
+    flow(&mut facts).reply.source_port = Some(80);
     let trace = facts.ruleset.trace(&facts.packet(false));
     let met: Vec<_> = trace.steps.iter().map(|step| (&step.rule.chain[..], step.matched)).collect();
     let expected = [
         ("forward", Match::Yes),
-        ("forward_lan", Match::Perhaps),
+        ("forward_lan", Match::No),
         ("forward_lan", Match::Perhaps),
         ("forward_lan", Match::No),
         ("forward", Match::Yes),

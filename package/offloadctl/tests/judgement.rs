@@ -4,6 +4,7 @@ mod common;
 
 use offloadctl::change::Wish;
 use offloadctl::conntrack::{Flow, Path};
+use offloadctl::devices::Devices;
 use offloadctl::ethtool::Capability;
 use offloadctl::finding::Finding;
 use offloadctl::flows::Source;
@@ -23,12 +24,17 @@ fn working() -> Facts {
         modules,
         flowtables: common::recorded_flowtables(),
         rules: common::recorded_rules(),
+        orphans: Vec::new(),
         refused: None,
         devices: ["lo", "lan", "wan"].map(String::from).into(),
+        stacks: Devices::default(),
         flows: Ok(FlowTotals::new(Source::Netlink)),
         accounting: Some(true),
         setting: Ok(Some(Setting { offload: true, hardware: false })),
+        refused_setting: None,
+        is_uncommitted: false,
         hardware: Some(["lan", "wan"].map(|device| (device.into(), Capability::No)).into()),
+        has_table: false,
     }
 }
 
@@ -42,7 +48,12 @@ fn judged(change: impl FnOnce(&mut Facts)) -> (Verdict, Vec<&'static str>) {
 #[test]
 fn on_without_remarks() {
     assert_eq!(judged(|_| {}), (Verdict::OnSoftware, vec![]));
-    assert_eq!(judged(|facts| facts.flowtables[0].hardware = true), (Verdict::OnHardware, vec![]));
+    let in_hardware = judged(|facts| {
+        facts.flowtables[0].hardware = true;
+        facts.hardware = Some(vec![("wan".into(), Capability::On)]);
+        facts.setting = Ok(Some(Setting { offload: true, hardware: true }));
+    });
+    assert_eq!(in_hardware, (Verdict::OnHardware, vec![]));
     assert_eq!(judged(|facts| facts.setting = Ok(None)), (Verdict::OnSoftware, vec![]));
     assert_eq!(judged(|facts| facts.hardware = None), (Verdict::OnSoftware, vec![]));
 }
@@ -98,6 +109,8 @@ fn a_flowtable_that_cannot_work() {
     assert_eq!(gone, (Verdict::NotWorking, vec!["OCTL104"]));
     let no_rule = judged(|facts| facts.rules.clear());
     assert_eq!(no_rule, (Verdict::NotWorking, vec!["OCTL106"]));
+    let orphan = judged(|facts| facts.orphans = std::mem::take(&mut facts.rules));
+    assert_eq!(orphan, (Verdict::NotWorking, vec!["OCTL106"]));
     let rule_elsewhere = judged(|facts| facts.rules[0].flowtable = "other".into());
     assert_eq!(rule_elsewhere, (Verdict::NotWorking, vec!["OCTL106"]));
 }
@@ -131,6 +144,7 @@ fn hardware_that_takes_nothing() {
     totals.add(&Flow { path: Path::Software, ..Flow::default() });
     let refused = judged(|facts| {
         facts.flowtables[0].hardware = true;
+        facts.has_table = true;
         facts.flows = Ok(totals);
     });
     assert_eq!(refused, (Verdict::OnHardware, vec!["OCTL108"]));
@@ -139,6 +153,7 @@ fn hardware_that_takes_nothing() {
     totals.add(&Flow { path: Path::Hardware, ..Flow::default() });
     let some_taken = judged(|facts| {
         facts.flowtables[0].hardware = true;
+        facts.has_table = true;
         facts.flows = Ok(totals);
     });
     assert_eq!(some_taken, (Verdict::OnHardware, vec![]));
@@ -206,6 +221,18 @@ fn hardware_that_no_device_offers() {
     assert_eq!(with(Some(Capability::Off)), (Verdict::OnSoftware, vec!["OCTL111"]));
     assert_eq!(with(Some(Capability::On)), (Verdict::OnSoftware, vec!["OCTL113"]));
     assert_eq!(with(None), (Verdict::OnSoftware, vec!["OCTL113"]));
+    // A kernel that takes the flag on any device, as OpenWrt's do: by the firewall, and by rules that somebody wrote.
+    for setting in [Some(Setting { offload: true, hardware: true }), None] {
+        let accepted = |capability| {
+            judged(|facts| {
+                facts.setting = Ok(setting);
+                facts.flowtables[0].hardware = true;
+                facts.hardware = Some(vec![("lan".into(), capability)]);
+            })
+        };
+        assert_eq!(accepted(Capability::No), (Verdict::OnSoftware, vec!["OCTL111"]));
+        assert_eq!(accepted(Capability::On), (Verdict::OnHardware, vec![]));
+    }
     let nothing_runs = judged(|facts| {
         facts.flowtables.clear();
         facts.setting = Ok(Some(Setting { offload: true, hardware: true }));

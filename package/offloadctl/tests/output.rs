@@ -38,12 +38,17 @@ fn recorded_status(change: impl FnOnce(&mut Facts)) -> Status {
             .collect(),
         flowtables: common::recorded_flowtables(),
         rules: common::recorded_rules(),
+        orphans: Vec::new(),
         refused: None,
         devices: ["lan", "wan"].map(String::from).into(),
+        stacks: offloadctl::devices::Devices::default(),
         flows: Ok(flows),
         accounting: Some(true),
         setting: Ok(Some(Setting { offload: true, hardware: false })),
+        refused_setting: None,
+        is_uncommitted: false,
         hardware: Some(["lan", "wan"].map(|device| (device.into(), Capability::No)).into()),
+        has_table: false,
     };
     change(&mut facts);
     let (verdict, remarks) = judge(&facts);

@@ -13,7 +13,7 @@ use offloadctl::ethtool::{self, Capability};
 use offloadctl::netlink;
 use offloadctl::nftables::{self, Family, FlowRule, Flowtable};
 use offloadctl::route;
-use offloadctl::ruleset::{self, Element, Expression, Verdict};
+use offloadctl::ruleset::{self, Element, Expression, Hook, Verdict};
 use proptest::prelude::*;
 
 #[test]
@@ -262,8 +262,10 @@ fn chains_elements_and_routes_made_by_hand() {
     let hook = attribute(4, &[attribute(1, &[0, 0, 0, 2]), attribute(2, &(-150_i32).to_be_bytes())].concat());
     let chain = [attribute(1, b"fw4\0"), attribute(3, b"forward\0"), hook, attribute(5, &[0; 4])];
     let found = ruleset::chain(&message(&payload(1, &chain))).unwrap();
-    assert_eq!((found.forward, found.drops, &found.name[..]), (Some(-150), true, "forward"));
-    assert_eq!(ruleset::chain(&message(&payload(5, &chain))).unwrap().forward, None);
+    let priority = found.priority_at(Hook::Forward, 2);
+    assert_eq!((priority, found.drops, &found.name[..]), (Some(-150), true, "forward"));
+    // Of a bridge: nothing there is routed.
+    assert_eq!(ruleset::chain(&message(&payload(7, &chain))).unwrap().base, None);
 
     let accept = attribute(2, &attribute(1, &[0, 0, 0, 1]));
     let elements = [
@@ -272,8 +274,8 @@ fn chains_elements_and_routes_made_by_hand() {
     ];
     let list = payload(1, &[attribute(3, &elements.concat())]);
     let found = ruleset::elements_in(&message(&list)).unwrap();
-    assert_eq!(found[0], Element { key: vec![2, 0, 0, 0], verdict: Some(Verdict::Accept), is_interval: false });
-    assert!(found[1].is_interval);
+    assert_eq!(found[0], Element { key: vec![2, 0, 0, 0], verdict: Some(Verdict::Accept), ..Element::default() });
+    assert!(found[1].is_end && !found[1].is_default);
 
     let mut answer = vec![2, 32, 0, 0, 254, 0, 0, 2, 0, 0, 0, 0];
     answer.extend(attribute(4, &7_u32.to_ne_bytes()));

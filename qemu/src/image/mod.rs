@@ -28,10 +28,11 @@ const KMODLOADER: &str = include_str!("../../local/kmodloader");
 const FUNCTIONS: &str = include_str!("../../local/functions.sh");
 const OPKG_CONF: &str = include_str!("../../local/opkg.conf");
 /// The stand-in for OpenWrt's firewall: path in the image, mode, content.
-const FIREWALL: [(&str, u32, &str); 3] = [
+const FIREWALL: [(&str, u32, &str); 4] = [
     ("/sbin/fw4", 0o755, include_str!("../../local/firewall/fw4")),
     ("/etc/init.d/firewall", 0o755, include_str!("../../local/firewall/init")),
     ("/etc/config/firewall", 0o644, include_str!("../../local/firewall/config")),
+    ("/etc/config/network", 0o644, include_str!("../../local/firewall/network")),
 ];
 
 /// Where Debian packages keep libraries: of all architectures in a folder named by the multiarch triplet.

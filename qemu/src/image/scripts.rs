@@ -125,9 +125,25 @@ fn maintainer_scripts_do_what_fits_the_root() {
 fn firewall(options: &str, nft: &str, word: &str) -> (Option<i32>, String) {
     let nft = format!("#!/bin/sh\ncase \"$*\" in list*) exit 1 ;; *) {nft} ;; esac\n");
     let config = format!("config defaults\n{options}{}", text("/etc/config/firewall"));
-    let files = folder(&[("etc/firewall", &config), ("net/eth0/x", ""), ("net/eth1/x", ""), ("bin/nft", &nft)]);
+    firewall_of(&config, text("/etc/config/network"), &nft, word)
+}
+
+/// The same with a configuration and a network of one's own; there are eth0, br-lan above it, eth1, and eth1.7 above that.
+fn firewall_of(config: &str, network: &str, nft: &str, word: &str) -> (Option<i32>, String) {
+    let files = folder(&[
+        ("etc/firewall", config),
+        ("etc/network", network),
+        ("net/eth0/uevent", ""),
+        ("net/eth1/uevent", ""),
+        ("net/br-lan/bridge/x", ""),
+        ("net/br-lan/lower_eth0/x", ""),
+        ("net/eth1.7/uevent", "DEVTYPE=vlan\n"),
+        ("net/eth1.7/lower_eth1/x", ""),
+        ("bin/nft", nft),
+    ]);
     let script = text("/sbin/fw4")
         .replace("/etc/config/firewall", &format!("{}/etc/firewall", files.path))
+        .replace("/etc/config/network", &format!("{}/etc/network", files.path))
         .replace("/sys/class/net", &format!("{}/net", files.path))
         .replace("/var/run", files.path.as_str());
     sh(&files.path, &format!("set -- {word}\n{script}"), BTreeMap::new())
@@ -154,6 +170,36 @@ fn the_firewall_has_a_flowtable_when_the_configuration_asks_for_one() {
     assert!(hardware.contains("counter; flags offload; }"), "{hardware}");
     let (_, refused) = firewall(both, "exit 1", "print");
     assert!(refused.contains("falling back to software") && refused.contains(flowtable), "{refused}");
+}
+
+/// Compared with what firewall4 itself writes, run with the same configuration.
+#[test]
+fn the_flowtable_has_the_devices_that_firewall4_gives_it() {
+    let devices = |zone: &str, network: &str, hardware: bool, nft: &str| {
+        let hardware = if hardware { "option flow_offloading_hw 1\n" } else { "" };
+        let config = format!("config defaults\noption flow_offloading 1\n{hardware}config zone\noption name z\n{zone}");
+        let (code, text) = firewall_of(&config, network, &format!("#!/bin/sh\n{nft}\n"), "print");
+        assert_eq!(code, Some(0), "{text}");
+        text.split_once("devices = { ").map(|(_, rest)| rest.split(" }").next().unwrap().to_owned())
+    };
+    let network = "config interface lan\noption device br-lan\nconfig interface wan\noption device eth1.7\n\
+                   option proto pppoe\nconfig interface wan6\noption device @wan\n";
+    let zone = "list network lan\nlist network wan\nlist network wan6\nlist device eth7\n";
+    let found = |hardware, nft| devices(zone, network, hardware, nft);
+    assert_eq!(found(false, "exit 1").unwrap(), r#""br-lan", "eth1.7""#);
+    assert_eq!(found(true, "case $1 in -c) ;; *) exit 1 ;; esac").unwrap(), r#""eth0", "eth1""#);
+    assert_eq!(found(true, "exit 1").unwrap(), r#""br-lan", "eth1.7""#, "falls back");
+    assert_eq!(devices("list device eth0\n", network, false, "exit 1"), None, "a device is no network");
+    assert_eq!(devices("list network gone\n", network, false, "exit 1"), None);
+}
+
+#[test]
+fn the_firewall_ends_at_a_word_that_is_no_yes_or_no() {
+    for word in ["enabled", "2"] {
+        let (code, said) = firewall(&format!("option flow_offloading {word}\n"), "true", "print");
+        assert!(code != Some(0) && said.contains("specifies invalid value") && !said.contains("chain"), "{said}");
+    }
+    assert_eq!(firewall("option flow_offloading off\n", "true", "print").0, Some(0));
 }
 
 #[test]

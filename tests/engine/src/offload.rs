@@ -67,11 +67,11 @@ fn transfer(
         )?;
         traffic::look(attempt, &names, "exchange")?;
     }
-    let path = match run {
-        Run::Control => Path::Slow,
-        Run::Offload => Path::Fast,
+    let (path, slow_packets) = match run {
+        Run::Control => (Path::Slow, 0),
+        Run::Offload => (Path::Fast, proof.slow_packets),
     };
-    let wanted = Wanted { path: Some(path), run: Some(run), ..Wanted::default() };
+    let wanted = Wanted { path: Some(path), run: Some(run), slow_packets, ..Wanted::default() };
     for name in &names {
         let found = traffic::judged(attempt, name, wanted, at, traffic::Span::Ever)?;
         if found.is_some() {

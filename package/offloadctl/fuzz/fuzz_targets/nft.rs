@@ -5,8 +5,8 @@
 use libfuzzer_sys::fuzz_target;
 use offloadctl::netlink;
 use offloadctl::nftables;
-use offloadctl::ruleset;
-use offloadctl::trace::{Packet, Ruleset, STATE_NEW};
+use offloadctl::ruleset::{self, Hook, Set};
+use offloadctl::trace::{self, Packet, Ruleset, STATE_NEW};
 
 fuzz_target!(|datagram: &[u8]| {
     let mut found = Ruleset::default();
@@ -17,21 +17,28 @@ fuzz_target!(|datagram: &[u8]| {
             rule.expressions.iter().for_each(|expression| drop(expression.text()));
             found.rules.push(rule);
         }
+        found.sets.extend(ruleset::set(&message));
         if let (Ok(elements), Some(rule)) = (ruleset::elements_in(&message), found.rules.last()) {
-            found.sets.push((rule.family, rule.table.clone(), "s".into(), ruleset::understood(elements)));
+            let (family, table) = (rule.family, rule.table.clone());
+            let is_interval = elements.len() % 2 == 0;
+            found.sets.push(Set { family, table, name: "s".into(), is_interval, elements: Some(elements) });
         }
     }
     for (source, destination) in [("192.0.2.1", "198.51.100.2"), ("2001:db8::1", "2001:db8::2")] {
         let packet = Packet {
+            family: trace::family(source.parse().unwrap()),
             protocol: 6,
-            source: source.parse().unwrap(),
-            destination: destination.parse().unwrap(),
-            ports: Some((40_000, 443)),
-            devices: (Some("lan".into()), None),
+            source: source.parse().ok(),
+            destination: destination.parse().ok(),
+            ports: (Some(40_000), Some(443)),
+            devices: (Some((2, "lan".into())), None),
             state: STATE_NEW,
-            status: 0,
-            mark: 1,
+            mark: Some(1),
+            ..Packet::default()
         };
-        let _ = found.trace(&packet);
+        let trace = found.trace(&packet);
+        for rule in &found.rules {
+            let _ = (found.barrier(rule, &trace), found.is_reachable(rule, Hook::Forward));
+        }
     }
 });

@@ -30,6 +30,48 @@ fn reads_every_way_to_write_a_word() {
 }
 
 #[test]
+fn sections_of_one_name_are_one() {
+    let text = "config defaults 'd'\n\toption input ACCEPT\n\toption x 0\nconfig zone\n\toption name lan\n\
+                config defaults 'd'\n\toption x 1\nconfig defaults\n\toption x 2\nconfig rule 'r'\nconfig zone 'r'\n";
+    let config = config(text);
+    let sections = config.sections("defaults");
+    assert_eq!(sections.len(), 2);
+    assert_eq!(config.option(sections[0], "x"), Some(&b"1"[..]));
+    assert_eq!(config.option(sections[0], "input"), Some(&b"ACCEPT"[..]));
+    assert_eq!(config.option(sections[1], "x"), Some(&b"2"[..]));
+    // The type that comes last is the one that it has.
+    assert_eq!((config.sections("rule").len(), config.sections("zone").len()), (0, 2));
+    let changed = config.with_option(sections[0], "x", "0").unwrap();
+    assert_eq!(changed.as_bytes(), text.replace("option x 1", "option x '0'").as_bytes());
+    let changed = config.with_option(sections[0], "y", "0").unwrap();
+    assert_eq!(changed.as_bytes(), text.replace("x 1\n", "x 1\n\toption y '0'\n").as_bytes());
+    assert_eq!(config.section_called("d"), Some(sections[0]));
+    assert_eq!(config.section_called("cfg030000"), Some(sections[1]));
+    assert_eq!(config.section_called("cfg000000"), None);
+    assert_eq!(config.section_called("nobody"), None);
+}
+
+#[test]
+fn options_and_lists_of_one_name_replace_each_other() {
+    let value = |text: &str| {
+        let config = config(&format!("config a\n{text}"));
+        match config.value(config.first_section("a").unwrap(), "x") {
+            Value::None => "none".to_owned(),
+            Value::One(value) => String::from_utf8_lossy(value).into_owned(),
+            Value::List => "list".to_owned(),
+        }
+    };
+    assert_eq!(value("option x 1\n"), "1");
+    assert_eq!(value("list x 1\n"), "list");
+    assert_eq!(value("list x 1\noption x 2\n"), "2");
+    assert_eq!(value("option x 2\nlist x 1\n"), "list");
+    assert_eq!(value("option y 2\n"), "none");
+    let before = config("config a\n\tlist x 1\n");
+    let changed = before.with_option(before.first_section("a").unwrap(), "x", "0").unwrap();
+    assert_eq!(changed.as_bytes(), b"config a\n\tlist x 1\n\toption x '0'\n");
+}
+
+#[test]
 fn a_line_is_added_after_the_options_and_indented_alike() {
     let config = config(SAMPLE);
     let defaults = config.first_section("defaults").unwrap();

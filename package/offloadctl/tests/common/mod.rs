@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use offloadctl::conntrack::{self, Flow};
+use offloadctl::devices::{Device, Kind};
 use offloadctl::netlink::{self, KIND_DONE, Message};
 use offloadctl::nftables::{self, FlowRule, Flowtable};
 
@@ -50,6 +51,19 @@ pub(crate) fn recorded_connections() -> Vec<Flow> {
     read_all(CONNECTIONS, |message| conntrack::from_netlink(message, NOW).unwrap())
 }
 
+/// A device that is nothing special.
+pub(crate) fn device(name: &str, kind: Kind, below: &[&str]) -> Device {
+    Device {
+        name: name.into(),
+        index: 0,
+        mtu: 1500,
+        kind,
+        below: below.iter().copied().map(String::from).collect(),
+        has_hardware: false,
+        is_ethernet: true,
+    }
+}
+
 /// An attribute with its header and padding.
 pub(crate) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
     let length = u16::try_from(value.len() + 4).unwrap();
@@ -66,4 +80,54 @@ pub(crate) fn payload(family: u8, attributes: &[Vec<u8>]) -> Vec<u8> {
 /// A message around a payload.
 pub(crate) fn message(payload: &[u8]) -> Message<'_> {
     Message { kind: 0, flags: 0, sequence: 1, payload }
+}
+
+/// A made-up system below a directory of its own, which goes with it.
+pub(crate) struct Tree {
+    root: std::path::PathBuf,
+}
+
+impl Tree {
+    pub(crate) fn new(name: &str) -> Tree {
+        let directory = format!("tree-{name}-{}", std::process::id());
+        let root = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(directory);
+        let _ = std::fs::remove_dir_all(&root);
+        std::fs::create_dir_all(&root).unwrap();
+        Tree { root }
+    }
+
+    pub(crate) fn files(&self) -> offloadctl::files::Files {
+        offloadctl::files::Files::below(&self.root)
+    }
+
+    pub(crate) fn path(&self, path: &str) -> std::path::PathBuf {
+        self.root.join(path)
+    }
+
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        let path = self.path(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    pub(crate) fn kernel(&self, release: &str) {
+        self.write("proc/sys/kernel/osrelease", &format!("{release}\n"));
+    }
+
+    /// A network device. `vlan` and `ppp` are what their files say; every other word is a directory of its own.
+    pub(crate) fn device(&self, name: &str, words: &str) {
+        let directory = format!("sys/class/net/{name}");
+        let link = if words.contains("ppp") { "512" } else { "1" };
+        self.write(&format!("{directory}/type"), link);
+        self.write(&format!("{directory}/uevent"), if words.contains("vlan") { "DEVTYPE=vlan\n" } else { "" });
+        for word in words.split_whitespace().filter(|word| !matches!(*word, "vlan" | "ppp")) {
+            std::fs::create_dir_all(self.path(&format!("{directory}/{word}"))).unwrap();
+        }
+    }
+}
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.root);
+    }
 }

@@ -160,6 +160,9 @@ impl Path {
     }
 }
 
+/// More of the smallest proof than a few of a hundred could not be told from a path that is slow in part.
+const MOST_SLOW_PACKETS: u64 = 40;
+
 /// Traffic that must take the fast path with `offload` loaded, and the slow path without.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -174,6 +177,9 @@ pub struct OffloadProof {
     /// Whether the flows are open and busy at once, in place of one after the other.
     #[serde(default)]
     pub at_once: bool,
+    /// How many packets of each flow may take the slow path besides the first ones, with rules that offload later ones only.
+    #[serde(default)]
+    pub slow_packets: u64,
     /// The flows.
     pub traffic: Vec<FlowPlan>,
 }
@@ -183,6 +189,9 @@ impl OffloadProof {
     pub(super) fn check(&self) -> Result<(), String> {
         if self.traffic.is_empty() {
             return Err("`offload` has no `traffic`".into());
+        }
+        if self.slow_packets > MOST_SLOW_PACKETS {
+            return Err(format!("`offload` proves little with more than {MOST_SLOW_PACKETS} `slow-packets`"));
         }
         for plan in &self.traffic {
             let bytes = plan.bytes.unwrap_or(0);

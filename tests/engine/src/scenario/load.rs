@@ -92,6 +92,7 @@ mod tests {
             "steps: [{loaded: [x], kernels: {only: [], because: x}}]\n",
             "needs: {programs: [\"a b\"]}\nsteps: [{loaded: [x]}]\n",
             "offload: {offload: x, traffic: []}\n",
+            "offload: {offload: x, slow-packets: 99, traffic: [{proto: udp, bytes: 200000}]}\n",
             "offload: {offload: x, traffic: [{proto: udp, bytes: 999, size: 9}]}\n",
             "offload: {offload: x, seen-from: 1.2.3.4, traffic: [{proto: udp, family: ipv6, bytes: 200000}]}\n",
             "offload: {offload: x, traffic: [{proto: udp, bytes: 200000, size: 9000}]}\n",
