@@ -43,10 +43,25 @@ impl fmt::Display for Part {
     }
 }
 
-/// An index, and which kind of digests it has.
+/// An index, and what kind it is.
 struct Side {
     newest: Newest,
-    kind: &'static str,
+    /// The same as `index.json` says it: names without ABI version, and no digests.
+    plain: Newest,
+    kind: Kind,
+}
+
+/// What an index knows beside names and versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Digests of package files.
+    Opkg,
+    /// Digests of the metadata in package files.
+    Apk,
+    /// Nothing.
+    Full,
+    /// Not even the ABI version in names.
+    Plain,
 }
 
 /// Compares two feeds, index by index. Where each has only one, those are compared whatever their formats are.
@@ -61,7 +76,7 @@ pub fn diff(old: &Utf8Path, new: &Utf8Path) -> Result<Vec<Part>> {
         return Ok(part.into_iter().collect());
     }
     let names: std::collections::BTreeSet<String> = old.keys().chain(new.keys()).cloned().collect();
-    let nothing = || Side { newest: Newest::new(), kind: "" };
+    let nothing = || Side { newest: Newest::new(), plain: Newest::new(), kind: Kind::Full };
     let mut part = |name: String| {
         let (old, new) = (old.remove(&name).unwrap_or_else(nothing), new.remove(&name).unwrap_or_else(nothing));
         Part { changes: between(old, new), name }
@@ -69,7 +84,11 @@ pub fn diff(old: &Utf8Path, new: &Utf8Path) -> Result<Vec<Part>> {
     Ok(names.into_iter().map(&mut part).collect())
 }
 
+/// What two indexes of different kinds both know is compared.
 fn between(mut old: Side, new: Side) -> Changes {
+    if old.kind != new.kind && (old.kind == Kind::Plain || new.kind == Kind::Plain) {
+        return Changes::between(&old.plain, &new.plain);
+    }
     if old.kind != new.kind {
         old.newest.values_mut().for_each(|(_, digest)| *digest = None);
     }
@@ -119,36 +138,64 @@ fn read(path: &Utf8Path) -> Result<Side> {
     match path.extension() {
         Some("adb") => {
             let index = formats::adb::Adb::read(&bytes[..], &limits).and_then(|adb| Index::from_adb(&adb, &limits));
-            Ok(Side { newest: index.map_err(refuse)?.newest(), kind: "apk" })
+            let index = index.map_err(refuse)?;
+            let plain = read_json(path, index.index_json("").as_bytes())?.newest;
+            Ok(Side { newest: index.newest(), plain, kind: Kind::Apk })
         }
-        Some("json") => Ok(Side { newest: read_json(path, &bytes)?, kind: "json" }),
+        Some("json") => read_json(path, &bytes),
         _ => {
             if bytes.starts_with(&[0x1f, 0x8b]) {
                 bytes = packages::decompress(&bytes[..], &limits).map_err(refuse)?;
             }
-            let listed = packages::read(&bytes, &limits).map_err(refuse)?;
-            Ok(Side { newest: packages::newest(&listed), kind: "opkg" })
+            // A stanza that nobody could install hides no other; lint tells what is wrong with it.
+            let (listed, oddities) = packages::read_each(&bytes, &limits).map_err(refuse)?;
+            if let Some(oddity) = oddities.into_iter().find(|oddity| oddity.is_refused && listed.is_empty()) {
+                return Err(refuse(oddity.problem));
+            }
+            let plain = read_json(path, packages::index_json("", &listed).as_bytes())?.newest;
+            Ok(Side { newest: packages::newest(&listed), plain, kind: Kind::Opkg })
         }
     }
 }
 
-fn read_json(path: &Utf8Path, bytes: &[u8]) -> Result<Newest> {
-    /// `index.json`; other versions of it say more, in the same place.
+/// `index.json` of a feed, or what `apk adbdump --format json` and `apk query --format json` print.
+fn read_json(path: &Utf8Path, bytes: &[u8]) -> Result<Side> {
     #[derive(Deserialize)]
-    struct Json {
-        packages: HashMap<String, String>,
+    #[serde(untagged)]
+    enum Json {
+        Index { packages: HashMap<String, String> },
+        Dump { packages: Vec<Entry> },
+        Query(Vec<Entry>),
+    }
+    #[derive(Deserialize)]
+    struct Entry {
+        name: String,
+        version: String,
     }
     let json: Json = serde_json::from_slice(bytes).map_err(|error| {
         Failure::new(
             Exit::Failed,
             "FEED007",
-            "index.json cannot be read",
+            format!("{} cannot be read", path.file_name().unwrap_or("index.json")),
             error.to_string(),
             "compare one of the other indexes beside it, or have the feed made anew",
         )
         .at(path)
     })?;
-    Ok(json.packages.into_iter().map(|(name, version)| (name, (version, None))).collect())
+    let (entries, kind): (Vec<(String, String)>, Kind) = match json {
+        Json::Index { packages } => (packages.into_iter().collect(), Kind::Plain),
+        Json::Dump { packages } | Json::Query(packages) => {
+            (packages.into_iter().map(|entry| (entry.name, entry.version)).collect(), Kind::Full)
+        }
+    };
+    let mut newest = Newest::new();
+    for (name, version) in entries {
+        let known: Option<&(String, _)> = newest.get(&name);
+        if known.is_none_or(|(known, _)| formats::version::apk::compare(known, &version).is_le()) {
+            newest.insert(name, (version, None));
+        }
+    }
+    Ok(Side { plain: newest.clone(), newest, kind })
 }
 
 #[cfg(test)]
@@ -189,6 +236,36 @@ mod tests {
         std::fs::copy(new.join("opkg/Packages"), new.join("kmods/Packages")).unwrap();
         let lines = parts(&old, &new);
         assert!(lines[0].starts_with("apk: 0 added, 2 removed") && lines[1].starts_with("kmods: 2 added"), "{lines:?}");
+    }
+
+    #[test]
+    fn what_apk_prints_and_names_with_abi_versions_are_compared() {
+        let guard = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(guard.path()).unwrap();
+        let put = |name: &str, text: &str| {
+            std::fs::write(root.join(name), text).unwrap();
+            root.join(name)
+        };
+        let old = put("old.json", r#"{"version":2,"architecture":"x","packages":{"alpha":"1.0-r1","beta":"2.0-r1"}}"#);
+        let entries = r#"[{"name":"alpha","version":"1.0-r2","arch":"x"},{"name":"beta","version":"2.0-r1"}]"#;
+        let changed = "index: 0 added, 0 removed, 1 with another version, 0 with other bytes\n> alpha 1.0-r1 -> 1.0-r2";
+        for new in [put("query.json", entries), put("dump.json", &format!("{{\"packages\": {entries}}}"))] {
+            assert_eq!(parts(&old, &new), [changed], "{new}");
+        }
+        // The library's name has its ABI version in Packages, and none in index.json.
+        let stanza = |name: &str, abi: &str| {
+            format!(
+                "Package: {name}\nVersion: 1-r1\nABIVersion: {abi}\nArchitecture: all\nFilename: {name}.ipk\nSize: 1\nSHA256sum: {}\n\n",
+                "0".repeat(64)
+            )
+        };
+        let listed = put("Packages", &format!("{}{}", stanza("libfoo3", "3"), stanza("plain", "")));
+        let json = put("index.json", r#"{"version":2,"architecture":"x","packages":{"libfoo":"1-r1","plain":"1-r1"}}"#);
+        let same = "index: 0 added, 0 removed, 0 with another version, 0 with other bytes";
+        assert_eq!((parts(&listed, &json), parts(&json, &listed)), (vec![same.to_owned()], vec![same.to_owned()]));
+        // An odd stanza hides no other.
+        let odd = put("odd", &format!("{}Package: odd\nVersion: 1\n\n{}", stanza("libfoo3", "3"), stanza("plain", "")));
+        assert_eq!(parts(&listed, &odd), [same]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod apk;
 mod assemble;
 mod diff;
 pub mod keys;
+pub mod live;
 mod merge;
 mod opkg;
 mod published;

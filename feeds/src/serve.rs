@@ -77,16 +77,32 @@ impl Server {
     /// The regular file below the folder that a URL names; `..`, hidden names and links lead nowhere.
     fn find(&self, url: &str) -> Option<File> {
         let path = url.split(['?', '#']).next()?.strip_prefix('/')?;
-        let plain = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains(['\\', '%', '\0']);
-        if !path.split('/').all(plain) {
+        // Cut at the slashes before what stands for other characters is put in their place.
+        let parts: Vec<String> = path.split('/').map(decoded).collect::<Option<_>>()?;
+        let plain = |part: &String| !part.is_empty() && !part.starts_with('.') && !part.contains(['/', '\\', '\0']);
+        if !parts.iter().all(plain) {
             return None;
         }
-        let file = self.folder.join(path);
+        let file = self.folder.join(parts.join("/"));
         if !file.symlink_metadata().ok()?.is_file() {
             return None;
         }
         File::open(file).ok()
     }
+}
+
+/// A part of a path as it was before `%` and two digits stood for its characters: opkg asks for `a%2b%2b_1%3a2.ipk`.
+fn decoded(part: &str) -> Option<String> {
+    let mut bytes = Vec::new();
+    let mut rest = part;
+    while let Some((before, after)) = rest.split_once('%') {
+        bytes.extend_from_slice(before.as_bytes());
+        let digits = after.get(..2).filter(|digits| digits.chars().all(|c| c.is_ascii_hexdigit()))?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        rest = after.get(2..)?;
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]
@@ -120,6 +136,15 @@ mod tests {
             assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("Package: a\n"), "{answer}");
             let answer = ask(address, "HEAD /Packages");
             assert!(answer.starts_with("HTTP/1.1 200") && !answer.contains("Package: a"), "{answer}");
+            let odd = "a:b?c#d[e]@!$&'()*+,;=%.ipk";
+            std::fs::write(root.join("feed").join(odd), "odd").unwrap();
+            // As opkg asks for it.
+            let path = "/a%3ab%3fc%23d%5be%5d%40%21%24%26%27%28%29%2a%2b%2c%3b%3d%25.ipk";
+            assert!(ask(address, &format!("GET {path}")).ends_with("odd"));
+            for path in ["/a%3", "/a%zz", "/%ff", "/..%2fsecret", "/%2fetc%2fpasswd", "/%00"] {
+                let answer = ask(address, &format!("GET {path}"));
+                assert!(answer.starts_with("HTTP/1.1 404"), "{path}: {answer}");
+            }
             for path in ["/../secret", "/%2e%2e/secret", "/link", "/", "/missing", "/./Packages"] {
                 let answer = ask(address, &format!("GET {path}"));
                 assert!(answer.starts_with("HTTP/1.1 404"), "{path}: {answer}");

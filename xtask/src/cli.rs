@@ -265,7 +265,8 @@ pub struct TestArgs {
 /// `lint`
 #[derive(Debug, Clone, Args)]
 pub struct LintArgs {
-    /// Packages (.ipk, .apk), indexes, or folders with some of them [default: the packages built here].
+    /// Packages (.ipk, .apk), indexes, or folders with some of them; or the address of a live feed [default: the packages
+    /// built here].
     #[arg(value_name = "PATH")]
     pub paths: Vec<Utf8PathBuf>,
     /// Public key that may have signed an index; may be given several times.
@@ -319,8 +320,15 @@ pub enum FeedAction {
         #[arg(long = "key", value_name = "FILE")]
         keys: Vec<Utf8PathBuf>,
     },
-    /// Install every package of the feed into a scratch root, through its signatures, with each manager.
+    /// Install every package of the feed into a scratch root, through its signatures, with each manager; or check a live
+    /// feed's index, signature and the digest of each file, and install nothing.
     Verify {
+        /// Address of anybody's feed or index, `http://…` [default: the feed built here].
+        #[arg(value_name = "URL")]
+        url: Option<String>,
+        /// Public key that may have signed it; may be given several times.
+        #[arg(long = "key", value_name = "FILE", requires = "url")]
+        keys: Vec<Utf8PathBuf>,
         /// What to build for.
         #[command(flatten)]
         selection: Selection,

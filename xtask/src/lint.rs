@@ -9,6 +9,7 @@ use std::io::BufReader;
 use std::sync::Mutex;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use feeds::live::Item;
 use formats::lint::{self, Examined, Kind, Options};
 use model::{Event, Exit, Failure, Finding, Result, Severity};
 
@@ -123,9 +124,21 @@ fn search(folder: &Utf8Path, deep: bool, found: &mut BTreeSet<Utf8PathBuf>) -> R
 
 /// Holds files against the rules, and reports every breach that is not allowed.
 pub fn check(ctx: &Ctx, files: &[Utf8PathBuf], options: &Options, allowed: &[Allowed]) -> Result<Counts> {
-    let examined = examine(ctx, files, options)?;
-    let mut counts = Counts { files: files.len(), ..Counts::default() };
-    for finding in lint::judge(&examined, options) {
+    let items: Vec<Item> = files.iter().map(|path| Item { url: path.to_string(), copy: Ok(path.clone()) }).collect();
+    check_items(ctx, &items, options, allowed, &|_rule| true)
+}
+
+/// The same for what was fetched, under the addresses that it came from; `matters` says by the ids of which rules.
+pub fn check_items(
+    ctx: &Ctx,
+    items: &[Item],
+    options: &Options,
+    allowed: &[Allowed],
+    matters: &dyn Fn(&str) -> bool,
+) -> Result<Counts> {
+    let examined = examine(ctx, items, options)?;
+    let mut counts = Counts { files: items.len(), ..Counts::default() };
+    for finding in lint::judge(&examined, options).into_iter().filter(|finding| matters(finding.id)) {
         if allowed.iter().any(|allowed| allowed.covers(&finding)) {
             counts.allowed += 1;
             continue;
@@ -141,15 +154,15 @@ pub fn check(ctx: &Ctx, files: &[Utf8PathBuf], options: &Options, allowed: &[All
 }
 
 /// Reads the files, several at once; the order of the results is that of the files.
-fn examine(ctx: &Ctx, files: &[Utf8PathBuf], options: &Options) -> Result<Vec<Examined>> {
+fn examine(ctx: &Ctx, files: &[Item], options: &Options) -> Result<Vec<Examined>> {
     let total = u64::try_from(files.len()).ok();
     let next = Mutex::new((0..).zip(files));
     let worker = || {
         let mut read = Vec::new();
         // The lock is held only while the next file is taken.
-        while let Some((position, path)) = next.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).next() {
+        while let Some((position, item)) = next.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).next() {
             ctx.cancel.check()?;
-            read.push((position, examine_one(path, options)));
+            read.push((position, examine_one(item, options)));
             ctx.events.progress(STAGE, position + 1, total);
         }
         Ok(read)
@@ -164,10 +177,14 @@ fn examine(ctx: &Ctx, files: &[Utf8PathBuf], options: &Options) -> Result<Vec<Ex
     Ok(read.into_iter().map(|(_, examined)| examined).collect())
 }
 
-fn examine_one(path: &Utf8Path, options: &Options) -> Examined {
-    match File::open(path) {
-        Ok(file) => lint::examine(path.as_str(), BufReader::new(file), options),
-        Err(error) => lint::unreadable(path.as_str(), error),
+fn examine_one(Item { url, copy }: &Item, options: &Options) -> Examined {
+    let opened = match copy {
+        Ok(path) => File::open(path),
+        Err(problem) => Err(std::io::Error::other(problem.clone())),
+    };
+    match opened {
+        Ok(file) => lint::examine(url, BufReader::new(file), options),
+        Err(error) => lint::unreadable(url, error),
     }
 }
 

@@ -44,6 +44,15 @@ pub(crate) fn fetch(url: &str, limit: u64, into: &mut dyn Write) -> Result<Fetch
     Ok(Fetched { size, sha256: into.finish().1 })
 }
 
+/// Fetches `http://…`, `file:///…` or a plain path into `into`, with the deadlines of a router. Returns how many bytes
+/// came: one more than `limit` when there are more.
+///
+/// # Errors
+/// `INST005` when it cannot be had.
+pub fn download(url: &str, limit: u64, into: &mut dyn Write) -> Result<u64> {
+    Ok(fetch(url, limit, into)?.size)
+}
+
 /// Fetches a small file into memory; one that is larger than `limit` is an error.
 pub(crate) fn fetch_small(url: &str, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();

@@ -42,3 +42,4 @@ mod root;
 mod script;
 
 pub use error::{Error, Result};
+pub use fetch::download;

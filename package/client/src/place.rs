@@ -3,7 +3,7 @@
 //! The check comes before the first change and covers all packages at once: who owns a path, what is
 //! there already, what lies on the way to it, how much space is left.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::Read;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -28,6 +28,15 @@ pub(crate) struct Bundle<'a> {
     pub(crate) items: Vec<Item<'a>>,
     /// Files and links of the version that it replaces.
     pub(crate) replaced: BTreeSet<Utf8PathBuf>,
+    /// Those of them that a folder of the new version may take the place of: nobody's changes are in them.
+    pub(crate) yields: BTreeSet<Utf8PathBuf>,
+}
+
+impl Bundle<'_> {
+    /// Whether a folder may be made where something else is now: it is this package's own.
+    fn makes_way(&self, root: &Root, path: &Utf8Path) -> bool {
+        self.yields.contains(path) && !root.is_folder(path)
+    }
 }
 
 /// Where an entry goes, seen from the root.
@@ -36,24 +45,25 @@ pub(crate) fn path_of(entry: &Entry) -> Utf8PathBuf {
 }
 
 /// Holds all packages of a transaction against the root and against each other. `owned` are the files of
-/// packages that stay as they are, with their names.
+/// packages that stay as they are, with their names; `going` are the files of those that are taken away.
 pub(crate) fn check(
     root: &Root,
     owned: impl IntoIterator<Item = (Utf8PathBuf, String)>,
+    going: BTreeSet<Utf8PathBuf>,
     bundles: &[Bundle<'_>],
 ) -> Result<()> {
     let mut places = Places { root, known: HashMap::new() };
     let mut owners: BTreeMap<Utf8PathBuf, String> =
         owned.into_iter().map(|(path, name)| (places.canonical(&path), name)).collect();
-    let mut ways = Ways { root, passed: BTreeSet::new(), changing: changing(bundles) };
+    let mut ways = Ways { root, passed: BTreeSet::new(), changing: changing(going, bundles) };
     let mut needed: u64 = 0;
     for bundle in bundles {
         for item in &bundle.items {
-            ways.check(bundle.name, &path_of(item.entry))?;
+            ways.check(bundle, &path_of(item.entry))?;
         }
         for item in &bundle.items {
             let path = path_of(item.entry);
-            check_place(root, bundle.name, item.entry, &path)?;
+            check_place(root, bundle, item.entry, &path)?;
             if item.entry.kind != Content::Dir {
                 let holder = owners.insert(places.canonical(&path), bundle.name.to_owned());
                 if let Some(holder) = holder {
@@ -65,6 +75,48 @@ pub(crate) fn check(
         }
     }
     check_space(needed, root.free())
+}
+
+/// Takes away the package's own files and links where the new version has folders. `paths` is what it brings.
+pub(crate) fn make_way<'a>(
+    root: &Root,
+    yields: &BTreeSet<Utf8PathBuf>,
+    paths: impl IntoIterator<Item = (&'a Utf8Path, bool)>,
+) -> Result<()> {
+    for (path, is_folder) in paths {
+        for folder in path.ancestors().skip(usize::from(!is_folder)) {
+            if yields.contains(folder) && !root.is_folder(folder) {
+                root.remove(folder)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Which paths of an old version are nobody's any more once the new one is in place. Links on the way can lead two paths
+/// to one file, so what counts is where a path leads; and a link that the new version uses as a folder stays. `new` is
+/// what the new version brings, folders too, and `others` what other packages have.
+pub(crate) fn obsolete<'a>(
+    root: &Root,
+    old: impl IntoIterator<Item = Utf8PathBuf>,
+    new: impl IntoIterator<Item = &'a Utf8PathBuf>,
+    others: impl IntoIterator<Item = &'a Utf8PathBuf>,
+) -> Vec<Utf8PathBuf> {
+    let old: Vec<Utf8PathBuf> = old.into_iter().collect();
+    if old.is_empty() {
+        return old;
+    }
+    let mut places = Places { root, known: HashMap::new() };
+    let mut seen: HashSet<&Utf8Path> = HashSet::new();
+    let mut kept: HashSet<Utf8PathBuf> = HashSet::new();
+    for path in new {
+        // The folders above one that was seen were seen with it.
+        for path in path.ancestors().take_while(|path| *path != "/" && seen.insert(path)) {
+            kept.insert(places.canonical(path));
+        }
+    }
+    kept.extend(others.into_iter().map(|path| places.canonical(path)));
+    old.into_iter().filter(|path| !kept.contains(&places.canonical(path))).collect()
 }
 
 /// Puts one entry in place, and the directories above it that are missing.
@@ -95,14 +147,19 @@ fn check_space(needed: u64, free: Option<u64>) -> Result<()> {
     }
 }
 
-/// Paths that are, or may be, links before the transaction and something else after it: those the
-/// packages bring, and those of the versions they replace.
-fn changing(bundles: &[Bundle<'_>]) -> BTreeSet<Utf8PathBuf> {
-    let mut paths = BTreeSet::new();
+/// Paths that are, or may be, links before the transaction and something else after it, each with the one package
+/// that may go through it: a path of its own old version, which stays what it is or makes way for a folder. Links
+/// that the transaction brings, and what goes with other packages, are nobody's to go through.
+fn changing<'a>(going: BTreeSet<Utf8PathBuf>, bundles: &'a [Bundle<'a>]) -> BTreeMap<Utf8PathBuf, Option<&'a str>> {
+    let mut paths = BTreeMap::new();
     for bundle in bundles {
-        paths.extend(bundle.replaced.iter().cloned());
-        let links = bundle.items.iter().filter(|item| matches!(item.entry.kind, Content::Symlink(_)));
-        paths.extend(links.map(|item| path_of(item.entry)));
+        paths.extend(bundle.replaced.iter().cloned().map(|path| (path, Some(bundle.name))));
+    }
+    paths.extend(going.into_iter().map(|path| (path, None)));
+    for item in bundles.iter().flat_map(|bundle| &bundle.items) {
+        if matches!(item.entry.kind, Content::Symlink(_)) {
+            paths.insert(path_of(item.entry), None);
+        }
     }
     paths
 }
@@ -111,18 +168,22 @@ fn changing(bundles: &[Bundle<'_>]) -> BTreeSet<Utf8PathBuf> {
 struct Ways<'a> {
     root: &'a Root,
     passed: BTreeSet<Utf8PathBuf>,
-    changing: BTreeSet<Utf8PathBuf>,
+    changing: BTreeMap<Utf8PathBuf, Option<&'a str>>,
 }
 
 impl Ways<'_> {
     /// Every directory on the way must be one, or be missing, and stay what it is.
-    fn check(&mut self, package: &str, path: &Utf8Path) -> Result<()> {
+    fn check(&mut self, bundle: &Bundle<'_>, path: &Utf8Path) -> Result<()> {
         for folder in path.ancestors().skip(1).filter(|folder| *folder != "/") {
             if self.passed.contains(folder) {
                 continue;
             }
+            let own = self.changing.get(folder).map(|owner| *owner == Some(bundle.name));
             let problem = match self.root.kind(folder)? {
-                _ if self.changing.contains(folder) => {
+                // A link that its old version had stays, as it is used as a folder.
+                Some(Kind::Link) if own == Some(true) && self.root.is_folder(folder) => continue,
+                Some(Kind::File | Kind::Link) if own == Some(true) && bundle.makes_way(self.root, folder) => continue,
+                _ if own.is_some() => {
                     format!(
                         "its way leads through {folder}, a link or file that the same transaction brings or replaces"
                     )
@@ -136,23 +197,24 @@ impl Ways<'_> {
                     continue;
                 }
             };
-            return Err(Error::Escape { package: package.into(), path: path.to_owned(), problem });
+            return Err(Error::Escape { package: bundle.name.into(), path: path.to_owned(), problem });
         }
         Ok(())
     }
 }
 
-/// A folder is not replaced by a file, nor the other way round.
-fn check_place(root: &Root, package: &str, entry: &Entry, path: &Utf8Path) -> Result<()> {
+/// A folder is not replaced by a file, nor the other way round, unless the file is the package's own.
+fn check_place(root: &Root, bundle: &Bundle<'_>, entry: &Entry, path: &Utf8Path) -> Result<()> {
     let holder = match (&entry.kind, root.kind(path)?) {
         (Content::Dir, None | Some(Kind::Folder)) => return Ok(()),
         (Content::Dir, Some(_)) if root.is_folder(path) => return Ok(()),
+        (Content::Dir, Some(Kind::File | Kind::Link)) if bundle.makes_way(root, path) => return Ok(()),
         (Content::Dir, Some(_)) => "something that is no folder is there",
         (_, Some(Kind::Folder)) => "a folder is there",
         (_, Some(Kind::Other)) => "a special file is there",
         (_, _) => return Ok(()),
     };
-    Err(Error::Clash { package: package.into(), path: path.to_owned(), holder: holder.into() })
+    Err(Error::Clash { package: bundle.name.into(), path: path.to_owned(), holder: holder.into() })
 }
 
 /// Paths with the links on their way followed, so that one file has one name; remembers folders.

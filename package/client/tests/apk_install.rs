@@ -187,6 +187,7 @@ fn an_upgrade_replaces_files_and_keeps_what_the_owner_changed() {
     assert!(!root.has("usr/old/gone") && !root.has("usr/old"));
     root.apk(&["del", "tool"]).done().says("Not deleting modified file /etc/changed");
     assert!(root.has("etc/changed") && !root.has("etc/same") && !root.has("usr/new"));
+    assert!(!root.has("etc/changed.apk-new"), "nobody asks for it any more");
 }
 
 #[test]

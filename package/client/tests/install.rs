@@ -270,6 +270,9 @@ fn the_other_commands_answer() {
     assert_eq!(root.opkg(&["print-architecture"]).done().out, "arch all 1\narch x86_64 10\n");
     assert!(root.opkg(&["--add-arch", "mips:3", "print-architecture"]).done().out.contains("arch mips 3\n"));
     root.opkg(&["compare-versions", "1.10-r1", ">>", "1.9-r1"]).done();
+    for (operator, code) in [("<<", 1), (">>", 1), ("<=", 0), (">=", 0), ("=", 0)] {
+        assert_eq!(root.opkg(&["compare-versions", "1.0", operator, "1.0"]).code, code, "{operator}");
+    }
     assert_eq!(root.opkg(&["compare-versions", "1.0~rc1", ">=", "1.0"]).code, 1);
     root.opkg(&["--help"]).done().says("usage: opkg");
     root.opkg(&["files", "tool"]).refused("OPKG015").says("it is not installed");
@@ -302,6 +305,11 @@ fn another_build_of_the_same_version_comes_when_it_is_forced() {
     assert_eq!(root.read("lib/modules/6.12.1/base.ko"), "base");
     // One that nobody has yet is installed on the way.
     root.opkg(&["install", "--force-reinstall", "kmod-base", "tool"]).done();
+    root.write("usr/sbin/tool", "spoilt");
+    let file = ours.path().join("tool_1.0-r1_all.ipk");
+    root.opkg(&["install", file.as_str()]).done().says("up to date");
+    root.opkg(&["install", "--force-reinstall", file.as_str()]).done();
+    assert_eq!(root.read("usr/sbin/tool"), "#!/bin/sh\n");
     assert_eq!(root.read("lib/modules/6.12.1/base.ko"), "ours");
     assert_eq!(root.installed(), ["kmod-base - 6.12.1-r1", "kmod-top - 6.12.1-r1", "tool - 1.0-r1"]);
     assert!(root.read("usr/lib/opkg/info/kmod-base.list").contains("base.ko"));

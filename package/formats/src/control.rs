@@ -56,41 +56,117 @@ impl Stanza {
 
     /// Reads stanzas separated by empty lines, as in `Packages` and opkg's `status`.
     pub fn parse_all(text: &[u8]) -> Result<Vec<Self>, Error> {
-        let mut stanzas = Vec::new();
-        let mut current = Stanza::default();
-        for (position, line) in text.split(|&byte| byte == b'\n').enumerate() {
-            let refuse = |why| Error::ControlSyntax { line: position + 1, why };
-            let line = std::str::from_utf8(line).map_err(|_| refuse("it is not UTF-8"))?;
-            if line.contains(|c: char| c.is_control() && c != '\t') {
-                return Err(refuse("it has control characters, such as the line ends of Windows"));
-            }
-            if line.is_empty() {
-                if !current.fields.is_empty() {
-                    stanzas.push(std::mem::take(&mut current));
-                }
-            } else if let Some(more) = line.strip_prefix([' ', '\t']) {
-                let (_, value) = current.fields.last_mut().ok_or_else(|| refuse("it continues no field"))?;
-                value.push('\n');
-                value.push_str(more.trim_end());
-            } else {
-                let (name, value) = line.split_once(':').ok_or_else(|| refuse("it has no colon"))?;
-                if name.is_empty() || name.contains(|c: char| !c.is_ascii_alphanumeric() && c != '-') {
-                    return Err(refuse("a field name is letters, digits and dashes"));
-                }
-                if current.get(name).is_some() {
-                    return Err(refuse("the field is there twice"));
-                }
-                if current.fields.len() == MOST_FIELDS {
-                    return Err(refuse("there are too many fields"));
-                }
-                current.fields.push((name.to_owned(), value.trim().to_owned()));
-            }
-        }
-        if !current.fields.is_empty() {
-            stanzas.push(current);
-        }
-        Ok(stanzas)
+        blocks(text)
+            .into_iter()
+            .map(|lines| {
+                let mut stanza = Stanza::default();
+                lines.into_iter().try_for_each(|(number, line)| stanza.add_line(number, line))?;
+                Ok(stanza)
+            })
+            .collect()
     }
+
+    /// Reads stanzas one by one, so that an odd one does not hide the others. Lines that say nothing about a package, which
+    /// opkg passes over without a word, are left out and named.
+    pub fn parse_each(text: &[u8]) -> Vec<Block> {
+        blocks(text)
+            .into_iter()
+            .map(|lines| {
+                let line = lines.first().map_or(0, |(number, _)| *number);
+                let mut block = Block { line, stanza: Ok(Stanza::default()), ignored: Vec::new() };
+                for (number, line) in lines {
+                    let Ok(stanza) = &mut block.stanza else { break };
+                    match stanza.add_line(number, line) {
+                        Err(error) if says_nothing(line) => block.ignored.push(error),
+                        Err(error) => block.stanza = Err(error),
+                        Ok(()) => {}
+                    }
+                }
+                block
+            })
+            .collect()
+    }
+
+    fn add_line(&mut self, number: usize, line: &[u8]) -> Result<(), Error> {
+        let refuse = |why| Error::ControlSyntax { line: number, why };
+        let line = std::str::from_utf8(line).map_err(|_| refuse("it is not UTF-8"))?;
+        if line.contains(|c: char| c.is_control() && c != '\t') {
+            return Err(refuse("it has control characters, such as the line ends of Windows"));
+        }
+        if let Some(more) = line.strip_prefix([' ', '\t']) {
+            let (_, value) = self.fields.last_mut().ok_or_else(|| refuse("it continues no field"))?;
+            value.push('\n');
+            value.push_str(more.trim_end());
+            return Ok(());
+        }
+        let (name, value) = line.split_once(':').ok_or_else(|| refuse("it has no colon"))?;
+        if !is_field_name(name) {
+            return Err(refuse("a field name is letters, digits and dashes"));
+        }
+        if self.get(name).is_some() {
+            return Err(refuse("the field is there twice"));
+        }
+        if self.fields.len() == MOST_FIELDS {
+            return Err(refuse("there are too many fields"));
+        }
+        self.fields.push((name.to_owned(), value.trim().to_owned()));
+        Ok(())
+    }
+}
+
+/// A stanza of a text with several, read as far as it goes.
+#[derive(Debug)]
+pub struct Block {
+    /// Its first line, from 1.
+    pub line: usize,
+    /// What it says, or why it cannot be read.
+    pub stanza: Result<Stanza, Error>,
+    /// Lines that were left out, each as the reason.
+    pub ignored: Vec<Error>,
+}
+
+/// The lines of each stanza, with their numbers from 1.
+fn blocks(text: &[u8]) -> Vec<Vec<(usize, &[u8])>> {
+    let mut blocks = Vec::new();
+    let mut current = Vec::new();
+    for (position, line) in text.split(|&byte| byte == b'\n').enumerate() {
+        if !line.is_empty() && line != b"\r" {
+            current.push((position + 1, line));
+        } else if !current.is_empty() {
+            blocks.push(std::mem::take(&mut current));
+        }
+    }
+    if !current.is_empty() {
+        blocks.push(current);
+    }
+    blocks
+}
+
+fn is_field_name(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+}
+
+/// Whether a line is none of the fields by which a package is found, fetched, checked and put together with others.
+fn says_nothing(line: &[u8]) -> bool {
+    const SAYING: [&str; 14] = [
+        "Package",
+        "Version",
+        "Architecture",
+        "Depends",
+        "Pre-Depends",
+        "Conflicts",
+        "Provides",
+        "Replaces",
+        "Alternatives",
+        "Essential",
+        "Status",
+        "Filename",
+        "Size",
+        "SHA256sum",
+    ];
+    let Ok(line) = std::str::from_utf8(line) else { return false };
+    !line.contains(|c: char| c.is_control() && c != '\t')
+        && line.split_once(':').is_none_or(|(name, _)| !SAYING.contains(&name))
 }
 
 /// Prints one line a field, continuation lines with one blank in front. `Description` has a second
@@ -166,7 +242,7 @@ impl Control {
             architecture: architecture.to_owned(),
             depends: depend::list(text("Depends"))?,
             conflicts: depend::list(text("Conflicts"))?,
-            provides: depend::list(text("Provides"))?,
+            provides: depend::provides(text("Provides"))?,
             alternatives: text("Alternatives")
                 .split(',')
                 .map(|item| item.trim().to_owned())
@@ -186,7 +262,8 @@ impl Control {
     /// names have no version: opkg compares the constraint with the version of the package itself, so
     /// that `libfoo (>= 1)` accepts the package `libfoo3` that provides `libfoo`.
     pub fn satisfies(&self, term: &Term) -> bool {
-        let provides = || self.provides.iter().any(|provide| provide.name == term.name);
+        // Opkg takes `x=1` for a name that somebody would have to ask for.
+        let provides = || self.provides.iter().any(|provide| provide.version.is_none() && provide.name == term.name);
         (self.package == term.name || provides()) && term.accepts(&term.name, &self.version)
     }
 }

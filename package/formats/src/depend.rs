@@ -139,6 +139,21 @@ pub fn list<T: FromStr<Err = Error>>(text: &str) -> Result<Vec<T>, Error> {
     text.split(',').map(|item| item.trim().parse()).collect()
 }
 
+/// Reads a list of provided names as opkg does: it ends one at a comma or a blank, and passes over a version in parentheses.
+pub fn provides(text: &str) -> Result<Vec<Provide>, Error> {
+    let mut plain = String::new();
+    let mut depth = 0_u32;
+    for c in text.chars() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ if depth == 0 => plain.push(c),
+            _ => {}
+        }
+    }
+    plain.split(|c: char| c == ',' || c.is_whitespace()).filter(|item| !item.is_empty()).map(str::parse).collect()
+}
+
 /// Prints a list as OpenWrt joins it: `, ` between the items.
 pub fn join<T: fmt::Display>(items: &[T]) -> String {
     items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
@@ -230,6 +245,21 @@ mod tests {
         for text in ["a=", "=1", "a b"] {
             assert_eq!(text.parse::<Provide>().unwrap_err().id(), "DEP001", "{text:?}");
         }
+    }
+
+    #[test]
+    fn provided_names_are_read_as_opkg_reads_them() {
+        for (text, names) in [
+            ("a, b", "a, b"),
+            ("a b,c", "a, b, c"),
+            ("iptool (= 1.0), x", "iptool, x"),
+            ("x=1.0 y", "x=1.0, y"),
+            ("", ""),
+            ("a,", "a"),
+        ] {
+            assert_eq!(join(&provides(text).unwrap()), names, "{text:?}");
+        }
+        assert_eq!(provides("a, \u{e9}").unwrap_err().id(), "DEP001");
     }
 
     #[test]

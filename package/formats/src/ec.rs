@@ -1,4 +1,4 @@
-//! The keys and signatures of apk v3: ECDSA on P-256 over SHA-512, with deterministic nonces.
+//! The keys and signatures of apk v3: ECDSA on P-256 over SHA-512, with deterministic nonces. Keys of RSA verify, too.
 //!
 //! A signature block is `version 0, hash 4 (SHA-512), key id[16], DER signature`. What is signed is
 //! the schema of the file, the first 18 bytes of the block and the SHA-512 of the metadata, so that a
@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha512};
 
 use model::Hex;
 
-use crate::Error;
+use crate::{Error, rsa};
 
 /// Bytes of a signature block in front of the signature.
 const HEADER: usize = 18;
@@ -54,8 +54,14 @@ pub struct SecretKey {
 /// A key that verifies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey {
-    key: VerifyingKey,
+    key: Kind,
     id: KeyId,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    P256(VerifyingKey),
+    Rsa(rsa::PublicKey),
 }
 
 impl SecretKey {
@@ -84,7 +90,7 @@ impl SecretKey {
 
     /// The public half.
     pub fn public(&self) -> PublicKey {
-        PublicKey::new(self.key.public_key().into())
+        PublicKey::new(Kind::P256(self.key.public_key().into()))
     }
 
     /// A signature block for a file of this schema and metadata digest. The nonce is derived from key and
@@ -105,8 +111,11 @@ impl fmt::Debug for SecretKey {
 }
 
 impl PublicKey {
-    fn new(key: VerifyingKey) -> Self {
-        let digest = Sha512::digest(key.to_sec1_point(false).as_bytes());
+    fn new(key: Kind) -> Self {
+        let digest = match &key {
+            Kind::P256(key) => Sha512::digest(key.to_sec1_point(false).as_bytes()),
+            Kind::Rsa(key) => Sha512::digest(&key.der),
+        };
         let mut id = [0; 16];
         id.copy_from_slice(&digest[..16]);
         PublicKey { key, id: KeyId(id) }
@@ -117,9 +126,12 @@ impl PublicKey {
     pub fn parse(pem: &str) -> Result<Self, Error> {
         let refuse = |why| Error::EcFormat { expected: "public key", why };
         let pem = pem.trim();
+        if let Some(key) = rsa::PublicKey::parse(pem) {
+            return Ok(PublicKey::new(Kind::Rsa(key)));
+        }
         let key = p256::PublicKey::from_public_key_pem(pem)
-            .map_err(|_| refuse("it is not a PEM file with a key on P-256"))?;
-        let key = PublicKey::new(key.into());
+            .map_err(|_| refuse("it is not a PEM file with a key on P-256, or one of RSA with 2048 bits or more"))?;
+        let key = PublicKey::new(Kind::P256(key.into()));
         if !pem.lines().eq(key.to_pem()?.lines()) {
             return Err(refuse("its point is stored in compressed form, or the file in an unusual one"));
         }
@@ -128,9 +140,12 @@ impl PublicKey {
 
     /// The PEM file as `openssl ec -pubout` writes it.
     pub fn to_pem(&self) -> Result<String, Error> {
-        self.key
-            .to_public_key_pem(LineEnding::LF)
-            .map_err(|_| Error::EcFormat { expected: "public key", why: "it cannot be encoded" })
+        match &self.key {
+            Kind::P256(key) => key
+                .to_public_key_pem(LineEnding::LF)
+                .map_err(|_| Error::EcFormat { expected: "public key", why: "it cannot be encoded" }),
+            Kind::Rsa(key) => Ok(key.to_pem()),
+        }
     }
 
     /// Which key this is.
@@ -145,9 +160,14 @@ impl PublicKey {
         if header[..2] != [VERSION, SHA512] || header[2..] != self.id.0 {
             return false;
         }
+        let message = message(schema, header, digest);
+        let key = match &self.key {
+            Kind::Rsa(key) => return key.verify(&message, signature),
+            Kind::P256(key) => key,
+        };
         let Ok(signature) = DerSignature::from_bytes(signature) else { return false };
         let Ok(signature) = Signature::try_from(signature) else { return false };
-        self.key.verify_prehash(&Sha512::digest(message(schema, header, digest)), &signature).is_ok()
+        key.verify_prehash(&Sha512::digest(message), &signature).is_ok()
     }
 }
 
@@ -210,12 +230,26 @@ mod tests {
     }
 
     #[test]
+    fn a_signature_of_an_rsa_key_is_checked() {
+        let key = PublicKey::parse(include_str!("../tests/golden/apk/test-only-rsa.pub.pem")).unwrap();
+        let file = include_bytes!("../tests/golden/apk/hello.signed-rsa.none.apk");
+        let adb = crate::adb::Adb::read(&file[..], &crate::Limits::default()).unwrap();
+        assert_eq!(adb.verify(std::slice::from_ref(&key)).unwrap(), key.id());
+        let (this, block) = (digest(&adb.payload), &adb.signatures[0]);
+        assert!(!key.verify(*b"indx", &this, block) && !key.verify(*b"pckg", &digest(b"other"), block));
+        for at in [0, 2, HEADER, block.len() - 1] {
+            let mut changed = block.clone();
+            changed[at] ^= 1;
+            assert!(!key.verify(*b"pckg", &this, &changed) && !key.verify(*b"pckg", &this, &block[..at]), "byte {at}");
+        }
+    }
+
+    #[test]
     fn files_that_are_not_keys_are_refused() {
         let compressed = "-----BEGIN PUBLIC KEY-----\n\
             MDkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDIgACvrhzXFOusuC7ooqrFtlv+roZpbw6b3uMN8eusUpNwFc=\n\
             -----END PUBLIC KEY-----\n";
-        let rsa = include_str!("../tests/golden/apk/test-only-rsa.pub.pem");
-        for text in ["", "key", SECRET, rsa, compressed] {
+        for text in ["", "key", SECRET, compressed] {
             assert_eq!(PublicKey::parse(text).unwrap_err().id(), "ECK001", "{text}");
         }
         for text in ["", "key", PUBLIC] {

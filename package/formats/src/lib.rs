@@ -71,6 +71,7 @@ pub mod lint;
 pub mod modinfo;
 mod package;
 pub mod packages;
+mod rsa;
 pub mod tar;
 pub mod usign;
 pub mod version;

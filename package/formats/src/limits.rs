@@ -19,10 +19,19 @@ pub struct Limits {
     pub index: u64,
     /// Whether device nodes and fifos may be in a payload.
     pub devices: bool,
+    /// Whether lines of `conffiles` that name no path are kept apart for the reader to judge, and refuse nothing.
+    pub odd_conffiles: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { unpacked: 512 << 20, entries: 100_000, control: 1 << 20, index: 64 << 20, devices: false }
+        Limits {
+            unpacked: 2 << 30,
+            entries: 100_000,
+            control: 1 << 20,
+            index: 64 << 20,
+            devices: false,
+            odd_conffiles: false,
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::io::Read;
 
 use crate::changes::{Changes, Newest};
-use crate::control::{Control, Stanza};
+use crate::control::{Block, Control, Stanza};
 use crate::version::opkg;
 use crate::{Error, Limits, gzip, tar};
 use model::Digest;
@@ -153,12 +153,84 @@ pub fn changes(old: &[Listed], new: &[Listed]) -> Changes {
     Changes::between(&newest(old), &newest(new))
 }
 
-/// Reads `Packages`, plain text.
+/// Reads `Packages`, plain text. One odd stanza is an error: for an index that has to be right as a whole.
 pub fn read(text: &[u8], limits: &Limits) -> Result<Vec<Listed>, Error> {
+    let (listed, oddities) = read_each(text, limits)?;
+    match oddities.into_iter().next() {
+        Some(oddity) => Err(oddity.problem),
+        None => Ok(listed),
+    }
+}
+
+/// Something in an index that opkg's own tools do not write.
+#[derive(Debug)]
+pub struct Oddity {
+    /// The first line of its stanza, from 1.
+    pub line: usize,
+    /// The package that the stanza is about, if it says so.
+    pub package: Option<String>,
+    /// What is odd.
+    pub problem: Error,
+    /// Whether the package was passed over; if not, it was read without what is odd.
+    pub is_refused: bool,
+}
+
+/// Reads `Packages` stanza by stanza, so that an odd one does not hide the others. Refused is what could not be verified
+/// or is read in another way by opkg; what says nothing about a package is left out, as opkg does. `tests/oddities.rs`
+/// has the table.
+pub fn read_each(text: &[u8], limits: &Limits) -> Result<(Vec<Listed>, Vec<Oddity>), Error> {
     if text.len() as u64 > limits.index {
         return Err(Error::IndexTooLarge { limit: limits.index });
     }
-    Stanza::parse_all(text)?.into_iter().map(listed).collect()
+    let (mut packages, mut oddities) = (Vec::new(), Vec::new());
+    for Block { line, stanza, ignored } in Stanza::parse_each(text) {
+        let package = match &stanza {
+            Ok(stanza) => stanza.get("Package").map(str::to_owned),
+            Err(_) => named(text, line),
+        };
+        let odd = |problem, is_refused| Oddity { line, package: package.clone(), problem, is_refused };
+        oddities.extend(ignored.into_iter().map(|problem| odd(problem, false)));
+        let read = stanza.and_then(|mut stanza| {
+            let mended = mend(&mut stanza);
+            Ok((listed(stanza)?, mended))
+        });
+        match read {
+            Ok((listed, mended)) => {
+                packages.push(listed);
+                oddities.extend(mended.into_iter().map(|problem| odd(problem, false)));
+            }
+            Err(problem) => oddities.push(odd(problem, true)),
+        }
+    }
+    Ok((packages, oddities))
+}
+
+/// The package of a stanza that cannot be read.
+fn named(text: &[u8], line: usize) -> Option<String> {
+    let lines = text.split(|&byte| byte == b'\n').skip(line - 1).take_while(|line| !line.is_empty());
+    let names = lines.filter_map(|line| line.strip_prefix(b"Package:"));
+    names.map(|name| String::from_utf8_lossy(name).trim().chars().filter(|c| !c.is_control()).take(80).collect()).next()
+}
+
+/// Takes out what opkg does not mind either.
+fn mend(stanza: &mut Stanza) -> Vec<Error> {
+    let mut mended = Vec::new();
+    let odd = |field, value: &str, why| Error::ControlValue { field, value: value.chars().take(80).collect(), why };
+    if let Some(size) = stanza.get("Installed-Size").map(str::to_owned)
+        && size.parse::<u64>().is_err()
+    {
+        mended.push(odd("Installed-Size", &size, "it is not a number of bytes"));
+        stanza.remove("Installed-Size");
+    }
+    for field in ["Depends", "Conflicts"] {
+        let Some(list) = stanza.get(field).map(str::to_owned) else { continue };
+        let items: Vec<&str> = list.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
+        if !list.trim().is_empty() && items.len() != list.split(',').count() {
+            mended.push(odd(field, &list, "an item between commas is empty"));
+            stanza.set(field, items.join(", "));
+        }
+    }
+    mended
 }
 
 /// Unpacks `Packages.gz`; check the signature of the result before reading it.
@@ -180,7 +252,7 @@ fn listed(stanza: Stanza) -> Result<Listed, Error> {
     })?;
     let filename = field("Filename")?.to_owned();
     let problem = match filename.strip_prefix("./").unwrap_or(&filename) {
-        path if path.contains([':', '?', '#', '%', '\\']) => Some("it has characters with a meaning in URLs"),
+        path if path.contains('\\') => Some("it has a backslash, which some servers take for a slash"),
         path => tar::path_problem(path),
     };
     if let Some(why) = problem {

@@ -5,7 +5,7 @@ mod image;
 mod release;
 
 use formats::Format;
-use model::{Cancel, Deadline};
+use model::{Accel, Cancel, Deadline};
 use sdk::Recipes;
 use vm::lab::{Plan, Side};
 use vm::machine::{Kind, Links, Machine};

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use camino::Utf8PathBuf;
-use feeds::Trust;
+use feeds::{Trust, live};
 use formats::lint::Options;
 use formats::{ec, usign};
 use model::{Event, Exit, Failure, Result, Status};
@@ -23,6 +23,18 @@ pub fn run(ctx: &Ctx, args: &LintArgs) -> Result<Outcome> {
     }
     let allowed: Vec<Allowed> = allow.iter().map(|text| Allowed::parse(text)).collect::<Result<_>>()?;
     let options = options(keys)?;
+    if let Some(url) = paths.iter().find(|path| live::is_address(path.as_str())) {
+        if paths.len() > 1 {
+            return Err(Failure::new(
+                Exit::Usage,
+                "LNT003",
+                format!("{url} cannot be looked at together with others"),
+                "what is examined together is taken for one feed",
+                "give one address at a time",
+            ));
+        }
+        return live_feed(ctx, url.as_str(), &options, &allowed, &|_rule| true);
+    }
     let files = if paths.is_empty() {
         let job = Job::new(ctx, selection, Purpose::Build)?;
         job.require(ctx, Purpose::Build)?;
@@ -44,8 +56,43 @@ pub fn run(ctx: &Ctx, args: &LintArgs) -> Result<Outcome> {
     Ok(Outcome { exit: counts?.exit(), data: String::new() })
 }
 
+/// Looks at a feed where it lies. Its files are fetched into a folder that goes again.
+pub(super) fn live_feed(
+    ctx: &Ctx,
+    url: &str,
+    options: &Options,
+    allowed: &[Allowed],
+    matters: &dyn Fn(&str) -> bool,
+) -> Result<Outcome> {
+    let started = Instant::now();
+    ctx.events.emit(Event::StageBegin { stage: STAGE.into(), detail: url.to_owned() });
+    let counts = copied(ctx, url, options, allowed, matters);
+    let (status, summary) = match &counts {
+        Ok(counts) if counts.exit() == Exit::Done => (Status::Done, counts.to_string()),
+        Ok(counts) => (Status::Failed, counts.to_string()),
+        Err(failure) => (Status::Failed, failure.finding().what.clone()),
+    };
+    ctx.events.emit(Event::StageEnd { stage: STAGE.into(), status, millis: millis(started.elapsed()), summary });
+    Ok(Outcome { exit: counts?.exit(), data: String::new() })
+}
+
+fn copied(
+    ctx: &Ctx,
+    url: &str,
+    options: &Options,
+    allowed: &[Allowed],
+    matters: &dyn Fn(&str) -> bool,
+) -> Result<lint::Counts> {
+    let folder = tempfile::tempdir().map_err(|error| Failure::io("make a folder for the feed in", "/tmp", &error))?;
+    let unusable = || Failure::io("use the folder", "/tmp", &std::io::ErrorKind::InvalidFilename.into());
+    let into = camino::Utf8Path::from_path(folder.path()).ok_or_else(unusable)?;
+    let progress = &mut |done, total| ctx.events.progress(STAGE, done, Some(total));
+    let items = live::copy(url, into, &ctx.cancel, progress)?;
+    lint::check_items(ctx, &items, options, allowed, matters)
+}
+
 /// What the rules go by.
-fn options(keys: &[Utf8PathBuf]) -> Result<Options> {
+pub(super) fn options(keys: &[Utf8PathBuf]) -> Result<Options> {
     let Trust { usign, ec } = public_keys(keys)?;
     Ok(Options { usign_keys: usign, ec_keys: ec, ..Options::default() })
 }
@@ -99,6 +146,56 @@ mod tests {
         assert_eq!(options(&[put("bad", "rubbish")]).unwrap_err().id(), "SIG001");
         assert_eq!(options(&[put("bad.pem", "-----BEGIN RUBBISH")]).unwrap_err().id(), "ECK001");
         assert_eq!(options(&[root.join("absent")]).unwrap_err().id(), "IO004");
+    }
+
+    #[test]
+    fn a_live_feed_is_fetched_and_looked_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(folder.path()).unwrap();
+        let (feed, keys) = (root.join("feed"), feeds::keys::Keys::generate().unwrap());
+        std::fs::create_dir(&feed).unwrap();
+        let plan = formats::Package {
+            name: "hello".into(),
+            version: "1.0-r1".into(),
+            architecture: "all".into(),
+            license: "MIT".into(),
+            description: "Says hello".into(),
+            maintainer: "Somebody".into(),
+            ..formats::Package::default()
+        };
+        let put = |format: formats::Format| {
+            let path = root.join(plan.file_name(format));
+            plan.write(format, std::fs::File::create(&path).unwrap()).unwrap();
+            path
+        };
+        feeds::assemble(&formats::Format::ALL.map(put), &model::Arch("x86_64".into()), &keys, &feed).unwrap();
+        std::fs::write(root.join("usign.pub"), keys.opkg.current.public().to_text("a key")).unwrap();
+        let server = feeds::serve::Server::bind(&feed, "127.0.0.1:0".parse().unwrap()).unwrap();
+        let (url, cancel) = (format!("http://{}/opkg", server.address()), model::Cancel::default());
+        let verify = |words: &[&str]| {
+            let line = ["cargo xtask", "feed", "verify"].iter().chain(words);
+            let Verb::Feed(args) = Cli::try_parse_from(line).unwrap().verb else { panic!("another verb") };
+            crate::cmd::feed::run(&ctx(root, Events::discard()), &args)
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| server.run(&cancel, |_line| {}).unwrap());
+            let key = root.join("usign.pub");
+            let exits: Vec<Exit> =
+                [lint(root, &[&url, "--key", key.as_str()]), verify(&[&url, "--key", key.as_str()]), {
+                    let path = feed.join("opkg/hello_1.0-r1_all.ipk");
+                    let mut bytes = std::fs::read(&path).unwrap();
+                    let last = bytes.len() - 1;
+                    bytes[last] ^= 1;
+                    std::fs::write(&path, bytes).unwrap();
+                    verify(&[&url, "--key", key.as_str()])
+                }]
+                .into_iter()
+                .map(|outcome| outcome.unwrap().exit)
+                .collect();
+            cancel.cancel();
+            assert_eq!(exits, [Exit::Done, Exit::Done, Exit::Failed]);
+            assert_eq!(lint(root, &[&url, &url]).unwrap_err().id(), "LNT003");
+        });
     }
 
     #[test]

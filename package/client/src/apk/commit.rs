@@ -26,6 +26,11 @@ use crate::root::{Access, Kind as There, Root};
 const PROTECTED: &str = "/etc";
 const NOT_PROTECTED: &str = "/etc/init.d";
 
+/// Whether changes that the owner makes to a file outlive an upgrade.
+pub(super) fn is_protected(path: &Utf8Path) -> bool {
+    path.starts_with(PROTECTED) && !path.starts_with(NOT_PROTECTED)
+}
+
 /// What a transaction works with.
 pub(super) struct Commit<'a> {
     pub(super) root: &'a Root,
@@ -63,9 +68,15 @@ impl Commit<'_> {
             during.list_also(old);
         }
         self.set(during, true)?;
+        let brought: Vec<(Utf8PathBuf, bool)> = package.paths().collect();
+        if let Some(before) = &before {
+            let yields = before.files().map(|(path, _)| path).filter(|path| !is_protected(path)).collect();
+            place::make_way(self.root, &yields, brought.iter().map(|(path, is_folder)| (path.as_path(), *is_folder)))?;
+        }
         self.files(package, before.iter().chain([&taken]))?;
         if let Some(before) = &before {
-            self.remove_obsolete(before, package, &after)?;
+            let brought: Vec<Utf8PathBuf> = brought.into_iter().map(|(path, _)| path).collect();
+            self.remove_obsolete(before, &brought)?;
         }
         if self.root.path() == "/" {
             self.root.sync()?;
@@ -105,11 +116,7 @@ impl Commit<'_> {
         let mut during = package.clone();
         during.set_complete(false);
         self.set(during, false)?;
-        let others = self.database.files_of_others(|other| other == name);
-        for (path, recorded) in package.files().filter(|(path, _)| !others.contains_key(path)) {
-            self.remove_file(&path, recorded)?;
-        }
-        self.remove_folders(&package, &BTreeSet::new());
+        self.remove_obsolete(&package, &[])?;
         self.script(&package, Script::PostDeinstall, &words)?;
         self.database.0.remove(name);
         sidecars::save(self.root, self.database)?;
@@ -211,44 +218,41 @@ impl Commit<'_> {
     /// Whether a file is there that its owner changed, and that neither is what the database says nor what
     /// comes now.
     fn is_changed(&self, path: &Utf8Path, recorded: Option<&str>, new: Option<&Digest>) -> Result<bool> {
-        if !path.starts_with(PROTECTED) || path.starts_with(NOT_PROTECTED) || self.root.kind(path)? != Some(There::File)
-        {
+        if !is_protected(path) || self.root.kind(path)? != Some(There::File) {
             return Ok(false);
         }
         let there = self.root.sha256(path)?;
         Ok(there.is_some_and(|there| Some(&there) != new && Some(checksum(&there).as_str()) != recorded))
     }
 
-    /// Removes what the old version had and the new one has not, unless it is another's by now.
-    fn remove_obsolete(&mut self, before: &Installed, package: &Prepared, after: &Installed) -> Result<()> {
-        let kept: BTreeSet<Utf8PathBuf> = package.files().collect();
-        let others = self.database.files_of_others(|other| other == package.name());
-        for (path, recorded) in before.files() {
-            if !kept.contains(&path) && !others.contains_key(&path) {
-                self.remove_file(&path, recorded)?;
-            }
+    /// Removes what a package had and `brought` has not, unless it is another's by now.
+    fn remove_obsolete(&mut self, package: &Installed, brought: &[Utf8PathBuf]) -> Result<()> {
+        let name = &package.info.name;
+        let others = self.database.files_of_others(|other| other == name);
+        let recorded: BTreeMap<Utf8PathBuf, Option<&str>> = package.files().collect();
+        for path in place::obsolete(self.root, recorded.keys().cloned(), brought, others.keys()) {
+            self.remove_file(&path, recorded.get(&path).copied().flatten())?;
         }
-        self.remove_folders(before, &after.folders().collect());
+        // Innermost first; one that still holds something, or that another package has, stays.
+        let folders: BTreeSet<Utf8PathBuf> = package.folders().collect();
+        for folder in place::obsolete(self.root, folders, brought, &self.database.folders_of_others(name)).iter().rev()
+        {
+            let _not_empty = self.root.remove_empty(folder);
+        }
         Ok(())
     }
 
     fn remove_file(&mut self, path: &Utf8Path, recorded: Option<&str>) -> Result<()> {
         self.touch(path);
+        if is_protected(path) {
+            self.root.remove(Utf8Path::new(&format!("{path}.apk-new")))?;
+        }
         if self.is_changed(path, recorded, None)? {
             (self.on)(Progress::Note { text: format!("Not deleting modified file {path}") });
         } else if self.root.kind(path)? != Some(There::Folder) {
             self.root.remove(path)?;
         }
         Ok(())
-    }
-
-    /// Innermost first; one that still holds something, or that another package has, stays.
-    fn remove_folders(&mut self, package: &Installed, kept: &BTreeSet<Utf8PathBuf>) {
-        let others = self.database.folders_of_others(&package.info.name);
-        let own: BTreeSet<Utf8PathBuf> = package.folders().collect();
-        for folder in own.iter().rev().filter(|folder| !others.contains(*folder) && !kept.contains(*folder)) {
-            let _not_empty = self.root.remove_empty(folder);
-        }
     }
 
     fn touch(&mut self, path: &Utf8Path) {

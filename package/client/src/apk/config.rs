@@ -32,6 +32,8 @@ pub struct Config {
     pub keys: Vec<PublicKey>,
     /// Whether maintainer scripts run. Off for a root that is not the running system.
     pub run_scripts: bool,
+    /// Whether changes are only told.
+    pub simulate: bool,
     /// How long to wait for another run on the same root.
     pub patience: Duration,
     /// Things in the files that have no effect, one sentence each.
@@ -46,6 +48,7 @@ impl Config {
             arches: arches(root)?,
             keys: Vec::new(),
             run_scripts: root.path() == "/",
+            simulate: false,
             patience: PATIENCE,
             notes: Vec::new(),
         };
@@ -215,14 +218,16 @@ mod tests {
     fn any_file_name_will_do_for_a_key_and_a_file_without_one_is_told() {
         let key = SecretKey::from_random([3; 32]).unwrap().public();
         let pem = key.to_pem().unwrap();
+        let rsa = include_str!("../../../formats/tests/golden/apk/test-only-rsa.pub.pem");
         let (_folder, root) = scratch(&[
             ("etc/apk/keys/any name", &pem),
             ("etc/apk/keys/.hidden.pem", &pem),
             ("lib/apk/keys/other.pem", &pem),
-            ("etc/apk/keys/rsa.pem", include_str!("../../../formats/tests/golden/apk/test-only-rsa.pub.pem")),
+            ("etc/apk/keys/no-key.pem", "-----BEGIN PUBLIC KEY-----"),
+            ("etc/apk/keys/rsa.pem", rsa),
         ]);
         let config = Config::load(&root).unwrap();
-        assert_eq!(config.keys, [key.clone(), key]);
-        assert!(config.notes.len() == 1 && config.notes[0].contains("/etc/apk/keys/rsa.pem"), "{:?}", config.notes);
+        assert_eq!(config.keys, [key.clone(), PublicKey::parse(rsa).unwrap(), key]);
+        assert!(config.notes.len() == 1 && config.notes[0].contains("/etc/apk/keys/no-key.pem"), "{:?}", config.notes);
     }
 }

@@ -19,6 +19,10 @@ pub(super) enum Obstacle<'a> {
     Kernel,
     /// It is for another architecture.
     Architecture,
+    /// It belongs on a volume of its own, which this system does not have.
+    Layer,
+    /// It has this name twice, so it excludes itself.
+    Itself(&'a str),
     /// The user does not want it, in these words.
     Banned(String),
     /// It cannot be there together with this one.
@@ -88,6 +92,18 @@ pub(super) fn explain(
             ),
             Some(Obstacle::Architecture) => {
                 (format!("error: uninstallable\n    arch: {arch}"), format!("{title} is for the architecture {arch}"))
+            }
+            Some(Obstacle::Layer) => (
+                "error: masked in: layer".into(),
+                format!("{title} is for a volume of its own, which this system does not have"),
+            ),
+            Some(Obstacle::Itself(name)) => {
+                let provide = candidate.info.provides.iter().find(|provide| provide.name == *name);
+                let name = provide.map(ToString::to_string).unwrap_or_default();
+                (
+                    format!("conflicts: {title}[{name}]"),
+                    format!("{title} provides its own name, and so excludes itself"),
+                )
             }
             Some(Obstacle::Banned(ban)) => (format!("breaks: world[{ban}]"), format!("{ban} is wished for")),
             Some(Obstacle::Conflict(other)) => {

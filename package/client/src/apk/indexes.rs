@@ -22,6 +22,8 @@ pub(super) struct Offer {
     pub(super) listed: Listed,
     /// Where its file is.
     pub(super) url: String,
+    /// The place of its repository, from 1: the first one that has a package is preferred.
+    pub(super) repository: usize,
 }
 
 /// Fetches one index and keeps it if its signature is good. One that fails the check is gone afterwards,
@@ -46,9 +48,10 @@ pub(super) fn update(root: &Root, config: &Config, url: &str, on: &mut dyn FnMut
 /// Reads every kept index; a repository without one offers nothing.
 pub(super) fn load(root: &Root, config: &Config) -> Result<Vec<Offer>> {
     let mut offers = Vec::new();
-    for url in &config.repositories {
+    for (number, url) in config.repositories.iter().enumerate() {
         if let Some(bytes) = root.read(&place(url), MAX_BYTES)? {
-            offers.extend(check(config, url, &bytes)?);
+            let checked = check(config, url, &bytes)?;
+            offers.extend(checked.into_iter().map(|offer| Offer { repository: number + 1, ..offer }));
         }
     }
     Ok(offers)
@@ -66,7 +69,7 @@ fn check(config: &Config, url: &str, bytes: &[u8]) -> Result<Vec<Offer>> {
     let folder = url.rsplit_once('/').map_or(".", |(folder, _name)| folder);
     let offer = |listed: &Listed| {
         let url = format!("{folder}/{}", index.file_name(listed).map_err(unreadable)?);
-        Ok(Offer { listed: listed.clone(), url })
+        Ok(Offer { listed: listed.clone(), url, repository: 1 })
     };
     index.packages.iter().map(offer).collect()
 }

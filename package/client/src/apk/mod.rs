@@ -36,8 +36,9 @@ pub use self::config::Config;
 use self::database::Database;
 pub use self::database::Installed;
 use self::owners::Owners;
-use self::plan::{Orders, Plan, Planner, Upgrade};
+use self::plan::{Orders, Plan, Planner};
 pub use self::progress::Progress;
+use self::select::Asks;
 use self::world::{Wish, World};
 use crate::error::{Error, Result};
 use crate::failures::Failures;
@@ -118,19 +119,27 @@ impl Client {
         let mut world = World::load(&self.root)?;
         let scratch = scratch()?;
         let mut files = Vec::new();
+        let mut given = BTreeSet::new();
         for word in wanted {
-            if word.contains('/') || word.ends_with(".apk") {
+            if is_file(word) {
                 let file = prepare::from_file(word, &self.config, &scratch)?;
                 let identity = file.metadata.info.unique_id.unwrap_or_default();
+                given.insert(file.name().to_owned());
                 world.set(Wish::Pinned { name: file.name().to_owned(), identity });
                 files.push(file);
             } else {
                 let problem = |error: formats::Error| Error::Usage { program: "apk", problem: error.to_string() };
-                world.set(word.parse().map_err(problem)?);
+                let wish: Wish = word.parse().map_err(problem)?;
+                given.insert(wish.name().to_owned());
+                world.set(wish);
             }
         }
         let database = Database::load(&self.root)?;
-        let plan = self.planner(&database, &scratch).plan(&world, Orders { files, ..Orders::default() }, on)?;
+        let Some(plan) =
+            self.planner(&database, &scratch).plan(&world, Orders { files, given, ..Orders::default() }, on)?
+        else {
+            return Ok(());
+        };
         self.commit(&world, database, plan, &scratch, on)
     }
 
@@ -145,12 +154,19 @@ impl Client {
                 let dependents = "the system itself, which runs it".into();
                 return Err(Error::Needed { package: name.clone(), dependents });
             }
-            if !world.remove(name) && !database.0.contains_key(name) {
+            let is_known = |info: &Info| info.name == *name || info.provides.iter().any(|own| own.name == *name);
+            if !world.remove(name) && !database.0.contains_key(name) && !self.available()?.iter().any(is_known) {
                 return Err(Error::NoSuchPackage { name: name.clone() });
             }
         }
         let scratch = scratch()?;
-        let plan = self.planner(&database, &scratch).plan(&world, Orders::default(), on)?;
+        let given = names.iter().filter(|name| database.0.contains_key(*name)).cloned().collect();
+        let asks = Asks { remove: true, ..Asks::default() };
+        let Some(plan) =
+            self.planner(&database, &scratch).plan(&world, Orders { given, asks, ..Orders::default() }, on)?
+        else {
+            return Ok(());
+        };
         for name in names {
             if let Some(kept) = plan.chosen.iter().find(|info| info.name == *name) {
                 let needs = |info: &&Info| {
@@ -166,18 +182,19 @@ impl Client {
     /// Replaces packages by the newest version that fits: the named ones, or without a name all. Wishes stay as they
     /// are, so one that names a version holds its package there.
     pub fn upgrade(&self, names: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
-        let upgrade = match names {
-            [] => Upgrade::All,
-            names => Upgrade::Of(names.iter().cloned().collect()),
-        };
-        self.again(names, Orders { upgrade, ..Orders::default() }, on)
+        self.upgrade_with(names, false, on)
     }
 
     /// As [`Client::upgrade`], and what a repository offers is preferred to another build of the same version that is
     /// installed: `upgrade --available`.
     pub fn upgrade_to_available(&self, names: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
-        let upgrade = Upgrade::Of(names.iter().cloned().collect());
-        self.again(names, Orders { upgrade, available: true, ..Orders::default() }, on)
+        self.upgrade_with(names, true, on)
+    }
+
+    fn upgrade_with(&self, names: &[String], available: bool, on: &mut dyn FnMut(Progress)) -> Result<()> {
+        let asks = Asks { upgrade: true, ..Asks::default() };
+        let everywhere = Asks { upgrade: names.is_empty(), available, ..Asks::default() };
+        self.again(names, Orders { asks, everywhere, ..Orders::default() }, on)
     }
 
     /// Puts the files of the named packages in place once more, in the version that is installed. Without a name it
@@ -189,11 +206,15 @@ impl Client {
     /// Makes the wishes true as they are, with orders about packages that are installed.
     fn again(&self, names: &[String], orders: Orders, on: &mut dyn FnMut(Progress)) -> Result<()> {
         let _lock = self.begin(on)?;
-        let (world, database, scratch) = (World::load(&self.root)?, Database::load(&self.root)?, scratch()?);
+        let (mut world, database, scratch) = (World::load(&self.root)?, Database::load(&self.root)?, scratch()?);
+        if orders.everywhere.available {
+            world.release();
+        }
         if let Some(name) = names.iter().find(|name| !database.0.contains_key(*name)) {
             return Err(Error::NoSuchPackage { name: name.clone() });
         }
-        let plan = self.planner(&database, &scratch).plan(&world, orders, on)?;
+        let orders = Orders { given: names.iter().cloned().collect(), ..orders };
+        let Some(plan) = self.planner(&database, &scratch).plan(&world, orders, on)? else { return Ok(()) };
         self.commit(&world, database, plan, &scratch, on)
     }
 
@@ -296,6 +317,11 @@ impl Client {
         on(Progress::Done { bytes, packages: database.0.len() });
         Ok(())
     }
+}
+
+/// Whether a word is a file and not a name: names can have slashes, as `/bin/sh` has.
+fn is_file(word: &str) -> bool {
+    word.ends_with(".apk") || word.contains("://") || word.starts_with("./") || word.starts_with("../")
 }
 
 fn scratch() -> Result<TempDir> {

@@ -1,19 +1,20 @@
 //! What it takes to make all wishes true: decided, fetched, and checked as a whole.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8PathBuf;
 use formats::apk::Info;
 use tempfile::TempDir;
 
+use super::Progress;
+use super::commit::is_protected;
 use super::config::Config;
 use super::database::{Database, Installed, identity_in_index};
 use super::indexes::{self, Offer};
 use super::prepare::{self, Prepared};
 use super::replaces;
-use super::select::{Candidate, Problem, dependencies_first, select};
+use super::select::{Asks, Candidate, Problem, dependencies_first, select};
 use super::world::World;
-use super::{KERNEL, Progress};
 use crate::error::{Error, Result};
 use crate::place;
 use crate::root::Root;
@@ -35,31 +36,13 @@ pub(super) struct Plan {
 pub(super) struct Orders {
     /// Packages that the user gave as files.
     pub(super) files: Vec<Prepared>,
-    /// Which names are to have their newest version.
-    pub(super) upgrade: Upgrade,
+    /// Names that the command is about, and what is preferred among their packages.
+    pub(super) given: BTreeSet<String>,
+    pub(super) asks: Asks,
+    /// What is preferred in all that the wishes lead to.
+    pub(super) everywhere: Asks,
     /// Names of packages whose files are put in place once more.
     pub(super) reinstall: BTreeSet<String>,
-    /// Whether what a repository offers is preferred to an installed package of the same version.
-    pub(super) available: bool,
-}
-
-/// Which packages are to have their newest version.
-#[derive(Debug, Default)]
-pub(super) enum Upgrade {
-    #[default]
-    None,
-    Of(BTreeSet<String>),
-    All,
-}
-
-impl Upgrade {
-    fn of(&self, name: &str) -> bool {
-        match self {
-            Upgrade::None => false,
-            Upgrade::Of(names) => names.contains(name),
-            Upgrade::All => true,
-        }
-    }
 }
 
 /// What a plan is made from.
@@ -80,29 +63,47 @@ enum Source<'a> {
 }
 
 impl Planner<'_> {
-    pub(super) fn plan(&self, world: &World, orders: Orders, on: &mut dyn FnMut(Progress)) -> Result<Plan> {
-        let Orders { files, upgrade, reinstall, available } = orders;
+    /// Nothing when changes are only to be told.
+    pub(super) fn plan(&self, world: &World, orders: Orders, on: &mut dyn FnMut(Progress)) -> Result<Option<Plan>> {
+        let Orders { files, given, asks, everywhere, reinstall } = orders;
         let offers = indexes::load(self.root, self.config)?;
+        let mut known: BTreeMap<&str, usize> = BTreeMap::new();
+        for offer in offers.iter().rev() {
+            let own = self.database.0.get(&offer.listed.info.name);
+            if own.is_some_and(|own| is_same(&own.info, offer)) {
+                known.insert(&offer.listed.info.name, offer.repository);
+            }
+        }
         // What is incomplete has to be installed again.
         let usable = || self.database.0.values().filter(|package| package.is_complete());
-        let installed = usable().map(|package| (&package.info, Source::Installed));
-        let given = files.iter().enumerate().map(|(place, file)| (&file.metadata.info, Source::File(place)));
-        let offered = offers.iter().map(|offer| (&offer.listed.info, Source::Index(offer)));
-        let (candidates, mut sources): (Vec<Candidate<'_>>, Vec<Source<'_>>) = installed
-            .chain(given)
-            .chain(offered)
-            .map(|(info, source)| (Candidate { info, installed: matches!(source, Source::Installed) }, source))
-            .unzip();
+        let mut candidates: Vec<Candidate<'_>> = Vec::new();
+        let mut sources: Vec<Source<'_>> = Vec::new();
+        let mut add = |info, source, repository: usize| {
+            let installed = matches!(source, Source::Installed);
+            let available = repository > 0 || matches!(source, Source::File(_));
+            candidates.push(Candidate { info, installed, available, repository });
+            sources.push(source);
+        };
+        for package in usable() {
+            add(&package.info, Source::Installed, known.get(package.info.name.as_str()).copied().unwrap_or(0));
+        }
+        for (place, file) in files.iter().enumerate() {
+            add(&file.metadata.info, Source::File(place), 0);
+        }
+        let is_installed = |offer: &Offer| {
+            let own = self.database.0.get(&offer.listed.info.name);
+            own.is_some_and(|own| own.is_complete() && is_same(&own.info, offer))
+        };
+        for offer in offers.iter().filter(|offer| !is_installed(offer)) {
+            add(&offer.listed.info, Source::Index(offer), offer.repository);
+        }
         let accepts = |arch: &str| self.config.accepts(arch);
-        let upgrades = |name: &str| upgrade.of(name);
-        let problem = Problem { candidates: &candidates, wishes: &world.0, upgrades: &upgrades, accepts: &accepts };
+        let problem =
+            Problem { candidates: &candidates, wishes: &world.0, given: &given, asks, everywhere, accepts: &accepts };
         let selected = select(&problem)?;
         for &index in &selected {
             if candidates[index].installed && reinstall.contains(&candidates[index].info.name) {
                 sources[index] = Source::Index(same(candidates[index].info, &offers)?);
-            }
-            if let Some(offer) = another_build(candidates[index], &offers).filter(|_| available) {
-                sources[index] = Source::Index(offer);
             }
         }
 
@@ -113,7 +114,15 @@ impl Planner<'_> {
         let configure = usable().filter(|package| !package.is_configured()).filter(stays).map(name).collect();
         let going: Vec<&Info> =
             self.database.0.values().filter(|package| !stays(package)).map(|package| &package.info).collect();
-        let remove = dependencies_first(&going).into_iter().rev().map(|place| going[place].name.clone()).collect();
+        let remove: Vec<String> =
+            dependencies_first(&going).into_iter().rev().map(|place| going[place].name.clone()).collect();
+
+        if self.config.simulate {
+            let comes = |place: &usize| !matches!(sources[*place], Source::Installed);
+            let install = selected.into_iter().filter(comes).map(|place| candidates[place].info);
+            self.tell(remove, install.collect(), on);
+            return Ok(None);
+        }
 
         let mut files: Vec<Option<Prepared>> = files.into_iter().map(Some).collect();
         let mut install = Vec::new();
@@ -126,7 +135,16 @@ impl Planner<'_> {
         }
         let mut plan = Plan { install, remove, configure, chosen };
         self.check(&mut plan)?;
-        Ok(plan)
+        Ok(Some(plan))
+    }
+
+    fn tell(&self, remove: Vec<String>, install: Vec<&Info>, on: &mut dyn FnMut(Progress)) {
+        let total = remove.len() + install.len();
+        let coming = install.into_iter().map(|info| (info.name.clone(), Some(info.version.clone())));
+        for (place, (name, to)) in remove.into_iter().map(|name| (name, None)).chain(coming).enumerate() {
+            let from = self.database.0.get(&name).map(|package| package.info.version.clone());
+            on(Progress::Change { number: place + 1, total, name, from, to });
+        }
     }
 
     /// Holds the packages that come against the root, and against those that stay.
@@ -142,28 +160,20 @@ impl Planner<'_> {
         let mut bundles: Vec<_> = plan.install.iter().map(Prepared::bundle).collect();
         for bundle in &mut bundles {
             bundle.replaced = old_files(bundle.name).collect();
+            bundle.yields = bundle.replaced.iter().filter(|path| !is_protected(path)).cloned().collect();
         }
-        if let Some(first) = bundles.first_mut() {
-            first.replaced.extend(going.iter().flat_map(|name| old_files(name)));
-        }
-        place::check(self.root, owned, &bundles)
+        let going = going.iter().flat_map(|name| old_files(name)).collect();
+        place::check(self.root, owned, going, &bundles)
     }
 }
 
-/// An offer of the version that is installed, but of another package. The kernel is nobody's to replace.
-fn another_build<'a>(candidate: Candidate<'_>, offers: &'a [Offer]) -> Option<&'a Offer> {
-    let info = candidate.info;
-    let same_version =
-        |offer: &&Offer| offer.listed.info.name == info.name && offer.listed.info.version == info.version;
-    let offer = offers.iter().find(same_version).filter(|_| candidate.installed && info.name != KERNEL)?;
-    (Some(identity_in_index(&offer.listed.sha256)) != info.unique_id).then_some(offer)
+/// Whether an offer is just the package that is installed: another build of the same version is another package.
+fn is_same(installed: &Info, offer: &Offer) -> bool {
+    offer.listed.info.name == installed.name && Some(identity_in_index(&offer.listed.sha256)) == installed.unique_id
 }
 
-/// The offer of just the package that is installed: another build of the same version would be another package.
+/// The offer of just the package that is installed.
 fn same<'a>(installed: &Info, offers: &'a [Offer]) -> Result<&'a Offer> {
-    let identity = |offer: &&Offer| {
-        offer.listed.info.name == installed.name && Some(identity_in_index(&offer.listed.sha256)) == installed.unique_id
-    };
     let missing = || Error::NotOffered { package: format!("{}-{}", installed.name, installed.version) };
-    offers.iter().find(identity).ok_or_else(missing)
+    offers.iter().find(|offer| is_same(installed, offer)).ok_or_else(missing)
 }

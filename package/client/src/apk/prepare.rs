@@ -50,6 +50,13 @@ impl Prepared {
         self.metadata.files().map(|member| place::path_of(&member.entry)).filter(|path| !self.left.contains(path))
     }
 
+    /// Absolute paths of everything that it brings, each with whether it is a directory.
+    pub(super) fn paths(&self) -> impl Iterator<Item = (Utf8PathBuf, bool)> {
+        let members = self.metadata.members.iter().filter(|member| !member.entry.path.is_empty());
+        let paths = members.map(|member| (place::path_of(&member.entry), member.entry.kind == Kind::Dir));
+        paths.filter(|(path, _)| !self.left.contains(path))
+    }
+
     /// What it puts where.
     pub(super) fn bundle(&self) -> Bundle<'_> {
         // The entry of the root itself has no path, and nothing is done about it.
@@ -59,7 +66,7 @@ impl Prepared {
         let members = self.metadata.members.iter().filter(here);
         let length = |member: &apk::Member| if matches!(member.entry.kind, Kind::File(_)) { member.length } else { 0 };
         let items = members.map(|member| Item { entry: &member.entry, length: length(member) }).collect();
-        Bundle { name: self.name(), items, replaced: BTreeSet::new() }
+        Bundle { name: self.name(), items, replaced: BTreeSet::new(), yields: BTreeSet::new() }
     }
 }
 
@@ -104,9 +111,7 @@ pub(super) fn from_feed(offer: &Offer, scratch: &TempDir, on: &mut dyn FnMut(Pro
 
 /// Whether the file as a whole is broken, which one that a publisher has listed never was.
 fn is_damage(error: &formats::Error) -> bool {
-    use formats::Error::{
-        AdbBlock, AdbMagic, AdbTruncated, ApkContent, ApkData, GzipCorrupt, GzipTooLarge, GzipTrailing,
-    };
+    use formats::Error::{AdbBlock, AdbMagic, AdbTruncated, ApkContent, ApkData, GzipCorrupt, GzipTrailing};
     matches!(
         error,
         AdbMagic { .. }
@@ -114,7 +119,6 @@ fn is_damage(error: &formats::Error) -> bool {
             | AdbBlock { .. }
             | GzipCorrupt
             | GzipTrailing
-            | GzipTooLarge { .. }
             | ApkContent { .. }
             | ApkData { .. }
     )

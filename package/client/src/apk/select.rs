@@ -1,32 +1,31 @@
 //! Which packages satisfy all wishes, decided before anything is fetched or written.
 //!
-//! Requirements are taken one after the other, the wishes of the world first; where several packages
-//! would do, the best one is tried, and the next best when that leads nowhere. As in apk, what is
-//! installed is preferred to what is newer, but in an upgrade; of two packages that provide a name in a version only one
-//! can be there; a name provided without a version and without a priority is never chosen by itself; and
-//! a package with `install_if` comes along once all that it names is there. The package `kernel` is
-//! special: it names the kernel that runs, so it satisfies requirements but is never brought in, replaced
-//! or taken away. This is what keeps modules of another kernel out.
+//! Chosen as apk chooses, see [`deduce`], since a selection that apk would not make is worth nothing to a router. What
+//! is told about a failure is found out here, from what was decided. The package `kernel` is special: it names the kernel
+//! that runs, so it satisfies requirements but is never brought in, replaced or taken away. This is what keeps modules
+//! of another kernel out.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
+mod deduce;
+
+use std::collections::BTreeSet;
 
 use formats::apk::{Dependency, Info};
-use formats::version::apk::compare;
 
+use self::deduce::Decision;
 use super::KERNEL;
 use super::explain::{Obstacle, Requirer, explain};
 use super::world::Wish;
 use crate::error::{Error, Result};
-
-/// Decisions before a search counts as hopeless: alternatives can nest without end.
-const MAX_STEPS: usize = 10_000;
 
 /// A package that may be part of the result.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Candidate<'a> {
     pub(super) info: &'a Info,
     pub(super) installed: bool,
+    /// Whether it can be had from a repository, or from the user.
+    pub(super) available: bool,
+    /// The place of the first repository that has it, from 1; 0 when none has it.
+    pub(super) repository: usize,
 }
 
 impl Candidate<'_> {
@@ -35,85 +34,96 @@ impl Candidate<'_> {
         format!("{}-{}", self.info.name, self.info.version)
     }
 
-    /// Names that no other package may have or provide in a version.
-    fn exclusive_names(&self) -> impl Iterator<Item = &str> {
-        let provided = self.info.provides.iter().filter(|provide| provide.version.is_some());
-        std::iter::once(self.info.name.as_str()).chain(provided.map(|provide| provide.name.as_str()))
+    /// Its names, each with the version that it has there.
+    fn names(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        let provided = self.info.provides.iter().map(|provide| (provide.name.as_str(), provide.version.as_deref()));
+        std::iter::once((self.info.name.as_str(), Some(self.info.version.as_str()))).chain(provided)
+    }
+
+    /// A name that it has twice, once with a version at least: it excludes itself, and nobody can install it.
+    fn excludes_itself(&self) -> Option<&str> {
+        let mut seen: BTreeSet<&str> = BTreeSet::new();
+        let is_versioned = |name: &str| self.names().any(|(other, version)| other == name && version.is_some());
+        self.names().map(|(name, _)| name).find(|name| !seen.insert(name) && is_versioned(name))
     }
 
     /// Whether a requirement for the name may choose it without being told.
     fn is_automatic(&self, name: &str) -> bool {
-        let versioned = |provide: &Dependency| provide.name == name && provide.version.is_some();
-        self.info.name == name
-            || self.info.provider_priority.is_some_and(|priority| priority > 0)
-            || self.info.provides.iter().any(versioned)
+        self.info.provider_priority.is_some_and(|priority| priority > 0)
+            || self.names().any(|(own, version)| own == name && version.is_some())
     }
+
+    /// Whether both have a name that only one can have.
+    fn excludes(&self, other: &Candidate<'_>) -> bool {
+        self.names().any(|(name, version)| {
+            other.names().any(|(known, its)| known == name && (version.is_some() || its.is_some()))
+        })
+    }
+}
+
+/// What is to be preferred.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Asks {
+    /// The newest version, rather than what is installed.
+    pub(super) upgrade: bool,
+    /// Anything but what is installed.
+    pub(super) remove: bool,
+    /// What a repository has, rather than what is only installed.
+    pub(super) available: bool,
 }
 
 /// Everything the decision depends on.
 pub(super) struct Problem<'a> {
     pub(super) candidates: &'a [Candidate<'a>],
     pub(super) wishes: &'a [Wish],
-    /// Whether a newer version of a name is preferred to the one that is installed.
-    pub(super) upgrades: &'a dyn Fn(&str) -> bool,
+    /// Names that the command is about: they are decided first.
+    pub(super) given: &'a BTreeSet<String>,
+    /// What is preferred among the packages of those names.
+    pub(super) asks: Asks,
+    /// What is preferred in all that the wishes lead to.
+    pub(super) everywhere: Asks,
     /// Whether the system takes packages of an architecture.
     pub(super) accepts: &'a dyn Fn(&str) -> bool,
 }
 
+impl<'a> Problem<'a> {
+    /// Why a package cannot be installed whatever else is.
+    fn obstacle(&self, candidate: &'a Candidate<'a>) -> Option<Obstacle<'a>> {
+        if candidate.installed {
+            None
+        } else if candidate.names().any(|(name, _)| name == KERNEL) {
+            Some(Obstacle::Kernel)
+        } else if !(self.accepts)(&candidate.info.arch) {
+            Some(Obstacle::Architecture)
+        } else if candidate.info.layer.is_some_and(|layer| layer != 0) {
+            Some(Obstacle::Layer)
+        } else {
+            None
+        }
+    }
+}
+
 /// Something that must be there, and who says so.
 #[derive(Debug, Clone)]
-pub(super) struct Requirement {
-    pub(super) wish: Wish,
+struct Requirement {
+    wish: Wish,
     /// A candidate, or the world.
     by: Option<usize>,
-    /// Whether it was put off until everything else was decided.
-    late: bool,
-}
-
-/// The state to go back to, and what is left to try there.
-struct Decision {
-    queue: usize,
-    at: usize,
-    chosen: usize,
-    declined: usize,
-    /// The worst first.
-    options: Vec<Choice>,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Choice {
-    Take(usize),
-    /// Do without a package that would come along.
-    Decline(usize),
 }
 
 /// Returns the chosen candidates, each after what it needs.
 pub(super) fn select(problem: &Problem<'_>) -> Result<Vec<usize>> {
-    let mut names: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (index, candidate) in problem.candidates.iter().enumerate() {
-        let provided = candidate.info.provides.iter().map(|provide| provide.name.as_str());
-        for name in std::iter::once(candidate.info.name.as_str()).chain(provided) {
-            names.entry(name).or_default().push(index);
-        }
+    let mut wishes = problem.wishes.to_vec();
+    let runs = problem.candidates.iter().any(|candidate| candidate.installed && candidate.info.name == KERNEL);
+    if runs && !wishes.iter().any(|wish| wish.name() == KERNEL) {
+        wishes.push(Wish::Package(Dependency::on(KERNEL)));
     }
-    let is_ban = |wish: &&Wish| matches!(wish, Wish::Package(dependency) if dependency.is_conflict());
-    let wished = problem.wishes.iter().filter(|wish| !is_ban(wish));
-    let queue = wished.map(|wish| Requirement { wish: wish.clone(), by: None, late: false }).collect();
-    let kernel = problem.candidates.iter().position(|candidate| candidate.installed && candidate.info.name == KERNEL);
-    let mut search = Search {
-        problem,
-        names,
-        queue,
-        at: 0,
-        chosen: kernel.into_iter().collect(),
-        declined: Vec::new(),
-        decisions: Vec::new(),
-        steps: 0,
-        obstacle: None,
-    };
-    search.run()?;
-    let infos: Vec<&Info> = search.chosen.iter().map(|&index| problem.candidates[index].info).collect();
-    Ok(dependencies_first(&infos).into_iter().map(|place| search.chosen[place]).collect())
+    let decision = deduce::decide(problem, &wishes);
+    if !decision.is_good {
+        return Err(Search { problem, wishes: &wishes, decision: &decision, chosen: Vec::new() }.explain());
+    }
+    let infos: Vec<&Info> = decision.taken.iter().map(|&index| problem.candidates[index].info).collect();
+    Ok(dependencies_first(&infos).into_iter().map(|place| decision.taken[place]).collect())
 }
 
 /// The places of packages in an order in which each one comes after what it needs.
@@ -144,145 +154,86 @@ fn forbids(dependency: &Dependency, info: &Info) -> bool {
             || info.provides.iter().any(|provide| !dependency.accepts(&provide.name, provide.version.as_deref())))
 }
 
+/// Follows what was decided up to where it breaks.
 struct Search<'a> {
     problem: &'a Problem<'a>,
-    /// Candidates by every name that they have or provide.
-    names: BTreeMap<&'a str, Vec<usize>>,
-    queue: Vec<Requirement>,
-    /// The next one of the queue.
-    at: usize,
+    wishes: &'a [Wish],
+    decision: &'a Decision,
     chosen: Vec<usize>,
-    /// Packages with `install_if` that were left out because they do not fit.
-    declined: Vec<usize>,
-    decisions: Vec<Decision>,
-    steps: usize,
-    /// What stood in the way of the best choices; the way round it may have failed for worse reasons.
-    obstacle: Option<Error>,
 }
 
 impl<'a> Search<'a> {
-    fn run(&mut self) -> Result<()> {
+    fn explain(mut self) -> Error {
+        let is_ban = |wish: &&Wish| matches!(wish, Wish::Package(dependency) if dependency.is_conflict());
+        let wished = self.wishes.iter().filter(|wish| !is_ban(wish));
+        let mut queue: Vec<Requirement> = wished.map(|wish| Requirement { wish: wish.clone(), by: None }).collect();
+        let mut late: Vec<Requirement> = Vec::new();
+        let mut at = 0;
         loop {
-            if let Some(requirement) = self.queue.get(self.at).cloned() {
-                self.at += 1;
-                self.satisfy(requirement)?;
-            } else if let Some(companion) = self.companion() {
-                self.decide(vec![Choice::Decline(companion), Choice::Take(companion)])?;
-            } else {
-                return Ok(());
+            let Some(requirement) = queue.get(at).cloned() else {
+                // What nothing but another choice can provide comes last.
+                match late.pop() {
+                    Some(requirement) if !self.is_met(&requirement.wish) => return self.refusal(&requirement),
+                    Some(_) => continue,
+                    None => break,
+                }
+            };
+            at += 1;
+            if self.is_met(&requirement.wish) {
+                continue;
             }
+            let Some(index) = self.next(&requirement.wish) else {
+                let choosable =
+                    self.meeting(&requirement.wish).any(|index| self.is_choosable(index, &requirement.wish));
+                match choosable || self.meeting(&requirement.wish).next().is_none() {
+                    true => return self.refusal(&requirement),
+                    false => late.push(requirement),
+                }
+                continue;
+            };
+            self.chosen.push(index);
+            let depends = self.candidate(index).info.depends.iter().filter(|depends| !depends.is_conflict());
+            queue.extend(depends.map(|need| Requirement { wish: Wish::Package(need.clone()), by: Some(index) }));
         }
+        let problem = "what is chosen first leads nowhere, and apk does not go back: name other packages, too";
+        Error::Selection { conflicts: String::new(), problem: problem.into() }
     }
 
     fn candidate(&self, index: usize) -> &'a Candidate<'a> {
         &self.problem.candidates[index]
     }
 
-    fn satisfy(&mut self, requirement: Requirement) -> Result<()> {
-        if self.chosen.iter().any(|&index| self.meets(index, &requirement.wish)) {
-            return Ok(());
-        }
-        let name = requirement.wish.name();
-        let meeting: Vec<usize> =
-            self.named(name).iter().copied().filter(|&index| self.meets(index, &requirement.wish)).collect();
-        let automatic = |&index: &usize| self.candidate(index).installed || self.candidate(index).is_automatic(name);
-        let choosable: Vec<usize> = meeting.iter().copied().filter(automatic).collect();
-        if choosable.is_empty() && !meeting.is_empty() && !requirement.late {
-            // Something that is chosen for other reasons may provide it.
-            self.queue.push(Requirement { late: true, ..requirement });
-            return Ok(());
-        }
-        let mut fitting: Vec<usize> =
-            choosable.iter().copied().filter(|&index| self.obstacle_to(index).is_none()).collect();
-        if fitting.is_empty() && self.obstacle.is_none() {
-            self.obstacle = Some(self.explain(&requirement, &meeting, &choosable));
-        }
-        fitting.sort_by(|&a, &b| self.worse(a, b, name));
-        self.decide(fitting.into_iter().map(Choice::Take).collect())
+    fn is_met(&self, wish: &Wish) -> bool {
+        self.chosen.iter().any(|&index| self.meets(index, wish))
     }
 
-    /// The order of options, worst first.
-    fn worse(&self, a: usize, b: usize, name: &str) -> std::cmp::Ordering {
-        let (a_place, b_place) = (Reverse(a), Reverse(b));
-        let (a, b) = (self.candidate(a), self.candidate(b));
-        let rank = |candidate: &Candidate<'_>| {
-            let priority = candidate.info.provider_priority.unwrap_or(0);
-            let keeps = candidate.installed && !(self.problem.upgrades)(&candidate.info.name);
-            (keeps, self.is_known(&candidate.info.name), candidate.info.name == name, priority)
+    fn is_choosable(&self, index: usize, wish: &Wish) -> bool {
+        self.candidate(index).installed || self.candidate(index).is_automatic(wish.name())
+    }
+
+    fn meeting<'b>(&'b self, wish: &'b Wish) -> impl Iterator<Item = usize> + 'b {
+        (0..self.problem.candidates.len()).filter(move |&index| self.meets(index, wish))
+    }
+
+    /// The package that was chosen, or else one that could have been.
+    fn next(&self, wish: &Wish) -> Option<usize> {
+        let decided = self.decision.provider(wish.name()).filter(|&index| self.meets(index, wish));
+        let others = self.meeting(wish).filter(|&index| self.is_choosable(index, wish));
+        decided.into_iter().chain(others).find(|&index| self.obstacle_to(index).is_none())
+    }
+
+    fn refusal(&self, requirement: &Requirement) -> Error {
+        let requirer = match requirement.by {
+            None => Requirer::World,
+            Some(index) => Requirer::Package(self.candidate(index)),
         };
-        rank(a)
-            .cmp(&rank(b))
-            .then_with(|| compare(&a.info.version, &b.info.version))
-            .then(a.installed.cmp(&b.installed))
-            .then(a_place.cmp(&b_place))
-    }
-
-    /// Takes the last of the options, and remembers the others.
-    fn decide(&mut self, options: Vec<Choice>) -> Result<()> {
-        let (queue, chosen) = (self.queue.len(), self.chosen.len());
-        self.decisions.push(Decision { queue, at: self.at, chosen, declined: self.declined.len(), options });
-        while let Some(decision) = self.decisions.last_mut() {
-            self.steps += 1;
-            if self.steps > MAX_STEPS {
-                break;
-            }
-            self.queue.truncate(decision.queue);
-            self.at = decision.at;
-            self.chosen.truncate(decision.chosen);
-            self.declined.truncate(decision.declined);
-            match decision.options.pop() {
-                Some(choice) => {
-                    self.choose(choice);
-                    return Ok(());
-                }
-                None => self.decisions.pop(),
-            };
-        }
-        let hopeless = || Error::Selection {
-            conflicts: String::new(),
-            problem: "there are too many alternatives to try them all".into(),
-        };
-        Err(self.obstacle.take().unwrap_or_else(hopeless))
-    }
-
-    fn choose(&mut self, choice: Choice) {
-        match choice {
-            Choice::Decline(index) => self.declined.push(index),
-            Choice::Take(index) => {
-                self.chosen.push(index);
-                let depends = self.candidate(index).info.depends.iter().filter(|depends| !depends.is_conflict());
-                let requirement =
-                    |need: &Dependency| Requirement { wish: Wish::Package(need.clone()), by: Some(index), late: false };
-                self.queue.extend(depends.map(requirement));
-            }
-        }
-    }
-
-    /// A package that comes along with those that are chosen, and was not decided about.
-    fn companion(&self) -> Option<usize> {
-        let all_there = |info: &Info| {
-            let there = |need: &Dependency| match need.is_conflict() {
-                true => !self.chosen.iter().any(|&index| forbids(need, self.candidate(index).info)),
-                false => self.chosen.iter().any(|&index| self.candidate(index).info.satisfies(need)),
-            };
-            !info.install_if.is_empty() && info.install_if.iter().all(there)
-        };
-        let open = |index: &usize| {
-            let candidate = self.candidate(*index);
-            all_there(candidate.info) && !self.declined.contains(index) && self.obstacle_to(*index).is_none()
-        };
-        let best = (0..self.problem.candidates.len()).filter(open);
-        best.max_by(|&a, &b| self.worse(a, b, &self.candidate(a).info.name))
-    }
-
-    /// Whether a package of that name is installed, in whatever version.
-    fn is_known(&self, name: &str) -> bool {
-        let is_it = |&index: &usize| self.candidate(index).installed && self.candidate(index).info.name == name;
-        self.named(name).iter().any(is_it)
-    }
-
-    fn named(&self, name: &str) -> &[usize] {
-        self.names.get(name).map_or(&[], Vec::as_slice)
+        let wish = &requirement.wish;
+        let has_name = |candidate: &&Candidate<'_>| candidate.names().any(|(name, _)| name == wish.name());
+        let named: Vec<&Candidate<'_>> = self.problem.candidates.iter().filter(has_name).collect();
+        let choosable = self.meeting(wish).any(|index| self.is_choosable(index, wish));
+        let meeting: Vec<_> =
+            self.meeting(wish).map(|index| (self.candidate(index), self.obstacle_to(index))).collect();
+        explain(wish, requirer, &named, &meeting, choosable)
     }
 
     fn meets(&self, index: usize, wish: &Wish) -> bool {
@@ -298,36 +249,22 @@ impl<'a> Search<'a> {
     /// Why a candidate cannot join those that are chosen, if so.
     fn obstacle_to(&self, index: usize) -> Option<Obstacle<'a>> {
         let candidate = self.candidate(index);
-        if !candidate.installed {
-            if candidate.exclusive_names().any(|name| name == KERNEL) {
-                return Some(Obstacle::Kernel);
-            }
-            if !(self.problem.accepts)(&candidate.info.arch) {
-                return Some(Obstacle::Architecture);
-            }
+        if let Some(obstacle) = self.problem.obstacle(candidate) {
+            return Some(obstacle);
+        }
+        if let Some(name) = candidate.excludes_itself() {
+            return Some(Obstacle::Itself(name));
         }
         let banned = |wish: &&Wish| matches!(wish, Wish::Package(ban) if forbids(ban, candidate.info));
-        if let Some(wish) = self.problem.wishes.iter().find(banned) {
+        if let Some(wish) = self.wishes.iter().find(banned) {
             return Some(Obstacle::Banned(wish.to_string()));
         }
         let clashes = |other: &Candidate<'_>| {
             let forbidden = |one: &Info, other: &Info| one.depends.iter().any(|depends| forbids(depends, other));
-            other.exclusive_names().any(|name| candidate.exclusive_names().any(|own| own == name))
-                || forbidden(candidate.info, other.info)
-                || forbidden(other.info, candidate.info)
+            other.excludes(candidate) || forbidden(candidate.info, other.info) || forbidden(other.info, candidate.info)
         };
         let other = self.chosen.iter().map(|&chosen| self.candidate(chosen)).find(|other| clashes(other));
         other.map(Obstacle::Conflict)
-    }
-
-    fn explain(&self, requirement: &Requirement, meeting: &[usize], choosable: &[usize]) -> Error {
-        let requirer = match requirement.by {
-            None => Requirer::World,
-            Some(index) => Requirer::Package(self.candidate(index)),
-        };
-        let named = self.named(requirement.wish.name()).iter().map(|&index| self.candidate(index)).collect::<Vec<_>>();
-        let meeting: Vec<_> = meeting.iter().map(|&index| (self.candidate(index), self.obstacle_to(index))).collect();
-        explain(&requirement.wish, requirer, &named, &meeting, !choosable.is_empty())
     }
 }
 

@@ -90,6 +90,15 @@ impl World {
         self.0.insert(place, wish);
     }
 
+    /// Wishes for one build of a package become wishes for the package.
+    pub(super) fn release(&mut self) {
+        for wish in &mut self.0 {
+            if let Wish::Pinned { name, .. } = wish {
+                *wish = Wish::Package(Dependency::on(name.as_str()));
+            }
+        }
+    }
+
     /// Takes a wish away; false when there was none of that name.
     pub(super) fn remove(&mut self, name: &str) -> bool {
         let before = self.0.len();

@@ -24,6 +24,36 @@ pub(crate) struct Offer {
     pub(crate) url: String,
 }
 
+/// A package of a verified list that cannot be read.
+#[derive(Debug, Clone)]
+pub(crate) struct Refused {
+    pub(crate) feed: String,
+    pub(crate) package: String,
+    pub(crate) problem: String,
+}
+
+impl Refused {
+    /// The error of a package that is wanted.
+    pub(crate) fn error(&self) -> Error {
+        Error::IndexEntry { feed: self.feed.clone(), problem: self.problem.clone() }
+    }
+}
+
+/// What the lists say.
+#[derive(Debug, Default)]
+pub(crate) struct Lists {
+    pub(crate) offers: Vec<Offer>,
+    pub(crate) refused: Vec<Refused>,
+}
+
+impl Lists {
+    /// Why a package of that name is not offered, if the reason is its entry.
+    pub(crate) fn refused(&self, name: &str) -> Option<&Refused> {
+        let offered = self.offers.iter().any(|offer| offer.listed.control.package == name);
+        self.refused.iter().find(|refused| !offered && refused.package == name)
+    }
+}
+
 /// Fetches the list of one source and keeps it if its signature is good. One that fails the check is
 /// gone afterwards, as is the one before it: what the feed is today is not known.
 pub(crate) fn update(root: &Root, config: &Config, source: &Source, on: &mut dyn FnMut(Progress)) -> Result<()> {
@@ -31,6 +61,7 @@ pub(crate) fn update(root: &Root, config: &Config, source: &Source, on: &mut dyn
     let url = format!("{}/Packages{}", source.url, if source.gzip { ".gz" } else { "" });
     on(Progress::Downloading { url: url.clone() });
     let fetched = fetch::fetch_small(&url, if source.gzip { MAX_COMPRESSED } else { limits.index })?;
+    let mut refused = Vec::new();
     let mut verified = || -> Result<(Vec<u8>, Option<Vec<u8>>)> {
         let text = match source.gzip {
             true => packages::decompress(&fetched[..], &limits).map_err(|error| unreadable(source, &error))?,
@@ -40,7 +71,7 @@ pub(crate) fn update(root: &Root, config: &Config, source: &Source, on: &mut dyn
             true => Some(fetch_signature(source, on)?),
             false => None,
         };
-        check(root, config, source, &text, signature.as_deref())?;
+        refused = check(root, config, source, &text, signature.as_deref())?.1;
         Ok((text, signature))
     };
     let path = list_path(config, source);
@@ -58,6 +89,9 @@ pub(crate) fn update(root: &Root, config: &Config, source: &Source, on: &mut dyn
     root.remove(&signature_path)?;
     root.write(&path, Access::root(0o644), false, &mut &text[..])?;
     on(Progress::Updated { path });
+    for Refused { feed, package, problem } in refused {
+        on(Progress::Note { text: format!("Package {package} of the feed {feed} is passed over: {problem}") });
+    }
     if let Some(signature) = signature {
         root.write(&signature_path, Access::root(0o644), false, &mut &signature[..])?;
         on(Progress::SignaturePassed);
@@ -66,23 +100,43 @@ pub(crate) fn update(root: &Root, config: &Config, source: &Source, on: &mut dyn
 }
 
 /// Reads every kept list; a source without one offers nothing.
-pub(crate) fn load(root: &Root, config: &Config) -> Result<Vec<Offer>> {
-    let mut offers = Vec::new();
+pub(crate) fn load(root: &Root, config: &Config) -> Result<Lists> {
+    let mut lists = Lists::default();
     for source in &config.sources {
         let path = list_path(config, source);
         let Some(text) = root.read(&path, Limits::default().index)? else { continue };
         let signature = root.read(&Utf8PathBuf::from(format!("{path}.sig")), MAX_SIGNATURE)?;
-        let listed = check(root, config, source, &text, signature.as_deref())?;
-        offers.extend(listed.into_iter().map(|listed| {
-            let url = format!("{}/{}", source.url, listed.filename.trim_start_matches("./"));
+        let (listed, refused) = check(root, config, source, &text, signature.as_deref())?;
+        lists.offers.extend(listed.into_iter().map(|listed| {
+            let name = listed.filename.trim_start_matches("./");
+            let name = if source.url.starts_with("http") { encoded(name) } else { name.to_owned() };
+            let url = format!("{}/{name}", source.url);
             Offer { listed, url }
         }));
+        lists.refused.extend(refused);
     }
-    Ok(offers)
+    Ok(lists)
 }
 
-/// Signature first: unsigned bytes are not even read.
-fn check(root: &Root, config: &Config, source: &Source, text: &[u8], signature: Option<&[u8]>) -> Result<Vec<Listed>> {
+/// A file's name as opkg asks a server for it.
+pub fn encoded(name: &str) -> String {
+    let letter = |byte: u8| match byte {
+        b'%' | b':' | b'?' | b'#' | b'[' | b']' | b'@' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+'
+        | b',' | b';' | b'=' => format!("%{byte:02x}"),
+        _ if !byte.is_ascii_graphic() => format!("%{byte:02x}"),
+        _ => char::from(byte).to_string(),
+    };
+    name.bytes().map(letter).collect()
+}
+
+/// Signature first: unsigned bytes are not even read. Entries that cannot be read do not hide the others.
+fn check(
+    root: &Root,
+    config: &Config,
+    source: &Source,
+    text: &[u8],
+    signature: Option<&[u8]>,
+) -> Result<(Vec<Listed>, Vec<Refused>)> {
     let feed = || source.name.clone();
     if config.check_signature {
         let problem = "the list was kept without a signature".to_owned();
@@ -96,7 +150,14 @@ fn check(root: &Root, config: &Config, source: &Source, text: &[u8], signature: 
         let key = PublicKey::parse(&String::from_utf8_lossy(&key)).map_err(bad)?;
         key.verify(text, &signature).map_err(bad)?;
     }
-    packages::read(text, &Limits::default()).map_err(|error| unreadable(source, &error))
+    let (listed, oddities) =
+        packages::read_each(text, &Limits::default()).map_err(|error| unreadable(source, &error))?;
+    let refused = oddities.into_iter().filter(|oddity| oddity.is_refused).map(|oddity| Refused {
+        feed: source.name.clone(),
+        package: oddity.package.unwrap_or_else(|| format!("in line {}", oddity.line)),
+        problem: format!("{} ({})", oddity.problem, oddity.problem.id()),
+    });
+    Ok((listed, refused.collect()))
 }
 
 fn fetch_signature(source: &Source, on: &mut dyn FnMut(Progress)) -> Result<Vec<u8>> {
@@ -108,18 +169,22 @@ fn fetch_signature(source: &Source, on: &mut dyn FnMut(Progress)) -> Result<Vec<
     })
 }
 
-/// An entry whose package nobody could verify is told apart from an index that is no index.
 fn unreadable(source: &Source, error: &formats::Error) -> Error {
-    let feed = source.name.clone();
-    let problem = format!("{error} ({})", error.id());
-    match error {
-        formats::Error::IndexMissing { .. }
-        | formats::Error::IndexFilename { .. }
-        | formats::Error::BadDigest { .. } => Error::IndexEntry { feed, problem },
-        _ => Error::Index { feed, problem },
-    }
+    Error::Index { feed: source.name.clone(), problem: format!("{error} ({})", error.id()) }
 }
 
 fn list_path(config: &Config, source: &Source) -> Utf8PathBuf {
     config.lists.join(&source.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_asked_for_as_opkg_asks() {
+        assert_eq!(encoded("epo_1:2.0-r1_all.ipk"), "epo_1%3a2.0-r1_all.ipk");
+        assert_eq!(encoded("a/c++_1~2_all.ipk"), "a/c%2b%2b_1~2_all.ipk");
+        assert_eq!(encoded("a b%\u{e9}"), "a%20b%25%c3%a9");
+    }
 }

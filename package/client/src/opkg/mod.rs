@@ -25,6 +25,7 @@ use formats::control::Control;
 use formats::version::opkg::compare;
 
 pub use self::config::{Config, Source};
+pub use self::lists::encoded;
 use self::prepare::Prepared;
 use self::resolve::{Request, resolve};
 use self::status::Status;
@@ -198,7 +199,8 @@ impl Client {
         let _lock = self.begin(on)?;
         let scratch = tempfile::tempdir().map_err(Error::io("make a scratch directory in", "/tmp"))?;
         let mut status = Status::load(&self.root)?;
-        let offers = lists::load(&self.root, &self.config)?;
+        let lists = lists::load(&self.root, &self.config)?;
+        let offers = &lists.offers;
 
         let mut candidates: Vec<Control> = offers.iter().map(|offer| offer.listed.control.clone()).collect();
         let mut files = Vec::new();
@@ -214,8 +216,16 @@ impl Client {
             }
         }
         let mut considered = status.clone();
-        considered.0.retain(|name, _| !again.contains(name));
-        let plan = resolve(&candidates, &considered, &self.config.arches, &requests)?;
+        let given = |name: &str| files.iter().flatten().any(|file| file.name() == name);
+        considered.0.retain(|name, _| !again.contains(name) && (again.is_empty() || !given(name)));
+        let plan = resolve(&candidates, &considered, &self.config.arches, &requests).map_err(|error| {
+            let missing = match &error {
+                Error::Unknown { name, .. } => name.as_str(),
+                Error::Dependency { dependency, .. } => dependency.split_whitespace().next().unwrap_or_default(),
+                _ => return error,
+            };
+            lists.refused(missing).map_or(error, lists::Refused::error)
+        })?;
         for name in &plan.up_to_date {
             let version = status.0.get(name).map(|package| package.control.version.clone()).unwrap_or_default();
             on(Progress::UpToDate { name: name.clone(), version });
@@ -256,11 +266,19 @@ impl Client {
         failures.end()
     }
 
-    /// Removes packages; refuses when something that stays needs one of them.
+    /// Removes packages; refuses when something that stays needs one of them. What is not there is no error, as with opkg.
     pub fn remove(&self, names: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
         let _lock = self.begin(on)?;
         let mut status = Status::load(&self.root)?;
-        for name in remove::plan(&status, names)? {
+        let (there, absent): (Vec<String>, Vec<String>) =
+            names.iter().cloned().partition(|name| status.0.contains_key(name));
+        for name in &absent {
+            on(Progress::Note { text: format!("Package {name} is not installed.") });
+        }
+        if there.is_empty() {
+            on(Progress::Note { text: "No packages removed.".into() });
+        }
+        for name in remove::plan(&status, &there)? {
             remove::remove(&self.root, &self.config, &mut status, &name, on)?;
         }
         Ok(())
@@ -273,8 +291,8 @@ impl Client {
 
     /// Every package that the kept lists offer, in their order.
     pub fn available(&self) -> Result<Vec<Control>> {
-        let offers = lists::load(&self.root, &self.config)?;
-        Ok(offers.into_iter().map(|offer| offer.listed.control).collect())
+        let lists = lists::load(&self.root, &self.config)?;
+        Ok(lists.offers.into_iter().map(|offer| offer.listed.control).collect())
     }
 
     /// Installed packages of which the lists offer a newer version for this system: name, installed and newest version.

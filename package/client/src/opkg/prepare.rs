@@ -132,7 +132,14 @@ pub(crate) fn check_against(root: &Root, status: &Status, packages: &[Prepared])
             false => BTreeSet::new(),
         };
         let items = package.members.iter().map(|member| Item { entry: &member.entry, length: member.length }).collect();
-        bundles.push(Bundle { name: package.name(), items, replaced });
+        let yields = yielding(status, package.name(), &replaced);
+        bundles.push(Bundle { name: package.name(), items, replaced, yields });
     }
-    place::check(root, owned, &bundles)
+    place::check(root, owned, BTreeSet::new(), &bundles)
+}
+
+/// Files of an installed package that may make way for a folder: its conffiles are the user's.
+pub(crate) fn yielding(status: &Status, name: &str, files: &BTreeSet<Utf8PathBuf>) -> BTreeSet<Utf8PathBuf> {
+    let conffiles = status.0.get(name).map(|package| &package.conffiles);
+    files.iter().filter(|path| conffiles.is_none_or(|known| !known.contains_key(*path))).cloned().collect()
 }

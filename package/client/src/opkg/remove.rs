@@ -8,6 +8,7 @@ use super::config::Config;
 use super::scripts::{self, Call};
 use super::status::{Installed, State, Status, read_paths, remove_info};
 use crate::error::{Error, Result};
+use crate::place;
 use crate::root::{Kind, Root};
 
 /// The named packages, dependents before what they need. Refuses when something that stays needs one.
@@ -76,17 +77,17 @@ pub(crate) fn remove(
     status.save(root)?;
 
     let others = status.paths_of_others(root, name, "list")?;
-    for path in read_paths(root, name, "list")?.difference(&others) {
-        let recorded = conffiles.get(path);
-        if recorded.is_some() && root.sha256(path)?.is_some_and(|there| Some(&there) != recorded) {
-            on(Progress::ConffileNotRemoved { path: path.clone() });
-        } else if root.kind(path)? != Some(Kind::Folder) {
-            root.remove(path)?;
+    for path in place::obsolete(root, read_paths(root, name, "list")?, [], &others) {
+        let recorded = conffiles.get(&path);
+        if recorded.is_some() && root.sha256(&path)?.is_some_and(|there| Some(&there) != recorded) {
+            on(Progress::ConffileNotRemoved { path });
+        } else if root.kind(&path)? != Some(Kind::Folder) {
+            root.remove(&path)?;
         }
     }
     // Innermost first; one that still holds something, or that another one needs, stays.
     let others = status.paths_of_others(root, name, "dirs")?;
-    for folder in read_paths(root, name, "dirs")?.iter().rev().filter(|folder| !others.contains(*folder)) {
+    for folder in place::obsolete(root, read_paths(root, name, "dirs")?, [], &others).iter().rev() {
         let _not_empty = root.remove_empty(folder);
     }
     script("postrm")?;

@@ -46,6 +46,8 @@ pub(crate) struct Resolver<'a> {
     candidates: &'a [Control],
     installed: &'a Status,
     arches: &'a BTreeMap<String, u32>,
+    /// Names that the user gave: opkg prefers packages of those names whoever asks.
+    given: BTreeSet<&'a str>,
     /// What the user asked for, for messages.
     top: String,
     /// Every candidate of the plan, also those whose dependencies are still being followed.
@@ -63,10 +65,15 @@ pub(crate) fn resolve(
     arches: &BTreeMap<String, u32>,
     requests: &[Request],
 ) -> Result<Plan> {
+    let given = requests.iter().filter_map(|request| match request {
+        Request::Name(name) => Some(name.as_str()),
+        Request::Candidate(_) => None,
+    });
     let mut resolver = Resolver {
         candidates,
         installed,
         arches,
+        given: given.collect(),
         top: String::new(),
         chosen: Vec::new(),
         order: Vec::new(),
@@ -77,7 +84,7 @@ pub(crate) fn resolve(
     for request in requests {
         let (name, choices) = match request {
             Request::Candidate(index) => (candidates[*index].package.clone(), vec![*index]),
-            Request::Name(name) => (name.clone(), resolver.choices(&any_version(name))),
+            Request::Name(name) => (name.clone(), resolver.choices_of_user(name)),
         };
         resolver.top = name.clone();
         resolver.request(&name, &choices, &mut plan)?;
@@ -87,6 +94,13 @@ pub(crate) fn resolve(
     plan.configure = resolver.unconfigured.difference(&replaced).cloned().collect();
     plan.install = resolver.order;
     Ok(plan)
+}
+
+/// Whether a package is to be taken in place of another one.
+fn replaces(control: &Control, other: &Control) -> bool {
+    let names = control.stanza.get("Replaces").unwrap_or_default();
+    let replaced = names.split(',').any(|item| item.split_whitespace().next() == Some(&other.package));
+    replaced && control.package != other.package && control.conflicts.iter().any(|term| other.satisfies(term))
 }
 
 fn any_version(name: &str) -> Term {
@@ -169,7 +183,13 @@ impl<'a> Resolver<'a> {
     }
 
     fn require(&mut self, control: &Control, dependency: &Dependency) -> Result<()> {
-        if dependency.alternatives.iter().any(|term| self.is_satisfied(term)) {
+        // What is only planned counts where it is the best choice, as with opkg; a kernel only when the user asked for it.
+        let replaced = self.replaced();
+        let is_there = |term: &Term| {
+            self.installed.provider(term, &replaced).is_some()
+                || term.name == KERNEL && self.planned().any(|control| control.satisfies(term))
+        };
+        if dependency.alternatives.iter().any(is_there) {
             let here = |term| self.installed.provider(term, &BTreeSet::new());
             let unpacked = dependency.alternatives.iter().filter_map(here).filter(|here| here.state == State::Unpacked);
             self.unconfigured.extend(unpacked.map(|here| here.control.package.clone()));
@@ -189,24 +209,50 @@ impl<'a> Resolver<'a> {
         self.first_that_works(&choices)
     }
 
-    /// Candidates that satisfy the term and suit this system, best first: the package of that name
-    /// before those that provide it, then by version, then by priority of the architecture.
-    fn choices(&self, term: &Term) -> Vec<usize> {
-        let mut choices: Vec<usize> = (0..self.candidates.len())
-            .filter(|&index| {
-                let control = &self.candidates[index];
-                control.satisfies(term) && self.arches.contains_key(&control.architecture)
-            })
+    /// Candidates that satisfy the term and suit this system, in the order in which opkg sorts them. What another provider
+    /// replaces is left out.
+    fn providers(&self, term: &Term) -> Vec<usize> {
+        let suits = |control: &&Control| control.satisfies(term) && self.arches.contains_key(&control.architecture);
+        let all: Vec<&Control> = self.candidates.iter().filter(suits).collect();
+        let is_replaced = |control: &Control| all.iter().any(|other| replaces(other, control));
+        let mut providers: Vec<usize> = (0..self.candidates.len())
+            .filter(|&index| suits(&&self.candidates[index]) && !is_replaced(&self.candidates[index]))
             .collect();
-        choices.sort_by(|&a, &b| {
+        providers.sort_by(|&a, &b| {
             let (a, b) = (&self.candidates[a], &self.candidates[b]);
-            let own_name = |control: &Control| Reverse(control.package == term.name);
-            let priority = |control: &Control| Reverse(self.arches.get(&control.architecture).copied());
-            own_name(a)
-                .cmp(&own_name(b))
-                .then_with(|| compare(&b.version, &a.version))
-                .then_with(|| priority(a).cmp(&priority(b)))
+            let versions = compare(&a.version, &b.version);
+            a.package.cmp(&b.package).then(versions).then_with(|| self.priority(a).cmp(&self.priority(b)))
         });
+        providers
+    }
+
+    fn priority(&self, control: &Control) -> u32 {
+        self.arches.get(&control.architecture).copied().unwrap_or(0)
+    }
+
+    /// What may satisfy a dependency, best first, as with opkg: a point for the name itself, one for a name that the user
+    /// gave; of those with the same score the last one.
+    fn choices(&self, term: &Term) -> Vec<usize> {
+        let score = |index: &usize| {
+            let name = self.candidates[*index].package.as_str();
+            u8::from(name == term.name) + u8::from(self.given.contains(name))
+        };
+        let mut choices = self.providers(term);
+        choices.reverse();
+        choices.sort_by_key(|index| Reverse(score(index)));
+        choices
+    }
+
+    /// What may be meant by a name that the user gave, best first: the package of that name, or else the first of those
+    /// that provide it for the preferred architecture.
+    fn choices_of_user(&self, name: &str) -> Vec<usize> {
+        let mut choices = self.providers(&any_version(name));
+        if choices.iter().any(|&index| self.candidates[index].package == name) {
+            choices.retain(|&index| self.candidates[index].package == name);
+            choices.reverse();
+        } else {
+            choices.sort_by_key(|&index| Reverse(self.priority(&self.candidates[index])));
+        }
         choices
     }
 
@@ -390,6 +436,20 @@ mod tests {
         assert_eq!(plan(&offered, &[], &["c"]).unwrap(), ["q 1", "c 1"], "p cannot be installed");
         assert_eq!(plan(&offered, &["r 1; Provides: mail"], &["c"]).unwrap(), ["c 1"]);
         assert_eq!(plan(&offered, &[], &["mail"]).unwrap(), ["q 1"]);
+    }
+
+    #[test]
+    fn providers_are_ranked_as_opkg_ranks_them() {
+        let any = ["a 9; Provides: v", "b 1; Provides: v", "n 1; Depends: v", "v 1; Provides: w"];
+        assert_eq!(plan(&any[..3], &[], &["n"]).unwrap(), ["b 1", "n 1"], "the last name, not the newest version");
+        assert_eq!(plan(&any, &[], &["n"]).unwrap(), ["v 1", "n 1"], "its own name");
+        assert_eq!(plan(&any[..3], &[], &["v"]).unwrap(), ["a 9"], "the first, when the user asks");
+        assert_eq!(plan(&any[..3], &[], &["a", "n"]).unwrap(), ["a 9", "n 1"]);
+        let newer = ["old 1", "new 1; Provides: old; Conflicts: old; Replaces: old", "n 1; Depends: old"];
+        assert_eq!(plan(&newer, &[], &["n"]).unwrap(), ["new 1", "n 1"]);
+        assert_eq!(plan(&newer, &[], &["old"]).unwrap(), ["new 1"]);
+        let versioned = ["x 1; Provides: v=1", "n 1; Depends: v"];
+        assert_eq!(plan(&versioned, &[], &["n"]).unwrap_err().id(), "OPKG016", "nobody finds v");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::Progress;
 use super::alternatives;
 use super::config::Config;
-use super::prepare::{Prepared, path_of};
+use super::prepare::{Prepared, path_of, yielding};
 use super::scripts::{self, Call};
 use super::status::{Installed, State, Status, read_paths, remove_info, write_info, write_paths};
 use crate::error::{Error, Result};
@@ -92,13 +92,18 @@ impl Unpacker<'_> {
         let (old_folders, new_folders) = (read_paths(self.root, &name, "dirs")?, self.folders(package)?);
         write_paths(self.root, &name, "dirs", &(&old_folders | &new_folders))?;
 
+        let brought: Vec<(Utf8PathBuf, bool)> =
+            package.members.iter().map(|member| (path_of(member), member.entry.kind == Kind::Dir)).collect();
+        let yields = yielding(self.status, &name, &old_files);
+        place::make_way(self.root, &yields, brought.iter().map(|(path, is_folder)| (path.as_path(), *is_folder)))?;
         let conffiles = self.files(package)?;
-        self.remove_obsolete(&name, &(&old_files - &new_files))?;
+        let brought: Vec<Utf8PathBuf> = brought.into_iter().map(|(path, _)| path).collect();
+        self.remove_obsolete(&name, &(&old_files - &new_files), &brought)?;
         // Innermost first. One that still holds something stays ours, to go with the package.
         let others = self.status.paths_of_others(self.root, &name, "dirs")?;
-        let unneeded = |folder: &&Utf8PathBuf| !new_folders.contains(*folder) && !others.contains(*folder);
+        let unneeded = place::obsolete(self.root, &old_folders - &new_folders, &brought, &others);
         let stays = |folder: &&Utf8PathBuf| !self.root.remove_empty(folder) && self.root.is_folder(folder);
-        let kept = old_folders.iter().rev().filter(unneeded).filter(stays);
+        let kept = unneeded.iter().rev().filter(stays);
         let folders = new_folders.iter().chain(kept).cloned().collect();
 
         write_paths(self.root, &name, "list", &new_files)?;
@@ -229,18 +234,19 @@ impl Unpacker<'_> {
         Ok(new)
     }
 
-    /// Removes what the old version had and the new one has not, unless it is another's by now.
-    fn remove_obsolete(&mut self, name: &str, files: &BTreeSet<Utf8PathBuf>) -> Result<()> {
+    /// Removes what the old version had and the new one has not, unless it is another's by now. `brought` is all that
+    /// the new one brings.
+    fn remove_obsolete(&mut self, name: &str, files: &BTreeSet<Utf8PathBuf>, brought: &[Utf8PathBuf]) -> Result<()> {
         if files.is_empty() {
             return Ok(());
         }
         let others = self.status.paths_of_others(self.root, name, "list")?;
-        for path in files.difference(&others) {
-            let recorded = self.status.0.get(name).and_then(|package| package.conffiles.get(path));
-            if recorded.is_some() && self.root.sha256(path)?.as_ref() != recorded {
-                (self.on)(Progress::ConffileNotRemoved { path: path.clone() });
+        for path in place::obsolete(self.root, files.iter().cloned(), brought, &others) {
+            let recorded = self.status.0.get(name).and_then(|package| package.conffiles.get(&path));
+            if recorded.is_some() && self.root.sha256(&path)?.as_ref() != recorded {
+                (self.on)(Progress::ConffileNotRemoved { path });
             } else {
-                self.root.remove(path)?;
+                self.root.remove(&path)?;
             }
         }
         Ok(())

@@ -86,14 +86,14 @@ impl Dependency {
     }
 
     /// Whether a package, or a name that it provides in a version, satisfies this; for a conflict,
-    /// whether it leaves it unharmed. A name provided without a version satisfies only what asks for none.
+    /// whether it leaves it unharmed. A name provided without a version counts as older than any version.
     pub fn accepts(&self, name: &str, version: Option<&str>) -> bool {
         if self.name != name {
             return self.is_conflict();
         }
         match (&self.version, version) {
             (None, _) => !self.is_conflict(),
-            (Some(_), None) => self.is_conflict(),
+            (Some(_), None) => self.relation.contains(Match::LESS) != self.is_conflict(),
             (Some(wanted), Some(version)) => self.relation.accepts(version, wanted),
         }
     }
@@ -140,7 +140,7 @@ impl Dependency {
 
 /// Names in dependencies: those of packages, and those of libraries, commands and paths.
 fn is_name(name: &str) -> bool {
-    crate::depend::is_name(&name.replace(',', "_"))
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "+._-,:/[]".contains(c))
 }
 
 /// Reads apk's spelling: no blanks, any mix of `<`, `>`, `=` and `~`, and a version that is valid.
@@ -348,7 +348,20 @@ mod tests {
 
     #[test]
     fn dependencies_print_as_they_are_read() {
-        for text in ["a", "!a", "!a=1", "a<1_alpha", "b<=2", "f~6", "g<~7", "so:libz.so.1", "[x]/y,z", "k=6.6~0f-r1"] {
+        for text in [
+            "a",
+            "!a",
+            "!a=1",
+            "a<1_alpha",
+            "b<=2",
+            "f~6",
+            "g<~7",
+            "so:libz.so.1",
+            "[x]/y,z",
+            "/bin/sh",
+            "]x",
+            "k=6.6~0f-r1",
+        ] {
             assert_eq!(text.parse::<Dependency>().unwrap().to_string(), text);
         }
         for text in ["", "!", "=1", "a=", "a=1_foo", "a b", "a (= 1)"] {
@@ -365,10 +378,21 @@ mod tests {
             provides: vec![Dependency::on("libfoo"), Dependency::exactly("libbar", "2")],
             ..Info::default()
         };
-        for good in ["libfoo3", "libfoo3>=1.0", "libfoo3~1", "libfoo", "libbar", "libbar=2", "!other", "!libfoo3>2"] {
+        for good in [
+            "libfoo3",
+            "libfoo3>=1.0",
+            "libfoo3~1",
+            "libfoo",
+            "libbar",
+            "libbar=2",
+            "!other",
+            "!libfoo3>2",
+            "libfoo<1",
+            "libfoo<=1",
+        ] {
             assert!(info.satisfies(&dependency(good)), "{good}");
         }
-        for bad in ["other", "libfoo3>2", "libfoo=1", "libbar>2", "!libfoo3", "!libfoo3~1.0"] {
+        for bad in ["other", "libfoo3>2", "libfoo=1", "libfoo~1", "libfoo>=1", "libbar>2", "!libfoo3", "!libfoo3~1.0"] {
             assert!(!info.satisfies(&dependency(bad)), "{bad}");
         }
     }

@@ -16,6 +16,10 @@ pub struct Metadata {
     pub control: Control,
     /// Absolute paths of the owner's settings.
     pub conffiles: Vec<String>,
+    /// Lines of that list that name no path, with the reason; always empty unless [`Limits::odd_conffiles`] lets them through.
+    pub odd_conffiles: Vec<(String, &'static str)>,
+    /// Bytes of the payload archive as it is stored, compressed.
+    pub data_length: u64,
     /// Every file by its name, `control` and the scripts included, as opkg stores them in its
     /// `info` directory.
     pub files: BTreeMap<String, ControlFile>,
@@ -86,7 +90,7 @@ fn walk(
     each: &mut dyn FnMut(&Member, &mut dyn Read) -> io::Result<()>,
 ) -> Result<Metadata, Error> {
     let mut outer = tar::Reader::new(gzip::Reader::new(input, limits.unpacked)?, limits);
-    let (mut format, mut data, mut metadata) = (false, false, None);
+    let (mut format, mut data, mut metadata) = (false, None, None);
     while let Some(member) = outer.next_member()? {
         let refuse = |why| Error::IpkMember { member: member.entry.path.clone(), why };
         if !matches!(member.entry.kind, Kind::File(_)) {
@@ -102,16 +106,15 @@ fn walk(
             _ if !format => return Err(refuse("debian-binary must come first")),
             DATA => {
                 read_data(outer.content(), limits, each)?;
-                data = true;
+                data = Some(member.length);
             }
             CONTROL => metadata = Some(read_control(outer.content(), limits)?),
             _ => return Err(refuse("only debian-binary, data.tar.gz and control.tar.gz belong there")),
         }
     }
-    if !data {
-        return Err(Error::IpkMissing { member: DATA });
-    }
-    metadata.ok_or(Error::IpkMissing { member: CONTROL })
+    let data_length = data.ok_or(Error::IpkMissing { member: DATA })?;
+    let metadata: Metadata = metadata.ok_or(Error::IpkMissing { member: CONTROL })?;
+    Ok(Metadata { data_length, ..metadata })
 }
 
 fn read_data(
@@ -145,19 +148,28 @@ fn read_control(input: impl Read, limits: &Limits) -> Result<Metadata, Error> {
     }
     let control = files.get("control").ok_or(Error::IpkMissing { member: "control" })?;
     let control = Control::parse(&control.bytes)?;
-    let conffiles = files.get("conffiles").map_or(Ok(Vec::new()), |file| read_conffiles(&file.bytes))?;
-    Ok(Metadata { control, conffiles, files })
+    let (mut conffiles, mut odd_conffiles) = (Vec::new(), Vec::new());
+    for line in files.get("conffiles").map(|file| read_conffiles(&file.bytes)).unwrap_or_default() {
+        match line {
+            Ok(path) => conffiles.push(path),
+            Err(odd) if limits.odd_conffiles => odd_conffiles.push(odd),
+            Err((path, why)) => return Err(Error::IpkConffile { path, why }),
+        }
+    }
+    Ok(Metadata { control, conffiles, odd_conffiles, data_length: 0, files })
 }
 
-fn read_conffiles(bytes: &[u8]) -> Result<Vec<String>, Error> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|_| Error::IpkConffile { path: String::new(), why: "the list is not UTF-8" })?;
-    let check = |line: &str| match line.strip_prefix('/') {
-        None => Err(Error::IpkConffile { path: line.to_owned(), why: "it is not absolute" }),
-        Some(path) => match path_problem(path) {
-            Some(why) => Err(Error::IpkConffile { path: line.to_owned(), why }),
-            None => Ok(line.to_owned()),
-        },
+/// The paths of the list; a line that names none with the reason.
+fn read_conffiles(bytes: &[u8]) -> Vec<Result<String, (String, &'static str)>> {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return vec![Err((String::new(), "the list is not UTF-8"))];
+    };
+    let check = |line: &str| {
+        let problem = match line.strip_prefix('/') {
+            None => Some("it is not absolute"),
+            Some(path) => path_problem(path.strip_suffix('/').unwrap_or(path)),
+        };
+        problem.map_or_else(|| Ok(line.to_owned()), |why| Err((line.to_owned(), why)))
     };
     text.lines().filter(|line| !line.is_empty()).map(check).collect()
 }

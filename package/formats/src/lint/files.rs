@@ -1,6 +1,6 @@
 //! Files of a payload: who may write them, where they lie, where links lead, who else has them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::{Finding, Severity};
 
@@ -183,11 +183,11 @@ pub(super) fn check_set(set: &Set<'_>, findings: &mut Vec<Finding>) {
             owners.entry(&file.entry.path).or_default().push(position);
         }
     }
+    check_folders(set, &owners, findings);
     let mut shared: BTreeMap<(usize, usize), Vec<&str>> = BTreeMap::new();
     for (path, owners) in owners.into_iter().filter(|(_, owners)| owners.len() > 1) {
         for (at, &second) in owners.iter().enumerate() {
-            let clash =
-                owners[..at].iter().find(|&&first| !are_alternatives(set.subjects[first], set.subjects[second]));
+            let clash = owners[..at].iter().find(|&&first| !set.subjects[first].excludes(set.subjects[second]));
             if let Some(&first) = clash {
                 shared.entry((first, second)).or_default().push(path);
             }
@@ -205,10 +205,32 @@ pub(super) fn check_set(set: &Set<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Versions of one package, variants that provide the same name, declared conflicts and replacements.
-fn are_alternatives(a: &Subject, b: &Subject) -> bool {
-    let answers = |subject: &Subject, name: &String| subject.name == *name || subject.provides.contains(name);
-    let gives_way = |a: &Subject, b: &Subject| a.conflicts.iter().chain(&a.replaces).any(|name| answers(b, name));
-    let same_name = std::iter::once(&a.name).chain(&a.provides).any(|name| answers(b, name));
-    same_name || gives_way(a, b) || gives_way(b, a)
+/// A file of one package where another one has a folder: real opkg installs both, and loses the file.
+fn check_folders(set: &Set<'_>, owners: &BTreeMap<&str, Vec<usize>>, findings: &mut Vec<Finding>) {
+    let mut seen: BTreeSet<(usize, usize)> = BTreeSet::new();
+    for (position, subject) in set.subjects.iter().enumerate() {
+        for file in &subject.files {
+            let path = file.entry.path.as_str();
+            let ends = path.match_indices('/').map(|(at, _)| at);
+            for end in ends.chain((file.entry.kind == Kind::Dir).then_some(path.len())) {
+                let is_link = |other: &Subject| {
+                    let own = other.files.iter().find(|file| file.entry.path == path[..end]);
+                    own.is_some_and(|own| matches!(own.entry.kind, Kind::Symlink(_)))
+                };
+                for &other in owners.get(&path[..end]).into_iter().flatten() {
+                    let holder = set.subjects[other];
+                    // A link may lead to a folder.
+                    if other != position
+                        && !holder.excludes(subject)
+                        && !is_link(holder)
+                        && seen.insert((other, position))
+                    {
+                        let what =
+                            format!("{} has the file /{}, a folder in {}", holder.name, &path[..end], subject.name);
+                        findings.push(DUPLICATE.at(&subject.path, what));
+                    }
+                }
+            }
+        }
+    }
 }

@@ -82,6 +82,30 @@ static COMPRESSED_DIFFERS: Rule = Rule {
     fix: "compress Packages again (gzip -9n)",
 };
 
+static NO_KERNEL: Rule = Rule {
+    id: "LINT510",
+    severity: Severity::Warning,
+    title: "kmods at an address that names no kernel",
+    why: "with the next kernel the index there lists other modules, and every router that still runs this one can neither upgrade nor install",
+    fix: "publish them below a folder of their own for each kernel, such as kmods/6.12.94-1-HASH",
+};
+
+static REFUSED_ENTRY: Rule = Rule {
+    id: "LINT511",
+    severity: Severity::Error,
+    title: "entry that is passed over",
+    why: "it cannot be verified, or the package managers do not agree about what it says",
+    fix: "make the index again from the package files, with OpenWrt's tools or with ours",
+};
+
+static ODD_ENTRY: Rule = Rule {
+    id: "LINT512",
+    severity: Severity::Warning,
+    title: "entry with something that says nothing",
+    why: "opkg passes over it without a word, and other readers may stop there",
+    fix: "make the index again from the package files",
+};
+
 pub(super) const RULES: &[&Rule] = &[
     &MISMATCH,
     &MISSING_FILE,
@@ -92,6 +116,9 @@ pub(super) const RULES: &[&Rule] = &[
     &ALONE,
     &UNCHECKED,
     &COMPRESSED_DIFFERS,
+    &NO_KERNEL,
+    &REFUSED_ENTRY,
+    &ODD_ENTRY,
 ];
 
 /// Virtual packages that images have and feeds leave out.
@@ -103,6 +130,7 @@ pub(super) struct Index {
     path: String,
     format: Format,
     entries: Vec<Entry>,
+    oddities: Vec<packages::Oddity>,
     /// `Packages` as it is signed; empty for apk.
     text: Vec<u8>,
     /// For apk, whose signatures are inside: what came of checking them.
@@ -152,7 +180,12 @@ impl Index {
     pub(super) fn of_packages(path: &str, input: impl Read, limits: &Limits) -> Result<Self, Error> {
         let mut text = Vec::new();
         input.take(limits.index.saturating_add(1)).read_to_end(&mut text)?;
-        let entries = packages::read(&text, limits)?.into_iter().map(|listed| Entry {
+        let (listed, mut oddities) = packages::read_each(&text, limits)?;
+        // What has not one entry is no index.
+        if let Some(at) = oddities.iter().position(|oddity| oddity.is_refused && listed.is_empty()) {
+            return Err(oddities.swap_remove(at).problem);
+        }
+        let entries = listed.into_iter().map(|listed| Entry {
             name: listed.control.package,
             version: listed.control.version,
             architecture: listed.control.architecture,
@@ -161,7 +194,8 @@ impl Index {
             digest: listed.sha256,
             installed_size: listed.control.installed_size,
         });
-        Ok(Index { path: path.to_owned(), format: Format::Ipk, entries: entries.collect(), text, signed: None })
+        let entries = entries.collect();
+        Ok(Index { path: path.to_owned(), format: Format::Ipk, entries, oddities, text, signed: None })
     }
 
     pub(super) fn of_adb(path: &str, input: impl Read, options: &Options) -> Result<Self, Error> {
@@ -185,7 +219,8 @@ impl Index {
             Ok(_) => SignedInside::Good,
             Err(error) => SignedInside::Bad(spelled(&error)),
         };
-        Ok(Index { path: path.to_owned(), format: Format::Apk, entries, text: Vec::new(), signed: Some(signed) })
+        let (path, text, oddities) = (path.to_owned(), Vec::new(), Vec::new());
+        Ok(Index { path, format: Format::Apk, entries, oddities, text, signed: Some(signed) })
     }
 
     /// The path of something that lies beside the index.
@@ -209,6 +244,8 @@ pub(super) fn check(examined: &[Examined], options: &Options, findings: &mut Vec
         _ => None,
     }) {
         check_entries(index, &packages, &unreadable, findings);
+        check_oddities(index, findings);
+        check_address(index, findings);
         check_compressed(index, examined, findings);
         check_signature(index, examined, &unreadable, options, findings);
     }
@@ -252,9 +289,42 @@ fn check_entries(
     for (path, subject) in packages {
         let is_here = path.strip_prefix(folder.as_str()).is_some_and(|rest| !rest.contains('/'));
         let is_due = subject.format == index.format && !NEVER_LISTED.contains(&subject.name.as_str());
-        if is_here && is_due && !found.contains(*path) {
-            findings.push(UNLISTED.at(path, format!("{} does not list {}", index.path, subject.name)));
+        let is_refused = index.oddities.iter().any(|odd| odd.is_refused && odd.package.as_ref() == Some(&subject.name));
+        if is_here && is_due && !is_refused && !found.contains(*path) {
+            let other = index.entries.iter().find(|entry| entry.name == subject.name);
+            let what = match other {
+                Some(entry) => {
+                    format!("{} lists {} {} in {} instead", index.path, entry.name, entry.version, entry.file)
+                }
+                None => format!("{} does not list {}", index.path, subject.name),
+            };
+            findings.push(UNLISTED.at(path, what));
         }
+    }
+}
+
+fn check_oddities(index: &Index, findings: &mut Vec<Finding>) {
+    for packages::Oddity { line, package, problem, is_refused } in &index.oddities {
+        let rule = if *is_refused { &REFUSED_ENTRY } else { &ODD_ENTRY };
+        let name = package.clone().unwrap_or_else(|| format!("line {line}"));
+        findings.push(rule.breach(format!("{}: {name}", index.path), &spelled(problem)));
+    }
+}
+
+/// One address, one kernel: its folder has a name like `6.12.94-1-HASH`, or lies in that of a release.
+fn check_address(index: &Index, findings: &mut Vec<Finding>) {
+    let is_version = |part: &str| {
+        let (first, rest) = part.split_once('.').unwrap_or_default();
+        !first.is_empty() && first.chars().all(|c| c.is_ascii_digit()) && rest.starts_with(|c: char| c.is_ascii_digit())
+    };
+    let folders = index.path.rsplit_once('/').map_or("", |(folders, _)| folders);
+    // The host of an address may be one of numbers.
+    let folders =
+        folders.split_once("://").map_or(folders, |(_, rest)| rest.split_once('/').map_or("", |(_, rest)| rest));
+    let mut kmods = index.entries.iter().filter(|entry| entry.name.starts_with("kmod-"));
+    if let Some(first) = kmods.next().filter(|_| !folders.split('/').any(is_version)) {
+        let what = format!("it lists {} and {} more kmods", first.name, kmods.count());
+        findings.push(NO_KERNEL.at(&index.path, what));
     }
 }
 

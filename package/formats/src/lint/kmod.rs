@@ -78,9 +78,9 @@ static MISSING_DEPENDENCY: Rule = Rule {
 static MISPLACED: Rule = Rule {
     id: "LINT108",
     severity: Severity::Error,
-    title: "module in the folder of another kernel",
-    why: "modules are looked for in /lib/modules/RELEASE of the running kernel only",
-    fix: "install it below the release that its vermagic names",
+    title: "module where nobody looks for it",
+    why: "modules are looked for in /lib/modules/RELEASE of the running kernel only, not in folders below it",
+    fix: "install it in the folder of the release that its vermagic names",
 };
 
 static NO_MODULE: Rule = Rule {
@@ -103,9 +103,15 @@ pub(super) fn check(subject: &Subject, set: &Set<'_>, findings: &mut Vec<Finding
     if subject.modules().next().is_none() && !declared {
         findings.push(EMPTY.at(&subject.path, format!("{} has no file below /lib/modules", subject.name)));
     }
-    if subject.modules().next().is_some() && subject.kernel().is_none() {
-        let what = format!("{} does not depend on one version of `kernel`", subject.name);
-        findings.push(UNBOUND.at(&subject.path, what));
+    let loose = match subject.kernel() {
+        None => Some("does not depend on one version of `kernel`".to_owned()),
+        Some(kernel) if !has_hash(kernel) => {
+            Some(format!("depends on kernel {kernel}, which says nothing about its configuration"))
+        }
+        Some(_) => None,
+    };
+    if let Some(what) = loose.filter(|_| subject.modules().next().is_some()) {
+        findings.push(UNBOUND.at(&subject.path, format!("{} {what}", subject.name)));
     }
     for (_, file, module) in subject.modules() {
         match module {
@@ -125,10 +131,21 @@ fn check_kernel(subject: &Subject, path: &str, info: &ModuleInfo, findings: &mut
         let what = format!("it was built for kernel `{release}`, and the package depends on kernel {kernel}");
         findings.push(OTHER_KERNEL.within(&subject.path, path, what));
     }
-    let folder = path.strip_prefix("lib/modules/").and_then(|rest| rest.split('/').next()).unwrap_or_default();
-    if folder != release {
-        findings.push(MISPLACED.within(&subject.path, path, format!("it was built for kernel `{release}`")));
-    }
+    let place = path.strip_prefix("lib/modules/").and_then(|rest| rest.split_once('/'));
+    let what = match place {
+        Some((folder, _)) if folder != release => format!("it was built for kernel `{release}`"),
+        Some((_, rest)) if rest.contains('/') => format!("kmodloader looks at /lib/modules/{release}/*.ko only"),
+        Some(_) => return,
+        None => format!("it was built for kernel `{release}`"),
+    };
+    findings.push(MISPLACED.within(&subject.path, path, what));
+}
+
+/// `6.12.94~HASH-r1`, or `5.15.134-1-HASH` as in 23.05 and older.
+fn has_hash(version: &str) -> bool {
+    let is_hash = |text: &str, least: usize| text.len() >= least && text.chars().all(|c| c.is_ascii_hexdigit());
+    let hash = version.split_once('~').map(|(_, rest)| rest.split('-').next().unwrap_or_default());
+    hash.is_some_and(|hash| is_hash(hash, 1)) || version.rsplit('-').next().is_some_and(|last| is_hash(last, 16))
 }
 
 /// Whether `uname -r` can belong to a version of the package `kernel`, such as `6.12.94~HASH-r1`.
@@ -147,6 +164,13 @@ fn is_release_of(release: &str, version: &str) -> bool {
     release == version || counted && release[..2] == version[..2]
 }
 
+/// The module that a line of a list names, cut out as kmodloader does: up to the first blank, without folders and ending.
+fn module_of(line: &str) -> &str {
+    let name = line.split(' ').next().unwrap_or_default();
+    let name = name.rsplit('/').next().unwrap_or_default();
+    name.split(".ko").next().unwrap_or_default()
+}
+
 /// What is to be loaded must be there, and what is there be loaded.
 fn check_loading(subject: &Subject, set: &Set<'_>, findings: &mut Vec<Finding>) {
     let mut listed = HashSet::new();
@@ -155,10 +179,19 @@ fn check_loading(subject: &Subject, set: &Set<'_>, findings: &mut Vec<Finding>) 
         if !path.starts_with("etc/modules.d/") && !path.starts_with("etc/modules-boot.d/") {
             continue;
         }
-        for line in file.facts.text.iter().flat_map(|text| text.lines()) {
-            let Some(name) = line.split_whitespace().next().filter(|name| !name.starts_with('#')) else { continue };
+        for line in file.facts.text.iter().flat_map(|text| text.split('\n')) {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let name = module_of(line);
+            if name.is_empty() {
+                findings.push(ABSENT.within(&subject.path, path, format!("the line {line:?} names no module")));
+                continue;
+            }
             let module = module_name(name);
-            if !set.has_module(&module) && !set.is_builtin(&module) {
+            if name.contains(char::is_control) {
+                findings.push(ABSENT.within(&subject.path, path, format!("no module has the name {name:?}")));
+            } else if !set.has_module(&module) && !set.is_builtin(&module) {
                 findings.push(ABSENT.within(&subject.path, path, format!("module `{name}` is in no given package")));
             }
             listed.insert(module);

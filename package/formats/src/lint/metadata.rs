@@ -4,6 +4,7 @@ use model::{Finding, Format, Severity};
 
 use super::Rule;
 use super::binaries::machine_of;
+use super::shell;
 use super::subject::{Script, Subject};
 use crate::package::Kind;
 use crate::version::apk;
@@ -88,6 +89,38 @@ static DEAD_CODE: Rule = Rule {
     fix: "remove the `exit`, or put the condition around what it guards",
 };
 
+static SELF_PROVIDES: Rule = Rule {
+    id: "LINT411",
+    severity: Severity::Error,
+    title: "package that provides its own name",
+    why: "of a name only one package can be there, so apk finds that it conflicts with itself: nobody can install it",
+    fix: "remove the name from PROVIDES; a package has its own name anyway",
+};
+
+static VERSIONED_PROVIDES: Rule = Rule {
+    id: "LINT412",
+    severity: Severity::Error,
+    title: "provided name with a version",
+    why: "opkg takes `x=1.0` for the whole name, so nothing that depends on `x` finds it",
+    fix: "write the name alone into PROVIDES",
+};
+
+static WORD_VERSION: Rule = Rule {
+    id: "LINT413",
+    severity: Severity::Warning,
+    title: "version that begins with a word",
+    why: "such versions order among themselves, and stand above or below all others once the word changes or goes",
+    fix: "use `NUMBER(.NUMBER)*-rN`; for a snapshot, `YEAR.MONTH.DAY~COMMIT-rN`",
+};
+
+static ODD_CONFFILE: Rule = Rule {
+    id: "LINT414",
+    severity: Severity::Error,
+    title: "line of conffiles that names no file",
+    why: "opkg keeps changes of the named files only, letter by letter, so this one is lost with the next upgrade",
+    fix: "write one absolute path a line, without blanks, patterns or folders",
+};
+
 pub(super) const RULES: &[&Rule] = &[
     &BAD_VERSION,
     &OPKG_ONLY_VERSION,
@@ -99,16 +132,28 @@ pub(super) const RULES: &[&Rule] = &[
     &MISSING_CONFFILE,
     &NO_INTERPRETER,
     &DEAD_CODE,
+    &SELF_PROVIDES,
+    &VERSIONED_PROVIDES,
+    &WORD_VERSION,
+    &ODD_CONFFILE,
 ];
 
 /// One package.
 pub(super) fn check(subject: &Subject, findings: &mut Vec<Finding>) {
     let mut report = |rule: &'static Rule, what: String| findings.push(rule.at(&subject.path, what));
     let Subject { name, version, architecture, .. } = subject;
-    if !is_orderly(version) {
+    if begins_with_word(version) {
+        report(&WORD_VERSION, format!("{name} has version `{version}`"));
+    } else if !is_orderly(version) {
         report(&BAD_VERSION, format!("{name} has version `{version}`"));
     } else if subject.format == Format::Ipk && !apk::is_valid(version) {
         report(&OPKG_ONLY_VERSION, format!("{name} has version `{version}`"));
+    }
+    if subject.format == Format::Apk && subject.provides.contains(name) {
+        report(&SELF_PROVIDES, format!("{name} provides `{name}`"));
+    }
+    for item in &subject.versioned {
+        report(&VERSIONED_PROVIDES, format!("{name} provides `{item}`"));
     }
     for (rule, field) in [
         (&NO_LICENSE, &subject.license),
@@ -125,6 +170,8 @@ pub(super) fn check(subject: &Subject, findings: &mut Vec<Finding>) {
     let (least, most) = sizes(subject);
     match subject.installed_size {
         None => report(&WRONG_SIZE, format!("{name} does not tell its installed size")),
+        // The scripts of 23.05 and older wrote the size of the compressed payload.
+        Some(size) if subject.stored == Some(size) => {}
         Some(size) if size < least || size > most => {
             report(&WRONG_SIZE, format!("{name} tells {size} bytes, its content has {least} to {most}"));
         }
@@ -134,6 +181,12 @@ pub(super) fn check(subject: &Subject, findings: &mut Vec<Finding>) {
     for script in &subject.scripts {
         check_script(subject, script, findings);
     }
+}
+
+/// `git-21.295.67054-13df80d`, as LuCI's packages had up to 23.05.
+fn begins_with_word(version: &str) -> bool {
+    let (word, rest) = version.split_once('-').unwrap_or_default();
+    !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase()) && rest.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// Opkg takes any text; it orders digits as numbers, so a version should start with one, behind an epoch
@@ -170,6 +223,13 @@ fn sizes(subject: &Subject) -> (u64, u64) {
 }
 
 fn check_conffiles(subject: &Subject, findings: &mut Vec<Finding>) {
+    for (line, why) in &subject.odd_conffiles {
+        findings.push(ODD_CONFFILE.at(&subject.path, format!("`{line}`: {why}")));
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    for (path, _) in subject.conffiles.iter().filter(|(path, _)| !seen.insert(path)) {
+        findings.push(ODD_CONFFILE.at(&subject.path, format!("`{path}`: it is there twice")));
+    }
     for (path, digest) in &subject.conffiles {
         let inside = path.trim_start_matches('/');
         let shipped = subject.files.iter().find(|file| file.entry.path == inside);
@@ -193,58 +253,14 @@ fn check_script(subject: &Subject, script: &Script, findings: &mut Vec<Finding>)
     if script.is_program && !script.text.starts_with("#!") {
         report(&NO_INTERPRETER, "its first line does not start with `#!`".to_owned());
     }
-    if let Some(line) = unconditional_exit(&script.text) {
+    if let Some(line) = shell::scan(&script.text).ends_early.filter(|_| shell::is_shell(&script.text)) {
         report(&DEAD_CODE, format!("line {line} ends it, and commands follow"));
     }
-}
-
-/// The number of a line that is nothing but `exit`, is not part of a condition or loop, and has commands
-/// behind it. Goes by lines, as shell scripts of packages are written.
-fn unconditional_exit(script: &str) -> Option<usize> {
-    const OPENS: [&str; 6] = ["if", "case", "for", "while", "until", "{"];
-    const CLOSES: [&str; 4] = ["fi", "esac", "done", "}"];
-    let mut depth = 0usize;
-    let mut exit = None;
-    for (line, number) in script.lines().zip(1..) {
-        let words: Vec<&str> =
-            line.split(|c: char| c.is_whitespace() || c == ';').filter(|word| !word.is_empty()).collect();
-        let Some(first) = words.first().filter(|first| !first.starts_with('#')) else { continue };
-        if exit.is_some() {
-            return exit;
-        }
-        if depth == 0 && *first == "exit" && words.len() <= 2 {
-            exit = Some(number);
-        }
-        // Within a line, only a brace behind `()`, `&&` or `||` opens a block without being its first word.
-        let opened =
-            words.iter().enumerate().filter(|(at, word)| if *at == 0 { OPENS.contains(word) } else { **word == "{" });
-        depth += opened.count();
-        depth = depth.saturating_sub(words.iter().filter(|word| CLOSES.contains(word)).count());
-    }
-    None
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_exit_in_a_condition_is_none_in_vain() {
-        for (script, line) in [
-            ("#!/bin/sh\nexit 0\n", None),
-            ("#!/bin/sh\nexit 0\n# the end\n\n", None),
-            ("#!/bin/sh\n[ -n \"$IPKG_INSTROOT\" ] && exit 0\ntrue\n", None),
-            ("if true; then\n\texit 0\nfi\ntrue\n", None),
-            ("if true; then exit 0; fi\nexit\n", None),
-            ("[ -n \"$R\" ] || {\n  true\n  exit 0\n}\ntrue\n", None),
-            ("f() {\n  exit 1\n}\nf\n", None),
-            ("case $1 in\na)\n  exit 0\n  ;;\nesac\ntrue\n", None),
-            ("true\nexit 0\ntrue\n", Some(2)),
-            ("if true; then\n  true\nfi\nexit\nfalse\n", Some(4)),
-        ] {
-            assert_eq!(unconditional_exit(script), line, "{script:?}");
-        }
-    }
 
     #[test]
     fn orderly_versions_start_with_a_number() {

@@ -13,6 +13,7 @@
 //! | `LINT3xx` | programs and libraries | `binaries.rs` |
 //! | `LINT4xx` | names, versions, sizes, scripts | `metadata.rs` |
 //! | `LINT5xx` | indexes and their signatures | `index.rs` |
+//! | `LINT6xx` | what the router's own programs read | `system.rs` |
 //!
 //! Errors break a router or its updates. Warnings work and surprise somebody. Notes are good manners,
 //! or say what could not be checked.
@@ -46,7 +47,9 @@ mod kmod;
 mod metadata;
 mod read;
 mod set;
+mod shell;
 mod subject;
+mod system;
 
 use model::{Finding, Severity};
 
@@ -73,7 +76,8 @@ pub struct Rule {
 /// What to know beforehand.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Bounds for the readers. Device nodes are let through by default, since there is a rule about them.
+    /// Bounds for the readers. Device nodes and odd lists of conffiles are let through by default, since there are rules
+    /// about them.
     pub limits: Limits,
     /// Keys that may have signed a `Packages`; when there are none, signatures are not checked.
     pub usign_keys: Vec<usign::PublicKey>,
@@ -83,13 +87,19 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { limits: Limits { devices: true, ..Limits::default() }, usign_keys: Vec::new(), ec_keys: Vec::new() }
+        Options {
+            limits: Limits { devices: true, odd_conffiles: true, ..Limits::default() },
+            usign_keys: Vec::new(),
+            ec_keys: Vec::new(),
+        }
     }
 }
 
 /// Every rule, by id.
 pub fn rules() -> impl Iterator<Item = &'static Rule> {
-    [read::RULES, kmod::RULES, files::RULES, binaries::RULES, metadata::RULES, index::RULES].concat().into_iter()
+    [read::RULES, kmod::RULES, files::RULES, binaries::RULES, metadata::RULES, index::RULES, system::RULES]
+        .concat()
+        .into_iter()
 }
 
 /// Holds everything that was examined against all rules; findings come sorted by place.
@@ -103,6 +113,7 @@ pub fn judge(examined: &[Examined], options: &Options) -> Vec<Finding> {
     for set in &sets {
         files::check_set(set, &mut findings);
         kmod::check_set(set, &mut findings);
+        system::check_set(set, &mut findings);
         for subject in &set.subjects {
             kmod::check(subject, set, &mut findings);
             binaries::check(subject, set, &mut findings);
@@ -112,6 +123,7 @@ pub fn judge(examined: &[Examined], options: &Options) -> Vec<Finding> {
         read::check(subject, &mut findings);
         files::check(subject, &mut findings);
         metadata::check(subject, &mut findings);
+        system::check(subject, &mut findings);
     }
     index::check(examined, options, &mut findings);
     // A package for all machines is in several sets.

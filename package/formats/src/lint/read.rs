@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use super::elf::Elf;
 use super::index::{Index, Signature};
 use super::subject::{Facts, File, FileIdentity, Subject};
-use super::{Options, Rule, files, metadata};
+use super::{Options, Rule, files, metadata, system};
 use crate::adb::Adb;
 use crate::modinfo::ModuleInfo;
 use crate::{Error, apk, ipk};
@@ -31,7 +31,15 @@ static TOO_LARGE: Rule = Rule {
     fix: "check it by hand, or split it: hardly any router has room for it",
 };
 
-pub(super) const RULES: &[&Rule] = &[&UNREADABLE, &TOO_LARGE];
+static ODD_NAME: Rule = Rule {
+    id: "LINT003",
+    severity: Severity::Error,
+    title: "file name that is no text",
+    why: "lists of files have a path a line in UTF-8, so what has such a name can neither be shown nor removed",
+    fix: "rename the file",
+};
+
+pub(super) const RULES: &[&Rule] = &[&UNREADABLE, &TOO_LARGE, &ODD_NAME];
 
 /// Largest ELF file that is looked into.
 const LARGEST_ELF: u64 = 64 << 20;
@@ -127,6 +135,7 @@ pub fn unreadable(path: &str, error: io::Error) -> Examined {
 /// What the reader refused: some refusals have a rule of their own.
 fn refused(path: &str, error: &Error) -> Finding {
     let rule = match error {
+        Error::TarPath { why, .. } | Error::ApkPath { why, .. } if is_no_text(why) => &ODD_NAME,
         Error::TarPath { .. } | Error::TarThroughLink { .. } | Error::TarHardLink { .. } | Error::ApkPath { .. } => {
             &files::ESCAPE
         }
@@ -136,6 +145,11 @@ fn refused(path: &str, error: &Error) -> Finding {
         _ => &UNREADABLE,
     };
     rule.at(path, format!("{error} ({})", error.id()))
+}
+
+/// Whether a path was refused for its characters and not for where it leads.
+fn is_no_text(why: &str) -> bool {
+    why.contains("UTF-8") || why.contains("control character")
 }
 
 fn read_ipk(path: &str, input: impl Read, options: &Options) -> Result<Content, Error> {
@@ -197,12 +211,6 @@ impl<R: Read> Read for Tally<R> {
 /// Looks into programs, modules and the lists that rules go by.
 fn facts(path: &str, length: u64, content: &mut dyn Read) -> io::Result<Facts> {
     let mut facts = Facts::default();
-    if is_list(path) && length <= LARGEST_TEXT {
-        let mut bytes = Vec::new();
-        content.read_to_end(&mut bytes)?;
-        facts.text = Some(String::from_utf8_lossy(&bytes).into_owned());
-        return Ok(facts);
-    }
     let is_module = path.starts_with("lib/modules/") && path.contains(".ko");
     if is_module && !path.ends_with(".ko") {
         facts.module = Some(Err("it is compressed, and kmodloader reads plain files only".to_owned()));
@@ -210,6 +218,11 @@ fn facts(path: &str, length: u64, content: &mut dyn Read) -> io::Result<Facts> {
     }
     let mut bytes = Vec::new();
     content.take(4).read_to_end(&mut bytes)?;
+    if bytes != *b"\x7fELF" && (is_list(path) || system::is_read(path)) && length <= LARGEST_TEXT {
+        content.read_to_end(&mut bytes)?;
+        facts.text = Some(String::from_utf8_lossy(&bytes).into_owned());
+        return Ok(facts);
+    }
     if bytes == *b"\x7fELF" {
         if length > LARGEST_ELF {
             facts.too_large = true;

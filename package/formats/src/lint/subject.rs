@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::elf::Elf;
+use super::system;
 use crate::modinfo::ModuleInfo;
 use crate::package::Entry;
 use crate::{apk, depend, ipk};
@@ -26,11 +27,20 @@ pub(super) struct Subject {
     pub(super) needs: Vec<Need>,
     pub(super) conflicts: Vec<String>,
     pub(super) provides: Vec<String>,
+    /// Names of which only one package can be there: apk's own and those provided in a version.
+    pub(super) exclusive: Vec<String>,
+    /// `name=version` in opkg's world, where nobody finds the name.
+    pub(super) versioned: Vec<String>,
+    pub(super) alternatives: Vec<String>,
     pub(super) replaces: Vec<String>,
     /// What the package says about its size.
     pub(super) installed_size: Option<u64>,
     /// Settings that must be in the payload, with their digest where the package tells it.
     pub(super) conffiles: Vec<(String, Option<Digest>)>,
+    /// Lines of the list that name no path, each with the reason.
+    pub(super) odd_conffiles: Vec<(String, &'static str)>,
+    /// Bytes of the payload as it is stored.
+    pub(super) stored: Option<u64>,
     pub(super) scripts: Vec<Script>,
     pub(super) files: Vec<File>,
     /// The package file itself.
@@ -117,7 +127,22 @@ impl Subject {
             source: text("Source"),
             needs: control.depends.iter().map(need).collect(),
             conflicts: control.conflicts.iter().map(|term| term.name.clone()).collect(),
-            provides: control.provides.iter().map(|provide| provide.name.clone()).collect(),
+            provides: control
+                .provides
+                .iter()
+                .filter(|provide| provide.version.is_none())
+                .map(|provide| provide.name.clone())
+                .collect(),
+            exclusive: vec![control.package.clone()],
+            versioned: control
+                .provides
+                .iter()
+                .filter(|provide| provide.version.is_some())
+                .map(ToString::to_string)
+                .collect(),
+            alternatives: system::alternatives(&text("Alternatives"), Format::Ipk),
+            odd_conffiles: metadata.odd_conffiles,
+            stored: Some(metadata.data_length),
             replaces: text("Replaces").split(',').map(|name| name.trim().to_owned()).collect(),
             installed_size: control.installed_size,
             conffiles: metadata.conffiles.into_iter().map(|path| (path, None)).collect(),
@@ -160,10 +185,19 @@ impl Subject {
             text: String::from_utf8_lossy(&bytes).into_owned(),
             is_program: true,
         });
+        let list = |kind: &str| {
+            let path = format!("lib/apk/packages/{}.{kind}", info.name);
+            files
+                .iter()
+                .find(|file| file.entry.path == path)
+                .and_then(|file| file.facts.text.as_deref())
+                .unwrap_or_default()
+        };
+        let alternatives = system::alternatives(list("alternatives"), Format::Apk);
+        let versioned = info.provides.iter().filter(|item| item.version.is_some()).map(|item| item.name.clone());
+        let exclusive = std::iter::once(info.name.clone()).chain(versioned).collect();
         // What is in the list without digest need not exist yet.
-        let list = format!("lib/apk/packages/{}.conffiles_static", info.name);
-        let list = files.iter().find(|file| file.entry.path == list).and_then(|file| file.facts.text.as_deref());
-        let conffiles = list.unwrap_or_default().lines().map(|line| match line.rsplit_once(' ') {
+        let conffiles = list("conffiles_static").lines().map(|line| match line.rsplit_once(' ') {
             Some((path, digest)) => (path.to_owned(), digest.parse().ok()),
             None => (line.to_owned(), None),
         });
@@ -178,6 +212,11 @@ impl Subject {
             needs: depends.into_iter().map(need).collect(),
             conflicts: names(&conflicts),
             provides: names(&info.provides),
+            exclusive,
+            versioned: Vec::new(),
+            alternatives,
+            odd_conffiles: Vec::new(),
+            stored: None,
             replaces: names(&info.replaces),
             installed_size: Some(info.installed_size),
             conffiles: conffiles.collect(),
@@ -206,6 +245,17 @@ impl Subject {
     /// The version of the package `kernel` that it is bound to.
     pub(super) fn kernel(&self) -> Option<&str> {
         self.needs.iter().find(|need| need.names == ["kernel"]).and_then(|need| need.exact.as_deref())
+    }
+
+    /// Whether both can never be installed together: versions of one package, declared conflicts and replacements, and in
+    /// apk's world a name that one of them provides in a version.
+    pub(super) fn excludes(&self, other: &Subject) -> bool {
+        let answers = |subject: &Subject, name: &String| subject.name == *name || subject.provides.contains(name);
+        let gives_way = |a: &Subject, b: &Subject| a.conflicts.iter().chain(&a.replaces).any(|name| answers(b, name));
+        let shares = |a: &Subject, b: &Subject| {
+            a.exclusive.iter().any(|name| b.exclusive.contains(name) || a.format == Format::Apk && answers(b, name))
+        };
+        shares(self, other) || shares(other, self) || gives_way(self, other) || gives_way(other, self)
     }
 
     /// Whether a path is in the payload, as anything.

@@ -9,7 +9,7 @@ use formats::packages::{self, Listed};
 use formats::{Package, ec, ipk, usign};
 use model::Digest;
 
-use crate::support::{File, apk_file, hello, ipk_file, judge};
+use crate::support::{File, apk_file, hello, ipk_file, judge, kmod};
 
 fn usign_key(seed: u8) -> usign::SecretKey {
     usign::SecretKey::from_random([seed; 40])
@@ -117,6 +117,38 @@ fn opkgs_feed() {
     stale[3].1 = packages::compressed("").unwrap();
     assert_found(&stale, "LINT509", "an older Packages.gz");
     assert_eq!(found(&good, &Options::default()), BTreeSet::from(["LINT508"]), "without a key");
+}
+
+#[test]
+fn one_odd_entry_hides_no_other() {
+    let packages = [ipk_file(&one()), ipk_file(&two())];
+    let text = packages::packages(&packages::manifest(&listed(&packages)));
+    let feed = |text: String| {
+        let signature = usign_key(1).sign(text.as_bytes()).to_text().into_bytes();
+        let index = [("feed/Packages".to_owned(), text.into_bytes()), ("feed/Packages.sig".to_owned(), signature)];
+        [&packages[..], &index].concat()
+    };
+    assert_found(&feed(text.replace("Version: 1.0-r1", "Version: 1.0/r1")), "LINT001", "nothing is left");
+    assert_found(&feed(text.replacen("Version: 1.0-r1", "Version: 1.0/r1", 1)), "LINT511", "no version");
+    assert_found(&feed(text.replacen("Architecture", "# made by hand\nArchitecture", 1)), "LINT512", "a comment");
+    let wrong = text.replacen("Version: 1.0-r1", "Version: 1.0/r1", 1).replace("Size: ", "Size: 1");
+    assert!(found(&feed(wrong), &options()).is_superset(&BTreeSet::from(["LINT501", "LINT511"])));
+}
+
+#[test]
+fn kmods_have_an_address_of_their_own_for_each_kernel() {
+    let package = ipk_file(&kmod("a", ""));
+    let index = index(&listed(std::slice::from_ref(&package)), &usign_key(1));
+    let at = |folder: &str| -> Vec<File> {
+        let files = std::iter::once(&package).chain(&index);
+        files.map(|(path, bytes)| (path.replacen("feed", folder, 1), bytes.clone())).collect()
+    };
+    for folder in ["feed", "http://10.0.0.1/feed", "feed/x86_64"] {
+        assert_found(&at(folder), "LINT510", folder);
+    }
+    for folder in ["feed/kmods/6.12.94-1-0123", "http://host/releases/24.10.0/targets/x86/64/packages"] {
+        assert_found(&at(folder), "", folder);
+    }
 }
 
 #[test]

@@ -7,3 +7,4 @@ mod clean;
 mod elf;
 mod feeds;
 mod support;
+mod system;

@@ -2,7 +2,7 @@
 //! that a digest was wrong.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use formats::sha256::Digest;
+use model::Digest;
 
 use super::apt_index::Wanted;
 
@@ -11,7 +11,7 @@ use super::apt_index::Wanted;
 pub(super) fn wrong_package(folder: &Utf8Path, package: &Wanted, whole: bool) -> Option<String> {
     let names = [package.file_name.clone(), format!("{}.FAILED", package.file_name)];
     let files = names.map(|name| folder.join(name));
-    let wrong = files.iter().find_map(|file| differs(file, &package.sha256, (!whole).then_some(package.size)));
+    let wrong = files.iter().find_map(|file| differs(file, package.sha256, (!whole).then_some(package.size)));
     for file in &files {
         let _absent = std::fs::remove_file(file);
     }
@@ -35,15 +35,14 @@ pub(super) fn wrong_index(lists: &Utf8Path, suite: &str, whole: bool) -> Option<
 }
 
 /// Reads a line such as ` SHA256 SIZE main/binary-amd64/Packages`, if it is about the file that apt calls `name`.
-fn digest_of<'a>(line: &'a str, name: &str) -> Option<(&'a str, u64)> {
+fn digest_of(line: &str, name: &str) -> Option<(Digest, u64)> {
     let [sha256, size, path] = line.split_whitespace().collect::<Vec<_>>()[..] else { return None };
-    (sha256.len() == 64 && path.replace('/', "_") == name).then_some((sha256, size.parse().ok()?))
+    (path.replace('/', "_") == name).then_some((sha256.parse().ok()?, size.parse().ok()?))
 }
 
-fn differs(file: &Utf8Path, sha256: &str, at_least: Option<u64>) -> Option<String> {
+fn differs(file: &Utf8Path, sha256: Digest, at_least: Option<u64>) -> Option<String> {
     let mut reader = std::fs::File::open(file).ok()?;
     let (found, size) = Digest::of_reader(&mut reader).ok()?;
-    let found = found.to_string();
     let is_told = found != sha256 && at_least.is_none_or(|least| size >= least);
     is_told.then(|| format!("{}: its sha256 is {found}, the index says {sha256}", file.file_name().unwrap_or_default()))
 }
@@ -74,7 +73,7 @@ mod tests {
             version: "1".into(),
             file_name: "a_1_amd64.deb".into(),
             size: 13,
-            sha256: SHA256.into(),
+            sha256: SHA256.parse().unwrap(),
         };
         for (name, bytes, whole, wrong) in [
             ("a_1_amd64.deb", "has an epoch\n", false, false),

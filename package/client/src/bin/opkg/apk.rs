@@ -22,7 +22,7 @@ usage: apk [options] command [arguments]
                           install packages and everything they need; OP is one of = < <= > >= ~
   del NAME...             remove packages, and what nothing needs any more
   upgrade [NAME...]       install newer versions of these packages, or of all
-  upgrade --available NAME...
+  upgrade --available [NAME...]
                           and what the indexes offer in place of another build of the same version
   fix [NAME...]           complete what was interrupted; install these packages once more
   info                    list the names of installed packages
@@ -35,6 +35,7 @@ usage: apk [options] command [arguments]
   -p, --root DIR          work on the system in DIR; scripts are not run
   -X, --repository URL    take packages from this index, too
   -U, --update-cache      update first
+  -s, --simulate          show what would be done, and do nothing
       --no-scripts        do not run scripts
       --force-scripts     run scripts even with --root
   -h, --help              show this text
@@ -60,6 +61,7 @@ struct CommandLine {
     root: Option<Utf8PathBuf>,
     repositories: Vec<String>,
     scripts: Option<bool>,
+    simulate: bool,
     update: bool,
     help: bool,
     words: Vec<String>,
@@ -82,6 +84,7 @@ fn parse(arguments: Vec<String>) -> Result<CommandLine> {
             "-X" | "--repository" => line.repositories.push(value()?),
             "--no-scripts" => line.scripts = Some(false),
             "--force-scripts" => line.scripts = Some(true),
+            "-s" | "--simulate" => line.simulate = true,
             "-U" | "--update-cache" => line.update = true,
             "-h" | "--help" => line.help = true,
             "--print-arch" => line.words.push(argument),
@@ -122,7 +125,7 @@ fn run(arguments: Vec<String>) -> Result<ExitCode> {
         ["update"] => client(&line)?.update(&mut on)?,
         ["add", _, ..] => client(&line)?.add(&line.words[1..], &mut on)?,
         ["del", _, ..] => client(&line)?.del(&line.words[1..], &mut on)?,
-        ["upgrade", "--available", _, ..] => client(&line)?.upgrade_to_available(&line.words[2..], &mut on)?,
+        ["upgrade", "--available", ..] => client(&line)?.upgrade_to_available(&line.words[2..], &mut on)?,
         ["upgrade", ..] => client(&line)?.upgrade(&line.words[1..], &mut on)?,
         ["fix", ..] => client(&line)?.fix(&line.words[1..], &mut on)?,
         ["info"] => client(&line)?.installed()?.iter().for_each(|package| say(&package.info.name)),
@@ -145,6 +148,7 @@ fn run(arguments: Vec<String>) -> Result<ExitCode> {
 fn client(line: &CommandLine) -> Result<Client> {
     let root = Root::open(&line.root.clone().unwrap_or_else(|| "/".into()))?;
     let mut config = Config::load(&root)?;
+    config.simulate = line.simulate;
     if let Some(run_scripts) = line.scripts {
         config.run_scripts = run_scripts;
     }

@@ -157,7 +157,13 @@ fn client(line: &CommandLine) -> Result<Client> {
 
 fn compare(a: &str, operator: &str, b: &str) -> Result<ExitCode> {
     let relation = Operator::from_opkg(operator).ok_or_else(|| usage(format!("`{operator}` is no relation")))?;
-    Ok(if version::satisfies(a, relation, b) { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    // Only in dependencies do `<<` and `>>` accept the same version.
+    let holds = match relation {
+        Operator::Less => version::compare(a, b).is_lt(),
+        Operator::Greater => version::compare(a, b).is_gt(),
+        _ => version::satisfies(a, relation, b),
+    };
+    Ok(if holds { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 fn list_line(control: &Control) {

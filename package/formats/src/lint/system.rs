@@ -1,0 +1,253 @@
+//! What the router's own programs read: settings, init scripts, hotplug and web programs, alternatives, permissions.
+
+use std::collections::BTreeMap;
+
+use super::Rule;
+use super::set::Set;
+use super::shell;
+use super::subject::Subject;
+use crate::package::Kind;
+use model::{Finding, Format, Severity};
+
+static FOLDER_MODE: Rule = Rule {
+    id: "LINT601",
+    severity: Severity::Error,
+    title: "folder of the system with another mode",
+    why: "opkg changes the mode of folders that are there: with /etc writable for its group dropbear takes no key any more, and a closed /usr stops every service that is not root's",
+    fix: "install it with mode 0755 (INSTALL_DIR), or leave the folder out",
+};
+
+static NO_CONFFILE: Rule = Rule {
+    id: "LINT602",
+    severity: Severity::Error,
+    title: "settings that an upgrade overwrites",
+    why: "what is below /etc/config belongs to the owner, and only a listed conffile outlives the upgrade of its package or of the system",
+    fix: "list it in Package/conffiles",
+};
+
+static NOT_EXECUTABLE: Rule = Rule {
+    id: "LINT603",
+    severity: Severity::Error,
+    title: "program that cannot be executed",
+    why: "nobody can start it: an init script fails already while its package is installed",
+    fix: "install it with mode 0755 (INSTALL_BIN)",
+};
+
+static CARRIAGE_RETURN: Rule = Rule {
+    id: "LINT604",
+    severity: Severity::Error,
+    title: "script with the line ends of Windows",
+    why: "the carriage return is part of the interpreter's name and of the last word of every line, and neither exists",
+    fix: "save it with line feeds only (dos2unix)",
+};
+
+static BROKEN_SCRIPT: Rule = Rule {
+    id: "LINT605",
+    severity: Severity::Error,
+    title: "script that the shell cannot read",
+    why: "the shell stops at it with a syntax error, so nothing from there on is done",
+    fix: "close what is open (`sh -n` shows the place)",
+};
+
+static NO_INIT_SCRIPT: Rule = Rule {
+    id: "LINT606",
+    severity: Severity::Warning,
+    title: "init script that is none",
+    why: "enabling and starting it goes through /etc/rc.common, which its first line has to name",
+    fix: "begin it with `#!/bin/sh /etc/rc.common`",
+};
+
+static SAME_PRIORITY: Rule = Rule {
+    id: "LINT607",
+    severity: Severity::Warning,
+    title: "two packages offer one link with one priority",
+    why: "with both installed, opkg makes the link to either of them, and apk's functions make none",
+    fix: "give one of them another priority in ALTERNATIVES",
+};
+
+static BROKEN_ALTERNATIVE: Rule = Rule {
+    id: "LINT608",
+    severity: Severity::Error,
+    title: "alternative that comes to nothing",
+    why: "the link dangles, or is passed over without a word",
+    fix: "write `PRIORITY:/path/of/link:/path/of/program` with a program that the package ships",
+};
+
+static BROKEN_JSON: Rule = Rule {
+    id: "LINT609",
+    severity: Severity::Error,
+    title: "JSON that cannot be read",
+    why: "rpcd and LuCI pass over the whole file without a word: permissions are missing, pages do not appear",
+    fix: "correct it at the named place (`python3 -m json.tool` shows it)",
+};
+
+pub(super) const RULES: &[&Rule] = &[
+    &FOLDER_MODE,
+    &NO_CONFFILE,
+    &NOT_EXECUTABLE,
+    &CARRIAGE_RETURN,
+    &BROKEN_SCRIPT,
+    &NO_INIT_SCRIPT,
+    &SAME_PRIORITY,
+    &BROKEN_ALTERNATIVE,
+    &BROKEN_JSON,
+];
+
+/// Folders that every image has, with mode 0755.
+const SYSTEM: [&str; 27] = [
+    "bin",
+    "etc",
+    "etc/apk",
+    "etc/config",
+    "etc/hotplug.d",
+    "etc/init.d",
+    "etc/modules.d",
+    "etc/opkg",
+    "etc/rc.d",
+    "etc/ssl",
+    "etc/uci-defaults",
+    "lib",
+    "lib/modules",
+    "lib/netifd",
+    "lib/preinit",
+    "lib/upgrade",
+    "sbin",
+    "usr",
+    "usr/bin",
+    "usr/lib",
+    "usr/libexec",
+    "usr/libexec/rpcd",
+    "usr/sbin",
+    "usr/share",
+    "usr/share/rpcd",
+    "www",
+    "www/cgi-bin",
+];
+/// Folders whose files are started as programs.
+const PROGRAMS: [&str; 7] =
+    ["etc/init.d/", "bin/", "sbin/", "usr/bin/", "usr/sbin/", "usr/libexec/rpcd/", "www/cgi-bin/"];
+/// Folders of scripts whose text is looked into.
+const SCRIPTS: [&str; 7] = [
+    "etc/init.d/",
+    "etc/uci-defaults/",
+    "etc/hotplug.d/",
+    "etc/profile.d/",
+    "lib/preinit/",
+    "usr/libexec/rpcd/",
+    "www/cgi-bin/",
+];
+/// Folders of JSON that rpcd and LuCI read.
+const JSON: [&str; 2] = ["usr/share/rpcd/acl.d/", "usr/share/luci/menu.d/"];
+
+/// Whether the rules look into the text of a file.
+pub(super) fn is_read(path: &str) -> bool {
+    SCRIPTS.iter().any(|folder| path.starts_with(folder)) || is_json(path)
+}
+
+fn is_json(path: &str) -> bool {
+    path.ends_with(".json") && JSON.iter().any(|folder| path.starts_with(folder))
+}
+
+/// One package.
+pub(super) fn check(subject: &Subject, findings: &mut Vec<Finding>) {
+    for file in &subject.files {
+        let (path, mode) = (file.entry.path.as_str(), file.entry.mode);
+        let mut report = |rule: &'static Rule, what: String| findings.push(rule.within(&subject.path, path, what));
+        let is_file = matches!(file.entry.kind, Kind::File(_) | Kind::HardLink(_));
+        // One that everybody may write to has a finding for that.
+        if file.entry.kind == Kind::Dir && SYSTEM.contains(&path) && mode & 0o777 != 0o755 && mode & 0o002 == 0 {
+            report(&FOLDER_MODE, format!("its mode is {mode:04o}"));
+        }
+        if path.starts_with("etc/config/") && is_file && !is_conffile(subject, path) {
+            report(&NO_CONFFILE, "it is no conffile".to_owned());
+        }
+        let is_program =
+            PROGRAMS.iter().any(|folder| path.strip_prefix(folder).is_some_and(|rest| !rest.contains('/')));
+        if is_program && is_file && mode & 0o111 == 0 {
+            report(&NOT_EXECUTABLE, format!("its mode is {mode:04o}"));
+        }
+        let Some(text) = &file.facts.text else { continue };
+        if SCRIPTS.iter().any(|folder| path.starts_with(folder)) {
+            check_script(text, &mut report);
+        }
+        if path.starts_with("etc/init.d/") && !text.lines().next().is_some_and(|line| line.contains("/etc/rc.common")) {
+            let what =
+                if text.trim().is_empty() { "it is empty" } else { "its first line does not name /etc/rc.common" };
+            report(&NO_INIT_SCRIPT, what.to_owned());
+        }
+        if is_json(path)
+            && let Err(error) = serde_json::from_str::<serde_json::Value>(text)
+        {
+            report(&BROKEN_JSON, error.to_string());
+        }
+    }
+    for script in &subject.scripts {
+        let mut report = |rule: &'static Rule, what: String| {
+            findings.push(rule.breach(format!("{}: {}", subject.path, script.name), &what));
+        };
+        check_script(&script.text, &mut report);
+    }
+    for alternative in &subject.alternatives {
+        if let Some(problem) = alternative_problem(subject, alternative) {
+            findings.push(BROKEN_ALTERNATIVE.at(&subject.path, format!("`{alternative}`: {problem}")));
+        }
+    }
+}
+
+/// A listed folder stands for what is in it.
+fn is_conffile(subject: &Subject, path: &str) -> bool {
+    subject.conffiles.iter().any(|(listed, _)| {
+        let listed = listed.trim().trim_start_matches('/');
+        listed == path || listed.ends_with('/') && path.starts_with(listed)
+    })
+}
+
+fn check_script(text: &str, report: &mut impl FnMut(&'static Rule, String)) {
+    if !shell::is_shell(text) && !text.starts_with("#!/bin/sh\r") {
+        return;
+    }
+    if let Some(number) = text.split('\n').position(|line| line.ends_with('\r')) {
+        report(&CARRIAGE_RETURN, format!("line {} ends with a carriage return", number + 1));
+    } else if let Some((line, why)) = shell::scan(text).broken {
+        report(&BROKEN_SCRIPT, format!("line {line}: {why}"));
+    }
+}
+
+/// `priority:link:program`
+fn parts(alternative: &str) -> Option<(i64, &str, &str)> {
+    let mut parts = alternative.splitn(3, ':');
+    let priority = parts.next()?.trim().parse().ok()?;
+    Some((priority, parts.next()?, parts.next().filter(|program| !program.is_empty())?))
+}
+
+fn alternative_problem(subject: &Subject, alternative: &str) -> Option<&'static str> {
+    let Some((_, link, program)) = parts(alternative) else { return Some("it is not `priority:link:program`") };
+    if !link.starts_with('/') {
+        return Some("the link is not absolute");
+    }
+    if subject.files.iter().any(|file| file.entry.path == link.trim_start_matches('/')) {
+        return Some("the link is a file of the package itself");
+    }
+    (program.starts_with('/') && !subject.has(program.trim_start_matches('/')))
+        .then_some("the package does not ship the program")
+}
+
+/// What shows between packages that can be installed together.
+pub(super) fn check_set(set: &Set<'_>, findings: &mut Vec<Finding>) {
+    let mut links: BTreeMap<(&str, i64), &Subject> = BTreeMap::new();
+    for subject in &set.subjects {
+        for (priority, link, _) in subject.alternatives.iter().filter_map(|alternative| parts(alternative)) {
+            let first = *links.entry((link, priority)).or_insert(subject);
+            if first.name != subject.name && !first.excludes(subject) {
+                let what = format!("{} and {} both offer {link} with priority {priority}", first.name, subject.name);
+                findings.push(SAME_PRIORITY.at(&subject.path, what));
+            }
+        }
+    }
+}
+
+/// The alternatives of a list of either manager: opkg's has commas, apk's a line or blank between them.
+pub(super) fn alternatives(list: &str, format: Format) -> Vec<String> {
+    let is_end = |c: char| c == ',' || format == Format::Apk && c.is_whitespace();
+    list.split(is_end).map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+}
