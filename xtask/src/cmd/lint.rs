@@ -27,7 +27,7 @@ pub fn run(ctx: &Ctx, args: &LintArgs) -> Result<Outcome> {
         if paths.len() > 1 {
             return Err(Failure::new(
                 Exit::Usage,
-                "LNT003",
+                "LNT005",
                 format!("{url} cannot be looked at together with others"),
                 "what is examined together is taken for one feed",
                 "give one address at a time",
@@ -194,7 +194,7 @@ mod tests {
                 .collect();
             cancel.cancel();
             assert_eq!(exits, [Exit::Done, Exit::Done, Exit::Failed]);
-            assert_eq!(lint(root, &[&url, &url]).unwrap_err().id(), "LNT003");
+            assert_eq!(lint(root, &[&url, &url]).unwrap_err().id(), "LNT005");
         });
     }
 
