@@ -11,7 +11,7 @@
 //! ```no_run
 //! # fn main() -> model::Result<()> {
 //! use std::time::Duration;
-//! use vm::{image, machine::{Accel, Machine}, process::Qemu, session::{self, Image, Launch}};
+//! use vm::{guest::Guest, image, machine::{Accel, Machine}, process::Qemu, session::{self, Image, Launch}};
 //!
 //! let cancel = model::Cancel::default();
 //! let machine = Machine::load("qemu/machines/x86-64.yaml".into())?;
@@ -25,12 +25,18 @@
 //! # drop(output); Ok(()) }
 //! ```
 //!
+//! What talks to a router talks to a [`guest::Guest`], and the lab to two [`lab::Wire`]s: QEMU's console and its stream
+//! sockets are the first of each.
+//!
 //! Nothing here knows what a scenario is. What goes wrong is a [`model::Failure`] under `VMnnn`, mostly
 //! *blocked*: the guest, the host or QEMU broke, and nothing was found out.
 
 pub mod accel;
 pub mod console;
 pub mod digest;
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
+pub mod guest;
 pub mod image;
 pub mod lab;
 pub mod machine;

@@ -309,3 +309,18 @@ fn only_the_last_lines_are_shown() {
     assert!(console.tail().ends_with("line 19999"));
     drop(writer.join().unwrap().unwrap());
 }
+
+#[test]
+fn a_guest_that_prints_without_an_end_is_not_waited_for() {
+    let (near, mut far) = UnixStream::pair().unwrap();
+    let printer = std::thread::spawn(move || while far.write_all(&[b'x'; 4096]).is_ok() {});
+    let mut console = Console::new(near, Cancel::default()).unwrap();
+    console.alive_wait = SHORT;
+    let started = Instant::now();
+    for trouble in [console.wait_for("ready", short()).unwrap_err(), console.run(&["true"], short()).unwrap_err()] {
+        assert!(["VM014", "VM016"].contains(&failure(&console, trouble).id()));
+    }
+    assert!(started.elapsed() < LONG);
+    drop(console);
+    printer.join().unwrap();
+}

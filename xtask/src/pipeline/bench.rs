@@ -8,6 +8,7 @@ use model::cost::{Clock, Costs};
 use model::{Arch, Deadline, Event, Failure, Result, Target};
 use scenarios::cost;
 use sdk::local::Kernel;
+use vm::guest::Guest as _;
 use vm::image;
 use vm::machine::{Accel, Machine};
 use vm::process::Qemu;

@@ -14,6 +14,7 @@ use model::{Deadline, Event, Exit, Failure, Finding, Result, Severity};
 use scenarios::modules::CORE;
 use scenarios::scenario::{Action, Manager};
 use scenarios::{Payload, Scenario, Start, Trust, probes};
+use vm::guest::Guest;
 use vm::lab::{Lab, Plan};
 use vm::overlay;
 use vm::session::Session;
@@ -100,7 +101,7 @@ impl<'a> Installed<'a> {
             None => inputs,
         };
         let folder = stage(ctx, &INSTALLED, &inputs, |out| {
-            let (_folder, lab) = scenarios::runner::lab(&Plan::masquerade(), None, &ctx.cancel)?;
+            let lab = scenarios::listening(&Plan::masquerade(), None, &ctx.cancel)?;
             let started = Instant::now();
             let mut session = self.install(&lab, manager)?;
             session.begin_kernel_log(Deadline::after(COMMAND))?;
@@ -133,13 +134,13 @@ impl<'a> Installed<'a> {
 
     /// Puts the feed's packages in the place of the image's, and its modules in that of those that were loaded.
     /// Returns what could not be unloaded.
-    fn replace(&self, session: &mut Session, manager: Manager) -> Result<BTreeSet<String>> {
-        let listed = manage(session, manager, Action::List, &[])?;
+    fn replace(&self, guest: &mut dyn Guest, manager: Manager) -> Result<BTreeSet<String>> {
+        let listed = manage(guest, manager, Action::List, &[])?;
         let installed = probes::installed_packages(manager, &listed);
         let ours: Vec<&str> = installed.into_iter().filter(|name| self.payload.0.contains_key(*name)).collect();
-        manage(session, manager, Action::Replace, &ours)?;
-        let left = self.payload.unload(session, &CORE, &self.ctx.cancel)?;
-        let output = session.script(LOAD, Deadline::after(COMMAND))?;
+        manage(guest, manager, Action::Replace, &ours)?;
+        let left = self.payload.unload(guest, &CORE, &self.ctx.cancel)?;
+        let output = guest.script(LOAD, Deadline::after(COMMAND))?;
         if output.success() { Ok(left) } else { Err(not_installed(&["kmodloader"], output.code, &output.text())) }
     }
 }
@@ -156,9 +157,9 @@ fn afresh(state: &Utf8Path, failure: &Failure) -> Finding {
     }
 }
 
-fn manage(session: &mut Session, manager: Manager, action: Action, packages: &[&str]) -> Result<String> {
+fn manage(guest: &mut dyn Guest, manager: Manager, action: Action, packages: &[&str]) -> Result<String> {
     let words: Vec<&str> = manager.words(action).iter().chain(packages).copied().collect();
-    let output = session.run(&words, Deadline::after(COMMAND))?;
+    let output = guest.run(&words, Deadline::after(COMMAND))?;
     if output.success() { Ok(output.text()) } else { Err(not_installed(&words, output.code, &output.text())) }
 }
 

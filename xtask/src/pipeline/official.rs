@@ -11,7 +11,7 @@ use vm::image::Recipe;
 use vm::machine::{Kind, Machine};
 use vm::openwrt::{self, Files, Wiring};
 
-use super::router::Guest;
+use super::router::Booted;
 use super::stages::OPENWRT_IMAGE;
 use crate::cli::openwrt::OpenWrt;
 use crate::stage::{Inputs, stage};
@@ -29,7 +29,7 @@ pub(super) fn guest(
     machine: &Machine,
     packages: &str,
     wanted: &OpenWrt,
-) -> Result<Guest> {
+) -> Result<Booted> {
     let row = upstream::matrix(ctx)?.row(release, &target.to_string())?;
     let (resolved, _) = upstream::obtain(ctx, wanted, &row, &[])?;
     same_kernel(&resolved, packages)?;
@@ -38,7 +38,7 @@ pub(super) fn guest(
     let file = |name: &str| Some(folder.join(name)).filter(|path| path.exists());
     let image = openwrt::image(machine, kind, Files { kernel: file(KERNEL), disk: file(DISK) });
     let kernel = resolved.kernel.map_or(row.kernel_line, |kernel| kernel.version);
-    Ok(Guest {
+    Ok(Booted {
         probe: openwrt::probe(&image),
         image,
         kernel: folder.clone(),

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Deadline, Event, Exit, Result, Target};
+use model::{Deadline, Event, Exit, Failure, Result, Target};
 use scenarios::Trust;
 use vm::accel;
+use vm::guest::{About, Guest, Origin};
 use vm::lab::{Lab, Plan, Side};
 use vm::machine::{Accel, Links, Machine};
 use vm::openwrt::{self, Wiring};
@@ -30,7 +31,7 @@ const COMMAND: Duration = Duration::from_secs(120);
 pub(super) struct Router {
     pub(super) qemu: Qemu,
     machine: Machine,
-    pub(super) guest: Guest,
+    pub(super) guest: Booted,
     accel: Accel,
     /// How long one boot may take.
     pub(super) patience: Duration,
@@ -43,7 +44,7 @@ pub fn boot(ctx: &Ctx, target: &Target, args: &BootArgs) -> Result<Outcome> {
     let feed = signed(ctx, target, &args.selection)?;
     let router = prepare(ctx, target, &feed, &args.selection, &args.machine)?;
     let captures = args.machine.pcap.clone();
-    let (_folder, lab) = scenarios::runner::lab(&router.first_plan(), captures, &ctx.cancel)?;
+    let lab = scenarios::listening(&router.first_plan(), captures, &ctx.cancel)?;
     let mut session = router.start(ctx, &lab)?;
     lab.serve(&feed.folder)?;
     trust(&feed)?.teach(&mut session)?;
@@ -53,9 +54,9 @@ pub fn boot(ctx: &Ctx, target: &Target, args: &BootArgs) -> Result<Outcome> {
     Ok(outcome)
 }
 
-fn once(session: &mut Session, command: &[String]) -> Result<Outcome> {
+fn once(guest: &mut dyn Guest, command: &[String]) -> Result<Outcome> {
     let words: Vec<&str> = command.iter().map(String::as_str).collect();
-    let output = session.run(&words, Deadline::after(COMMAND))?;
+    let output = guest.run(&words, Deadline::after(COMMAND))?;
     let mut data = output.text().trim_end().to_owned();
     if output.success() {
         return Ok(Outcome::done(data));
@@ -78,7 +79,7 @@ pub(super) fn machine_file(ctx: &Ctx, target: &Target) -> Utf8PathBuf {
 }
 
 /// What is booted, of either kind.
-pub(super) struct Guest {
+pub(super) struct Booted {
     /// What QEMU runs.
     pub(super) image: Image,
     /// What tells soon whether KVM runs its kernel.
@@ -93,6 +94,13 @@ pub(super) struct Guest {
     pub(super) kernel_line: String,
     /// How a booted one becomes the router of the lab; the stand-in is that already.
     pub(super) wiring: Option<Wiring>,
+}
+
+impl Booted {
+    fn about(&self) -> About {
+        let origin = if self.wiring.is_some() { Origin::Release } else { Origin::StandIn };
+        About { label: self.label.clone(), kernel: self.kernel_line.clone(), origin }
+    }
 }
 
 /// Image, accelerator and saved state of the target's router.
@@ -118,7 +126,7 @@ pub(super) fn prepare(ctx: &Ctx, target: &Target, feed: &Feed, selection: &Selec
         .text("accel", router.accel.word());
     let saved = stage(ctx, &STATE, &inputs, |out| {
         let started = Instant::now();
-        let (_folder, lab) = scenarios::runner::lab(&router.first_plan(), None, &ctx.cancel)?;
+        let lab = scenarios::listening(&router.first_plan(), None, &ctx.cancel)?;
         let mut session = router.boot(ctx, &lab)?;
         session.begin_kernel_log(Deadline::after(COMMAND))?;
         let booted = started.elapsed();
@@ -130,6 +138,11 @@ pub(super) fn prepare(ctx: &Ctx, target: &Target, feed: &Feed, selection: &Selec
     Ok(router)
 }
 
+/// Where QEMU connects the router's cards.
+fn links(lab: &Lab) -> Option<Links<'_>> {
+    Some(Links { lan: lab.socket(Side::Lan)?, wan: lab.socket(Side::Wan)? })
+}
+
 impl Router {
     fn launch<'a>(&'a self, ctx: &'a Ctx, lab: &'a Lab) -> Launch<'a> {
         Launch {
@@ -137,7 +150,7 @@ impl Router {
             machine: &self.machine,
             image: &self.guest.image,
             accel: self.accel,
-            links: Some(Links { lan: lab.socket(Side::Lan), wan: lab.socket(Side::Wan) }),
+            links: links(lab),
             cancel: &ctx.cancel,
         }
     }
@@ -149,9 +162,10 @@ impl Router {
 
     /// Booted, and made the router of the lab.
     fn boot(&self, ctx: &Ctx, lab: &Lab) -> Result<Session> {
-        let mut session = session::boot(&self.launch(ctx, lab), Deadline::after(self.patience))?;
+        let mut session =
+            session::boot(&self.launch(ctx, lab), Deadline::after(self.patience))?.that_is(self.guest.about());
         if let Some(wiring) = &self.guest.wiring {
-            openwrt::provision(&mut session, wiring, Deadline::after(self.patience))?;
+            openwrt::provision(&mut session, wiring, &ctx.cancel, Deadline::after(self.patience))?;
         }
         Ok(session)
     }
@@ -159,7 +173,8 @@ impl Router {
     /// A fresh router: resumed from the saved state, or booted when QEMU refuses that.
     pub(super) fn start(&self, ctx: &Ctx, lab: &Lab) -> Result<Session> {
         if self.guest.wiring.is_none() {
-            return state::resume_or_boot(&self.launch(ctx, lab), &self.state, self.patience, &ctx.events);
+            let session = state::resume_or_boot(&self.launch(ctx, lab), &self.state, self.patience, &ctx.events)?;
+            return Ok(session.that_is(self.guest.about()));
         }
         match self.resume(ctx, lab, &self.state) {
             Err(failure) if failure.exit() != Exit::Interrupted => {
@@ -173,8 +188,9 @@ impl Router {
     /// Booted where it can ask for its address, and resumed at once where it is wanted. Its state does not take the
     /// place of the one that was refused: further states may stand on that one's disk.
     fn afresh(&self, ctx: &Ctx, lab: &Lab) -> Result<Session> {
-        let (_folder, first) = scenarios::runner::lab(&self.first_plan(), None, &ctx.cancel)?;
-        let state = first.socket(Side::Lan).with_file_name(GUEST);
+        let first = scenarios::listening(&self.first_plan(), None, &ctx.cancel)?;
+        let folder = tempfile::tempdir().map_err(|error| Failure::io("make a folder for a state", "/tmp", &error))?;
+        let state = Utf8PathBuf::from(folder.path().join(GUEST).display().to_string());
         let mut session = self.boot(ctx, &first)?;
         state::save(&mut session, &state, Deadline::after(self.patience))?;
         session.power_off(Deadline::after(COMMAND))?;
@@ -183,7 +199,8 @@ impl Router {
 
     /// Resumed from another saved state of this router, or not at all.
     pub(super) fn resume(&self, ctx: &Ctx, lab: &Lab, state: &Utf8Path) -> Result<Session> {
-        state::resume(&self.launch(ctx, lab), state, Deadline::after(self.patience))
+        let session = state::resume(&self.launch(ctx, lab), state, Deadline::after(self.patience))?;
+        Ok(session.that_is(self.guest.about()))
     }
 }
 

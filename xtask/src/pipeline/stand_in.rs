@@ -9,7 +9,7 @@ use vm::session::Image;
 
 use super::feed::Feed;
 use super::provider;
-use super::router::Guest;
+use super::router::Booted;
 use super::stages::IMAGE;
 use crate::Ctx;
 use crate::cli::Selection;
@@ -38,7 +38,7 @@ const SPARE_MODULES: [&str; 14] = [
 ];
 
 /// The stand-in for the kernel that the packages were made for.
-pub(super) fn guest(ctx: &Ctx, target: &Target, feed: &Feed, selection: &Selection) -> Result<Guest> {
+pub(super) fn guest(ctx: &Ctx, target: &Target, feed: &Feed, selection: &Selection) -> Result<Booted> {
     let recipe = image::Recipe::embedded()?;
     let programs = provider::image_programs(ctx, &recipe.packages, selection)?;
     let opkg = provider::guest_client(ctx)?;
@@ -50,7 +50,7 @@ pub(super) fn guest(ctx: &Ctx, target: &Target, feed: &Feed, selection: &Selecti
         .text("modules", [&NETWORK_MODULES[..], &SPARE_MODULES[..]].concat().join(" "));
     let folder = stage(ctx, &IMAGE, &inputs, |out| build_image(feed, &recipe, &programs, &opkg, out))?;
     let vmlinux = kernel.join("vmlinux");
-    Ok(Guest {
+    Ok(Booted {
         image: Image::in_memory(vmlinux.clone(), folder.join("initramfs"), image::READY),
         probe: Image::in_memory(vmlinux, folder.join("probe"), image::PROBE_READY),
         kernel: kernel.clone(),

@@ -6,10 +6,10 @@ use camino::Utf8PathBuf;
 use formats::Format;
 use model::{Exit, Failure, Result, Target};
 use scenarios::scenario::Manager;
-use scenarios::{Bench, FeedVariant, Origin, Sabotage, Scenario, Start};
+use scenarios::{Bench, FeedVariant, Feeds, Keep, Manner, Routers, Sabotage, Scenario, Start};
 use sdk::openwrt::Row;
+use vm::guest::Guest;
 use vm::lab::Lab;
-use vm::session::Session;
 
 use super::feed::{Feed, signed};
 use super::installed::Installed;
@@ -68,27 +68,21 @@ fn on_kernel(
     if row.is_none() {
         bench::tell_known(ctx, target, selection, &feed.packages.kernel)?;
     }
-    let keep = |session: &mut Session| -> Result<()> {
+    let keep = |guest: &mut dyn Guest| -> Result<()> {
         ctx.events.notice("keep", "the router is as the scenario left it, and goes when you leave it");
-        console::run(ctx, session).map(|_outcome| ())
+        console::run(ctx, guest).map(|_outcome| ())
     };
-    let boot = |lab: &Lab, start: Start, manager: Manager| match start {
-        Start::Booted => router.start(ctx, lab),
-        Start::Installed => installed.start(lab, manager),
-    };
+    let routers = Prepared { ctx, router: &router, installed: &installed };
     let bench = |sabotage| Bench {
-        router: &router.guest.label,
-        origin: if row.is_some() { Origin::Release } else { Origin::StandIn },
-        kernel: &router.guest.kernel_line,
-        of_several: args.selection.kernels.len() > 1,
-        boot: &boot,
-        feeds: &feeds,
-        trust: &trust,
-        payload: &payload,
-        captures: args.machine.pcap.as_deref(),
-        jobs: ctx.routers.get(),
-        sabotage,
-        keep: args.keep.then_some(&keep as &scenarios::runner::Keep<'_>),
+        routers: &routers,
+        feeds: Feeds { folders: &feeds, trust: &trust, payload: &payload },
+        manner: Manner {
+            jobs: ctx.routers.get(),
+            of_several: args.selection.kernels.len() > 1,
+            sabotage,
+            keep: args.keep.then_some(&keep as &Keep<'_>),
+            captures: args.machine.pcap.as_deref(),
+        },
         events: &ctx.events,
         cancel: &ctx.cancel,
     };
@@ -100,6 +94,27 @@ fn on_kernel(
         exit = exit.worse(scenarios::run(&bench(sabotage), &chosen));
     }
     Ok(exit)
+}
+
+/// The routers of a run, with their packages and without.
+struct Prepared<'a> {
+    ctx: &'a Ctx,
+    router: &'a router::Router,
+    installed: &'a Installed<'a>,
+}
+
+impl Routers for Prepared<'_> {
+    fn kernel(&self) -> &str {
+        &self.router.guest.kernel_line
+    }
+
+    fn boot(&self, lab: &Lab, start: Start, manager: Manager) -> Result<Box<dyn Guest>> {
+        let session = match start {
+            Start::Booted => self.router.start(self.ctx, lab),
+            Start::Installed => self.installed.start(lab, manager),
+        }?;
+        Ok(Box::new(session))
+    }
 }
 
 /// The release that is selected, if any.

@@ -42,7 +42,7 @@ impl Lab {
         Lab { _folder: folder, mirror, ctx, events }
     }
 
-    fn guest(&self) -> Result<Guest> {
+    fn guest(&self) -> Result<Booted> {
         let source =
             Source { mirror: Some(self.mirror.root().to_string()), release_keys: vec![self.mirror.key_file()] };
         let wanted = OpenWrt { release: Some(RELEASE.into()), locked: false, source };

@@ -1,13 +1,15 @@
-//! Sends over several flows at once, while the steps of `during` are done.
+//! Sends over several flows at once, while something else is done.
 
+use std::any::Any;
 use std::num::NonZeroU8;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use model::{Deadline, Exit, Finding, Result};
+use model::{Deadline, Exit, Failure, Finding, Result};
 use vm::lab::{FlowHandle, Special};
 
 use crate::attempt::Attempt;
+use crate::flows;
 use crate::judge::HOP_LIMIT;
 use crate::scenario::{Exchange, FlowPlan, Path, Proto};
 
@@ -40,7 +42,10 @@ impl Amount {
     }
 }
 
-/// One flow while it is sent over.
+/// What is done while traffic goes on.
+pub(crate) type During<'a> = dyn FnMut(&mut Attempt<'_>) -> Result<Option<Finding>> + 'a;
+
+/// One flow that was sent over.
 struct Sent {
     name: String,
     handle: FlowHandle,
@@ -48,88 +53,101 @@ struct Sent {
     took: Duration,
 }
 
-/// Sends over all named flows at once, each in a thread of its own, and does the steps of `during` meanwhile.
+/// Sends over all named flows at once, each in a thread of its own, and does something else meanwhile.
 ///
 /// That packets did not come through is noted with the flow and judged later; an error means that nobody knows.
 pub(crate) fn send(
     attempt: &mut Attempt<'_>,
     names: &[String],
     amount: impl Fn(&FlowPlan) -> Amount,
-    step: Option<(&Exchange, &str)>,
+    step: Option<(&Exchange, &mut During<'_>)>,
 ) -> Result<Option<Finding>> {
-    let in_vain = step.is_some_and(|(exchange, _)| exchange.path == Some(Path::None));
-    let lossy = step.is_some_and(|(exchange, _)| exchange.lossy);
-    let patience = if in_vain {
-        IN_VAIN
-    } else if lossy {
-        LOSSY
-    } else {
-        EXCHANGE
-    };
-    let special = step.and_then(|(exchange, _)| exchange.special());
-    let during = step.map_or(&[][..], |(exchange, _)| &exchange.during);
+    let exchange = step.as_ref().map(|(exchange, _)| *exchange);
+    let manner = Manner::of(exchange);
     let mut ready = Vec::new();
     for name in names {
-        let flow = attempt.flows.get(name)?;
-        let handle = flow.handle.take().ok_or_else(|| crate::steps::unknown_flow(name))?;
+        let flow = attempt.net.flows.get(name)?;
+        let handle = flow.take_handle().ok_or_else(|| flows::unknown(name))?;
         // What cannot arrive has no hop limit there.
-        let hop_limit = special.as_ref().and_then(|special| special.hop_limit).map_or(HOP_LIMIT, NonZeroU8::get);
-        if !in_vain {
-            let (least, largest) = flow.hop_limit.unwrap_or((hop_limit, hop_limit));
-            flow.hop_limit = Some((least.min(hop_limit), largest.max(hop_limit)));
+        if !manner.in_vain {
+            flow.sends_with(manner.hop_limit());
         }
-        ready.push((name.clone(), handle, amount(&flow.plan)));
+        ready.push((name.clone(), handle, amount(flow.plan())));
     }
-    let done = &AtomicBool::new(during.is_empty());
+    let done = &AtomicBool::new(exchange.is_none_or(|exchange| exchange.during.is_empty()));
     let (found, sent) = std::thread::scope(|scope| {
         let senders: Vec<_> = ready
             .into_iter()
             .map(|(name, handle, amount)| {
-                let special = special.clone();
-                scope.spawn(move || pump(name, handle, amount, special, patience, done))
+                let (manner, sender) = (&manner, name.clone());
+                (name, scope.spawn(move || pump(sender, handle, amount, manner, done)))
             })
             .collect();
-        let found = match step {
-            Some((exchange, at)) => attempt.steps(&exchange.during, &format!("{}.", at.trim_start_matches("step "))),
-            None => Ok(None),
-        };
+        let found = step.map_or(Ok(None), |(_, during)| during(attempt));
         done.store(true, Ordering::Relaxed);
-        (found, senders.into_iter().map(|sender| sender.join()).collect::<Vec<_>>())
+        (found, senders.into_iter().map(|(name, sender)| (name, sender.join())).collect::<Vec<_>>())
     });
-    for sent in sent {
-        // A sender that panicked has said so, and its flow is gone.
-        let Ok(Sent { name, handle, outcome, took }) = sent else { continue };
-        let flow = attempt.flows.get(&name)?;
-        flow.handle = Some(handle);
-        flow.took = took;
-        match outcome {
-            Ok(()) => {}
+    for (name, sent) in sent {
+        let Sent { name, handle, outcome, took } = sent.map_err(|panic| broke(&name, &*panic))?;
+        let trouble = match outcome {
+            Ok(()) => None,
             Err(failure) if failure.exit() == Exit::Failed => {
                 let finding = failure.finding();
-                flow.trouble = Some(format!("{} ({})", finding.what, finding.why));
+                Some(format!("{} ({})", finding.what, finding.why))
             }
             Err(failure) => return Err(failure),
-        }
+        };
+        attempt.net.flows.get(&name)?.sent(handle, took, trouble);
     }
     found
 }
 
-/// Sends all of it, in one go or, while something else is done, in parts until that is over.
-fn pump(
-    name: String,
-    mut handle: FlowHandle,
-    amount: Amount,
-    special: Option<Special>,
+/// How packets are sent.
+struct Manner {
+    /// None may arrive.
+    in_vain: bool,
     patience: Duration,
-    done: &AtomicBool,
-) -> Sent {
+    special: Option<Special>,
+}
+
+impl Manner {
+    fn of(exchange: Option<&Exchange>) -> Manner {
+        let in_vain = exchange.is_some_and(|exchange| exchange.path == Some(Path::None));
+        let lossy = exchange.is_some_and(|exchange| exchange.lossy);
+        let patience = match (in_vain, lossy) {
+            (true, _) => IN_VAIN,
+            (false, true) => LOSSY,
+            (false, false) => EXCHANGE,
+        };
+        Manner { in_vain, patience, special: exchange.and_then(Exchange::special) }
+    }
+
+    fn hop_limit(&self) -> u8 {
+        self.special.as_ref().and_then(|special| special.hop_limit).map_or(HOP_LIMIT, NonZeroU8::get)
+    }
+}
+
+/// A sender that panicked: its flow is gone, and what was sent over it nobody knows.
+fn broke(flow: &str, panic: &(dyn Any + Send)) -> Failure {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    Failure::new(
+        Exit::Blocked,
+        "SCEN008",
+        format!("the sender of the flow `{flow}` broke"),
+        format!("it panicked: {}", text.unwrap_or("without a text")),
+        "run it once more; if it happens again, it is a defect of this program: report it together with the scenario",
+    )
+}
+
+/// Sends all of it, in one go or, while something else is done, in parts until that is over.
+fn pump(name: String, mut handle: FlowHandle, amount: Amount, manner: &Manner, done: &AtomicBool) -> Sent {
     let started = Instant::now();
     let part = if done.load(Ordering::Relaxed) { amount.0 } else { amount.0.div_ceil(PARTS) };
     let mut sent = 0;
     let outcome = loop {
         let part = if sent < ALONE { 1 } else { part.saturating_sub(ALONE).max(1) };
-        let deadline = Deadline::after(patience);
-        let exchanged = match &special {
+        let deadline = Deadline::after(manner.patience);
+        let exchanged = match &manner.special {
             Some(special) => handle.exchange_special(special, part, deadline),
             None => handle.exchange(part, deadline),
         };
@@ -167,5 +185,12 @@ mod tests {
         assert_eq!(Amount::of(&plan(Proto::Udp), Some(7), None), Amount(7));
         assert_eq!(Amount::of(&plan(Proto::Udp), None, Some(250)), Amount(3));
         assert_eq!(Amount::of(&plan(Proto::Tcp), None, Some(250)), Amount(250));
+    }
+
+    #[test]
+    fn a_sender_that_panicked_is_no_verdict() {
+        let failure = broke("a", &"no more".to_owned());
+        assert_eq!((failure.id(), failure.exit()), ("SCEN008", Exit::Blocked));
+        assert!(failure.to_string().contains("`a`") && failure.to_string().contains("no more"), "{failure}");
     }
 }
