@@ -10,7 +10,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, 
 
 use crate::guest::{About, Guest, Origin, Output};
 use crate::lab::frames::{Inbox, MAX_FRAME, Outbox};
-use crate::lab::{Both, Closed, Wire, Words};
+use crate::lab::{Both, Closed, Wire, Wires, Words};
 
 /// Answers a script, or a command given by its words with blanks between them.
 pub type Answer<'a> = dyn FnMut(&str) -> Result<Output> + 'a;
@@ -77,7 +77,7 @@ impl Guest for Scripted<'_> {
 ///
 /// # Errors
 /// What the system says to one socket more.
-pub fn wires() -> io::Result<(Both<Box<dyn Wire>>, Both<OwnedFd>)> {
+pub fn wires() -> io::Result<(Wires, Both<OwnedFd>)> {
     let pair = || socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None);
     let ((lan, far_lan), (wan, far_wan)) = (pair()?, pair()?);
     for end in [&lan, &wan] {

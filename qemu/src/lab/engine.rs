@@ -20,7 +20,7 @@ use super::http::Server;
 use super::link::{Link, Record};
 use super::plan::{Both, Plan, Side};
 use super::remote::{Command, Reply};
-use super::wire::{Closed, Wire};
+use super::wire::{Closed, Wire, Wires};
 
 /// How often a flow that was never answered is looked at, to ask for its next hop again.
 const UNANSWERED: Duration = Duration::from_millis(50);
@@ -108,7 +108,7 @@ pub(super) struct Engine {
 pub(super) struct Parts {
     pub(super) commands: Receiver<Command>,
     pub(super) wake: UnixStream,
-    pub(super) wires: Both<Box<dyn Wire>>,
+    pub(super) wires: Wires,
     pub(super) records: Both<Record>,
     pub(super) plan: Plan,
 }
@@ -226,10 +226,16 @@ impl Engine {
                 (None, Some(flow)) => flow.say(from, text, deadline, reply),
                 (None, None) => reply.send(Err(failures::ended())),
             },
-            Command::Report { id, reply } => match self.flows.get(&id) {
-                Some(flow) => reply.send(Ok(flow.report(&self.hosts))),
-                None => reply.send(Err(failures::ended())),
-            },
+            Command::Report { id, reply } => {
+                // What is on the wire by now counts: whoever asks has asked the router before.
+                if self.fault.is_none() {
+                    self.turn();
+                }
+                match self.flows.get(&id) {
+                    Some(flow) => reply.send(Ok(flow.report(&self.hosts))),
+                    None => reply.send(Err(failures::ended())),
+                }
+            }
             Command::End { id, abort, deadline, reply } => match (self.not_ready(), self.flows.get_mut(&id)) {
                 (Some(failure), _) => reply.send(Err(failure)),
                 (None, Some(flow)) => flow.end(abort, deadline, reply, &mut self.hosts),

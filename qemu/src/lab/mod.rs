@@ -92,7 +92,7 @@ pub use link::{FrameCounts, LinkCounts};
 pub use plan::{Both, HostPlan, PPPOE_MTU, Plan, Side};
 pub use report::{Amount, Arrivals, Direction, Exchange, FlowReport, Refusals};
 pub use traffic::{End, Flow, IpOption, Special, Transport};
-pub use wire::{Closed, Wire, Words};
+pub use wire::{Closed, Wire, Wires, Words};
 
 /// What the stack can do: IPv6 needs 1,280 bytes, and smoltcp is tested up to 9,216.
 const MTUS: std::ops::RangeInclusive<usize> = 1280..=9000;
@@ -130,7 +130,7 @@ impl Lab {
     ///
     /// Fails with `LAB005` for an MTU or a VLAN that cannot be, `IO…` when a capture cannot be written, and
     /// `LAB013` when the thread cannot be started.
-    pub fn start(wires: Both<Box<dyn Wire>>, options: Options) -> Result<Lab> {
+    pub fn start(wires: Wires, options: Options) -> Result<Lab> {
         let Options { plan, captures, cancel } = options;
         for side in [Side::Lan, Side::Wan] {
             let HostPlan { mtu, vlan, pppoe, .. } = *plan.get(side);

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use super::failures;
 use super::frames::{Inbox, Outbox};
 use super::plan::{Both, Side};
-use super::wire::{Closed, Wire, Words};
+use super::wire::{Closed, Wire, Wires, Words};
 
 const WORDS: Words = Words {
     who: "QEMU",
@@ -42,7 +42,7 @@ struct Stream {
 ///
 /// # Errors
 /// `LAB001` when a socket cannot be had.
-pub fn listen(directory: &Utf8Path) -> Result<Both<Box<dyn Wire>>> {
+pub fn listen(directory: &Utf8Path) -> Result<Wires> {
     listen_in(directory, None)
 }
 
@@ -50,7 +50,7 @@ pub fn listen(directory: &Utf8Path) -> Result<Both<Box<dyn Wire>>> {
 ///
 /// # Errors
 /// `LAB001` or `IO…` when there is no place for sockets.
-pub fn private() -> Result<Both<Box<dyn Wire>>> {
+pub fn private() -> Result<Wires> {
     let temporary = std::env::temp_dir();
     let failed = |error: &io::Error| Failure::io("make a folder for the lab's sockets", temporary.display(), error);
     let private = std::fs::Permissions::from_mode(0o700);
@@ -61,7 +61,7 @@ pub fn private() -> Result<Both<Box<dyn Wire>>> {
     listen_in(&path, Some(Arc::new(folder)))
 }
 
-fn listen_in(directory: &Utf8Path, folder: Option<Arc<TempDir>>) -> Result<Both<Box<dyn Wire>>> {
+fn listen_in(directory: &Utf8Path, folder: Option<Arc<TempDir>>) -> Result<Wires> {
     let metadata =
         std::fs::metadata(directory).map_err(|error| Failure::io("use the work directory", directory, &error))?;
     if metadata.permissions().mode() & 0o077 != 0 {

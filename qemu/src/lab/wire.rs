@@ -9,6 +9,10 @@ use std::os::fd::BorrowedFd;
 use camino::Utf8Path;
 
 use super::frames::{Inbox, Outbox};
+use super::plan::Both;
+
+/// The two wires of a lab.
+pub type Wires = Both<Box<dyn Wire>>;
 
 /// A wire, used by the lab's thread alone.
 pub trait Wire: Send {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use camino::{Utf8Path, Utf8PathBuf};
 use model::{Cancel, Deadline, Events, Failure, Result};
 use vm::guest::Guest;
-use vm::lab::{Both, Lab, Options, Plan, Wire, stream};
+use vm::lab::{Lab, Options, Plan, Wires, stream};
 
 use crate::ask::COMMAND;
 use crate::modules::Payload;
@@ -21,7 +21,7 @@ pub trait Routers: Sync {
     fn kernel(&self) -> &str;
 
     /// The wires for the lab of the next one. Of an emulated router these are sockets.
-    fn wires(&self) -> Result<Both<Box<dyn Wire>>> {
+    fn wires(&self) -> Result<Wires> {
         stream::private()
     }
 
@@ -90,12 +90,7 @@ impl Trust {
 }
 
 /// A lab at two wires.
-pub(crate) fn lab(
-    wires: Both<Box<dyn Wire>>,
-    plan: &Plan,
-    captures: Option<Utf8PathBuf>,
-    cancel: &Cancel,
-) -> Result<Lab> {
+pub(crate) fn lab(wires: Wires, plan: &Plan, captures: Option<Utf8PathBuf>, cancel: &Cancel) -> Result<Lab> {
     if let Some(captures) = &captures {
         std::fs::create_dir_all(captures)
             .map_err(|error| Failure::io("make the folder for captures", captures, &error))?;

@@ -34,6 +34,8 @@ pub mod runner;
 mod sabotage;
 pub mod scenario;
 mod steps;
+#[cfg(test)]
+mod whole;
 
 pub use bench::{Bench, FEED_URL, Feeds, Keep, Manner, Routers, Trust, listening};
 pub use modules::{Module, Payload};

@@ -215,4 +215,4 @@ fn no_feed(variant: FeedVariant) -> Failure {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -26,7 +26,7 @@ impl<F: Fn() -> Result<Box<dyn Guest>> + Sync> Routers for Boots<F> {
 }
 
 /// All else that a bench has.
-struct Place {
+pub(crate) struct Place {
     folders: BTreeMap<FeedVariant, Utf8PathBuf>,
     trust: Trust,
     payload: Payload,
@@ -42,7 +42,7 @@ impl Default for Place {
 }
 
 impl Place {
-    fn bench<'a>(&'a self, routers: &'a dyn Routers, events: &'a Events) -> Bench<'a> {
+    pub(crate) fn bench<'a>(&'a self, routers: &'a dyn Routers, events: &'a Events) -> Bench<'a> {
         let feeds = Feeds { folders: &self.folders, trust: &self.trust, payload: &self.payload };
         let manner = Manner { jobs: 2, of_several: false, sabotage: None, keep: None, captures: None };
         Bench { routers, feeds, manner, events, cancel: &self.cancel }

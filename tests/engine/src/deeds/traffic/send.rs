@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::num::NonZeroU8;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
 use model::{Deadline, Exit, Failure, Finding, Result};
@@ -75,20 +76,18 @@ pub(crate) fn send(
         ready.push((name.clone(), handle, amount(flow.plan())));
     }
     let done = &AtomicBool::new(exchange.is_none_or(|exchange| exchange.during.is_empty()));
-    let (found, sent) = std::thread::scope(|scope| {
-        let senders: Vec<_> = ready
-            .into_iter()
-            .map(|(name, handle, amount)| {
-                let (manner, sender) = (&manner, name.clone());
-                (name, scope.spawn(move || pump(sender, handle, amount, manner, done)))
-            })
-            .collect();
+    let manner = &manner;
+    let senders = ready.into_iter().map(|(name, handle, amount)| {
+        let sender = name.clone();
+        (name, move || pump(sender, handle, amount, manner, done))
+    });
+    let (found, sent) = at_once(senders.collect(), || {
         let found = step.map_or(Ok(None), |(_, during)| during(attempt));
         done.store(true, Ordering::Relaxed);
-        (found, senders.into_iter().map(|(name, sender)| (name, sender.join())).collect::<Vec<_>>())
+        found
     });
-    for (name, sent) in sent {
-        let Sent { name, handle, outcome, took } = sent.map_err(|panic| broke(&name, &*panic))?;
+    for sent in sent {
+        let Sent { name, handle, outcome, took } = sent?;
         let trouble = match outcome {
             Ok(()) => None,
             Err(failure) if failure.exit() == Exit::Failed => {
@@ -100,6 +99,20 @@ pub(crate) fn send(
         attempt.net.flows.get(&name)?.sent(handle, took, trouble);
     }
     found
+}
+
+/// Runs senders, named by their flows, in a thread each, and something else meanwhile; what all of it came to.
+fn at_once<T: Send, R>(
+    senders: Vec<(String, impl FnOnce() -> T + Send)>,
+    meanwhile: impl FnOnce() -> R,
+) -> (R, Vec<Result<T>>) {
+    std::thread::scope(|scope| {
+        let senders: Vec<_> = senders.into_iter().map(|(name, sender)| (name, scope.spawn(sender))).collect();
+        let found = meanwhile();
+        let join =
+            |(name, sender): (String, ScopedJoinHandle<'_, T>)| sender.join().map_err(|panic| broke(&name, &*panic));
+        (found, senders.into_iter().map(join).collect())
+    })
 }
 
 /// How packets are sent.
@@ -188,9 +201,20 @@ mod tests {
     }
 
     #[test]
-    fn a_sender_that_panicked_is_no_verdict() {
-        let failure = broke("a", &"no more".to_owned());
-        assert_eq!((failure.id(), failure.exit()), ("SCEN008", Exit::Blocked));
-        assert!(failure.to_string().contains("`a`") && failure.to_string().contains("no more"), "{failure}");
+    fn a_sender_that_panics_blocks_and_is_waited_for() {
+        let senders: Vec<(String, Box<dyn FnOnce() -> u8 + Send>)> = vec![
+            ("a".into(), Box::new(|| 7)),
+            ("b".into(), Box::new(|| std::panic::resume_unwind(Box::new("no more".to_owned())))),
+            ("c".into(), Box::new(|| std::panic::resume_unwind(Box::new("nor this")))),
+            ("d".into(), Box::new(|| std::panic::resume_unwind(Box::new(5)))),
+        ];
+        let (done, sent) = at_once(senders, || "done");
+        assert_eq!((done, &sent[0]), ("done", &Ok(7)));
+        for (sent, words) in sent[1..].iter().zip([["`b`", "no more"], ["`c`", "nor this"], ["`d`", "without a text"]])
+        {
+            let failure = sent.as_ref().unwrap_err();
+            assert_eq!((failure.id(), failure.exit()), ("SCEN008", Exit::Blocked));
+            assert!(words.iter().all(|word| failure.to_string().contains(word)), "{failure}");
+        }
     }
 }
