@@ -83,11 +83,11 @@ pub fn wires() -> io::Result<(Wires, Both<OwnedFd>)> {
     for end in [&lan, &wan] {
         rustix::io::ioctl_fionbio(end, true)?;
     }
-    Ok((Both { lan: Box::new(Cable(lan)), wan: Box::new(Cable(wan)) }, Both { lan: far_lan, wan: far_wan }))
+    Ok((Both { lan: Box::new(Cable(Some(lan))), wan: Box::new(Cable(Some(wan))) }, Both { lan: far_lan, wan: far_wan }))
 }
 
-/// A wire of which every message is a frame, as on an interface of the host.
-struct Cable(OwnedFd);
+/// A wire of which every message is a frame, as on an interface of the host. Once cut, it stays so.
+struct Cable(Option<OwnedFd>);
 
 const WORDS: Words = Words {
     who: "the test",
@@ -97,18 +97,19 @@ const WORDS: Words = Words {
 };
 
 impl Wire for Cable {
-    fn fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.0.as_ref().map(AsFd::as_fd)
     }
 
     fn connect(&mut self) -> io::Result<bool> {
-        Ok(true)
+        Ok(self.0.is_some())
     }
 
     fn receive(&mut self, inbox: &mut Inbox) -> Result<(), Closed> {
+        let Some(end) = &self.0 else { return Err(cut()) };
         loop {
-            match inbox.add_frame(|room| recv(&self.0, room, RecvFlags::empty()).map(|(count, _)| count)) {
-                Some(Ok(0)) => return Err(Closed("the other end was dropped".into())),
+            match inbox.add_frame(|room| recv(end, room, RecvFlags::empty()).map(|(count, _)| count)) {
+                Some(Ok(0)) => return Err(cut()),
                 Some(Ok(_)) => {}
                 None | Some(Err(Errno::AGAIN)) => return Ok(()),
                 Some(Err(Errno::INTR)) => {}
@@ -118,8 +119,9 @@ impl Wire for Cable {
     }
 
     fn send(&mut self, outbox: &mut Outbox) -> Result<(), Closed> {
+        let Some(end) = &self.0 else { return Err(cut()) };
         while let Some(frame) = outbox.first() {
-            match send(&self.0, frame, SendFlags::NOSIGNAL) {
+            match send(end, frame, SendFlags::NOSIGNAL) {
                 Ok(_) => outbox.remove_first(),
                 Err(Errno::AGAIN) => return Ok(()),
                 Err(Errno::INTR) => {}
@@ -129,11 +131,17 @@ impl Wire for Cable {
         Ok(())
     }
 
-    fn disconnect(&mut self) {}
+    fn disconnect(&mut self) {
+        self.0 = None;
+    }
 
     fn words(&self) -> &'static Words {
         &WORDS
     }
+}
+
+fn cut() -> Closed {
+    Closed("the other end was dropped".into())
 }
 
 /// Takes a frame from the other end of a wire; `None` when the lab is gone.

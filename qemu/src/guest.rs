@@ -1,7 +1,7 @@
 //! A router that is spoken to, whatever it is: emulated, on a desk, or made up by a test.
 //!
 //! Everything that asks a router or sets it up talks to this, and to nothing that only one kind of guest has. What is
-//! QEMU's own (its state can be saved and resumed) stays with [`crate::session::Session`].
+//! QEMU's own (its state can be saved and resumed) stays with its session.
 
 use model::{Deadline, Exit, Failure, Result};
 
@@ -107,4 +107,29 @@ fn not_read(path: &str, why: &str) -> Failure {
         why,
         "check that the file is there and that nothing writes to it meanwhile",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::fake::{Scripted, says};
+
+    #[test]
+    fn a_file_arrives_as_it_is_or_not_at_all() {
+        let soon = || Deadline::after(Duration::from_secs(1));
+        let read = |content: &'static str, code: i32| {
+            let mut guest = Scripted::new(move |command| {
+                let digest = format!("{}  /etc/banner\n", digest::sha256(b"OpenWrt\r\n"));
+                Ok(if command == "cat /etc/banner" { says(content) } else { Output { code, out: digest.into() } })
+            });
+            guest.get("/etc/banner", soon())
+        };
+        assert_eq!(read("OpenWrt\r\n", 0).unwrap(), b"OpenWrt\r\n");
+        for (content, code) in [("OpenWrt\n", 0), ("OpenWrt\r\n", 1)] {
+            let failure = read(content, code).unwrap_err();
+            assert_eq!((failure.id(), failure.exit()), ("VM080", Exit::Blocked));
+        }
+    }
 }

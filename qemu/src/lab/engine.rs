@@ -162,7 +162,7 @@ impl Engine {
                     flags.set(PollFlags::IN, !link.outbox.is_full());
                     flags.set(PollFlags::OUT, !link.outbox.is_empty());
                 }
-                watched.push(PollFd::from_borrowed_fd(end.wire.fd(), flags));
+                watched.extend(end.wire.fd().map(|fd| PollFd::from_borrowed_fd(fd, flags)));
             }
         }
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());

@@ -91,8 +91,8 @@ impl Drop for Stream {
 }
 
 impl Wire for Stream {
-    fn fd(&self) -> BorrowedFd<'_> {
-        self.peer.as_ref().map_or_else(|| self.listener.as_fd(), AsFd::as_fd)
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.peer.as_ref().map_or_else(|| self.listener.as_fd(), AsFd::as_fd))
     }
 
     fn connect(&mut self) -> io::Result<bool> {

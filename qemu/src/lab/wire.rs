@@ -16,8 +16,9 @@ pub type Wires = Both<Box<dyn Wire>>;
 
 /// A wire, used by the lab's thread alone.
 pub trait Wire: Send {
-    /// What to wait for with poll(2): while nobody is at the other end, to read means that somebody may be.
-    fn fd(&self) -> BorrowedFd<'_>;
+    /// What to wait for with poll(2): while nobody is at the other end, to read means that somebody may be. `None`:
+    /// nobody will come.
+    fn fd(&self) -> Option<BorrowedFd<'_>>;
 
     /// Looks for the other end, without waiting; whether it is there. Asked until it is.
     ///

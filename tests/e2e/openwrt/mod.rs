@@ -59,6 +59,11 @@ fn an_image_becomes_the_router_of_the_lab() {
         let said = session.script(script, soon()).unwrap().text();
         assert!(said.contains(wanted), "{script}:\n{said}");
     }
+    // What was set up is the image's own from then on.
+    session.reboot(soon()).unwrap();
+    let network = session.get("/etc/config/network", soon()).unwrap();
+    assert!(String::from_utf8_lossy(&network).contains("203.0.113.1/24"));
+    assert!(session.kernel_log(soon()).unwrap().contains("Linux version"), "it has booted anew");
     session.power_off(soon()).unwrap();
 }
 

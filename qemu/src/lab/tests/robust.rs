@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::{Cancel, Exit};
@@ -10,7 +11,8 @@ use rustix::fs::{FileType, Mode};
 
 use super::router::{Router, honest, send};
 use super::{Place, at_once, connect, soon};
-use crate::lab::{Flow, Options, Side, failures, stream};
+use crate::fake;
+use crate::lab::{Flow, Lab, Options, Side, failures, stream};
 
 fn flow() -> Flow {
     Flow::udp(Side::Lan, ([10, 0, 0, 2], 5000).into())
@@ -57,6 +59,35 @@ fn qemu_that_goes_away_ends_the_flow_at_once_and_a_new_one_is_taken() {
     assert_eq!(udp.exchange(50, soon()).unwrap().returned, 50);
     let counts = lab.counts().unwrap();
     assert_eq!((counts.lan.connections, counts.wan.connections), (2, 2));
+}
+
+#[test]
+fn a_wire_may_be_of_any_kind_and_speaks_for_itself() {
+    let (wires, far) = fake::wires().unwrap();
+    let lab = Lab::start(wires, Place::new().options()).unwrap();
+    lab.connected(soon()).unwrap();
+    // As a bridge does, until the lab goes, or somebody cuts the wires after so many frames.
+    let ends = Arc::new([far.lan, far.wan]);
+    let bridge = [0, 1].map(|side: usize| {
+        let ends = ends.clone();
+        std::thread::spawn(move || {
+            for _ in 0..300 {
+                let Some(frame) = fake::take(&ends[side]).unwrap_or_default() else { return };
+                let _gone = fake::give(&ends[1 - side], &frame);
+            }
+        })
+    });
+    drop(ends);
+    let mut udp = lab.open(flow(), soon()).unwrap();
+    assert_eq!(udp.exchange(50, soon()).unwrap().returned, 50);
+    let failure = udp.exchange(10_000, soon()).unwrap_err();
+    assert_eq!((failure.id(), failure.exit()), ("LAB003", Exit::Blocked));
+    assert!(failure.to_string().contains("keep the other end"), "{failure}");
+    for side in bridge {
+        side.join().unwrap();
+    }
+    let counts = lab.counts().unwrap();
+    assert_eq!((counts.lan.connections, counts.wan.connections), (1, 1), "what is cut stays so");
 }
 
 #[test]

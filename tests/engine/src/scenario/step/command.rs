@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::Deed;
 use super::answer::Answer;
-use super::load::Beside;
+use super::beside::Beside;
 use crate::scenario::manager::{Action, Manager};
 use crate::scenario::topology::Seconds;
 
