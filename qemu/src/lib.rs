@@ -12,7 +12,7 @@
 //! # fn main() -> model::Result<()> {
 //! use std::time::Duration;
 //! use model::Accel;
-//! use vm::{image, machine::Machine, process::Qemu, session::{self, Image, Launch}};
+//! use vm::{guest::Guest, image, machine::Machine, process::Qemu, session::{self, Image, Launch}};
 //!
 //! let cancel = model::Cancel::default();
 //! let machine = Machine::load("qemu/machines/x86-64.yaml".into())?;
@@ -26,11 +26,17 @@
 //! # drop(output); Ok(()) }
 //! ```
 //!
+//! What talks to a router talks to a [`guest::Guest`], and the lab to two [`lab::Wire`]s: QEMU's console and its stream
+//! sockets are the first of each.
+//!
 //! Nothing here knows what a scenario is. What goes wrong is a [`model::Failure`] under `VMnnn`, mostly
 //! *blocked*: the guest, the host or QEMU broke, and nothing was found out.
 
 pub mod accel;
 pub mod console;
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
+pub mod guest;
 pub mod image;
 pub mod lab;
 pub mod machine;

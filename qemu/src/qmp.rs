@@ -39,6 +39,10 @@ impl Qmp {
         self.reader.get_mut().write_all(line.as_bytes()).map_err(|error| gone(command, &error.to_string()))?;
         loop {
             let mut answer = self.receive(command, deadline)?;
+            // Events count as nothing, however many there are.
+            if answer.get("event").is_some() && deadline.passed() {
+                return Err(gone(command, &format!("events and no answer within {:?}", deadline.after)));
+            }
             if let Some(value) = answer.get_mut("return") {
                 return Ok(value.take());
             }

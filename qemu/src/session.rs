@@ -8,7 +8,8 @@ use model::{Accel, Cancel, Deadline, Failure, Result};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::console::{Console, Output, Trouble};
+use crate::console::{Console, Trouble};
+use crate::guest::{About, Guest, Origin, Output};
 use crate::machine::{Links, Machine, Sockets, Start};
 
 pub use crate::machine::Image;
@@ -45,6 +46,9 @@ pub struct Session {
     pub(crate) qmp: Qmp,
     pub(crate) cancel: Cancel,
     process: Process,
+    /// What it is, and what it prints when it is ready.
+    about: About,
+    ready: String,
     /// What the guest wrote to its disk, if it has one.
     pub(crate) overlay: Option<Utf8PathBuf>,
     /// Sockets, messages and overlay; removed last.
@@ -110,9 +114,11 @@ impl Started {
         explain(&self.console, &self.process, trouble)
     }
 
-    pub(crate) fn into_session(self, cancel: &Cancel) -> Session {
+    pub(crate) fn into_session(self, launch: &Launch<'_>) -> Session {
         let Started { console, qmp, process, overlay, folder } = self;
-        Session { console, qmp, cancel: cancel.clone(), process, overlay, folder }
+        let about = About { label: "a guest in QEMU".into(), kernel: String::new(), origin: Origin::StandIn };
+        let (cancel, ready) = (launch.cancel.clone(), launch.image.ready.clone());
+        Session { console, qmp, cancel, process, about, ready, overlay, folder }
     }
 }
 
@@ -129,40 +135,20 @@ pub fn boot(launch: &Launch<'_>, deadline: Deadline) -> Result<Session> {
     let ready = started.console.wait_for(&launch.image.ready, deadline);
     let attached = ready.and_then(|()| started.console.attach(deadline));
     attached.map_err(|trouble| started.explain(trouble))?;
-    Ok(started.into_session(launch.cancel))
+    Ok(started.into_session(launch))
 }
 
 impl Session {
-    /// Runs a command made of words. A deadline that passes is a failure, an exit code is not.
-    pub fn run(&mut self, words: &[&str], deadline: Deadline) -> Result<Output> {
-        self.console.run(words, deadline).map_err(|trouble| explain(&self.console, &self.process, trouble))
-    }
-
-    /// Runs a shell script, in a shell of its own.
-    pub fn script(&mut self, script: &str, deadline: Deadline) -> Result<Output> {
-        self.console.script(script, deadline).map_err(|trouble| explain(&self.console, &self.process, trouble))
-    }
-
-    /// Writes files in the guest, each given by its path and content, and makes their folders.
-    pub fn put(&mut self, files: &[(&str, &[u8])], deadline: Deadline) -> Result<()> {
-        self.console.put(files, deadline).map_err(|trouble| explain(&self.console, &self.process, trouble))
-    }
-
-    /// The guest's kernel log since it booted or since [`Session::begin_kernel_log`]; see [`crate::splat`] for what to
-    /// look for in it.
-    pub fn kernel_log(&mut self, deadline: Deadline) -> Result<String> {
-        Ok(self.run(&["dmesg"], deadline)?.text())
+    /// The same guest, called what it is.
+    #[must_use]
+    pub fn that_is(self, about: About) -> Session {
+        Session { about, ..self }
     }
 
     /// Empties the kernel log, so that a saved guest does not send that of its boot each time. What is suspicious in
     /// it goes back into it, for whoever judges it later: a boot that went wrong is not forgotten.
     pub fn begin_kernel_log(&mut self, deadline: Deadline) -> Result<()> {
-        self.console.begin_kernel_log(deadline).map_err(|trouble| explain(&self.console, &self.process, trouble))
-    }
-
-    /// The last lines of the console, for reports.
-    pub fn console_tail(&self) -> String {
-        self.console.tail()
+        self.on_console(|console| console.begin_kernel_log(deadline))
     }
 
     /// The process id of QEMU.
@@ -178,12 +164,58 @@ impl Session {
         Ok(())
     }
 
+    fn on_console<T>(&mut self, work: impl FnOnce(&mut Console) -> std::result::Result<T, Trouble>) -> Result<T> {
+        work(&mut self.console).map_err(|trouble| explain(&self.console, &self.process, trouble))
+    }
+
     pub(crate) fn socket_path(&self, name: &str) -> Result<Utf8PathBuf> {
         in_folder(&self.folder, name)
     }
 
     pub(crate) fn ended(&self) -> Option<String> {
         self.process.ended().map(|_| self.process.last_words())
+    }
+}
+
+impl Guest for Session {
+    fn about(&self) -> &About {
+        &self.about
+    }
+
+    fn run(&mut self, words: &[&str], deadline: Deadline) -> Result<Output> {
+        self.on_console(|console| console.run(words, deadline))
+    }
+
+    fn script(&mut self, script: &str, deadline: Deadline) -> Result<Output> {
+        self.on_console(|console| console.script(script, deadline))
+    }
+
+    fn put(&mut self, files: &[(&str, &[u8])], deadline: Deadline) -> Result<()> {
+        self.on_console(|console| console.put(files, deadline))
+    }
+
+    /// The machine's reset line is pulled after all that was written is on the disk. A guest without a disk forgets
+    /// all that was done to it.
+    fn reboot(&mut self, deadline: Deadline) -> Result<()> {
+        self.run(&["sync"], deadline)?;
+        // QEMU is started so that a guest that reboots by itself ends it.
+        self.qmp.execute("set-action", json!({ "reboot": "reset" }), deadline)?;
+        self.qmp.execute("system_reset", json!({}), deadline)?;
+        let ready = self.ready.clone();
+        self.on_console(|console| {
+            console.wait_for(&ready, deadline)?;
+            console.attach(deadline)
+        })?;
+        self.qmp.execute("set-action", json!({ "reboot": "shutdown" }), deadline)?;
+        Ok(())
+    }
+
+    fn tail(&self) -> String {
+        self.console.tail()
+    }
+
+    fn power_off(self: Box<Self>, deadline: Deadline) -> Result<()> {
+        Session::power_off(*self, deadline)
     }
 }
 

@@ -96,7 +96,7 @@ pub fn resume(launch: &Launch<'_>, path: &Utf8Path, deadline: Deadline) -> Resul
     started.qmp.execute("cont", json!({}), deadline)?;
     let answered = started.console.synchronise(&set_clock(), deadline);
     answered.map_err(|trouble| started.explain(trouble))?;
-    Ok(started.into_session(launch.cancel))
+    Ok(started.into_session(launch))
 }
 
 /// Sets the guest's clock to the host's: a saved guest believes that no time has passed.

@@ -6,9 +6,9 @@
 
 mod crash;
 mod frame;
+mod line;
 mod transfer;
 mod trouble;
-mod wire;
 
 use std::collections::VecDeque;
 use std::io;
@@ -19,9 +19,10 @@ use model::{Cancel, Deadline};
 
 pub use crash::Crash;
 use frame::{Frame, Search, Token};
+use line::{Line, Received};
 pub use trouble::Trouble;
-use wire::{Received, Wire};
 
+use crate::guest::Output;
 use crate::splat;
 
 /// Lines of the console that a failure shows.
@@ -36,6 +37,8 @@ const SUSPICIOUS: usize = 20;
 const SLICE: Duration = Duration::from_millis(100);
 /// See `Console::alive_wait`.
 const ALIVE_WAIT: Duration = Duration::from_secs(10);
+/// How long after a deadline bytes that arrive are still looked at.
+const LATE: Duration = Duration::from_secs(1);
 /// The last words of a guest are worth waiting for through this much silence, ten times as long at most.
 const TRACE_WAIT: Duration = Duration::from_millis(200);
 /// How long a shell may take to answer before Enter is pressed again.
@@ -47,30 +50,9 @@ const ATTEMPTS: usize = 3;
 /// Longest line that is typed: the line editors of busybox stop at 512 (OpenWrt) or 1024 bytes.
 const LINE_BYTES: usize = 480;
 
-/// What a command came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Output {
-    /// Exit code; 128 and the signal's number for a command that a signal ended.
-    pub code: i32,
-    /// What it printed, to both of its outputs.
-    pub out: Vec<u8>,
-}
-
-impl Output {
-    /// What it printed, as text.
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.out).into_owned()
-    }
-
-    /// Whether the exit code is zero.
-    pub fn success(&self) -> bool {
-        self.code == 0
-    }
-}
-
 /// A shell on a serial console.
 pub struct Console {
-    wire: Wire,
+    line: Line,
     cancel: Cancel,
     tail: VecDeque<u8>,
     kernel: Vec<String>,
@@ -89,7 +71,7 @@ impl Console {
         // Differs between the processes that use one saved state, which is all it is for.
         let session = since.subsec_nanos() ^ std::process::id().rotate_left(16);
         Ok(Console {
-            wire: Wire::new(socket)?,
+            line: Line::new(socket)?,
             cancel,
             tail: VecDeque::new(),
             kernel: Vec::new(),
@@ -256,7 +238,7 @@ impl Console {
 
     /// After a deadline: is it the command, or the guest?
     fn no_answer(&mut self, name: &str, deadline: Deadline) -> Trouble {
-        if self.wire.interrupt().is_err() {
+        if self.line.interrupt().is_err() {
             return self.hung(name, deadline);
         }
         match self.exchange("true", name, Deadline::after(self.alive_wait)) {
@@ -281,7 +263,7 @@ impl Console {
     }
 
     fn type_text(&mut self, text: &str, name: &str, deadline: Deadline) -> Result<(), Trouble> {
-        match self.wire.send(text) {
+        match self.line.send(text) {
             Ok(()) => Ok(()),
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                 Err(self.hung(name, deadline))
@@ -294,7 +276,11 @@ impl Console {
     fn receive(&mut self, deadline: Deadline) -> Result<Option<Vec<u8>>, Trouble> {
         loop {
             self.cancel.check().map_err(Trouble::Ended)?;
-            match self.wire.receive(deadline.left().min(SLICE)) {
+            // An answer that is there already is worth having; a guest that prints without an end is not waited for.
+            if deadline.at + LATE < Instant::now() {
+                return Ok(None);
+            }
+            match self.line.receive(deadline.left().min(SLICE)) {
                 Received::Bytes(bytes) => {
                     self.keep(&bytes);
                     return Ok(Some(bytes));
@@ -328,7 +314,7 @@ impl Console {
     fn read_trace(&mut self) {
         let enough = Instant::now() + TRACE_WAIT * 10;
         while Instant::now() < enough {
-            match self.wire.receive(TRACE_WAIT) {
+            match self.line.receive(TRACE_WAIT) {
                 Received::Bytes(bytes) => self.keep(&bytes),
                 Received::Nothing | Received::Closed => return,
             }

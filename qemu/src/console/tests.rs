@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
 
 use model::{Exit, Failure};
 
@@ -310,4 +311,23 @@ fn only_the_last_lines_are_shown() {
     assert_eq!(console.tail().lines().count(), TAIL_LINES);
     assert!(console.tail().ends_with("line 19999"));
     drop(writer.join().unwrap().unwrap());
+}
+
+#[test]
+fn a_guest_that_prints_without_an_end_is_not_waited_for() {
+    let (near, mut far) = UnixStream::pair().unwrap();
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    // More often than any wait of the console ends without bytes.
+    let printer = std::thread::spawn(move || {
+        while stopped.recv_timeout(Duration::from_millis(1)).is_err_and(|error| error == RecvTimeoutError::Timeout) {
+            far.write_all(b"no news\n").unwrap();
+        }
+    });
+    let mut console = Console::new(near, Cancel::default()).unwrap();
+    console.alive_wait = SHORT;
+    let troubles = [console.wait_for("ready", short()), console.run(&["true"], short()).map(|_| ())];
+    let ids = troubles.map(|trouble| failure(&console, trouble.unwrap_err()).id());
+    assert_eq!(ids, ["VM014", "VM016"]);
+    drop(stop);
+    printer.join().unwrap();
 }

@@ -4,8 +4,8 @@
 //! and wake it through a socket pair.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::io::Read;
+use std::os::unix::net::UnixStream;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ use super::http::Server;
 use super::link::{Link, Record};
 use super::plan::{Both, Plan, Side};
 use super::remote::{Command, Reply};
+use super::wire::{Closed, Wire, Wires};
 
 /// How often a flow that was never answered is looked at, to ask for its next hop again.
 const UNANSWERED: Duration = Duration::from_millis(50);
@@ -27,7 +28,8 @@ const UNANSWERED: Duration = Duration::from_millis(50);
 /// One of the two wires.
 struct End {
     side: Side,
-    listener: UnixListener,
+    wire: Box<dyn Wire>,
+    /// While somebody is at the other end.
     link: Option<Link>,
     record: Record,
     /// Why there is no link any more.
@@ -39,9 +41,53 @@ impl End {
     fn reason(&self) -> Failure {
         match &self.down {
             Some(failure) => failure.clone(),
-            None => failures::not_connected(self.side, "QEMU has not connected yet"),
+            None => self.closed(Closed(format!("{} has not connected yet", self.wire.words().who))),
         }
     }
+
+    fn closed(&self, Closed(why): Closed) -> Failure {
+        failures::not_connected(self.side, &why, self.wire.words())
+    }
+
+    /// Finds the other end, or reads what it sent.
+    fn take(&mut self) -> Result<Taken> {
+        if let Some(link) = &mut self.link {
+            // What the other end sends waits while it does not take what we sent: that bounds our memory.
+            let taken = if link.outbox.is_full() { Ok(()) } else { self.wire.receive(&mut link.inbox) };
+            return taken.map(|()| Taken::Frames).map_err(|closed| self.closed(closed));
+        }
+        match self.wire.connect() {
+            Ok(false) => Ok(Taken::Nobody),
+            Ok(true) => {
+                self.link = Some(Link::default());
+                self.down = None;
+                self.record.counts.connections += 1;
+                Ok(Taken::Somebody)
+            }
+            Err(error) => {
+                let doing = format!("accept {}'s connection", self.wire.words().who);
+                Ok(Taken::Broken(failures::broken(&doing, &error)))
+            }
+        }
+    }
+
+    /// Sends what waits, and looks whether what arrived can be frames.
+    fn send(&mut self) -> Result<()> {
+        let Some(link) = &mut self.link else { return Ok(()) };
+        let sent = self.wire.send(&mut link.outbox);
+        let announced = link.inbox.has_frame();
+        sent.map_err(|closed| self.closed(closed))?;
+        announced.map(|_| ()).map_err(|length| failures::framing(self.side, length, self.wire.words()))
+    }
+}
+
+/// What a look at a wire came to.
+enum Taken {
+    Frames,
+    Nobody,
+    Somebody,
+    /// The lab cannot go on.
+    Broken(Failure),
 }
 
 /// Everything that the thread owns.
@@ -58,29 +104,26 @@ pub(super) struct Engine {
     fault: Option<Failure>,
 }
 
-/// What the thread is started with: sockets that do not block.
+/// What the thread is started with; neither the socket nor the wires block.
 pub(super) struct Parts {
     pub(super) commands: Receiver<Command>,
     pub(super) wake: UnixStream,
-    pub(super) listeners: Both<UnixListener>,
+    pub(super) wires: Wires,
     pub(super) records: Both<Record>,
     pub(super) plan: Plan,
 }
 
 impl Engine {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { commands, wake, listeners, records, plan } = parts;
+        let Parts { commands, wake, wires, records, plan } = parts;
         let epoch = Instant::now();
         let mut hosts = Both { lan: Host::new(plan.lan, epoch), wan: Host::new(plan.wan, epoch) };
         let dhcp = Both { lan: dhcp::Server::start(&mut hosts.lan), wan: dhcp::Server::start(&mut hosts.wan) };
-        let end = |side, listener, record| End { side, listener, link: None, record, down: None };
+        let end = |side, wire, record| End { side, wire, link: None, record, down: None };
         Engine {
             commands,
             wake,
-            ends: Both {
-                lan: end(Side::Lan, listeners.lan, records.lan),
-                wan: end(Side::Wan, listeners.wan, records.wan),
-            },
+            ends: Both { lan: end(Side::Lan, wires.lan, records.lan), wan: end(Side::Wan, wires.wan, records.wan) },
             hosts,
             dhcp,
             flows: BTreeMap::new(),
@@ -114,15 +157,12 @@ impl Engine {
         let mut watched = vec![PollFd::new(&self.wake, PollFlags::IN)];
         if self.fault.is_none() {
             for end in [&self.ends.lan, &self.ends.wan] {
-                watched.push(match &end.link {
-                    None => PollFd::new(&end.listener, PollFlags::IN),
-                    Some(link) => {
-                        let mut flags = PollFlags::empty();
-                        flags.set(PollFlags::IN, !link.is_congested());
-                        flags.set(PollFlags::OUT, link.has_unsent());
-                        PollFd::new(link.stream(), flags)
-                    }
-                });
+                let mut flags = PollFlags::IN;
+                if let Some(link) = &end.link {
+                    flags.set(PollFlags::IN, !link.outbox.is_full());
+                    flags.set(PollFlags::OUT, !link.outbox.is_empty());
+                }
+                watched.extend(end.wire.fd().map(|fd| PollFd::from_borrowed_fd(fd, flags)));
             }
         }
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
@@ -144,8 +184,8 @@ impl Engine {
         }
         let mut delays = Vec::new();
         for (end, host) in [(&mut self.ends.lan, &mut self.hosts.lan), (&mut self.ends.wan, &mut self.hosts.wan)] {
-            // While QEMU has to catch up, the stack's wish to send cannot be granted.
-            if end.link.as_ref().is_some_and(|link| !link.is_congested()) {
+            // While the other end has to catch up, the stack's wish to send cannot be granted.
+            if end.link.as_ref().is_some_and(|link| !link.outbox.is_full()) {
                 delays.extend(host.delay());
             }
         }
@@ -186,10 +226,16 @@ impl Engine {
                 (None, Some(flow)) => flow.say(from, text, deadline, reply),
                 (None, None) => reply.send(Err(failures::ended())),
             },
-            Command::Report { id, reply } => match self.flows.get(&id) {
-                Some(flow) => reply.send(Ok(flow.report(&self.hosts))),
-                None => reply.send(Err(failures::ended())),
-            },
+            Command::Report { id, reply } => {
+                // What is on the wire by now counts: whoever asks has asked the router before.
+                if self.fault.is_none() {
+                    self.turn();
+                }
+                match self.flows.get(&id) {
+                    Some(flow) => reply.send(Ok(flow.report(&self.hosts))),
+                    None => reply.send(Err(failures::ended())),
+                }
+            }
             Command::End { id, abort, deadline, reply } => match (self.not_ready(), self.flows.get_mut(&id)) {
                 (Some(failure), _) => reply.send(Err(failure)),
                 (None, Some(flow)) => flow.end(abort, deadline, reply, &mut self.hosts),
@@ -226,7 +272,18 @@ impl Engine {
     /// One turn: take frames, move payload, send frames, answer callers.
     fn turn(&mut self) {
         for side in [Side::Lan, Side::Wan] {
-            let outcome = self.take(side);
+            let outcome = match self.ends.get_mut(side).take() {
+                Ok(Taken::Somebody) => {
+                    self.hosts.get_mut(side).forget_router();
+                    Ok(())
+                }
+                Ok(Taken::Broken(failure)) => {
+                    self.break_down(failure);
+                    Ok(())
+                }
+                Ok(Taken::Frames | Taken::Nobody) => Ok(()),
+                Err(failure) => Err(failure),
+            };
             self.lose_on_error(side, outcome);
         }
         self.poll_hosts();
@@ -242,10 +299,7 @@ impl Engine {
         self.ask_for_neighbours();
         self.poll_hosts();
         for side in [Side::Lan, Side::Wan] {
-            let outcome = self.ends.get_mut(side).link.as_mut().map_or(Ok(()), |link| {
-                link.flush()?;
-                link.has_frame().map(|_| ())
-            });
+            let outcome = self.ends.get_mut(side).send();
             self.lose_on_error(side, outcome);
         }
         self.settle();
@@ -255,26 +309,6 @@ impl Engine {
                 return self.break_down(failure);
             }
         }
-    }
-
-    /// Accepts QEMU's connection, or reads what it sent.
-    fn take(&mut self, side: Side) -> Result<()> {
-        let end = self.ends.get_mut(side);
-        if let Some(link) = &mut end.link {
-            // What QEMU sends waits while it does not take what we sent: that bounds our memory.
-            return if link.is_congested() { Ok(()) } else { link.fill() };
-        }
-        match end.listener.accept().and_then(|(stream, _)| Link::new(side, stream)) {
-            Ok(link) => {
-                end.link = Some(link);
-                end.down = None;
-                end.record.counts.connections += 1;
-                self.hosts.get_mut(side).forget_router();
-            }
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Err(error) => self.break_down(failures::broken("accept QEMU's connection", &error)),
-        }
-        Ok(())
     }
 
     fn poll_hosts(&mut self) {
@@ -303,6 +337,7 @@ impl Engine {
         let Err(failure) = outcome else { return };
         let end = self.ends.get_mut(side);
         end.link = None;
+        end.wire.disconnect();
         for flow in self.flows.values_mut() {
             flow.fail(&failure);
         }
@@ -324,11 +359,12 @@ impl Engine {
             .filter(|end| end.link.is_none())
             .map(|end| end.side.word())
             .collect();
+        let words = self.ends.lan.wire.words();
         self.connecting.retain(|(deadline, reply)| {
             if missing.is_empty() {
                 reply.send(Ok(()));
             } else if deadline.passed() {
-                reply.send(Err(failures::never_connected(&missing.join(" and "), *deadline)));
+                reply.send(Err(failures::never_connected(&missing.join(" and "), *deadline, words)));
             } else {
                 return true;
             }

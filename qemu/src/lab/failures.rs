@@ -8,7 +8,9 @@ use std::io;
 
 use model::{Deadline, Exit, Failure};
 
+use super::frames::MAX_FRAME;
 use super::plan::Side;
+use super::wire::Words;
 
 /// A socket that cannot be had.
 pub(super) fn listen(path: impl Display, error: &io::Error) -> Failure {
@@ -22,36 +24,32 @@ pub(super) fn listen(path: impl Display, error: &io::Error) -> Failure {
     .at(path)
 }
 
-/// QEMU did not connect its NICs.
-pub(super) fn never_connected(missing: &str, deadline: Deadline) -> Failure {
+/// Nobody came to a wire.
+pub(super) fn never_connected(missing: &str, deadline: Deadline, words: &Words) -> Failure {
     Failure::new(
         Exit::Blocked,
         "LAB002",
-        format!("QEMU did not connect the router's network in {:.1} s", deadline.after.as_secs_f64()),
+        format!("{} did not connect the router's network in {:.1} s", words.who, deadline.after.as_secs_f64()),
         format!("no connection for {missing}"),
-        "look at QEMU's own messages; it must be started with the two `-netdev stream` arguments, and be version 7.2 or newer",
+        words.absent,
     )
 }
 
 /// A link that is not there (any more).
-pub(super) fn not_connected(side: Side, why: &str) -> Failure {
-    Failure::new(
-        Exit::Blocked,
-        "LAB003",
-        format!("the {} link to the router is down", side.word()),
-        why,
-        "QEMU ended, crashed or was not started yet: look at its last messages and the guest's console",
-    )
+pub(super) fn not_connected(side: Side, why: &str, words: &Words) -> Failure {
+    Failure::new(Exit::Blocked, "LAB003", format!("the {} link to the router is down", side.word()), why, words.gone)
 }
 
 /// Bytes that are no frames.
-pub(super) fn framing(side: Side, length: u32, most: usize) -> Failure {
+pub(super) fn framing(side: Side, length: u32, words: &Words) -> Failure {
     Failure::new(
         Exit::Blocked,
         "LAB004",
         format!("the {} link carries something that is no frame", side.word()),
-        format!("a frame of {length} bytes was announced and the longest is {most}; what follows cannot be told apart"),
-        "make sure that only QEMU's `-netdev stream` uses the socket, then run again",
+        format!(
+            "a frame of {length} bytes was announced and the longest is {MAX_FRAME}; what follows cannot be told apart"
+        ),
+        words.noise,
     )
 }
 

@@ -14,10 +14,10 @@ use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr};
 
 use super::link::{Link, Record};
 use super::neighbour;
+use super::nic::{Framing, Nic, NoNic, Room, Specials};
 use super::notes::{Neighbour, Noted, Notes};
 use super::plan::HostPlan;
 use super::traffic::{Special, Transport};
-use super::wire::{Framing, NoWire, Room, Specials, Wire};
 
 /// How often we ask for a neighbour that does not answer. smoltcp asks once a second, too seldom for
 /// a guest that has just come up.
@@ -53,7 +53,7 @@ impl Host {
             Some(_) => HardwareAddress::Ip,
             None => HardwareAddress::Ethernet(EthernetAddress(plan.mac)),
         };
-        let mut device = NoWire { framing: &framing, mtu: plan.mtu };
+        let mut device = NoNic { framing: &framing, mtu: plan.mtu };
         let mut interface = Interface::new(Config::new(address), &mut device, StackInstant::ZERO);
         interface.update_ip_addrs(|list| {
             let (address4, prefix4) = plan.ipv4;
@@ -94,8 +94,8 @@ impl Host {
     pub(super) fn poll(&mut self, link: &mut Link, record: &mut Record) {
         let now = self.now();
         let (notes, specials, framing) = (&mut self.notes, &mut self.specials, &mut self.framing);
-        let mut wire = Wire { link, record, notes, specials, framing, mtu: self.plan.mtu };
-        self.interface.poll(now, &mut wire, &mut self.sockets);
+        let mut nic = Nic { link, record, notes, specials, framing, mtu: self.plan.mtu };
+        self.interface.poll(now, &mut nic, &mut self.sockets);
     }
 
     /// How long the stack can wait; `None` when only a frame can change anything.

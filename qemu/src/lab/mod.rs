@@ -10,18 +10,20 @@
 //!                             lan.sock                       wan.sock
 //! ```
 //!
-//! Each NIC of the router is a `-netdev stream` that connects to one of our unix sockets. There is no
-//! other path: what the router sends ends here, and is counted, checked and, if asked for, captured.
-//! No privilege, bridge, tap device or second guest is needed.
+//! What is between a host and the router is a [`Wire`]. Each NIC of an emulated router is a `-netdev stream`
+//! that connects to one of our unix sockets ([`stream`]). There is no other path: what the router sends ends
+//! here, and is counted, checked and, if asked for, captured. No privilege, bridge, tap device or second guest is
+//! needed.
 //!
 //! ```no_run
 //! use std::time::Duration;
 //! use model::{Cancel, Deadline};
-//! use vm::lab::{Flow, Lab, Options, Plan, Side};
+//! use vm::lab::{Flow, Lab, Options, Plan, Side, stream};
 //!
 //! # fn main() -> model::Result<()> {
 //! let soon = || Deadline::after(Duration::from_secs(10));
-//! let lab = Lab::start(Options::new("/tmp/private".into(), Plan::masquerade(), Cancel::default()))?;
+//! let wires = stream::listen("/tmp/private".into())?;
+//! let lab = Lab::start(wires, Options::new(Plan::masquerade(), Cancel::default()))?;
 //! // Start QEMU with `lab.socket(Side::Lan)` and `lab.socket(Side::Wan)`, then:
 //! lab.connected(soon())?;
 //! let mut flow = lab.open(Flow::udp(Side::Lan, ([203, 0, 113, 2], 5000).into()), soon())?;
@@ -43,12 +45,14 @@ mod dhcp;
 mod engine;
 mod failures;
 mod flow;
+pub mod frames;
 mod ftp;
 mod handle;
 mod host;
 mod http;
 mod link;
 mod neighbour;
+mod nic;
 mod notes;
 mod packet;
 mod payload;
@@ -58,6 +62,7 @@ mod pppoe;
 mod remote;
 mod report;
 mod request;
+pub mod stream;
 mod tag;
 mod traffic;
 mod way;
@@ -66,8 +71,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::thread::JoinHandle;
@@ -76,7 +80,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use model::{Cancel, Deadline, Failure, Result};
 
 use engine::{Engine, Parts};
-use link::{MAX_FRAME, Record};
+use frames::MAX_FRAME;
+use link::Record;
 use pcap::Capture;
 use remote::{Command, Remote};
 
@@ -87,6 +92,7 @@ pub use link::{FrameCounts, LinkCounts};
 pub use plan::{Both, HostPlan, PPPOE_MTU, Plan, Side};
 pub use report::{Amount, Arrivals, Direction, Exchange, FlowReport, Refusals};
 pub use traffic::{End, Flow, IpOption, Special, Transport};
+pub use wire::{Closed, Wire, Wires, Words};
 
 /// What the stack can do: IPv6 needs 1,280 bytes, and smoltcp is tested up to 9,216.
 const MTUS: std::ops::RangeInclusive<usize> = 1280..=9000;
@@ -94,8 +100,6 @@ const MTUS: std::ops::RangeInclusive<usize> = 1280..=9000;
 /// How to start a [`Lab`].
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// An empty directory for the two sockets, which only this user may enter (mode 0700).
-    pub directory: Utf8PathBuf,
     /// The addresses of both hosts.
     pub plan: Plan,
     /// An existing directory for `lan.pcap` and `wan.pcap`, if links are to be captured.
@@ -106,8 +110,8 @@ pub struct Options {
 
 impl Options {
     /// Without captures.
-    pub fn new(directory: Utf8PathBuf, plan: Plan, cancel: Cancel) -> Self {
-        Options { directory, plan, captures: None, cancel }
+    pub fn new(plan: Plan, cancel: Cancel) -> Self {
+        Options { plan, captures: None, cancel }
     }
 }
 
@@ -116,17 +120,18 @@ impl Options {
 pub struct Lab {
     remote: Remote,
     thread: Option<JoinHandle<()>>,
-    sockets: Both<Utf8PathBuf>,
+    /// Where QEMU connects, if it is to.
+    sockets: Both<Option<Utf8PathBuf>>,
     next_flow: AtomicU64,
 }
 
 impl Lab {
-    /// Starts to listen for QEMU.
+    /// Puts a host at each of two wires.
     ///
-    /// Fails with `LAB001` when a socket cannot be had, `LAB005` for an MTU or a VLAN that cannot be,
-    /// `IO…` when a capture cannot be written, and `LAB013` when the thread cannot be started.
-    pub fn start(options: Options) -> Result<Lab> {
-        let Options { directory, plan, captures, cancel } = options;
+    /// Fails with `LAB005` for an MTU or a VLAN that cannot be, `IO…` when a capture cannot be written, and
+    /// `LAB013` when the thread cannot be started.
+    pub fn start(wires: Wires, options: Options) -> Result<Lab> {
+        let Options { plan, captures, cancel } = options;
         for side in [Side::Lan, Side::Wan] {
             let HostPlan { mtu, vlan, pppoe, .. } = *plan.get(side);
             if !MTUS.contains(&mtu) {
@@ -141,7 +146,6 @@ impl Lab {
                 return Err(failures::bad_flow(format!("a VLAN of {vlan} is not between {first} and {last}")));
             }
         }
-        check_private(&directory)?;
         let record = |side: Side| -> Result<Record> {
             let capture = match &captures {
                 Some(directory) => {
@@ -153,27 +157,26 @@ impl Lab {
             Ok(Record { capture, ..Record::default() })
         };
         let records = Both { lan: record(Side::Lan)?, wan: record(Side::Wan)? };
-        let socket = |side: Side| directory.join(format!("{}.sock", side.word()));
-        let sockets = Both { lan: socket(Side::Lan), wan: socket(Side::Wan) };
-        let listeners = Both { lan: listen(&sockets.lan)?, wan: listen(&sockets.wan)? };
+        let socket = |wire: &dyn Wire| wire.socket().map(Utf8Path::to_owned);
+        let sockets = Both { lan: socket(&*wires.lan), wan: socket(&*wires.wan) };
         let fail = |error: std::io::Error| failures::broken("start its thread", &error);
         let (commands, received) = channel();
         let (wake, woken) = UnixStream::pair().map_err(fail)?;
         for end in [&wake, &woken] {
             end.set_nonblocking(true).map_err(fail)?;
         }
-        let engine = Engine::new(Parts { commands: received, wake: woken, listeners, records, plan });
+        let engine = Engine::new(Parts { commands: received, wake: woken, wires, records, plan });
         let thread = std::thread::Builder::new().name("lab".into()).spawn(|| engine.run()).map_err(fail)?;
         let remote = Remote::new(commands, wake, cancel);
         Ok(Lab { remote, thread: Some(thread), sockets, next_flow: AtomicU64::new(0) })
     }
 
-    /// The socket that QEMU's NIC on this side has to connect to.
-    pub fn socket(&self, side: Side) -> &Utf8Path {
-        self.sockets.get(side)
+    /// The socket that QEMU's NIC on this side has to connect to, if the wire is for QEMU.
+    pub fn socket(&self, side: Side) -> Option<&Utf8Path> {
+        self.sockets.get(side).as_deref()
     }
 
-    /// Waits until QEMU has connected both NICs. Fails with `LAB002` after the deadline.
+    /// Waits until somebody is at the other end of both wires. Fails with `LAB002` after the deadline.
     pub fn connected(&self, deadline: Deadline) -> Result<()> {
         self.remote.call(deadline, |reply| Command::Connected { deadline, reply })
     }
@@ -219,26 +222,5 @@ impl Drop for Lab {
             // A thread that panicked has said so already.
             let _panicked = thread.join();
         }
-        for path in [&self.sockets.lan, &self.sockets.wan] {
-            let _gone = std::fs::remove_file(path);
-        }
     }
-}
-
-/// Whoever may enter the directory may pretend to be the router.
-fn check_private(directory: &Utf8Path) -> Result<()> {
-    let metadata =
-        std::fs::metadata(directory).map_err(|error| Failure::io("use the work directory", directory, &error))?;
-    if metadata.permissions().mode() & 0o077 == 0 {
-        return Ok(());
-    }
-    let error = std::io::Error::other("others may enter its directory, which must have mode 0700");
-    Err(failures::listen(directory, &error))
-}
-
-fn listen(path: &Utf8Path) -> Result<UnixListener> {
-    let fail = |error| failures::listen(path, &error);
-    let listener = UnixListener::bind(path).map_err(fail)?;
-    listener.set_nonblocking(true).map_err(fail)?;
-    Ok(listener)
 }

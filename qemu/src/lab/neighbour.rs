@@ -8,8 +8,8 @@ use smoltcp::wire::{
     Icmpv6Repr, IpProtocol, Ipv6Packet, Ipv6Repr, NdiscRepr,
 };
 
+use super::nic::ETHERNET_HEADER;
 use super::plan::HostPlan;
-use super::wire::ETHERNET_HEADER;
 
 /// The frame by which a host asks who has the address `hop`.
 pub(super) fn question(plan: &HostPlan, hop: IpAddr) -> Vec<u8> {

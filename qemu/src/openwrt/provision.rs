@@ -13,8 +13,7 @@ use std::time::Duration;
 use model::{Cancel, Deadline, Exit, Failure, Result};
 
 use super::status::Status;
-use crate::console::Output;
-use crate::session::Session;
+use crate::guest::Guest;
 
 /// Between two questions to a guest that is starting up.
 const POLL: Duration = Duration::from_millis(100);
@@ -57,25 +56,23 @@ pub struct Wiring {
 /// # Errors
 /// `VM070` ubus does not answer in time, `VM071` the boot does not end, `VM072` an interface does not get its
 /// addresses, `VM073` a setting is refused, and whatever a console can break by.
-pub fn provision(session: &mut Session, wiring: &Wiring, deadline: Deadline) -> Result<()> {
-    let cancel = session.cancel.clone();
-    let mut guest = Guest { run: &mut |script| session.script(script, deadline), cancel: &cancel, deadline };
-    guest.provision(wiring)
+pub fn provision(guest: &mut dyn Guest, wiring: &Wiring, cancel: &Cancel, deadline: Deadline) -> Result<()> {
+    Setup { guest, cancel, deadline }.provision(wiring)
 }
 
-/// A guest that runs shell scripts, and for how long it may take.
-struct Guest<'a> {
-    run: &'a mut dyn FnMut(&str) -> Result<Output>,
+/// A guest that is set up, and for how long it may take.
+struct Setup<'a> {
+    guest: &'a mut dyn Guest,
     cancel: &'a Cancel,
     deadline: Deadline,
 }
 
-impl Guest<'_> {
+impl Setup<'_> {
     fn provision(&mut self, wiring: &Wiring) -> Result<()> {
         // Messages of the kernel among the answers of commands would be read as answers.
         self.done("dmesg -n 1")?;
-        self.until(|guest| guest.succeeds("ubus -S call system board"), |said| no_ubus(&said))?;
-        self.until(|guest| guest.succeeds(BOOTED), |_| not_booted())?;
+        self.until(|setup| setup.succeeds("ubus -S call system board"), |said| no_ubus(&said))?;
+        self.until(|setup| setup.succeeds(BOOTED), |_| not_booted())?;
         self.done(NO_HOTPLUG)?;
         self.done(NO_FEEDS)?;
         for service in DISTURBING {
@@ -92,7 +89,7 @@ impl Guest<'_> {
         self.addressed("lan", wiring.lan.iter())?;
         self.addressed("wan", wiring.wan.iter())?;
         self.done(FIREWALL)?;
-        self.until(|guest| guest.succeeds(SETTLED), |said| not_settled(&said))?;
+        self.until(|setup| setup.succeeds(SETTLED), |said| not_settled(&said))?;
         self.done("/etc/init.d/firewall reload")
     }
 
@@ -100,8 +97,8 @@ impl Guest<'_> {
     fn addressed<'a>(&mut self, name: &str, wanted: impl Iterator<Item = &'a String> + Clone) -> Result<()> {
         let ask = format!("ubus -S call network.interface.{name} status");
         self.until(
-            |guest| {
-                let said = (guest.run)(&ask)?.text();
+            |setup| {
+                let said = setup.guest.script(&ask, setup.deadline)?.text();
                 let status = Status::parse(&said);
                 let there = status.as_ref().is_some_and(|status| status.has(wanted.clone()));
                 Ok(if there { Ok(()) } else { Err(status.map_or(said, |status| status.to_string())) })
@@ -128,7 +125,7 @@ impl Guest<'_> {
 
     /// Whether a script ends well; what it said if not.
     fn succeeds(&mut self, script: &str) -> Result<Result<(), String>> {
-        let output = (self.run)(script)?;
+        let output = self.guest.script(script, self.deadline)?;
         Ok(if output.success() { Ok(()) } else { Err(output.text()) })
     }
 

@@ -7,6 +7,7 @@ mod release;
 use formats::Format;
 use model::{Accel, Cancel, Deadline};
 use sdk::Recipes;
+use vm::guest::Guest;
 use vm::lab::{Plan, Side};
 use vm::machine::{Kind, Links, Machine};
 use vm::openwrt::{Files, Wiring, provision};
@@ -33,16 +34,16 @@ fn an_image_becomes_the_router_of_the_lab() {
     let files = Files { kernel: Some(scratch.join("kernel.bin")), disk: Some(scratch.join("rootfs.img")) };
     let image = vm::openwrt::image(&machine, Kind::KernelRootfs, files);
     let cancel = Cancel::default();
-    let (_folder, lab) = scenarios::runner::lab(&Plan::leasing(), None, &cancel).unwrap();
+    let lab = scenarios::listening(&Plan::leasing(), None, &cancel).unwrap();
     let qemu = Qemu::find(&machine.qemu).unwrap();
-    let links = Some(Links { lan: lab.socket(Side::Lan), wan: lab.socket(Side::Wan) });
+    let links = Some(Links { lan: lab.socket(Side::Lan).unwrap(), wan: lab.socket(Side::Wan).unwrap() });
     let launch = Launch { qemu: &qemu, machine: &machine, image: &image, accel: Accel::Tcg, links, cancel: &cancel };
     let mut session = boot(&launch, soon()).unwrap();
     let wiring = Wiring {
         lan: ["192.168.1.1/24", "2001:db8:1::1/64"].map(Into::into).into(),
         wan: ["203.0.113.1/24", "2001:db8:2::1/64"].map(Into::into).into(),
     };
-    provision(&mut session, &wiring, soon()).unwrap();
+    provision(&mut session, &wiring, &cancel, soon()).unwrap();
     for (script, wanted) in [
         ("ip -4 -o address show dev br-lan", "192.168.1.1/24"),
         ("ip -6 -o address show dev eth1", "2001:db8:2::1/64"),
@@ -58,6 +59,11 @@ fn an_image_becomes_the_router_of_the_lab() {
         let said = session.script(script, soon()).unwrap().text();
         assert!(said.contains(wanted), "{script}:\n{said}");
     }
+    // What was set up is the image's own from then on.
+    session.reboot(soon()).unwrap();
+    let network = session.get("/etc/config/network", soon()).unwrap();
+    assert!(String::from_utf8_lossy(&network).contains("203.0.113.1/24"));
+    assert!(session.kernel_log(soon()).unwrap().contains("Linux version"), "it has booted anew");
     session.power_off(soon()).unwrap();
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::{Count, Deadline, Exit, Failure, Result};
-use vm::session::Session;
+use vm::guest::Guest;
 
 use crate::probes::{self, Conntrack};
 use crate::scenario::Proto;
@@ -68,14 +68,14 @@ pub struct Look {
 
 impl Look {
     /// Makes the table on a router whose nftables modules are loaded.
-    pub fn set_up(session: &mut Session) -> Result<()> {
-        let output = session.script(SET_UP, Deadline::after(COMMAND))?;
+    pub fn set_up(guest: &mut dyn Guest) -> Result<()> {
+        let output = guest.script(SET_UP, Deadline::after(COMMAND))?;
         if output.success() { Ok(()) } else { Err(blind("be set up", &output.text())) }
     }
 
     /// Looks now.
-    pub fn take(session: &mut Session) -> Result<Look> {
-        let output = session.script(LOOK, Deadline::after(COMMAND))?;
+    pub fn take(guest: &mut dyn Guest) -> Result<Look> {
+        let output = guest.script(LOOK, Deadline::after(COMMAND))?;
         if output.success() { Look::parse(&output.text()) } else { Err(blind("be read", &output.text())) }
     }
 

@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use model::{Cancel, Deadline, Digest, Finding, Result, Severity};
-use vm::session::Session;
+use vm::guest::Guest;
+
+use crate::ask;
 
 /// How long the router may take to answer.
 const COMMAND: Duration = Duration::from_secs(60);
@@ -84,35 +86,49 @@ impl Payload {
     }
 
     /// Of all modules, those that a router has loaded.
-    pub fn loaded(&self, session: &mut Session) -> Result<BTreeSet<String>> {
-        let table = Loaded::read(session)?;
+    pub fn loaded(&self, guest: &mut dyn Guest) -> Result<BTreeSet<String>> {
+        let table = Loaded::read(guest)?;
         Ok(self.names().into_iter().filter(|name| table.0.contains_key(name)).collect())
     }
 
     /// Unloads every module that can be, and those that use them; rules go first. Waits for those of `packages`, which
     /// flows may still hold, and returns all that are loaded in the end.
-    pub fn unload(&self, session: &mut Session, packages: &[&str], cancel: &Cancel) -> Result<BTreeSet<String>> {
-        session.script(RELEASE_ALL, Deadline::after(COMMAND))?;
-        let deadline = Deadline::after(RELEASE);
+    pub fn unload(&self, guest: &mut dyn Guest, packages: &[&str], cancel: &Cancel) -> Result<BTreeSet<String>> {
+        self.unload_within(guest, packages, cancel, Deadline::after(RELEASE))
+    }
+
+    fn unload_within(
+        &self,
+        guest: &mut dyn Guest,
+        packages: &[&str],
+        cancel: &Cancel,
+        deadline: Deadline,
+    ) -> Result<BTreeSet<String>> {
+        guest.script(RELEASE_ALL, Deadline::after(COMMAND))?;
         let names = self.names();
         let awaited: BTreeSet<&str> =
             self.of(packages).flat_map(|(_, modules)| modules).flatten().map(|module| module.name.as_str()).collect();
+        let mut refused = Vec::new();
         loop {
             cancel.check()?;
-            let table = Loaded::read(session)?;
+            let table = Loaded::read(guest)?;
             let unused = table.unused(&names);
+            let is_loaded = |name: &str| table.0.contains_key(name);
+            // What is not in use, and was not let go of all the same, is not waited for.
+            let fresh = unused.iter().any(|name| !refused.contains(name));
+            let over = !fresh && !awaited.iter().any(|name| is_loaded(name));
+            if over || deadline.passed() {
+                return Ok(names.iter().filter(|name| is_loaded(name)).cloned().collect());
+            }
             if !unused.is_empty() {
                 // One by one, as OpenWrt's rmmod takes no more; what is in use again has its turn in the next round.
                 let script = format!("for name in {}; do rmmod $name; done; true", unused.join(" "));
-                session.script(&script, Deadline::after(COMMAND))?;
+                guest.script(&script, Deadline::after(COMMAND))?;
             }
-            let loaded = |name: &&String| table.0.contains_key(*name);
-            if unused.is_empty() && (!awaited.iter().any(|name| table.0.contains_key(*name)) || deadline.passed()) {
-                return Ok(names.iter().filter(loaded).cloned().collect());
-            }
-            if unused.is_empty() {
+            if !fresh {
                 std::thread::sleep(POLL);
             }
+            refused = unused;
         }
     }
 
@@ -120,7 +136,7 @@ impl Payload {
     /// `absent`: modules that were seen not to be loaded since the router booted.
     pub fn check(
         &self,
-        session: &mut Session,
+        guest: &mut dyn Guest,
         packages: &[&str],
         absent: &BTreeSet<String>,
     ) -> Result<Option<Finding>> {
@@ -128,7 +144,7 @@ impl Payload {
             let Some(modules) = modules else { return Ok(Some(without(package))) };
             let words = modules.iter().flat_map(|module| [module.name.as_str(), module.path.as_str()]);
             let script = format!("set -- {}\n{LOOK}", words.collect::<Vec<_>>().join(" "));
-            let said = session.script(&script, Deadline::after(COMMAND))?.text();
+            let said = guest.script(&script, Deadline::after(COMMAND))?.text();
             let seen: BTreeMap<&str, Seen> = said.lines().filter_map(Seen::parse).collect();
             for module in modules {
                 let seen = seen.get(module.name.as_str()).cloned().unwrap_or_default();
@@ -179,8 +195,8 @@ impl Seen {
 struct Loaded(BTreeMap<String, (u64, Vec<String>)>);
 
 impl Loaded {
-    fn read(session: &mut Session) -> Result<Loaded> {
-        Ok(Loaded::parse(&crate::steps::read(session, &["cat", "/proc/modules"])?))
+    fn read(guest: &mut dyn Guest) -> Result<Loaded> {
+        Ok(Loaded::parse(&ask::read(guest, &["cat", "/proc/modules"])?))
     }
 
     fn parse(text: &str) -> Loaded {

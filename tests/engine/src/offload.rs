@@ -3,11 +3,11 @@
 use model::{Finding, Result};
 
 use crate::attempt::Attempt;
+use crate::deeds::{ruleset, traffic};
+use crate::flows::Span;
 use crate::judge::{Run, Wanted};
-use crate::ruleset;
-use crate::sabotage;
 use crate::scenario::{Answer, Ending, FlowPlan, OffloadProof, Others, Path, Ruleset};
-use crate::traffic;
+use crate::steps;
 
 /// Each flow's traffic is sent in so many parts, to see its counters grow.
 const PARTS: u64 = 3;
@@ -24,18 +24,12 @@ pub(crate) fn prove(attempt: &mut Attempt<'_>, proof: &OffloadProof) -> Result<O
         if found.is_some() {
             return Ok(found);
         }
-        if let Some(way) = attempt.sabotage {
-            sabotage::apply(way, &mut attempt.session)?;
-        }
+        attempt.sabotage()?;
         let batches = if proof.at_once { vec![&proof.traffic[..]] } else { proof.traffic.chunks(1).collect() };
         for batch in batches {
             let found = transfer(attempt, batch, proof, run, word, at)?;
-            if let Some(mut finding) = found {
-                finding.place = Some(match finding.place {
-                    Some(place) => format!("{at}, {place}"),
-                    None => at.to_owned(),
-                });
-                return Ok(Some(finding));
+            if let Some(finding) = found {
+                return Ok(Some(steps::within(at, finding)));
             }
         }
     }
@@ -53,18 +47,14 @@ fn transfer(
 ) -> Result<Option<Finding>> {
     let mut names = Vec::new();
     for plan in batch {
-        let name = attempt.flows.free_name(plan.proto);
+        let name = attempt.net.flows.free_name(plan.proto);
         let plan = FlowPlan { flow: name.clone(), seen_from: plan.seen_from.or(proof.seen_from), ..plan.clone() };
         traffic::open(attempt, &plan, word)?;
         names.push(name);
     }
     for _ in 0..PARTS {
-        traffic::send(
-            attempt,
-            &names,
-            |plan| traffic::Amount::of(plan, None, plan.bytes.map(|all| all / PARTS)),
-            None,
-        )?;
+        let part = |plan: &FlowPlan| traffic::Amount::of(plan, None, plan.bytes.map(|all| all / PARTS));
+        traffic::send(attempt, &names, part, None)?;
         traffic::look(attempt, &names, "exchange")?;
     }
     let (path, slow_packets) = match run {
@@ -73,7 +63,7 @@ fn transfer(
     };
     let wanted = Wanted { path: Some(path), run: Some(run), slow_packets, ..Wanted::default() };
     for name in &names {
-        let found = traffic::judged(attempt, name, wanted, at, traffic::Span::Ever)?;
+        let found = traffic::judged(attempt, name, wanted, at, Span::Ever)?;
         if found.is_some() {
             return Ok(found);
         }

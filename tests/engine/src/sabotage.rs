@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use model::{CheckKind, Deadline, Finding, Record, Result, Sabotage, Severity, Verdict};
-use vm::session::Session;
+use vm::guest::Guest;
 
+use crate::ask;
 use crate::forward;
-use crate::steps;
 
 /// How long the router may take to answer.
 const COMMAND: Duration = Duration::from_secs(60);
@@ -17,12 +17,12 @@ const COMMAND: Duration = Duration::from_secs(60);
 const MARK: &str = "sabotage";
 
 /// Breaks whatever rules are loaded now.
-pub(crate) fn apply(way: Sabotage, session: &mut Session) -> Result<()> {
+pub(crate) fn apply(way: Sabotage, guest: &mut dyn Guest) -> Result<()> {
     // Nothing can be listed before the first package brought nftables' modules.
-    let listing = session.run(&["nft", "-a", "list", "ruleset"], Deadline::after(COMMAND))?;
+    let listing = guest.run(&["nft", "-a", "list", "ruleset"], Deadline::after(COMMAND))?;
     if listing.success() {
         for command in commands(way, &listing.text()) {
-            steps::read(session, &["nft", &command])?;
+            ask::read(guest, &["nft", &command])?;
         }
     }
     Ok(())

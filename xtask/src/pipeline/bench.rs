@@ -8,6 +8,7 @@ use host::aside;
 use model::cost::{Clock, Costs};
 use model::{Accel, Arch, Deadline, Event, Failure, Result};
 use scenarios::cost;
+use vm::guest::Guest as _;
 use vm::image;
 use vm::machine::Machine;
 use vm::process::Qemu;

@@ -4,7 +4,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::time::Duration;
 
 use model::{Deadline, Exit, Failure, Result};
-use vm::session::Session;
+use vm::guest::Guest;
 
 use crate::{Ctx, Outcome};
 
@@ -12,7 +12,7 @@ use crate::{Ctx, Outcome};
 const COMMAND: Duration = Duration::from_secs(3600);
 
 /// Runs lines until the end of input or `exit`; the exit code is that of the last command, 0 or 1.
-pub(super) fn run(ctx: &Ctx, session: &mut Session) -> Result<Outcome> {
+pub(super) fn run(ctx: &Ctx, guest: &mut dyn Guest) -> Result<Outcome> {
     let input = std::io::stdin();
     if input.is_terminal() {
         ctx.events.notice(
@@ -33,7 +33,7 @@ pub(super) fn run(ctx: &Ctx, session: &mut Session) -> Result<Outcome> {
             "" if read == 0 => break,
             "" => continue,
             command => {
-                let output = session.script(command, Deadline::after(COMMAND))?;
+                let output = guest.script(command, Deadline::after(COMMAND))?;
                 show(&output.text())?;
                 exit = if output.success() { Exit::Done } else { Exit::Failed };
             }

@@ -14,6 +14,7 @@ use model::{Deadline, Event, Exit, Failure, Finding, Format, Result, Severity, p
 use scenarios::modules::CORE;
 use scenarios::scenario::Action;
 use scenarios::{Payload, Scenario, Start, Trust, probes};
+use vm::guest::Guest;
 use vm::lab::{Lab, Plan};
 use vm::overlay;
 use vm::session::Session;
@@ -96,7 +97,7 @@ impl<'a> Installed<'a> {
             None => inputs,
         };
         let folder = stage(ctx, &INSTALLED, &inputs, |out| {
-            let (_folder, lab) = scenarios::runner::lab(&Plan::masquerade(), None, &ctx.cancel)?;
+            let lab = scenarios::listening(&Plan::masquerade(), None, &ctx.cancel)?;
             let started = Instant::now();
             let mut session = self.install(ctx, &lab, manager)?;
             session.begin_kernel_log(Deadline::after(COMMAND))?;
@@ -129,13 +130,13 @@ impl<'a> Installed<'a> {
 
     /// Puts the feed's packages in the place of the image's, and its modules in that of those that were loaded.
     /// Returns what could not be unloaded.
-    fn replace(&self, ctx: &Ctx, session: &mut Session, manager: Format) -> Result<BTreeSet<String>> {
-        let listed = manage(session, manager, Action::List, &[])?;
+    fn replace(&self, ctx: &Ctx, guest: &mut dyn Guest, manager: Format) -> Result<BTreeSet<String>> {
+        let listed = manage(guest, manager, Action::List, &[])?;
         let installed = probes::installed_packages(manager, &listed);
         let ours: Vec<&str> = installed.into_iter().filter(|name| self.payload.0.contains_key(*name)).collect();
-        manage(session, manager, Action::Replace, &ours)?;
-        let left = self.payload.unload(session, &CORE, &ctx.cancel)?;
-        let output = session.script(LOAD, Deadline::after(COMMAND))?;
+        manage(guest, manager, Action::Replace, &ours)?;
+        let left = self.payload.unload(guest, &CORE, &ctx.cancel)?;
+        let output = guest.script(LOAD, Deadline::after(COMMAND))?;
         if output.success() { Ok(left) } else { Err(not_installed(&["kmodloader"], output.code, &output.text())) }
     }
 }
@@ -152,9 +153,9 @@ fn afresh(state: &Utf8Path, failure: &Failure) -> Finding {
     }
 }
 
-fn manage(session: &mut Session, manager: Format, action: Action, packages: &[&str]) -> Result<String> {
+fn manage(guest: &mut dyn Guest, manager: Format, action: Action, packages: &[&str]) -> Result<String> {
     let words: Vec<&str> = action.words(manager).iter().chain(packages).copied().collect();
-    let output = session.run(&words, Deadline::after(COMMAND))?;
+    let output = guest.run(&words, Deadline::after(COMMAND))?;
     if output.success() { Ok(output.text()) } else { Err(not_installed(&words, output.code, &output.text())) }
 }
 

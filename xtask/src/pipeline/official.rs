@@ -7,10 +7,12 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use model::{Exit, Failure, Finding, KernelId, Result, Severity};
 use sdk::openwrt::{Resolved, Role, image};
+use vm::guest::About;
 use vm::image::Recipe;
 use vm::machine::{Kind, Machine};
 use vm::openwrt::{self, Files, Wiring};
 
+use super::provider::Provider as _;
 use super::release::Release;
 use super::router::Bootable;
 use super::stages::OPENWRT_IMAGE;
@@ -36,8 +38,11 @@ pub(super) fn image(ctx: &Ctx, release: &Release, machine: &Machine) -> Result<B
         image,
         kernel: folder.clone(),
         folder,
-        label: format!("OpenWrt {} for {}, Linux {kernel}", resolved.release, resolved.published),
-        kernel_line: line(&kernel).to_owned(),
+        about: About {
+            label: format!("OpenWrt {} for {}, Linux {kernel}", resolved.release, resolved.published),
+            kernel: line(&kernel).to_owned(),
+            origin: release.origin(),
+        },
         kernel_version,
         wiring: Some(wiring()?),
     })
@@ -88,7 +93,7 @@ pub(super) fn same_kernel(image: &Bootable, packages: &str) -> Result<()> {
         Some(kernel) if kernel != packages => Err(Failure::new(
             Exit::Mismatch,
             "IMG002",
-            format!("the image of the {} has another kernel than the packages", image.label),
+            format!("the image of the {} has another kernel than the packages", image.about.label),
             format!("the image's is {kernel}, that of the packages {packages}"),
             "run the same command again: a snapshot was replaced meanwhile; --locked takes one and the same always",
         )),

@@ -9,7 +9,7 @@ use super::router::Bootable;
 use crate::doctor::{Need, Purpose};
 use crate::{Ctx, Outcome};
 
-pub(super) use scenarios::Origin;
+pub(super) use vm::guest::Origin;
 
 /// The stand-in, made of Debian's packages, or a release of OpenWrt.
 pub(super) trait Provider: Send + Sync {

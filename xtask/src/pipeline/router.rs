@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Accel, Deadline, Event, Exit, Result, WantedAccel};
+use model::{Accel, Deadline, Event, Exit, Failure, Result, WantedAccel};
 use scenarios::Trust;
 use vm::accel;
+use vm::guest::{About, Guest};
 use vm::lab::{Lab, Plan, Side};
 use vm::machine::{Links, Machine};
 use vm::openwrt::{self, Wiring};
@@ -44,7 +45,7 @@ pub(super) struct Router {
 pub fn boot(ctx: &Ctx, job: &Job, args: &BootArgs) -> Result<Outcome> {
     let (feed, router) = with_feed(ctx, job, &args.machine)?;
     let captures = args.machine.pcap.clone();
-    let (_folder, lab) = scenarios::runner::lab(&router.first_plan(), captures, &ctx.cancel)?;
+    let lab = scenarios::listening(&router.first_plan(), captures, &ctx.cancel)?;
     let mut session = router.start(ctx, &lab)?;
     lab.serve(&feed.folder)?;
     trust(&feed)?.teach(&mut session)?;
@@ -54,9 +55,9 @@ pub fn boot(ctx: &Ctx, job: &Job, args: &BootArgs) -> Result<Outcome> {
     Ok(outcome)
 }
 
-fn once(session: &mut Session, command: &[String]) -> Result<Outcome> {
+fn once(guest: &mut dyn Guest, command: &[String]) -> Result<Outcome> {
     let words: Vec<&str> = command.iter().map(String::as_str).collect();
-    let output = session.run(&words, Deadline::after(COMMAND))?;
+    let output = guest.run(&words, Deadline::after(COMMAND))?;
     let mut data = output.text().trim_end().to_owned();
     if output.success() {
         return Ok(Outcome::done(data));
@@ -83,10 +84,8 @@ pub(super) struct Bootable {
     pub(super) kernel: Utf8PathBuf,
     /// The stage that the image is of.
     pub(super) folder: Utf8PathBuf,
-    /// What it is, for reports.
-    pub(super) label: String,
-    /// The line of its kernel, such as 6.12.
-    pub(super) kernel_line: String,
+    /// What it is, for reports and scenarios.
+    pub(super) about: About,
     /// The version of the package `kernel` that packages for it must depend on, where that is known.
     pub(super) kernel_version: Option<String>,
     /// How a booted one becomes the router of the lab; the stand-in is that already.
@@ -116,7 +115,7 @@ fn prepare(ctx: &Ctx, job: &Job, flags: &Flags) -> Result<Router> {
         .text("accel", router.accel.word());
     let saved = stage(ctx, &STATE, &inputs, |out| {
         let started = Instant::now();
-        let (_folder, lab) = scenarios::runner::lab(&router.first_plan(), None, &ctx.cancel)?;
+        let lab = scenarios::listening(&router.first_plan(), None, &ctx.cancel)?;
         let mut session = router.boot(ctx, &lab)?;
         session.begin_kernel_log(Deadline::after(COMMAND))?;
         let booted = started.elapsed();
@@ -128,6 +127,11 @@ fn prepare(ctx: &Ctx, job: &Job, flags: &Flags) -> Result<Router> {
     Ok(router)
 }
 
+/// Where QEMU connects the router's cards.
+fn links(lab: &Lab) -> Option<Links<'_>> {
+    Some(Links { lan: lab.socket(Side::Lan)?, wan: lab.socket(Side::Wan)? })
+}
+
 impl Router {
     fn launch<'a>(&'a self, ctx: &'a Ctx, lab: &'a Lab) -> Launch<'a> {
         Launch {
@@ -135,7 +139,7 @@ impl Router {
             machine: &self.machine,
             image: &self.guest.image,
             accel: self.accel,
-            links: Some(Links { lan: lab.socket(Side::Lan), wan: lab.socket(Side::Wan) }),
+            links: links(lab),
             cancel: &ctx.cancel,
         }
     }
@@ -147,9 +151,10 @@ impl Router {
 
     /// Booted, and made the router of the lab.
     fn boot(&self, ctx: &Ctx, lab: &Lab) -> Result<Session> {
-        let mut session = session::boot(&self.launch(ctx, lab), Deadline::after(self.patience))?;
+        let mut session =
+            session::boot(&self.launch(ctx, lab), Deadline::after(self.patience))?.that_is(self.guest.about.clone());
         if let Some(wiring) = &self.guest.wiring {
-            openwrt::provision(&mut session, wiring, Deadline::after(self.patience))?;
+            openwrt::provision(&mut session, wiring, &ctx.cancel, Deadline::after(self.patience))?;
         }
         Ok(session)
     }
@@ -157,7 +162,8 @@ impl Router {
     /// A fresh router: resumed from the saved state, or booted when QEMU refuses that.
     pub(super) fn start(&self, ctx: &Ctx, lab: &Lab) -> Result<Session> {
         if self.guest.wiring.is_none() {
-            return state::resume_or_boot(&self.launch(ctx, lab), &self.state, self.patience, &ctx.events);
+            let session = state::resume_or_boot(&self.launch(ctx, lab), &self.state, self.patience, &ctx.events)?;
+            return Ok(session.that_is(self.guest.about.clone()));
         }
         match self.resume(ctx, lab, &self.state) {
             Err(failure) if failure.exit() != Exit::Interrupted => {
@@ -171,8 +177,9 @@ impl Router {
     /// Booted where it can ask for its address, and resumed at once where it is wanted. Its state does not take the
     /// place of the one that was refused: further states may stand on that one's disk.
     fn afresh(&self, ctx: &Ctx, lab: &Lab) -> Result<Session> {
-        let (_folder, first) = scenarios::runner::lab(&self.first_plan(), None, &ctx.cancel)?;
-        let state = first.socket(Side::Lan).with_file_name(GUEST);
+        let first = scenarios::listening(&self.first_plan(), None, &ctx.cancel)?;
+        let folder = tempfile::tempdir().map_err(|error| Failure::io("make a folder for a state", "/tmp", &error))?;
+        let state = Utf8PathBuf::from(folder.path().join(GUEST).display().to_string());
         let mut session = self.boot(ctx, &first)?;
         state::save(&mut session, &state, Deadline::after(self.patience))?;
         session.power_off(Deadline::after(COMMAND))?;
@@ -181,7 +188,8 @@ impl Router {
 
     /// Resumed from another saved state of this router, or not at all.
     pub(super) fn resume(&self, ctx: &Ctx, lab: &Lab, state: &Utf8Path) -> Result<Session> {
-        state::resume(&self.launch(ctx, lab), state, Deadline::after(self.patience))
+        let session = state::resume(&self.launch(ctx, lab), state, Deadline::after(self.patience))?;
+        Ok(session.that_is(self.guest.about.clone()))
     }
 }
 

@@ -7,6 +7,7 @@ use formats::Format;
 use host::aside;
 use model::{Arch, Exit, Failure, Result};
 use sdk::local::{self, Kernel};
+use vm::guest::About;
 use vm::image;
 use vm::session::Image;
 
@@ -192,8 +193,11 @@ impl Provider for StandIn {
             probe: Image::in_memory(standing.vmlinux(), folder.join("probe"), image::PROBE_READY),
             kernel: standing.folder.clone(),
             folder,
-            label: format!("stand-in router, Linux {}", id.version),
-            kernel_line: self.line.word().to_owned(),
+            about: About {
+                label: format!("stand-in router, Linux {}", id.version),
+                kernel: self.line.word().to_owned(),
+                origin: self.origin(),
+            },
             kernel_version: Some(id.package_version()),
             wiring: None,
         })

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use camino::Utf8PathBuf;
 use formats::Format;
 use model::{Events, Exit, Failure, Result, Sabotage};
-use scenarios::{Bench, FeedVariant, Scenario, Start};
+use scenarios::{Bench, FeedVariant, Feeds, Keep, Manner, Routers, Scenario, Start};
+use vm::guest::Guest;
 use vm::lab::Lab;
-use vm::session::Session;
 
 use super::at_once::both;
 use super::feed::Feed;
@@ -60,31 +60,25 @@ fn on_kernel(
     )?;
     let feeds: BTreeMap<FeedVariant, Utf8PathBuf> = feeds;
     ctx.events.fact("QEMU", &router.qemu.version);
-    ctx.events.fact("router", &router.guest.label);
+    ctx.events.fact("router", &router.guest.about.label);
     ctx.events.fact("routers at once", ctx.routers.to_string());
     job.provider.tell_costs(ctx, job)?;
-    let keep = |session: &mut Session| -> Result<()> {
+    let keep = |guest: &mut dyn Guest| -> Result<()> {
         ctx.events.notice("keep", "the router is as the scenario left it, and goes when you leave it");
-        console::run(ctx, session).map(|_outcome| ())
+        console::run(ctx, guest).map(|_outcome| ())
     };
-    let boot = |lab: &Lab, start: Start, manager: Format| match start {
-        Start::Booted => router.start(ctx, lab),
-        Start::Installed => installed.start(ctx, lab, manager),
-    };
+    let routers = Prepared { ctx, router: &router, installed: &installed };
     let run = |events: &Events, sabotage| {
         let bench = Bench {
-            router: &router.guest.label,
-            origin: job.provider.origin(),
-            kernel: &router.guest.kernel_line,
-            of_several: kernels > 1,
-            boot: &boot,
-            feeds: &feeds,
-            trust: &trust,
-            payload: &payload,
-            captures: args.machine.pcap.as_deref(),
-            jobs: ctx.routers.get(),
-            sabotage,
-            keep: args.keep.then_some(&keep as &scenarios::runner::Keep<'_>),
+            routers: &routers,
+            feeds: Feeds { folders: &feeds, trust: &trust, payload: &payload },
+            manner: Manner {
+                jobs: ctx.routers.get(),
+                of_several: kernels > 1,
+                sabotage,
+                keep: args.keep.then_some(&keep as &Keep<'_>),
+                captures: args.machine.pcap.as_deref(),
+            },
             events,
             cancel: &ctx.cancel,
         };
@@ -95,10 +89,31 @@ fn on_kernel(
         if ctx.cancel.is_cancelled() {
             return Ok(Exit::Interrupted);
         }
-        let label = &router.guest.label;
+        let label = &router.guest.about.label;
         exit = exit.worse(proved.listen(&ctx.events, label, |events| run(events, sabotage)));
     }
     Ok(exit)
+}
+
+/// The routers of a run, with their packages and without.
+struct Prepared<'a> {
+    ctx: &'a Ctx,
+    router: &'a router::Router,
+    installed: &'a Installed<'a>,
+}
+
+impl Routers for Prepared<'_> {
+    fn kernel(&self) -> &str {
+        &self.router.guest.about.kernel
+    }
+
+    fn boot(&self, lab: &Lab, start: Start, manager: Format) -> Result<Box<dyn Guest>> {
+        let session = match start {
+            Start::Booted => self.router.start(self.ctx, lab),
+            Start::Installed => self.installed.start(self.ctx, lab, manager),
+        }?;
+        Ok(Box::new(session))
+    }
 }
 
 /// Leaves the package managers that there are packages for: another could not find out anything. A scenario that

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::router::{Router, damage, forward, honest, payload_length};
 use super::{Place, at_once, soon};
-use crate::lab::{Flow, Lab, Side};
+use crate::lab::{Flow, Side};
 
 fn wan(port: u16) -> SocketAddr {
     ([10, 0, 0, 2], port).into()
@@ -330,7 +330,7 @@ fn the_mtu_of_a_plan_bounds_datagrams_and_segments() {
         let place = Place::new();
         let mut options = place.options();
         (options.plan.lan.mtu, options.plan.wan.mtu) = (mtu, mtu);
-        let lab = Lab::start(options).unwrap();
+        let lab = place.lab_with(options).unwrap();
         let _router = Router::connect(&lab, honest);
         lab.connected(soon()).unwrap();
         let sized = |size| Flow { sizes: vec![size], ..Flow::udp(Side::Lan, wan(5000)) };

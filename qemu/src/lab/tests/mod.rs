@@ -11,13 +11,14 @@ mod web;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
-use model::{Cancel, Deadline};
+use model::{Cancel, Deadline, Result};
 use tempfile::TempDir;
 
-use super::{Lab, Options, Plan};
+use super::{Lab, Options, Plan, Side, stream};
 
 /// Long enough for a busy machine, and never waited for in a test that passes.
 fn soon() -> Deadline {
@@ -41,6 +42,11 @@ fn bridged() -> Plan {
     plan
 }
 
+/// Connects as QEMU does.
+fn connect(lab: &Lab, side: Side) -> UnixStream {
+    UnixStream::connect(lab.socket(side).unwrap()).unwrap()
+}
+
 /// The directory of a test.
 struct Place(TempDir);
 
@@ -55,10 +61,14 @@ impl Place {
     }
 
     fn options(&self) -> Options {
-        Options::new(self.path(), bridged(), Cancel::default())
+        Options::new(bridged(), Cancel::default())
     }
 
     fn lab(&self) -> Lab {
-        Lab::start(self.options()).unwrap()
+        self.lab_with(self.options()).unwrap()
+    }
+
+    fn lab_with(&self, options: Options) -> Result<Lab> {
+        Lab::start(stream::listen(&self.path())?, options)
     }
 }

@@ -24,8 +24,8 @@ impl Subscriber {
     fn connect(place: &Place, plan: Plan) -> (Lab, Subscriber) {
         let mut options = place.options();
         options.plan = plan;
-        let lab = Lab::start(options).unwrap();
-        let [lan, wan] = [Side::Lan, Side::Wan].map(|side| UnixStream::connect(lab.socket(side)).unwrap());
+        let lab = place.lab_with(options).unwrap();
+        let [lan, wan] = [Side::Lan, Side::Wan].map(|side| super::connect(&lab, side));
         wan.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         lab.connected(soon()).unwrap();
         (lab, Subscriber { wan, lan })
@@ -175,7 +175,7 @@ fn an_mtu_that_pppoe_has_no_room_for_is_refused() {
     let mut options = place.options();
     options.plan = Plan::pppoe();
     options.plan.wan.mtu = 1493;
-    assert_eq!(Lab::start(options).unwrap_err().id(), "LAB005");
+    assert_eq!(place.lab_with(options).unwrap_err().id(), "LAB005");
 }
 
 #[test]

@@ -3,15 +3,16 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::{Cancel, Exit};
 use rustix::fs::{FileType, Mode};
 
 use super::router::{Router, honest, send};
-use super::{Place, at_once, bridged, soon};
-use crate::lab::{Flow, Lab, Options, Side, failures};
+use super::{Place, at_once, connect, soon};
+use crate::fake;
+use crate::lab::{Flow, Lab, Options, Side, failures, stream};
 
 fn flow() -> Flow {
     Flow::udp(Side::Lan, ([10, 0, 0, 2], 5000).into())
@@ -24,7 +25,7 @@ fn without_qemu_nothing_works_and_everything_says_why() {
     let failure = lab.connected(at_once()).unwrap_err();
     assert_eq!((failure.id(), failure.exit()), ("LAB002", Exit::Blocked));
     assert!(failure.to_string().contains("lan and wan"), "{failure}");
-    let _half = UnixStream::connect(lab.socket(Side::Lan)).unwrap();
+    let _half = connect(&lab, Side::Lan);
     let failure = lab.connected(at_once()).unwrap_err();
     assert!(failure.to_string().contains("no connection for wan"), "{failure}");
     let failure = lab.open(flow(), soon()).unwrap_err();
@@ -61,11 +62,40 @@ fn qemu_that_goes_away_ends_the_flow_at_once_and_a_new_one_is_taken() {
 }
 
 #[test]
+fn a_wire_may_be_of_any_kind_and_speaks_for_itself() {
+    let (wires, far) = fake::wires().unwrap();
+    let lab = Lab::start(wires, Place::new().options()).unwrap();
+    lab.connected(soon()).unwrap();
+    // As a bridge does, until the lab goes, or somebody cuts the wires after so many frames.
+    let ends = Arc::new([far.lan, far.wan]);
+    let bridge = [0, 1].map(|side: usize| {
+        let ends = ends.clone();
+        std::thread::spawn(move || {
+            for _ in 0..300 {
+                let Some(frame) = fake::take(&ends[side]).unwrap_or_default() else { return };
+                let _gone = fake::give(&ends[1 - side], &frame);
+            }
+        })
+    });
+    drop(ends);
+    let mut udp = lab.open(flow(), soon()).unwrap();
+    assert_eq!(udp.exchange(50, soon()).unwrap().returned, 50);
+    let failure = udp.exchange(10_000, soon()).unwrap_err();
+    assert_eq!((failure.id(), failure.exit()), ("LAB003", Exit::Blocked));
+    assert!(failure.to_string().contains("keep the other end"), "{failure}");
+    for side in bridge {
+        side.join().unwrap();
+    }
+    let counts = lab.counts().unwrap();
+    assert_eq!((counts.lan.connections, counts.wan.connections), (1, 1), "what is cut stays so");
+}
+
+#[test]
 fn bytes_that_are_no_frames_end_the_link_with_their_own_failure() {
     let place = Place::new();
     let lab = place.lab();
-    let _lan = UnixStream::connect(lab.socket(Side::Lan)).unwrap();
-    let mut wan = UnixStream::connect(lab.socket(Side::Wan)).unwrap();
+    let _lan = connect(&lab, Side::Lan);
+    let mut wan = connect(&lab, Side::Wan);
     lab.connected(soon()).unwrap();
     let mut udp = lab.open(flow(), soon()).unwrap();
     wan.write_all(b"HTTP/1.1 200 OK\r\n").unwrap();
@@ -78,8 +108,8 @@ fn bytes_that_are_no_frames_end_the_link_with_their_own_failure() {
 fn frames_of_any_kind_are_counted_and_do_no_harm() {
     let place = Place::new();
     let lab = place.lab();
-    let mut lan = UnixStream::connect(lab.socket(Side::Lan)).unwrap();
-    let wan = UnixStream::connect(lab.socket(Side::Wan)).unwrap();
+    let mut lan = connect(&lab, Side::Lan);
+    let wan = connect(&lab, Side::Wan);
     lab.connected(soon()).unwrap();
     // Each kind, cut at every length: stacks have died of less.
     let mut sent = 0;
@@ -101,7 +131,7 @@ fn frames_of_any_kind_are_counted_and_do_no_harm() {
     drop((lan, wan));
 
     while lab.counts().unwrap().lan.connections < 2 {
-        let _router = UnixStream::connect(lab.socket(Side::Lan)).unwrap();
+        let _router = connect(&lab, Side::Lan);
         std::thread::yield_now();
     }
 }
@@ -110,7 +140,7 @@ fn frames_of_any_kind_are_counted_and_do_no_harm() {
 fn an_interrupt_ends_a_wait() {
     let place = Place::new();
     let cancel = Cancel::default();
-    let lab = Lab::start(Options::new(place.path(), bridged(), cancel.clone())).unwrap();
+    let lab = place.lab_with(Options { cancel: cancel.clone(), ..place.options() }).unwrap();
     let _router = Router::connect(&lab, |_, _, _| false);
     lab.connected(soon()).unwrap();
     let started = Instant::now();
@@ -127,9 +157,9 @@ fn an_interrupt_ends_a_wait() {
 fn places_that_cannot_be_used_are_refused() {
     let place = Place::new();
     let lab = place.lab();
-    let again = Lab::start(place.options()).unwrap_err();
+    let again = place.lab_with(place.options()).unwrap_err();
     assert_eq!((again.id(), again.exit()), ("LAB001", Exit::Host));
-    let sockets = [lab.socket(Side::Lan).to_owned(), lab.socket(Side::Wan).to_owned()];
+    let sockets = [Side::Lan, Side::Wan].map(|side| lab.socket(side).unwrap().to_owned());
     assert!(sockets.iter().all(|socket| socket.exists()));
     drop(lab);
     assert!(sockets.iter().all(|socket| !socket.exists()), "a lab takes its sockets with it");
@@ -137,28 +167,28 @@ fn places_that_cannot_be_used_are_refused() {
     let long = place.path().join("d".repeat(120));
     std::fs::create_dir(&long).unwrap();
     std::fs::set_permissions(&long, PermissionsExt::from_mode(0o700)).unwrap();
-    let failure = Lab::start(Options { directory: long, ..place.options() }).unwrap_err();
+    let failure = stream::listen(&long).err().unwrap();
     assert_eq!(failure.id(), "LAB001");
 
     let open = place.path().join("open");
     std::fs::create_dir(&open).unwrap();
     std::fs::set_permissions(&open, PermissionsExt::from_mode(0o755)).unwrap();
-    let failure = Lab::start(Options { directory: open, ..place.options() }).unwrap_err();
+    let failure = stream::listen(&open).err().unwrap();
     assert!(failure.id() == "LAB001" && failure.to_string().contains("0700"), "{failure}");
 
     let missing = place.path().join("missing");
-    assert_eq!(Lab::start(Options { directory: missing.clone(), ..place.options() }).unwrap_err().id(), "IO004");
-    assert_eq!(Lab::start(Options { captures: Some(missing), ..place.options() }).unwrap_err().id(), "IO004");
+    assert_eq!(stream::listen(&missing).err().unwrap().id(), "IO004");
+    assert_eq!(place.lab_with(Options { captures: Some(missing), ..place.options() }).unwrap_err().id(), "IO004");
 
     let mut options = place.options();
     options.plan.wan.mtu = 1279;
-    assert_eq!(Lab::start(options).unwrap_err().id(), "LAB005");
+    assert_eq!(place.lab_with(options).unwrap_err().id(), "LAB005");
 }
 
 #[test]
 fn a_capture_holds_every_frame_of_its_link() {
     let place = Place::new();
-    let lab = Lab::start(Options { captures: Some(place.path()), ..place.options() }).unwrap();
+    let lab = place.lab_with(Options { captures: Some(place.path()), ..place.options() }).unwrap();
     let _router = Router::connect(&lab, honest);
     lab.connected(soon()).unwrap();
     let mut udp = lab.open(flow(), soon()).unwrap();
@@ -187,14 +217,14 @@ fn a_capture_that_cannot_begin_or_go_on_is_a_failure() {
     let place = Place::new();
     let capture = place.path().join("wan.pcap");
     std::os::unix::fs::symlink("/dev/full", &capture).unwrap();
-    let failure = Lab::start(Options { captures: Some(place.path()), ..place.options() }).unwrap_err();
+    let failure = place.lab_with(Options { captures: Some(place.path()), ..place.options() }).unwrap_err();
     assert_eq!((failure.id(), failure.exit()), ("IO002", Exit::Host));
 
     // A pipe whose reader goes away stands for a disk that breaks.
     std::fs::remove_file(&capture).unwrap();
     rustix::fs::mknodat(rustix::fs::CWD, capture.as_std_path(), FileType::Fifo, Mode::RWXU, 0).unwrap();
     let reader = std::thread::spawn(move || File::open(capture).unwrap());
-    let lab = Lab::start(Options { captures: Some(place.path()), ..place.options() }).unwrap();
+    let lab = place.lab_with(Options { captures: Some(place.path()), ..place.options() }).unwrap();
     let _router = Router::connect(&lab, honest);
     lab.connected(soon()).unwrap();
     drop(reader.join().unwrap());

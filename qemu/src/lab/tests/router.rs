@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use smoltcp::wire::{EthernetFrame, EthernetProtocol, IpProtocol, Ipv4Packet, TcpPacket, UdpPacket};
 
+use super::connect;
 use crate::lab::{Lab, Side};
 
 /// What becomes of a frame.
@@ -38,8 +39,8 @@ pub(super) struct Router {
 impl Router {
     /// `judge` decides about every frame, by its side and number, and may change it.
     pub(super) fn connect<F: Into<Fate> + 'static>(lab: &Lab, judge: fn(Side, u64, &mut Vec<u8>) -> F) -> Router {
-        let lan = UnixStream::connect(lab.socket(Side::Lan)).unwrap();
-        let wan = UnixStream::connect(lab.socket(Side::Wan)).unwrap();
+        let lan = connect(lab, Side::Lan);
+        let wan = connect(lab, Side::Wan);
         let ways = [(Side::Lan, &lan, &wan), (Side::Wan, &wan, &lan)];
         let threads = ways
             .map(|(side, from, to)| {

@@ -4,7 +4,7 @@ use smoltcp::wire::{EthernetFrame, TcpPacket};
 
 use super::router::{Router, honest, payload_length};
 use super::{Place, at_once, soon};
-use crate::lab::{Flow, Lab, Side};
+use crate::lab::{Flow, Side};
 
 fn wan(port: u16) -> std::net::SocketAddr {
     ([10, 0, 0, 2], port).into()
@@ -30,7 +30,7 @@ fn a_side_with_a_vlan_sends_and_takes_nothing_but_tagged_frames() {
     let place = Place::new();
     let mut options = place.options();
     options.plan.lan.vlan = Some(10);
-    let lab = Lab::start(options).unwrap();
+    let lab = place.lab_with(options).unwrap();
     let _router = Router::connect(&lab, untag_lan);
     lab.connected(soon()).unwrap();
     for flow in [Flow::udp(Side::Lan, wan(5000)), Flow { sizes: vec![1472], ..Flow::udp(Side::Lan, wan(5001)) }] {
@@ -55,7 +55,7 @@ fn frames_of_another_vlan_or_none_are_counted_and_not_taken() {
     let place = Place::new();
     let mut options = place.options();
     options.plan.lan.vlan = Some(10);
-    let lab = Lab::start(options).unwrap();
+    let lab = place.lab_with(options).unwrap();
     // What goes to the LAN gets the tag of VLAN 11 and none in turn.
     let _router = Router::connect(&lab, |side, number, frame| {
         if side == Side::Lan {
@@ -79,7 +79,7 @@ fn a_vlan_that_cannot_be_is_refused() {
         let place = Place::new();
         let mut options = place.options();
         options.plan.wan.vlan = Some(vlan);
-        assert_eq!(Lab::start(options).unwrap_err().id(), "LAB005");
+        assert_eq!(place.lab_with(options).unwrap_err().id(), "LAB005");
     }
 }
 
@@ -89,7 +89,7 @@ fn the_smaller_of_two_mtus_bounds_segments_both_ways() {
         let place = Place::new();
         let mut options = place.options();
         (options.plan.lan.mtu, options.plan.wan.mtu) = (lan, wan_mtu);
-        let lab = Lab::start(options).unwrap();
+        let lab = place.lab_with(options).unwrap();
         // A router between such links: neither gets a packet that is too large for it.
         let _router = Router::connect(&lab, |_, _, frame| {
             let ethernet = EthernetFrame::new_unchecked(&frame[..]);

@@ -11,11 +11,12 @@ use smoltcp::socket::tcp::State;
 use super::Place;
 use crate::lab::host::Host;
 use crate::lab::link::{Link, Record};
-use crate::lab::{HostPlan, Lab, Plan, Side};
+use crate::lab::{HostPlan, Lab, Plan, Side, stream};
 
 /// A host on the WAN link that asks the web server.
 struct Client {
     host: Host,
+    stream: UnixStream,
     link: Link,
     record: Record,
     next_port: u16,
@@ -25,9 +26,10 @@ impl Client {
     fn connect(lab: &Lab) -> Client {
         let HostPlan { ipv4, ipv6, link_local, .. } = super::bridged().lan;
         let plan = HostPlan { ipv4, ipv6, link_local, ..Plan::masquerade().lan };
-        let stream = UnixStream::connect(lab.socket(Side::Wan)).unwrap();
-        let link = Link::new(Side::Lan, stream).unwrap();
-        Client { host: Host::new(plan, Instant::now()), link, record: Record::default(), next_port: 1024 }
+        let stream = super::connect(lab, Side::Wan);
+        stream.set_nonblocking(true).unwrap();
+        let (host, link, record) = (Host::new(plan, Instant::now()), Link::default(), Record::default());
+        Client { host, stream, link, record, next_port: 1024 }
     }
 
     fn open(&mut self, to: &str) -> SocketHandle {
@@ -44,9 +46,9 @@ impl Client {
         let deadline = Instant::now() + Duration::from_secs(20);
         while !done(&mut self.host) {
             assert!(Instant::now() < deadline, "the server does not answer");
-            self.link.fill().unwrap();
+            stream::receive(&self.stream, &mut self.link.inbox).unwrap();
             self.host.poll(&mut self.link, &mut self.record);
-            self.link.flush().unwrap();
+            stream::send(&self.stream, &mut self.link.outbox).unwrap();
             std::thread::yield_now();
         }
     }

@@ -1,6 +1,8 @@
 //! Provisioning of a guest that answers from a list. What the scripts do on a router is shown by `tests/e2e`.
 
 use super::*;
+use crate::fake::{Scripted, says};
+use crate::guest::Output;
 
 const LAN: &str = r#"{"up":true,"ipv4-address":[{"address":"192.168.1.1","mask":24}],"ipv6-address":[{"address":"2001:db8:1::1","mask":64}]}"#;
 const WAN: &str = r#"{"up":true,"ipv4-address":[{"address":"203.0.113.1","mask":24}],"ipv6-address":[{"address":"2001:db8:2::1","mask":64}]}"#;
@@ -16,7 +18,7 @@ fn wiring() -> Wiring {
 /// The scripts that it ran, and how it ended.
 fn provisioned(but: &str, code: i32, text: &str) -> (Vec<String>, Result<()>) {
     let mut scripts = Vec::new();
-    let mut run = |script: &str| {
+    let mut guest = Scripted::new(|script| {
         scripts.push(script.to_owned());
         let said = match script {
             _ if !but.is_empty() && script.contains(but) => return Ok(Output { code, out: text.into() }),
@@ -24,10 +26,10 @@ fn provisioned(but: &str, code: i32, text: &str) -> (Vec<String>, Result<()>) {
             _ if script.contains("interface.wan status") => WAN,
             _ => "",
         };
-        Ok(Output { code: 0, out: said.into() })
-    };
-    let (cancel, deadline) = (Cancel::default(), Deadline::after(Duration::from_millis(150)));
-    let ended = Guest { run: &mut run, cancel: &cancel, deadline }.provision(&wiring());
+        Ok(says(said))
+    });
+    let ended = provision(&mut guest, &wiring(), &Cancel::default(), Deadline::after(Duration::from_millis(150)));
+    drop(guest);
     (scripts, ended)
 }
 
@@ -77,8 +79,8 @@ fn an_image_with_a_fixed_wan_address_needs_no_lease() {
 fn an_interrupt_ends_the_wait() {
     let cancel = Cancel::default();
     cancel.cancel();
-    let mut run = |_: &str| Ok(Output { code: 1, out: Vec::new() });
-    let mut guest = Guest { run: &mut run, cancel: &cancel, deadline: Deadline::after(Duration::from_secs(60)) };
-    let ended = guest.until(|guest| guest.succeeds("x"), |_| not_booted());
+    let mut guest =
+        Scripted::new(|script| Ok(Output { code: script.contains("system board").into(), out: Vec::new() }));
+    let ended = provision(&mut guest, &wiring(), &cancel, Deadline::after(Duration::from_secs(60)));
     assert_eq!(ended.unwrap_err().exit(), Exit::Interrupted);
 }

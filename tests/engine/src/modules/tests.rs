@@ -1,5 +1,7 @@
 //! What a router says of modules, and what is made of it.
 
+use vm::fake::{Scripted, says};
+
 use super::*;
 
 const OURS: Digest = Digest([0xaa; 32]);
@@ -99,4 +101,38 @@ fn a_router_is_asked_for_all_that_there_is_to_know() {
     let digest = "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881";
     let note = "040000000200000003000000474e55000102";
     assert_eq!(said, format!("nf_flow_table yes {digest} - {note}\nnf_nat no - - -\n"));
+}
+
+/// Unloads the modules of a feed with nf_flow_table and nf_nat from a router that runs these lines of `/proc/modules`, and
+/// lets go of `goes` alone; how many times it was asked, and what is left.
+fn unloaded(modules: &[&str], goes: &str, awaited: &[&str]) -> (usize, Vec<String>) {
+    let module = |name: &str| Module { name: name.into(), ..ours() };
+    let package = |name: &str, module_name: &str| (name.to_owned(), vec![module(module_name)]);
+    let payload = Payload([package("kmod-nf-flow", "nf_flow_table"), package("kmod-nf-nat", "nf_nat")].into());
+    let mut loaded: Vec<&str> = modules.to_vec();
+    let mut asked = 0;
+    let mut router = Scripted::new(|script| {
+        asked += usize::from(script.contains("rmmod"));
+        if script.contains("rmmod") {
+            loaded.retain(|line| !line.starts_with(goes));
+        }
+        Ok(says(&loaded.iter().map(|line| format!("{line}\n")).collect::<String>()))
+    });
+    let within = Deadline::after(Duration::from_millis(300));
+    let left = payload.unload_within(&mut router, awaited, &Cancel::default(), within).unwrap();
+    drop(router);
+    (asked, left.into_iter().collect())
+}
+
+#[test]
+fn a_module_that_is_not_let_go_of_is_not_waited_for_without_an_end() {
+    let (flow, nat) = ("nf_flow_table 1 0 - Live 0x0", "nf_nat 1 0 - Live 0x0");
+    assert_eq!(unloaded(&[flow, nat], "nf_", &["kmod-nf-flow"]), (1, vec![]));
+    // Refused, and nobody waits for it.
+    assert_eq!(unloaded(&[flow, nat], "nf_flow_table", &["kmod-nf-flow"]), (1, vec!["nf_nat".to_owned()]));
+    // Refused, and waited for until the deadline.
+    let (asked, left) = unloaded(&[flow, nat], "nf_flow_table", &["kmod-nf-nat"]);
+    assert!(asked > 2 && left == ["nf_nat"], "{asked} {left:?}");
+    // In use all the time.
+    assert_eq!(unloaded(&["nf_nat 1 2 - Live 0x0"], "nothing", &["kmod-nf-nat"]), (0, vec!["nf_nat".to_owned()]));
 }

@@ -2,7 +2,7 @@
 
 use clap::Parser as _;
 use model::Events;
-use scenarios::Origin;
+use vm::guest::Origin;
 
 use super::*;
 use crate::cli::{Cli, Verb};

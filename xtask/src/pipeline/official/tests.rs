@@ -82,8 +82,8 @@ fn kernel_and_root_file_system_are_verified_unpacked_once_and_read_only() {
     assert_eq!(std::fs::read(&disk.file).unwrap(), [0x51; 4096]);
     assert_eq!(std::fs::metadata(&disk.file).unwrap().permissions().mode() & 0o222, 0);
     assert_eq!(guest.image.append[1..], ["root=/dev/vda", "rootwait"]);
-    assert_eq!(guest.label, "OpenWrt 25.12.5 for x86/64, Linux 6.12.94");
-    assert_eq!((guest.kernel_line.as_str(), line("6.18"), line("")), ("6.12", "6.18", ""));
+    assert_eq!(guest.about.label, "OpenWrt 25.12.5 for x86/64, Linux 6.12.94");
+    assert_eq!((guest.about.kernel.as_str(), line("6.18"), line("")), ("6.12", "6.18", ""));
     assert_eq!(guest.wiring.unwrap().lan[0], "192.168.1.1/24");
     assert_eq!(lab.worked(), ["openwrt-image", "fetch"]);
     assert_eq!(lab.guest().unwrap().image, guest.image);

@@ -6,7 +6,7 @@ use model::Format;
 
 use super::Deed;
 use super::answer::Answer;
-use super::load::Beside;
+use super::beside::Beside;
 use crate::scenario::manager::Action;
 use crate::scenario::topology::Seconds;
 

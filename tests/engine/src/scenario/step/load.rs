@@ -10,13 +10,11 @@ use std::fmt;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::answer::{Answer, ExpectedExit};
+use super::beside::Beside;
 use super::command::{Manage, Run};
 use super::end::{End, Ending};
 use super::ruleset::{Others, Ruleset};
 use super::{Deed, Facts, OnKernels, Step};
-use crate::scenario::manager::Says;
-use crate::scenario::topology::Seconds;
 
 /// Every word of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -58,44 +56,6 @@ impl fmt::Display for Word {
             write!(f, "{dash}{}", letter.to_ascii_lowercase())?;
         }
         Ok(())
-    }
-}
-
-/// What stands beside the word of a deed, until the deed takes it.
-#[derive(Debug, Default)]
-pub(super) struct Beside {
-    pub(super) packages: Option<Vec<String>>,
-    pub(super) within: Option<Seconds>,
-    exit: Option<ExpectedExit>,
-    says: Option<Vec<String>>,
-    says_not: Option<Vec<String>>,
-    each_says: Option<Says>,
-}
-
-impl Beside {
-    /// Takes what a command must answer.
-    pub(super) fn answer(&mut self) -> Answer {
-        Answer {
-            exit: self.exit.take().unwrap_or_default(),
-            says: self.says.take().unwrap_or_default(),
-            says_not: self.says_not.take().unwrap_or_default(),
-            each_says: self.each_says.take().unwrap_or_default(),
-        }
-    }
-
-    /// Why a word that no deed took is wrong.
-    fn left(&self) -> Option<String> {
-        const ANSWERS: &str = "`run`, `manager`, `ruleset` or `ruleset-add`";
-        let words = [
-            ("packages", self.packages.is_some(), "`manager`"),
-            ("within", self.within.is_some(), "`run`"),
-            ("exit", self.exit.is_some(), ANSWERS),
-            ("says", self.says.is_some(), ANSWERS),
-            ("says-not", self.says_not.is_some(), ANSWERS),
-            ("each-says", self.each_says.is_some(), ANSWERS),
-        ];
-        let (word, _, deeds) = words.into_iter().find(|(_, is_left, _)| *is_left)?;
-        Some(format!("`{word}` belongs to {deeds}, which the step does not have"))
     }
 }
 

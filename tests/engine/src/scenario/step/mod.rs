@@ -1,9 +1,11 @@
 //! The things that a scenario does and asks, one a step.
 //!
 //! Each deed has a module here, with what a file says of it and what would be wrong with that, and is done by the
-//! engine's own modules. A new one is a variant of [`Deed`], and a word of `load`.
+//! engine's own modules. A new one is a variant of [`Deed`] and a word of `load`, and the engine's
+//! `steps` names who does it.
 
 mod answer;
+mod beside;
 mod command;
 mod conntrack;
 mod end;

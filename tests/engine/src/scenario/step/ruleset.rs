@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::Deed;
 use super::answer::Answer;
-use super::load::Beside;
+use super::beside::Beside;
 
 /// Rules that are loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]

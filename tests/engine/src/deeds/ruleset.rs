@@ -2,9 +2,10 @@
 
 use model::{Deadline, Finding, Result};
 
-use crate::attempt::{Attempt, COMMAND};
+use super::command;
+use crate::ask::{self, COMMAND};
+use crate::attempt::Attempt;
 use crate::scenario::{ExpectedExit, Others, Ruleset};
-use crate::steps;
 
 /// Prints a line for each table that belongs to the scenario, which deletes it.
 const DELETE_ALL: &str = r"nft list tables | sed -n '/^table inet probe$/d; s/^table /delete table /p'";
@@ -21,8 +22,8 @@ pub(crate) fn load(attempt: &mut Attempt<'_>, ruleset: &Ruleset, at: &str) -> Re
     };
     let must_fail = answer.exit != ExpectedExit::default();
     let rules = if must_fail { Some(listing(attempt)?) } else { None };
-    let output = attempt.session.script(&script(before, text), Deadline::after(COMMAND))?;
-    let found = steps::answered(attempt, answer, at, "nft -f -", &output);
+    let output = attempt.router.guest.script(&script(before, text), Deadline::after(COMMAND))?;
+    let found = command::answered(attempt, answer, at, "nft -f -", &output);
     if found.is_some() {
         return Ok(found);
     }
@@ -38,14 +39,14 @@ fn script(before: &str, text: &str) -> String {
 
 /// The rules without what packets change: no counters, and no elements that packets added.
 fn listing(attempt: &mut Attempt<'_>) -> Result<String> {
-    steps::read(&mut attempt.session, &["nft", "-s", "-t", "list", "ruleset"])
+    ask::read(attempt.router.guest, &["nft", "-s", "-t", "list", "ruleset"])
 }
 
 fn unchanged(before: &str, after: &str) -> Option<Finding> {
     if before == after {
         return None;
     }
-    steps::broken(
+    ask::broken(
         "STEP006",
         "a ruleset was refused, and the rules changed all the same".into(),
         format!("before:\n{before}\nafter:\n{after}"),

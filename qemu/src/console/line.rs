@@ -1,4 +1,4 @@
-//! The bytes of a serial console: rexpect's reader and writer over a unix socket.
+//! The line of a serial console: rexpect's reader and writer over a unix socket.
 //!
 //! rexpect reads ahead in a thread of its own, which is what keeps QEMU from stalling when nobody
 //! listens. Its waiting is a poll every 100 ms, as long as a whole command of ours takes, so it is
@@ -29,15 +29,15 @@ pub(super) enum Received {
 }
 
 /// Both directions of a console.
-pub(super) struct Wire {
+pub(super) struct Line {
     stream: StreamSession<UnixStream>,
     bell: Receiver<()>,
     anything: Regex,
     end: UnixStream,
 }
 
-impl Wire {
-    pub(super) fn new(socket: UnixStream) -> io::Result<Wire> {
+impl Line {
+    pub(super) fn new(socket: UnixStream) -> io::Result<Line> {
         let end = socket.try_clone()?;
         let writer = socket.try_clone()?;
         writer.set_write_timeout(Some(WRITE_WAIT))?;
@@ -45,7 +45,7 @@ impl Wire {
         // A timeout of zero: rexpect answers at once with what it has.
         let stream = rexpect::spawn_stream(Belled { socket, ring }, writer, Some(0));
         let anything = Regex::new("(?s).+").map_err(io::Error::other)?;
-        Ok(Wire { stream, bell, anything, end })
+        Ok(Line { stream, bell, anything, end })
     }
 
     /// Sends all of it; ASCII, so that a partial write ends between two characters.
@@ -126,7 +126,7 @@ impl Read for Belled {
     }
 }
 
-impl Drop for Wire {
+impl Drop for Line {
     fn drop(&mut self) {
         // Ends rexpect's thread, which waits on a clone of the socket.
         let _gone = self.end.shutdown(Shutdown::Both);
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn every_byte_value_survives_in_order() {
         let (near, mut far) = UnixStream::pair().unwrap();
-        let mut wire = Wire::new(near).unwrap();
+        let mut wire = Line::new(near).unwrap();
         let sent: Vec<u8> = (0..=u8::MAX).cycle().take(300_000).collect();
         let copy = sent.clone();
         let writer = std::thread::spawn(move || far.write_all(&copy).map(|()| far));
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn an_answer_is_noticed_without_polling() {
         let (near, mut far) = UnixStream::pair().unwrap();
-        let mut wire = Wire::new(near).unwrap();
+        let mut wire = Line::new(near).unwrap();
         let echo = std::thread::spawn(move || {
             let mut byte = [0];
             while far.read(&mut byte).unwrap() == 1 && byte != [b'q'] {
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn silence_is_not_the_end() {
         let (near, far) = UnixStream::pair().unwrap();
-        let mut wire = Wire::new(near).unwrap();
+        let mut wire = Line::new(near).unwrap();
         let mut seen = Received::Bytes(vec![]);
         for _ in 0..3 {
             seen = wire.receive(Duration::from_millis(1));

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use model::{Check, CheckKind, Deadline, Finding, Result, Severity};
 
-use super::Span;
 use crate::attempt::Attempt;
+use crate::flows::Span;
 use crate::forward::Look;
 use crate::judge::{self, Observation};
 use crate::probes::Conntrack;
@@ -18,8 +18,8 @@ const POLL: Duration = Duration::from_millis(50);
 pub(crate) fn conntrack(attempt: &mut Attempt<'_>, expected: &Expected, at: &str) -> Result<Option<Finding>> {
     let deadline = Deadline::after(expected.within.0);
     let seen = loop {
-        let look = Look::take(&mut attempt.session)?;
-        let flow = attempt.flows.get(&expected.flow)?;
+        let look = Look::take(attempt.router.guest)?;
+        let flow = attempt.net.flows.get(&expected.flow)?;
         flow.see(&look)?;
         let seen = flow.observation(Span::Ever);
         if holds(expected, &seen) || deadline.passed() {
@@ -28,12 +28,12 @@ pub(crate) fn conntrack(attempt: &mut Attempt<'_>, expected: &Expected, at: &str
         attempt.cancel.check()?;
         std::thread::sleep(POLL);
     };
-    let millis = attempt.millis();
-    let sample = attempt.flows.get(&expected.flow)?.sample(millis, "conntrack");
-    attempt.sample(sample);
+    let millis = attempt.told.millis();
+    let sample = attempt.net.flows.get(&expected.flow)?.sample(millis, "conntrack");
+    attempt.told.sample(sample);
     let found = if holds(expected, &seen) { None } else { Some(unmet(expected, &seen)) };
     let (wanted, entry) = (words(expected), described(seen.conntrack.as_ref()));
-    attempt.check(Check {
+    attempt.told.check(Check {
         at: at.into(),
         kind: CheckKind::Conntrack,
         subject: expected.flow.clone(),

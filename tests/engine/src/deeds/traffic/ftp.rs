@@ -6,10 +6,10 @@ use model::{Deadline, Exit, Finding, Result};
 use vm::lab;
 
 use super::HANDSHAKE;
+use crate::ask;
 use crate::attempt::Attempt;
 use crate::forward::Look;
 use crate::scenario::{Family, FlowPlan, FtpMode, FtpPlan, Proto, Side, Target};
-use crate::steps;
 
 /// The server's port, by which a helper is given to a connection.
 const CONTROL_PORT: u16 = 21;
@@ -18,16 +18,16 @@ const FIRST_PORT: u16 = 8021;
 
 /// Opens both connections; a finding, when what the router made of the announcement leads nowhere.
 pub(crate) fn ftp(attempt: &mut Attempt<'_>, plan: &FtpPlan) -> Result<Option<Finding>> {
-    if attempt.flows.0.is_empty() {
-        Look::set_up(&mut attempt.session)?;
+    if attempt.net.flows.count() == 0 {
+        Look::set_up(attempt.router.guest)?;
     }
     let mode = match plan.mode {
         FtpMode::Active => lab::FtpMode::Active,
         FtpMode::Passive => lab::FtpMode::Passive,
     };
-    let port = FIRST_PORT.saturating_add(u16::try_from(attempt.flows.0.len()).unwrap_or(0));
-    let server = SocketAddr::new(attempt.plan.wan.ipv4.0.into(), CONTROL_PORT);
-    let session = match attempt.lab.ftp(server, mode, port, Deadline::after(HANDSHAKE)) {
+    let port = FIRST_PORT.saturating_add(u16::try_from(attempt.net.flows.count()).unwrap_or(0));
+    let server = SocketAddr::new(attempt.net.plan.wan.ipv4.0.into(), CONTROL_PORT);
+    let session = match attempt.net.lab.ftp(server, mode, port, Deadline::after(HANDSHAKE)) {
         Ok(session) => session,
         Err(failure) if failure.exit() == Exit::Failed => return Ok(Some(failure.finding().clone())),
         Err(failure) => return Err(failure),
@@ -37,8 +37,8 @@ pub(crate) fn ftp(attempt: &mut Attempt<'_>, plan: &FtpPlan) -> Result<Option<Fi
         FtpMode::Active => (Side::Wan, Target::Router),
         FtpMode::Passive => (Side::Lan, Target::Host),
     };
-    attempt.flows.add(&flow(&plan.control, Side::Lan, Target::Host), "", control, CONTROL_PORT, CONTROL_PORT);
-    attempt.flows.add(&flow(&plan.data, from, to), "", data, port, announced.port());
+    attempt.net.flows.add(&flow(&plan.control, Side::Lan, Target::Host), "", control, CONTROL_PORT, CONTROL_PORT);
+    attempt.net.flows.add(&flow(&plan.data, from, to), "", data, port, announced.port());
     Ok(plan.announced.and_then(|expected| heard(expected, announced.ip())))
 }
 
@@ -62,7 +62,7 @@ fn heard(expected: IpAddr, announced: IpAddr) -> Option<Finding> {
     if announced == expected {
         return None;
     }
-    steps::broken(
+    ask::broken(
         "PROOF018",
         format!("the data connection was announced at {announced}, and {expected} was expected"),
         "the router's FTP helper did not rewrite the line, or rewrote one that it had to leave alone".into(),

@@ -1,0 +1,5 @@
+//! What steps do, one module for each kind of deed; `steps` calls them.
+
+pub(crate) mod command;
+pub(crate) mod ruleset;
+pub(crate) mod traffic;

@@ -1,0 +1,133 @@
+//! Cases whose routers never come up.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use camino::{Utf8Path, Utf8PathBuf};
+use model::{Cancel, Events, Format};
+use vm::guest::Guest;
+use vm::lab::Lab;
+
+use super::*;
+use crate::bench::{Feeds, Manner, Routers, Trust};
+use crate::modules::Payload;
+
+/// Routers of a kernel line that a function gives.
+struct Boots<F>(&'static str, F);
+
+impl<F: Fn() -> Result<Box<dyn Guest>> + Sync> Routers for Boots<F> {
+    fn kernel(&self) -> &str {
+        self.0
+    }
+
+    fn boot(&self, _: &Lab, _: Start, _: Format) -> Result<Box<dyn Guest>> {
+        (self.1)()
+    }
+}
+
+/// All else that a bench has.
+pub(crate) struct Place {
+    folders: BTreeMap<FeedVariant, Utf8PathBuf>,
+    trust: Trust,
+    payload: Payload,
+    cancel: Cancel,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        let folders = BTreeMap::from([(FeedVariant::Published, "/".into())]);
+        let (trust, payload) = (Trust { files: Vec::new() }, Payload::default());
+        Place { folders, trust, payload, cancel: Cancel::default() }
+    }
+}
+
+impl Place {
+    pub(crate) fn bench<'a>(&'a self, routers: &'a dyn Routers, events: &'a Events) -> Bench<'a> {
+        let feeds = Feeds { folders: &self.folders, trust: &self.trust, payload: &self.payload };
+        let manner = Manner { jobs: 2, of_several: false, sabotage: None, keep: None, captures: None };
+        Bench { routers, feeds, manner, events, cancel: &self.cancel }
+    }
+}
+
+fn scenarios(count: usize) -> Vec<Scenario> {
+    let folder = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    let all = crate::scenario::load_all(&folder).unwrap().into_iter();
+    all.take(count).map(|file| file.scenario.unwrap()).collect()
+}
+
+#[test]
+fn a_router_that_never_comes_up_is_blocked_after_a_second_try() {
+    let boots = AtomicUsize::new(0);
+    let none = Boots("6.12", || {
+        boots.fetch_add(1, Ordering::Relaxed);
+        Err(Failure::new(Exit::Blocked, "VM000", "no guest", "it is a test", "none"))
+    });
+    let (sender, received) = std::sync::mpsc::channel();
+    let (place, events) = (Place::default(), Events::to(sender));
+    let scenarios = scenarios(3);
+    let cases: usize = scenarios.iter().map(|scenario| scenario.managers.len()).sum();
+    assert_eq!(run(&place.bench(&none, &events), &scenarios), Exit::Blocked);
+    assert_eq!(boots.load(Ordering::Relaxed), 2 * cases, "each is tried twice");
+    let verdicts = received.try_iter().filter(|event| {
+        matches!(event, Event::CaseEnd { verdict: Verdict::Blocked { finding }, notes, .. }
+            if finding.id == "VM000" && notes[0].contains("tried once more"))
+    });
+    assert_eq!(verdicts.count(), cases);
+}
+
+#[test]
+fn a_feed_that_nobody_prepared_is_our_defect() {
+    let failure = no_feed(FeedVariant::WrongKey);
+    assert_eq!((failure.id(), failure.exit()), ("SCEN005", Exit::Bug));
+}
+
+#[test]
+fn a_scenario_without_packages_is_skipped_and_says_so() {
+    let (sender, received) = std::sync::mpsc::channel();
+    let (place, events) = (Place::default(), Events::to(sender));
+    let mut one = scenarios(1);
+    one[0].managers.clear();
+    let none = Boots("6.12", || Err(Failure::interrupted()));
+    assert_eq!(run(&place.bench(&none, &events), &one), Exit::Done);
+    let told: Vec<Event> = received.try_iter().collect();
+    assert!(matches!(&told[..], [Event::CaseEnd { verdict: Verdict::Skip { .. }, .. }]), "{told:?}");
+}
+
+#[test]
+fn what_an_image_lacks_is_a_reason_to_skip_on_a_release_and_a_defect_of_the_stand_in() {
+    assert!(matches!(lacking(Origin::StandIn, "tc"), Verdict::Fail { finding } if finding.id == "SCEN007"));
+    assert!(matches!(lacking(Origin::Release, "tc"), Verdict::Skip { reason } if reason.contains("tc")));
+}
+
+#[test]
+fn a_kernel_that_was_not_measured_runs_only_what_is_the_same_on_all() {
+    let (sender, received) = std::sync::mpsc::channel();
+    let (place, events) = (Place::default(), Events::to(sender));
+    let boots = AtomicUsize::new(0);
+    let none = Boots("6.6", || {
+        boots.fetch_add(1, Ordering::Relaxed);
+        Err(Failure::new(Exit::Blocked, "VM000", "no guest", "it is a test", "none"))
+    });
+    let bench = place.bench(&none, &events);
+    let mut two: Vec<Scenario> = scenarios(usize::MAX);
+    two.retain(|scenario| ["life-tcp-end", "offload-ipv4-nat"].contains(&scenario.name.as_str()));
+    assert_eq!(run(&bench, &two), Exit::Blocked);
+    let skipped: Vec<String> = received
+        .try_iter()
+        .filter_map(|event| match event {
+            Event::CaseEnd { case, verdict: Verdict::Skip { reason }, .. } => Some(format!("{case}: {reason}")),
+            _ => None,
+        })
+        .collect();
+    assert!(skipped.len() == 1 && skipped[0].starts_with("life-tcp-end") && skipped[0].contains("6.6"), "{skipped:?}");
+    assert!(boots.load(Ordering::Relaxed) > 0);
+}
+
+#[test]
+fn an_interrupt_ends_the_run_and_is_not_retried() {
+    let (place, events) = (Place::default(), Events::discard());
+    let none = Boots("6.12", || Err(Failure::interrupted()));
+    let bench = place.bench(&none, &events);
+    place.cancel.cancel();
+    assert_eq!(run(&bench, &scenarios(2)), Exit::Interrupted);
+}
