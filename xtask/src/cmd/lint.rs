@@ -21,7 +21,7 @@ pub fn run(ctx: &Ctx, args: &LintArgs) -> Result<Outcome> {
     if *list {
         return Ok(Outcome::done(lint::list()));
     }
-    let allowed: Vec<Allowed> = allow.iter().map(|text| Allowed::parse(text)).collect::<Result<_>>()?;
+    let mut allowed: Vec<Allowed> = allow.iter().map(|text| Allowed::parse(text)).collect::<Result<_>>()?;
     let options = options(keys)?;
     if let Some(url) = paths.iter().find(|path| live::is_address(path.as_str())) {
         if paths.len() > 1 {
@@ -38,7 +38,9 @@ pub fn run(ctx: &Ctx, args: &LintArgs) -> Result<Outcome> {
     let files = if paths.is_empty() {
         let job = Job::new(ctx, selection, Purpose::Build)?;
         job.require(ctx, Purpose::Build)?;
-        pipeline::package_files(ctx, &job)?
+        let (files, known) = pipeline::packages_to_lint(ctx, &job)?;
+        allowed.extend(known);
+        files
     } else {
         lint::collect(paths)?
     };

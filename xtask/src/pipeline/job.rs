@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::Format;
-use model::{Exit, Failure, Result, Target, UnknownTarget};
+use model::{Event, Exit, Failure, Finding, Result, Severity, Target, UnknownTarget};
 use sdk::Recipes;
 use vm::machine::Machine;
 
@@ -56,7 +56,7 @@ impl Job {
     /// A job for each kernel that is selected.
     ///
     /// # Errors
-    /// As [`Job::new`], but for a release `USE004` only: it has one kernel.
+    /// As [`Job::new`], but for a release `USE004` only: it has one kernel. `USE007` for a format that it does not have.
     pub fn each(ctx: &Ctx, selection: &Selection, purpose: Purpose) -> Result<Vec<Job>> {
         let (target, asked) = resolved(selection)?;
         let files = Files::read(ctx, &target, purpose)?;
@@ -69,6 +69,10 @@ impl Job {
             Asked::Release(_) if selection.kernels.len() != 1 => Err(one_kernel(selection.kernels.len())),
             Asked::Release(name) => {
                 let release = Release::new(ctx, name, &target, selection.openwrt.clone())?;
+                let formats = formats(selection);
+                if !formats.is_empty() && !formats.contains(&release.row.format) {
+                    return Err(other_format(&release));
+                }
                 Ok(vec![files.job(vec![release.row.format], Arc::new(release))])
             }
         }
@@ -96,6 +100,11 @@ impl Job {
     /// `HOST…` with the command that installs what is missing.
     pub fn require(&self, ctx: &Ctx, purpose: Purpose) -> Result<()> {
         doctor::require_all(ctx, &self.provider.needs(self, purpose)?)
+    }
+
+    /// Whether its packages are made by a release's own build.
+    pub(super) fn is_of_release(&self) -> bool {
+        self.provider.origin() == scenarios::Origin::Release
     }
 
     /// What for.
@@ -130,6 +139,7 @@ impl Job {
 
 impl Files {
     fn read(ctx: &Ctx, target: &Target, purpose: Purpose) -> Result<Files> {
+        tell_of_makefiles(ctx)?;
         let files = Files {
             target: target.clone(),
             recipes: Arc::new(Recipes::load(&ctx.recipes)?),
@@ -234,6 +244,36 @@ fn one_kernel(asked: usize) -> Failure {
         "only `test` runs on several kernels in one go, and a release has one of its own",
         "give one line with --kernel: 6.1, 6.12 or newest; with --release none",
     )
+}
+
+fn other_format(release: &Release) -> Failure {
+    let row = &release.row;
+    Failure::new(
+        Exit::Usage,
+        "USE007",
+        format!("OpenWrt {} makes {} packages, and only others were asked for", row.release, row.format),
+        "the SDK of a release makes packages for its own package manager",
+        format!("leave --format away, or give `--format {}`", row.format),
+    )
+}
+
+/// Warns of OpenWrt packages beside the user's recipes: a recipe is a YAML file, and nothing else is built.
+fn tell_of_makefiles(ctx: &Ctx) -> Result<()> {
+    for folder in ctx.recipes.iter().skip(1) {
+        for makefile in host::files::entries(folder)?.iter().map(|entry| entry.join("Makefile")) {
+            if makefile.is_file() {
+                ctx.events.emit(Event::Finding(Finding {
+                    id: "RCP006",
+                    severity: Severity::Warning,
+                    place: Some(makefile.to_string()),
+                    what: "this OpenWrt package is not built".into(),
+                    why: "a folder of recipes is read for its `*.yaml` files: modules of the kernel, and programs of this workspace".into(),
+                    fix: "build it with the release's SDK itself; `cargo xtask lint` and `feed merge` take packages of any origin".into(),
+                }));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The formats that were asked for, each once and always in the same order.

@@ -12,10 +12,10 @@ use crate::{Ctx, lint};
 /// The packages, without an error of the lint.
 pub(super) fn linted(ctx: &Ctx, job: &Job) -> Result<Packages> {
     let packages = job.provider.packages(ctx, job)?;
-    let allowed: Vec<Allowed> = packages.empty.iter().flat_map(|name| allowed_empty(name)).collect();
+    let allowed = allowed(job, &packages);
     let inputs = Inputs::new("the packages against the rules")
         .stage("packages", &packages.folder)
-        .text("empty", packages.empty.join(" "));
+        .text("allowed", format!("{allowed:?}"));
     stage(ctx, &LINT, &inputs, |_| {
         let counts = lint::check(ctx, &packages.files()?, &formats::lint::Options::default(), &allowed)?;
         match counts.exit() {
@@ -26,9 +26,20 @@ pub(super) fn linted(ctx: &Ctx, job: &Job) -> Result<Packages> {
     Ok(packages)
 }
 
+/// What is known of packages that nobody here can change: OpenWrt's own kmods have no maintainer, and those whose
+/// modules are part of the kernel are empty and name them nevertheless.
+pub(super) fn allowed(job: &Job, packages: &Packages) -> Vec<Allowed> {
+    let mut allowed: Vec<Allowed> = packages.empty.iter().flat_map(|name| allowed_empty(name)).collect();
+    if job.is_of_release() {
+        allowed.push(Allowed::at(&formats::lint::NO_MAINTAINER, "/kmod-".into()));
+    }
+    allowed
+}
+
 /// A kmod that is rightly without a module, in the file names of both formats.
-fn allowed_empty(name: &str) -> [Allowed; 2] {
-    ["_", "-"].map(|end| Allowed::at(&formats::lint::EMPTY_KMOD, format!("/{name}{end}")))
+fn allowed_empty(name: &str) -> impl Iterator<Item = Allowed> {
+    let rules = [&formats::lint::EMPTY_KMOD, &formats::lint::ABSENT_MODULE];
+    rules.into_iter().flat_map(move |rule| ["_", "-"].map(|end| Allowed::at(rule, format!("/{name}{end}"))))
 }
 
 fn faulty(exit: Exit, counts: &lint::Counts) -> Failure {

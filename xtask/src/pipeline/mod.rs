@@ -37,6 +37,7 @@ use std::net::SocketAddr;
 use camino::Utf8PathBuf;
 use model::Result;
 
+use crate::lint::Allowed;
 use crate::{Ctx, Outcome};
 
 use feed::signed;
@@ -86,9 +87,10 @@ pub fn verify_feed(ctx: &Ctx, job: &Job) -> Result<Outcome> {
     Ok(Outcome::done(lines.join("\n")))
 }
 
-/// The files of the packages, whatever the lint says about them.
-pub fn package_files(ctx: &Ctx, job: &Job) -> Result<Vec<Utf8PathBuf>> {
-    job.provider.packages(ctx, job)?.files()
+/// The files of the packages, whatever the lint says about them, and what it may say.
+pub fn packages_to_lint(ctx: &Ctx, job: &Job) -> Result<(Vec<Utf8PathBuf>, Vec<Allowed>)> {
+    let packages = job.provider.packages(ctx, job)?;
+    Ok((packages.files()?, linted::allowed(job, &packages)))
 }
 
 #[cfg(test)]

@@ -24,18 +24,12 @@ use crate::{Ctx, Outcome, upstream};
 
 /// Every kmod of the recipes, with what it needs, and every program, checked.
 pub(super) fn packages(ctx: &Ctx, release: &Release, recipes: &Recipes) -> Result<Packages> {
+    check_makefiles(ctx, recipes)?;
     let of_recipes = |ctx: &Ctx| programs::of_recipes(ctx, recipes, &release.row.arch);
     let ((resolved, archive, sdk), programs) = both(ctx, |ctx| obtained(ctx, release), of_recipes)?;
     let programs = programs.iter().map(|program| as_feed(ctx, program)).collect::<Result<Vec<_>>>()?;
     let tree = Tree::open(&sdk)?;
-    let expected = Expected {
-        kernel: resolved.kernel.clone(),
-        target: resolved.published.clone(),
-        arch: resolved.arch.clone(),
-        format: resolved.format,
-    };
-    let literals = Literals::read(&tree)?;
-    literals.check(&expected)?;
+    let (expected, literals) = (expected(&resolved), Literals::read(&tree)?);
     let mut inputs = Inputs::new(format!("packages for OpenWrt {} {}", resolved.release, resolved.target))
         .stage("sdk", &sdk)
         .text("kernel", &literals.kernel)
@@ -66,11 +60,23 @@ pub(super) fn packages(ctx: &Ctx, release: &Release, recipes: &Recipes) -> Resul
     Ok(Packages { folder, kernel: sdk, kernel_version: literals.kernel_package_version(), arch: resolved.arch, empty })
 }
 
-/// What the release offers, its SDK's archive, and the SDK.
+/// What the release says of its SDK.
+fn expected(resolved: &Resolved) -> Expected {
+    Expected {
+        kernel: resolved.kernel.clone(),
+        target: resolved.published.clone(),
+        arch: resolved.arch.clone(),
+        format: resolved.format,
+    }
+}
+
+/// What the release offers, its SDK's archive, and the SDK, which is the right one: programs that are compiled
+/// meanwhile are not compiled to the end for another.
 fn obtained(ctx: &Ctx, release: &Release) -> Result<(Resolved, Utf8PathBuf, Utf8PathBuf)> {
     let (resolved, files) = upstream::obtain(ctx, &release.wanted, &release.row, &[Role::Sdk])?;
     let archive = files.first().cloned().unwrap_or_default();
     let sdk = unpacked(ctx, &resolved, &archive)?;
+    Literals::read(&Tree::open(&sdk)?)?.check(&expected(&resolved))?;
     Ok((resolved, archive, sdk))
 }
 
@@ -84,6 +90,25 @@ fn unpacked(ctx: &Ctx, resolved: &Resolved, archive: &Utf8Path) -> Result<Utf8Pa
         let literals = Literals::read(&Tree::open(out)?)?;
         Ok(format!("kernel {}, {} packages for {}", literals.kernel, literals.format, literals.arch))
     })
+}
+
+/// A release's build packs a program by a Makefile of this repository, and no other.
+fn check_makefiles(ctx: &Ctx, recipes: &Recipes) -> Result<()> {
+    let makefile = |name: &str| ctx.root.join("package/feed").join(name).join("Makefile");
+    match recipes.programs.values().find(|recipe| !makefile(&recipe.package).is_file()) {
+        None => Ok(()),
+        Some(recipe) => Err(Failure::new(
+            Exit::Usage,
+            "SDK052",
+            format!("{} has no Makefile for a release's SDK", recipe.package),
+            "the stand-in packs a program by its recipe alone; a release's build needs an OpenWrt Makefile as well",
+            format!(
+                "write package/feed/{}/Makefile after the one of offloadctl, or leave --release away",
+                recipe.package
+            ),
+        )
+        .at(makefile(&recipe.package))),
+    }
 }
 
 /// A program as the release's build takes it.

@@ -191,7 +191,7 @@ impl Workspace {
     /// The digest of everything that cargo makes this package of: its folder and those of the crates that it needs.
     pub fn package(&self, package: &str) -> Result<Digest> {
         let found = self.members.iter().find(|member| member.package == package);
-        let found = found.ok_or_else(|| unknown(&self.root, format!("there is no package `{package}`")))?;
+        let found = found.ok_or_else(|| no_package(&self.root, package))?;
         let mut files = Vec::new();
         for member in self.closure(found) {
             files.extend(self.files(member)?);
@@ -270,6 +270,17 @@ fn embeds(source: &str) -> impl Iterator<Item = &str> {
 
 fn together(digests: impl IntoIterator<Item = Digest>) -> Digest {
     Digest::of(digests.into_iter().flat_map(|digest| digest.0).collect::<Vec<u8>>())
+}
+
+fn no_package(root: &Utf8Path, package: &str) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        "SRC002",
+        format!("there is no package `{package}` in this workspace"),
+        "a recipe builds a program of this workspace: `cargo.package` is the name in its Cargo.toml",
+        "correct `cargo` in the recipe of the program",
+    )
+    .at(root)
 }
 
 fn unknown(place: &Utf8Path, why: impl Into<String>) -> Failure {

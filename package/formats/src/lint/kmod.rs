@@ -59,7 +59,8 @@ static NOT_LOADED: Rule = Rule {
     fix: "add an AUTOLOAD line to the recipe, or say in the description who loads the module",
 };
 
-static ABSENT: Rule = Rule {
+/// A list that names a module which is in no package; OpenWrt's own name what is part of the kernel, too.
+pub static ABSENT: Rule = Rule {
     id: "LINT106",
     severity: Severity::Warning,
     title: "list of modules to load names one that is not there",

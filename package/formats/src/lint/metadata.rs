@@ -41,7 +41,8 @@ static NO_DESCRIPTION: Rule = Rule {
     fix: "set TITLE or Package/description in the recipe",
 };
 
-static NO_MAINTAINER: Rule = Rule {
+/// A package without a maintainer, as all kmods of OpenWrt's kernel are.
+pub static NO_MAINTAINER: Rule = Rule {
     id: "LINT405",
     severity: Severity::Note,
     title: "no maintainer",

@@ -55,7 +55,8 @@ use model::{Finding, Severity};
 
 use crate::{Limits, ec, usign};
 
-pub use kmod::EMPTY as EMPTY_KMOD;
+pub use kmod::{ABSENT as ABSENT_MODULE, EMPTY as EMPTY_KMOD};
+pub use metadata::NO_MAINTAINER;
 pub use read::{Examined, Kind, examine, unreadable};
 
 /// Something that must hold of packages or feeds.

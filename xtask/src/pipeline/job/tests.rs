@@ -51,9 +51,40 @@ fn several_kernels_are_several_jobs_and_only_where_that_is_meant() {
     let two = ["--kernel", "6.1,6.12"];
     assert_eq!(Job::each(&here(), &selection(&two), Purpose::Test).unwrap().len(), 2);
     assert_eq!(refused(&two), ("USE004", Exit::Usage));
-    assert_eq!(refused(&["--kernel", "6.1,6.12", "--release", "25.12"]), ("USE004", Exit::Usage));
     let failure = Job::stand_in(&here(), &selection(&two), Purpose::Build).err().unwrap();
     assert_eq!(failure.id(), "USE004");
+}
+
+#[test]
+fn a_release_has_its_own_kernel_and_format() {
+    for kernel in ["6.1", "6.12"] {
+        let line = ["xtask", "build", "--release", "24.10", "--kernel", kernel];
+        assert!(Cli::try_parse_from(line).unwrap_err().to_string().contains("cannot be used with"), "{kernel}");
+    }
+    assert_eq!(refused(&["--release", "24.10", "--format", "apk"]), ("USE007", Exit::Usage));
+    assert_eq!(refused(&["--release", "25.12", "--format", "ipk"]), ("USE007", Exit::Usage));
+    for words in [&["--release", "24.10", "--format", "ipk"][..], &["--release", "25.12", "--format", "ipk,apk"]] {
+        assert!(Job::new(&here(), &selection(words), Purpose::Build).is_ok(), "{words:?}");
+    }
+}
+
+/// What a folder of recipes holds besides recipes is not built, and that is told.
+#[test]
+fn a_makefile_among_the_recipes_is_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = Utf8Path::from_path(folder.path()).unwrap();
+    std::fs::create_dir_all(root.join("mine")).unwrap();
+    std::fs::create_dir_all(root.join("notes")).unwrap();
+    std::fs::write(root.join("mine/Makefile"), "").unwrap();
+    let (sender, events) = std::sync::mpsc::channel();
+    let mut ctx = ctx("/nowhere".into(), Events::to(sender));
+    ctx.recipes.push(root.to_owned());
+    Job::new(&ctx, &selection(&[]), Purpose::Build).unwrap();
+    let told = events.try_iter().filter_map(|event| match event {
+        model::Event::Finding(finding) => Some((finding.id, finding.severity, finding.place)),
+        _ => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [("RCP006", Severity::Warning, Some(root.join("mine/Makefile").into()))]);
 }
 
 #[test]

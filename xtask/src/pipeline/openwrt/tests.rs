@@ -108,6 +108,34 @@ fn a_release_is_built_once_linted_published_and_verified() {
     assert!(lab.folder.path().join("keys").is_dir());
 }
 
+/// OpenWrt's kmods say neither who maintains them nor why they are empty, with `lint` as with `build`.
+#[test]
+fn what_nobody_here_can_change_is_no_breach() {
+    let lab = Lab::new(|_| {});
+    let (files, known) = super::super::packages_to_lint(&lab.ctx, &lab.job()).unwrap();
+    let options = formats::lint::Options::default();
+    let counts = crate::lint::check(&lab.ctx, &files, &options, &[]).unwrap();
+    assert_eq!((counts.exit(), counts.allowed), (Exit::Failed, 0));
+    let counts = crate::lint::check(&lab.ctx, &files, &options, &known).unwrap();
+    assert_eq!((counts.exit(), counts.errors), (Exit::Done, 0));
+    assert!(counts.allowed > 0);
+}
+
+#[test]
+fn a_program_that_a_release_cannot_pack_is_wrong_usage() {
+    let lab = Lab::new(|_| {});
+    let own = lab.ctx.root.join("package/recipes/offloadctl.yaml");
+    let text = std::fs::read_to_string(own).unwrap();
+    let place = lab.ctx.recipes[0].join("mine.yaml");
+    std::fs::write(&place, text.replace("package: offloadctl\n", "package: mine\n")).unwrap();
+    let Err(failure) = lab.packages() else { panic!("packed without a Makefile") };
+    assert_eq!((failure.id(), failure.exit()), ("SDK052", Exit::Usage));
+    assert!(failure.finding().fix.contains("package/feed/mine/Makefile"), "{failure}");
+    let workspace = crate::stage::Workspace::read(&lab.ctx, &lab.ctx.root).unwrap();
+    let failure = workspace.package("no-such-package").unwrap_err();
+    assert_eq!((failure.id(), failure.exit()), ("SRC002", Exit::Usage));
+}
+
 #[test]
 fn another_work_tree_uses_the_same_unpacked_sdk() {
     let lab = Lab::new(|_| {});
