@@ -93,6 +93,7 @@ struct Parser {
     /// Whether the next word is a command's name and not an argument.
     in_command: bool,
     after_redirection: bool,
+    after_assignment: bool,
     /// The next word is the name of a loop's variable or what `case` looks at.
     skip: usize,
     /// The words of the current command outside of all blocks, and its line.
@@ -106,6 +107,7 @@ struct Parser {
 
 impl Parser {
     fn take(&mut self, line: usize, token: &Token, next: Option<&Token>, after: Option<&Token>) -> Result<(), String> {
+        let after_assignment = std::mem::take(&mut self.after_assignment);
         match token {
             Token::Redirection => self.after_redirection = true,
             Token::Word(..) if std::mem::take(&mut self.after_redirection) => {}
@@ -124,8 +126,10 @@ impl Parser {
                     self.argument(word, line);
                     // Assignments may stand before the command.
                     self.in_command = !is_assignment(word);
+                    self.after_assignment = !self.in_command;
                 }
             }
+            Token::Operator("(") if after_assignment => return Err("`(` behind an assignment".to_owned()),
             Token::Operator(operator) => self.operator(operator, line, next)?,
         }
         Ok(())
@@ -312,6 +316,12 @@ impl<'a> Lexer<'a> {
                 }
                 ';' | '&' | '|' | '(' | ')' | '<' | '>' => self.operator()?,
                 _ => match self.word()? {
+                    // The number of what is redirected, as in `2>&1`.
+                    Some(Token::Word(text, true))
+                        if matches!(self.peek(), Some('<' | '>')) && text.chars().all(|c| c.is_ascii_digit()) =>
+                    {
+                        continue;
+                    }
                     Some(word) => word,
                     None => continue,
                 },

@@ -166,7 +166,9 @@ pub(super) fn check(subject: &Subject, findings: &mut Vec<Finding>) {
         if is_program && is_file && mode & 0o111 == 0 {
             report(&NOT_EXECUTABLE, format!("its mode is {mode:04o}"));
         }
-        let Some(text) = &file.facts.text else { continue };
+        // An empty file has no content to be looked into.
+        let empty = (is_file && file.length == 0 && is_read(path)).then_some("");
+        let Some(text) = file.facts.text.as_deref().or(empty) else { continue };
         if SCRIPTS.iter().any(|folder| path.starts_with(folder)) {
             check_script(text, &mut report);
         }

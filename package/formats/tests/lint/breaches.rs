@@ -174,8 +174,8 @@ fn what_the_writers_would_never_write_is_found_in_foreign_packages() {
         ("Installed-Size: ", "Installed-Size: 9", "LINT407"),
         ("Installed-Size: 10240\n", "Installed-Size: 3\n", "LINT407"),
         ("Installed-Size: 10240\n", "", "LINT407"),
-        ("/etc/config/hello\n", "/etc/config/hallo\n", "LINT408"),
-        ("/etc/config/hello\n", "/usr/bin/hallo\n", "LINT408"),
+        ("/etc/config/hello\n", "/etc/config/hallo\n", "LINT408 LINT602"),
+        ("/etc/config/hello\n", "/usr/bin/hallo\n", "LINT408 LINT602"),
         ("Depends: libc", "Provides: x=1.0\nDepends: libc", "LINT412"),
         ("Version: 1.0-r1", "Version: v1.0-r1", "LINT401"),
         ("Version: 1.0-r1", "Version: 1.0/r1", "LINT401"),
@@ -183,7 +183,7 @@ fn what_the_writers_would_never_write_is_found_in_foreign_packages() {
         ("Version: 1.0-r1", "Version: 2:1.0-r1", "LINT402"),
         ("Version: 1.0-r1", "Vers", "LINT001"),
     ] {
-        assert_eq!(ids(&[with_control(&hello(), old, new)]), BTreeSet::from([id]), "{new:?}");
+        assert_eq!(ids(&[with_control(&hello(), old, new)]), id.split(' ').collect(), "{new:?}");
     }
     assert_eq!(ids(&[with_control(&hello(), "no such text", "")]), BTreeSet::new());
 }

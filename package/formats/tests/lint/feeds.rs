@@ -128,7 +128,7 @@ fn one_odd_entry_hides_no_other() {
         let index = [("feed/Packages".to_owned(), text.into_bytes()), ("feed/Packages.sig".to_owned(), signature)];
         [&packages[..], &index].concat()
     };
-    assert_found(&feed(text.replace("Version: 1.0-r1", "Version: 1.0/r1")), "LINT001", "nothing is left");
+    assert_found(&feed(text.replace("Version: 1.0-r1", "Version: 1.0/r1")), "LINT401", "nothing is left");
     assert_found(&feed(text.replacen("Version: 1.0-r1", "Version: 1.0/r1", 1)), "LINT511", "no version");
     assert_found(&feed(text.replacen("Architecture", "# made by hand\nArchitecture", 1)), "LINT512", "a comment");
     let wrong = text.replacen("Version: 1.0-r1", "Version: 1.0/r1", 1).replace("Size: ", "Size: 1");

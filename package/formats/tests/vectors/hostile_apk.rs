@@ -76,7 +76,7 @@ const MALFORMED: [(&str, &str); 75] = [
     ("empty-file", "ADB001"),
     ("short-file", "ADB003"),
     ("block-size-0", "ADB003"),
-    ("block-huge", "GZ006"),
+    ("block-huge", "IDX001"),
     ("ext-huge", "GZ006"),
     ("ext-small", "ADB003"),
     ("ext-x_size-4", "ADB003"),
