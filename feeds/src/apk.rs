@@ -10,7 +10,7 @@ use formats::apk::index::{Index, Listed};
 use formats::ec::SecretKey;
 use model::{Arch, Exit, Failure, Result};
 
-use crate::assemble::{Entry, admit, write};
+use crate::entry::{Entry, admit, write};
 use crate::explain;
 use crate::keys::Pair;
 

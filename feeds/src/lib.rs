@@ -13,6 +13,7 @@
 mod apk;
 mod assemble;
 mod diff;
+mod entry;
 pub mod keys;
 pub mod live;
 mod merge;
@@ -24,7 +25,7 @@ mod verify;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::Format;
-use model::{Exit, Failure};
+use model::{Exit, Failure, Problem};
 
 pub use assemble::{Contents, assemble};
 pub use diff::{Part, diff};
@@ -45,9 +46,7 @@ pub(crate) fn folders(feed: &Utf8Path) -> impl Iterator<Item = (Format, Utf8Path
 
 /// An error of the `formats` crate, for the user's eyes.
 pub fn explain(exit: Exit, place: impl std::fmt::Display, error: &formats::Error) -> Failure {
-    let (what, why) = match error.to_string().split_once(": ") {
-        Some((what, why)) => (what.to_owned(), why.to_owned()),
-        None => (error.to_string(), "the reader accepts nothing that it does not understand".to_owned()),
-    };
-    Failure::new(exit, error.id(), what, why, error.fix()).at(place)
+    let strict = || "the reader accepts nothing that it does not understand".to_owned();
+    let why = error.why().unwrap_or_else(strict);
+    Failure::of(Problem { exit, id: error.id(), what: error.what(), why, fix: error.fix() }).at(place)
 }

@@ -9,7 +9,7 @@ use formats::{Limits, ipk};
 use model::sha256::HashingReader;
 use model::{Arch, Exit, Failure, Result};
 
-use crate::assemble::{Entry, admit, write};
+use crate::entry::{Entry, admit, write};
 use crate::explain;
 use crate::keys::Pair;
 

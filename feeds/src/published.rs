@@ -12,7 +12,7 @@ use formats::version::Operator;
 use formats::{Format, Limits, Package, ec, usign};
 use model::{Exit, Failure, Result};
 
-use crate::assemble::Entry as _;
+use crate::entry::Entry as _;
 use crate::keys::Keys;
 use crate::{apk, explain, opkg};
 

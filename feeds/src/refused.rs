@@ -8,7 +8,7 @@ use formats::depend::{Dependency, Term};
 use formats::{Content, Format, Kind, Limits, Package, ipk};
 use model::{Arch, Exit, Failure, Result};
 
-use crate::assemble::{place, write};
+use crate::entry::{place, write};
 use crate::keys::Keys;
 use crate::{apk, assemble, explain, folders, opkg};
 

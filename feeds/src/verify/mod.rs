@@ -5,7 +5,7 @@ mod opkg;
 
 use camino::Utf8Path;
 use formats::{Format, Package};
-use model::{Arch, Exit, Failure, Result};
+use model::{Arch, Exit, Failure, Problem, Result};
 
 use crate::folders;
 use crate::keys::Keys;
@@ -77,7 +77,8 @@ impl Scratch {
 
 /// What a package manager refused, for the user's eyes.
 fn refused(feed: &Utf8Path, error: &client::Error) -> Failure {
-    Failure::new(exit_of(error), error.id(), error.to_string(), error.why(), error.fix()).at(feed)
+    let (what, why, fix) = (error.what(), error.why().unwrap_or_default(), error.fix());
+    Failure::of(Problem { exit: exit_of(error), id: error.id(), what, why, fix }).at(feed)
 }
 
 /// A digest or signature that does not match must never be retried; anything else is a failed check.

@@ -1,401 +1,461 @@
 //! What can be wrong with foreign bytes, or with a plan that cannot be written.
 //!
-//! One list for the whole crate, so that ids stay unique and a caller can show any of them: the
-//! message says what is wrong and why that matters, [`Error::id`] is stable, [`Error::fix`] says what to do.
+//! One list for the whole crate, so that ids stay unique and a caller can show any of them. `Display` is what is
+//! wrong, and why that matters.
 
-use std::io;
+use std::{fmt, io};
 
-/// Why bytes were refused, or could not be written.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// The reader or writer below failed.
-    #[error("reading or writing failed: {0}")]
-    Io(#[source] io::Error),
+const RECIPE: &str = "correct the recipe that the package is made from";
+const FETCH_AGAIN: &str = "fetch the file again; if it stays like this, ask its publisher to upload it anew";
+const RAISE_LIMIT: &str = "raise the limit if the file is trusted and really this large; otherwise do not use it";
+const TRUST: &str = "install the feed's public key if you trust its owner; if it is installed, do not use this file";
+const USIGN_FILE: &str = "use a key or signature file as usign writes it";
+const INDEX_AGAIN: &str = "ask the feed's publisher to generate the index again from the packages";
+const MODULE_FILE: &str = "give the uncompressed .ko file of a kernel module";
+const BUILD_AGAIN: &str = "do not install this package; build it again with OpenWrt's tools or with ours";
 
-    // gzip
-    /// The magic number of gzip is missing.
-    #[error("this is not gzip data, but {found}: the package manager would find nothing in it")]
-    NotGzip {
-        /// What it looks like instead.
-        found: &'static str,
-    },
-    /// The stream ends before its end marker and checksum.
-    #[error("compressed data ends too early: the file was cut off")]
-    GzipTruncated,
-    /// The deflate stream cannot be decoded.
-    #[error("compressed data is damaged: the deflate stream makes no sense")]
-    GzipCorrupt,
-    /// CRC or length after the stream disagree with what came out.
-    #[error("compressed data is damaged: its checksum does not match (opkg would install it unnoticed)")]
-    GzipChecksum,
-    /// Bytes follow the end of the stream.
-    #[error("there are bytes after the end of the compressed data, which nothing accounts for")]
-    GzipTrailing,
-    /// More came out than the limit allows.
-    #[error("compressed data unpacks to more than {limit} bytes, the limit")]
-    GzipTooLarge {
-        /// The limit in bytes.
-        limit: u64,
-    },
-    /// A header flag or method that gzip reserves.
-    #[error("the gzip header uses a method or flag that is not defined")]
-    GzipHeader,
+model::errors! {
+    /// Why bytes were refused, or could not be written. The texts tell what the fields are.
+    #[derive(Debug)]
+    #[non_exhaustive]
+    #[allow(missing_docs)]
+    pub enum Error {
+        /// The reader or writer below failed.
+        Io { source: io::Error } => {
+            id: "FMT001",
+            what: "reading or writing failed",
+            why: "{source}",
+            fix: "look at the file or connection that the bytes came from, then run the same command again",
+        }
 
-    // tar
-    /// The archive ends within a header, a file or before its end marker.
-    #[error("archive ends too early, in {place}")]
-    TarTruncated {
-        /// Where it ends.
-        place: String,
-    },
-    /// A header's checksum is wrong.
-    #[error("the header of member {member} has a wrong checksum")]
-    TarChecksum {
-        /// Number of the member, from 1.
-        member: usize,
-    },
-    /// A number field that is not octal.
-    #[error("{field} of {path} is not an octal number: base-256 and negative numbers derail opkg")]
-    TarNumber {
-        /// Name of the field.
-        field: &'static str,
-        /// The member.
-        path: String,
-    },
-    /// A path that leaves the root, or could be read in two ways.
-    #[error("path {path} is refused: {why}")]
-    TarPath {
-        /// The path as stored.
-        path: String,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// A member type that opkg does not know, such as pax headers.
-    #[error("member {path} has type {kind:?}, which opkg does not understand: it would lose the rest of the archive")]
-    TarKind {
-        /// The member.
-        path: String,
-        /// The type flag.
-        kind: char,
-    },
-    /// A device node or fifo where none is expected.
-    #[error("{path} is a device node or fifo, which packages do not ship")]
-    TarDevice {
-        /// The member.
-        path: String,
-    },
-    /// The same path twice.
-    #[error("{path} is in the archive twice: the last one would silently win")]
-    TarDuplicate {
-        /// The member.
-        path: String,
-    },
-    /// A path below something that is not a directory.
-    #[error("{path} lies below {link}, which the same archive makes a link or file: it would be written elsewhere")]
-    TarThroughLink {
-        /// The member.
-        path: String,
-        /// The earlier member.
-        link: String,
-    },
-    /// A hard link whose target is not an earlier file of the archive.
-    #[error("hard link {path} points to {target}, which is not an earlier file of this archive")]
-    TarHardLink {
-        /// The member.
-        path: String,
-        /// The link target as stored.
-        target: String,
-    },
-    /// A long-name header that is too long, or belongs to nothing.
-    #[error("a long-name header is too long or belongs to no member")]
-    TarLongName,
-    /// More members, or more bytes of paths, than the limit allows.
-    #[error("archive has more than {limit} members, or too many long paths")]
-    TooManyEntries {
-        /// The limit.
-        limit: usize,
-    },
-    /// A link or directory with content, or a symlink without target.
-    #[error("{path} is malformed: {why}")]
-    TarMalformed {
-        /// The member.
-        path: String,
-        /// What is wrong.
-        why: &'static str,
-    },
-    /// Something other than zeros after the end marker.
-    #[error("there are bytes after the end of the archive, which nothing accounts for")]
-    TarTrailing,
-    /// A value does not fit into a tar header.
-    #[error("{path} cannot be stored in a tar archive: {why}")]
-    TarCannotStore {
-        /// The entry.
-        path: String,
-        /// What does not fit.
-        why: &'static str,
-    },
+        // gzip
+        /// The magic number of gzip is missing.
+        NotGzip { found: &'static str } => {
+            id: "GZ001",
+            what: "this is not gzip data, but {found}",
+            why: "the package manager would find nothing in it",
+            fix: "{FETCH_AGAIN}",
+        }
+        /// The stream ends before its end marker and checksum.
+        GzipTruncated => {
+            id: "GZ002",
+            what: "compressed data ends too early",
+            why: "the file was cut off",
+            fix: "{FETCH_AGAIN}",
+        }
+        /// The deflate stream cannot be decoded.
+        GzipCorrupt => {
+            id: "GZ003",
+            what: "compressed data is damaged",
+            why: "the deflate stream makes no sense",
+            fix: "{FETCH_AGAIN}",
+        }
+        /// CRC or length after the stream disagree with what came out.
+        GzipChecksum => {
+            id: "GZ004",
+            what: "compressed data is damaged",
+            why: "its checksum does not match (opkg would install it unnoticed)",
+            fix: "{FETCH_AGAIN}",
+        }
+        /// Bytes follow the end of the stream.
+        GzipTrailing => {
+            id: "GZ005",
+            what: "there are bytes after the end of the compressed data, which nothing accounts for",
+            fix: "{BUILD_AGAIN}",
+        }
+        /// More came out than the limit allows.
+        GzipTooLarge { limit: u64 } => {
+            id: "GZ006",
+            what: "compressed data unpacks to more than {limit} bytes, the limit",
+            fix: "{RAISE_LIMIT}",
+        }
+        /// A header flag or method that gzip reserves.
+        GzipHeader => {
+            id: "GZ007",
+            what: "the gzip header uses a method or flag that is not defined",
+            fix: "{BUILD_AGAIN}",
+        }
 
-    // ipk
-    /// A member of the outer archive is missing.
-    #[error("the package has no {member}")]
-    IpkMissing {
-        /// Name of the member.
-        member: &'static str,
-    },
-    /// A member of the outer archive that does not belong there, or is out of order.
-    #[error("the package has the unexpected member {member} ({why})")]
-    IpkMember {
-        /// Name of the member.
-        member: String,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// `debian-binary` is not `2.0`.
-    #[error("the package format version is not 2.0")]
-    IpkVersion,
-    /// A control file or script is larger than the limit.
-    #[error("control file {name} is larger than {limit} bytes, the limit")]
-    IpkControlTooLarge {
-        /// Name of the file.
-        name: String,
-        /// The limit in bytes.
-        limit: u64,
-    },
-    /// A conffile that is not an absolute, plain path.
-    #[error("conffile {path} is refused: {why}")]
-    IpkConffile {
-        /// The line.
-        path: String,
-        /// What is wrong with it.
-        why: &'static str,
-    },
+        // tar
+        /// The archive ends within a header, a file or before its end marker.
+        TarTruncated { place: String } => {
+            id: "TAR001",
+            what: "archive ends too early, in {place}",
+            fix: "{FETCH_AGAIN}",
+        }
+        /// A header's checksum is wrong.
+        TarChecksum { member: usize } => {
+            id: "TAR002",
+            what: "the header of member {member} has a wrong checksum",
+            fix: "{FETCH_AGAIN}",
+        }
+        /// A number field that is not octal.
+        TarNumber { field: &'static str, path: String } => {
+            id: "TAR003",
+            what: "{field} of {path} is not an octal number",
+            why: "base-256 and negative numbers derail opkg",
+            fix: "{BUILD_AGAIN}",
+        }
+        /// A path that leaves the root, or could be read in two ways.
+        TarPath { path: String, why: &'static str } => {
+            id: "TAR004",
+            what: "path {path} is refused",
+            why: "{why}",
+            fix: "{BUILD_AGAIN}",
+        }
+        /// A member type that opkg does not know, such as pax headers.
+        TarKind { path: String, kind: char } => {
+            id: "TAR005",
+            what: "member {path} has type {kind:?}, which opkg does not understand",
+            why: "it would lose the rest of the archive",
+            fix: "{BUILD_AGAIN}",
+        }
+        /// A device node or fifo where none is expected.
+        TarDevice { path: String } => {
+            id: "TAR006",
+            what: "{path} is a device node or fifo, which packages do not ship",
+            fix: "{BUILD_AGAIN}",
+        }
+        /// The same path twice.
+        TarDuplicate { path: String } => {
+            id: "TAR007",
+            what: "{path} is in the archive twice",
+            why: "the last one would silently win",
+            fix: "{BUILD_AGAIN}",
+        }
+        /// A path below something that is not a directory.
+        TarThroughLink { path: String, link: String } => {
+            id: "TAR008",
+            what: "{path} lies below {link}, which the same archive makes a link or file",
+            why: "it would be written elsewhere",
+            fix: "{BUILD_AGAIN}",
+        }
+        /// A hard link whose target is not an earlier file of the archive.
+        TarHardLink { path: String, target: String } => {
+            id: "TAR009",
+            what: "hard link {path} points to {target}, which is not an earlier file of this archive",
+            fix: "{BUILD_AGAIN}",
+        }
+        /// A long-name header that is too long, or belongs to nothing.
+        TarLongName => {
+            id: "TAR010",
+            what: "a long-name header is too long or belongs to no member",
+            fix: "{BUILD_AGAIN}",
+        }
+        /// More members, or more bytes of paths, than the limit allows.
+        TooManyEntries { limit: usize } => {
+            id: "TAR011",
+            what: "archive has more than {limit} members, or too many long paths",
+            fix: "{RAISE_LIMIT}",
+        }
+        /// A link or directory with content, or a symlink without target.
+        TarMalformed { path: String, why: &'static str } => {
+            id: "TAR012",
+            what: "{path} is malformed",
+            why: "{why}",
+            fix: "{BUILD_AGAIN}",
+        }
+        /// Something other than zeros after the end marker.
+        TarTrailing => {
+            id: "TAR013",
+            what: "there are bytes after the end of the archive, which nothing accounts for",
+            fix: "{BUILD_AGAIN}",
+        }
+        /// A value does not fit into a tar header.
+        TarCannotStore { path: String, why: &'static str } => {
+            id: "TAR014",
+            what: "{path} cannot be stored in a tar archive",
+            why: "{why}",
+            fix: "{RECIPE}",
+        }
 
-    // control
-    /// A line that is neither a field nor a continuation.
-    #[error("line {line} of the control data is malformed: {why}")]
-    ControlSyntax {
-        /// Line number, from 1.
-        line: usize,
-        /// What is wrong.
-        why: &'static str,
-    },
-    /// A field that a package cannot be without.
-    #[error("the control data has no {field}")]
-    ControlMissing {
-        /// Name of the field.
-        field: &'static str,
-    },
-    /// A value that its field does not allow.
-    #[error("field {field} has the value {value:?}: {why}")]
-    ControlValue {
-        /// Name of the field.
-        field: &'static str,
-        /// The value, shortened.
-        value: String,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// A dependency that cannot be parsed.
-    #[error("dependency {text:?} is malformed: {why}")]
-    Dependency {
-        /// The text.
-        text: String,
-        /// What is wrong with it.
-        why: &'static str,
-    },
+        // ipk
+        /// A member of the outer archive is missing.
+        IpkMissing { member: &'static str } => {
+            id: "IPK001",
+            what: "the package has no {member}",
+            fix: "{BUILD_AGAIN}",
+        }
+        /// A member of the outer archive that does not belong there, or is out of order.
+        IpkMember { member: String, why: &'static str } => {
+            id: "IPK002",
+            what: "the package has the unexpected member {member} ({why})",
+            fix: "{BUILD_AGAIN}",
+        }
+        /// `debian-binary` is not `2.0`.
+        IpkVersion => {
+            id: "IPK003",
+            what: "the package format version is not 2.0",
+            fix: "{BUILD_AGAIN}",
+        }
+        /// A control file or script is larger than the limit.
+        IpkControlTooLarge { name: String, limit: u64 } => {
+            id: "IPK004",
+            what: "control file {name} is larger than {limit} bytes, the limit",
+            fix: "{RAISE_LIMIT}",
+        }
+        /// A conffile that is not an absolute, plain path.
+        IpkConffile { path: String, why: &'static str } => {
+            id: "IPK005",
+            what: "conffile {path} is refused",
+            why: "{why}",
+            fix: "{BUILD_AGAIN}",
+        }
 
-    // digests and index
-    /// Not exactly 64 hex digits.
-    #[error("{text:?} is not a SHA-256 digest of 64 hex digits (opkg would check nothing)")]
-    BadDigest {
-        /// The text, shortened.
-        text: String,
-    },
-    /// An index is larger than the limit.
-    #[error("the index is larger than {limit} bytes, the limit")]
-    IndexTooLarge {
-        /// The limit in bytes.
-        limit: u64,
-    },
-    /// An index entry without one of the fields that make the package verifiable.
-    #[error("the index entry of {package} has no {field}: its package cannot be verified")]
-    IndexMissing {
-        /// The package.
-        package: String,
-        /// Name of the field.
-        field: &'static str,
-    },
-    /// A file name that leaves the feed's directory.
-    #[error("the index entry of {package} names the file {filename:?}: {why}")]
-    IndexFilename {
-        /// The package.
-        package: String,
-        /// The file name.
-        filename: String,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// The package file is not the one that the index describes.
-    #[error("{package}: the index says {field} {index}, the package file says {file}")]
-    IndexMismatch {
-        /// The package as the index names it.
-        package: String,
-        /// Field or property that differs.
-        field: &'static str,
-        /// Value in the index.
-        index: String,
-        /// Value of the file.
-        file: String,
-    },
+        // control
+        /// A line that is neither a field nor a continuation.
+        ControlSyntax { line: usize, why: &'static str } => {
+            id: "CTL001",
+            what: "line {line} of the control data is malformed",
+            why: "{why}",
+            fix: "{BUILD_AGAIN}",
+        }
+        /// A field that a package cannot be without.
+        ControlMissing { field: &'static str } => {
+            id: "CTL002",
+            what: "the control data has no {field}",
+            fix: "{BUILD_AGAIN}",
+        }
+        /// A value that its field does not allow.
+        ControlValue { field: &'static str, value: String, why: &'static str } => {
+            id: "CTL003",
+            what: "field {field} has the value {value:?}",
+            why: "{why}",
+            fix: "{BUILD_AGAIN}",
+        }
+        /// A dependency that cannot be parsed.
+        Dependency { text: String, why: &'static str } => {
+            id: "DEP001",
+            what: "dependency {text:?} is malformed",
+            why: "{why}",
+            fix: "{BUILD_AGAIN}",
+        }
 
-    // usign
-    /// A key or signature file that is not two lines of the expected content.
-    #[error("this is not a usign {expected}: {why}")]
-    UsignFormat {
-        /// What was expected.
-        expected: &'static str,
-        /// What is wrong.
-        why: &'static str,
-    },
-    /// A secret key with a passphrase.
-    #[error("the secret key is protected by a passphrase, which usign does not support")]
-    UsignPassphrase,
-    /// A secret key whose checksum is wrong.
-    #[error("the secret key is damaged: its checksum does not match")]
-    UsignChecksum,
-    /// Signed by another key.
-    #[error("the signature was made by key {signed_by}, not by {key}")]
-    UsignOtherKey {
-        /// Fingerprint in the signature.
-        signed_by: String,
-        /// Fingerprint of the key at hand.
-        key: String,
-    },
-    /// The signature does not belong to these bytes.
-    #[error("the signature by key {key} does not match: the data was changed after signing, or the key is a forgery")]
-    UsignBadSignature {
-        /// Fingerprint of the key.
-        key: String,
-    },
+        // digests and index
+        /// Not exactly 64 hex digits.
+        BadDigest { text: String } => {
+            id: "SHA001",
+            what: "{text:?} is not a SHA-256 digest of 64 hex digits (opkg would check nothing)",
+            fix: "{INDEX_AGAIN}",
+        }
+        /// An index is larger than the limit.
+        IndexTooLarge { limit: u64 } => {
+            id: "IDX001",
+            what: "the index is larger than {limit} bytes, the limit",
+            fix: "{RAISE_LIMIT}",
+        }
+        /// An index entry without one of the fields that make the package verifiable.
+        IndexMissing { package: String, field: &'static str } => {
+            id: "IDX002",
+            what: "the index entry of {package} has no {field}",
+            why: "its package cannot be verified",
+            fix: "{INDEX_AGAIN}",
+        }
+        /// A file name that leaves the feed's directory.
+        IndexFilename { package: String, filename: String, why: &'static str } => {
+            id: "IDX003",
+            what: "the index entry of {package} names the file {filename:?}",
+            why: "{why}",
+            fix: "{INDEX_AGAIN}",
+        }
+        /// The package file is not the one that the index describes.
+        IndexMismatch { package: String, field: &'static str, index: String, file: String } => {
+            id: "IDX004",
+            what: "{package}: the index says {field} {index}, the package file says {file}",
+            fix: "{INDEX_AGAIN}",
+        }
 
-    // apk v3
-    /// Not an ADB file.
-    #[error("this is not an apk v3 file, but {found}")]
-    AdbMagic {
-        /// What it looks like instead.
-        found: &'static str,
-    },
-    /// The file ends within a block.
-    #[error("the apk file ends too early: it was cut off")]
-    AdbTruncated,
-    /// Blocks that are malformed or out of order.
-    #[error("the blocks of the apk file are malformed: {why}")]
-    AdbBlock {
-        /// What is wrong.
-        why: &'static str,
-    },
-    /// Made for a newer reader.
-    #[error("the apk file needs a newer reader: its compatibility version is not 0")]
-    AdbVersion,
-    /// An offset that leaves the metadata or is not aligned.
-    #[error("an offset in the apk metadata leads outside of it, or is not aligned")]
-    AdbOffset,
-    /// A value of the wrong type or form.
-    #[error("the apk metadata is malformed: {what}")]
-    AdbValue {
-        /// What is wrong.
-        what: &'static str,
-    },
-    /// Shared values that would unfold into far more than was stored.
-    #[error("the apk metadata unfolds into more values than any package has")]
-    AdbBudget,
-    /// Metadata of 256 MiB or more.
-    #[error("the metadata is larger than an apk file can hold")]
-    AdbTooLarge,
-    /// No signature by a known key.
-    #[error("none of the {signatures} signatures was made by one of the {keys} trusted keys")]
-    AdbUntrusted {
-        /// Number of signatures in the file.
-        signatures: usize,
-        /// Number of keys that were tried.
-        keys: usize,
-    },
-    /// A field that a package cannot be without, or with a value that makes no sense.
-    #[error("the apk metadata has a bad {field}: {why}")]
-    ApkField {
-        /// Name of the field.
-        field: &'static str,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// A path that leaves the root, is there twice, or lies below a link.
-    #[error("path {path:?} of the package is refused: {why}")]
-    ApkPath {
-        /// The path as stored.
-        path: String,
-        /// What is wrong with it.
-        why: &'static str,
-    },
-    /// Entries that are not in the order apk looks them up in.
-    #[error("{list} of the apk metadata is not sorted, or has duplicates: apk would not find its entries")]
-    ApkOrder {
-        /// Name of the list.
-        list: &'static str,
-    },
-    /// The bytes of a file are not the ones that the metadata describes.
-    #[error("the content of {path} does not match its SHA-256 in the metadata")]
-    ApkContent {
-        /// The file.
-        path: String,
-    },
-    /// File data that is missing, out of order or too much.
-    #[error("the file data of the package does not fit its list of files: {why}")]
-    ApkData {
-        /// What is wrong.
-        why: &'static str,
-    },
-    /// A device node or fifo where none is expected.
-    #[error("{path} is a device node or fifo, which packages do not ship")]
-    ApkDevice {
-        /// The path.
-        path: String,
-    },
+        // usign
+        /// A key or signature file that is not two lines of the expected content.
+        UsignFormat { expected: &'static str, why: &'static str } => {
+            id: "SIG001",
+            what: "this is not a usign {expected}",
+            why: "{why}",
+            fix: "{USIGN_FILE}",
+        }
+        /// A secret key with a passphrase.
+        UsignPassphrase => {
+            id: "SIG002",
+            what: "the secret key is protected by a passphrase, which usign does not support",
+            fix: "{USIGN_FILE}",
+        }
+        /// A secret key whose checksum is wrong.
+        UsignChecksum => {
+            id: "SIG003",
+            what: "the secret key is damaged",
+            why: "its checksum does not match",
+            fix: "{USIGN_FILE}",
+        }
+        /// Signed by another key.
+        UsignOtherKey { signed_by: String, key: String } => {
+            id: "SIG004",
+            what: "the signature was made by key {signed_by}, not by {key}",
+            fix: "{TRUST}",
+        }
+        /// The signature does not belong to these bytes.
+        UsignBadSignature { key: String } => {
+            id: "SIG005",
+            what: "the signature by key {key} does not match",
+            why: "the data was changed after signing, or the key is a forgery",
+            fix: "{TRUST}",
+        }
 
-    // keys of apk
-    /// Not a PEM file with an EC key on P-256.
-    #[error("this is not an EC {expected} for apk: {why}")]
-    EcFormat {
-        /// What was expected.
-        expected: &'static str,
-        /// What is wrong.
-        why: &'static str,
-    },
+        // apk v3
+        /// Not an ADB file.
+        AdbMagic { found: &'static str } => {
+            id: "ADB001",
+            what: "this is not an apk v3 file, but {found}",
+            fix: "{FETCH_AGAIN}",
+        }
+        /// The file ends within a block.
+        AdbTruncated => {
+            id: "ADB002",
+            what: "the apk file ends too early",
+            why: "it was cut off",
+            fix: "{FETCH_AGAIN}",
+        }
+        /// Blocks that are malformed or out of order.
+        AdbBlock { why: &'static str } => {
+            id: "ADB003",
+            what: "the blocks of the apk file are malformed",
+            why: "{why}",
+            fix: "{BUILD_AGAIN}",
+        }
+        /// Made for a newer reader.
+        AdbVersion => {
+            id: "ADB004",
+            what: "the apk file needs a newer reader",
+            why: "its compatibility version is not 0",
+            fix: "use a newer version of this program",
+        }
+        /// An offset that leaves the metadata or is not aligned.
+        AdbOffset => {
+            id: "ADB005",
+            what: "an offset in the apk metadata leads outside of it, or is not aligned",
+            fix: "{BUILD_AGAIN}",
+        }
+        /// A value of the wrong type or form.
+        AdbValue { what: &'static str } => {
+            id: "ADB006",
+            what: "the apk metadata is malformed",
+            why: "{what}",
+            fix: "{BUILD_AGAIN}",
+        }
+        /// Shared values that would unfold into far more than was stored.
+        AdbBudget => {
+            id: "ADB007",
+            what: "the apk metadata unfolds into more values than any package has",
+            fix: "{BUILD_AGAIN}",
+        }
+        /// Metadata of 256 MiB or more.
+        AdbTooLarge => {
+            id: "ADB008",
+            what: "the metadata is larger than an apk file can hold",
+            fix: "split the package or index",
+        }
+        /// No signature by a known key.
+        AdbUntrusted { signatures: usize, keys: usize } => {
+            id: "ADB009",
+            what: "none of the {signatures} signatures was made by one of the {keys} trusted keys",
+            fix: "{TRUST}",
+        }
+        /// A field that a package cannot be without, or with a value that makes no sense.
+        ApkField { field: &'static str, why: &'static str } => {
+            id: "APK001",
+            what: "the apk metadata has a bad {field}",
+            why: "{why}",
+            fix: "{BUILD_AGAIN}",
+        }
+        /// A path that leaves the root, is there twice, or lies below a link.
+        ApkPath { path: String, why: &'static str } => {
+            id: "APK002",
+            what: "path {path:?} of the package is refused",
+            why: "{why}",
+            fix: "{BUILD_AGAIN}",
+        }
+        /// Entries that are not in the order apk looks them up in.
+        ApkOrder { list: &'static str } => {
+            id: "APK003",
+            what: "{list} of the apk metadata is not sorted, or has duplicates",
+            why: "apk would not find its entries",
+            fix: "{BUILD_AGAIN}",
+        }
+        /// The bytes of a file are not the ones that the metadata describes.
+        ApkContent { path: String } => {
+            id: "APK004",
+            what: "the content of {path} does not match its SHA-256 in the metadata",
+            fix: "{FETCH_AGAIN}",
+        }
+        /// File data that is missing, out of order or too much.
+        ApkData { why: &'static str } => {
+            id: "APK005",
+            what: "the file data of the package does not fit its list of files",
+            why: "{why}",
+            fix: "{BUILD_AGAIN}",
+        }
+        /// A device node or fifo where none is expected.
+        ApkDevice { path: String } => {
+            id: "APK006",
+            what: "{path} is a device node or fifo, which packages do not ship",
+            fix: "{BUILD_AGAIN}",
+        }
 
-    // kernel modules
-    /// Not an ELF file that can be read.
-    #[error("this is not a readable ELF file: {why}")]
-    ModuleElf {
-        /// What the reader said.
-        why: String,
-    },
-    /// An ELF file without module information.
-    #[error("this ELF file is not a kernel module: it has no usable .modinfo section")]
-    ModuleInfo,
+        // keys of apk
+        /// Not a PEM file with an EC key on P-256.
+        EcFormat { expected: &'static str, why: &'static str } => {
+            id: "ECK001",
+            what: "this is not an EC {expected} for apk",
+            why: "{why}",
+            fix: "make a key with `openssl ecparam -name prime256v1 -genkey -noout`, and its public half with `openssl ec -pubout`",
+        }
 
-    // plans
-    /// A plan that no package can be made from.
-    #[error("the package cannot be written: {what}")]
-    Plan {
-        /// What is wrong with it.
-        what: String,
-    },
+        // kernel modules
+        /// Not an ELF file that can be read.
+        ModuleElf { why: String } => {
+            id: "MOD001",
+            what: "this is not a readable ELF file",
+            why: "{why}",
+            fix: "{MODULE_FILE}",
+        }
+        /// An ELF file without module information.
+        ModuleInfo => {
+            id: "MOD002",
+            what: "this ELF file is not a kernel module",
+            why: "it has no usable .modinfo section",
+            fix: "{MODULE_FILE}",
+        }
+
+        // plans
+        /// A plan that no package can be made from.
+        Plan { what: String } => {
+            id: "FMT002",
+            what: "the package cannot be written",
+            why: "{what}",
+            fix: "{RECIPE}",
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what())?;
+        self.why().map_or(Ok(()), |why| write!(f, ": {why}"))
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Io { source } => Some(source),
+            _ => None,
+        }
+    }
 }
 
 /// Readers stack on [`io::Read`]: an error of ours travels through it and comes out as itself.
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
-        error.downcast::<Error>().unwrap_or_else(Error::Io)
+        error.downcast::<Error>().unwrap_or_else(|source| Error::Io { source })
     }
 }
 
@@ -408,7 +468,7 @@ impl From<model::sha256::NoDigest> for Error {
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         match error {
-            Error::Io(error) => error,
+            Error::Io { source } => source,
             ours => io::Error::new(io::ErrorKind::InvalidData, ours),
         }
     }

@@ -54,7 +54,6 @@
 //! ```
 
 pub mod adb;
-mod advice;
 pub mod apk;
 mod changes;
 pub mod control;

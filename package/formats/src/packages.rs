@@ -6,11 +6,12 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::io::Read;
 
+use model::Digest;
+
 use crate::changes::{Changes, Newest};
 use crate::control::{Block, Control, Stanza};
 use crate::version::opkg;
 use crate::{Error, Limits, gzip, tar};
-use model::Digest;
 
 /// A package as an index lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]

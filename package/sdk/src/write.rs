@@ -23,7 +23,7 @@ pub(crate) fn write_one(plan: &Plan, format: Format, out: &Utf8Path) -> Result<B
     let mut writer = Hasher::new(BufWriter::new(File::create(&file).map_err(failed)?));
     let scratch = tempfile::tempfile_in(out).map_err(failed)?;
     package.write_with_scratch(format, &mut writer, scratch).map_err(|error| match error {
-        formats::Error::Io(error) => failed(error),
+        formats::Error::Io { source } => failed(source),
         other => refused(other),
     })?;
     let (mut writer, digest) = writer.finish();

@@ -165,7 +165,7 @@ fn fetch_signature(source: &Source, on: &mut dyn FnMut(Progress)) -> Result<Vec<
     on(Progress::Downloading { url: url.clone() });
     fetch::fetch_small(&url, MAX_SIGNATURE).map_err(|error| Error::Unsigned {
         feed: source.name.clone(),
-        problem: format!("{url} could not be fetched: {}", error.why()),
+        problem: format!("{url} could not be fetched: {}", error.why().unwrap_or_default()),
     })
 }
 

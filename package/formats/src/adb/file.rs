@@ -2,10 +2,11 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
+use model::Digest;
+
 use crate::deflate::Encoder;
 use crate::inflate::Inflate;
 use crate::{Error, Limits, ec};
-use model::Digest;
 
 const MAGIC: &[u8; 4] = b"ADB.";
 const DEFLATE: &[u8; 4] = b"ADBd";

@@ -2,6 +2,8 @@
 
 use std::io::Read;
 
+use model::Digest;
+
 use super::info::Info;
 use super::metadata::Metadata;
 use super::schema::{index, info};
@@ -10,7 +12,6 @@ use crate::changes::{Changes, Newest};
 use crate::tar::path_problem;
 use crate::version::apk;
 use crate::{Error, Limits, ec};
-use model::Digest;
 
 /// A feed's packages and how their files are named.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

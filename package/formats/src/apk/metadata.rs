@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use model::Digest;
+
 use super::info::Info;
 use super::schema::{SCRIPTS, info, package, path};
 use crate::adb::{Adb, Object, Schema, Tree};
@@ -9,7 +11,6 @@ use crate::limits::MOST_PATH_BYTES;
 use crate::package::{Content, Device, Entry, Kind, Owner};
 use crate::tar::path_problem;
 use crate::{Error, Limits};
-use model::Digest;
 
 /// File types, in the words of `stat`.
 pub(super) const FIFO: u16 = 0o010_000;

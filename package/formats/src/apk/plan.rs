@@ -20,6 +20,8 @@
 
 use std::collections::BTreeMap;
 
+use model::Digest;
+
 use super::info::{Dependency, Info};
 use super::metadata::Script;
 use super::write::Plan;
@@ -28,7 +30,6 @@ use crate::depend::{self, Provide, Term};
 use crate::package::{Content, Entry, Kind, Package};
 use crate::version::Operator;
 use crate::version::apk::Match;
-use model::Digest;
 
 /// Where OpenWrt's functions look for what apk itself has no place for.
 const SIDE_FILES: &str = "lib/apk/packages";

@@ -2,11 +2,12 @@
 
 use std::io::{self, Read};
 
+use model::sha256::{Digest, HashingReader};
+
 use super::metadata::{Member, Metadata};
 use crate::adb::{Adb, BlockReader};
 use crate::package::{Content, Kind};
 use crate::{Error, Limits, ec};
-use model::sha256::{Digest, HashingReader};
 
 /// Reads a package into memory, if one of the keys has signed it.
 ///

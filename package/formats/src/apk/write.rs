@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Write;
 
+use model::Digest;
+
 use super::info::Info;
 use super::metadata::{BLOCK, CHARACTER, FIFO, REGULAR, SYMLINK, Script, join_device};
 use super::schema::info;
 use crate::adb::{Adb, Builder, Compression, Schema, Value, Writer};
 use crate::package::{Content, Device, Entry, Kind, Package};
 use crate::{Error, ec};
-use model::Digest;
 
 /// A package to be written, in apk's terms.
 #[derive(Debug, Clone, Default)]

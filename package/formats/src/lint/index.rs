@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
+use model::{Digest, Finding, Format, Severity};
+
 use super::read::Content;
 use super::subject::{FileIdentity, Subject};
 use super::{Examined, Options, Rule};
 use crate::adb::Adb;
 use crate::{Error, Limits, apk, packages, usign};
-use model::{Digest, Finding, Format, Severity};
 
 static MISMATCH: Rule = Rule {
     id: "LINT501",

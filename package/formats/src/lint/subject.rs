@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
+use model::{Digest, Format};
+
 use super::elf::Elf;
 use super::system;
 use crate::modinfo::ModuleInfo;
 use crate::package::Entry;
 use crate::{apk, depend, ipk};
-use model::{Digest, Format};
 
 /// A package, without the bytes of its files.
 #[derive(Debug)]

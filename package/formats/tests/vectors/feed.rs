@@ -1,10 +1,11 @@
 //! A feed made by OpenWrt's scripts, and malformed ones that the real opkg takes.
 
+use model::Digest;
+
 use crate::common;
 use formats::control::Control;
 use formats::packages::{self, Listed};
 use formats::{Limits, gzip, ipk, usign};
-use model::Digest;
 use proptest::prelude::*;
 
 fn golden_feed() -> Vec<Listed> {

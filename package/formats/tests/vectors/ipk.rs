@@ -209,7 +209,7 @@ fn limits_hold() {
 fn a_visitor_can_stop_the_reading() {
     let bytes = common::bytes("malformed/ipk/good.ipk");
     let error = ipk::visit(&bytes[..], &Limits::default(), &mut |_, _| Err(std::io::ErrorKind::StorageFull.into()));
-    assert!(matches!(error, Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::StorageFull));
+    assert!(matches!(error, Err(Error::Io { source }) if source.kind() == std::io::ErrorKind::StorageFull));
 }
 
 #[test]

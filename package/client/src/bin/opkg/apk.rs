@@ -49,7 +49,7 @@ pub(crate) fn main(arguments: Vec<String>) -> ExitCode {
     match run(arguments) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("ERROR: {error}\n[{}] {} — {}", error.id(), error.why(), error.fix());
+            eprintln!("ERROR: {error}\n[{}] {} — {}", error.id(), error.why().unwrap_or_default(), error.fix());
             ExitCode::from(FAILED)
         }
     }

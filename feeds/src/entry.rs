@@ -1,0 +1,86 @@
+//! Which packages belong into a feed, and how their files get there: the same for both managers.
+
+use std::collections::HashMap;
+
+use camino::Utf8Path;
+use formats::Package;
+use model::{Arch, Exit, Failure, Result, parallel, processors};
+
+/// An index entry of either manager.
+pub(crate) trait Entry: Sized + Send {
+    /// The architecture of packages that fit every router.
+    const ANYWHERE: &str;
+    /// Reads a package file.
+    fn list(file: &Utf8Path) -> Result<Self>;
+    fn name(&self) -> &str;
+    fn architecture(&self) -> &str;
+}
+
+/// What belongs into a feed.
+pub(crate) struct Admitted<'a, T> {
+    /// In the order of the files.
+    pub(crate) entries: Vec<T>,
+    files: Vec<&'a Utf8Path>,
+}
+
+/// Reads each file and says whether it belongs into the feed.
+pub(crate) fn admit<'a, T: Entry>(files: &[&'a Utf8Path], architecture: &Arch) -> Result<Admitted<'a, T>> {
+    let entries = parallel(files, processors(), |file| T::list(file))?;
+    let mut admitted = Admitted { entries: Vec::with_capacity(entries.len()), files: Vec::with_capacity(files.len()) };
+    let mut known: HashMap<String, &Utf8Path> = HashMap::new();
+    for (&file, listed) in files.iter().zip(entries) {
+        let (name, own) = (listed.name(), listed.architecture());
+        if own != architecture.0 && own != T::ANYWHERE {
+            return Err(Failure::new(
+                Exit::Failed,
+                "FEED002",
+                format!("{name} is for {own}"),
+                format!("a feed of {architecture} with it would offer routers what they can't install"),
+                "build the package for this target, or leave it out",
+            )
+            .at(file));
+        }
+        if name == Package::KERNEL {
+            continue;
+        }
+        if let Some(twin) = known.insert(name.to_owned(), file) {
+            return Err(Failure::new(
+                Exit::Failed,
+                "FEED003",
+                format!("{name} is there twice: {twin} and {file}"),
+                "which of them a router installs would be chance",
+                "keep one of the files",
+            )
+            .at(file));
+        }
+        admitted.entries.push(listed);
+        admitted.files.push(file);
+    }
+    Ok(admitted)
+}
+
+impl<T: Entry> Admitted<'_, T> {
+    /// Places the files in the feed while `publish` makes the index of the entries: either takes about as long.
+    pub(crate) fn place<R>(self, out: &Utf8Path, publish: impl FnOnce(Vec<T>) -> Result<R>) -> Result<R> {
+        let place_all =
+            || self.files.iter().try_for_each(|file| place(file, &out.join(file.file_name().unwrap_or_default())));
+        std::thread::scope(|scope| {
+            let placing = scope.spawn(place_all);
+            let published = publish(self.entries);
+            let placed = placing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            placed.and(published)
+        })
+    }
+}
+
+/// A hard link where the file system allows it, else a copy: packages are never changed in place.
+pub(crate) fn place(from: &Utf8Path, to: &Utf8Path) -> Result<()> {
+    if std::fs::hard_link(from, to).is_ok() {
+        return Ok(());
+    }
+    std::fs::copy(from, to).map(drop).map_err(|error| Failure::io("copy the package", to, &error))
+}
+
+pub(crate) fn write(path: &Utf8Path, bytes: &[u8]) -> Result<()> {
+    std::fs::write(path, bytes).map_err(|error| Failure::io("write the feed", path, &error))
+}
