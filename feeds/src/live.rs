@@ -7,7 +7,7 @@ use std::io::BufWriter;
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::apk::index::Index;
 use formats::{Limits, adb, packages};
-use model::{Cancel, Exit, Failure, Result};
+use model::{Cancel, Exit, Failure, Problem, Result};
 
 use crate::{apk, explain, opkg};
 
@@ -148,15 +148,21 @@ impl Copy<'_> {
         // One byte more than the index says is enough to see that it is too long.
         match client::download(address, size, &mut BufWriter::new(file)) {
             Ok(_size) => self.items.push(Item { url: url.to_owned(), copy: Ok(place) }),
-            Err(error) if error.why().contains("404") => {}
-            Err(error) => self.items.push(Item { url: url.to_owned(), copy: Err(error.why()) }),
+            Err(error) if told(&error).contains("404") => {}
+            Err(error) => self.items.push(Item { url: url.to_owned(), copy: Err(told(&error)) }),
         }
         Ok(())
     }
 }
 
+/// Why the client failed.
+fn told(error: &client::Error) -> String {
+    error.why().unwrap_or_default()
+}
+
 fn failure(error: client::Error) -> Failure {
-    Failure::new(Exit::Upstream, error.id(), error.to_string(), error.why(), error.fix())
+    let (what, why, fix) = (error.what(), told(&error), error.fix());
+    Failure::of(Problem { exit: Exit::Upstream, id: error.id(), what, why, fix })
 }
 
 #[cfg(test)]

@@ -104,7 +104,7 @@ impl Job {
 
     /// Whether its packages are made by a release's own build.
     pub(super) fn is_of_release(&self) -> bool {
-        self.provider.origin() == scenarios::Origin::Release
+        self.provider.origin() == super::provider::Origin::Release
     }
 
     /// What for.

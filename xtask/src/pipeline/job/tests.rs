@@ -81,7 +81,7 @@ fn a_makefile_among_the_recipes_is_told_of() {
     ctx.recipes.push(root.to_owned());
     Job::new(&ctx, &selection(&[]), Purpose::Build).unwrap();
     let told = events.try_iter().filter_map(|event| match event {
-        model::Event::Finding(finding) => Some((finding.id, finding.severity, finding.place)),
+        Event::Finding(finding) => Some((finding.id, finding.severity, finding.place)),
         _ => None,
     });
     assert_eq!(told.collect::<Vec<_>>(), [("RCP006", Severity::Warning, Some(root.join("mine/Makefile").into()))]);
