@@ -10,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use model::{Cancel, Events, Exit, Failure, Result};
 
 use crate::cli::{Global, MessageFormat};
-use crate::stage::Code;
+use crate::code::{Code, Workspace};
 
 /// Name of our folder below the user's cache and configuration folders.
 const FOLDER: &str = "openwrt-offload";
@@ -106,8 +106,16 @@ impl Ctx {
     pub fn code(&self) -> Result<&Code> {
         match self.code.get() {
             Some(code) => Ok(code),
-            None => Code::of_this_program(self).map(|code| self.code.get_or_init(|| code)),
+            None => Code::of_this_program(&self.cargo, &self.cancel).map(|code| self.code.get_or_init(|| code)),
         }
+    }
+
+    /// The workspace that programs for routers are made of.
+    ///
+    /// # Errors
+    /// `SRC001` when cargo does not say.
+    pub fn workspace(&self) -> Result<Workspace> {
+        Workspace::read(&self.cargo, &self.root, &self.cancel)
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod cmd;
+pub mod code;
 pub mod ctx;
 pub mod doctor;
 pub mod facts;

@@ -12,7 +12,6 @@
 //! cache/<name>/<key>.tmp/    work in progress, or what a dead run left of it
 //! ```
 
-mod code;
 mod key;
 
 use std::time::{Duration, Instant, SystemTime};
@@ -22,7 +21,6 @@ use host::lock::{Lock, Waiting};
 use host::{aside, files};
 use model::{Event, Exit, Failure, Result, Status};
 
-pub use code::{Code, Workspace};
 pub use key::Inputs;
 
 use crate::Ctx;

@@ -9,8 +9,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use clap::Parser as _;
 use model::{Cancel, Events};
 use xtask::Ctx;
+use xtask::code::{Code, Workspace};
 use xtask::pipeline::stages;
-use xtask::stage::{By, Code, Workspace};
+use xtask::stage::By;
 
 /// A copy of the source tree, to be changed.
 struct Tree {
@@ -26,7 +27,7 @@ impl Tree {
         copy(Utf8Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap(), &root);
         let cli = xtask::cli::Cli::parse_from(["xtask", "build"]);
         let ctx = Ctx::new(&cli.global, Events::discard(), Cancel::default()).unwrap();
-        Tree { workspace: Workspace::read(&ctx, &root).unwrap(), _folder: folder, root }
+        Tree { workspace: Workspace::read(&ctx.cargo, &root, &ctx.cancel).unwrap(), _folder: folder, root }
     }
 
     fn code(&self) -> Code {

@@ -7,7 +7,7 @@ use sdk::{CargoBuild, Profile, Recipes, StaticBinary};
 
 use super::stages::{OPKG, ROUTER_PROGRAMS};
 use crate::Ctx;
-use crate::stage::{Inputs, Workspace, stage};
+use crate::stage::{Inputs, stage};
 
 /// The file of a program's version, beside it.
 const VERSION: &str = "version";
@@ -46,7 +46,7 @@ fn of_recipe<'a>(ctx: &Ctx, recipe: &'a recipe::Program, arch: &Arch) -> Result<
         .text("arch", arch)
         .text("target", sdk::static_target(&ctx.cancel)?)
         .text("recipe", format!("{recipe:?}"))
-        .text("sources", Workspace::read(ctx, &ctx.root)?.package(&recipe.cargo.package)?);
+        .text("sources", ctx.workspace()?.package(&recipe.cargo.package)?);
     let folder = stage(ctx, &ROUTER_PROGRAMS, &inputs, |out| {
         let directory = target_directory(ctx);
         let build = cargo_build(ctx, &directory, &recipe.cargo.package, &recipe.cargo.binary, Profile::Router);
@@ -62,7 +62,7 @@ fn of_recipe<'a>(ctx: &Ctx, recipe: &'a recipe::Program, arch: &Arch) -> Result<
 pub(super) fn package_manager(ctx: &Ctx) -> Result<Utf8PathBuf> {
     const PACKAGE: &str = "openwrt-offload-client";
     const BINARY: &str = "opkg";
-    let sources = Workspace::read(ctx, &ctx.root)?.package(PACKAGE)?;
+    let sources = ctx.workspace()?.package(PACKAGE)?;
     let inputs = Inputs::new("opkg for the stand-in image")
         .text("target", sdk::static_target(&ctx.cancel)?)
         .text("sources", sources);

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::stages;
+use crate::code::Code;
 use crate::ctx::tests::ctx;
-use crate::stage::{By, Code, Stage, Workspace};
+use crate::stage::{By, Stage};
 use model::Events;
 
 /// Files of a folder and those below.
@@ -40,7 +41,7 @@ fn constants() -> Vec<(String, Stage)> {
 #[test]
 fn what_puts_a_stage_together_goes_through_no_other_crate_than_the_stage_names() {
     let ctx = ctx("/nowhere".into(), Events::discard());
-    let workspace = Workspace::read(&ctx, &ctx.root).unwrap();
+    let workspace = ctx.workspace().unwrap();
     let crates: BTreeSet<&str> = workspace.crates().collect();
     assert!(crates.len() >= 9, "{crates:?}");
     let mut sources = Vec::new();

@@ -2,14 +2,15 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{Sink, Write as _, sink};
 use std::os::unix::fs::PermissionsExt;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::sha256::{Digest, Hasher};
+use model::sha256::Digest;
 use model::{Failure, Result};
 
-use super::{By, Code, Stage};
+use super::{By, Stage};
+use crate::code::Code;
+use crate::code::fields::{Fields, digest};
 
 /// Part of every key: raise it when the layout of stages changes.
 const LAYOUT: &str = "stage/2";
@@ -99,24 +100,6 @@ impl Inputs {
         })?;
         Ok(digest.to_string().chars().take(KEY_DIGITS).collect())
     }
-}
-
-/// A digest of fields.
-pub(super) struct Fields(Hasher<Sink>);
-
-impl Fields {
-    /// Adds a field, with its length.
-    pub(super) fn field(&mut self, bytes: &[u8]) {
-        let length = (bytes.len() as u64).to_le_bytes();
-        let _infallible = self.0.write_all(&length).and_then(|()| self.0.write_all(bytes));
-    }
-}
-
-/// The digest of the fields that `fill` adds.
-pub(super) fn digest(fill: impl FnOnce(&mut Fields) -> Result<()>) -> Result<Digest> {
-    let mut fields = Fields(Hasher::new(sink()));
-    fill(&mut fields)?;
-    Ok(fields.0.finish().1)
 }
 
 /// Hashes what is at `path`; `name` is its path below the input, so that a moved tree keeps its key.

@@ -131,7 +131,7 @@ fn a_program_that_a_release_cannot_pack_is_wrong_usage() {
     let Err(failure) = lab.packages() else { panic!("packed without a Makefile") };
     assert_eq!((failure.id(), failure.exit()), ("SDK052", Exit::Usage));
     assert!(failure.finding().fix.contains("package/feed/mine/Makefile"), "{failure}");
-    let workspace = crate::stage::Workspace::read(&lab.ctx, &lab.ctx.root).unwrap();
+    let workspace = lab.ctx.workspace().unwrap();
     let failure = workspace.package("no-such-package").unwrap_err();
     assert_eq!((failure.id(), failure.exit()), ("SRC002", Exit::Usage));
 }

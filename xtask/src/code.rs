@@ -7,17 +7,16 @@
 //! What cannot be told apart counts as one: when cargo does not say, or if a source was changed after cargo began to look
 //! at them, the bytes of the program itself stand for all of its code.
 
+pub(crate) mod fields;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::time::{Duration, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use host::Job;
-use model::{Digest, Exit, Failure, Result};
+use model::{Cancel, Digest, Exit, Failure, Result};
 use serde::Deserialize;
-
-use super::key;
-use crate::Ctx;
 
 /// How long cargo may take to read its manifests.
 const METADATA: Duration = Duration::from_secs(60);
@@ -48,12 +47,12 @@ impl Code {
     pub(crate) const BENEATH: [&str; 2] = ["host", "model"];
 
     /// The code of the program that runs.
-    pub(crate) fn of_this_program(ctx: &Ctx) -> Result<Code> {
+    pub(crate) fn of_this_program(cargo: &OsStr, cancel: &Cancel) -> Result<Code> {
         let program = std::env::current_exe()
             .and_then(|path| Utf8PathBuf::from_path_buf(path).map_err(|_| std::io::ErrorKind::InvalidFilename.into()))
             .map_err(|error| Failure::io("find this program", "/proc/self/exe", &error))?;
         let sources = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Utf8Path::new("/"));
-        match Workspace::read(ctx, sources).and_then(|workspace| Code::of_sources(&workspace, began())) {
+        match Workspace::read(cargo, sources, cancel).and_then(|workspace| Code::of_sources(&workspace, began())) {
             Ok(code) => Ok(code),
             Err(failure) if failure.exit() == Exit::Interrupted => Err(failure),
             Err(_cannot_be_told_apart) => Code::of_bytes(&program),
@@ -148,10 +147,10 @@ impl Workspace {
     ///
     /// # Errors
     /// `SRC001` when cargo does not say.
-    pub fn read(ctx: &Ctx, root: &Utf8Path) -> Result<Workspace> {
+    pub fn read(cargo: &OsStr, root: &Utf8Path, cancel: &Cancel) -> Result<Workspace> {
         let words = ["metadata", "--no-deps", "--offline", "--format-version", "1"].map(OsString::from);
-        let words: Vec<OsString> = std::iter::once(ctx.cargo.clone()).chain(words).collect();
-        let output = Job::of_words(&words, root, METADATA).output(&ctx.cancel)?;
+        let words: Vec<OsString> = std::iter::once(cargo.to_owned()).chain(words).collect();
+        let output = Job::of_words(&words, root, METADATA).output(cancel)?;
         match serde_json::from_str(&output.stdout) {
             Ok(metadata) => Ok(Workspace::of(root, metadata)),
             Err(_) => Err(unknown(root, output.last_words())),
@@ -239,7 +238,7 @@ impl Workspace {
         let mut files: Vec<Utf8PathBuf> = files.into_iter().collect();
         files.sort();
         files.dedup();
-        key::digest(|hash| {
+        fields::digest(|hash| {
             files.iter().try_for_each(|file| {
                 hash.field(file.strip_prefix(&self.root).unwrap_or(file).as_str().as_bytes());
                 let content = std::fs::read(file);
