@@ -56,6 +56,7 @@ pub(crate) fn check(
     let mut owners: BTreeMap<Utf8PathBuf, String> =
         owned.into_iter().map(|(path, name)| (places.canonical(&path), name)).collect();
     let mut ways = Ways { root, passed: BTreeSet::new(), changing: changing(going, bundles) };
+    let folders = folders(&mut places, bundles);
     let mut needed: u64 = 0;
     for bundle in bundles {
         for item in &bundle.items {
@@ -65,7 +66,12 @@ pub(crate) fn check(
             let path = path_of(item.entry);
             check_place(root, bundle, item.entry, &path)?;
             if item.entry.kind != Content::Dir {
-                let holder = owners.insert(places.canonical(&path), bundle.name.to_owned());
+                let place = places.canonical(&path);
+                if folders.contains(&place) {
+                    let holder = "a folder comes to the same place".to_owned();
+                    return Err(Error::Clash { package: bundle.name.into(), path, holder });
+                }
+                let holder = owners.insert(place, bundle.name.to_owned());
                 if let Some(holder) = holder {
                     let holder = format!("that file is already provided by package {holder}");
                     return Err(Error::Clash { package: bundle.name.into(), path, holder });
@@ -75,6 +81,23 @@ pub(crate) fn check(
         }
     }
     check_space(needed, root.free())
+}
+
+/// Where the folders of the packages will be: those that they bring, and those above all that they bring.
+fn folders(places: &mut Places<'_>, bundles: &[Bundle<'_>]) -> HashSet<Utf8PathBuf> {
+    let mut seen: HashSet<Utf8PathBuf> = HashSet::new();
+    let mut folders = HashSet::new();
+    for item in bundles.iter().flat_map(|bundle| &bundle.items) {
+        let path = path_of(item.entry);
+        let is_folder = item.entry.kind == Content::Dir;
+        for folder in path.ancestors().skip(usize::from(!is_folder)).take_while(|folder| *folder != "/") {
+            if !seen.insert(folder.to_owned()) {
+                break;
+            }
+            folders.insert(places.canonical(folder));
+        }
+    }
+    folders
 }
 
 /// Takes away the package's own files and links where the new version has folders. `paths` is what it brings.

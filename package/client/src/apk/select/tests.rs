@@ -124,7 +124,7 @@ fn provided_names_count_as_they_are_provided() {
         "x-any can be had from several packages, none of which is the usual one",
     );
     chosen(&["a 1; provides x-any; priority 10", "b 1; provides x-any; priority 100"], &[], "x-any", "b-1");
-    chosen(&["x 1", "b 2; provides x=2"], &[], "x", "x-1");
+    chosen(&["x 1", "b 2; provides x=2"], &[], "x", "b-2");
 }
 
 #[test]
