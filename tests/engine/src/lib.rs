@@ -35,7 +35,7 @@ mod sabotage;
 pub mod scenario;
 mod steps;
 #[cfg(test)]
-mod whole;
+mod tests;
 
 pub use bench::{Bench, FEED_URL, Feeds, Keep, Manner, Routers, Trust, listening};
 pub use modules::{Module, Payload};
