@@ -10,7 +10,7 @@ use std::io::Read;
 use camino::Utf8Path;
 use formats::apk::index::Index;
 use formats::{Changes, Limits, Newest, packages};
-use model::{Exit, Failure, Result};
+use model::{Exit, Failure, Problem, Result};
 use serde::Deserialize;
 
 use crate::{apk, explain, opkg};
@@ -117,13 +117,13 @@ fn sides(feed: &Utf8Path) -> Result<BTreeMap<String, Side>> {
         }
     }
     if sides.is_empty() {
-        return Err(Failure::new(
-            Exit::Usage,
-            "FEED006",
-            format!("{feed} holds no index"),
-            format!("a feed has one of these in some folder: {}", NAMES.join(", ")),
-            "name the folder of a feed, or an index file",
-        )
+        return Err(Failure::of(Problem {
+            exit: Exit::Usage,
+            id: "FEED006",
+            what: format!("{feed} holds no index"),
+            why: format!("a feed has one of these in some folder: {}", NAMES.join(", ")),
+            fix: "name the folder of a feed, or an index file",
+        })
         .at(feed));
     }
     Ok(sides)
@@ -173,13 +173,13 @@ fn read_json(path: &Utf8Path, bytes: &[u8]) -> Result<Side> {
         version: String,
     }
     let json: Json = serde_json::from_slice(bytes).map_err(|error| {
-        Failure::new(
-            Exit::Failed,
-            "FEED007",
-            format!("{} cannot be read", path.file_name().unwrap_or("index.json")),
-            error.to_string(),
-            "compare one of the other indexes beside it, or have the feed made anew",
-        )
+        Failure::of(Problem {
+            exit: Exit::Failed,
+            id: "FEED007",
+            what: format!("{} cannot be read", path.file_name().unwrap_or("index.json")),
+            why: error.to_string(),
+            fix: "compare one of the other indexes beside it, or have the feed made anew",
+        })
         .at(path)
     })?;
     let (entries, kind): (Vec<(String, String)>, Kind) = match json {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use camino::Utf8Path;
 use formats::Package;
-use model::{Arch, Exit, Failure, Result, parallel, processors};
+use model::{Arch, Exit, Failure, Problem, Result, parallel, processors};
 
 /// An index entry of either manager.
 pub(crate) trait Entry: Sized + Send {
@@ -31,26 +31,26 @@ pub(crate) fn admit<'a, T: Entry>(files: &[&'a Utf8Path], architecture: &Arch) -
     for (&file, listed) in files.iter().zip(entries) {
         let (name, own) = (listed.name(), listed.architecture());
         if own != architecture.0 && own != T::ANYWHERE {
-            return Err(Failure::new(
-                Exit::Failed,
-                "FEED002",
-                format!("{name} is for {own}"),
-                format!("a feed of {architecture} with it would offer routers what they can't install"),
-                "build the package for this target, or leave it out",
-            )
+            return Err(Failure::of(Problem {
+                exit: Exit::Failed,
+                id: "FEED002",
+                what: format!("{name} is for {own}"),
+                why: format!("a feed of {architecture} with it would offer routers what they can't install"),
+                fix: "build the package for this target, or leave it out",
+            })
             .at(file));
         }
         if name == Package::KERNEL {
             continue;
         }
         if let Some(twin) = known.insert(name.to_owned(), file) {
-            return Err(Failure::new(
-                Exit::Failed,
-                "FEED003",
-                format!("{name} is there twice: {twin} and {file}"),
-                "which of them a router installs would be chance",
-                "keep one of the files",
-            )
+            return Err(Failure::of(Problem {
+                exit: Exit::Failed,
+                id: "FEED003",
+                what: format!("{name} is there twice: {twin} and {file}"),
+                why: "which of them a router installs would be chance",
+                fix: "keep one of the files",
+            })
             .at(file));
         }
         admitted.entries.push(listed);

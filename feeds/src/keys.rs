@@ -17,7 +17,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::{Error, Format, ec, usign};
 use host::aside::Aside;
-use model::{Exit, Failure, Result};
+use model::{Exit, Failure, Problem, Result};
 
 use crate::explain;
 
@@ -100,13 +100,13 @@ impl Files {
         let keys = self.load()?;
         let prepared = [(&self.opkg, keys.opkg.next.is_some()), (&self.apk, keys.apk.next.is_some())];
         if prepared.iter().all(|(_, prepared)| !prepared) {
-            return Err(Failure::new(
-                Exit::Usage,
-                "KEY004",
-                "no next key is prepared",
-                "a key that routers do not know yet would lock them out of the feed",
-                "run `cargo xtask keys new --next`, publish the feed, give routers the new public keys, then rotate",
-            )
+            return Err(Failure::of(Problem {
+                exit: Exit::Usage,
+                id: "KEY004",
+                what: "no next key is prepared",
+                why: "a key that routers do not know yet would lock them out of the feed",
+                fix: "run `cargo xtask keys new --next`, publish the feed, give routers the new public keys, then rotate",
+            })
             .at(beside(&self.opkg, "next")));
         }
         for (current, _) in prepared.into_iter().filter(|(_, prepared)| *prepared) {
@@ -155,13 +155,13 @@ impl<K> Pair<K> {
 /// The key in a file, and the next one beside it.
 fn pair<K: Secret>(path: &Utf8Path) -> Result<Pair<K>> {
     let current = read(path)?.ok_or_else(|| {
-        Failure::new(
-            Exit::Usage,
-            "KEY003",
-            format!("there is no key to sign {} feeds with", K::FORMAT.manager()),
-            "it is made by the first run that signs a feed, or by hand",
-            "run `cargo xtask keys new`",
-        )
+        Failure::of(Problem {
+            exit: Exit::Usage,
+            id: "KEY003",
+            what: format!("there is no key to sign {} feeds with", K::FORMAT.manager()),
+            why: "it is made by the first run that signs a feed, or by hand",
+            fix: "run `cargo xtask keys new`",
+        })
         .at(path)
     })?;
     Ok(Pair { current, next: read(&beside(path, "next"))? })
@@ -250,13 +250,13 @@ fn read<K: Secret>(path: &Utf8Path) -> Result<Option<K>> {
     let metadata = file.metadata().map_err(|error| io(&error))?;
     let mode = metadata.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
-        return Err(Failure::new(
-            Exit::Usage,
-            "KEY001",
-            format!("the signing key can be read by others (mode {mode:04o})"),
-            "whoever reads it can publish packages that routers trust",
-            format!("chmod 600 {path}, and replace the key if somebody else had access to it"),
-        )
+        return Err(Failure::of(Problem {
+            exit: Exit::Usage,
+            id: "KEY001",
+            what: format!("the signing key can be read by others (mode {mode:04o})"),
+            why: "whoever reads it can publish packages that routers trust",
+            fix: format!("chmod 600 {path}, and replace the key if somebody else had access to it"),
+        })
         .at(path));
     }
     let mut text = String::new();
@@ -297,13 +297,13 @@ fn take_over(current: &Utf8Path) -> std::io::Result<()> {
 fn refuse_work_tree(path: &Utf8Path) -> Result<()> {
     match path.ancestors().skip(1).find(|folder| folder.join(".git").exists()) {
         None => Ok(()),
-        Some(tree) => Err(Failure::new(
-            Exit::Usage,
-            "KEY002",
-            "the signing key would be inside a git work tree",
-            format!("{tree} is under version control, and a secret there ends up in a commit sooner or later"),
-            "set XDG_CONFIG_HOME, OPENWRT_OFFLOAD_USIGN_KEY or OPENWRT_OFFLOAD_EC_KEY to a place outside",
-        )
+        Some(tree) => Err(Failure::of(Problem {
+            exit: Exit::Usage,
+            id: "KEY002",
+            what: "the signing key would be inside a git work tree",
+            why: format!("{tree} is under version control, and a secret there ends up in a commit sooner or later"),
+            fix: "set XDG_CONFIG_HOME, OPENWRT_OFFLOAD_USIGN_KEY or OPENWRT_OFFLOAD_EC_KEY to a place outside",
+        })
         .at(path)),
     }
 }

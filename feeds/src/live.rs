@@ -55,13 +55,13 @@ pub fn copy(url: &str, into: &Utf8Path, cancel: &Cancel, progress: &mut dyn FnMu
     }
     if copy.items.is_empty() {
         let why = problems.into_iter().map(|problem| problem.to_string()).collect::<Vec<_>>().join("; ");
-        return Err(Failure::new(
-            Exit::Upstream,
-            "FEED011",
-            format!("no index of a feed could be had from {url}"),
+        return Err(Failure::of(Problem {
+            exit: Exit::Upstream,
+            id: "FEED011",
+            what: format!("no index of a feed could be had from {url}"),
             why,
-            "give the address that routers have in /etc/opkg or /etc/apk: a folder with Packages.gz, or packages.adb itself",
-        ));
+            fix: "give the address that routers have in /etc/opkg or /etc/apk: a folder with Packages.gz, or packages.adb itself",
+        }));
     }
     // An index that is there and cannot be read has its own finding; what else it lists is not known.
     let total = wanted.len() as u64;
@@ -135,7 +135,13 @@ impl Copy<'_> {
         let size = client::download(url, limit, &mut bytes).map_err(failure)?;
         if size > limit {
             let why = format!("it has more than the {limit} bytes that such a file may have");
-            return Err(Failure::new(Exit::Failed, "FEED012", format!("{url} is too large"), why, "ask its publisher"));
+            return Err(Failure::of(Problem {
+                exit: Exit::Failed,
+                id: "FEED012",
+                what: format!("{url} is too large"),
+                why,
+                fix: "ask its publisher",
+            }));
         }
         self.put(url, &bytes)?;
         Ok(bytes)

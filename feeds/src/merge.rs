@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::Format;
-use model::{Arch, Exit, Failure, Result};
+use model::{Arch, Exit, Failure, Problem, Result};
 
 use crate::keys::Keys;
 use crate::published::{self, Item, Trust};
@@ -65,13 +65,13 @@ pub fn merge(published: &Utf8Path, new: &Utf8Path, trust: &Trust, keys: &Keys, o
     }
     match merged.is_empty() && folders(new).next().is_none() {
         false => Ok(merged),
-        true => Err(Failure::new(
-            Exit::Usage,
-            "FEED009",
-            format!("{new} is no feed"),
-            "the feed to publish has a folder `opkg` or `apk` with an index in it",
-            "name the folder that `cargo xtask feed` prints",
-        )
+        true => Err(Failure::of(Problem {
+            exit: Exit::Usage,
+            id: "FEED009",
+            what: format!("{new} is no feed"),
+            why: "the feed to publish has a folder `opkg` or `apk` with an index in it",
+            fix: "name the folder that `cargo xtask feed` prints",
+        })
         .at(new)),
     }
 }

@@ -10,7 +10,7 @@ use formats::packages::{self, Listed};
 use formats::usign::Signature;
 use formats::version::Operator;
 use formats::{Format, Limits, Package, ec, usign};
-use model::{Exit, Failure, Result};
+use model::{Exit, Failure, Problem, Result};
 
 use crate::entry::Entry as _;
 use crate::keys::Keys;
@@ -107,12 +107,12 @@ fn read(path: &Utf8Path, limit: u64) -> Result<Vec<u8>> {
 }
 
 fn untrusted(path: &Utf8Path, why: &str) -> Failure {
-    Failure::new(
-        Exit::Mismatch,
-        "FEED008",
-        "no key that is trusted here has signed the published index",
-        format!("{why}; to sign what is in there anew would vouch for somebody else's packages"),
-        "give the public key that signed it with --key, if it was yours",
-    )
+    Failure::of(Problem {
+        exit: Exit::Mismatch,
+        id: "FEED008",
+        what: "no key that is trusted here has signed the published index",
+        why: format!("{why}; to sign what is in there anew would vouch for somebody else's packages"),
+        fix: "give the public key that signed it with --key, if it was yours",
+    })
     .at(path)
 }

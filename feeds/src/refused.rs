@@ -6,7 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use formats::adb::Compression;
 use formats::depend::{Dependency, Term};
 use formats::{Content, Format, Kind, Limits, Package, ipk};
-use model::{Arch, Exit, Failure, Result};
+use model::{Arch, Exit, Failure, Problem, Result};
 
 use crate::entry::{place, write};
 use crate::keys::Keys;
@@ -211,13 +211,13 @@ fn remove(path: &Utf8Path) -> Result<()> {
 }
 
 fn nothing_to_spoil(place: &Utf8Path, why: &str) -> Failure {
-    Failure::new(
-        Exit::Bug,
-        "FEED004",
-        "the feed has nothing to spoil for a negative scenario",
+    Failure::of(Problem {
+        exit: Exit::Bug,
+        id: "FEED004",
+        what: "the feed has nothing to spoil for a negative scenario",
         why,
-        "the scenario would prove nothing: adapt it to what the feed holds",
-    )
+        fix: "the scenario would prove nothing: adapt it to what the feed holds",
+    })
     .at(place)
 }
 

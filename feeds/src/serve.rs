@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Cancel, Exit, Failure, Result};
+use model::{Cancel, Exit, Failure, Problem, Result};
 use tiny_http::{Header, Method, Request, Response, StatusCode};
 
 /// How long a wait for a request lasts before the interrupt is looked at.
@@ -23,13 +23,13 @@ impl Server {
     /// Listens on `address`; port 0 takes a free one.
     pub fn bind(folder: &Utf8Path, address: SocketAddr) -> Result<Server> {
         let refused = |why: String| {
-            Failure::new(
-                Exit::Host,
-                "FEED001",
-                format!("cannot listen on {address}"),
+            Failure::of(Problem {
+                exit: Exit::Host,
+                id: "FEED001",
+                what: format!("cannot listen on {address}"),
                 why,
-                "choose another address, such as `--serve 127.0.0.1:0` for any free port",
-            )
+                fix: "choose another address, such as `--serve 127.0.0.1:0` for any free port",
+            })
         };
         let http = tiny_http::Server::http(address).map_err(|error| refused(error.to_string()))?;
         let address = http.server_addr().to_ip().ok_or_else(|| refused("not an IP address".into()))?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use camino::Utf8Path;
 use host::aside;
-use model::{Accel, Cancel, Deadline, Digest, Exit, Failure, Result, WantedAccel};
+use model::{Accel, Cancel, Deadline, Digest, Exit, Failure, Problem, Result, WantedAccel};
 use serde::{Deserialize, Serialize};
 
 use crate::machine::Machine;
@@ -64,13 +64,13 @@ pub fn choose(wanted: WantedAccel, probe: &Probe<'_>) -> Result<Choice> {
     let Verdict { usable, why } = verdict(probe)?;
     match (usable, wanted) {
         (true, _) => Ok(Choice { accel: Accel::Kvm, why }),
-        (false, WantedAccel::Kvm) => Err(Failure::new(
-            Exit::Host,
-            "VM020",
-            "KVM was asked for and does not work here",
+        (false, WantedAccel::Kvm) => Err(Failure::of(Problem {
+            exit: Exit::Host,
+            id: "VM020",
+            what: "KVM was asked for and does not work here",
             why,
-            "use `--accel tcg`, which is slower and works everywhere, or a host with working nested virtualisation",
-        )
+            fix: "use `--accel tcg`, which is slower and works everywhere, or a host with working nested virtualisation",
+        })
         .at(probe.device)),
         (false, _) => Ok(Choice { accel: Accel::Tcg, why }),
     }

@@ -3,7 +3,7 @@
 //! Everything that asks a router or sets it up talks to this, and to nothing that only one kind of guest has. What is
 //! QEMU's own (its state can be saved and resumed) stays with its session.
 
-use model::{Deadline, Digest, Exit, Failure, Result};
+use model::{Deadline, Digest, Exit, Failure, Problem, Result};
 
 /// A running router with a root shell.
 ///
@@ -98,13 +98,13 @@ impl Output {
 }
 
 fn not_read(path: &str, why: &str) -> Failure {
-    Failure::new(
-        Exit::Blocked,
-        "VM080",
-        format!("{path} could not be read from the guest"),
+    Failure::of(Problem {
+        exit: Exit::Blocked,
+        id: "VM080",
+        what: format!("{path} could not be read from the guest"),
         why,
-        "check that the file is there and that nothing writes to it meanwhile",
-    )
+        fix: "check that the file is there and that nothing writes to it meanwhile",
+    })
 }
 
 #[cfg(test)]

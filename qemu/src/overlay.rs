@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::Read;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Exit, Failure, Result};
+use model::{Exit, Failure, Problem, Result};
 
 use crate::machine::{Disk, DiskFormat};
 
@@ -111,13 +111,13 @@ pub fn beside(state: &Utf8Path) -> Utf8PathBuf {
 }
 
 fn unfit(base: &Utf8Path, why: &str) -> Failure {
-    Failure::new(
-        Exit::Host,
-        "VM060",
-        "no guest can run above this disk",
+    Failure::of(Problem {
+        exit: Exit::Host,
+        id: "VM060",
+        what: "no guest can run above this disk",
         why,
-        "remove it from the cache with `cargo xtask clean`; the next run makes it again",
-    )
+        fix: "remove it from the cache with `cargo xtask clean`; the next run makes it again",
+    })
     .at(base)
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use host::{Child, Job, Output, cmd};
-use model::{Cancel, Deadline, Exit, Failure, Result};
+use model::{Cancel, Deadline, Exit, Failure, Problem, Result};
 
 use crate::machine::Emulator;
 
@@ -31,13 +31,13 @@ impl Qemu {
     pub fn find(emulator: &Emulator) -> Result<Qemu> {
         let binary = &emulator.binary;
         if host::find_program(binary).is_none() {
-            return Err(Failure::new(
-                Exit::Host,
-                "VM002",
-                format!("{binary} is not installed"),
-                "the router runs in QEMU, and no program of that name is in PATH",
-                install_line(emulator),
-            ));
+            return Err(Failure::of(Problem {
+                exit: Exit::Host,
+                id: "VM002",
+                what: format!("{binary} is not installed"),
+                why: "the router runs in QEMU, and no program of that name is in PATH",
+                fix: install_line(emulator),
+            }));
         }
         let shell = host::shell()?;
         let output = Job::new(cmd!(shell, "{binary} --version"), VERSION_WAIT).output(&Cancel::default());
@@ -52,13 +52,13 @@ impl Qemu {
             return Err(unreadable(emulator, &said));
         };
         if numbers(&version) < numbers(&emulator.minimum) {
-            return Err(Failure::new(
-                Exit::Host,
-                "VM003",
-                format!("QEMU {version} is too old"),
-                format!("network frames over a unix socket need QEMU {} or newer", emulator.minimum),
-                format!("install a newer one (Debian 12 and later have it): {}", install_line(emulator)),
-            ));
+            return Err(Failure::of(Problem {
+                exit: Exit::Host,
+                id: "VM003",
+                what: format!("QEMU {version} is too old"),
+                why: format!("network frames over a unix socket need QEMU {} or newer", emulator.minimum),
+                fix: format!("install a newer one (Debian 12 and later have it): {}", install_line(emulator)),
+            }));
         }
         Ok(Qemu { binary: emulator.binary.clone(), version })
     }
@@ -69,23 +69,23 @@ fn install_line(emulator: &Emulator) -> String {
 }
 
 fn unreadable(emulator: &Emulator, said: &str) -> Failure {
-    Failure::new(
-        Exit::Host,
-        "VM004",
-        format!("`{} --version` does not name a version", emulator.binary),
-        format!("it said: {}", said.trim()),
-        format!("check that it is QEMU and starts at all, or install it again: {}", install_line(emulator)),
-    )
+    Failure::of(Problem {
+        exit: Exit::Host,
+        id: "VM004",
+        what: format!("`{} --version` does not name a version", emulator.binary),
+        why: format!("it said: {}", said.trim()),
+        fix: format!("check that it is QEMU and starts at all, or install it again: {}", install_line(emulator)),
+    })
 }
 
 fn cannot_start(program: &str, error: &std::io::Error) -> Failure {
-    Failure::new(
-        Exit::Host,
-        "VM005",
-        "QEMU cannot be started",
-        format!("{program}: {error}"),
-        "QEMU is started through setpriv, which ends it together with us: sudo apt-get install -y util-linux",
-    )
+    Failure::of(Problem {
+        exit: Exit::Host,
+        id: "VM005",
+        what: "QEMU cannot be started",
+        why: format!("{program}: {error}"),
+        fix: "QEMU is started through setpriv, which ends it together with us: sudo apt-get install -y util-linux",
+    })
 }
 
 /// The version in `QEMU emulator version 7.2.22 (Debian …)`.

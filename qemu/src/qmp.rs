@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use model::{Cancel, Deadline, Exit, Failure, Result};
+use model::{Cancel, Deadline, Exit, Failure, Problem, Result};
 use serde_json::{Value, json};
 
 /// How often a wait looks at [`Cancel`].
@@ -48,13 +48,13 @@ impl Qmp {
             }
             if let Some(error) = answer.get("error") {
                 let said = error.get("desc").and_then(Value::as_str).unwrap_or("no reason");
-                return Err(Failure::new(
-                    Exit::Blocked,
-                    "VM041",
-                    format!("QEMU refused the control command `{command}`"),
-                    said,
-                    "check that this QEMU is a released version, and report what it said",
-                ));
+                return Err(Failure::of(Problem {
+                    exit: Exit::Blocked,
+                    id: "VM041",
+                    what: format!("QEMU refused the control command `{command}`"),
+                    why: said,
+                    fix: "check that this QEMU is a released version, and report what it said",
+                }));
             }
         }
     }
@@ -81,13 +81,13 @@ impl Qmp {
 }
 
 fn gone(waiting_for: &str, why: &str) -> Failure {
-    Failure::new(
-        Exit::Blocked,
-        "VM040",
-        format!("QEMU's control channel did not answer `{waiting_for}`"),
+    Failure::of(Problem {
+        exit: Exit::Blocked,
+        id: "VM040",
+        what: format!("QEMU's control channel did not answer `{waiting_for}`"),
         why,
-        "run it once more; on a busy or slow host give it a longer deadline",
-    )
+        fix: "run it once more; on a busy or slow host give it a longer deadline",
+    })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
 use camino::Utf8Path;
-use model::{Cancel, Deadline, Exit, Failure, Result};
+use model::{Cancel, Deadline, Exit, Failure, Problem, Result};
 
 /// Between two looks at a listener and at the process that should connect.
 const POLL: Duration = Duration::from_millis(2);
@@ -15,13 +15,13 @@ pub(crate) fn listen(path: &Utf8Path) -> Result<UnixListener> {
     let listening = UnixListener::bind(path).and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
     listening.map_err(|error| match error.kind() {
         // sun_path of unix(7) has 108 bytes.
-        ErrorKind::InvalidInput => Failure::new(
-            Exit::Host,
-            "VM050",
-            "the path of a socket is too long",
-            format!("it has {} bytes, and unix sockets end at 107", path.as_str().len()),
-            "set TMPDIR to a folder with a shorter name",
-        )
+        ErrorKind::InvalidInput => Failure::of(Problem {
+            exit: Exit::Host,
+            id: "VM050",
+            what: "the path of a socket is too long",
+            why: format!("it has {} bytes, and unix sockets end at 107", path.as_str().len()),
+            fix: "set TMPDIR to a folder with a shorter name",
+        })
         .at(path),
         _ => Failure::io("listen on a socket", path, &error),
     })
@@ -58,13 +58,13 @@ pub(crate) fn accept(
 
 /// QEMU ended, or took too long, before it could be spoken to.
 pub(crate) fn not_opened(what: &str, why: &str) -> Failure {
-    Failure::new(
-        Exit::Blocked,
-        "VM051",
-        format!("QEMU did not open {what}"),
+    Failure::of(Problem {
+        exit: Exit::Blocked,
+        id: "VM051",
+        what: format!("QEMU did not open {what}"),
         why,
-        "see what QEMU printed; on a busy or slow host give it a longer deadline",
-    )
+        fix: "see what QEMU printed; on a busy or slow host give it a longer deadline",
+    })
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use camino::Utf8Path;
 use host::aside::Aside;
-use model::{Cancel, Deadline, Event, Events, Exit, Failure, Finding, Result, Severity};
+use model::{Cancel, Deadline, Event, Events, Exit, Failure, Finding, Problem, Result, Severity};
 use serde_json::json;
 
 use crate::machine::{Disk, DiskFormat, Image};
@@ -133,13 +133,13 @@ fn fresh_boot(path: &Utf8Path, failure: &Failure) -> Finding {
 }
 
 fn refused(path: &Utf8Path, why: &str) -> Failure {
-    Failure::new(
-        Exit::Blocked,
-        "VM043",
-        "QEMU did not take the saved state of the guest",
+    Failure::of(Problem {
+        exit: Exit::Blocked,
+        id: "VM043",
+        what: "QEMU did not take the saved state of the guest",
         why,
-        "remove the state with `cargo xtask clean state`; the next run boots a guest and saves it again",
-    )
+        fix: "remove the state with `cargo xtask clean state`; the next run boots a guest and saves it again",
+    })
     .at(path)
 }
 
@@ -162,13 +162,13 @@ fn migrated(qmp: &mut Qmp, cancel: &Cancel, deadline: Deadline) -> Result<()> {
 }
 
 fn not_moved(why: &str) -> Failure {
-    Failure::new(
-        Exit::Blocked,
-        "VM042",
-        "the guest's state could not be saved or resumed",
+    Failure::of(Problem {
+        exit: Exit::Blocked,
+        id: "VM042",
+        what: "the guest's state could not be saved or resumed",
         why,
-        "run it once more; on a busy or slow host give it a longer deadline",
-    )
+        fix: "run it once more; on a busy or slow host give it a longer deadline",
+    })
 }
 
 /// Copies until the end, looking at the deadline whenever a side blocks or a chunk is done.

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use host::Job;
-use model::{Cancel, Digest, Exit, Failure, Result};
+use model::{Cancel, Digest, Exit, Failure, Problem, Result};
 use serde::Deserialize;
 
 /// How long cargo may take to read its manifests.
@@ -272,24 +272,24 @@ fn together(digests: impl IntoIterator<Item = Digest>) -> Digest {
 }
 
 fn no_package(root: &Utf8Path, package: &str) -> Failure {
-    Failure::new(
-        Exit::Usage,
-        "SRC002",
-        format!("there is no package `{package}` in this workspace"),
-        "a recipe builds a program of this workspace: `cargo.package` is the name in its Cargo.toml",
-        "correct `cargo` in the recipe of the program",
-    )
+    Failure::of(Problem {
+        exit: Exit::Usage,
+        id: "SRC002",
+        what: format!("there is no package `{package}` in this workspace"),
+        why: "a recipe builds a program of this workspace: `cargo.package` is the name in its Cargo.toml",
+        fix: "correct `cargo` in the recipe of the program",
+    })
     .at(root)
 }
 
 fn unknown(place: &Utf8Path, why: impl Into<String>) -> Failure {
-    Failure::new(
-        Exit::Host,
-        "SRC001",
-        "cargo does not say what a program is made of",
+    Failure::of(Problem {
+        exit: Exit::Host,
+        id: "SRC001",
+        what: "cargo does not say what a program is made of",
         why,
-        "run `cargo metadata --no-deps` there, and correct what it names",
-    )
+        fix: "run `cargo metadata --no-deps` there, and correct what it names",
+    })
     .at(place)
 }
 

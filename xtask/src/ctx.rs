@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Cancel, Events, Exit, Failure, Result};
+use model::{Cancel, Events, Exit, Failure, Problem, Result};
 
 use crate::cli::{Global, MessageFormat};
 use crate::code::{Code, Workspace};
@@ -123,13 +123,13 @@ impl Ctx {
 fn workspace_above(start: &Utf8Path) -> Result<Utf8PathBuf> {
     start.ancestors().find(|folder| folder.join("xtask/model/Cargo.toml").is_file()).map(Utf8Path::to_owned).ok_or_else(
         || {
-            Failure::new(
-                Exit::Usage,
-                "ENV001",
-                format!("the workspace was not found from {start} upwards"),
-                "scenarios, recipes and machines are read from the source tree",
-                "run `cargo xtask` inside a checkout",
-            )
+            Failure::of(Problem {
+                exit: Exit::Usage,
+                id: "ENV001",
+                what: format!("the workspace was not found from {start} upwards"),
+                why: "scenarios, recipes and machines are read from the source tree",
+                fix: "run `cargo xtask` inside a checkout",
+            })
         },
     )
 }
@@ -147,25 +147,25 @@ fn below_home(environment: &impl Fn(&str) -> Option<OsString>, variable: &str, f
     if let Some(home) = absolute("HOME")? {
         return Ok(home.join(fallback).join(FOLDER));
     }
-    Err(Failure::new(
-        Exit::Usage,
-        "ENV002",
-        format!("neither {variable} nor HOME names a folder"),
-        "finished stages and keys are kept outside the source tree",
-        format!("set {variable} to an absolute path"),
-    ))
+    Err(Failure::of(Problem {
+        exit: Exit::Usage,
+        id: "ENV002",
+        what: format!("neither {variable} nor HOME names a folder"),
+        why: "finished stages and keys are kept outside the source tree",
+        fix: format!("set {variable} to an absolute path"),
+    }))
 }
 
 fn utf8(path: OsString, what: &str) -> Result<Utf8PathBuf> {
     let lossy = path.to_string_lossy().into_owned();
     Utf8PathBuf::from_path_buf(path.into()).map_err(|_| {
-        Failure::new(
-            Exit::Usage,
-            "ENV003",
-            format!("{what} is not UTF-8: {lossy}"),
-            "paths end up in reports and in package metadata",
-            "use a folder whose name is UTF-8",
-        )
+        Failure::of(Problem {
+            exit: Exit::Usage,
+            id: "ENV003",
+            what: format!("{what} is not UTF-8: {lossy}"),
+            why: "paths end up in reports and in package metadata",
+            fix: "use a folder whose name is UTF-8",
+        })
     })
 }
 

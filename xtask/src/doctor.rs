@@ -8,7 +8,7 @@ mod install;
 mod openwrt;
 mod path;
 
-use model::{Arch, Exit, Failure, Result};
+use model::{Arch, Exit, Failure, Problem, Result};
 
 pub use check::{Check, Host};
 pub use openwrt::needs as openwrt_needs;
@@ -234,33 +234,33 @@ pub fn require_all(ctx: &Ctx, needs: &[Need]) -> Result<()> {
 /// The failure that lists what is missing and the command that installs it.
 pub fn lacks(host: &Host, checked: &[Checked]) -> Failure {
     if !host.has("apt-get") {
-        return Failure::new(
-            Exit::Host,
-            "HOST002",
-            format!("this host lacks {} and has no apt to install it", names(checked)),
-            "the stand-in SDK is assembled from Debian packages by apt itself",
-            "run this on Debian 12 or newer, or in a container of it, such as debian:13",
-        );
+        return Failure::of(Problem {
+            exit: Exit::Host,
+            id: "HOST002",
+            what: format!("this host lacks {} and has no apt to install it", names(checked)),
+            why: "the stand-in SDK is assembled from Debian packages by apt itself",
+            fix: "run this on Debian 12 or newer, or in a container of it, such as debian:13",
+        });
     }
     let commands: Vec<String> =
         install::commands(checked, install::am_root()).iter().map(|words| words.join(" ")).collect();
-    Failure::new(
-        Exit::Host,
-        "HOST001",
-        format!("this host lacks {}", names(checked)),
-        reasons(checked),
-        format!("{}\nor run the same command with --install-deps", commands.join("\n")),
-    )
+    Failure::of(Problem {
+        exit: Exit::Host,
+        id: "HOST001",
+        what: format!("this host lacks {}", names(checked)),
+        why: reasons(checked),
+        fix: format!("{}\nor run the same command with --install-deps", commands.join("\n")),
+    })
 }
 
 fn still_lacks(checked: &[Checked]) -> Failure {
-    Failure::new(
-        Exit::Host,
-        "HOST003",
-        format!("this host still lacks {} after installing it", names(checked)),
-        reasons(checked),
-        "use Debian 12 or newer with its updates: older releases carry older packages",
-    )
+    Failure::of(Problem {
+        exit: Exit::Host,
+        id: "HOST003",
+        what: format!("this host still lacks {} after installing it", names(checked)),
+        why: reasons(checked),
+        fix: "use Debian 12 or newer with its updates: older releases carry older packages",
+    })
 }
 
 fn missing(checked: &[Checked]) -> impl Iterator<Item = (Need, &str)> {

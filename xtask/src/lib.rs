@@ -26,7 +26,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use model::{Cancel, Event, Exit, Failure};
+use model::{Cancel, Event, Exit, Failure, Problem};
 
 pub use ctx::Ctx;
 pub use outcome::Outcome;
@@ -79,13 +79,13 @@ fn print(text: &str) {
 }
 
 fn defect() -> Failure {
-    Failure::new(
-        Exit::Bug,
-        "BUG001",
-        "the program ended in an unexpected way",
-        "this is a defect of the program, not of your use of it; the lines above say where",
-        "report it with the command and these lines; `cargo xtask clean` gives a fresh start",
-    )
+    Failure::of(Problem {
+        exit: Exit::Bug,
+        id: "BUG001",
+        what: "the program ended in an unexpected way",
+        why: "this is a defect of the program, not of your use of it; the lines above say where",
+        fix: "report it with the command and these lines; `cargo xtask clean` gives a fresh start",
+    })
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use camino::{Utf8Path, Utf8PathBuf};
 use feeds::live::Item;
 use formats::lint::{self, Examined, Kind, Options};
-use model::{Event, Exit, Failure, Finding, Result, Severity};
+use model::{Event, Exit, Failure, Finding, Problem, Result, Severity};
 
 use crate::Ctx;
 
@@ -47,13 +47,13 @@ impl Allowed {
         if lint::rules().any(|rule| rule.id == id) {
             return Ok(Allowed { id: id.to_owned(), place: place.to_owned() });
         }
-        Err(Failure::new(
-            Exit::Usage,
-            "LNT002",
-            format!("no rule has the id `{id}`"),
-            "a breach is accepted by the id that it was reported under",
-            "choose from `cargo xtask lint --list`",
-        ))
+        Err(Failure::of(Problem {
+            exit: Exit::Usage,
+            id: "LNT002",
+            what: format!("no rule has the id `{id}`"),
+            why: "a breach is accepted by the id that it was reported under",
+            fix: "choose from `cargo xtask lint --list`",
+        }))
     }
 
     /// A breach of one rule, at places that contain this text.
@@ -92,13 +92,13 @@ pub fn collect(paths: &[Utf8PathBuf]) -> Result<Vec<Utf8PathBuf>> {
             }
         }
         if found.len() == before {
-            return Err(Failure::new(
-                Exit::Usage,
-                "LNT001",
-                format!("there is no package and no index at `{path}`"),
-                "looked for files called *.ipk, *.apk, Packages, Packages.gz, Packages.sig and *.adb",
-                "give the path of a package, of an index, or of a folder with some of them",
-            ));
+            return Err(Failure::of(Problem {
+                exit: Exit::Usage,
+                id: "LNT001",
+                what: format!("there is no package and no index at `{path}`"),
+                why: "looked for files called *.ipk, *.apk, Packages, Packages.gz, Packages.sig and *.adb",
+                fix: "give the path of a package, of an index, or of a folder with some of them",
+            }));
         }
     }
     Ok(found.into_iter().collect())
@@ -189,13 +189,13 @@ fn examine_one(Item { url, copy }: &Item, options: &Options) -> Examined {
 }
 
 fn reader_died() -> Failure {
-    Failure::new(
-        Exit::Bug,
-        "LNT003",
-        "a thread that reads packages ended unexpectedly",
-        "its message stands above",
-        "report it with that message, and with the files if they can be shared",
-    )
+    Failure::of(Problem {
+        exit: Exit::Bug,
+        id: "LNT003",
+        what: "a thread that reads packages ended unexpectedly",
+        why: "its message stands above",
+        fix: "report it with that message, and with the files if they can be shared",
+    })
 }
 
 impl Counts {

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use model::{Exit, Failure, Result};
+use model::{Exit, Failure, Problem, Result};
 
 use crate::cli::Cli;
 
@@ -47,7 +47,7 @@ fn refusal(error: &clap::Error) -> Failure {
         }
     }
     fix.push("add --help to see the verb's flags with examples".into());
-    Failure::new(Exit::Usage, "USE001", what, why, fix.join("\n"))
+    Failure::of(Problem { exit: Exit::Usage, id: "USE001", what, why, fix: fix.join("\n") })
 }
 
 #[cfg(test)]

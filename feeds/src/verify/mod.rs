@@ -99,13 +99,13 @@ fn exit_of(error: &client::Error) -> Exit {
 }
 
 fn nothing_listed(folder: &Utf8Path) -> Failure {
-    Failure::new(
-        Exit::Failed,
-        "FEED005",
-        "the feed lists no package",
-        "a feed without packages can't be verified by what is in it",
-        "build packages first: cargo xtask feed",
-    )
+    Failure::of(Problem {
+        exit: Exit::Failed,
+        id: "FEED005",
+        what: "the feed lists no package",
+        why: "a feed without packages can't be verified by what is in it",
+        fix: "build packages first: cargo xtask feed",
+    })
     .at(folder)
 }
 

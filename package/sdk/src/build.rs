@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use camino::Utf8Path;
 use formats::Format;
-use model::{Arch, Cancel, Events, Exit, Failure, Result, parallel, processors};
+use model::{Arch, Cancel, Events, Exit, Failure, Problem, Result, parallel, processors};
 
 use crate::built::BuiltPackage;
 use crate::kmod::{self, Plan, STAGE};
@@ -94,13 +94,13 @@ pub fn source_date_epoch() -> Result<Option<u64>> {
 fn epoch_of_environment(value: Option<String>) -> Result<Option<u64>> {
     let Some(value) = value else { return Ok(None) };
     value.parse().map(Some).map_err(|_| {
-        Failure::new(
-            Exit::Usage,
-            "PKG003",
-            format!("SOURCE_DATE_EPOCH is `{value}`"),
-            "it must be a number of seconds since 1970",
-            "unset it, or set it to a number such as that of `git log -1 --format=%ct`",
-        )
+        Failure::of(Problem {
+            exit: Exit::Usage,
+            id: "PKG003",
+            what: format!("SOURCE_DATE_EPOCH is `{value}`"),
+            why: "it must be a number of seconds since 1970",
+            fix: "unset it, or set it to a number such as that of `git log -1 --format=%ct`",
+        })
     })
 }
 

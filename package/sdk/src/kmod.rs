@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use formats::depend::Dependency;
 use formats::{Content, Entry, Package};
-use model::{Arch, Events, Exit, Failure, Result};
+use model::{Arch, Events, Exit, Failure, Problem, Result};
 
 use crate::local::{Kernel, Module, Setting};
 use crate::recipe::{KernelOption, Kmod, Line, ModuleRef, Recipes};
@@ -75,13 +75,13 @@ struct Contents {
 impl<'a> Planner<'a> {
     fn new(recipes: &'a Recipes, kernel: &'a Kernel, arch: &'a Arch, epoch: u64) -> Result<Self> {
         let line: Line = kernel.id().version.parse().map_err(|why: String| {
-            Failure::new(
-                Exit::Failed,
-                "KMOD006",
-                "the kernel's version is not understood",
+            Failure::of(Problem {
+                exit: Exit::Failed,
+                id: "KMOD006",
+                what: "the kernel's version is not understood",
                 why,
-                "use another kernel, and report this one",
-            )
+                fix: "use another kernel, and report this one",
+            })
         })?;
         let active: BTreeMap<_, _> = recipes
             .kmods
@@ -301,7 +301,7 @@ impl<'a> Planner<'a> {
     }
 
     fn refuse(&self, kmod: &Kmod, id: &'static str, what: String, why: &str, fix: &str) -> Failure {
-        Failure::new(Exit::Failed, id, what, why, fix).at(format!(
+        Failure::of(Problem { exit: Exit::Failed, id, what, why, fix }).at(format!(
             "{} on kernel {}",
             kmod.package,
             self.kernel.release()

@@ -9,7 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Exit, Failure, Result, yaml};
+use model::{Exit, Failure, Problem, Result, yaml};
 use serde::Deserialize;
 
 /// A kernel module package.
@@ -324,8 +324,14 @@ impl Recipes {
 }
 
 fn refuse(id: &'static str, what: String, why: &str, place: &Utf8Path) -> Failure {
-    Failure::new(Exit::Usage, id, what, why, "correct the recipe; the neighbouring files show how they fit together")
-        .at(place)
+    Failure::of(Problem {
+        exit: Exit::Usage,
+        id,
+        what,
+        why,
+        fix: "correct the recipe; the neighbouring files show how they fit together",
+    })
+    .at(place)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Programs are linked statically, so only the instruction set and the floating-point unit must fit;
 //! the C library and the calling convention of the router do not matter.
 
-use model::{Arch, Exit, Failure, Result};
+use model::{Arch, Exit, Failure, Problem, Result};
 
 /// Beginnings of architectures, the longer before the shorter, and the target that fits them all.
 /// OpenWrt appends the floating-point unit to the processor's name: without one there is none.
@@ -32,25 +32,25 @@ const TARGETS: &[(&str, &str)] = &[
 pub fn of(arch: &Arch) -> Result<&'static str> {
     let fits = |(beginning, _): &&(&str, &str)| arch.0.starts_with(beginning);
     TARGETS.iter().find(fits).map(|(_, target)| *target).ok_or_else(|| {
-        Failure::new(
-            Exit::Host,
-            "RST002",
-            format!("programs cannot be built for {arch}"),
-            "Rust has no standard library ready to use for this architecture, only its sources (tier 3)",
-            "leave the programs out for this target, or build them elsewhere with `-Zbuild-std` of the nightly toolchain",
-        )
+        Failure::of(Problem {
+            exit: Exit::Host,
+            id: "RST002",
+            what: format!("programs cannot be built for {arch}"),
+            why: "Rust has no standard library ready to use for this architecture, only its sources (tier 3)",
+            fix: "leave the programs out for this target, or build them elsewhere with `-Zbuild-std` of the nightly toolchain",
+        })
     })
 }
 
 /// The target is known, and not installed.
 pub(crate) fn not_installed(target: &str, arch: &Arch) -> Failure {
-    Failure::new(
-        Exit::Host,
-        "RST001",
-        format!("the Rust toolchain cannot build programs for {arch}"),
-        format!("the standard library of {target} is not installed"),
-        format!("rustup target add {target}"),
-    )
+    Failure::of(Problem {
+        exit: Exit::Host,
+        id: "RST001",
+        what: format!("the Rust toolchain cannot build programs for {arch}"),
+        why: format!("the standard library of {target} is not installed"),
+        fix: format!("rustup target add {target}"),
+    })
 }
 
 #[cfg(test)]

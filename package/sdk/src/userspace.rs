@@ -9,7 +9,7 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::{Content, Entry, Package};
 use host::{Job, cmd, files};
-use model::{Arch, Cancel, Events, Exit, Failure, Result};
+use model::{Arch, Cancel, Events, Exit, Failure, Problem, Result};
 use object::Endianness;
 use object::FileKind;
 use object::elf::{DT_NEEDED, ET_DYN, ET_EXEC, FileHeader32, FileHeader64, PT_INTERP};
@@ -165,14 +165,26 @@ fn why_cargo_failed(stderr: &str, last_words: &str, build: &CargoBuild<'_>) -> F
     let says = |words: &[&str]| words.iter().any(|word| stderr.contains(word));
     if says(&LINKER) {
         let why = format!("this host has no linker, or no static C library\n{last_words}");
-        return Failure::new(Exit::Host, "CRG005", what, why, "apt-get install gcc libc6-dev");
+        return Failure::of(Problem {
+            exit: Exit::Host,
+            id: "CRG005",
+            what,
+            why,
+            fix: "apt-get install gcc libc6-dev",
+        });
     }
     if says(&NETWORK) {
         let why = format!("a crate cannot be had from the registry\n{last_words}");
-        return Failure::new(Exit::Upstream, "CRG006", what, why, "check the network, or run once without --offline");
+        return Failure::of(Problem {
+            exit: Exit::Upstream,
+            id: "CRG006",
+            what,
+            why,
+            fix: "check the network, or run once without --offline",
+        });
     }
     let fix = format!("see the whole of it: cargo build --profile {} -p {package}", profile.name());
-    Failure::new(Exit::Failed, "CRG001", what, last_words, fix)
+    Failure::of(Problem { exit: Exit::Failed, id: "CRG001", what, why: last_words, fix })
 }
 
 /// The Rust target that static programs are built for on this host: part of what their bytes depend on.
@@ -220,13 +232,13 @@ impl Artifact {
     /// Finds the binary among what cargo says it made.
     fn find(messages: &str, build: &CargoBuild<'_>) -> Result<Self> {
         messages.lines().find_map(|line| Artifact::from_line(line, build.binary)).ok_or_else(|| {
-            Failure::new(
-                Exit::Failed,
-                "CRG002",
-                format!("cargo made no program `{}`", build.binary),
-                format!("the package `{}` has no binary target of that name", build.package),
-                "compare `cargo:` in the recipe with the package's Cargo.toml",
-            )
+            Failure::of(Problem {
+                exit: Exit::Failed,
+                id: "CRG002",
+                what: format!("cargo made no program `{}`", build.binary),
+                why: format!("the package `{}` has no binary target of that name", build.package),
+                fix: "compare `cargo:` in the recipe with the package's Cargo.toml",
+            })
         })
     }
 
@@ -281,13 +293,13 @@ fn check_header<Header: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Result
 }
 
 fn not_static(why: &str, file: &Utf8Path) -> Failure {
-    Failure::new(
-        Exit::Failed,
-        "CRG003",
-        "the program for the router is not static",
-        format!("{why}; a router has none of this host's libraries"),
-        "remove the dependency that links a shared library, or install Rust's musl target",
-    )
+    Failure::of(Problem {
+        exit: Exit::Failed,
+        id: "CRG003",
+        what: "the program for the router is not static",
+        why: format!("{why}; a router has none of this host's libraries"),
+        fix: "remove the dependency that links a shared library, or install Rust's musl target",
+    })
     .at(file)
 }
 
@@ -331,13 +343,13 @@ fn check_size(program: &Program, built: &StaticBinary, size: u64) -> Result<()> 
     if size <= allowed {
         return Ok(());
     }
-    Err(Failure::new(
-        Exit::Failed,
-        "CRG004",
-        format!("{} has {size} bytes, its budget for {} is {allowed}", program.package, built.target),
-        "flash on routers is small, and the budget is a promise to their owners",
-        "find what grew (`cargo bloat`), or raise `max-installed-size` in the recipe and say why",
-    )
+    Err(Failure::of(Problem {
+        exit: Exit::Failed,
+        id: "CRG004",
+        what: format!("{} has {size} bytes, its budget for {} is {allowed}", program.package, built.target),
+        why: "flash on routers is small, and the budget is a promise to their owners",
+        fix: "find what grew (`cargo bloat`), or raise `max-installed-size` in the recipe and say why",
+    })
     .at(&built.file))
 }
 

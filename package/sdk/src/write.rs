@@ -6,7 +6,7 @@ use std::io::{BufReader, BufWriter, Read, Write as _};
 use camino::Utf8Path;
 use formats::{Entry, Format, Kind, Limits, Package, apk, ipk};
 use model::sha256::{Digest, Hasher};
-use model::{Exit, Failure, Result};
+use model::{Exit, Failure, Problem, Result};
 
 use crate::built::BuiltPackage;
 use crate::kmod::Plan;
@@ -17,7 +17,8 @@ pub(crate) fn write_one(plan: &Plan, format: Format, out: &Utf8Path) -> Result<B
     let file = out.join(package.file_name(format));
     let refused = |error: formats::Error| {
         let (what, fix) = (format!("package {} cannot be written as {format}", package.name), "correct its recipe");
-        Failure::new(Exit::Failed, "PKG001", what, format!("{error} ({})", error.id()), fix).at(&file)
+        Failure::of(Problem { exit: Exit::Failed, id: "PKG001", what, why: format!("{error} ({})", error.id()), fix })
+            .at(&file)
     };
     let failed = |error| Failure::io("write the package", &file, &error);
     let mut writer = Hasher::new(BufWriter::new(File::create(&file).map_err(failed)?));
@@ -45,13 +46,13 @@ pub(crate) fn write_one(plan: &Plan, format: Format, out: &Utf8Path) -> Result<B
 /// Returns the installed size.
 fn read_back(package: &Package, format: Format, file: &Utf8Path) -> Result<u64> {
     let bad = |why: String| {
-        Failure::new(
-            Exit::Bug,
-            "PKG002",
-            format!("package {} does not read back as it was planned", package.name),
+        Failure::of(Problem {
+            exit: Exit::Bug,
+            id: "PKG002",
+            what: format!("package {} does not read back as it was planned", package.name),
             why,
-            "run the same command again on a healthy disk; if it happens twice, report it",
-        )
+            fix: "run the same command again on a healthy disk; if it happens twice, report it",
+        })
         .at(file)
     };
     let opened = File::open(file).map_err(|error| Failure::io("read the package", file, &error))?;

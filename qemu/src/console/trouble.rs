@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{Exit, Failure};
+use model::{Exit, Failure, Problem};
 
 use super::crash::Crash;
 
@@ -72,7 +72,7 @@ impl Trouble {
         let seen =
             if console.is_empty() { "the console is empty".into() } else { format!("last console lines:\n{console}") };
         let blocked = |id, what: String, why: &str, fix: &str| {
-            Failure::new(Exit::Blocked, id, what, format!("{why}; {seen}"), fix)
+            Failure::of(Problem { exit: Exit::Blocked, id, what, why: format!("{why}; {seen}"), fix })
         };
         match self {
             Trouble::Crashed { crash: Crash::Panic, line } => {
@@ -115,13 +115,13 @@ impl Trouble {
                 &format!("the guest said: {}", said.trim()),
                 "check that the folder exists and that the guest has memory left",
             ),
-            Trouble::Unspeakable { word } => Failure::new(
-                Exit::Usage,
-                "VM019",
-                format!("{word:?} cannot be a word of a command"),
-                "words of a command line end at a zero byte",
-                "put the bytes into a file of the guest and pass its name",
-            ),
+            Trouble::Unspeakable { word } => Failure::of(Problem {
+                exit: Exit::Usage,
+                id: "VM019",
+                what: format!("{word:?} cannot be a word of a command"),
+                why: "words of a command line end at a zero byte",
+                fix: "put the bytes into a file of the guest and pass its name",
+            }),
             Trouble::Ended(failure) => failure,
         }
     }

@@ -11,7 +11,7 @@ mod elf;
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Arch, Exit, Failure, KernelId, Result};
+use model::{Arch, Exit, Failure, KernelId, Problem, Result};
 use serde::Deserialize;
 
 use cpio::{Entry, Tree};
@@ -97,13 +97,13 @@ pub fn build(recipe: &Recipe, inputs: &Inputs<'_>) -> Result<Vec<u8>> {
     add_boot_modules(&mut tree, inputs)?;
     for Extra { path, source, mode } in inputs.extra {
         if !path.starts_with('/') || path.split('/').any(|part| part == "..") {
-            return Err(Failure::new(
-                Exit::Usage,
-                "VM030",
-                format!("`{path}` is no path of an image"),
-                "files go to absolute paths without `..`",
-                "correct the path in the list of extra files",
-            ));
+            return Err(Failure::of(Problem {
+                exit: Exit::Usage,
+                id: "VM030",
+                what: format!("`{path}` is no path of an image"),
+                why: "files go to absolute paths without `..`",
+                fix: "correct the path in the list of extra files",
+            }));
         }
         tree.file(path, *mode, read(source)?);
     }
@@ -211,13 +211,13 @@ fn add_programs(tree: &mut Tree, recipe: &Recipe, packages: &[Utf8PathBuf]) -> R
 
 fn needs_of(path: &str, bytes: &[u8]) -> Result<elf::Needs> {
     elf::needs(bytes).map_err(|error| {
-        Failure::new(
-            Exit::Host,
-            "VM031",
-            format!("{path} is no program"),
-            format!("it cannot be read as ELF: {error}"),
-            "remove the folder of unpacked packages and run the same command again",
-        )
+        Failure::of(Problem {
+            exit: Exit::Host,
+            id: "VM031",
+            what: format!("{path} is no program"),
+            why: format!("it cannot be read as ELF: {error}"),
+            fix: "remove the folder of unpacked packages and run the same command again",
+        })
     })
 }
 
@@ -226,13 +226,13 @@ fn find_program(path: &str, recipe: &Recipe, packages: &[Utf8PathBuf]) -> Result
     let mut files = packages.iter().flat_map(|package| candidates.iter().map(move |place| package.join(place)));
     match files.find(|file| file.is_file()) {
         Some(file) => read(&file),
-        None => Err(Failure::new(
-            Exit::Host,
-            "VM032",
-            format!("no package has {path}"),
-            format!("looked for {} in {} unpacked packages", candidates.join(" and "), packages.len()),
-            "name the Debian package that has it in qemu/local/image.yaml, and the place where it has it",
-        )),
+        None => Err(Failure::of(Problem {
+            exit: Exit::Host,
+            id: "VM032",
+            what: format!("no package has {path}"),
+            why: format!("looked for {} in {} unpacked packages", candidates.join(" and "), packages.len()),
+            fix: "name the Debian package that has it in qemu/local/image.yaml, and the place where it has it",
+        })),
     }
 }
 
@@ -247,13 +247,13 @@ fn find_library(name: &str, needed_by: &str, packages: &[Utf8PathBuf]) -> Result
             }
         }
     }
-    Err(Failure::new(
-        Exit::Host,
-        "VM033",
-        format!("no package has the library {name}"),
-        format!("{needed_by} does not start without it"),
-        "fetch the packages again together with what they depend on",
-    ))
+    Err(Failure::of(Problem {
+        exit: Exit::Host,
+        id: "VM033",
+        what: format!("no package has the library {name}"),
+        why: format!("{needed_by} does not start without it"),
+        fix: "fetch the packages again together with what they depend on",
+    }))
 }
 
 /// Folders such as `x86_64-linux-gnu`, in order.

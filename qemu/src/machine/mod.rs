@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Accel, Exit, Failure, Result, Target};
+use model::{Accel, Exit, Failure, Problem, Result, Target};
 use serde::{Deserialize, Serialize};
 
 /// The console that is part of the machine.
@@ -205,13 +205,13 @@ impl Machine {
 
     fn check(&self) -> Result<()> {
         let refuse = |what: String, fix: &str| {
-            Err(Failure::new(
-                Exit::Usage,
-                "VM001",
+            Err(Failure::of(Problem {
+                exit: Exit::Usage,
+                id: "VM001",
                 what,
-                "QEMU would refuse to start or the guest would not answer",
+                why: "QEMU would refuse to start or the guest would not answer",
                 fix,
-            ))
+            }))
         };
         if !(64..=65_536).contains(&self.memory_mib) {
             return refuse(format!("memory-mib is {}", self.memory_mib), "give it between 64 and 65536 MiB");

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use model::{Cancel, Deadline, Exit, Failure, Result};
+use model::{Cancel, Deadline, Exit, Failure, Problem, Result};
 
 use super::status::Status;
 use crate::guest::Guest;
@@ -173,36 +173,54 @@ fn is_ipv6(address: &str) -> bool {
 const LOOK: &str = "boot it with `cargo xtask boot` and a longer --boot-deadline, and look at `logread` and `dmesg`";
 
 fn no_ubus(said: &str) -> Failure {
-    Failure::new(Exit::Blocked, "VM070", "the image's ubus did not answer in time", said, LOOK)
+    Failure::of(Problem {
+        exit: Exit::Blocked,
+        id: "VM070",
+        what: "the image's ubus did not answer in time",
+        why: said,
+        fix: LOOK,
+    })
 }
 
 fn not_booted() -> Failure {
     let why = "procd says `- init complete -` when every service was started, and did not";
-    Failure::new(Exit::Blocked, "VM071", "the image did not start all its services in time", why, LOOK)
+    Failure::of(Problem {
+        exit: Exit::Blocked,
+        id: "VM071",
+        what: "the image did not start all its services in time",
+        why,
+        fix: LOOK,
+    })
 }
 
 fn no_address(interface: &str, wanted: &str, said: &str) -> Failure {
     let what = format!("the image's interface `{interface}` did not get {wanted}");
     let why = format!("netifd says: {}", said.trim());
     let fix = "the first card must be its LAN and the second its WAN: compare `uci show network` on it";
-    Failure::new(Exit::Blocked, "VM072", what, why, fix)
+    Failure::of(Problem { exit: Exit::Blocked, id: "VM072", what, why, fix })
 }
 
 fn refused(script: &str, said: &str) -> Failure {
     let line = script.lines().find(|line| !line.is_empty()).unwrap_or_default();
     let what = format!("the image refuses to be set up: `{line}` failed");
-    Failure::new(
-        Exit::Blocked,
-        "VM073",
+    Failure::of(Problem {
+        exit: Exit::Blocked,
+        id: "VM073",
         what,
-        said,
-        "run it by hand on `cargo xtask boot`; an image without fw4 has no offload",
-    )
+        why: said,
+        fix: "run it by hand on `cargo xtask boot`; an image without fw4 has no offload",
+    })
 }
 
 fn not_settled(said: &str) -> Failure {
     let why = format!("an address is still being tried out, or a hotplug script runs: {said}");
-    Failure::new(Exit::Blocked, "VM074", "the image's network does not settle", why, LOOK)
+    Failure::of(Problem {
+        exit: Exit::Blocked,
+        id: "VM074",
+        what: "the image's network does not settle",
+        why,
+        fix: LOOK,
+    })
 }
 
 #[cfg(test)]

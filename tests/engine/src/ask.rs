@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{Deadline, Exit, Failure, Finding, Result, Severity};
+use model::{Deadline, Exit, Failure, Finding, Problem, Result, Severity};
 use vm::guest::{Guest, Output};
 
 /// How long a command of ours on the router may take.
@@ -20,13 +20,13 @@ fn successful(words: &[&str], output: Output) -> Result<String> {
     if output.success() {
         return Ok(output.text());
     }
-    Err(Failure::new(
-        Exit::Blocked,
-        "SCEN003",
-        format!("`{}` ended with {} on the router", words.join(" "), output.code),
-        output.text(),
-        "run it by hand: `cargo xtask boot`",
-    ))
+    Err(Failure::of(Problem {
+        exit: Exit::Blocked,
+        id: "SCEN003",
+        what: format!("`{}` ended with {} on the router", words.join(" "), output.code),
+        why: output.text(),
+        fix: "run it by hand: `cargo xtask boot`",
+    }))
 }
 
 /// A promise of the file that does not hold.

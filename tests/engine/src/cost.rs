@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use model::cost::{Clock, Cost, Costs, Path, Spread};
-use model::{Exit, Failure, Result};
+use model::{Exit, Failure, Problem, Result};
 
 /// Modules that the guest loads: generator, wires, and what a router with offload and masquerade needs.
 pub const MODULES: [&str; 9] = [
@@ -182,36 +182,36 @@ fn summed_up(lines: &[Line<'_>]) -> Vec<Cost> {
 }
 
 fn unreadable(what: &str, results: &str, errors: &str) -> Failure {
-    Failure::new(
-        Exit::Blocked,
-        "COST001",
-        format!("the guest's measurement cannot be read: {what}"),
-        format!("it wrote: {}\nand complained: {}", results.trim(), errors.trim()),
-        "run it once more; if it stays, the kernel lacks what tests/bench/run asks for",
-    )
+    Failure::of(Problem {
+        exit: Exit::Blocked,
+        id: "COST001",
+        what: format!("the guest's measurement cannot be read: {what}"),
+        why: format!("it wrote: {}\nand complained: {}", results.trim(), errors.trim()),
+        fix: "run it once more; if it stays, the kernel lacks what tests/bench/run asks for",
+    })
 }
 
 fn unsteady(cost: &Cost) -> Failure {
-    Failure::new(
-        Exit::Blocked,
-        "COST003",
-        format!("{}, {}: the rounds differ by ±{:.1} %", cost.packet(), cost.path.word(), cost.whole.percent()),
-        "instructions of the same packets are nearly the same in every round, unless something else ran among them",
-        "run it once more with --repeat 5; if it stays, look at what tests/bench/run starts on this kernel",
-    )
+    Failure::of(Problem {
+        exit: Exit::Blocked,
+        id: "COST003",
+        what: format!("{}, {}: the rounds differ by ±{:.1} %", cost.packet(), cost.path.word(), cost.whole.percent()),
+        why: "instructions of the same packets are nearly the same in every round, unless something else ran among them",
+        fix: "run it once more with --repeat 5; if it stays, look at what tests/bench/run starts on this kernel",
+    })
 }
 
 fn strayed(line: &Line<'_>, why: &str) -> Failure {
     let Line { path, family, proto, payload, sent, arrived, seen, marked, micros: _ } = line;
-    Failure::new(
-        Exit::Failed,
-        "COST002",
-        format!("{path}, {family}, {proto}, {payload} bytes: {why}"),
-        format!(
+    Failure::of(Problem {
+        exit: Exit::Failed,
+        id: "COST002",
+        what: format!("{path}, {family}, {proto}, {payload} bytes: {why}"),
+        why: format!(
             "{sent} packets were sent, {arrived} arrived translated, the counter on the way saw {seen}, marked: {marked}"
         ),
-        "a figure of packets that took another way means nothing; run the scenario offload-ipv4-nat, which tells more",
-    )
+        fix: "a figure of packets that took another way means nothing; run the scenario offload-ipv4-nat, which tells more",
+    })
 }
 
 #[cfg(test)]

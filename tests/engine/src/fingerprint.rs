@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Deadline, Exit, Failure, Finding, Result};
+use model::{Deadline, Exit, Failure, Finding, Problem, Result};
 use vm::guest::{Guest, Output};
 
 use crate::ask::{self, SCENARIO_COMMAND};
@@ -40,13 +40,13 @@ impl Fingerprint {
         if output.success() && listed && digested {
             return Ok(Fingerprint(text));
         }
-        Err(Failure::new(
-            Exit::Blocked,
-            "SCEN002",
-            format!("the fingerprint of the root could not be taken (exit code {})", output.code),
-            text,
-            "boot the router with `cargo xtask boot` and look at its root file system",
-        ))
+        Err(Failure::of(Problem {
+            exit: Exit::Blocked,
+            id: "SCEN002",
+            what: format!("the fingerprint of the root could not be taken (exit code {})", output.code),
+            why: text,
+            fix: "boot the router with `cargo xtask boot` and look at its root file system",
+        }))
     }
 
     /// Lines of one that the other lacks, few enough to read.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{Count, Exit, Failure, Result, Sample};
+use model::{Count, Exit, Failure, Problem, Result, Sample};
 use vm::lab::{Direction, FlowHandle, FlowReport, Refusals};
 
 use crate::delivery::Delivery;
@@ -240,13 +240,13 @@ fn count(refusals: &Refusals, kind: Refusal) -> u64 {
 
 /// A flow that no step opened: the loader refuses such files.
 pub(crate) fn unknown(name: &str) -> Failure {
-    Failure::new(
-        Exit::Bug,
-        "SCEN006",
-        format!("the flow `{name}` is not open"),
-        "the file was checked before it ran, and the check missed this",
-        "report this together with the scenario",
-    )
+    Failure::of(Problem {
+        exit: Exit::Bug,
+        id: "SCEN006",
+        what: format!("the flow `{name}` is not open"),
+        why: "the file was checked before it ran, and the check missed this",
+        fix: "report this together with the scenario",
+    })
 }
 
 #[cfg(test)]

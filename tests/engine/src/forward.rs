@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use model::{Count, Deadline, Exit, Failure, Result};
+use model::{Count, Deadline, Exit, Failure, Problem, Result};
 use vm::guest::Guest;
 
 use crate::probes::{self, Conntrack};
@@ -130,13 +130,15 @@ fn elements(text: &str) -> BTreeMap<Key, Count> {
 }
 
 fn blind(doing: &str, text: &str) -> Failure {
-    Failure::new(
-        Exit::Blocked,
-        "SCEN004",
-        format!("the counters in the forward hook could not {doing}"),
-        format!("the router answered: {}", text.trim()),
-        format!("the router needs nftables before the first `open`, and table `inet {TABLE}` belongs to the harness"),
-    )
+    Failure::of(Problem {
+        exit: Exit::Blocked,
+        id: "SCEN004",
+        what: format!("the counters in the forward hook could not {doing}"),
+        why: format!("the router answered: {}", text.trim()),
+        fix: format!(
+            "the router needs nftables before the first `open`, and table `inet {TABLE}` belongs to the harness"
+        ),
+    })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use model::{Deadline, Event, Exit, Failure, Finding, Format, Record, Result, Sabotage, Severity, Verdict};
+use model::{Deadline, Event, Exit, Failure, Finding, Format, Problem, Record, Result, Sabotage, Severity, Verdict};
 use vm::guest::Origin;
 
 use crate::ask::COMMAND;
@@ -205,13 +205,13 @@ fn lacking(origin: Origin, lacks: &str) -> Verdict {
 }
 
 fn no_feed(variant: FeedVariant) -> Failure {
-    Failure::new(
-        Exit::Bug,
-        "SCEN005",
-        format!("there is no feed `{variant:?}`"),
-        "the caller prepares every feed that the scenarios name",
-        "report this together with the scenario",
-    )
+    Failure::of(Problem {
+        exit: Exit::Bug,
+        id: "SCEN005",
+        what: format!("there is no feed `{variant:?}`"),
+        why: "the caller prepares every feed that the scenarios name",
+        fix: "report this together with the scenario",
+    })
 }
 
 #[cfg(test)]

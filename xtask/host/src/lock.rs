@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Cancel, Deadline, Events, Exit, Failure, Result};
+use model::{Cancel, Deadline, Events, Exit, Failure, Problem, Result};
 
 /// How often a busy lock is tried: flock(2) has no form with a time limit.
 const POLL: Duration = Duration::from_millis(20);
@@ -124,13 +124,13 @@ fn command_of(id: u32) -> Option<String> {
 
 fn busy(stage: &str, path: &Utf8Path, waited: Duration) -> Failure {
     let place: Utf8PathBuf = path.to_owned();
-    Failure::new(
-        Exit::Blocked,
-        "CACHE001",
-        format!("the stage `{stage}` is busy"),
-        format!("{} works on it and did not finish in {} s", holder(path), waited.as_secs_f32()),
-        "wait for that run or end it, allow more time with --lock-timeout, or use another XDG_CACHE_HOME",
-    )
+    Failure::of(Problem {
+        exit: Exit::Blocked,
+        id: "CACHE001",
+        what: format!("the stage `{stage}` is busy"),
+        why: format!("{} works on it and did not finish in {} s", holder(path), waited.as_secs_f32()),
+        fix: "wait for that run or end it, allow more time with --lock-timeout, or use another XDG_CACHE_HOME",
+    })
     .at(place)
 }
 

@@ -20,7 +20,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Cancel, Deadline, Exit, Failure, Result, tied_to_parent};
+use model::{Cancel, Deadline, Exit, Failure, Problem, Result, tied_to_parent};
 use rustix::process::{Pid, Signal, kill_process_group};
 use xshell::Shell;
 
@@ -293,43 +293,46 @@ impl<'a> Job<'a> {
     }
 
     fn missing(&self, package: &str) -> Failure {
-        Failure::new(
-            Exit::Host,
-            "CMD001",
-            format!("`{}` is not installed", self.command.get_program().to_string_lossy()),
-            "it is not in any directory of PATH",
-            format!("apt-get install {package}"),
-        )
+        Failure::of(Problem {
+            exit: Exit::Host,
+            id: "CMD001",
+            what: format!("`{}` is not installed", self.command.get_program().to_string_lossy()),
+            why: "it is not in any directory of PATH",
+            fix: format!("apt-get install {package}"),
+        })
     }
 
     fn too_slow(&self, last: &str) -> Failure {
-        Failure::new(
-            self.late,
-            "CMD002",
-            format!("`{}` did not end within {} s", self.shown(), self.limit.as_secs_f32()),
-            format!("it waits for something that does not come, or this machine is very busy; {}", last_words(last)),
-            "run the same command again, with -v to see its output; if it happens twice, run the program by hand",
-        )
+        Failure::of(Problem {
+            exit: self.late,
+            id: "CMD002",
+            what: format!("`{}` did not end within {} s", self.shown(), self.limit.as_secs_f32()),
+            why: format!(
+                "it waits for something that does not come, or this machine is very busy; {}",
+                last_words(last)
+            ),
+            fix: "run the same command again, with -v to see its output; if it happens twice, run the program by hand",
+        })
     }
 
     fn not_started(&self, error: &io::Error) -> Failure {
-        Failure::new(
-            Exit::Host,
-            "CMD003",
-            format!("`{}` could not be run", self.shown()),
-            format!("{error}; children are started through `setpriv` and `sh`, so that they end with us"),
-            "apt-get install util-linux dash, and check that this user may start processes",
-        )
+        Failure::of(Problem {
+            exit: Exit::Host,
+            id: "CMD003",
+            what: format!("`{}` could not be run", self.shown()),
+            why: format!("{error}; children are started through `setpriv` and `sh`, so that they end with us"),
+            fix: "apt-get install util-linux dash, and check that this user may start processes",
+        })
     }
 
     fn stands_still(&self, limit: Duration, last: &str) -> Failure {
-        Failure::new(
-            Exit::Blocked,
-            "CMD004",
-            format!("`{}` stood still for {} s and was ended", self.shown(), limit.as_secs_f32()),
-            format!("it wrote neither output nor files; {}", last_words(last)),
-            "run the same command again; if it stands still twice, remove what it works on with `cargo xtask clean`",
-        )
+        Failure::of(Problem {
+            exit: Exit::Blocked,
+            id: "CMD004",
+            what: format!("`{}` stood still for {} s and was ended", self.shown(), limit.as_secs_f32()),
+            why: format!("it wrote neither output nor files; {}", last_words(last)),
+            fix: "run the same command again; if it stands still twice, remove what it works on with `cargo xtask clean`",
+        })
     }
 }
 

@@ -154,17 +154,6 @@ impl Failure {
         Failure(Box::new((exit, Finding { id, severity: Severity::Error, place: None, what, why, fix })))
     }
 
-    /// A [`Problem`] without the names of its parts; new code writes the names.
-    pub fn new(
-        exit: Exit,
-        id: &'static str,
-        what: impl Into<String>,
-        why: impl Into<String>,
-        fix: impl Into<String>,
-    ) -> Self {
-        Failure::of(Problem { exit, id, what, why, fix })
-    }
-
     /// Names the file, package or place.
     #[must_use]
     pub fn at(mut self, place: impl fmt::Display) -> Self {

@@ -53,7 +53,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::{Exit, Failure};
+    use crate::{Exit, Failure, Problem};
 
     fn threads(count: usize) -> NonZeroUsize {
         NonZeroUsize::new(count).unwrap()
@@ -87,7 +87,11 @@ mod tests {
         let begun = Mutex::new(0);
         let failure = parallel(&[0, 1, 2, 3, 4, 5, 6, 7], threads(1), |item| {
             *begun.lock().unwrap() += 1;
-            if *item < 3 { Ok(()) } else { Err(Failure::new(Exit::Failed, "X001", item.to_string(), "", "")) }
+            if *item < 3 {
+                Ok(())
+            } else {
+                Err(Failure::of(Problem { exit: Exit::Failed, id: "X001", what: item.to_string(), why: "", fix: "" }))
+            }
         });
         assert_eq!(failure.unwrap_err().finding().what, "3");
         assert_eq!(begun.into_inner().unwrap(), 4);

@@ -7,7 +7,7 @@ use camino::Utf8Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{Exit, Failure, Result};
+use crate::{Exit, Failure, Problem, Result};
 
 /// The only file version there is.
 const VERSION: u32 = 1;
@@ -54,13 +54,13 @@ pub fn parse<T: DeserializeOwned>(path: &Utf8Path, text: &str) -> Result<T> {
 /// Writes a file that [`load`] reads; the value must have `version: 1` as its first field.
 pub fn text<T: Serialize>(value: &T) -> Result<String> {
     serde_yaml::to_string(value).map_err(|error| {
-        Failure::new(
-            Exit::Bug,
-            "CONF003",
-            "a file could not be written as YAML",
-            error.to_string(),
-            "this is a defect of the program, not of your use of it; report it with this text",
-        )
+        Failure::of(Problem {
+            exit: Exit::Bug,
+            id: "CONF003",
+            what: "a file could not be written as YAML",
+            why: error.to_string(),
+            fix: "this is a defect of the program, not of your use of it; report it with this text",
+        })
     })
 }
 
@@ -74,18 +74,25 @@ fn located(path: &Utf8Path, error: &serde_yaml::Error) -> Failure {
         }
         None => (path.to_string(), text),
     };
-    Failure::new(
-        Exit::Usage,
-        "CONF001",
-        text,
-        "the file must match its description exactly: unknown, missing and duplicate keys are errors",
-        "correct the named line; the neighbouring files of the same folder show every key",
-    )
+    Failure::of(Problem {
+        exit: Exit::Usage,
+        id: "CONF001",
+        what: text,
+        why: "the file must match its description exactly: unknown, missing and duplicate keys are errors",
+        fix: "correct the named line; the neighbouring files of the same folder show every key",
+    })
     .at(place)
 }
 
 fn refuse(path: &Utf8Path, what: String, why: &str) -> Failure {
-    Failure::new(Exit::Usage, "CONF002", what, why, "compare with the neighbouring files of the same folder").at(path)
+    Failure::of(Problem {
+        exit: Exit::Usage,
+        id: "CONF002",
+        what,
+        why,
+        fix: "compare with the neighbouring files of the same folder",
+    })
+    .at(path)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
-use model::{Event, Exit, Failure, Result, Status};
+use model::{Event, Exit, Failure, Problem, Result, Status};
 
 use crate::cli::{CiArgs, DEBIAN_MIRROR, TestArgs};
 use crate::doctor::{self, Host, Purpose};
@@ -127,13 +127,13 @@ impl Step {
         });
         let outcome = ended.and_then(|ended| match ended.success() {
             true => Ok(()),
-            false => Err(Failure::new(
-                Exit::Failed,
-                "CI001",
-                format!("`{shown}` failed"),
-                format!("the end of its output:\n{}", ended.output()),
-                self.fix,
-            )),
+            false => Err(Failure::of(Problem {
+                exit: Exit::Failed,
+                id: "CI001",
+                what: format!("`{shown}` failed"),
+                why: format!("the end of its output:\n{}", ended.output()),
+                fix: self.fix,
+            })),
         });
         counts.add(&here);
         let (status, summary) = match &outcome {

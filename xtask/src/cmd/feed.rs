@@ -4,7 +4,7 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use feeds::{Part, Trust};
 use host::aside::AsideFolder;
-use model::{Event, Exit, Failure, Result};
+use model::{Event, Exit, Failure, Problem, Result};
 
 use crate::cli::{FeedAction, FeedArgs};
 use crate::doctor::Purpose;
@@ -53,13 +53,13 @@ fn diff(ctx: &Ctx, old: &Utf8Path, new: &Utf8Path) -> Result<Outcome> {
 /// Makes the merged feed beside its place and renames it there.
 fn merge(ctx: &Ctx, published: &Utf8Path, new: &Utf8Path, into: &Utf8Path, keys: &[Utf8PathBuf]) -> Result<Outcome> {
     if into.symlink_metadata().is_ok() {
-        return Err(Failure::new(
-            Exit::Usage,
-            "FEED010",
-            format!("{into} is there already"),
-            "a feed that routers read is never changed in place",
-            "name a folder that does not exist, and publish it when it is complete",
-        )
+        return Err(Failure::of(Problem {
+            exit: Exit::Usage,
+            id: "FEED010",
+            what: format!("{into} is there already"),
+            why: "a feed that routers read is never changed in place",
+            fix: "name a folder that does not exist, and publish it when it is complete",
+        })
         .at(into));
     }
     let own = FeedConfig::load(ctx)?.key_files(ctx).load()?;

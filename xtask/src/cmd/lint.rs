@@ -6,7 +6,7 @@ use camino::Utf8PathBuf;
 use feeds::{Trust, live};
 use formats::lint::Options;
 use formats::{ec, usign};
-use model::{Event, Exit, Failure, Result, Status};
+use model::{Event, Exit, Failure, Problem, Result, Status};
 
 use crate::cli::LintArgs;
 use crate::doctor::Purpose;
@@ -25,13 +25,13 @@ pub fn run(ctx: &Ctx, args: &LintArgs) -> Result<Outcome> {
     let options = options(keys)?;
     if let Some(url) = paths.iter().find(|path| live::is_address(path.as_str())) {
         if paths.len() > 1 {
-            return Err(Failure::new(
-                Exit::Usage,
-                "LNT005",
-                format!("{url} cannot be looked at together with others"),
-                "what is examined together is taken for one feed",
-                "give one address at a time",
-            ));
+            return Err(Failure::of(Problem {
+                exit: Exit::Usage,
+                id: "LNT005",
+                what: format!("{url} cannot be looked at together with others"),
+                why: "what is examined together is taken for one feed",
+                fix: "give one address at a time",
+            }));
         }
         return live_feed(ctx, url.as_str(), &options, &allowed, &|_rule| true);
     }
@@ -111,7 +111,14 @@ pub(super) fn public_keys(keys: &[Utf8PathBuf]) -> Result<Trust> {
             usign::PublicKey::parse(&text).map(|key| trust.usign.push(key))
         };
         read.map_err(|error| {
-            Failure::new(Exit::Usage, error.id(), error.to_string(), "it was given with --key", error.fix()).at(path)
+            Failure::of(Problem {
+                exit: Exit::Usage,
+                id: error.id(),
+                what: error.to_string(),
+                why: "it was given with --key",
+                fix: error.fix(),
+            })
+            .at(path)
         })?;
     }
     Ok(trust)

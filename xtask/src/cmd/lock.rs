@@ -1,7 +1,7 @@
 //! `lock`: writes down what the mirror holds, or says how that differs from what was written down.
 
 use host::aside;
-use model::{Exit, Failure, Result};
+use model::{Exit, Failure, Problem, Result};
 use sdk::openwrt::{Lockfile, Matrix, Resolved, Role, Row, Upstream, differences};
 
 use crate::Outcome;
@@ -100,24 +100,24 @@ fn locked_rows(matrix: &Matrix, lock: &Lockfile) -> Vec<Row> {
 }
 
 fn stale(lines: &[String]) -> Failure {
-    Failure::new(
-        Exit::Failed,
-        "LOCK003",
-        "openwrt.lock is out of date",
-        lines.join("\n"),
-        "run `cargo xtask lock` with the same flags, without --check, and look at what it changes",
-    )
+    Failure::of(Problem {
+        exit: Exit::Failed,
+        id: "LOCK003",
+        what: "openwrt.lock is out of date",
+        why: lines.join("\n"),
+        fix: "run `cargo xtask lock` with the same flags, without --check, and look at what it changes",
+    })
 }
 
 fn mismatch(lines: &[String]) -> Failure {
-    Failure::new(
-        Exit::Mismatch,
-        "LOCK004",
-        "a release is not what was locked",
-        lines.join("\n"),
-        "what is published under a release's number never changes: find out who changed it before you lock it anew, \
+    Failure::of(Problem {
+        exit: Exit::Mismatch,
+        id: "LOCK004",
+        what: "a release is not what was locked",
+        why: lines.join("\n"),
+        fix: "what is published under a release's number never changes: find out who changed it before you lock it anew, \
          with --accept-changed",
-    )
+    })
 }
 
 #[cfg(test)]

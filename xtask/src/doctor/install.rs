@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
-use model::{Event, Exit, Failure, Result, Status};
+use model::{Event, Exit, Failure, Problem, Result, Status};
 
 use super::{Checked, Host, Remedy, missing};
 use crate::stage::millis;
@@ -116,13 +116,13 @@ fn run_tool(ctx: &Ctx, words: &[&str], limit: Duration) -> Result<()> {
 
 fn cannot_install(words: &[&str], why: String) -> Failure {
     let line = words.join(" ");
-    Failure::new(
-        Exit::Host,
-        "HOST004",
-        format!("`{line}` failed"),
+    Failure::of(Problem {
+        exit: Exit::Host,
+        id: "HOST004",
+        what: format!("`{line}` failed"),
         why,
-        "correct what its output names, or install the packages in another way, and run the same command again",
-    )
+        fix: "correct what its output names, or install the packages in another way, and run the same command again",
+    })
 }
 
 #[cfg(test)]

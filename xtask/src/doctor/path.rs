@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Exit, Failure, Result};
+use model::{Exit, Failure, Problem, Result};
 
 use super::{Host, Need};
 use crate::Ctx;
@@ -76,13 +76,13 @@ fn program(file: &str) -> Option<Utf8PathBuf> {
 }
 
 fn cannot_tell(why: String) -> Failure {
-    Failure::new(
-        Exit::Host,
-        "HOST005",
-        "which programs any Debian has cannot be told",
+    Failure::of(Problem {
+        exit: Exit::Host,
+        id: "HOST005",
+        what: "which programs any Debian has cannot be told",
         why,
-        "run this on Debian 12 or newer, or in a container of it, such as debian:13",
-    )
+        fix: "run this on Debian 12 or newer, or in a container of it, such as debian:13",
+    })
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ mod tests {
     use std::sync::Barrier;
 
     use camino::Utf8Path;
-    use model::{Event, Events, Failure};
+    use model::{Event, Events, Failure, Problem};
 
     use super::*;
     use crate::ctx::tests::ctx;
@@ -58,7 +58,7 @@ mod tests {
     const STAGE: Stage = Stage { name: "late", by: By::Version(1) };
 
     fn failure() -> Failure {
-        Failure::new(Exit::Upstream, "X001", "it is a test", "", "")
+        Failure::of(Problem { exit: Exit::Upstream, id: "X001", what: "it is a test", why: "", fix: "" })
     }
 
     #[test]

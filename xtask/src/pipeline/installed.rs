@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Deadline, Event, Exit, Failure, Finding, Format, Result, Severity, parallel};
+use model::{Deadline, Event, Exit, Failure, Finding, Format, Problem, Result, Severity, parallel};
 use scenarios::modules::CORE;
 use scenarios::scenario::Action;
 use scenarios::{Payload, Scenario, Start, Trust, probes};
@@ -161,27 +161,27 @@ fn manage(guest: &mut dyn Guest, manager: Format, action: Action, packages: &[&s
 
 /// Whatever a scenario proved on such a router would be about modules of others.
 fn not_ours(finding: Finding) -> Failure {
-    Failure::new(Exit::Failed, "TEST006", finding.what, finding.why, finding.fix)
+    Failure::of(Problem { exit: Exit::Failed, id: "TEST006", what: finding.what, why: finding.why, fix: finding.fix })
 }
 
 fn not_installed(words: &[&str], code: i32, text: &str) -> Failure {
-    Failure::new(
-        Exit::Failed,
-        "TEST002",
-        format!("`{}` ended with {code} on the router", words.join(" ")),
-        text,
-        "`cargo xtask test install-and-load` shows what the package manager does",
-    )
+    Failure::of(Problem {
+        exit: Exit::Failed,
+        id: "TEST002",
+        what: format!("`{}` ended with {code} on the router", words.join(" ")),
+        why: text,
+        fix: "`cargo xtask test install-and-load` shows what the package manager does",
+    })
 }
 
 fn unprepared(format: Format) -> Failure {
-    Failure::new(
-        Exit::Bug,
-        "TEST003",
-        format!("no router was prepared with the packages by {}", format.manager()),
-        "the states are made from the list of scenarios that run",
-        "report this together with the command",
-    )
+    Failure::of(Problem {
+        exit: Exit::Bug,
+        id: "TEST003",
+        what: format!("no router was prepared with the packages by {}", format.manager()),
+        why: "the states are made from the list of scenarios that run",
+        fix: "report this together with the command",
+    })
 }
 
 #[cfg(test)]

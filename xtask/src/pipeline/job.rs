@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::Format;
-use model::{Event, Exit, Failure, Finding, Result, Severity, Target, UnknownTarget};
+use model::{Event, Exit, Failure, Finding, Problem, Result, Severity, Target, UnknownTarget};
 use sdk::Recipes;
 use vm::machine::Machine;
 
@@ -215,46 +215,46 @@ fn unknown_target(asked: &str, why: String) -> Failure {
     let likeness = |target: &&str| strsim::jaro(target, asked);
     let nearest =
         targets.into_iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other))).unwrap_or_default();
-    Failure::new(
-        Exit::Usage,
-        "USE002",
-        format!("unknown target `{asked}`"),
+    Failure::of(Problem {
+        exit: Exit::Usage,
+        id: "USE002",
+        what: format!("unknown target `{asked}`"),
         why,
-        format!("the nearest is `--target {nearest}`; there are: {}", targets.join(", ")),
-    )
+        fix: format!("the nearest is `--target {nearest}`; there are: {}", targets.join(", ")),
+    })
 }
 
 /// A release where only the stand-in will do.
 fn stand_in_only(release: &str) -> Failure {
-    Failure::new(
-        Exit::Usage,
-        "USE003",
-        format!("this is done with the stand-in, and OpenWrt {release} was asked for"),
-        "`ci` checks this source tree, and `bench offload` measures with a guest of its own",
-        "leave --release away, or use it with `build`, `lint`, `feed`, `boot` and `test`",
-    )
+    Failure::of(Problem {
+        exit: Exit::Usage,
+        id: "USE003",
+        what: format!("this is done with the stand-in, and OpenWrt {release} was asked for"),
+        why: "`ci` checks this source tree, and `bench offload` measures with a guest of its own",
+        fix: "leave --release away, or use it with `build`, `lint`, `feed`, `boot` and `test`",
+    })
 }
 
 /// Several kernels where one is worked on at a time.
 fn one_kernel(asked: usize) -> Failure {
-    Failure::new(
-        Exit::Usage,
-        "USE004",
-        format!("{asked} kernels were asked for, and this is done for one at a time"),
-        "only `test` runs on several kernels in one go, and a release has one of its own",
-        "give one line with --kernel: 6.1, 6.12 or newest; with --release none",
-    )
+    Failure::of(Problem {
+        exit: Exit::Usage,
+        id: "USE004",
+        what: format!("{asked} kernels were asked for, and this is done for one at a time"),
+        why: "only `test` runs on several kernels in one go, and a release has one of its own",
+        fix: "give one line with --kernel: 6.1, 6.12 or newest; with --release none",
+    })
 }
 
 fn other_format(release: &Release) -> Failure {
     let row = &release.row;
-    Failure::new(
-        Exit::Usage,
-        "USE007",
-        format!("OpenWrt {} makes {} packages, and only others were asked for", row.release, row.format),
-        "the SDK of a release makes packages for its own package manager",
-        format!("leave --format away, or give `--format {}`", row.format),
-    )
+    Failure::of(Problem {
+        exit: Exit::Usage,
+        id: "USE007",
+        what: format!("OpenWrt {} makes {} packages, and only others were asked for", row.release, row.format),
+        why: "the SDK of a release makes packages for its own package manager",
+        fix: format!("leave --format away, or give `--format {}`", row.format),
+    })
 }
 
 /// Warns of OpenWrt packages beside the user's recipes: a recipe is a YAML file, and nothing else is built.

@@ -1,6 +1,6 @@
 //! The stage between packages and feed: nothing that breaks a rule of the lint is published.
 
-use model::{Exit, Failure, Result};
+use model::{Exit, Failure, Problem, Result};
 
 use super::job::Job;
 use super::provider::Packages;
@@ -43,13 +43,13 @@ fn allowed_empty(name: &str) -> impl Iterator<Item = Allowed> {
 }
 
 fn faulty(exit: Exit, counts: &lint::Counts) -> Failure {
-    Failure::new(
+    Failure::of(Problem {
         exit,
-        "LNT004",
-        format!("the packages break rules: {counts}"),
-        "each breach is told above under its own id; such packages are not published",
-        "correct the recipe (package/recipes) or the code that packs it (package/sdk)",
-    )
+        id: "LNT004",
+        what: format!("the packages break rules: {counts}"),
+        why: "each breach is told above under its own id; such packages are not published",
+        fix: "correct the recipe (package/recipes) or the code that packs it (package/sdk)",
+    })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! ```
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Exit, Failure, Finding, KernelId, Result, Severity};
+use model::{Exit, Failure, Finding, KernelId, Problem, Result, Severity};
 use sdk::openwrt::{Resolved, Role, image};
 use vm::guest::About;
 use vm::image::Recipe;
@@ -77,26 +77,26 @@ fn kind(machine: &Machine, resolved: &Resolved) -> Result<Kind> {
         let names = |roles: &[Role]| roles.iter().map(|role| role.name()).collect::<Vec<_>>().join(" with ");
         let boots: Vec<String> = machine.images.iter().map(|&kind| names(roles(kind))).collect();
         let there: Vec<&str> = resolved.artifacts.iter().map(|artifact| artifact.role.name()).collect();
-        Failure::new(
-            Exit::Upstream,
-            "IMG001",
-            format!("{} publishes no image for {} that can be booted here", resolved.release, resolved.published),
-            format!("needed is {}; in the signed list are {}", boots.join(", or "), there.join(", ")),
-            "take another release or target; if the files are there under other names, add their ends to feeds/matrix.yaml",
-        )
+        Failure::of(Problem {
+            exit: Exit::Upstream,
+            id: "IMG001",
+            what: format!("{} publishes no image for {} that can be booted here", resolved.release, resolved.published),
+            why: format!("needed is {}; in the signed list are {}", boots.join(", or "), there.join(", ")),
+            fix: "take another release or target; if the files are there under other names, add their ends to feeds/matrix.yaml",
+        })
     })
 }
 
 /// A snapshot may be replaced between the packages and the image, and kmods of one kernel are refused by the other.
 pub(super) fn same_kernel(image: &Bootable, packages: &str) -> Result<()> {
     match &image.kernel_version {
-        Some(kernel) if kernel != packages => Err(Failure::new(
-            Exit::Mismatch,
-            "IMG002",
-            format!("the image of the {} has another kernel than the packages", image.about.label),
-            format!("the image's is {kernel}, that of the packages {packages}"),
-            "run the same command again: a snapshot was replaced meanwhile; --locked takes one and the same always",
-        )),
+        Some(kernel) if kernel != packages => Err(Failure::of(Problem {
+            exit: Exit::Mismatch,
+            id: "IMG002",
+            what: format!("the image of the {} has another kernel than the packages", image.about.label),
+            why: format!("the image's is {kernel}, that of the packages {packages}"),
+            fix: "run the same command again: a snapshot was replaced meanwhile; --locked takes one and the same always",
+        })),
         _ => Ok(()),
     }
 }

@@ -9,7 +9,7 @@
 //! work trees share it, so whoever runs the SDK's programs holds the stage's lock.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Event, Exit, Failure, Finding, KernelId, Result, Severity};
+use model::{Event, Exit, Failure, Finding, KernelId, Problem, Result, Severity};
 use sdk::Recipes;
 use sdk::openwrt::drive::{self, Expected, Literals, Patience, Tree};
 use sdk::openwrt::{Artifact, Lockfile, Resolved, Role, Row};
@@ -97,16 +97,16 @@ fn check_makefiles(ctx: &Ctx, recipes: &Recipes) -> Result<()> {
     let makefile = |name: &str| ctx.root.join("package/feed").join(name).join("Makefile");
     match recipes.programs.values().find(|recipe| !makefile(&recipe.package).is_file()) {
         None => Ok(()),
-        Some(recipe) => Err(Failure::new(
-            Exit::Usage,
-            "SDK052",
-            format!("{} has no Makefile for a release's SDK", recipe.package),
-            "the stand-in packs a program by its recipe alone; a release's build needs an OpenWrt Makefile as well",
-            format!(
+        Some(recipe) => Err(Failure::of(Problem {
+            exit: Exit::Usage,
+            id: "SDK052",
+            what: format!("{} has no Makefile for a release's SDK", recipe.package),
+            why: "the stand-in packs a program by its recipe alone; a release's build needs an OpenWrt Makefile as well",
+            fix: format!(
                 "write package/feed/{}/Makefile after the one of offloadctl, or leave --release away",
                 recipe.package
             ),
-        )
+        })
         .at(makefile(&recipe.package))),
     }
 }
@@ -192,13 +192,13 @@ fn differs(difference: &drive::Difference) -> Finding {
 }
 
 fn nothing_published(row: &Row, kernel: &KernelId) -> Failure {
-    Failure::new(
-        Exit::Upstream,
-        "CMP003",
-        format!("{} {} publishes none of these kmods for kernel {kernel}", row.release, row.target),
-        "its signed list names no such file: a mirror may hold SDK and images alone, and a snapshot moves on",
-        "name a mirror that has the release's `kmods` or `packages` folder with --mirror",
-    )
+    Failure::of(Problem {
+        exit: Exit::Upstream,
+        id: "CMP003",
+        what: format!("{} {} publishes none of these kmods for kernel {kernel}", row.release, row.target),
+        why: "its signed list names no such file: a mirror may hold SDK and images alone, and a snapshot moves on",
+        fix: "name a mirror that has the release's `kmods` or `packages` folder with --mirror",
+    })
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::io::{BufReader, Read};
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::modinfo::ModuleInfo;
 use formats::{Format, Limits, apk, ipk};
-use model::{Digest, Exit, Failure, Result};
+use model::{Digest, Exit, Failure, Problem, Result};
 use scenarios::{Module, Payload};
 
 /// Reads packages; of one that is there in both formats, either.
@@ -56,13 +56,13 @@ fn module(name: &str, path: &str, bytes: &[u8]) -> Module {
 }
 
 fn unreadable(file: &Utf8Path, error: &formats::Error) -> Failure {
-    Failure::new(
-        Exit::Failed,
-        "TEST007",
-        "a package of the feed cannot be read",
-        format!("{error} ({})", error.id()),
-        "remove the packages with `cargo xtask clean packages` and run again",
-    )
+    Failure::of(Problem {
+        exit: Exit::Failed,
+        id: "TEST007",
+        what: "a package of the feed cannot be read",
+        why: format!("{error} ({})", error.id()),
+        fix: "remove the packages with `cargo xtask clean packages` and run again",
+    })
     .at(file)
 }
 

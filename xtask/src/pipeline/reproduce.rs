@@ -1,7 +1,7 @@
 //! Bytes are a function of inputs: builds everything again and compares.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Exit, Failure, Result};
+use model::{Exit, Failure, Problem, Result};
 
 use super::job::Job;
 use super::provider::{Provider, package_files};
@@ -43,13 +43,13 @@ fn compare(before: &[Utf8PathBuf], after: &[Utf8PathBuf]) -> Result<()> {
 }
 
 fn differs(what: &str, why: String) -> Failure {
-    Failure::new(
-        Exit::Failed,
-        "REPRO001",
+    Failure::of(Problem {
+        exit: Exit::Failed,
+        id: "REPRO001",
         what,
         why,
-        "something besides the inputs reaches the packages: a time, an order, a path; unpack both and compare",
-    )
+        fix: "something besides the inputs reaches the packages: a time, an order, a path; unpack both and compare",
+    })
 }
 
 #[cfg(test)]

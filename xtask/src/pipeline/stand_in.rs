@@ -5,7 +5,7 @@ use std::sync::Arc;
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::Format;
 use host::aside;
-use model::{Arch, Exit, Failure, Result};
+use model::{Arch, Exit, Failure, Problem, Result};
 use sdk::local::{self, Kernel};
 use vm::guest::About;
 use vm::image;
@@ -249,33 +249,33 @@ fn build_image(
 }
 
 fn offline(what: &str) -> Failure {
-    Failure::new(
-        Exit::Upstream,
-        "NET001",
-        format!("{what} must be fetched, and --offline forbids it"),
-        "the cache holds no earlier download of them",
-        "run once without --offline",
-    )
+    Failure::of(Problem {
+        exit: Exit::Upstream,
+        id: "NET001",
+        what: format!("{what} must be fetched, and --offline forbids it"),
+        why: "the cache holds no earlier download of them",
+        fix: "run once without --offline",
+    })
 }
 
 fn no_such_kernel(target: &str, line: Line) -> Failure {
-    Failure::new(
-        Exit::Usage,
-        "USE005",
-        format!("there is no stand-in for {target} with kernel {}", line.word()),
-        "Debian has no such kernel for its architecture",
-        "give another line with --kernel: 6.1, 6.12 or newest",
-    )
+    Failure::of(Problem {
+        exit: Exit::Usage,
+        id: "USE005",
+        what: format!("there is no stand-in for {target} with kernel {}", line.word()),
+        why: "Debian has no such kernel for its architecture",
+        fix: "give another line with --kernel: 6.1, 6.12 or newest",
+    })
 }
 
 fn nothing_published() -> Failure {
-    Failure::new(
-        Exit::Usage,
-        "USE006",
-        "a stand-in's packages cannot be compared with published ones",
-        "nobody publishes any: its kernel is Debian's",
-        "choose a release of OpenWrt with --release",
-    )
+    Failure::of(Problem {
+        exit: Exit::Usage,
+        id: "USE006",
+        what: "a stand-in's packages cannot be compared with published ones",
+        why: "nobody publishes any: its kernel is Debian's",
+        fix: "choose a release of OpenWrt with --release",
+    })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8PathBuf;
 use formats::Format;
-use model::{Events, Exit, Failure, Result, Sabotage};
+use model::{Events, Exit, Failure, Problem, Result, Sabotage};
 use scenarios::{Bench, FeedVariant, Feeds, Keep, Manner, Routers, Scenario, Start};
 use vm::guest::Guest;
 use vm::lab::Lab;
@@ -148,13 +148,13 @@ fn only_one(chosen: &[Scenario], kernels: usize) -> Result<()> {
     if cases.len() * kernels == 1 {
         return Ok(());
     }
-    Err(Failure::new(
-        Exit::Usage,
-        "TEST005",
-        "--keep leaves one router to be looked at, and more than one would run",
-        format!("on {kernels} kernels: {}", cases.join(", ")),
-        "name one scenario with --exact, one kernel with --kernel and one package manager with --format ipk or apk",
-    ))
+    Err(Failure::of(Problem {
+        exit: Exit::Usage,
+        id: "TEST005",
+        what: "--keep leaves one router to be looked at, and more than one would run",
+        why: format!("on {kernels} kernels: {}", cases.join(", ")),
+        fix: "name one scenario with --exact, one kernel with --kernel and one package manager with --format ipk or apk",
+    }))
 }
 
 /// The names and titles of the scenarios that would run.
@@ -178,13 +178,13 @@ fn chosen(ctx: &Ctx, args: &TestArgs) -> Result<Vec<Scenario>> {
     names.sort_unstable();
     let matches = |name: &str, word: &str| if args.exact { name == word } else { name.contains(word) };
     if let Some(word) = args.names.iter().find(|word| !names.iter().any(|name| matches(name, word))) {
-        return Err(Failure::new(
-            Exit::Usage,
-            "TEST001",
-            format!("no scenario is called `{word}`"),
-            format!("there are: {}", names.join(", ")),
-            "choose from `cargo xtask test --list`",
-        )
+        return Err(Failure::of(Problem {
+            exit: Exit::Usage,
+            id: "TEST001",
+            what: format!("no scenario is called `{word}`"),
+            why: format!("there are: {}", names.join(", ")),
+            fix: "choose from `cargo xtask test --list`",
+        })
         .at(folder));
     }
     let wanted = |name: &str| args.names.is_empty() || args.names.iter().any(|word| matches(name, word));

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use host::{Job, Output, cmd, files};
-use model::{Cancel, Digest, Events, Exit, Failure, Result};
+use model::{Cancel, Digest, Events, Exit, Failure, Problem, Result};
 
 use super::apt_bytes::{wrong_index, wrong_package};
 use super::apt_index::{Wanted, exact_kernel_dependencies};
@@ -84,13 +84,13 @@ fn require_keys(keyring: &Utf8Path) -> Result<()> {
     if keyring.is_file() {
         return Ok(());
     }
-    Err(Failure::new(
-        Exit::Host,
-        "APT012",
-        "Debian's archive keys are not installed",
-        "without them no package of Debian can be verified",
-        "apt-get install debian-archive-keyring",
-    )
+    Err(Failure::of(Problem {
+        exit: Exit::Host,
+        id: "APT012",
+        what: "Debian's archive keys are not installed",
+        why: "without them no package of Debian can be verified",
+        fix: "apt-get install debian-archive-keyring",
+    })
     .at(keyring))
 }
 
@@ -190,13 +190,13 @@ impl Apt {
             let mut reader = std::fs::File::open(&file).map_err(failed)?;
             let sha256 = Digest::of_reader(&mut reader).map_err(failed)?.0;
             if sha256 != package.sha256 {
-                return Err(Failure::new(
-                    Exit::Mismatch,
-                    "APT013",
-                    format!("{} is not the file that the signed index names", package.file_name),
-                    format!("its sha256 is {sha256}, the index says {}", package.sha256),
-                    "run the same command again on a healthy disk; if it happens twice, use another mirror",
-                )
+                return Err(Failure::of(Problem {
+                    exit: Exit::Mismatch,
+                    id: "APT013",
+                    what: format!("{} is not the file that the signed index names", package.file_name),
+                    why: format!("its sha256 is {sha256}, the index says {}", package.sha256),
+                    fix: "run the same command again on a healthy disk; if it happens twice, use another mirror",
+                })
                 .at(file));
             }
             debs.push(Deb { name: package.name.clone(), version: package.version.clone(), file, sha256 });
@@ -292,13 +292,13 @@ Acquire::https::Timeout "30";
 }
 
 fn bad_path(path: &str) -> Failure {
-    Failure::new(
-        Exit::Usage,
-        "APT014",
-        "apt cannot work in this directory",
-        "its path holds a quote, a backslash or bytes that are no UTF-8",
-        "point XDG_CACHE_HOME at a directory with a plain name",
-    )
+    Failure::of(Problem {
+        exit: Exit::Usage,
+        id: "APT014",
+        what: "apt cannot work in this directory",
+        why: "its path holds a quote, a backslash or bytes that are no UTF-8",
+        fix: "point XDG_CACHE_HOME at a directory with a plain name",
+    })
     .at(path)
 }
 

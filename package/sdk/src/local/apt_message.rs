@@ -4,7 +4,7 @@
 //! verifies with gpgv, Debian 13 with sqv; both wordings are known here, and `tests/apt-says` has them whole. Bytes that
 //! are wrong are never for another try, whatever apt says of them.
 
-use model::{Exit, Failure};
+use model::{Exit, Failure, Problem};
 
 /// What went wrong, in the order of precedence: a bad signature outranks everything that follows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,74 +97,74 @@ pub(super) fn explain(text: &str, last_words: &str, wrong: Option<&str>, mirror:
         Some(Cause::Space) => {
             return Failure::io("store Debian packages", place, &std::io::Error::from(std::io::ErrorKind::StorageFull));
         }
-        Some(Cause::UnknownKey) => Failure::new(
-            Exit::Mismatch,
-            "APT003",
-            format!("the mirror's `{suite}` is signed by a key that this host does not trust"),
-            format!(
+        Some(Cause::UnknownKey) => Failure::of(Problem {
+            exit: Exit::Mismatch,
+            id: "APT003",
+            what: format!("the mirror's `{suite}` is signed by a key that this host does not trust"),
+            why: format!(
                 "Debian's archive keyring on this host is older than the suite, or the mirror is not Debian's\n{last_words}"
             ),
-            "apt-get update && apt-get install debian-archive-keyring",
-        ),
-        Some(Cause::BadSignature) => Failure::new(
-            Exit::Mismatch,
-            "APT004",
-            format!("the signature of the mirror's `{suite}` is wrong"),
-            format!("the index does not match its signature, or a proxy changed it on the way\n{last_words}"),
-            "use another mirror (--debian-mirror) or another network; nothing of this one was used",
-        ),
-        Some(Cause::Unsigned) => Failure::new(
-            Exit::Mismatch,
-            "APT005",
-            format!("the mirror's `{suite}` is not signed"),
-            format!("only archives signed by Debian are used\n{last_words}"),
-            "use a mirror that carries Debian's own `InRelease` (--debian-mirror)",
-        ),
-        Some(Cause::Digest) => Failure::new(
-            Exit::Mismatch,
-            "APT006",
-            "a file of the mirror does not match the signed index",
-            format!(
+            fix: "apt-get update && apt-get install debian-archive-keyring",
+        }),
+        Some(Cause::BadSignature) => Failure::of(Problem {
+            exit: Exit::Mismatch,
+            id: "APT004",
+            what: format!("the signature of the mirror's `{suite}` is wrong"),
+            why: format!("the index does not match its signature, or a proxy changed it on the way\n{last_words}"),
+            fix: "use another mirror (--debian-mirror) or another network; nothing of this one was used",
+        }),
+        Some(Cause::Unsigned) => Failure::of(Problem {
+            exit: Exit::Mismatch,
+            id: "APT005",
+            what: format!("the mirror's `{suite}` is not signed"),
+            why: format!("only archives signed by Debian are used\n{last_words}"),
+            fix: "use a mirror that carries Debian's own `InRelease` (--debian-mirror)",
+        }),
+        Some(Cause::Digest) => Failure::of(Problem {
+            exit: Exit::Mismatch,
+            id: "APT006",
+            what: "a file of the mirror does not match the signed index",
+            why: format!(
                 "the mirror is being updated, damaged, or changed on the way\n{}",
                 wrong.map_or(last_words.to_owned(), |wrong| format!("{wrong}\n{last_words}"))
             ),
-            "wait until the mirror has finished its update, or use another one (--debian-mirror)",
-        ),
-        Some(Cause::Expired) => Failure::new(
-            Exit::Upstream,
-            "APT007",
-            format!("the mirror's `{suite}` is out of date"),
-            format!("its index is signed, but no longer valid at this machine's date\n{last_words}"),
-            "check this machine's clock, or use a mirror that is kept up to date (--debian-mirror)",
-        ),
-        Some(Cause::NoSuite) => Failure::new(
-            Exit::Upstream,
-            "APT008",
-            format!("the mirror has no suite `{suite}`"),
-            format!("it answers, but not with that suite's index\n{last_words}"),
-            "check the address (the part before `/dists`), or use another mirror (--debian-mirror)",
-        ),
-        Some(Cause::NoPackage) => Failure::new(
-            Exit::Upstream,
-            "APT009",
-            format!("a Debian package is not in `{suite}`"),
-            format!("the package or that version of it is not, or no longer, on the mirror\n{last_words}"),
-            "check its name and version; a superseded version needs a mirror that keeps it (--debian-mirror)",
-        ),
-        Some(Cause::Unreachable) => Failure::new(
-            Exit::Upstream,
-            "APT010",
-            "the Debian mirror cannot be reached",
-            format!("the address is the one of this host's apt, or of --debian-mirror\n{last_words}"),
-            "check the network and the proxy, or name another mirror: --debian-mirror URL or DIRECTORY",
-        ),
-        None => Failure::new(
-            Exit::Upstream,
-            "APT011",
-            "apt-get failed",
-            last_words,
-            "read its words above; `apt-get update` on this host shows whether its own sources work",
-        ),
+            fix: "wait until the mirror has finished its update, or use another one (--debian-mirror)",
+        }),
+        Some(Cause::Expired) => Failure::of(Problem {
+            exit: Exit::Upstream,
+            id: "APT007",
+            what: format!("the mirror's `{suite}` is out of date"),
+            why: format!("its index is signed, but no longer valid at this machine's date\n{last_words}"),
+            fix: "check this machine's clock, or use a mirror that is kept up to date (--debian-mirror)",
+        }),
+        Some(Cause::NoSuite) => Failure::of(Problem {
+            exit: Exit::Upstream,
+            id: "APT008",
+            what: format!("the mirror has no suite `{suite}`"),
+            why: format!("it answers, but not with that suite's index\n{last_words}"),
+            fix: "check the address (the part before `/dists`), or use another mirror (--debian-mirror)",
+        }),
+        Some(Cause::NoPackage) => Failure::of(Problem {
+            exit: Exit::Upstream,
+            id: "APT009",
+            what: format!("a Debian package is not in `{suite}`"),
+            why: format!("the package or that version of it is not, or no longer, on the mirror\n{last_words}"),
+            fix: "check its name and version; a superseded version needs a mirror that keeps it (--debian-mirror)",
+        }),
+        Some(Cause::Unreachable) => Failure::of(Problem {
+            exit: Exit::Upstream,
+            id: "APT010",
+            what: "the Debian mirror cannot be reached",
+            why: format!("the address is the one of this host's apt, or of --debian-mirror\n{last_words}"),
+            fix: "check the network and the proxy, or name another mirror: --debian-mirror URL or DIRECTORY",
+        }),
+        None => Failure::of(Problem {
+            exit: Exit::Upstream,
+            id: "APT011",
+            what: "apt-get failed",
+            why: last_words,
+            fix: "read its words above; `apt-get update` on this host shows whether its own sources work",
+        }),
     };
     failure.at(place)
 }

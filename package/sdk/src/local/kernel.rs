@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use host::{Job, cmd, files};
-use model::{Cancel, Events, Exit, Failure, KernelId, Result};
+use model::{Cancel, Events, Exit, Failure, KernelId, Problem, Result};
 
 use super::boot_image::BootImage;
 use super::config::{Config, Setting};
@@ -135,13 +135,13 @@ impl Kernel {
     /// `KRN004` no such module; `KRN005` its file is damaged.
     pub fn module(&self, name: &str) -> Result<Module> {
         let path = self.modules.get(&module::normal(name)).ok_or_else(|| {
-            Failure::new(
-                Exit::Failed,
-                "KRN004",
-                format!("kernel {} has no module `{name}`", self.release),
-                "it is neither among its module files nor built in",
-                "check the spelling, or take it out of what is wanted of this kernel",
-            )
+            Failure::of(Problem {
+                exit: Exit::Failed,
+                id: "KRN004",
+                what: format!("kernel {} has no module `{name}`", self.release),
+                why: "it is neither among its module files nor built in",
+                fix: "check the spelling, or take it out of what is wanted of this kernel",
+            })
         })?;
         Module::read(path)
     }
@@ -222,13 +222,13 @@ pub fn unpack(debs: &[Utf8PathBuf], out: &Utf8Path, cancel: &Cancel) -> Result<(
             return Err(Failure::io("unpack the package", deb, &std::io::ErrorKind::StorageFull.into()));
         }
         if !output.success {
-            return Err(Failure::new(
-                Exit::Host,
-                "KRN006",
-                "a Debian package cannot be unpacked",
-                output.last_words(),
-                "it was right when apt fetched it: check the disk, then `cargo xtask clean` and run again",
-            )
+            return Err(Failure::of(Problem {
+                exit: Exit::Host,
+                id: "KRN006",
+                what: "a Debian package cannot be unpacked",
+                why: output.last_words(),
+                fix: "it was right when apt fetched it: check the disk, then `cargo xtask clean` and run again",
+            })
             .at(deb));
         }
     }
@@ -252,13 +252,13 @@ fn locate(directory: &Utf8Path) -> Result<Located> {
             .extend(entries.flatten().map(|entry| entry.path().to_owned()).filter(|path| path.join("kernel").is_dir()));
     }
     let [folder] = &folders[..] else {
-        return Err(Failure::new(
-            Exit::Failed,
-            "KRN001",
-            format!("{} kernels where one is expected", folders.len()),
-            "the Debian packages must hold exactly one set of kernel modules",
-            "name one kernel package of one suite",
-        )
+        return Err(Failure::of(Problem {
+            exit: Exit::Failed,
+            id: "KRN001",
+            what: format!("{} kernels where one is expected", folders.len()),
+            why: "the Debian packages must hold exactly one set of kernel modules",
+            fix: "name one kernel package of one suite",
+        })
         .at(root));
     };
     let release = folder.file_name().unwrap_or_default().to_owned();
@@ -272,24 +272,24 @@ fn locate(directory: &Utf8Path) -> Result<Located> {
 }
 
 fn missing_part(name: &str, release: &str, place: &Utf8Path) -> Failure {
-    Failure::new(
-        Exit::Failed,
-        "KRN002",
-        format!("kernel {release} comes without its `{name}`"),
-        "the Debian packages do not hold it where releases 12, 13 and sid have it",
-        "fetch the whole kernel: linux-image-…, and on newer releases also linux-modules-… and linux-base-…",
-    )
+    Failure::of(Problem {
+        exit: Exit::Failed,
+        id: "KRN002",
+        what: format!("kernel {release} comes without its `{name}`"),
+        why: "the Debian packages do not hold it where releases 12, 13 and sid have it",
+        fix: "fetch the whole kernel: linux-image-…, and on newer releases also linux-modules-… and linux-base-…",
+    })
     .at(place)
 }
 
 fn unreadable_image(why: String, place: &Utf8Path) -> Failure {
-    Failure::new(
-        Exit::Failed,
-        "KRN003",
-        "the kernel's boot image is not understood",
+    Failure::of(Problem {
+        exit: Exit::Failed,
+        id: "KRN003",
+        what: "the kernel's boot image is not understood",
         why,
-        "use another kernel of Debian (--kernel), and report this one",
-    )
+        fix: "use another kernel of Debian (--kernel), and report this one",
+    })
     .at(place)
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use camino::Utf8Path;
 use host::{Job, cmd};
-use model::{Cancel, Exit, Failure, Result};
+use model::{Cancel, Exit, Failure, Problem, Result};
 
 /// What apt knows of its sources, it tells from its own files.
 const QUERY_LIMIT: Duration = Duration::from_secs(30);
@@ -40,13 +40,13 @@ impl Mirror {
         if scheme && !text.contains(char::is_whitespace) {
             return Ok(Mirror(text.into()));
         }
-        Err(Failure::new(
-            Exit::Usage,
-            "APT001",
-            format!("`{text}` is no Debian mirror"),
-            "it is neither a URL nor a directory with `dists` in it",
-            "give the part of the address before `/dists`, or the path of a local mirror",
-        ))
+        Err(Failure::of(Problem {
+            exit: Exit::Usage,
+            id: "APT001",
+            what: format!("`{text}` is no Debian mirror"),
+            why: "it is neither a URL nor a directory with `dists` in it",
+            fix: "give the part of the address before `/dists`, or the path of a local mirror",
+        }))
     }
 
     /// The mirror that the host's apt uses for the host's own release.
@@ -64,13 +64,13 @@ impl Mirror {
 
     fn from_targets(targets: &str, os_release: &str) -> Result<Self> {
         choose(targets, code_name(os_release)).map(|uri| Mirror(uri.to_owned())).ok_or_else(|| {
-            Failure::new(
-                Exit::Host,
-                "APT002",
-                "this host's apt knows no Debian mirror",
-                "none of its sources is the main archive of this host's Debian release",
-                "name one: --debian-mirror URL, or --debian-mirror DIRECTORY for a local copy",
-            )
+            Failure::of(Problem {
+                exit: Exit::Host,
+                id: "APT002",
+                what: "this host's apt knows no Debian mirror",
+                why: "none of its sources is the main archive of this host's Debian release",
+                fix: "name one: --debian-mirror URL, or --debian-mirror DIRECTORY for a local copy",
+            })
         })
     }
 }

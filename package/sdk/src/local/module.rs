@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use host::files;
-use model::{Exit, Failure, Result};
+use model::{Exit, Failure, Problem, Result};
 
 use super::unpack::decompress;
 
@@ -56,13 +56,13 @@ impl Module {
 }
 
 fn damaged(path: &Utf8Path, why: String) -> Failure {
-    Failure::new(
-        Exit::Failed,
-        "KRN005",
-        "a kernel module's file is damaged",
+    Failure::of(Problem {
+        exit: Exit::Failed,
+        id: "KRN005",
+        what: "a kernel module's file is damaged",
         why,
-        "check the disk, then `cargo xtask clean` and run again",
-    )
+        fix: "check the disk, then `cargo xtask clean` and run again",
+    })
     .at(path)
 }
 

@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use camino::Utf8Path;
 use flate2::bufread::GzDecoder;
-use model::{Cancel, Events, Exit, Failure, Result};
+use model::{Cancel, Events, Exit, Failure, Problem, Result};
 
 /// The stage's name in events.
 pub const STAGE: &str = "openwrt-image";
@@ -86,13 +86,13 @@ fn fill(reader: &mut impl Read, block: &mut [u8]) -> io::Result<usize> {
 }
 
 fn no_disk(packed: &Utf8Path, why: &str) -> Failure {
-    Failure::new(
-        Exit::Upstream,
-        "SDK070",
-        "the release's image is no compressed disk",
-        format!("{why}; its bytes are those that were signed"),
-        "correct the target's images in feeds/matrix.yaml, or take another release",
-    )
+    Failure::of(Problem {
+        exit: Exit::Upstream,
+        id: "SDK070",
+        what: "the release's image is no compressed disk",
+        why: format!("{why}; its bytes are those that were signed"),
+        fix: "correct the target's images in feeds/matrix.yaml, or take another release",
+    })
     .at(packed)
 }
 

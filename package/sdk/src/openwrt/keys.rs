@@ -2,7 +2,7 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::usign::{Fingerprint, PublicKey, Signature};
-use model::{Exit, Failure, Result};
+use model::{Exit, Failure, Problem, Result};
 
 use host::files::read_text;
 
@@ -92,25 +92,25 @@ pub(super) fn number(text: &str) -> Option<Fingerprint> {
 
 fn parse(path: &Utf8Path, text: &str) -> Result<PublicKey> {
     PublicKey::parse(text).map_err(|error| {
-        Failure::new(
-            Exit::Usage,
-            "RKEY001",
-            "this is no public usign key",
-            error.to_string(),
-            "a key is two lines: an untrusted comment, and base64 of 42 bytes; never name a secret key here",
-        )
+        Failure::of(Problem {
+            exit: Exit::Usage,
+            id: "RKEY001",
+            what: "this is no public usign key",
+            why: error.to_string(),
+            fix: "a key is two lines: an untrusted comment, and base64 of 42 bytes; never name a secret key here",
+        })
         .at(path)
     })
 }
 
 fn misnamed(path: &Utf8Path, found: Fingerprint) -> Failure {
-    Failure::new(
-        Exit::Usage,
-        "RKEY002",
-        format!("this is key {found}"),
-        "a pinned key lies in a file that is called by its number, so that nobody takes it for another",
-        "rename the file, or put the right key in it",
-    )
+    Failure::of(Problem {
+        exit: Exit::Usage,
+        id: "RKEY002",
+        what: format!("this is key {found}"),
+        why: "a pinned key lies in a file that is called by its number, so that nobody takes it for another",
+        fix: "rename the file, or put the right key in it",
+    })
     .at(path)
 }
 

@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use formats::usign::Fingerprint;
 use host::files::{create_folder, read, remove, write};
 use host::lock::{Lock, Waiting};
-use model::{Digest, Exit, Failure, Result};
+use model::{Digest, Exit, Failure, Problem, Result};
 
 use super::keys::{Keys, Untrusted};
 use super::matrix::Row;
@@ -184,33 +184,33 @@ impl Kept {
 fn unpublished(row: &Row, address: &str) -> Failure {
     let Row { release, published, .. } = row;
     if release.is_snapshot() {
-        return Failure::new(
-            Exit::Upstream,
-            "REL002",
-            format!("there is no snapshot {release} for {published} now"),
-            "a branch's snapshots are removed when the branch ends, and a build that fails leaves a gap",
-            "take a release of the branch, or the snapshot of a newer one; see `cargo xtask plan`",
-        )
+        return Failure::of(Problem {
+            exit: Exit::Upstream,
+            id: "REL002",
+            what: format!("there is no snapshot {release} for {published} now"),
+            why: "a branch's snapshots are removed when the branch ends, and a build that fails leaves a gap",
+            fix: "take a release of the branch, or the snapshot of a newer one; see `cargo xtask plan`",
+        })
         .at(address);
     }
-    Failure::new(
-        Exit::Upstream,
-        "REL001",
-        format!("the mirror has no release {release} for {published}"),
-        "there is no list of digests where the release should be",
-        "name a complete mirror with --mirror: copies drop old releases, and releases are never removed from the original",
-    )
+    Failure::of(Problem {
+        exit: Exit::Upstream,
+        id: "REL001",
+        what: format!("the mirror has no release {release} for {published}"),
+        why: "there is no list of digests where the release should be",
+        fix: "name a complete mirror with --mirror: copies drop old releases, and releases are never removed from the original",
+    })
     .at(address)
 }
 
 fn unsigned(row: &Row, address: &str) -> Failure {
-    Failure::new(
-        Exit::Mismatch,
-        "REL003",
-        format!("the list of {} {} is not signed", row.release, row.published),
-        "a release can appear some hours before its signature, and a mirror can leave signatures out",
-        "wait for the signature, or name another mirror with --mirror; nothing unsigned is unpacked",
-    )
+    Failure::of(Problem {
+        exit: Exit::Mismatch,
+        id: "REL003",
+        what: format!("the list of {} {} is not signed", row.release, row.published),
+        why: "a release can appear some hours before its signature, and a mirror can leave signatures out",
+        fix: "wait for the signature, or name another mirror with --mirror; nothing unsigned is unpacked",
+    })
     .at(address)
 }
 
@@ -219,32 +219,32 @@ fn other_key(row: &Row, signed_by: Fingerprint, trusted: &[Fingerprint]) -> Fail
         [] => "no key that may".into(),
         keys => keys.iter().map(Fingerprint::to_string).collect::<Vec<_>>().join(", "),
     };
-    Failure::new(
-        Exit::Mismatch,
-        "REL004",
-        format!("the list of {} {} is signed by key {signed_by}", row.release, row.published),
-        format!("the keys that may sign it: {trusted}"),
-        "for OpenWrt's own mirror, compare the key with OpenWrt's keyring and pin it in feeds/openwrt-keys and \
+    Failure::of(Problem {
+        exit: Exit::Mismatch,
+        id: "REL004",
+        what: format!("the list of {} {} is signed by key {signed_by}", row.release, row.published),
+        why: format!("the keys that may sign it: {trusted}"),
+        fix: "for OpenWrt's own mirror, compare the key with OpenWrt's keyring and pin it in feeds/openwrt-keys and \
          feeds/matrix.yaml; for a mirror with a key of its own, name the key with --release-key FILE",
-    )
+    })
 }
 
 fn wrong_signature(row: &Row, why: String) -> Failure {
-    Failure::new(
-        Exit::Mismatch,
-        "REL005",
-        format!("the signature of the list of {} {} is wrong", row.release, row.published),
+    Failure::of(Problem {
+        exit: Exit::Mismatch,
+        id: "REL005",
+        what: format!("the signature of the list of {} {} is wrong", row.release, row.published),
         why,
-        "nothing of it is used; name another mirror with --mirror, and tell this one's owner",
-    )
+        fix: "nothing of it is used; name another mirror with --mirror, and tell this one's owner",
+    })
 }
 
 fn changing(row: &Row, why: &str) -> Failure {
-    Failure::new(
-        Exit::Mismatch,
-        "REL006",
-        format!("the files of {} {} do not belong together", row.release, row.published),
+    Failure::of(Problem {
+        exit: Exit::Mismatch,
+        id: "REL006",
+        what: format!("the files of {} {} do not belong together", row.release, row.published),
         why,
-        "wait until the upload or the mirror's copying has ended, or name another mirror with --mirror",
-    )
+        fix: "wait until the upload or the mirror's copying has ended, or name another mirror with --mirror",
+    })
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::Format;
-use model::{Exit, Failure, KernelId, Result, Target};
+use model::{Exit, Failure, KernelId, Problem, Result, Target};
 use serde::{Deserialize, Serialize};
 
 use super::keys;
@@ -100,13 +100,13 @@ impl Lockfile {
     /// `LOCK002` when nothing is.
     pub fn get(&self, row: &Row) -> Result<&Resolved> {
         self.0.get(&(row.release.clone(), row.target.clone())).ok_or_else(|| {
-            Failure::new(
-                Exit::Mismatch,
-                "LOCK002",
-                format!("{} {} is not in openwrt.lock", row.release, row.target),
-                "--locked uses what is locked and nothing else",
-                format!("lock it: cargo xtask lock --release {} --target {}", row.release, row.target),
-            )
+            Failure::of(Problem {
+                exit: Exit::Mismatch,
+                id: "LOCK002",
+                what: format!("{} {} is not in openwrt.lock", row.release, row.target),
+                why: "--locked uses what is locked and nothing else",
+                fix: format!("lock it: cargo xtask lock --release {} --target {}", row.release, row.target),
+            })
         })
     }
 
@@ -188,13 +188,13 @@ fn read(entry: Entry) -> Option<Resolved> {
 }
 
 fn impossible(path: &Utf8Path, name: &str) -> Failure {
-    Failure::new(
-        Exit::Usage,
-        "LOCK001",
-        format!("what is locked for {name} is not understood"),
-        "a role, format, digest, key number or path is none that this program writes",
-        "remove the entry, or the file, and run `cargo xtask lock` again",
-    )
+    Failure::of(Problem {
+        exit: Exit::Usage,
+        id: "LOCK001",
+        what: format!("what is locked for {name} is not understood"),
+        why: "a role, format, digest, key number or path is none that this program writes",
+        fix: "remove the entry, or the file, and run `cargo xtask lock` again",
+    })
     .at(path)
 }
 

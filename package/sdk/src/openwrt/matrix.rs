@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use camino::Utf8Path;
 use formats::Format;
 use formats::usign::Fingerprint;
-use model::{Arch, Exit, Failure, Result, Target};
+use model::{Arch, Exit, Failure, Problem, Result, Target};
 use serde::Deserialize;
 
 use super::keys;
@@ -206,18 +206,18 @@ impl Matrix {
             Some(listed) => vec![name(listed)],
             None => nearest(asked, &names),
         };
-        Err(Failure::new(
-            Exit::Usage,
-            "MTX002",
-            format!("no target `{asked}` is in the matrix"),
-            match renamed {
+        Err(Failure::of(Problem {
+            exit: Exit::Usage,
+            id: "MTX002",
+            what: format!("no target `{asked}` is in the matrix"),
+            why: match renamed {
                 Some(listed) => {
                     format!("it is called {} in every release here, also where OpenWrt did not", listed.name)
                 }
                 None => "feeds/matrix.yaml lists the targets with what is known of their images".into(),
             },
-            format!("the nearest: {}; there are: {}", nearest.join(", "), names.join(", ")),
-        ))
+            fix: format!("the nearest: {}; there are: {}", nearest.join(", "), names.join(", ")),
+        }))
     }
 }
 
@@ -248,28 +248,28 @@ fn row(line: &Line, release: &str, listed: &Listed, keys: &[Fingerprint]) -> Row
 
 fn key_number(text: &str) -> Result<Fingerprint> {
     keys::number(text).ok_or_else(|| {
-        Failure::new(
-            Exit::Usage,
-            "MTX003",
-            format!("`{text}` is no key number"),
-            "the keys of a release line are named by 16 lower-case hex digits",
-            "write it as the file in feeds/openwrt-keys is called",
-        )
+        Failure::of(Problem {
+            exit: Exit::Usage,
+            id: "MTX003",
+            what: format!("`{text}` is no key number"),
+            why: "the keys of a release line are named by 16 lower-case hex digits",
+            fix: "write it as the file in feeds/openwrt-keys is called",
+        })
     })
 }
 
 fn unknown_release(asked: &str, known: &[&str]) -> Failure {
     let known: Vec<String> = known.iter().map(|&name| name.to_owned()).collect();
-    Failure::new(
-        Exit::Usage,
-        "MTX001",
-        format!("no release `{asked}` is in the matrix"),
-        "feeds/matrix.yaml lists the releases with what is known of their lines",
-        format!(
+    Failure::of(Problem {
+        exit: Exit::Usage,
+        id: "MTX001",
+        what: format!("no release `{asked}` is in the matrix"),
+        why: "feeds/matrix.yaml lists the releases with what is known of their lines",
+        fix: format!(
             "the nearest: {}; add another release of a known line to `releases` there",
             nearest(asked, &known).join(", ")
         ),
-    )
+    })
 }
 
 /// The three names that are most like what was asked for.

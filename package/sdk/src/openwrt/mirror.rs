@@ -9,7 +9,7 @@ use std::io::{ErrorKind, Read};
 use std::net::IpAddr;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Exit, Failure, Result};
+use model::{Exit, Failure, Problem, Result};
 use ureq::http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, IF_RANGE, LAST_MODIFIED, RANGE};
 use ureq::http::{HeaderName, Response, StatusCode};
 
@@ -69,13 +69,13 @@ impl Mirror {
             let folder = folder.canonicalize_utf8().map_err(|error| Failure::io("open the mirror", folder, &error))?;
             return Ok(Mirror(Place::Folder(folder)));
         }
-        Err(Failure::new(
-            Exit::Usage,
-            "MIR001",
-            format!("`{text}` is no mirror of OpenWrt"),
-            "it is neither a URL nor a directory with `releases` or `snapshots` in it",
-            format!("give what comes before `/releases` in the address, such as {DEFAULT_MIRROR}"),
-        ))
+        Err(Failure::of(Problem {
+            exit: Exit::Usage,
+            id: "MIR001",
+            what: format!("`{text}` is no mirror of OpenWrt"),
+            why: "it is neither a URL nor a directory with `releases` or `snapshots` in it",
+            fix: format!("give what comes before `/releases` in the address, such as {DEFAULT_MIRROR}"),
+        }))
     }
 
     /// Whether a file of it is reached over the network; this machine itself is not.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Digest, Exit, Failure, KernelId, Result};
+use model::{Digest, Exit, Failure, KernelId, Problem, Result};
 use serde::Deserialize;
 
 use super::sums::kernel_id;
@@ -55,13 +55,13 @@ impl Profiles {
     /// `PROF001` when it is no such JSON.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self> {
         serde_json::from_slice(bytes).map_err(|error| {
-            Failure::new(
-                Exit::Upstream,
-                "PROF001",
-                "profiles.json is not understood",
-                error.to_string(),
-                "the file is genuine, so this program must learn its new form",
-            )
+            Failure::of(Problem {
+                exit: Exit::Upstream,
+                id: "PROF001",
+                what: "profiles.json is not understood",
+                why: error.to_string(),
+                fix: "the file is genuine, so this program must learn its new form",
+            })
         })
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use camino::Utf8PathBuf;
 use formats::Format;
 use formats::usign::Fingerprint;
-use model::{Arch, Digest, Exit, Failure, KernelId, Result, Target};
+use model::{Arch, Digest, Exit, Failure, KernelId, Problem, Result, Target};
 
 /// Name of the development snapshot.
 const MAIN: &str = "SNAPSHOT";
@@ -116,13 +116,13 @@ impl Resolved {
     pub fn require(&self, role: Role) -> Result<&Artifact> {
         self.artifact(role).ok_or_else(|| {
             let there: Vec<&str> = self.artifacts.iter().map(|artifact| artifact.role.name()).collect();
-            Failure::new(
-                Exit::Upstream,
-                "REL007",
-                format!("{} publishes no {} for {}", self.release, role.name(), self.published),
-                format!("what was found in the signed list: {}", there.join(", ")),
-                "take another release or target; if the file is there under another name, add its end to feeds/matrix.yaml",
-            )
+            Failure::of(Problem {
+                exit: Exit::Upstream,
+                id: "REL007",
+                what: format!("{} publishes no {} for {}", self.release, role.name(), self.published),
+                why: format!("what was found in the signed list: {}", there.join(", ")),
+                fix: "take another release or target; if the file is there under another name, add its end to feeds/matrix.yaml",
+            })
         })
     }
 }

@@ -18,7 +18,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use host::aside;
 use host::files::{create_folder, remove, write};
 use host::lock::{Lock, Waiting};
-use model::{Digest, Exit, Failure, Result};
+use model::{Digest, Exit, Failure, Problem, Result};
 
 use super::mirror::Part;
 use super::resolved::Artifact;
@@ -213,12 +213,12 @@ impl Place {
 }
 
 fn other_bytes(artifact: &Artifact, found: Digest, address: &str) -> Failure {
-    Failure::new(
-        Exit::Mismatch,
-        "DIG001",
-        format!("{} has other bytes than were signed for", artifact.path.file_name().unwrap_or_default()),
-        format!("its sha256 should be {}\nand is            {found}", artifact.sha256),
-        "do not use it. A mirror can hold a damaged copy: name another one with --mirror, and tell this one's owner",
-    )
+    Failure::of(Problem {
+        exit: Exit::Mismatch,
+        id: "DIG001",
+        what: format!("{} has other bytes than were signed for", artifact.path.file_name().unwrap_or_default()),
+        why: format!("its sha256 should be {}\nand is            {found}", artifact.sha256),
+        fix: "do not use it. A mirror can hold a damaged copy: name another one with --mirror, and tell this one's owner",
+    })
     .at(address)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::{Digest, Exit, Failure, KernelId, Result, Target};
+use model::{Digest, Exit, Failure, KernelId, Problem, Result, Target};
 
 /// The list of a target's folder: digests by path below that folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,20 +50,20 @@ impl Sums {
         let archives: Vec<(&str, Digest)> = self.iter().filter(|(path, _)| is_sdk(path)).collect();
         match archives[..] {
             [one] => Ok(one),
-            [] => Err(Failure::new(
-                Exit::Upstream,
-                "SUM002",
-                "no SDK is published here",
-                format!("the list holds no `openwrt-sdk-*.tar.xz` or `.tar.zst` among {} files", self.0.len()),
-                "take another release or target, or try later: a build may still be uploading",
-            )),
-            [..] => Err(Failure::new(
-                Exit::Upstream,
-                "SUM003",
-                format!("{} SDKs are published here", archives.len()),
-                archives.iter().map(|(path, _)| *path).collect::<Vec<_>>().join("\n"),
-                "try later: a build may be replacing the one by the other; which of them fits the images is not told",
-            )),
+            [] => Err(Failure::of(Problem {
+                exit: Exit::Upstream,
+                id: "SUM002",
+                what: "no SDK is published here",
+                why: format!("the list holds no `openwrt-sdk-*.tar.xz` or `.tar.zst` among {} files", self.0.len()),
+                fix: "take another release or target, or try later: a build may still be uploading",
+            })),
+            [..] => Err(Failure::of(Problem {
+                exit: Exit::Upstream,
+                id: "SUM003",
+                what: format!("{} SDKs are published here", archives.len()),
+                why: archives.iter().map(|(path, _)| *path).collect::<Vec<_>>().join("\n"),
+                fix: "try later: a build may be replacing the one by the other; which of them fits the images is not told",
+            })),
         }
     }
 
@@ -137,23 +137,23 @@ pub(super) fn kernel_id(version: &str, config_hash: &str, release: &str) -> Opti
 }
 
 fn unreadable(line: usize, why: &str) -> Failure {
-    Failure::new(
-        Exit::Upstream,
-        "SUM001",
-        format!("line {line} of the signed list is not understood"),
+    Failure::of(Problem {
+        exit: Exit::Upstream,
+        id: "SUM001",
+        what: format!("line {line} of the signed list is not understood"),
         why,
-        "try another mirror; if all say the same, this program must learn the list's new form",
-    )
+        fix: "try another mirror; if all say the same, this program must learn the list's new form",
+    })
 }
 
 fn ambiguous(end: &str, files: &[(&str, Digest)]) -> Failure {
-    Failure::new(
-        Exit::Upstream,
-        "SUM004",
-        format!("{} images end in `{end}`", files.len()),
-        files.iter().map(|(path, _)| *path).collect::<Vec<_>>().join("\n"),
-        "try later: a build may be replacing the one by the other; or make the end in feeds/matrix.yaml longer",
-    )
+    Failure::of(Problem {
+        exit: Exit::Upstream,
+        id: "SUM004",
+        what: format!("{} images end in `{end}`", files.len()),
+        why: files.iter().map(|(path, _)| *path).collect::<Vec<_>>().join("\n"),
+        fix: "try later: a build may be replacing the one by the other; or make the end in feeds/matrix.yaml longer",
+    })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::{Exit, Failure};
+use model::{Exit, Failure, Problem};
 
 /// How long a server may take, and how often it is asked.
 #[derive(Debug, Clone)]
@@ -78,7 +78,8 @@ impl Trouble {
         let why = self.why(patience);
         let tried = format!("{why}; it was tried {} times", patience.attempts);
         let failure = |id, what: &str, why: String, fix: &str| {
-            Failure::new(Exit::Upstream, id, what.to_owned(), why, fix.to_owned()).at(address)
+            Failure::of(Problem { exit: Exit::Upstream, id, what: what.to_owned(), why, fix: fix.to_owned() })
+                .at(address)
         };
         match self {
             Trouble::Absent => failure(

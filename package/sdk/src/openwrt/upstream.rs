@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use camino::{Utf8Path, Utf8PathBuf};
 use host::files::read_text;
 use host::lock::Waiting;
-use model::{Cancel, Digest, Event, Events, Exit, Failure, Result, Status};
+use model::{Cancel, Digest, Event, Events, Exit, Failure, Problem, Result, Status};
 
 use super::keys::Keys;
 use super::lists::{self, Kept, LIST, Verified};
@@ -309,21 +309,21 @@ fn listed<'a>(sums: &Sums, image: &'a Image) -> Option<(&'a str, Digest)> {
 }
 
 fn other_arch(row: &Row, found: &str) -> Failure {
-    Failure::new(
-        Exit::Usage,
-        "MTX004",
-        format!("{} {} is built for {found}", row.release, row.published),
-        format!("feeds/matrix.yaml says {}", row.arch),
-        "correct `arch` of the target there: packages for another architecture are refused by every router",
-    )
+    Failure::of(Problem {
+        exit: Exit::Usage,
+        id: "MTX004",
+        what: format!("{} {} is built for {found}", row.release, row.published),
+        why: format!("feeds/matrix.yaml says {}", row.arch),
+        fix: "correct `arch` of the target there: packages for another architecture are refused by every router",
+    })
 }
 
 fn offline(about: &str) -> Failure {
-    Failure::new(
-        Exit::Upstream,
-        "MIR002",
-        format!("{about} must be fetched, and --offline forbids it"),
-        "the cache does not hold all of it",
-        "run once without --offline, or name a directory with --mirror",
-    )
+    Failure::of(Problem {
+        exit: Exit::Upstream,
+        id: "MIR002",
+        what: format!("{about} must be fetched, and --offline forbids it"),
+        why: "the cache does not hold all of it",
+        fix: "run once without --offline, or name a directory with --mirror",
+    })
 }

@@ -1,7 +1,7 @@
 //! Reads scenario files, each checked before anything runs.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Exit, Failure, Format, Result, yaml};
+use model::{Exit, Failure, Format, Problem, Result, yaml};
 
 use super::check::{Wrong, check};
 use super::{Lines, Scenario, Start};
@@ -50,13 +50,13 @@ pub fn load(path: &Utf8Path) -> Result<Scenario> {
     }
     check(&scenario).map_err(|Wrong { step, what }| {
         let line = step.and_then(|step| scenario.lines.find(&step));
-        Failure::new(
-            Exit::Usage,
-            "SCEN001",
+        Failure::of(Problem {
+            exit: Exit::Usage,
+            id: "SCEN001",
             what,
-            "a scenario that asserts nothing, or something else than it seems to, would always pass",
-            "complete the named step; the other files of the folder show every key",
-        )
+            why: "a scenario that asserts nothing, or something else than it seems to, would always pass",
+            fix: "complete the named step; the other files of the folder show every key",
+        })
         .at(line.map_or_else(|| path.to_string(), |line| format!("{path}:{line}")))
     })?;
     Ok(scenario)

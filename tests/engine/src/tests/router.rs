@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use model::{Count, Exit, Failure, Format, Result};
+use model::{Count, Exit, Failure, Format, Problem, Result};
 use vm::fake::{self, Scripted, says};
 use vm::guest::{Guest, Output};
 use vm::lab::{Lab, Plan, Wires};
@@ -161,7 +161,13 @@ impl Router {
 
     fn answer(&mut self, script: &str) -> Result<Output> {
         if self.flaw == Flaw::Hangs && self.has_rules {
-            return Err(Failure::new(Exit::Blocked, "VM000", "the fake hangs", "it is a test", "none"));
+            return Err(Failure::of(Problem {
+                exit: Exit::Blocked,
+                id: "VM000",
+                what: "the fake hangs",
+                why: "it is a test",
+                fix: "none",
+            }));
         }
         Ok(says(&match script {
             "dmesg" if self.flaw == Flaw::Complains => "[ 1.0] WARNING: CPU: 0 PID: 1 at net/core/dev.c:1\n".into(),

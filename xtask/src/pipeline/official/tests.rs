@@ -147,7 +147,8 @@ fn a_run_that_was_killed_between_fetching_and_unpacking_is_gone_on_with() {
 
 #[test]
 fn a_refused_state_of_a_release_is_a_note() {
-    let failure = Failure::new(Exit::Blocked, "VM000", "what", "Length mismatch", "fix");
+    let failure =
+        Failure::of(Problem { exit: Exit::Blocked, id: "VM000", what: "what", why: "Length mismatch", fix: "fix" });
     let note = afresh("/c/guest".into(), &failure);
     assert_eq!((note.id, note.severity), ("IMG003", Severity::Note));
     assert!(note.to_string().contains("Length mismatch"));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::Format;
 use host::files;
-use model::{Digest, Exit, Failure, Result};
+use model::{Digest, Exit, Failure, Problem, Result};
 
 use super::feeds::Program;
 use super::literals::Literals;
@@ -219,13 +219,13 @@ fn take(found: &mut BTreeMap<String, Vec<Opened>>, name: &str, version: &str) ->
             "the version in the package's Makefile is another one than that of the kernel or of the program",
             "make PKG_VERSION and PKG_RELEASE in the Makefile below package/feed those of Cargo.toml and the recipe",
         )),
-        None => Err(Failure::new(
-            Exit::Failed,
-            "SDK061",
-            format!("the SDK made no {name}"),
-            "its build ended without an error, as it does for packages that are not selected",
-            "run the same command again with -v; it begins with a new tree of the SDK, and shows what its build says",
-        )),
+        None => Err(Failure::of(Problem {
+            exit: Exit::Failed,
+            id: "SDK061",
+            what: format!("the SDK made no {name}"),
+            why: "its build ended without an error, as it does for packages that are not selected",
+            fix: "run the same command again with -v; it begins with a new tree of the SDK, and shows what its build says",
+        })),
     }
 }
 
@@ -265,5 +265,5 @@ const RELEASE: &str = "run the same command again, it begins with a new tree of 
                        SDK is the release's own (`cargo xtask lock --check`), and report the release";
 
 fn bad(package: &Opened, id: &'static str, what: String, why: &str, fix: &str) -> Failure {
-    Failure::new(Exit::Failed, id, what, why, fix).at(&package.file)
+    Failure::of(Problem { exit: Exit::Failed, id, what, why, fix }).at(&package.file)
 }

@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use host::{aside, files};
-use model::{Exit, Failure, Result};
+use model::{Exit, Failure, Problem, Result};
 
 use super::make::Maker;
 use super::tree::Tree;
@@ -158,13 +158,13 @@ fn check_link(tree: &Tree, package: &str) -> Result<()> {
     if link.join("Makefile").is_file() {
         return Ok(());
     }
-    Err(Failure::new(
-        Exit::Failed,
-        "SDK051",
-        format!("the SDK did not take {package} from our feed"),
-        "`scripts/feeds install` said nothing, or only warned; its link is not there",
-        "run the same command again with -v; if another feed has a package of this name, rename ours",
-    )
+    Err(Failure::of(Problem {
+        exit: Exit::Failed,
+        id: "SDK051",
+        what: format!("the SDK did not take {package} from our feed"),
+        why: "`scripts/feeds install` said nothing, or only warned; its link is not there",
+        fix: "run the same command again with -v; if another feed has a package of this name, rename ours",
+    })
     .at(link))
 }
 
@@ -177,13 +177,13 @@ fn not_indexed(tree: &Tree, package: &str) -> Failure {
         [] => "its scan left no word about it".to_owned(),
         last => format!("its scan says:\n{}", last.join("\n")),
     };
-    Failure::new(
-        Exit::Failed,
-        "SDK050",
-        format!("the SDK does not understand the Makefile of {package}"),
+    Failure::of(Problem {
+        exit: Exit::Failed,
+        id: "SDK050",
+        what: format!("the SDK does not understand the Makefile of {package}"),
         why,
-        format!("correct package/feed/{package}/Makefile"),
-    )
+        fix: format!("correct package/feed/{package}/Makefile"),
+    })
 }
 
 #[cfg(test)]

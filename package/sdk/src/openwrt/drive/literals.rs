@@ -5,7 +5,7 @@
 
 use formats::Format;
 use host::files;
-use model::{Arch, Exit, Failure, KernelId, Result, Target};
+use model::{Arch, Exit, Failure, KernelId, Problem, Result, Target};
 
 use super::build_config;
 use super::tree::{Tree, unexpected};
@@ -101,23 +101,23 @@ impl Literals {
             ("format", self.format.to_string(), format.to_string()),
         ] {
             if own != wanted {
-                return Err(Failure::new(
-                    Exit::Mismatch,
-                    "SDK022",
-                    format!("the SDK is for {what} {own}, the release says {wanted}"),
-                    "archive and metadata do not belong together, or the matrix is wrong about this release",
-                    "run `cargo xtask lock` to resolve the release again, and compare feeds/matrix.yaml",
-                ));
+                return Err(Failure::of(Problem {
+                    exit: Exit::Mismatch,
+                    id: "SDK022",
+                    what: format!("the SDK is for {what} {own}, the release says {wanted}"),
+                    why: "archive and metadata do not belong together, or the matrix is wrong about this release",
+                    fix: "run `cargo xtask lock` to resolve the release again, and compare feeds/matrix.yaml",
+                }));
             }
         }
         match kernel {
-            Some(kernel) if *kernel != self.kernel => Err(Failure::new(
-                Exit::Mismatch,
-                "SDK021",
-                format!("the SDK builds for kernel {}, the release's images have {kernel}", self.kernel),
-                "its kmods would be refused by every router with that release: the hash is the only guard there is",
-                "run `cargo xtask lock` to resolve SDK and images again as one set",
-            )),
+            Some(kernel) if *kernel != self.kernel => Err(Failure::of(Problem {
+                exit: Exit::Mismatch,
+                id: "SDK021",
+                what: format!("the SDK builds for kernel {}, the release's images have {kernel}", self.kernel),
+                why: "its kmods would be refused by every router with that release: the hash is the only guard there is",
+                fix: "run `cargo xtask lock` to resolve SDK and images again as one set",
+            })),
             _ => Ok(()),
         }
     }

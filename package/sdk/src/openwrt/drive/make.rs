@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, SystemTime};
 
 use host::Job;
-use model::{Cancel, Events, Exit, Failure, Result};
+use model::{Cancel, Events, Exit, Failure, Problem, Result};
 
 use super::symptoms::Symptom;
 use super::tree::Tree;
@@ -82,13 +82,13 @@ impl Called {
     pub(super) fn failure(self, what: String) -> Failure {
         match self.cause {
             Some((symptom, said)) => symptom.failure(&said.join("\n")),
-            None => Failure::new(
-                Exit::Failed,
-                "SDK049",
+            None => Failure::of(Problem {
+                exit: Exit::Failed,
+                id: "SDK049",
                 what,
-                format!("the end of its output:\n{}", Vec::from(self.tail).join("\n")),
-                "read the SDK's output above; -v shows all of it",
-            ),
+                why: format!("the end of its output:\n{}", Vec::from(self.tail).join("\n")),
+                fix: "read the SDK's output above; -v shows all of it",
+            }),
         }
     }
 }

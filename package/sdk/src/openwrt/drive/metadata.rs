@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{Exit, Failure, Result};
+use model::{Exit, Failure, Problem, Result};
 
 /// Dependencies of packages, by name.
 #[derive(Debug)]
@@ -69,14 +69,14 @@ fn need(word: &str) -> Option<Need<'_>> {
 }
 
 fn unknown(name: &str, by: &str) -> Failure {
-    Failure::new(
-        Exit::Failed,
-        "SDK030",
-        format!("this SDK has no {name}"),
-        format!("{by} ask for it; it was renamed or dropped, or the builder's configuration left it out"),
-        "give its recipe the kernels that have it (`kernel: {since: …, before: …}`); a release's SDK packs the modules of its \
+    Failure::of(Problem {
+        exit: Exit::Failed,
+        id: "SDK030",
+        what: format!("this SDK has no {name}"),
+        why: format!("{by} ask for it; it was renamed or dropped, or the builder's configuration left it out"),
+        fix: "give its recipe the kernels that have it (`kernel: {since: …, before: …}`); a release's SDK packs the modules of its \
          own kernel, and no kmod of yours: leave such a recipe out of --recipes with --release",
-    )
+    })
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use formats::modinfo::ModuleInfo;
 use formats::version::Operator;
 use formats::{Device, Entry, Format, Kind, Limits, Owner, apk, ipk};
-use model::{Digest, Exit, Failure, Result};
+use model::{Digest, Exit, Failure, Problem, Result};
 
 use crate::built::BuiltPackage;
 
@@ -80,13 +80,13 @@ impl Opened {
             Format::Ipk => read_ipk(file, reader, sha256),
         }
         .map_err(|error| {
-            Failure::new(
-                Exit::Failed,
-                "SDK060",
-                "a package that the SDK made cannot be read",
-                format!("{error} ({})", error.id()),
-                "run the same command again, it begins with a new tree of the SDK; if it happens again, report it",
-            )
+            Failure::of(Problem {
+                exit: Exit::Failed,
+                id: "SDK060",
+                what: "a package that the SDK made cannot be read",
+                why: format!("{error} ({})", error.id()),
+                fix: "run the same command again, it begins with a new tree of the SDK; if it happens again, report it",
+            })
             .at(file)
         })
     }

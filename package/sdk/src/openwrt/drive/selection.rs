@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use host::{aside, files};
-use model::{Exit, Failure, Result};
+use model::{Exit, Failure, Problem, Result};
 
 use super::make::Maker;
 
@@ -22,13 +22,13 @@ pub(super) fn select(maker: &Maker<'_>, programs: &[&str], kmods: &BTreeSet<Stri
     let wanted = programs.iter().copied().chain(kmods.iter().map(String::as_str));
     match dropped(&config, wanted).as_slice() {
         [] => Ok(()),
-        names => Err(Failure::new(
-            Exit::Failed,
-            "SDK055",
-            format!("the SDK does not select {}", names.join(", ")),
-            "`make defconfig` drops what it does not know and what has an unmet condition, and says nothing",
-            "look at DEPENDS of the package: an `@SYMBOL` there must hold in this release's configuration",
-        )),
+        names => Err(Failure::of(Problem {
+            exit: Exit::Failed,
+            id: "SDK055",
+            what: format!("the SDK does not select {}", names.join(", ")),
+            why: "`make defconfig` drops what it does not know and what has an unmet condition, and says nothing",
+            fix: "look at DEPENDS of the package: an `@SYMBOL` there must hold in this release's configuration",
+        })),
     }
 }
 

@@ -3,7 +3,7 @@
 //! The last lines of OpenWrt's output rarely hold the reason; these texts do, wherever they stand. The
 //! more telling ones come first.
 
-use model::{Exit, Failure};
+use model::{Exit, Failure, Problem};
 
 /// A text and its meaning.
 #[derive(Debug, PartialEq, Eq)]
@@ -119,7 +119,13 @@ impl Symptom {
 
     /// What to tell the user; `said` is the line where it showed, and what came after it.
     pub(super) fn failure(&self, said: &str) -> Failure {
-        Failure::new(self.exit, self.id, self.what, format!("{}; the SDK says:\n{}", self.why, said.trim()), self.fix)
+        Failure::of(Problem {
+            exit: self.exit,
+            id: self.id,
+            what: self.what,
+            why: format!("{}; the SDK says:\n{}", self.why, said.trim()),
+            fix: self.fix,
+        })
     }
 
     /// Whether this one is more telling than another.

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use camino::{Utf8DirEntry, Utf8Path, Utf8PathBuf};
-use model::{Exit, Failure, Result};
+use model::{Exit, Failure, Problem, Result};
 
 use super::unpack;
 
@@ -100,12 +100,12 @@ fn folders_beginning(folder: &Utf8Path, prefix: &str) -> Vec<Utf8PathBuf> {
 
 /// A tree that is not as OpenWrt's `target/sdk/Makefile` makes them.
 pub(super) fn unexpected(place: &Utf8Path, why: &str) -> Failure {
-    Failure::new(
-        Exit::Failed,
-        "SDK020",
-        "the SDK is not understood",
+    Failure::of(Problem {
+        exit: Exit::Failed,
+        id: "SDK020",
+        what: "the SDK is not understood",
         why,
-        "if its tree was changed, remove it with `cargo xtask clean sdk`; else this release is not supported: report it",
-    )
+        fix: "if its tree was changed, remove it with `cargo xtask clean sdk`; else this release is not supported: report it",
+    })
     .at(place)
 }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Cancel, Events, Exit, Failure, Result};
+use model::{Cancel, Events, Exit, Failure, Problem, Result};
 
 /// The stage's name in events.
 pub const STAGE: &str = "sdk";
@@ -60,7 +60,7 @@ pub fn unpack(archive: &Utf8Path, out: &Utf8Path, events: &Events, cancel: &Canc
 fn check_place(out: &Utf8Path) -> Result<()> {
     let refuse = |what: &str, why: &str| {
         let fix = "point XDG_CACHE_HOME at a folder outside every git repository, without blanks and `#` in its path";
-        Err(Failure::new(Exit::Usage, "SDK010", what, why, fix).at(out))
+        Err(Failure::of(Problem { exit: Exit::Usage, id: "SDK010", what, why, fix }).at(out))
     };
     if out.as_str().contains(|c: char| c.is_whitespace() || "#:'\"$".contains(c)) {
         return refuse(
@@ -85,13 +85,13 @@ fn check_space(out: &Utf8Path, archive: u64) -> Result<()> {
         return Ok(());
     }
     let mib = |bytes: u64| bytes >> 20;
-    Err(Failure::new(
-        Exit::Host,
-        "SDK011",
-        format!("{} MiB are free, an SDK of this size needs some {} MiB", mib(free), mib(needed)),
-        "an SDK is unpacked whole, and OpenWrt's build makes a git repository of it",
-        "free some space with `cargo xtask clean`, or point XDG_CACHE_HOME at a larger disk",
-    )
+    Err(Failure::of(Problem {
+        exit: Exit::Host,
+        id: "SDK011",
+        what: format!("{} MiB are free, an SDK of this size needs some {} MiB", mib(free), mib(needed)),
+        why: "an SDK is unpacked whole, and OpenWrt's build makes a git repository of it",
+        fix: "free some space with `cargo xtask clean`, or point XDG_CACHE_HOME at a larger disk",
+    })
     .at(out))
 }
 
@@ -172,13 +172,13 @@ fn causes(error: &io::Error) -> impl Iterator<Item = &(dyn std::error::Error + '
 fn damaged(archive: &Utf8Path, error: &io::Error) -> Failure {
     let mut said: Vec<String> = causes(error).map(ToString::to_string).collect();
     said.dedup();
-    Failure::new(
-        Exit::Mismatch,
-        "SDK012",
-        "the SDK's archive cannot be unpacked",
-        format!("{}; its digest was right when it was fetched", said.join(": ")),
-        "remove the file, so that it is fetched again; if that does not help, report it to the mirror",
-    )
+    Failure::of(Problem {
+        exit: Exit::Mismatch,
+        id: "SDK012",
+        what: "the SDK's archive cannot be unpacked",
+        why: format!("{}; its digest was right when it was fetched", said.join(": ")),
+        fix: "remove the file, so that it is fetched again; if that does not help, report it to the mirror",
+    })
     .at(archive)
 }
 
@@ -189,13 +189,13 @@ fn the_one_folder(out: &Utf8Path, archive: &Utf8Path) -> Result<Utf8PathBuf> {
     let found = entries.len();
     match entries.pop() {
         Some(top) if found == 1 && top.path().join("include/toplevel.mk").is_file() => Ok(top.into_path()),
-        _ => Err(Failure::new(
-            Exit::Mismatch,
-            "SDK013",
-            "the archive is no OpenWrt SDK",
-            format!("an SDK is one folder with `include/toplevel.mk` in it; this has {found} at its top"),
-            "look at what the mirror offers as SDK for this target, and report it there",
-        )
+        _ => Err(Failure::of(Problem {
+            exit: Exit::Mismatch,
+            id: "SDK013",
+            what: "the archive is no OpenWrt SDK",
+            why: format!("an SDK is one folder with `include/toplevel.mk` in it; this has {found} at its top"),
+            fix: "look at what the mirror offers as SDK for this target, and report it there",
+        })
         .at(archive)),
     }
 }

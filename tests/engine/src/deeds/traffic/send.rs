@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
-use model::{Deadline, Exit, Failure, Finding, Result};
+use model::{Deadline, Exit, Failure, Finding, Problem, Result};
 use vm::lab::{FlowHandle, Special};
 
 use crate::attempt::Attempt;
@@ -143,13 +143,13 @@ impl Manner {
 /// A sender that panicked: its flow is gone, and what was sent over it nobody knows.
 fn broke(flow: &str, panic: &(dyn Any + Send)) -> Failure {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    Failure::new(
-        Exit::Blocked,
-        "SCEN008",
-        format!("the sender of the flow `{flow}` broke"),
-        format!("it panicked: {}", text.unwrap_or("without a text")),
-        "run it once more; if it happens again, it is a defect of this program: report it together with the scenario",
-    )
+    Failure::of(Problem {
+        exit: Exit::Blocked,
+        id: "SCEN008",
+        what: format!("the sender of the flow `{flow}` broke"),
+        why: format!("it panicked: {}", text.unwrap_or("without a text")),
+        fix: "run it once more; if it happens again, it is a defect of this program: report it together with the scenario",
+    })
 }
 
 /// Sends all of it, in one go or, while something else is done, in parts until that is over.

@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use feeds::keys::{Keys, Pair};
 use formats::apk::index::Index;
 use formats::{Content, Entry, Format, Limits, Package, apk, ec, ipk, packages, usign};
-use model::{Arch, Exit, Failure, Result, parallel};
+use model::{Arch, Exit, Failure, Problem, Result, parallel};
 
 use super::workload::{LARGE, Workload};
 use crate::Ctx;
@@ -139,7 +139,14 @@ fn length(path: &Utf8Path) -> Result<u64> {
 
 /// What we made cannot be wrong.
 fn wrong(path: &Utf8Path, error: &formats::Error) -> Failure {
-    Failure::new(Exit::Bug, error.id(), error.to_string(), "it was made from generated files", error.fix()).at(path)
+    Failure::of(Problem {
+        exit: Exit::Bug,
+        id: error.id(),
+        what: error.to_string(),
+        why: "it was made from generated files",
+        fix: error.fix(),
+    })
+    .at(path)
 }
 
 #[cfg(test)]

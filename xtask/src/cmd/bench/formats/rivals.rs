@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::{Format, Package};
-use model::{Exit, Failure, Result, parallel};
+use model::{Exit, Failure, Problem, Result, parallel};
 
 use super::workload::Workload;
 use crate::{Ctx, process};
@@ -154,13 +154,13 @@ fn run(ctx: &Ctx, words: &[OsString], folder: &Utf8Path) -> Result<()> {
         return Ok(());
     }
     let program: Vec<_> = words.iter().take(3).map(|word| word.to_string_lossy()).collect();
-    Err(Failure::new(
-        Exit::Host,
-        "BEN001",
-        format!("`{}` failed", program.join(" ")),
-        ended.output(),
-        "give a folder with programs that work to --against, or leave it out",
-    ))
+    Err(Failure::of(Problem {
+        exit: Exit::Host,
+        id: "BEN001",
+        what: format!("`{}` failed", program.join(" ")),
+        why: ended.output(),
+        fix: "give a folder with programs that work to --against, or leave it out",
+    }))
 }
 
 #[cfg(test)]
