@@ -134,14 +134,7 @@ impl Copy<'_> {
         let mut bytes = Vec::new();
         let size = client::download(url, limit, &mut bytes).map_err(failure)?;
         if size > limit {
-            let why = format!("it has more than the {limit} bytes that such a file may have");
-            return Err(Failure::of(Problem {
-                exit: Exit::Failed,
-                id: "FEED012",
-                what: format!("{url} is too large"),
-                why,
-                fix: "ask its publisher",
-            }));
+            return Err(explain(Exit::Failed, url, &formats::Error::IndexTooLarge { limit }));
         }
         self.put(url, &bytes)?;
         Ok(bytes)
