@@ -1,4 +1,6 @@
 //! Each cause that `explain` can name, from facts alone, and its opposite; and the machine that follows packets.
+//!
+//! Long because each cause has its row and its opposite beside it.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests, outside of a function marked as one")]
 
