@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(diff(&empty, &feed).unwrap_err().id(), "FEED006");
         assert_eq!(diff(&feed, &root.join("absent")).unwrap_err().id(), "IO004");
         for (name, text, id) in
-            [("index.json", "{", "FEED007"), ("packages.adb", "x", "ADB001"), ("Packages", "x", "CTL001")]
+            [("index.json", "{", "FEED007"), ("packages.adb", "x", "ADB001"), ("Packages", "x", "CTL002")]
         {
             let path = empty.join(name);
             std::fs::write(&path, text).unwrap();

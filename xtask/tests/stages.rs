@@ -138,7 +138,7 @@ fn a_program_for_routers_is_its_crate_and_all_that_this_needs() {
         assert!(changes(package, yes), "{package} is made of {yes}");
         assert!(!changes(package, no), "{package} is not made of {no}");
     }
-    assert_eq!(tree.workspace.package("no-such").unwrap_err().id(), "SRC001");
+    assert_eq!(tree.workspace.package("no-such").unwrap_err().id(), "SRC002");
 }
 
 #[test]

@@ -62,6 +62,8 @@ pub(crate) fn check(
         for item in &bundle.items {
             ways.check(bundle, &path_of(item.entry))?;
         }
+    }
+    for bundle in bundles {
         for item in &bundle.items {
             let path = path_of(item.entry);
             check_place(root, bundle, item.entry, &path)?;

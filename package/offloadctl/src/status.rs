@@ -202,7 +202,15 @@ pub fn follows(files: &Files, wish: Wish) -> Result<(), Finding> {
     fulfils(wish, &flowtables, &rules, &devices(files))?;
     let capabilities = ethtool::capabilities().ok();
     let has_table = hardware::bound(files).is_some();
-    match hardware::offers(capabilities.as_deref(), has_table, |_| true) {
+    is_offered(wish, hardware::offers(capabilities.as_deref(), has_table, |_| true))
+}
+
+/// Whether devices can do what was wished for; `offers` is `None` where they do not say.
+///
+/// # Errors
+/// Hardware was wished for, and no device offers to offload.
+pub fn is_offered(wish: Wish, offers: Option<bool>) -> Result<(), Finding> {
+    match offers {
         Some(false) if wish == Wish::Hardware => Err(Finding::new(
             "OCTL027",
             "no device of this router offers hardware offload",

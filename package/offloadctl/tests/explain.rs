@@ -178,7 +178,7 @@ fn flow(facts: &mut Facts) -> &mut Flow {
 #[test]
 fn each_cause_is_named() {
     type Change = fn(&mut Facts);
-    let cases: [(&str, Change, &[&str]); 25] = [
+    let cases: [(&str, Change, &[&str]); 27] = [
         ("idle", |_| {}, &["OCTL215"]),
         (
             "gone",
@@ -203,6 +203,22 @@ fn each_cause_is_named() {
         ("no flowtable", |facts| facts.flowtables.clear(), &["OCTL203"]),
         ("no rule", |facts| facts.ruleset = forward(vec![accepts_established()]), &["OCTL204"]),
         ("other family", |facts| facts.ruleset.rules[0].family = Family(10), &["OCTL204"]),
+        (
+            "leaves the chain before",
+            |facts| {
+                facts.ruleset = forward(vec![vec![Expression::Verdict(Verdict::Return)], adds()]);
+                facts.ruleset.chains[0].drops = false;
+            },
+            &["OCTL217"],
+        ),
+        (
+            "in a chain that nothing calls",
+            |facts| {
+                facts.ruleset.rules = rules("forward_lan", 1, vec![adds()]);
+                facts.ruleset.chains[0].drops = false;
+            },
+            &["OCTL218"],
+        ),
         ("accepted before", |facts| facts.ruleset = forward(vec![accepts_established(), adds()]), &["OCTL205"]),
         (
             "dropped before",

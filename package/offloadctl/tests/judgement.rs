@@ -10,7 +10,7 @@ use offloadctl::finding::Finding;
 use offloadctl::flows::Source;
 use offloadctl::modules::{Module, NEEDED, State};
 use offloadctl::setting::Setting;
-use offloadctl::status::{Facts, Verdict, fulfils, judge};
+use offloadctl::status::{Facts, Verdict, fulfils, is_offered, judge};
 use offloadctl::totals::FlowTotals;
 
 /// A router on which everything is as it should be.
@@ -207,6 +207,36 @@ fn setting_and_kernel_that_disagree() {
     assert_eq!(judged(|facts| set(facts, true, true)), (Verdict::OnSoftware, vec!["OCTL111"]));
     let unreadable = judged(|facts| facts.setting = Err(Finding::not_permitted("x")));
     assert_eq!(unreadable, (Verdict::OnSoftware, vec!["OCTL003"]));
+}
+
+#[test]
+fn hardware_is_not_promised_where_no_device_offers_it() {
+    let refusal = |wish, offers| is_offered(wish, offers).err().map(|finding| finding.id);
+    assert_eq!(refusal(Wish::Hardware, Some(false)), Some("OCTL027"));
+    for (wish, offers) in [(Wish::Hardware, Some(true)), (Wish::Hardware, None), (Wish::Software, Some(false))] {
+        assert_eq!(refusal(wish, offers), None, "{wish:?} {offers:?}");
+    }
+}
+
+#[test]
+fn a_listed_device_that_sees_no_packets_is_a_remark() {
+    let tree = common::Tree::new("useless");
+    tree.kernel("6.12.107");
+    for (device, parts) in [("lan", "device"), ("eth1", "device"), ("eth1.7", "lower_eth1 vlan"), ("pppoe-wan", "ppp")]
+    {
+        tree.device(device, parts);
+    }
+    tree.write("proc/net/pppoe", "Id       Address              Device\n00000001 52:54:00:12:34:56   eth1.7\n");
+    let with = |listed: &str| {
+        judged(|facts| {
+            facts.devices = ["lo", "lan", "eth1", "eth1.7", "pppoe-wan"].map(String::from).into();
+            facts.stacks = Devices::read(&tree.files());
+            facts.flowtables[0].devices = vec!["lan".into(), listed.into()];
+        })
+    };
+    // What firewall4 lists for PPPoE over a VLAN, and what the kernel sees.
+    assert_eq!(with("eth1.7").1, ["OCTL115"]);
+    assert_eq!(with("eth1").1, [""; 0]);
 }
 
 #[test]

@@ -80,7 +80,7 @@ const MALFORMED: [(&str, &str); 75] = [
     ("ext-huge", "GZ006"),
     ("ext-small", "ADB003"),
     ("ext-x_size-4", "ADB003"),
-    ("data-block-huge", "GZ006"),
+    ("data-block-huge", "APK005"),
     ("val-root-oob", "ADB005"),
     ("val-root-null", "APK001"),
     ("val-root-blob", "ADB006"),
