@@ -165,7 +165,7 @@ fn summed_up(lines: &[Line<'_>]) -> Vec<Cost> {
         };
         let per_packet = |lines: &[&Line<'_>]| lines.iter().map(|line| line.per_packet()).collect::<Vec<f64>>();
         let Some(generator) = Spread::of(&per_packet(&of("generator"))) else { continue };
-        for path in [Path::Off, Path::Software, Path::Hardware] {
+        for path in Path::ALL {
             let rounds = of(path.word());
             let whole = per_packet(&rounds);
             let forwarding: Vec<f64> = whole.iter().map(|figure| figure - generator.median).collect();

@@ -17,6 +17,9 @@ pub enum Path {
 }
 
 impl Path {
+    /// All of them, in the order of reports.
+    pub const ALL: [Path; 3] = [Path::Off, Path::Software, Path::Hardware];
+
     /// The word in reports and on the guest's lines.
     pub fn word(self) -> &'static str {
         match self {

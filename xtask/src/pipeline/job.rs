@@ -102,11 +102,6 @@ impl Job {
         doctor::require_all(ctx, &self.provider.needs(self, purpose)?)
     }
 
-    /// Whether its packages are made by a release's own build.
-    pub(super) fn is_of_release(&self) -> bool {
-        self.provider.origin() == super::provider::Origin::Release
-    }
-
     /// What for.
     pub(super) fn target(&self) -> &Target {
         &self.files.target

@@ -90,7 +90,7 @@ pub fn verify_feed(ctx: &Ctx, job: &Job) -> Result<Outcome> {
 /// The files of the packages, whatever the lint says about them, and what it may say.
 pub fn packages_to_lint(ctx: &Ctx, job: &Job) -> Result<(Vec<Utf8PathBuf>, Vec<Allowed>)> {
     let packages = job.provider.packages(ctx, job)?;
-    Ok((packages.files()?, linted::allowed(job, &packages)))
+    Ok((packages.files()?, packages.allowed))
 }
 
 #[cfg(test)]

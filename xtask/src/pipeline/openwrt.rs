@@ -9,6 +9,7 @@
 //! work trees share it, so whoever runs the SDK's programs holds the stage's lock.
 
 use camino::{Utf8Path, Utf8PathBuf};
+use formats::lint;
 use model::{Event, Exit, Failure, Finding, KernelId, Problem, Result, Severity};
 use sdk::Recipes;
 use sdk::openwrt::drive::{self, Expected, Literals, Patience, Tree};
@@ -19,6 +20,7 @@ use super::programs;
 use super::provider::Packages;
 use super::release::Release;
 use super::stages::{PACKAGES, SDK};
+use crate::lint::Allowed;
 use crate::stage::{Inputs, lock, stage};
 use crate::{Ctx, Outcome, upstream};
 
@@ -56,8 +58,19 @@ pub(super) fn packages(ctx: &Ctx, release: &Release, recipes: &Recipes) -> Resul
         let built = drive::build(&request, out, &ctx.events, &ctx.cancel)?;
         Ok(format!("{} packages as {}, by the release's own SDK", built.len(), resolved.format))
     })?;
-    let empty = drive::empty_on_purpose(&tree, &literals, recipes)?;
-    Ok(Packages { folder, kernel: sdk, kernel_version: literals.kernel_package_version(), arch: resolved.arch, empty })
+    let allowed = allowed(&drive::empty_on_purpose(&tree, &literals, recipes)?);
+    let kernel_version = literals.kernel_package_version();
+    Ok(Packages { folder, kernel: sdk, kernel_version, arch: resolved.arch, allowed })
+}
+
+/// What is known of packages that OpenWrt made: its kmods have no maintainer, and those whose modules are part of the
+/// kernel, `empty`, name them nevertheless. File names are of both formats.
+fn allowed(empty: &[String]) -> Vec<Allowed> {
+    let rules = [&lint::EMPTY_KMOD, &lint::ABSENT_MODULE];
+    let ends = |name: &String| ["_", "-"].map(|end| format!("/{name}{end}"));
+    let places = empty.iter().flat_map(ends);
+    let of_empty = places.flat_map(|place| rules.map(|rule| Allowed::at(rule, place.clone())));
+    of_empty.chain([Allowed::at(&lint::NO_MAINTAINER, "/kmod-".into())]).collect()
 }
 
 /// What the release says of its SDK.

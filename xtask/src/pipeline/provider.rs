@@ -7,6 +7,7 @@ use model::{Arch, Failure, Result};
 use super::job::Job;
 use super::router::Bootable;
 use crate::doctor::{Need, Purpose};
+use crate::lint::Allowed;
 use crate::{Ctx, Outcome};
 
 pub(super) use vm::guest::Origin;
@@ -42,8 +43,8 @@ pub(super) struct Packages {
     pub(super) kernel_version: String,
     /// What they are for.
     pub(super) arch: Arch,
-    /// Those without a module, rightly so, that cannot say it themselves: OpenWrt made them.
-    pub(super) empty: Vec<String>,
+    /// Breaches of the lint's rules that nobody here can mend.
+    pub(super) allowed: Vec<Allowed>,
 }
 
 impl Packages {

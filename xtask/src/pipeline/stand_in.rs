@@ -168,7 +168,7 @@ impl Provider for StandIn {
             Ok(format!("{} packages as {}", built.len() / job.formats.len().max(1), words.join(" and ")))
         })?;
         let kernel_version = standing.kernel.id().package_version();
-        Ok(Packages { folder, kernel: standing.folder.clone(), kernel_version, arch: self.arch(), empty: Vec::new() })
+        Ok(Packages { folder, kernel: standing.folder.clone(), kernel_version, arch: self.arch(), allowed: Vec::new() })
     }
 
     fn image(&self, ctx: &Ctx, job: &Job) -> Result<Bootable> {
