@@ -39,7 +39,7 @@ pub struct Kmods {
 /// Makes the feed in the folder `out`, which is empty; the others are only read.
 ///
 /// # Errors
-/// `FEED008` when no trusted key has signed an index, `FEED009` when the new feed is none; what is wrong with a package.
+/// `FEED008` when no trusted key has signed an index, `FEED009` when the new feed has no index; what is wrong with a package.
 pub fn merge(published: &Utf8Path, new: &Utf8Path, trust: &Trust, keys: &Keys, out: &Utf8Path) -> Result<Vec<Kmods>> {
     let mut merged = Vec::new();
     for (format, part) in folders(new) {

@@ -49,7 +49,7 @@ pub fn save(session: &mut Session, path: &Utf8Path, deadline: Deadline) -> Resul
         disk.map_or(Ok(()), |disk| copy_aside(&disk, &overlay::beside(path)))
     })?;
     session.qmp.execute("cont", json!({}), deadline)?;
-    // A file of this name is of no more use, and a second save wants it.
+    // An old file of this name is useless, and would be in the way of a second save.
     let _gone = std::fs::remove_file(&socket);
     Ok(())
 }

@@ -125,7 +125,7 @@ impl Place {
     /// Copies what a run reads of the source tree, so that a test can change it.
     pub(crate) fn own_sources(&mut self) {
         let root = self.path("root");
-        for part in ["Cargo.toml", "Cargo.lock", "feeds", "package", "qemu", "tests/scenarios", "xtask/model"] {
+        for part in ["Cargo.toml", "Cargo.lock", "feeds", "package", "qemu", "tests", "xtask"] {
             copy_tree(&sources().join(part), &root.join(part));
         }
         self.root = root;
@@ -219,6 +219,15 @@ impl Place {
         let paths: BTreeSet<_> = before.keys().chain(after.keys()).collect();
         let changed: Vec<_> = paths.into_iter().filter(|path| before.get(*path) != after.get(*path)).collect();
         assert!(changed.is_empty(), "changed in the cache: {changed:#?}");
+    }
+
+    /// The cache holds nothing but finished results of one stage, if anything.
+    #[track_caller]
+    pub(crate) fn holds_only(&self, stage: &str) {
+        let stage = self.cache().join(stage);
+        let is_finished = |path: &Utf8PathBuf| path.starts_with(&stage) && path.extension() != Some("tmp");
+        let others: Vec<_> = self.fingerprint().into_keys().filter(|path| !is_finished(path)).collect();
+        assert!(others.is_empty(), "in the cache: {others:#?}");
     }
 
     /// Processes that runs in this place started and that still live, by their id and command line.

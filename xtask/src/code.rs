@@ -4,8 +4,8 @@
 //! lies in its folder, what it embeds from elsewhere, and the code of all that it needs. A new crate is there by being
 //! linked.
 //!
-//! What cannot be told apart counts as one: when cargo does not say, or if a source was changed after cargo began to look
-//! at them, the bytes of the program itself stand for all of its code.
+//! When cargo cannot be asked, or when a source was changed after cargo began to compile, nobody knows which code this
+//! program is made of; then its own bytes stand for all of it.
 
 pub(crate) mod fields;
 

@@ -283,7 +283,7 @@ pub fn judge(facts: &Facts) -> (Verdict, Vec<Finding>) {
     };
     let mut remarks: Vec<_> = facts.refused.iter().cloned().collect();
     if working.is_empty() {
-        // Without a ruleset that proves it, what no list names may be built in all the same.
+        // Without a ruleset that proves it, a module that no list names may still be built in.
         let missing = facts.refused.is_none().then(|| modules_not_ready(&facts.modules, State::Missing));
         remarks.extend(missing.flatten());
         remarks.extend(modules_not_ready(&facts.modules, State::Loadable));
@@ -379,7 +379,7 @@ fn is_trunk(facts: &Facts, flowtable: &Flowtable) -> bool {
     sides.filter(|side| matches!(side.seen(&flowtable.devices), Seen::On(_))).count() > 1
 }
 
-/// Devices that were put into the flowtable for a line that it does not see all the same.
+/// Devices that were listed for an uplink whose packets the flowtable still does not see.
 fn about_stacks(facts: &Facts, flowtable: &Flowtable, name: &str) -> Option<Finding> {
     let list = &flowtable.devices;
     let (family, table) = (flowtable.family.name(), &flowtable.table);

@@ -35,7 +35,7 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Listens to standard input. One that is no terminal is read all the same: a `q` in a pipe ends the program, too.
+    /// Listens to standard input. A pipe is read as well: a `q` in it ends the program, too.
     pub fn listen() -> Keys {
         let is_terminal = io::stdin().is_terminal();
         let saved = is_terminal.then(|| without_lines().ok()).flatten();

@@ -135,7 +135,7 @@ impl Console {
         Err(self.hung("the first lines", deadline))
     }
 
-    /// Asks for an answer to the first command, after a boot or a resume; what it prints is nobody's business.
+    /// Asks for an answer to the first command, after a boot or a resume; its output is ignored.
     pub fn synchronise(&mut self, line: &str, deadline: Deadline) -> Result<(), Trouble> {
         match self.exchange(&format!("{line} >/dev/null 2>&1"), line, deadline)? {
             Some(_) => Ok(()),

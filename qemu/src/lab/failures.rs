@@ -148,7 +148,7 @@ pub(super) fn ended() -> Failure {
         exit: Exit::Blocked,
         id: "LAB012",
         what: "the lab has ended",
-        why: "its thread answers no more",
+        why: "its thread no longer answers",
         fix: "run the same command again; a lab that was dropped cannot be used",
     })
 }

@@ -31,7 +31,7 @@ const ASK: Duration = Duration::from_secs(10);
 pub(super) struct Reply<T>(SyncSender<Result<T>>);
 
 impl<T> Reply<T> {
-    /// Answers. A caller that waits no more is no error.
+    /// Answers the caller, who may have stopped waiting.
     pub(super) fn send(&self, answer: Result<T>) {
         let _gone = self.0.try_send(answer);
     }

@@ -23,7 +23,7 @@ struct Address {
 }
 
 impl Status {
-    /// Reads the answer; `None` when it is none.
+    /// Reads the answer; `None` when it is not the JSON of `ubus`.
     pub(super) fn parse(answer: &str) -> Option<Status> {
         serde_json::from_str(answer).ok()
     }

@@ -1,4 +1,4 @@
-//! What every question to a router has in common: how long it may take, and what an answer that is none means.
+//! What every question to a router has in common: how long it may take, and what a failed command means.
 
 use std::time::Duration;
 

@@ -32,7 +32,7 @@ impl Fingerprint {
         Fingerprint::of(&guest.script(FINGERPRINT, Deadline::after(SCENARIO_COMMAND))?)
     }
 
-    /// A listing without /etc is none, nor are digests, whatever the exit code: two empty ones would be equal.
+    /// An empty listing, or one without /etc, is refused whatever the exit code: two empty ones would be equal.
     fn of(output: &Output) -> Result<Fingerprint> {
         let text = output.text();
         let listed = text.lines().any(|line| line.starts_with('d') && line.ends_with(" ./etc"));

@@ -114,14 +114,14 @@ impl Payload {
             let table = Loaded::read(guest)?;
             let unused = table.unused(&names);
             let is_loaded = |name: &str| table.0.contains_key(name);
-            // What is not in use, and was not let go of all the same, is not waited for.
+            // A module that is not in use and could not be unloaded is not waited for.
             let fresh = unused.iter().any(|name| !refused.contains(name));
             let over = !fresh && !awaited.iter().any(|name| is_loaded(name));
             if over || deadline.passed() {
                 return Ok(names.iter().filter(|name| is_loaded(name)).cloned().collect());
             }
             if !unused.is_empty() {
-                // One by one, as OpenWrt's rmmod takes no more; what is in use again has its turn in the next round.
+                // One by one, as OpenWrt's rmmod takes one name; modules that are in use are tried again in the next round.
                 let script = format!("for name in {}; do rmmod $name; done; true", unused.join(" "));
                 guest.script(&script, Deadline::after(COMMAND))?;
             }

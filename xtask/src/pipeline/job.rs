@@ -177,7 +177,8 @@ pub fn emulator(ctx: &Ctx, target: &Target) -> Result<Option<Need>> {
 /// The target that was asked for; which ones a release has is the matrix's to say.
 ///
 /// # Errors
-/// `USE002` for a text that is none, with the nearest that there is; and for one without a stand-in if that is meant.
+/// `USE002` for a text that is no target, with the nearest target; and for a target without a stand-in if no release is
+/// asked for.
 pub fn target(selection: &Selection) -> Result<Target> {
     resolved(selection).map(|(target, _asked)| target)
 }

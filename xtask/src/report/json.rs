@@ -19,7 +19,7 @@ struct Report<'a> {
 /// The report, ending with a newline.
 pub fn render(run: &Run) -> String {
     let report = Report { schema: SCHEMA, headline: run.headline(), counts: run.counts(), run };
-    // Maps with keys that are no texts cannot be written, and there are none.
+    // Only maps whose keys are not text cannot be written, and the report has none.
     let mut text = serde_json::to_string_pretty(&report).unwrap_or_default();
     text.push('\n');
     text

@@ -77,7 +77,7 @@ impl Unpacker<'_> {
         now.state = State::Unpacked;
         now.conffiles = conffiles;
         self.set(&name, now)?;
-        // Links that the new version offers no more go to others; its own come once it is configured.
+        // Links that the new version no longer offers go to other packages; its own are made once it is configured.
         let links = before.map(|old| alternatives::links(&old.control)).unwrap_or_default();
         let dropped = &links - &alternatives::links(package.control());
         alternatives::update(self.root, self.status, &dropped, self.on)

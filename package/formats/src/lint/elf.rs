@@ -43,7 +43,7 @@ pub(super) struct Machine {
 }
 
 impl Elf {
-    /// Reads an ELF file; `None` for anything that is none, or damaged.
+    /// Reads an ELF file; `None` for anything else, and for a damaged one.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         let mut elf = match FileKind::parse(bytes).ok()? {
             FileKind::Elf32 => read::<FileHeader32<Endianness>>(bytes).ok()?,

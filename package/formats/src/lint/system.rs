@@ -52,7 +52,7 @@ static BROKEN_SCRIPT: Rule = Rule {
 static NO_INIT_SCRIPT: Rule = Rule {
     id: "LINT606",
     severity: Severity::Warning,
-    title: "init script that is none",
+    title: "file of /etc/init.d that is no init script",
     why: "enabling and starting it goes through /etc/rc.common, which its first line has to name",
     fix: "begin it with `#!/bin/sh /etc/rc.common`",
 };

@@ -14,7 +14,7 @@ pub fn compare(a: &str, b: &str) -> Ordering {
 
 /// Whether a package of `version` satisfies `operator wanted` in opkg's eyes.
 ///
-/// By the documentation `<<` and `>>` are strict. Opkg accepts equal versions for them all the same
+/// By the documentation `<<` and `>>` are strict. Opkg still accepts equal versions for them
 /// (observed), so a solver that did not would refuse what opkg installs; this follows opkg. Use
 /// [`compare`] where strictness is wanted.
 pub fn satisfies(version: &str, operator: Operator, wanted: &str) -> bool {

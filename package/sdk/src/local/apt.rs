@@ -65,7 +65,7 @@ pub const FETCHED: u32 = 1;
 ///
 /// # Errors
 /// `APT001`…`APT013` and `CMD001`…`CMD003`: exit 5 for anything about signatures and digests, 4 for
-/// mirror and network, 3 for what the host lacks, 2 for a mirror that is none.
+/// mirror and network, 3 for what the host lacks, 2 for a mirror that is neither an address nor a directory.
 pub fn fetch(request: &Request<'_>, out: &Utf8Path, events: &Events, cancel: &Cancel) -> Result<Vec<Deb>> {
     require_keys(Utf8Path::new(KEYRING))?;
     let mirror = match request.mirror {

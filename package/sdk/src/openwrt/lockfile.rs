@@ -192,7 +192,7 @@ fn impossible(path: &Utf8Path, name: &str) -> Failure {
         exit: Exit::Usage,
         id: "LOCK001",
         what: format!("what is locked for {name} is not understood"),
-        why: "a role, format, digest, key number or path is none that this program writes",
+        why: "it has a role, format, digest, key number or path that this program does not write",
         fix: "remove the entry, or the file, and run `cargo xtask lock` again",
     })
     .at(path)

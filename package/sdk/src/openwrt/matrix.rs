@@ -137,7 +137,7 @@ impl Matrix {
     /// Reads the description.
     ///
     /// # Errors
-    /// `CONF…` for a file that is not one, `MTX003` for a key number that is none.
+    /// `CONF…` for a file that is not one, `MTX003` for a malformed key number.
     pub fn load(path: &Utf8Path) -> Result<Self> {
         let matrix: Matrix = model::yaml::load(path)?;
         matrix.rows().map(|_| matrix)

@@ -66,14 +66,14 @@ pub(super) struct OpenFlow {
     began: Began,
     /// Datagrams of the current exchange whose answers came back.
     returned: u64,
-    /// Datagrams below this number are under way no more.
+    /// Datagrams with a lower number have arrived or are lost.
     floor: u64,
     /// When something last arrived, or was sent with nothing under way.
     progress: Instant,
     wait: Option<(Wait, Deadline)>,
     /// Text that is said just now.
     line: Option<Line>,
-    /// Why the flow can go on no more.
+    /// Why the flow cannot go on.
     broken: Option<Failure>,
 }
 

@@ -102,7 +102,7 @@ impl Concentrator {
             }
             (DISCOVERY, REQUEST) => {
                 let tags = discovery::answer_tags(packet.payload)?;
-                // Session 0 is none, and 0xffff is reserved.
+                // Session 0 means "no session yet", and 0xffff is reserved (RFC 2516).
                 self.last = self.last % 0xfffe + 1;
                 let answer = answer(DISCOVERY, CONFIRMATION, self.last, &tags);
                 self.current = Some(Subscriber { address: from, number: self.last, session: Session::new(self.terms) });

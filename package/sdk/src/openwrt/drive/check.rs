@@ -253,7 +253,7 @@ fn common(package: &Opened, literals: &Literals, tree: &Tree) -> Result<()> {
             package,
             "SDK066",
             format!("{} says that it was made from {}", package.name, package.source),
-            "a path of this machine is nobody's business, and makes two builds differ",
+            "paths of the building machine differ between builds, and should not be published",
             "see what sets SOURCE in the Makefile below package/feed; if nothing does, report it",
         ));
     }
