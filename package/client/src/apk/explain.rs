@@ -1,7 +1,7 @@
 //! Why no selection of packages is possible, laid out as apk lays it out, and in words.
 
 use super::KERNEL;
-use super::select::Candidate;
+use super::candidate::Candidate;
 use super::world::Wish;
 use crate::error::Error;
 

@@ -10,6 +10,7 @@
 //! What apk has and this has not: cached packages, tags and variables in repositories, indexes and
 //! packages of version 2, extended attributes.
 
+mod candidate;
 mod commit;
 mod config;
 mod database;

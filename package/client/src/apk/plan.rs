@@ -7,13 +7,14 @@ use formats::apk::Info;
 use tempfile::TempDir;
 
 use super::Progress;
+use super::candidate::Candidate;
 use super::commit::is_protected;
 use super::config::Config;
 use super::database::{Database, Installed, identity_in_index};
 use super::indexes::{self, Offer};
 use super::prepare::{self, Prepared};
 use super::replaces;
-use super::select::{Asks, Candidate, Problem, dependencies_first, select};
+use super::select::{Asks, Problem, dependencies_first, select};
 use super::world::World;
 use crate::error::{Error, Result};
 use crate::place;

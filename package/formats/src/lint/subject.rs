@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use model::{Digest, Format};
 
 use super::elf::Elf;
-use super::system;
 use crate::modinfo::ModuleInfo;
 use crate::package::Entry;
 use crate::{apk, depend, ipk};
@@ -141,7 +140,7 @@ impl Subject {
                 .filter(|provide| provide.version.is_some())
                 .map(ToString::to_string)
                 .collect(),
-            alternatives: system::alternatives(&text("Alternatives"), Format::Ipk),
+            alternatives: alternatives(&text("Alternatives"), Format::Ipk),
             odd_conffiles: metadata.odd_conffiles,
             stored: Some(metadata.data_length),
             replaces: text("Replaces").split(',').map(|name| name.trim().to_owned()).collect(),
@@ -194,7 +193,7 @@ impl Subject {
                 .and_then(|file| file.facts.text.as_deref())
                 .unwrap_or_default()
         };
-        let alternatives = system::alternatives(list("alternatives"), Format::Apk);
+        let alternatives = alternatives(list("alternatives"), Format::Apk);
         let versioned = info.provides.iter().filter(|item| item.version.is_some()).map(|item| item.name.clone());
         let exclusive = std::iter::once(info.name.clone()).chain(versioned).collect();
         // What is in the list without digest need not exist yet.
@@ -268,4 +267,10 @@ impl Subject {
 /// The spelling in which module names are compared.
 pub(super) fn module_name(name: &str) -> String {
     name.replace('-', "_")
+}
+
+/// The alternatives of a list of either manager: opkg's has commas, apk's a line or blank between them.
+fn alternatives(list: &str, format: Format) -> Vec<String> {
+    let is_end = |c: char| c == ',' || format == Format::Apk && c.is_whitespace();
+    list.split(is_end).map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
 }

@@ -7,7 +7,7 @@ use super::set::Set;
 use super::shell;
 use super::subject::Subject;
 use crate::package::Kind;
-use model::{Finding, Format, Severity};
+use model::{Finding, Severity};
 
 static FOLDER_MODE: Rule = Rule {
     id: "LINT601",
@@ -246,10 +246,4 @@ pub(super) fn check_set(set: &Set<'_>, findings: &mut Vec<Finding>) {
             }
         }
     }
-}
-
-/// The alternatives of a list of either manager: opkg's has commas, apk's a line or blank between them.
-pub(super) fn alternatives(list: &str, format: Format) -> Vec<String> {
-    let is_end = |c: char| c == ',' || format == Format::Apk && c.is_whitespace();
-    list.split(is_end).map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
 }
