@@ -55,18 +55,17 @@ fn scenarios(count: usize) -> Vec<Scenario> {
     all.take(count).map(|file| file.scenario.unwrap()).collect()
 }
 
+fn no_guest() -> Failure {
+    let (what, why, fix) = ("no guest", "it is a test", "none");
+    Failure::of(Problem { exit: Exit::Blocked, id: "VM000", what, why, fix })
+}
+
 #[test]
 fn a_router_that_never_comes_up_is_blocked_after_a_second_try() {
     let boots = AtomicUsize::new(0);
     let none = Boots("6.12", || {
         boots.fetch_add(1, Ordering::Relaxed);
-        Err(Failure::of(Problem {
-            exit: Exit::Blocked,
-            id: "VM000",
-            what: "no guest",
-            why: "it is a test",
-            fix: "none",
-        }))
+        Err(no_guest())
     });
     let (sender, received) = std::sync::mpsc::channel();
     let (place, events) = (Place::default(), Events::to(sender));
@@ -112,13 +111,7 @@ fn a_kernel_that_was_not_measured_runs_only_what_is_the_same_on_all() {
     let boots = AtomicUsize::new(0);
     let none = Boots("6.6", || {
         boots.fetch_add(1, Ordering::Relaxed);
-        Err(Failure::of(Problem {
-            exit: Exit::Blocked,
-            id: "VM000",
-            what: "no guest",
-            why: "it is a test",
-            fix: "none",
-        }))
+        Err(no_guest())
     });
     let bench = place.bench(&none, &events);
     let mut two: Vec<Scenario> = scenarios(usize::MAX);
