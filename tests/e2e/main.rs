@@ -17,5 +17,6 @@ mod mirror;
 mod on_purpose;
 mod openwrt;
 mod place;
+mod programs;
 mod reports;
 mod run;

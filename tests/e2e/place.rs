@@ -75,6 +75,16 @@ impl Place {
         place
     }
 
+    /// A place outside of every git repository, in which the stages are finished that these words need; and what they
+    /// said in the user's cache.
+    pub(crate) fn after(words: &[&str]) -> (Place, Ran) {
+        let before = SystemTime::now();
+        let place = Place::at(tempfile::Builder::new().prefix("e2e-").tempdir().unwrap());
+        let ran = Run::in_users_cache(&place, words).ends_within(10 * SLOW);
+        used_since(&users_cache(), before).iter().for_each(|finished| place.adopt(finished));
+        (place, ran)
+    }
+
     /// A place in which every stage is finished.
     pub(crate) fn warm() -> Place {
         Place::warm_without(&[])
@@ -264,11 +274,15 @@ fn finished() -> &'static [Finished] {
         if warm.code != 0 {
             return Err(warm.err);
         }
-        let cache = std::env::var("XDG_CACHE_HOME").map(Utf8PathBuf::from);
-        let cache = cache.unwrap_or_else(|_| Utf8PathBuf::from(std::env::var("HOME").unwrap()).join(".cache"));
-        Ok(used_since(&cache.join("openwrt-offload"), before))
+        Ok(used_since(&users_cache(), before))
     });
     finished.as_ref().unwrap_or_else(|said| panic!("the pipeline does not work on a good day:\n{said}"))
+}
+
+fn users_cache() -> Utf8PathBuf {
+    let cache = std::env::var("XDG_CACHE_HOME").map(Utf8PathBuf::from);
+    let cache = cache.unwrap_or_else(|_| Utf8PathBuf::from(std::env::var("HOME").unwrap()).join(".cache"));
+    cache.join("openwrt-offload")
 }
 
 /// Finished stages whose stamp was touched since.

@@ -9,8 +9,8 @@ use model::{Arch, Cancel, Events, Exit, Failure, Problem, Result, parallel, proc
 use crate::built::BuiltPackage;
 use crate::kmod::{self, Plan, STAGE};
 use crate::local::Kernel;
+use crate::program::{self, CargoBuild, Profile, Toolchain};
 use crate::recipe::Recipes;
-use crate::userspace::{self, CargoBuild, Profile};
 use crate::write::write_one;
 
 /// What to build.
@@ -22,6 +22,8 @@ pub struct Request<'a> {
     pub kernel: &'a Kernel,
     /// OpenWrt package architecture.
     pub arch: &'a Arch,
+    /// What makes the programs.
+    pub toolchain: &'a Toolchain,
     /// Formats to write; each package comes in all of them.
     pub formats: &'a [Format],
     /// Time of every file, in seconds since 1970; `None`: SOURCE_DATE_EPOCH, or else when the kernel was built.
@@ -55,7 +57,7 @@ pub fn build(request: &Request<'_>, out: &Utf8Path, events: &Events, cancel: &Ca
             profile: Profile::Router,
             offline: request.offline,
         };
-        plans.push(userspace::plan(program, &build, request.arch, epoch, events, cancel)?);
+        plans.push(program::plan(program, &build, request.toolchain, request.arch, epoch, events, cancel)?);
     }
     write_all(&plans, request.formats, out, events, cancel)
 }
@@ -130,7 +132,9 @@ mod tests {
         ])
         .unwrap();
         let (kernel, arch) = (fixture.open(), Arch("x86_64".into()));
+        let toolchain = Toolchain::of_host(&Cancel::default()).unwrap();
         let request = |epoch| Request {
+            toolchain: &toolchain,
             recipes: &recipes,
             kernel: &kernel,
             arch: &arch,

@@ -45,6 +45,7 @@ use linted::linted;
 
 pub use bench::bench;
 pub use job::{Job, emulator, target};
+pub use programs::toolchains;
 pub use reproduce::reproduce;
 pub use router::boot;
 pub use stand_in::StandIn;

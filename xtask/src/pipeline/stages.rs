@@ -1,7 +1,7 @@
 //! Every stage, and who does its work. A test sees that what puts a stage together goes through no other crate.
 
-use sdk::local;
 use sdk::openwrt::{drive, image};
+use sdk::{local, program};
 
 use crate::stage::{By, Stage};
 
@@ -23,6 +23,10 @@ pub const KERNEL: Stage = by_crates("kernel", &["sdk"]);
 pub const PROGRAMS: Stage = by_version("programs", local::UNPACKED);
 /// The SDK of a release, the tree that is in its archive.
 pub const SDK: Stage = by_version(drive::UNPACK_STAGE, drive::UNPACKED);
+/// The sources of Rust's standard library, from Debian.
+pub const RUST_SOURCES: Stage = by_version("rust-sources", program::SOURCES_FETCHED);
+/// zig, which links for other architectures, from PyPI.
+pub const ZIG: Stage = by_version("zig", program::ZIG_FETCHED);
 /// Programs for a release's routers; what they are compiled from is an input.
 pub const ROUTER_PROGRAMS: Stage = by_crates("router-programs", &["sdk"]);
 /// The packages, of either kind.
@@ -49,12 +53,14 @@ pub const BENCH_IMAGE: Stage = by_crates("bench-image", &["scenarios", "sdk"]);
 pub const MEASURED: Stage = by_crates("measured", &["scenarios", "sdk"]);
 
 /// All of them.
-pub const ALL: [Stage; 17] = [
+pub const ALL: [Stage; 19] = [
     DEBIAN_KERNEL,
     DEBIAN_IMAGE,
     KERNEL,
     PROGRAMS,
     SDK,
+    RUST_SOURCES,
+    ZIG,
     ROUTER_PROGRAMS,
     PACKAGES,
     LINT,

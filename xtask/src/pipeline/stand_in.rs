@@ -6,6 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use formats::Format;
 use host::aside;
 use model::{Arch, Exit, Failure, Problem, Result};
+use sdk::Toolchain;
 use sdk::local::{self, Kernel};
 use vm::guest::About;
 use vm::image;
@@ -52,6 +53,7 @@ pub struct StandIn {
     /// Where Debian's packages come from, if not from the mirror of the host's apt.
     mirror: Option<String>,
     kernel: Kept<Standing>,
+    toolchain: Kept<Toolchain>,
 }
 
 /// A kernel and the stage that it is of.
@@ -69,7 +71,7 @@ impl Standing {
 
 impl StandIn {
     pub(super) fn new(port: &'static Port, line: Line, mirror: Option<String>) -> Self {
-        StandIn { port, line, mirror, kernel: Kept::default() }
+        StandIn { port, line, mirror, kernel: Kept::default(), toolchain: Kept::default() }
     }
 
     /// OpenWrt's name of the architecture.
@@ -82,7 +84,7 @@ impl StandIn {
         self.kernel.get_or_make(|| {
             let suites = self.port.suites.iter();
             let suite = suites.copied().find(|(line, _)| *line == self.line).map(|(_, suite)| suite);
-            let suite = suite.ok_or_else(|| no_such_kernel(self.port.target, self.line))?;
+            let suite = suite.ok_or_else(|| no_such_kernel(self.port, self.line))?;
             let debs = self.debian(ctx, &DEBIAN_KERNEL, suite, &[self.port.kernel.into()])?;
             let inputs = Inputs::new("the kernel, unpacked").stage("debian-kernel", &debs);
             let folder = stage(ctx, &KERNEL, &inputs, |out| {
@@ -93,9 +95,15 @@ impl StandIn {
         })
     }
 
+    /// What makes programs for it, found once a run.
+    fn toolchain(&self, ctx: &Ctx) -> Result<Arc<Toolchain>> {
+        self.toolchain.get_or_make(|| programs::toolchain(ctx, &self.arch(), self.mirror.as_deref()))
+    }
+
     /// The programs of an image, unpacked.
-    pub(super) fn image_programs(&self, ctx: &Ctx, packages: &[String]) -> Result<Utf8PathBuf> {
-        let debs = self.debian(ctx, &DEBIAN_IMAGE, self.port.programs, packages)?;
+    pub(super) fn image_programs(&self, ctx: &Ctx, recipe: &image::Recipe) -> Result<Utf8PathBuf> {
+        let suite = self.port.programs;
+        let debs = self.debian(ctx, &DEBIAN_IMAGE, suite, &recipe.packages_of(suite))?;
         let inputs = Inputs::new("the image's programs, unpacked").stage("debian-image", &debs);
         stage(ctx, &PROGRAMS, &inputs, |out| {
             local::unpack(&files(&debs, ".deb")?, out, &ctx.cancel)?;
@@ -105,26 +113,33 @@ impl StandIn {
 
     /// Debian packages of a suite, verified by apt.
     fn debian(&self, ctx: &Ctx, kind: &Stage, suite: &str, packages: &[String]) -> Result<Utf8PathBuf> {
-        let mirror = self.mirror.as_deref();
+        let (mirror, architecture) = (self.mirror.as_deref(), self.port.debian);
         let what = match packages {
             [one] => one.clone(),
             [first, rest @ ..] => format!("{first} and {} more", rest.len()),
             [] => String::new(),
         };
-        let inputs = Inputs::new(format!("{what} of Debian {suite}"))
+        let inputs = Inputs::new(format!("{what} of Debian {suite} for {architecture}"))
             .text("suite", suite)
+            .text("architecture", architecture)
             .text("packages", packages.join(" "))
             .text("mirror", mirror.unwrap_or("of the host"));
         stage(ctx, kind, &inputs, |out| {
             if ctx.offline {
                 return Err(offline(&what));
             }
-            let debs = local::fetch(&local::Request { suite, packages, mirror }, out, &ctx.events, &ctx.cancel)?;
+            let debs =
+                local::fetch(&local::Request { suite, architecture, packages, mirror }, out, &ctx.events, &ctx.cancel)?;
             Ok(match &debs[..] {
                 [deb] => format!("{} {}", deb.name, deb.version),
                 debs => format!("{} packages, verified by apt", debs.len()),
             })
         })
+    }
+
+    /// The programs of the recipes.
+    fn programs<'a>(&self, ctx: &Ctx, job: &'a Job) -> Result<Vec<programs::Program<'a>>> {
+        programs::made_by(ctx, job.recipes(), &self.arch(), &*self.toolchain(ctx)?)
     }
 
     /// Builds every recipe into an empty directory, whatever the cache holds.
@@ -133,6 +148,7 @@ impl StandIn {
             recipes: job.recipes(),
             kernel: &self.kernel(ctx)?.kernel,
             arch: &self.arch(),
+            toolchain: &*self.toolchain(ctx)?,
             formats: &job.formats,
             source_date_epoch: None,
             workspace: &ctx.root,
@@ -148,13 +164,13 @@ impl Provider for StandIn {
         Origin::StandIn
     }
 
-    fn needs(&self, _job: &Job, purpose: Purpose) -> Result<Vec<Need>> {
-        Ok(doctor::needs(purpose))
+    fn needs(&self, job: &Job, purpose: Purpose) -> Result<Vec<Need>> {
+        let emulator = if purpose >= Purpose::Test { job.emulator()? } else { None };
+        Ok(doctor::stand_in_needs(purpose, &self.arch(), emulator))
     }
 
     fn packages(&self, ctx: &Ctx, job: &Job) -> Result<Packages> {
-        let (standing, programs) =
-            both(ctx, |ctx| self.kernel(ctx), |ctx| programs::of_recipes(ctx, job.recipes(), &self.arch()))?;
+        let (standing, programs) = both(ctx, |ctx| self.kernel(ctx), |ctx| self.programs(ctx, job))?;
         let inputs = Inputs::new(format!("packages for {}", job.target()))
             .stage("kernel", &standing.folder)
             .text("target", job.target())
@@ -176,7 +192,10 @@ impl Provider for StandIn {
         let (standing, (programs, opkg)) = both(
             ctx,
             |ctx| self.kernel(ctx),
-            |ctx| both(ctx, |ctx| self.image_programs(ctx, &recipe.packages), programs::package_manager),
+            |ctx| {
+                let manager = |ctx: &Ctx| programs::package_manager(ctx, &*self.toolchain(ctx)?);
+                both(ctx, |ctx| self.image_programs(ctx, &recipe), manager)
+            },
         )?;
         let inputs = Inputs::new(format!("stand-in image for {}", job.target()))
             .stage("kernel", &standing.folder)
@@ -194,7 +213,7 @@ impl Provider for StandIn {
             kernel: standing.folder.clone(),
             folder,
             about: About {
-                label: format!("stand-in router, Linux {}", id.version),
+                label: format!("{}, Linux {}", self.port.label, id.version),
                 kernel: self.line.word().to_owned(),
                 origin: self.origin(),
             },
@@ -248,7 +267,7 @@ fn build_image(
     Ok(format!("{} MiB initramfs, a stand-in for an OpenWrt image", bytes.len() >> 20))
 }
 
-fn offline(what: &str) -> Failure {
+pub(super) fn offline(what: &str) -> Failure {
     Failure::of(Problem {
         exit: Exit::Upstream,
         id: "NET001",
@@ -258,13 +277,14 @@ fn offline(what: &str) -> Failure {
     })
 }
 
-fn no_such_kernel(target: &str, line: Line) -> Failure {
+fn no_such_kernel(port: &Port, line: Line) -> Failure {
+    let lines: Vec<&str> = port.suites.iter().map(|(line, _)| line.word()).collect();
     Failure::of(Problem {
         exit: Exit::Usage,
         id: "USE005",
-        what: format!("there is no stand-in for {target} with kernel {}", line.word()),
+        what: format!("there is no stand-in for {} with kernel {}", port.target, line.word()),
         why: "Debian has no such kernel for its architecture",
-        fix: "give another line with --kernel: 6.1, 6.12 or newest",
+        fix: format!("leave --kernel away, or give one that there is: {}", lines.join(", ")),
     })
 }
 
@@ -302,6 +322,7 @@ mod tests {
         let failure = StandIn::new(&OLD, Line::Newest, None).kernel(&ctx).err().unwrap();
         assert_eq!((failure.id(), failure.exit()), ("USE005", Exit::Usage));
         assert!(failure.finding().what.contains("x86/64 with kernel newest"), "{failure}");
+        assert!(failure.finding().fix.ends_with(": 6.1"), "{failure}");
         assert_eq!((nothing_published().id(), nothing_published().exit()), ("USE006", Exit::Usage));
     }
 }
