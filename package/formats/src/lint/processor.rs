@@ -42,18 +42,18 @@ fn mips(processor: &str, elf: &Elf) -> Option<String> {
     let (_, is_second) = MIPS.iter().find(|(name, _)| *name == processor)?;
     let flags = elf::FileFlags(elf.flags);
     // Zero is what the first compilers wrote for o32.
-    if !matches!(flags.mips_abi().0, 0) && flags.mips_abi() != elf::EF_MIPS_ABI_O32 {
+    if ![elf::FileFlags(0), elf::EF_MIPS_ABI_O32].contains(&flags.mips_abi()) {
         return Some("it is of another calling convention than o32".into());
     }
     let older = [elf::EF_MIPS_ARCH_1, elf::EF_MIPS_ARCH_2, elf::EF_MIPS_ARCH_32];
     let set = flags.mips_arch();
-    if !older.contains(&set) && !(*is_second && set == elf::EF_MIPS_ARCH_32R2) {
+    let fits = older.contains(&set) || (*is_second && set == elf::EF_MIPS_ARCH_32R2);
+    if !fits {
         return Some(format!("its instruction set ({}) is not that of {processor}", instruction_set(set)));
     }
     if elf.mips_float.is_some_and(|float| !matches!(float, MIPS_ANY | MIPS_SOFT)) {
         return Some(format!("it needs a floating-point unit, which {processor} has not"));
     }
-    // Old files say nothing of it.
     flags.contains(elf::EF_MIPS_NAN2008).then(|| format!("it takes numbers for NaN that {processor} does not"))
 }
 
