@@ -38,8 +38,10 @@ pub struct Request<'a> {
 pub struct Composed {
     /// The description of the tree.
     pub feed: Feed,
-    /// Folders whose packages are other ones than before.
+    /// Folders in which a file is another one than is published.
     pub changed: Vec<String>,
+    /// Whether routers are given other keys, or another script, than before.
+    pub others_for_routers: bool,
     /// Rows of this run that are not in it as they should be.
     pub missing: Vec<Missing>,
 }
@@ -69,7 +71,7 @@ pub fn compose(
         rows.extend(published.feed.rows.iter().filter(stays).map(|row| (row.row.clone(), row.clone())));
         missing.extend(published.feed.missing.iter().map(|missing| (missing.row.clone(), missing.clone())));
     }
-    let (mut changed, mut failed) = (Vec::new(), Vec::new());
+    let mut failed = Vec::new();
     for outcome in outcomes {
         match outcome {
             Outcome::Unchanged(row) => drop(missing.remove(&row)),
@@ -87,9 +89,7 @@ pub fn compose(
                         let record =
                             RowRecord { row: made.row.clone(), kernel: made.kernel(), inputs: made.inputs.clone() };
                         rows.insert(made.row.clone(), record);
-                        if put(request, *made, &mut folders)? {
-                            changed.push(place);
-                        }
+                        put(request, *made, &mut folders);
                     }
                 }
             }
@@ -120,8 +120,13 @@ pub fn compose(
     };
     let builds: Vec<&Build> = folders.values().map(|content| &content.build).collect();
     describe(&feed, &builds, &known, out)?;
-    sign(keys, out)?;
-    Ok(Composed { feed, changed, missing: failed })
+    let sums = sign(keys, out)?;
+    let before = published.map(|published| &published.sums);
+    let places = feed.folders.iter().map(super::FolderRecord::place);
+    let changed = places.filter(|place| before.is_none_or(|before| before.below(place) != sums.below(place))).collect();
+    let others = |place: &str| before.and_then(|before| before.0.get(place)) != sums.0.get(place);
+    let others_for_routers = others("subscribe.sh") || others(keys::LIST);
+    Ok(Composed { feed, changed, others_for_routers, missing: failed })
 }
 
 /// The folders that are published, but for those that are to go.
@@ -159,8 +164,8 @@ fn same_bytes(there: &Content, made: &Made) -> Result<()> {
     Ok(())
 }
 
-/// Puts a row's packages in their folder; whether they are others than before.
-fn put(request: &Request, made: Made, folders: &mut Folders) -> Result<bool> {
+/// Puts a row's packages in their folder.
+fn put(request: &Request, made: Made, folders: &mut Folders) {
     let is_of_image = |file: &Utf8PathBuf| {
         let name = file.file_name().unwrap_or_default();
         name.strip_prefix(Package::KERNEL).is_some_and(|rest| rest.starts_with(['_', '-']))
@@ -175,7 +180,7 @@ fn put(request: &Request, made: Made, folders: &mut Folders) -> Result<bool> {
     };
     // The same names have the same bytes here; who made them first is who is named.
     if folders.get(&place).is_some_and(|there| names(&there.files) == names(&files)) {
-        return Ok(false);
+        return;
     }
     let managers = Content::formats(&files).into_iter().map(|format| format.manager().to_owned()).collect();
     let build = Build {
@@ -192,7 +197,6 @@ fn put(request: &Request, made: Made, folders: &mut Folders) -> Result<bool> {
         verdicts: made.verdicts,
     };
     folders.insert(place, Content { build, files });
-    Ok(true)
 }
 
 /// The public keys that the published tree has.
@@ -249,13 +253,15 @@ fn describe(feed: &Feed, builds: &[&Build], known: &KnownKeys, out: &Utf8Path) -
 }
 
 /// The list of everything, signed: the last file that is written.
-fn sign(keys: &Keys, out: &Utf8Path) -> Result<()> {
-    let text = Sums::of(out)?.text();
+fn sign(keys: &Keys, out: &Utf8Path) -> Result<Sums> {
+    let sums = Sums::of(out)?;
+    let text = sums.text();
     let signature = keys.opkg.current.sign(text.as_bytes());
     let public = keys.opkg.current.public();
     public.verify(text.as_bytes(), &signature).map_err(|error| explain(Exit::Bug, out, &error))?;
     files::write(&out.join(sums::NAME), text)?;
-    files::write(&out.join(sums::SIGNATURE), signature.to_text())
+    files::write(&out.join(sums::SIGNATURE), signature.to_text())?;
+    Ok(sums)
 }
 
 fn bad_address(url: &str) -> Failure {

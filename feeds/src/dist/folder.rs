@@ -61,7 +61,8 @@ pub(crate) fn write(
     let build = &content.build;
     let place = tree.join(content.record().place());
     let (architecture, kernel) = (Arch(build.architecture.clone()), Kernel::of_package(&build.kernel_version));
-    let (mut packages, mut indexes): (Vec<(About, Digest)>, Vec<(String, Digest)>) = Default::default();
+    let mut packages: Vec<(About, Digest)> = Vec::new();
+    let mut indexes: Vec<(String, Digest)> = Vec::new();
     for format in Content::formats(&content.files) {
         let of_format = |file: &&Utf8PathBuf| Format::of_file_name(file.as_str()) == Some(format);
         let files: Vec<Utf8PathBuf> =

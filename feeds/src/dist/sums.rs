@@ -24,6 +24,12 @@ impl Sums {
         Ok(Sums(paths.into_iter().zip(digests).collect()))
     }
 
+    /// What is listed below a folder.
+    pub(crate) fn below(&self, folder: &str) -> Vec<(&str, Digest)> {
+        let inside = |path: &&String| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+        self.0.iter().filter(|(path, _)| inside(path)).map(|(path, digest)| (path.as_str(), *digest)).collect()
+    }
+
     pub(crate) fn text(&self) -> String {
         self.0.iter().map(|(path, digest)| format!("{digest} *{path}\n")).collect()
     }

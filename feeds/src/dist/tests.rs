@@ -161,7 +161,7 @@ fn other_kernels_stay_and_what_failed_is_told_and_stays_as_it_was() {
     let failed = Missing { row: row("stand-in", "6.12"), id: "X001".into(), what: "no compiler".into() };
     let outcomes = vec![Outcome::Missing(failed.clone()), trees.made("24.10", "24.10.8", "cc", "x")];
     let (three, composed) = trees.compose("three", Some(&second), outcomes, &keys).unwrap();
-    assert_eq!(composed.missing, [failed.clone()]);
+    assert_eq!(composed.missing, std::slice::from_ref(&failed));
     let third = open(&three, &keys);
     assert_eq!((&third.feed.missing[..], third.feed.rows.len(), third.feed.folders.len()), (&[failed][..], 2, 3));
     let page = std::fs::read_to_string(three.join("index.html")).unwrap();

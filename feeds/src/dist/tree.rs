@@ -93,6 +93,11 @@ impl Published {
         Published::open(into, trust)
     }
 
+    /// How many files there are.
+    pub fn files_count(&self) -> usize {
+        self.sums.0.len()
+    }
+
     /// The files of a folder, by their paths in the tree.
     pub(crate) fn files<'a>(&'a self, folder: &'a FolderRecord) -> impl Iterator<Item = &'a str> {
         let prefix = format!("{}/", folder.place());

@@ -1,5 +1,6 @@
 //! How a tree gets to where it is served, so that a router never sees an index of files that are not there yet.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 
@@ -11,12 +12,14 @@ use model::{Exit, Failure, Result};
 use super::sums;
 use crate::explain;
 
-/// Every file of a tree in the order in which it is to be uploaded: packages, then indexes with their signatures, then
+/// Every file of a tree in the steps in which it is to be uploaded: packages, then indexes with their signatures, then
 /// what describes them, then what people read. Nothing is to be removed in the run that adds.
-pub fn order(tree: &Utf8Path) -> Result<Vec<String>> {
-    let mut files = sums::walk(tree)?;
-    files.sort_by_key(|path| (rank(path), path.clone()));
-    Ok(files)
+pub fn order(tree: &Utf8Path) -> Result<Vec<Vec<String>>> {
+    let mut steps: BTreeMap<u8, Vec<String>> = BTreeMap::new();
+    for path in sums::walk(tree)? {
+        steps.entry(rank(&path)).or_default().push(path);
+    }
+    Ok(steps.into_values().collect())
 }
 
 fn rank(path: &str) -> u8 {
@@ -70,6 +73,7 @@ mod tests {
         for path in wanted.iter().rev() {
             host::aside::write(&tree.join(path), path).unwrap();
         }
-        assert_eq!(order(tree).unwrap(), wanted);
+        let steps = order(tree).unwrap();
+        assert_eq!((steps.len(), steps.concat()), (6, wanted.map(str::to_owned).to_vec()));
     }
 }
