@@ -87,6 +87,11 @@ impl Files {
         Ok(Keys { opkg: pair(&self.opkg)?, apk: pair(&self.apk)? })
     }
 
+    /// Reads the keys, if any was ever made.
+    pub fn load_if_made(&self) -> Result<Option<Keys>> {
+        if self.opkg.exists() || self.apk.exists() { self.load().map(Some) } else { Ok(None) }
+    }
+
     /// Public halves of the keys that signed until the last rotation, if there was one.
     pub fn former(&self) -> Result<Trust> {
         let opkg: Option<usign::SecretKey> = read(&beside(&self.opkg, "old"))?;

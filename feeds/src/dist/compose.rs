@@ -211,7 +211,7 @@ fn write_keys(known: &KnownKeys, texts: &BTreeMap<String, String>, out: &Utf8Pat
         files::create_folder(out.join(place).parent().unwrap_or(out))?;
         files::write(&out.join(place), text)?;
     }
-    files::write(&out.join(keys::LIST), json(known)?)
+    files::write(&out.join(keys::LIST), json(known))
 }
 
 /// A keyring that is published in its folder under the same name and version stays as it is.
@@ -242,13 +242,13 @@ fn describe(feed: &Feed, builds: &[&Build], known: &KnownKeys, out: &Utf8Path) -
     }
     for ((line, target), releases) in &targets {
         let place = out.join(line).join(target);
-        files::write(&place.join("releases.json"), json(releases)?)?;
+        files::write(&place.join("releases.json"), json(releases))?;
         files::write(&place.join("index.html"), html::target(feed, line, target, builds))?;
     }
     let script = subscribe::script(&feed.name, &feed.url, known);
     files::write(&out.join("index.html"), html::page(feed, builds, known, &script))?;
     files::write(&out.join("subscribe.sh"), script)?;
-    files::write(&out.join(FEED), json(feed)?)?;
+    files::write(&out.join(FEED), json(feed))?;
     files::write(&out.join(".nojekyll"), "")
 }
 

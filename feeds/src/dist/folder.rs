@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::Format;
 use host::files;
-use model::{Arch, Digest, Exit, Failure, Problem, Result};
+use model::{Arch, Digest, Result};
 
 use super::records::{Build, FolderRecord};
 use super::sums::{self, Sums};
@@ -81,7 +81,7 @@ pub(crate) fn write(
     let subjects: Vec<(String, Digest)> =
         packages.iter().map(|(about, digest)| (about.file.clone(), *digest)).chain(indexes).collect();
     let write = |name: &str, text: String| files::write(&place.join(name), text);
-    write(BUILD, json(build)?)?;
+    write(BUILD, json(build))?;
     write(sbom::NAME, sbom::text(build, &packages, of_indexes, epoch))?;
     write(provenance::NAME, provenance::text(build, &subjects))?;
     write("index.html", html::folder(build, &packages, feed))?;
@@ -89,14 +89,6 @@ pub(crate) fn write(
 }
 
 /// JSON for people too, with a line's end.
-pub(crate) fn json(value: &impl serde::Serialize) -> Result<String> {
-    serde_json::to_string_pretty(value).map(|text| text + "\n").map_err(|error| {
-        Failure::of(Problem {
-            exit: Exit::Bug,
-            id: "DIST007",
-            what: "a description of the tree cannot be written",
-            why: error.to_string(),
-            fix: "report it",
-        })
-    })
+pub(crate) fn json(value: &impl serde::Serialize) -> String {
+    format!("{:#}\n", serde_json::json!(value))
 }

@@ -198,6 +198,13 @@ fn a_tree_that_somebody_changed_is_not_believed() {
     std::fs::write(tree.join("more.ipk"), "nobody signed it").unwrap();
     let failure = verify(&open(&tree, &keys), None, &Cancel::default()).unwrap_err();
     assert_eq!((failure.id(), failure.finding().place.as_deref()), ("DIST004", Some(tree.join("more.ipk").as_str())));
+    std::fs::remove_file(tree.join("more.ipk")).unwrap();
+    // Signed, and of another version of this program.
+    std::fs::write(tree.join("feed.json"), "{}").unwrap();
+    let text = sums::Sums::of(&tree).unwrap().text();
+    std::fs::write(tree.join("sha256sums.sig"), keys.opkg.current.sign(text.as_bytes()).to_text()).unwrap();
+    std::fs::write(tree.join("sha256sums"), text).unwrap();
+    assert_eq!(refused(&trust), "DIST007");
     std::fs::remove_file(tree.join("sha256sums")).unwrap();
     assert_eq!(refused(&trust), "DIST001");
     let failure = trees.compose("bad", None, Vec::new(), &keys).map(drop);

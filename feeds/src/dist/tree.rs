@@ -125,7 +125,7 @@ fn json<T: DeserializeOwned>(root: &Utf8Path, path: &str) -> Result<T> {
     serde_json::from_slice(&files::read(&place)?).map_err(|error| {
         Failure::of(Problem {
             exit: Exit::Mismatch,
-            id: "DIST001",
+            id: "DIST007",
             what: format!("{place} cannot be read"),
             why: error.to_string(),
             fix: "publish with the version of this program that made the tree, or begin a new one",

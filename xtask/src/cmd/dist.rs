@@ -124,15 +124,12 @@ fn pruned(ctx: &Ctx, args: &DistArgs, published: Option<&Published>) -> Result<(
 fn open(ctx: &Ctx, tree: &str, into: &Utf8Path, keys: &[Utf8PathBuf]) -> Result<Published> {
     let mut trust = super::lint::public_keys(keys)?;
     let files = FeedConfig::load(ctx)?.key_files(ctx);
-    match files.load() {
-        Ok(own) => {
-            let (own, former) = (Trust::of(&own), files.former()?);
-            trust.usign.extend(own.usign.into_iter().chain(former.usign));
-            trust.ec.extend(own.ec.into_iter().chain(former.ec));
-        }
-        // Whoever looks at somebody else's tree needs no keys of his own.
-        Err(failure) if failure.id() == "KEY003" && !keys.is_empty() => {}
-        Err(failure) => return Err(failure),
+    // Whoever looks at somebody else's tree needs no keys of his own.
+    let own = if keys.is_empty() { Some(files.load()?) } else { files.load_if_made()? };
+    if let Some(own) = own {
+        let (own, former) = (Trust::of(&own), files.former()?);
+        trust.usign.extend(own.usign.into_iter().chain(former.usign));
+        trust.ec.extend(own.ec.into_iter().chain(former.ec));
     }
     if !is_address(tree) {
         return Published::open(Utf8Path::new(tree), &trust);
@@ -191,15 +188,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let ctx = ctx(utf8(&folder), Events::discard());
         for (words, id) in [
-            (&[][..], "DIST008"),
-            (&["--release", "17.01"], "MTX001"),
+            (&["--release", "17.01"][..], "MTX001"),
             (&["--release", "25.12", "--target", "ath79/generic"], "MTX002"),
             (&["--target", "malta/be"], "USE002"),
-            (&["verify", "/nowhere"], "DIST001"),
-            (&["verify", "http://127.0.0.1:9/"], "INST005"),
+            (&["verify", "/nowhere"], "KEY003"),
+            (&[], "DIST008"),
         ] {
             assert_eq!(dist(&ctx, words).unwrap_err().id(), id, "{words:?}");
         }
+        FeedConfig::load(&ctx).unwrap().key_files(&ctx).load_or_create().unwrap();
+        assert_eq!(dist(&ctx, &["verify", "/nowhere"]).unwrap_err().id(), "DIST001");
+        assert_eq!(dist(&ctx, &["verify", "http://127.0.0.1:9/"]).unwrap_err().id(), "INST005");
         assert!(!ctx.out.join("current").exists());
     }
 
