@@ -14,6 +14,7 @@ mod guest;
 mod host;
 mod interrupted;
 mod mirror;
+mod modules;
 mod on_purpose;
 mod openwrt;
 mod place;
