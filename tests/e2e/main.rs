@@ -15,6 +15,7 @@ mod guest;
 mod host;
 mod interrupted;
 mod mirror;
+mod modules;
 mod on_purpose;
 mod openwrt;
 mod place;

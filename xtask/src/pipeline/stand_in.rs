@@ -110,6 +110,7 @@ impl StandIn {
             if ctx.offline {
                 return Err(offline(&about));
             }
+            BuildRoot::may_enter(&ctx.cancel)?;
             let debs = BuildRoot::fetch(kernel, suite, mirror, out, &ctx.events, &ctx.cancel)?;
             Ok(format!("{} packages, verified by apt", debs.len()))
         })?;
