@@ -35,9 +35,7 @@ fn runs(emulator: &str, program: &Utf8Path) {
 
 #[test]
 fn programs_for_mips_run_in_either_byte_order() {
-    let (place, packages) = Place::after(&["build", "--target", "ramips/mt7621"]);
-    packages.fine();
-    assert!(packages.out.contains("offloadctl_0.1.0-r1_mipsel_24kc.ipk"), "{}", packages.out);
+    let place = Place::after(&["build", "--target", "ramips/mt7621"]);
     let programs = place.results("router-programs");
     runs("qemu-mipsel", &programs[0].join("offloadctl"));
 
@@ -71,7 +69,7 @@ fn made(place: &Place) -> Utf8PathBuf {
 /// Answers of the kernel are in its byte order, so what reads them is tested where it is the other one.
 #[test]
 fn offloadctl_reads_the_answers_of_a_kernel_of_the_other_byte_order() {
-    let (place, _) = Place::after(&["build", "--target", "ramips/mt7621"]);
+    let place = Place::after(&["build", "--target", "ramips/mt7621"]);
     let first = |stage: &str| Ok(place.results(stage)[0].clone());
     let kept = place.path("toolchains");
     let extras = Extras { sources: &|_| Sources::open(&first("rust-sources")?), zig: &|| first("zig"), kept: &kept };

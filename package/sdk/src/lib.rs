@@ -12,6 +12,7 @@
 
 mod build;
 mod built;
+mod kbuild;
 mod kmod;
 pub mod local;
 pub mod openwrt;
@@ -21,5 +22,6 @@ mod write;
 
 pub use build::{Request, build, source_date_epoch};
 pub use built::BuiltPackage;
+pub use kmod::{CompiledKmods, check_options};
 pub use program::{CargoBuild, Profile, RustTarget, StaticBinary, Toolchain};
 pub use recipe::Recipes;

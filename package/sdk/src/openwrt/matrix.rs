@@ -143,7 +143,7 @@ impl Matrix {
     /// Reads the description.
     ///
     /// # Errors
-    /// `CONF…` for a file that is not one, `MTX003` for a malformed key number, `MTX004` for a target that is first in a
+    /// `CONF…` for a file that is not one, `MTX003` for a malformed key number, `MTX006` for a target that is first in a
     /// line or proven on a target that is not in the file.
     pub fn load(path: &Utf8Path) -> Result<Self> {
         let matrix: Matrix = model::yaml::load(path)?;
@@ -210,7 +210,7 @@ impl Matrix {
         };
         Err(Failure::of(Problem {
             exit: Exit::Usage,
-            id: "MTX004",
+            id: "MTX006",
             what: format!("the matrix's target {name} cannot be understood"),
             why,
             fix: "compare its `since`, `proven-on` and images with those of other targets",
@@ -414,9 +414,9 @@ mod tests {
             ("format: ipk", "format: deb", "CONF001"),
             ("x86/64", "x86-64", "CONF001"),
             ("rootfs:", "rotfs:", "CONF001"),
-            ("since: \"23.05\"", "since: \"23.04\"", "MTX004"),
-            ("proven-on: malta/be", "proven-on: malta/le", "MTX004"),
-            ("    proven-on: malta/be\n", "", "MTX004"),
+            ("since: \"23.05\"", "since: \"23.04\"", "MTX006"),
+            ("proven-on: malta/be", "proven-on: malta/le", "MTX006"),
+            ("    proven-on: malta/be\n", "", "MTX006"),
         ] {
             std::fs::write(&path, text.replace(right, wrong)).unwrap();
             assert_eq!(Matrix::load(&path).unwrap_err().id(), id, "{wrong}");

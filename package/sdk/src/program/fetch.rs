@@ -67,7 +67,9 @@ pub fn fetch_sources(
     events: &Events,
     cancel: &Cancel,
 ) -> Result<Sources> {
-    let request = local::Request { suite: SUITE, architecture: "amd64", packages: &[PACKAGE.to_owned()], mirror };
+    let packages = [PACKAGE.to_owned()];
+    let extent = local::Extent::Exactly;
+    let request = local::Request { suite: SUITE, architecture: "amd64", packages: &packages, extent, mirror };
     let debs = local::fetch(&request, out, events, cancel)?;
     let version = debs.first().map(|deb| deb.version.clone()).unwrap_or_default();
     let found = minor(&version).filter(|minor| minors.contains(minor));
