@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! debian-kernel ─> kernel ─┬─> packages ─> lint ─> feed ─┬─> spoiled feeds ─┐
+//! modules from source ─────┤                             │                  │
 //! programs of ours ────────┤                             └─> installed ─────┼─> scenarios ─> report
 //! debian-image ────────────┴─> image ─> state ───────────────┘              │
 //!                                           └───────────────────────────────┘
@@ -17,6 +18,7 @@ mod feed;
 mod installed;
 mod job;
 mod linted;
+mod modules;
 mod official;
 mod openwrt;
 mod payload;
@@ -28,6 +30,7 @@ mod publish;
 mod release;
 mod reproduce;
 mod router;
+mod row;
 pub mod stages;
 mod stand_in;
 mod suite;
@@ -47,6 +50,7 @@ pub use bench::bench;
 pub use job::{Job, emulator, target};
 pub use reproduce::reproduce;
 pub use router::boot;
+pub use row::{RowPackages, row_inputs, row_packages};
 pub use stand_in::StandIn;
 pub use suite::{check as check_scenarios, list, test};
 
@@ -69,7 +73,7 @@ pub fn feed(ctx: &Ctx, job: &Job, serve: Option<SocketAddr>) -> Result<Outcome> 
     publish::write_keys(ctx, job.target(), &feed.keys)?;
     let Some(address) = serve else { return Ok(Outcome::done(shown)) };
     let server = feeds::serve::Server::bind(&feed.folder, address)?;
-    for line in publish::router_configuration(&feed.name, &feed.keys, server.address())? {
+    for line in publish::router_configuration(&feed.name, &feed.keys, server.address(), &feed.kernel())? {
         ctx.events.notice("serve", line);
     }
     server.run(&ctx.cancel, |line| ctx.events.line("serve", line))?;
