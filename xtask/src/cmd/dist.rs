@@ -18,7 +18,7 @@ use model::{Event, Exit, Failure, Finding, Problem, Result, Severity};
 use crate::cli::dist::{DistAction, DistArgs, Prune};
 use crate::feed_config::FeedConfig;
 use crate::stage::{lock, timed};
-use crate::{Ctx, Outcome, upstream};
+use crate::{Ctx, Outcome, pipeline, upstream};
 
 use place::Place;
 
@@ -112,7 +112,7 @@ fn pruned(ctx: &Ctx, args: &DistArgs, published: Option<&Published>) -> Result<(
     let (Some(how), Some(published)) = (args.prune, published) else { return Ok(Default::default()) };
     let mut lines: BTreeSet<String> =
         upstream::matrix(ctx)?.select(&[], &[])?.into_iter().map(|row| row.line).collect();
-    lines.insert(rows::STAND_IN.to_owned());
+    lines.insert(pipeline::STAND_IN.to_owned());
     let found = dist::prunable(&published.feed, |line| lines.contains(line), args.keep);
     let word = if how == Prune::Remove { "removed" } else { "may be removed" };
     let shown = found.iter().map(|found| format!("{} {word}: {}", found.place, found.why)).collect();

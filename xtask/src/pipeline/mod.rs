@@ -32,6 +32,7 @@ mod row;
 pub mod stages;
 mod stand_in;
 mod suite;
+mod trees;
 
 use std::net::SocketAddr;
 
@@ -49,7 +50,7 @@ pub use job::{Job, emulator, target};
 pub use reproduce::reproduce;
 pub use router::boot;
 pub use row::{RowPackages, row_inputs, row_packages};
-pub use stand_in::StandIn;
+pub use stand_in::{STAND_IN, StandIn};
 pub use suite::{check as check_scenarios, list, test};
 
 /// Builds and checks the packages.

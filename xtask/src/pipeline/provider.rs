@@ -1,6 +1,7 @@
 //! Where kernel, packages and image come from: one answer for each question, from the stand-in or from a release.
 
 use camino::{Utf8Path, Utf8PathBuf};
+use feeds::dist::Row;
 use formats::Format;
 use model::{Arch, Digest, Failure, Result};
 
@@ -26,6 +27,9 @@ pub(super) trait Provider: Send + Sync {
 
     /// Everything that goes into the packages, told without making them; the recipes are the caller's.
     fn goes_in(&self, ctx: &Ctx, inputs: Inputs) -> Result<Inputs>;
+
+    /// What its packages are published as.
+    fn row(&self, job: &Job) -> Row;
 
     /// What the packages were made from: where it is from, and the digest of its file.
     fn materials(&self, ctx: &Ctx) -> Result<Vec<(String, Digest)>>;

@@ -15,6 +15,7 @@ use super::installed::Installed;
 use super::job::Job;
 use super::payload::payload;
 use super::proved::Proved;
+use super::trees::trees;
 use super::{console, router};
 use crate::cli::{Break, TestArgs};
 use crate::{Ctx, Outcome};
@@ -56,7 +57,7 @@ fn on_kernel(
     let (installed, feeds) = both(
         ctx,
         |ctx| Ok(Installed::prepare(ctx, &router, &feed, &trust, &payload, &chosen)),
-        |ctx| wanted.into_iter().map(|variant| Ok((variant, variant_of(ctx, &feed, variant)?))).collect(),
+        |ctx| wanted.into_iter().map(|variant| Ok((variant, variant_of(ctx, job, &feed, variant)?))).collect(),
     )?;
     let feeds: BTreeMap<FeedVariant, Utf8PathBuf> = feeds;
     ctx.events.fact("QEMU", &router.qemu.version);
@@ -201,9 +202,10 @@ fn in_tree(ctx: &Ctx, mut scenario: Scenario) -> Scenario {
 }
 
 /// The feed's directory, or that of a copy spoiled in one way.
-fn variant_of(ctx: &Ctx, feed: &Feed, variant: FeedVariant) -> Result<Utf8PathBuf> {
+fn variant_of(ctx: &Ctx, job: &Job, feed: &Feed, variant: FeedVariant) -> Result<Utf8PathBuf> {
     let spoil = match variant {
         FeedVariant::Published => return Ok(feed.folder.clone()),
+        FeedVariant::Trees => return trees(ctx, job, feed),
         FeedVariant::WrongKey => feeds::Spoil::WrongKey,
         FeedVariant::FlippedPackage => feeds::Spoil::FlippedPackage(SPOILED_PACKAGE),
         FeedVariant::FlippedIndex => feeds::Spoil::FlippedIndex,

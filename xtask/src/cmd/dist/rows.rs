@@ -8,11 +8,9 @@ use crate::cli::Selection;
 use crate::cli::dist::DistArgs;
 use crate::cli::openwrt::OpenWrt;
 use crate::doctor::Purpose;
-use crate::pipeline::{Job, row_inputs, row_packages};
+use crate::pipeline::{Job, STAND_IN, row_inputs, row_packages};
 use crate::{Ctx, upstream};
 
-/// The line of the stand-in, and the word that asks for it.
-pub(super) const STAND_IN: &str = "stand-in";
 /// The target of a stand-in that nobody asked for another one of.
 const TARGET: &str = "x86/64";
 
@@ -31,23 +29,17 @@ pub(super) fn jobs(ctx: &Ctx, args: &DistArgs) -> Result<Vec<(Row, Job)>> {
         };
         for target in targets {
             let selection = selection(args, &target, None);
-            let made = Job::each(ctx, &selection, Purpose::Build)?;
-            for (kernel, job) in args.kernels.iter().zip(made) {
-                let release = kernel.word().to_owned();
-                jobs.push((Row { line: STAND_IN.to_owned(), target: target.clone(), release }, job));
-            }
+            jobs.extend(Job::each(ctx, &selection, Purpose::Build)?);
         }
     }
     if !releases.is_empty() {
         let releases: Vec<String> = releases.into_iter().cloned().collect();
         for row in upstream::matrix(ctx)?.select(&releases, &args.rows.targets)? {
             let target = row.target.to_string();
-            let job = Job::new(ctx, &selection(args, &target, Some(&row.release.0)), Purpose::Build)?;
-            // Routers call the target as their release does.
-            jobs.push((Row { line: row.line, target: row.published.to_string(), release: row.release.0 }, job));
+            jobs.push(Job::new(ctx, &selection(args, &target, Some(&row.release.0)), Purpose::Build)?);
         }
     }
-    Ok(jobs)
+    Ok(jobs.into_iter().map(|job| (job.row(), job)).collect())
 }
 
 fn selection(args: &DistArgs, target: &str, release: Option<&str>) -> Selection {
