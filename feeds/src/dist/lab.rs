@@ -75,8 +75,11 @@ pub fn lab(lab: &Lab, made: &Made, out: &Utf8Path) -> Result<Vec<&'static str>> 
         .collect())
 }
 
-/// Trees in which files are other ones than were signed.
-const CHANGED: [(&str, fn(&str) -> bool); 4] = [
+/// The name of a tree, and which of its files are other ones than were signed.
+type Changed = (&'static str, fn(&str) -> bool);
+
+/// Those trees.
+const CHANGED: [Changed; 4] = [
     ("key", |path| path.starts_with("keys/") && !path.ends_with(".json")),
     ("script", |path| path == "subscribe.sh"),
     ("index", |path| path.ends_with("/Packages.gz") || path.ends_with("/packages.adb")),

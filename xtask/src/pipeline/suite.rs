@@ -205,7 +205,7 @@ fn in_tree(ctx: &Ctx, mut scenario: Scenario) -> Scenario {
 fn variant_of(ctx: &Ctx, job: &Job, feed: &Feed, variant: FeedVariant) -> Result<Utf8PathBuf> {
     let spoil = match variant {
         FeedVariant::Published => return Ok(feed.folder.clone()),
-        FeedVariant::Trees => return trees(ctx, job, feed),
+        FeedVariant::Trees => return trees(ctx, job, feed, scenarios::FEED_URL),
         FeedVariant::WrongKey => feeds::Spoil::WrongKey,
         FeedVariant::FlippedPackage => feeds::Spoil::FlippedPackage(SPOILED_PACKAGE),
         FeedVariant::FlippedIndex => feeds::Spoil::FlippedIndex,

@@ -10,14 +10,14 @@ use super::stages::TREES;
 use crate::Ctx;
 use crate::stage::{Inputs, stage};
 
-/// A folder of them, each below its name.
-pub(super) fn trees(ctx: &Ctx, job: &Job, feed: &Feed) -> Result<Utf8PathBuf> {
+/// A folder of them, each below its name, that routers find at `url`.
+pub(super) fn trees(ctx: &Ctx, job: &Job, feed: &Feed, url: &str) -> Result<Utf8PathBuf> {
     let row = job.row();
     let inputs = Inputs::new(format!("trees to subscribe to: {row}"))
         .stage("feed", &feed.folder)
         .text("row", &row)
         .text("name", &feed.name)
-        .text("url", scenarios::FEED_URL);
+        .text("url", url);
     stage(ctx, &TREES, &inputs, |out| {
         let made = Made {
             row,
@@ -29,7 +29,7 @@ pub(super) fn trees(ctx: &Ctx, job: &Job, feed: &Feed) -> Result<Utf8PathBuf> {
             crates: Vec::new(),
             verdicts: Vec::new(),
         };
-        let lab = Lab { feed: &feed.folder, name: &feed.name, url: scenarios::FEED_URL, keys: &feed.keys };
+        let lab = Lab { feed: &feed.folder, name: &feed.name, url, keys: &feed.keys };
         let names = dist::lab(&lab, &made, out)?;
         Ok(names.join(", "))
     })
