@@ -118,7 +118,8 @@ impl Job {
 
     /// What it is published as.
     pub fn row(&self) -> feeds::dist::Row {
-        self.provider.row(self)
+        let [line, target, release] = self.provider.row(self);
+        feeds::dist::Row { line, target, release }
     }
 
     /// The packages of this workspace that the recipes' programs are.

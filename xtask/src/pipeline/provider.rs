@@ -1,7 +1,6 @@
 //! Where kernel, packages and image come from: one answer for each question, from the stand-in or from a release.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use feeds::dist::Row;
 use formats::Format;
 use model::{Arch, Digest, Failure, Result};
 
@@ -28,8 +27,8 @@ pub(super) trait Provider: Send + Sync {
     /// Everything that goes into the packages, told without making them; the recipes are the caller's.
     fn goes_in(&self, ctx: &Ctx, inputs: Inputs) -> Result<Inputs>;
 
-    /// What its packages are published as.
-    fn row(&self, job: &Job) -> Row;
+    /// What its packages are published as: line, target and release.
+    fn row(&self, job: &Job) -> [String; 3];
 
     /// What the packages were made from: where it is from, and the digest of its file.
     fn materials(&self, ctx: &Ctx) -> Result<Vec<(String, Digest)>>;

@@ -58,10 +58,9 @@ impl Provider for Release {
         Ok(inputs.text("release", &self.row.release).text("sdk", format!("{} {}", sdk.0, sdk.1)))
     }
 
-    fn row(&self, _job: &Job) -> feeds::dist::Row {
+    fn row(&self, _job: &Job) -> [String; 3] {
         // Routers call the target as their release does.
-        let (line, target) = (self.row.line.clone(), self.row.published.to_string());
-        feeds::dist::Row { line, target, release: self.row.release.0.clone() }
+        [self.row.line.clone(), self.row.published.to_string(), self.row.release.0.clone()]
     }
 
     fn materials(&self, ctx: &Ctx) -> Result<Vec<(String, Digest)>> {

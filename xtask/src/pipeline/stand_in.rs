@@ -4,7 +4,6 @@ use std::fs::File;
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use feeds::dist::Row;
 use formats::Format;
 use host::aside;
 use model::{Arch, Digest, Exit, Failure, Problem, Result};
@@ -188,8 +187,8 @@ impl Provider for StandIn {
             .text("mirror", self.mirror.as_deref().unwrap_or("of the host")))
     }
 
-    fn row(&self, job: &Job) -> Row {
-        Row { line: STAND_IN.into(), target: job.target().to_string(), release: self.line.word().into() }
+    fn row(&self, job: &Job) -> [String; 3] {
+        [STAND_IN.into(), job.target().to_string(), self.line.word().into()]
     }
 
     fn materials(&self, ctx: &Ctx) -> Result<Vec<(String, Digest)>> {
