@@ -454,7 +454,8 @@ mod tests {
     #[test]
     fn what_packages_depend_on_comes_with_them_but_for_what_is_taken_for_installed() {
         let Some(place) = Place::new() else { return };
-        let apt = Apt::new(&Mirror::named(place.mirror().as_str()).unwrap(), "trixie", &place.keyring, &place.out());
+        let apt =
+            Apt::new(&Mirror::named(place.mirror().as_str()).unwrap(), "trixie", "amd64", &place.keyring, &place.out());
         let (apt, cancel) = (apt.unwrap(), Cancel::default());
         apt.update(&cancel).unwrap();
         let wanted = ["linux-image-6.12.1+deb13-amd64=6.12.1-1".to_owned()];
