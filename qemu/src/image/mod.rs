@@ -81,6 +81,8 @@ pub struct Inputs<'a> {
     pub kernel: &'a KernelId,
     /// OpenWrt's name of the architecture.
     pub arch: &'a Arch,
+    /// OpenWrt's target.
+    pub target: &'a str,
     /// Further files, such as `/bin/opkg`.
     pub extra: &'a [Extra],
 }
@@ -133,7 +135,7 @@ fn add_console(tree: &mut Tree) {
 }
 
 fn add_skeleton(tree: &mut Tree, recipe: &Recipe, inputs: &Inputs<'_>) {
-    let Inputs { kernel, arch, .. } = inputs;
+    let Inputs { kernel, arch, target, .. } = inputs;
     add_console(tree);
     let folders = "proc sys root sbin overlay usr/bin usr/sbin etc/modules.d etc/nftables.d etc/opkg/keys";
     for folder in folders.split(' ') {
@@ -162,7 +164,7 @@ fn add_skeleton(tree: &mut Tree, recipe: &Recipe, inputs: &Inputs<'_>) {
         "/etc/openwrt_release",
         0o644,
         format!(
-            "DISTRIB_ID='stand-in'\nDISTRIB_RELEASE='local'\nDISTRIB_ARCH='{arch}'\n\
+            "DISTRIB_ID='stand-in'\nDISTRIB_RELEASE='stand-in'\nDISTRIB_TARGET='{target}'\nDISTRIB_ARCH='{arch}'\n\
          DISTRIB_DESCRIPTION='A stand-in for OpenWrt: kernel and programs are of Debian'\n"
         ),
     );

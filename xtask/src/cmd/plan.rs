@@ -8,11 +8,18 @@ use crate::Outcome;
 use crate::cli::openwrt::PlanArgs;
 use crate::{Ctx, upstream};
 
+/// How many jobs a matrix may have on GitHub.
+const MOST_JOBS: usize = 256;
+
 /// Prints the rows of the matrix. Nothing is fetched.
 pub fn run(ctx: &Ctx, args: &PlanArgs) -> Result<Outcome> {
     let rows = upstream::matrix(ctx)?.select(&args.rows.releases, &args.rows.targets)?;
     let lock = Lockfile::load(&upstream::lock_path(ctx))?;
-    let data = if ctx.json { matrix(&rows, &lock).to_string() } else { table(&rows, &lock) };
+    let data = match (ctx.json, args.parts) {
+        (true, true) => parts(&rows, &lock).to_string(),
+        (true, false) => matrix(&rows, &lock).to_string(),
+        (false, _) => table(&rows, &lock),
+    };
     Ok(Outcome::done(data))
 }
 
@@ -37,6 +44,12 @@ fn matrix(rows: &[Row], lock: &Lockfile) -> Value {
         })
     };
     json!({ "include": rows.iter().map(job).collect::<Vec<Value>>() })
+}
+
+/// Matrices of no more jobs than GitHub allows, each as the `part` of a job that calls a workflow with it.
+fn parts(rows: &[Row], lock: &Lockfile) -> Value {
+    let parts = rows.chunks(MOST_JOBS).map(|rows| json!({ "part": matrix(rows, lock) }));
+    json!({ "include": parts.collect::<Vec<Value>>() })
 }
 
 fn table(rows: &[Row], lock: &Lockfile) -> String {
@@ -65,7 +78,8 @@ mod tests {
     use model::{Events, Exit};
 
     fn args(release: &str, target: &str) -> PlanArgs {
-        PlanArgs { rows: Rows { releases: vec![release.into()], targets: vec![target.into()] } }
+        let rows = Rows { releases: vec![release.into()], targets: vec![target.into()] };
+        PlanArgs { rows, parts: false }
     }
 
     #[test]
@@ -92,12 +106,25 @@ mod tests {
             (&"ipk".into(), &false.into(), &"aarch64_generic".into())
         );
         assert_eq!(job["rust-target"], "aarch64-unknown-linux-musl");
+        let parted = run(&ctx, &PlanArgs { parts: true, ..args("24.10", "armsr/armv8") }).unwrap().data;
+        let parted: Value = serde_json::from_str(&parted).unwrap();
+        assert_eq!(parted["include"][0]["part"], plan, "one part is enough");
         assert_eq!((&job["proven-on"], &job["own-images"]), (&"armsr/armv8".into(), &true.into()));
         let mips: Value = serde_json::from_str(&run(&ctx, &args("24.10", "ath79/generic")).unwrap().data).unwrap();
         let job = &mips["include"][0];
         assert_eq!((&job["proven-on"], &job["own-images"]), (&"malta/be".into(), &false.into()));
         assert_eq!(job["rust-target"], "mips-unknown-linux-musl");
         assert!(!ctx.cache.exists(), "looking changes nothing");
+    }
+
+    #[test]
+    fn a_part_has_no_more_jobs_than_a_matrix_may_have() {
+        let ctx = ctx("/tmp".into(), Events::discard());
+        let row = upstream::matrix(&ctx).unwrap().select(&[], &[]).unwrap().remove(0);
+        let parts = parts(&vec![row; 600], &Lockfile::default());
+        let parts = parts["include"].as_array().unwrap();
+        let sizes: Vec<_> = parts.iter().map(|part| part["part"]["include"].as_array().unwrap().len()).collect();
+        assert_eq!(sizes, [256, 256, 88]);
     }
 
     #[test]

@@ -122,6 +122,7 @@ impl<'a> Guest<'a> {
                 spare_modules: &[],
                 kernel: kernel.id(),
                 arch: &self.arch,
+                target: "",
                 extra: &extra(plan, out)?,
             };
             aside::write(&out.join("initramfs"), image::build(&self.recipe, &inputs)?)?;

@@ -127,6 +127,12 @@ impl Job {
         &self.files.feed
     }
 
+    /// What it is published as.
+    pub fn row(&self) -> feeds::dist::Row {
+        let [line, target, release] = self.provider.row(self);
+        feeds::dist::Row { line, target, release }
+    }
+
     /// The packages of this workspace that the recipes' programs are.
     pub fn programs(&self) -> impl Iterator<Item = &str> {
         self.files.recipes.programs.values().map(|program| program.cargo.package.as_str())

@@ -43,6 +43,8 @@ pub const LINT: Stage = by_crates(crate::lint::STAGE, &["formats"]);
 pub const FEED: Stage = by_crates("feed", &["feeds"]);
 /// A feed that must be refused.
 pub const SPOILED_FEED: Stage = by_crates("spoiled-feed", &["feeds"]);
+/// Published trees for routers to subscribe to, good ones and others.
+pub const TREES: Stage = by_crates("trees", &["feeds"]);
 /// The package manager of the stand-in's image; what it is compiled from is an input.
 pub const OPKG: Stage = by_crates("opkg", &["sdk"]);
 /// The stand-in's image.
@@ -59,7 +61,7 @@ pub const BENCH_IMAGE: Stage = by_crates("bench-image", &["scenarios", "sdk"]);
 pub const MEASURED: Stage = by_crates("measured", &["scenarios", "sdk"]);
 
 /// All of them.
-pub const ALL: [Stage; 22] = [
+pub const ALL: [Stage; 23] = [
     DEBIAN_KERNEL,
     DEBIAN_BUILD,
     DEBIAN_IMAGE,
@@ -75,6 +77,7 @@ pub const ALL: [Stage; 22] = [
     LINT,
     FEED,
     SPOILED_FEED,
+    TREES,
     OPKG,
     IMAGE,
     OPENWRT_IMAGE,

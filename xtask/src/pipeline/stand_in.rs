@@ -25,6 +25,9 @@ use crate::doctor::{self, Need, Purpose};
 use crate::stage::{Inputs, Stage, stage};
 use crate::{Ctx, Outcome};
 
+/// The line of releases that it is published as.
+pub const STAND_IN: &str = "stand-in";
+
 /// What the router's network cards need; kernels that have one of them built in are fine.
 const NETWORK_MODULES: [&str; 2] = ["virtio_pci", "virtio_net"];
 
@@ -230,6 +233,10 @@ impl Provider for StandIn {
             .text("mirror", self.mirror.as_deref().unwrap_or("of the host")))
     }
 
+    fn row(&self, job: &Job) -> [String; 3] {
+        [STAND_IN.into(), job.target().to_string(), self.line.word().into()]
+    }
+
     fn materials(&self, ctx: &Ctx) -> Result<Vec<(String, Digest)>> {
         let suite = self.suite()?;
         let debs = self.debian(ctx, &DEBIAN_KERNEL, suite, &[self.port.kernel.into()])?;
@@ -256,9 +263,10 @@ impl Provider for StandIn {
             .stage("programs", &programs)
             .path("opkg", &opkg)
             .text("arch", self.arch())
+            .text("target", self.port.target)
             .text("modules", [&NETWORK_MODULES[..], &SPARE_MODULES[..]].concat().join(" "));
         let folder = stage(ctx, &IMAGE, &inputs, |out| {
-            build_image(&standing.kernel, &self.arch(), &recipe, &programs, &opkg, out)
+            build_image(&standing.kernel, self.port, &recipe, &programs, &opkg, out)
         })?;
         let id = standing.kernel.id();
         Ok(Bootable {
@@ -287,12 +295,13 @@ impl Provider for StandIn {
 
 fn build_image(
     kernel: &Kernel,
-    arch: &Arch,
+    port: &Port,
     recipe: &image::Recipe,
     programs: &Utf8Path,
     opkg: &Utf8Path,
     out: &Utf8Path,
 ) -> Result<String> {
+    let arch = &Arch(port.arch.into());
     let take = |names: &[&str], folder: &str| -> Result<Vec<Utf8PathBuf>> {
         let folder = out.join(folder);
         Ok(kernel.take(names, &folder)?.iter().map(|file| folder.join(file)).collect())
@@ -313,6 +322,7 @@ fn build_image(
         spare_modules: &spare_modules,
         kernel: kernel.id(),
         arch,
+        target: port.target,
         extra: &extra,
     };
     let bytes = image::build(recipe, &inputs)?;
