@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use model::{Count, Finding, Severity};
 
 use crate::probes::Conntrack;
-use crate::scenario::{Counts, Path, Proto};
+use crate::scenario::{Counts, Lane, Path, Proto};
 
 /// The first packets of a flow, in each direction, that take the slow path whatever follows: a new flow is put
 /// into the table by its second or third packet.
@@ -34,8 +34,58 @@ pub struct Way {
     pub forwarded: Count,
     /// Smallest and largest hop limit.
     pub hop_limit: Option<(u8, u8)>,
+    /// What was seen below it, on a router with a card that offloads.
+    pub card: Option<AtCard>,
     /// Where the packets came from.
     pub source: Option<IpAddr>,
+}
+
+/// What was seen of a direction at the ports of a card that offloads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AtCard {
+    /// What came up to the ingress hook.
+    ingress: Meter,
+    /// What the card sent on.
+    taken: Meter,
+    /// Whether the card has a rule for it.
+    bound: bool,
+}
+
+/// A counter that begins again when what it belongs to is made anew.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Meter {
+    /// As it was last seen.
+    last: Count,
+    /// All that it ever counted.
+    total: Count,
+}
+
+impl Meter {
+    fn see(&mut self, now: Count) {
+        let anew = now.packets < self.last.packets;
+        self.total = self.total + if anew { now } else { now.since(self.last) };
+        self.last = now;
+    }
+}
+
+impl AtCard {
+    /// Takes over what both say now: the ingress hook's counter, and that of the card's rule if there is one.
+    pub(crate) fn see(&mut self, ingress: Count, rule: Option<Count>) {
+        self.ingress.see(ingress);
+        self.taken.see(rule.unwrap_or_default());
+        self.bound = rule.is_some();
+    }
+
+    /// Whether the card has a rule for this direction.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.bound
+    }
+
+    fn since(mut self, before: AtCard) -> AtCard {
+        self.ingress.total = self.ingress.total.since(before.ingress.total);
+        self.taken.total = self.taken.total.since(before.taken.total);
+        self
+    }
 }
 
 impl Way {
@@ -46,6 +96,7 @@ impl Way {
             payload: self.payload.saturating_sub(before.payload),
             arrived: self.arrived.since(before.arrived),
             forwarded: self.forwarded.since(before.forwarded),
+            card: self.card.map(|card| card.since(before.card.unwrap_or_default())),
             ..self
         }
     }
@@ -55,6 +106,28 @@ impl Way {
         let packets = FIRST_PACKETS + more;
         let bytes = (packets * LONGEST_PACKET).max(self.arrived.bytes / ONE_IN);
         self.arrived.packets > 0 && self.forwarded.packets <= packets && self.forwarded.bytes <= bytes
+    }
+
+    /// Whether the card sent on all but these, and no others came up to the router's processor.
+    fn is_in_hardware(&self, more: u64) -> bool {
+        let packets = FIRST_PACKETS + more;
+        self.card.is_some_and(|card| {
+            card.ingress.total.packets <= packets && card.taken.total.packets + packets >= self.arrived.packets
+        })
+    }
+
+    /// Whether the router's processor saw every packet, as far as that is known.
+    fn is_in_software(&self) -> bool {
+        self.card.is_none_or(|card| card.taken.total.packets <= FIRST_PACKETS)
+    }
+
+    /// Whether packets went this way.
+    fn is(&self, lane: Lane, proto: Proto, fragmented: bool, more: u64) -> bool {
+        match lane {
+            Lane::Slow => self.is_slow(proto, fragmented),
+            Lane::Software => self.is_fast(more) && self.is_in_software(),
+            Lane::Hardware => self.is_fast(more) && self.is_in_hardware(more),
+        }
     }
 
     /// Whether the forward hook saw every packet: datagrams to the byte, of TCP all payload at least.
@@ -110,14 +183,11 @@ impl Observation {
         if ever.packets == 0 && self.ever.back.hop_limit == Some(self.sent_hop_limit) {
             return Path::Local.word();
         }
-        let is = |path: Path| {
-            let right = |way: &Way, fast: bool| {
-                if fast { way.is_fast(slow_packets) } else { way.is_slow(self.proto, self.fragmented) }
-            };
-            right(there, path.is_fast_there()) && right(back, path.is_fast_back())
+        let is = |path: &Path| {
+            let right = |way: &Way, lane| way.is(lane, self.proto, self.fragmented, slow_packets);
+            path.lanes().is_some_and(|lanes| right(there, lanes[0]) && right(back, lanes[1]))
         };
-        let paths = [Path::Fast, Path::Slow, Path::ThereOnly, Path::BackOnly];
-        paths.into_iter().find(|&path| is(path)).map_or("mixed", Path::word)
+        Path::ALL.iter().find(|path| is(path)).map_or("mixed", |path| path.word())
     }
 
     /// The figures, one line.
@@ -128,11 +198,25 @@ impl Observation {
         };
         let mark = match &self.conntrack {
             None => "no conntrack entry",
+            Some(entry) if entry.is_marked_hardware() => "marked HW_OFFLOAD",
             Some(entry) if entry.is_marked_offloaded() => "marked OFFLOAD",
             Some(_) => "not marked",
         };
         let Ways { there, back } = &self.exchange;
-        format!("{}: the forward hook saw {} there, {} back; {mark}", self.proto.word(), way(there), way(back))
+        let below = match (there.card, back.card) {
+            (Some(there), Some(back)) => {
+                let packets = |meter: Meter| meter.total.packets;
+                format!(
+                    "; the card sent on {} packets there, {} back, and {} and {} came up from it",
+                    packets(there.taken),
+                    packets(back.taken),
+                    packets(there.ingress),
+                    packets(back.ingress)
+                )
+            }
+            _ => String::new(),
+        };
+        format!("{}: the forward hook saw {} there, {} back{below}; {mark}", self.proto.word(), way(there), way(back))
     }
 }
 
@@ -279,8 +363,9 @@ fn forwarded(seen: &Observation, seen_from: Option<IpAddr>) -> Option<Finding> {
 /// Proofs 2 and 3: both directions took the path that they had to, and conntrack carries the mark.
 fn took(seen: &Observation, path: Path, slow_packets: u64) -> Option<Finding> {
     let Ways { there, back } = &seen.exchange;
-    for (name, way, fast) in [("there", there, path.is_fast_there()), ("back", back, path.is_fast_back())] {
-        if fast && !way.is_fast(slow_packets) {
+    let lanes = path.lanes().into_iter().flatten();
+    for ((name, way), lane) in [("there", there), ("back", back)].into_iter().zip(lanes) {
+        if lane != Lane::Slow && !way.is_fast(slow_packets) {
             return finding(
                 "PROOF004",
                 format!("on the way {name} packets took the slow path: {}", seen.figures()),
@@ -288,13 +373,26 @@ fn took(seen: &Observation, path: Path, slow_packets: u64) -> Option<Finding> {
                 "check that `flow add` is reached (no earlier accept of established flows), that the flowtable names both devices, and that no helper, fragment or IP option is involved",
             );
         }
-        if !fast && !way.is_slow(seen.proto, seen.fragmented) {
+        if lane == Lane::Slow && !way.is_slow(seen.proto, seen.fragmented) {
             return finding(
                 "PROOF008",
                 format!("on the way {name} packets bypassed the forward hook: {}", seen.figures()),
                 "these packets had to take the slow path; a test that passes with the feature off proves nothing",
                 "check that no flowtable of the ruleset can take them",
             );
+        }
+        if lane == Lane::Software && !way.is_in_software() {
+            return finding(
+                "PROOF018",
+                format!("on the way {name} the card sent packets on: {}", seen.figures()),
+                "these had to be offloaded in software: a card that takes what it must refuse hides what depends on it",
+                "look at /sys/kernel/debug/nft_test_card/bind, and at the flags of the flowtable",
+            );
+        }
+        if lane == Lane::Hardware
+            && let Some(finding) = in_hardware(seen, name, way, slow_packets)
+        {
+            return Some(finding);
         }
     }
     let more = |way: &Way| !seen.fragmented && way.forwarded.bytes > way.arrived.bytes;
@@ -318,6 +416,14 @@ fn took(seen: &Observation, path: Path, slow_packets: u64) -> Option<Finding> {
             "check with `nft list table inet probe` that the harness's own rule is still there",
         );
     }
+    if path.has(Lane::Hardware) && !seen.conntrack.as_ref().is_some_and(Conntrack::is_marked_hardware) {
+        return finding(
+            "PROOF021",
+            format!("the conntrack entry carries no mark of hardware offload: {}", described(seen)),
+            "the mark is necessary for offload in hardware, though one direction is enough for it",
+            "check that the flowtable has `flags offload`",
+        );
+    }
     if path == Path::Fast && !seen.conntrack.as_ref().is_some_and(Conntrack::is_marked_offloaded) {
         return finding(
             "PROOF006",
@@ -327,6 +433,28 @@ fn took(seen: &Observation, path: Path, slow_packets: u64) -> Option<Finding> {
         );
     }
     None
+}
+
+/// A direction is in hardware when the card has a rule for it, its counter grew by what was sent, and nothing of that
+/// came up: with offload in software the ingress hook sees every packet.
+fn in_hardware(seen: &Observation, name: &str, way: &Way, slow_packets: u64) -> Option<Finding> {
+    if !way.card.is_some_and(|card| card.bound) {
+        return finding(
+            "PROOF019",
+            format!("the card has no rule for the way {name}: {}", seen.figures()),
+            "the mark in conntrack is set when one direction is in hardware, so each is looked up in the card's table",
+            "check `flags offload`, that the flowtable names both ports, and counts beside the card's table: refused, full",
+        );
+    }
+    if way.is_in_hardware(slow_packets) {
+        return None;
+    }
+    finding(
+        "PROOF020",
+        format!("on the way {name} packets were not sent on by the card: {}", seen.figures()),
+        "the card has a rule, and sends on what it is for; what comes up is forwarded by the router's processor",
+        "look whether the frames fit the rule in /sys/kernel/debug/nft_test_card/bind: VLAN, addresses, ports",
+    )
 }
 
 /// Proof 4: what conntrack counted of the flow since it was opened.

@@ -12,6 +12,7 @@ fn way(source: &str, packets: u64) -> Way {
         arrived: Count { packets: PACKETS, bytes: WIRE },
         forwarded: Count { packets, bytes: packets * 1028 },
         hop_limit: Some((63, 63)),
+        card: None,
         source: Some(source.parse().unwrap()),
     }
 }

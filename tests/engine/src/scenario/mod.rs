@@ -17,14 +17,14 @@ use model::Format;
 use serde::Deserialize;
 
 pub use check::KERNELS;
-pub use flow::{Family, FlowPlan, OffloadProof, Path, Proto, Side, Target};
+pub use flow::{Family, FlowPlan, Lane, OffloadProof, Path, Proto, Side, Target};
 pub use lines::Lines;
 pub use load::{File, load, load_all};
 pub use manager::{Action, Says};
 pub use needs::Needs;
 pub use step::{
-    Answer, Counts, Deed, End, Ending, Exchange, Expected, ExpectedExit, Facts, FtpMode, FtpPlan, Manage, OnKernels,
-    Others, Refusal, Ruleset, Run, Step,
+    Answer, Card, Counts, Deed, End, Ending, Exchange, Expected, ExpectedExit, Facts, FtpMode, FtpPlan, Manage,
+    OnKernels, Others, Refusal, Ruleset, Run, Step,
 };
 pub use topology::Topology;
 
@@ -88,11 +88,20 @@ impl Scenario {
     /// Whether some traffic must take the fast path both ways on a kernel: such a scenario turns red when that is
     /// sabotaged.
     pub fn needs_fast_path(&self, kernel: &str) -> bool {
-        fn any(steps: &[Step], kernel: &str) -> bool {
+        self.offload.is_some() || self.any_exchange(kernel, |path| path.is_fast())
+    }
+
+    /// The same of the card.
+    pub fn needs_hardware(&self, kernel: &str) -> bool {
+        self.any_exchange(kernel, |path| path.has(Lane::Hardware))
+    }
+
+    fn any_exchange(&self, kernel: &str, wanted: fn(Path) -> bool) -> bool {
+        fn any(steps: &[Step], kernel: &str, wanted: fn(Path) -> bool) -> bool {
             let mut there = steps.iter().filter(|step| step.is_for(kernel));
-            there.any(|step| step.needs_fast_path() || any(step.during(), kernel))
+            there.any(|step| step.path().is_some_and(wanted) || any(step.during(), kernel, wanted))
         }
-        self.offload.is_some() || any(&self.steps, kernel)
+        any(&self.steps, kernel, wanted)
     }
 }
 

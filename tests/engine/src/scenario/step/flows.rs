@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::scenario::flow::{Path, Proto};
+use crate::scenario::flow::{Lane, Path, Proto};
 
 /// What earlier steps did to flows.
 #[derive(Debug, Default)]
@@ -14,6 +14,8 @@ pub(in crate::scenario) struct Flows {
     /// Whether some exchange was judged to take the fast, or the slow path.
     fast: bool,
     slow: bool,
+    /// Whether the router has a card that offloads.
+    card: bool,
 }
 
 impl Flows {
@@ -46,8 +48,18 @@ impl Flows {
 
     /// Packets were judged to take this path.
     pub(super) fn judged(&mut self, path: Path) {
-        self.fast |= path.is_fast_there() || path.is_fast_back();
-        self.slow |= !matches!(path, Path::Fast | Path::None | Path::Local);
+        self.fast |= path.has(Lane::Software) || path.has(Lane::Hardware);
+        self.slow |= path.has(Lane::Slow);
+    }
+
+    /// From here on the router has a card that offloads.
+    pub(super) fn has_card(&mut self) {
+        self.card = true;
+    }
+
+    /// Whether it takes a card that no step brought.
+    pub(super) fn lack_a_card(&self, path: Path) -> bool {
+        path.has(Lane::Hardware) && !self.card
     }
 
     /// Whether packets had to take the fast path and none the slow one.

@@ -1,0 +1,53 @@
+//! A card that offloads, between the router and its wires.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Deserialize;
+
+use super::flows::Flows;
+
+/// Ports `lan0` and `wan0` of the card, in place of `eth0` and `eth1`, with these parameters of its driver.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Card(BTreeMap<String, Value>);
+
+/// Of a parameter.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+enum Value {
+    Number(u32),
+    Word(String),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Number(number) => number.fmt(f),
+            Value::Word(word) => word.fmt(f),
+        }
+    }
+}
+
+impl Card {
+    /// The parameters, as a module is loaded with them.
+    pub fn parameters(&self) -> String {
+        self.0.iter().map(|(name, value)| format!(" {name}={value}")).collect()
+    }
+
+    pub(super) fn check(&self, flows: &mut Flows) -> Result<(), String> {
+        let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_:,".contains(&byte));
+        let unfit = |(name, value): &(&String, &Value)| !plain(name) || !plain(&value.to_string());
+        if let Some((name, _)) = self.0.iter().find(unfit) {
+            return Err(format!("gives the card `{name}`, which is no parameter of a module with a plain value"));
+        }
+        flows.has_card();
+        Ok(())
+    }
+}
+
+impl fmt::Display for Card {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a card that offloads{}", self.parameters())
+    }
+}
