@@ -32,14 +32,18 @@
 //! ```
 
 pub mod apk;
+mod client;
 mod error;
 mod failures;
 mod fetch;
 mod lock;
 pub mod opkg;
 mod place;
+mod progress;
 mod root;
 mod script;
 
+pub use client::Client;
 pub use error::{Error, Result};
 pub use fetch::download;
+pub use progress::Progress;

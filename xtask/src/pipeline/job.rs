@@ -31,6 +31,8 @@ pub struct Job {
 struct Files {
     target: Target,
     recipes: Arc<Recipes>,
+    /// Those for tests among them.
+    all_recipes: Arc<Recipes>,
     feed: Arc<FeedConfig>,
     machine: Utf8PathBuf,
     /// Read when it is first asked for: packages need none.
@@ -102,11 +104,18 @@ impl Job {
         doctor::require_all(ctx, &self.provider.needs(self, purpose)?)
     }
 
+    /// The same with packages that are for tests only.
+    pub(super) fn with_test_packages(&self) -> Job {
+        let files = Files { recipes: self.files.all_recipes.clone(), ..self.files.clone() };
+        files.job(self.formats.clone(), self.provider.clone())
+    }
+
     /// What for.
     pub(super) fn target(&self) -> &Target {
         &self.files.target
     }
 
+    /// What is built.
     pub(super) fn recipes(&self) -> &Recipes {
         &self.files.recipes
     }
@@ -135,9 +144,11 @@ impl Job {
 impl Files {
     fn read(ctx: &Ctx, target: &Target, purpose: Purpose) -> Result<Files> {
         tell_of_makefiles(ctx)?;
+        let recipes = Recipes::load(&ctx.recipes)?;
         let files = Files {
             target: target.clone(),
-            recipes: Arc::new(Recipes::load(&ctx.recipes)?),
+            recipes: Arc::new(recipes.published()),
+            all_recipes: Arc::new(recipes),
             feed: Arc::new(FeedConfig::load(ctx)?),
             machine: machine_file(ctx, target),
             read_machine: Arc::default(),

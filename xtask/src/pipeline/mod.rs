@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! debian-kernel ─> kernel ─┬─> packages ─> lint ─> feed ─┬─> spoiled feeds ─┐
+//! modules from source ─────┤                             │                  │
 //! programs of ours ────────┤                             └─> installed ─────┼─> scenarios ─> report
 //! debian-image ────────────┴─> image ─> state ───────────────┘              │
 //!                                           └───────────────────────────────┘
@@ -17,6 +18,7 @@ mod feed;
 mod installed;
 mod job;
 mod linted;
+mod modules;
 mod official;
 mod openwrt;
 mod payload;
@@ -69,7 +71,7 @@ pub fn feed(ctx: &Ctx, job: &Job, serve: Option<SocketAddr>) -> Result<Outcome> 
     publish::write_keys(ctx, job.target(), &feed.keys)?;
     let Some(address) = serve else { return Ok(Outcome::done(shown)) };
     let server = feeds::serve::Server::bind(&feed.folder, address)?;
-    for line in publish::router_configuration(&feed.name, &feed.keys, server.address())? {
+    for line in publish::router_configuration(&feed.name, &feed.keys, server.address(), &feed.kernel())? {
         ctx.events.notice("serve", line);
     }
     server.run(&ctx.cancel, |line| ctx.events.line("serve", line))?;

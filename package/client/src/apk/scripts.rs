@@ -11,7 +11,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use formats::apk::Script as Kind;
 use tempfile::TempDir;
 
-use super::database::{Database, Installed};
+use super::database::Database;
+use super::installed::Installed;
 use crate::error::{Error, Result};
 use crate::root::Root;
 use crate::script::{self, Script};

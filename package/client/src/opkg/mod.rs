@@ -11,6 +11,7 @@ mod alternatives;
 mod config;
 mod lists;
 mod prepare;
+mod progress;
 mod remove;
 mod resolve;
 mod scripts;
@@ -18,7 +19,6 @@ mod status;
 mod unpack;
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use camino::Utf8PathBuf;
 use formats::control::Control;
@@ -27,6 +27,7 @@ use formats::version::opkg::compare;
 pub use self::config::{Config, Source};
 pub use self::lists::encoded;
 use self::prepare::Prepared;
+pub use self::progress::{Progress, Step};
 use self::resolve::{Request, resolve};
 use self::status::Status;
 pub use self::status::{Installed, State};
@@ -39,120 +40,10 @@ pub use crate::root::Root;
 /// Where opkg keeps its lock.
 const LOCK: &str = "/var/lock/opkg.lock";
 
-/// Something that happened, or that the user should know. `Display` is a line of opkg's output.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Progress {
-    /// A file of a feed is being fetched.
-    Downloading {
-        /// Its address.
-        url: String,
-    },
-    /// A new list is in place.
-    Updated {
-        /// Where, seen from the root.
-        path: Utf8PathBuf,
-    },
-    /// The list that was just put in place has a good signature.
-    SignaturePassed,
-    /// A package is being unpacked.
-    Installing {
-        /// Its name.
-        name: String,
-        /// Its version.
-        version: String,
-        /// The version it replaces.
-        from: Option<String>,
-    },
-    /// A package's `postinst` is about to run.
-    Configuring {
-        /// Its name.
-        name: String,
-    },
-    /// A package is being removed.
-    Removing {
-        /// Its name.
-        name: String,
-    },
-    /// A package that was asked for is installed already.
-    UpToDate {
-        /// Its name.
-        name: String,
-        /// The installed version.
-        version: String,
-    },
-    /// A conffile that was changed stays, the new one was put beside it.
-    ConffileKept {
-        /// The changed one.
-        path: Utf8PathBuf,
-        /// The new one.
-        new: Utf8PathBuf,
-    },
-    /// A conffile that was changed outlives its package.
-    ConffileNotRemoved {
-        /// It.
-        path: Utf8PathBuf,
-    },
-    /// Something worth knowing that is no error.
-    Note {
-        /// One sentence.
-        text: String,
-    },
-    /// One of several feeds or packages failed while the work went on; the first failure is returned.
-    Failed {
-        /// The whole message.
-        line: String,
-    },
-}
-
-impl fmt::Display for Progress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Progress::Downloading { url } => write!(f, "Downloading {url}"),
-            Progress::Updated { path } => write!(f, "Updated list of available packages in {path}"),
-            Progress::SignaturePassed => write!(f, "Signature check passed."),
-            Progress::Installing { name, version, from: None } => {
-                write!(f, "Installing {name} ({version}) to root...")
-            }
-            Progress::Installing { name, version, from: Some(from) } => {
-                write!(f, "Upgrading {name} on root from {from} to {version}...")
-            }
-            Progress::Configuring { name } => write!(f, "Configuring {name}."),
-            Progress::Removing { name } => write!(f, "Removing package {name} from root..."),
-            Progress::UpToDate { name, version } => {
-                write!(f, "Package {name} ({version}) installed in root is up to date.")
-            }
-            Progress::ConffileKept { path, new } => {
-                write!(
-                    f,
-                    "Existing conffile {path} is different from the conffile in the new package. The new conffile will be placed at {new}."
-                )
-            }
-            Progress::ConffileNotRemoved { path } => write!(f, "Not deleting modified conffile {path}."),
-            Progress::Note { text } => f.write_str(text),
-            Progress::Failed { line } => f.write_str(line),
-        }
-    }
-}
-
 /// Installs into one root, as one configuration says.
-#[derive(Debug, Clone)]
-pub struct Client {
-    root: Root,
-    config: Config,
-}
+pub type Client = crate::Client<Config>;
 
 impl Client {
-    /// A client for `root`. Nothing is read or locked before a command runs.
-    pub fn new(root: Root, config: Config) -> Client {
-        Client { root, config }
-    }
-
-    /// What it was made with.
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
     /// Fetches and verifies the list of every source. All are tried; the first failure is returned.
     pub fn update(&self, on: &mut dyn FnMut(Progress)) -> Result<()> {
         let _lock = self.begin(on)?;
@@ -162,7 +53,7 @@ impl Client {
         let mut failures = Failures::default();
         for source in &self.config.sources {
             let updated = lists::update(&self.root, &self.config, source, on);
-            failures.add(updated, |line| on(Progress::Failed { line }));
+            failures.add(updated, on);
         }
         failures.end()
     }
@@ -228,7 +119,7 @@ impl Client {
         })?;
         for name in &plan.up_to_date {
             let version = status.0.get(name).map(|package| package.control.version.clone()).unwrap_or_default();
-            on(Progress::UpToDate { name: name.clone(), version });
+            on(Step::UpToDate { name: name.clone(), version }.into());
         }
 
         let mut packages: Vec<Prepared> = Vec::new();
@@ -254,14 +145,14 @@ impl Client {
             let unpacked = unpacker.unpack(&mut package, asked(&name));
             if unpacked.is_err() {
                 // Those after it may need it. Those before it are complete and get their configuration.
-                failures.add(unpacked, |line| (unpacker.on)(Progress::Failed { line }));
+                failures.add(unpacked, unpacker.on);
                 break;
             }
             unconfigured.push((name, upgrade));
         }
         for (name, upgrade) in unconfigured {
             let configured = unpacker.configure(&name, upgrade);
-            failures.add(configured, |line| (unpacker.on)(Progress::Failed { line }));
+            failures.add(configured, unpacker.on);
         }
         failures.end()
     }

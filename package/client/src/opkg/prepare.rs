@@ -14,9 +14,9 @@ use formats::tar::Member;
 use formats::{Kind, Limits, ipk};
 use tempfile::TempDir;
 
-use super::Progress;
 use super::lists::Offer;
 use super::status::{Status, read_paths};
+use super::{Progress, Step};
 use crate::error::{Error, Result};
 use crate::fetch;
 use crate::place::{self, Bundle, Item};
@@ -76,7 +76,7 @@ pub(crate) fn from_file(url: &str, scratch: &TempDir) -> Result<Prepared> {
 /// Fetches a package of a feed and checks that it is the one that the signed index describes.
 pub(crate) fn from_feed(offer: &Offer, scratch: &TempDir, on: &mut dyn FnMut(Progress)) -> Result<Prepared> {
     let package = || offer.listed.control.package.clone();
-    on(Progress::Downloading { url: offer.url.clone() });
+    on(Step::Downloading { url: offer.url.clone() }.into());
     let mut file = scratch_file(scratch)?;
     let fetched = fetch::fetch(&offer.url, offer.listed.size, &mut file)?;
     let mismatch = |error: formats::Error| Error::Mismatch { package: package(), problem: error.to_string() };

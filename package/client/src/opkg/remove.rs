@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::Progress;
 use super::alternatives;
 use super::config::Config;
 use super::scripts::{self, Call};
 use super::status::{Installed, State, Status, read_paths, remove_info};
+use super::{Progress, Step};
 use crate::error::{Error, Result};
 use crate::place;
 use crate::root::{Kind, Root};
@@ -65,7 +65,7 @@ pub(crate) fn remove(
     name: &str,
     on: &mut dyn FnMut(Progress),
 ) -> Result<()> {
-    on(Progress::Removing { name: name.to_owned() });
+    on(Step::Removing { name: name.to_owned() }.into());
     let script =
         |script| scripts::run(root, config, Call { package: name, script, words: &["remove"], upgrade: false });
     let Some(package) = status.0.get_mut(name) else { return Ok(()) };
@@ -80,7 +80,7 @@ pub(crate) fn remove(
     for path in place::obsolete(root, read_paths(root, name, "list")?, [], &others) {
         let recorded = conffiles.get(&path);
         if recorded.is_some() && root.sha256(&path)?.is_some_and(|there| Some(&there) != recorded) {
-            on(Progress::ConffileNotRemoved { path });
+            on(Step::ConffileNotRemoved { path }.into());
         } else if root.kind(&path)? != Some(Kind::Folder) {
             root.remove(&path)?;
         }

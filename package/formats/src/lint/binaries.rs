@@ -9,9 +9,9 @@ use model::{Finding, Severity};
 use object::Architecture;
 
 use super::Rule;
-use super::elf::{Elf, Machine, build_path};
 use super::set::Set;
-use super::subject::{File, Subject};
+use crate::elf::{Elf, Machine, build_path};
+use crate::opened::{File, Opened};
 
 static UNSTRIPPED: Rule = Rule {
     id: "LINT301",
@@ -112,7 +112,7 @@ pub(super) fn machine_of(architecture: &str) -> Option<Machine> {
 }
 
 /// One package, seen with those that may be installed with it.
-pub(super) fn check(subject: &Subject, set: &Set<'_>, findings: &mut Vec<Finding>) {
+pub(super) fn check(subject: &Opened, set: &Set<'_>, findings: &mut Vec<Finding>) {
     if let Some(path) =
         build_path(&subject.source).or_else(|| Some(&subject.source).filter(|path| path.starts_with('/')).cloned())
     {

@@ -40,15 +40,14 @@
 //! ```
 
 mod binaries;
-mod elf;
 mod files;
 mod index;
 mod kmod;
+mod listed;
 mod metadata;
 mod read;
 mod set;
 mod shell;
-mod subject;
 mod system;
 
 use model::{Finding, Severity};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Rule;
 use super::set::Set;
 use super::shell;
-use super::subject::Subject;
+use crate::opened::{Opened, is_json, is_script, is_text};
 use crate::package::Kind;
 use model::{Finding, Severity};
 
@@ -126,30 +126,9 @@ const SYSTEM: [&str; 27] = [
 /// Folders whose files are started as programs.
 const PROGRAMS: [&str; 7] =
     ["etc/init.d/", "bin/", "sbin/", "usr/bin/", "usr/sbin/", "usr/libexec/rpcd/", "www/cgi-bin/"];
-/// Folders of scripts whose text is looked into.
-const SCRIPTS: [&str; 7] = [
-    "etc/init.d/",
-    "etc/uci-defaults/",
-    "etc/hotplug.d/",
-    "etc/profile.d/",
-    "lib/preinit/",
-    "usr/libexec/rpcd/",
-    "www/cgi-bin/",
-];
-/// Folders of JSON that rpcd and LuCI read.
-const JSON: [&str; 2] = ["usr/share/rpcd/acl.d/", "usr/share/luci/menu.d/"];
-
-/// Whether the rules look into the text of a file.
-pub(super) fn is_read(path: &str) -> bool {
-    SCRIPTS.iter().any(|folder| path.starts_with(folder)) || is_json(path)
-}
-
-fn is_json(path: &str) -> bool {
-    path.ends_with(".json") && JSON.iter().any(|folder| path.starts_with(folder))
-}
 
 /// One package.
-pub(super) fn check(subject: &Subject, findings: &mut Vec<Finding>) {
+pub(super) fn check(subject: &Opened, findings: &mut Vec<Finding>) {
     for file in &subject.files {
         let (path, mode) = (file.entry.path.as_str(), file.entry.mode);
         let mut report = |rule: &'static Rule, what: String| findings.push(rule.within(&subject.path, path, what));
@@ -167,9 +146,9 @@ pub(super) fn check(subject: &Subject, findings: &mut Vec<Finding>) {
             report(&NOT_EXECUTABLE, format!("its mode is {mode:04o}"));
         }
         // An empty file has no content to be looked into.
-        let empty = (is_file && file.length == 0 && is_read(path)).then_some("");
+        let empty = (is_file && file.length == 0 && is_text(path)).then_some("");
         let Some(text) = file.facts.text.as_deref().or(empty) else { continue };
-        if SCRIPTS.iter().any(|folder| path.starts_with(folder)) {
+        if is_script(path) {
             check_script(text, &mut report);
         }
         if path.starts_with("etc/init.d/") && !text.lines().next().is_some_and(|line| line.contains("/etc/rc.common")) {
@@ -197,7 +176,7 @@ pub(super) fn check(subject: &Subject, findings: &mut Vec<Finding>) {
 }
 
 /// A listed folder stands for what is in it.
-fn is_conffile(subject: &Subject, path: &str) -> bool {
+fn is_conffile(subject: &Opened, path: &str) -> bool {
     subject.conffiles.iter().any(|(listed, _)| {
         let listed = listed.trim().trim_start_matches('/');
         listed == path || listed.ends_with('/') && path.starts_with(listed)
@@ -222,7 +201,7 @@ fn parts(alternative: &str) -> Option<(i64, &str, &str)> {
     Some((priority, parts.next()?, parts.next().filter(|program| !program.is_empty())?))
 }
 
-fn alternative_problem(subject: &Subject, alternative: &str) -> Option<&'static str> {
+fn alternative_problem(subject: &Opened, alternative: &str) -> Option<&'static str> {
     let Some((_, link, program)) = parts(alternative) else { return Some("it is not `priority:link:program`") };
     if !link.starts_with('/') {
         return Some("the link is not absolute");
@@ -236,7 +215,7 @@ fn alternative_problem(subject: &Subject, alternative: &str) -> Option<&'static 
 
 /// What shows between packages that can be installed together.
 pub(super) fn check_set(set: &Set<'_>, findings: &mut Vec<Finding>) {
-    let mut links: BTreeMap<(&str, i64), &Subject> = BTreeMap::new();
+    let mut links: BTreeMap<(&str, i64), &Opened> = BTreeMap::new();
     for subject in &set.subjects {
         for (priority, link, _) in subject.alternatives.iter().filter_map(|alternative| parts(alternative)) {
             let first = *links.entry((link, priority)).or_insert(subject);

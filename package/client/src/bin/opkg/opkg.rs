@@ -6,12 +6,12 @@
 use std::process::ExitCode;
 
 use camino::Utf8PathBuf;
-use client::opkg::{Client, Config, Installed, Progress, Root};
+use client::opkg::{Client, Config, Installed, Root};
 use client::{Error, Result};
 use formats::control::Control;
 use formats::version::{Operator, opkg as version};
 
-use crate::say;
+use crate::front::{Front, say};
 
 const HELP: &str = "\
 usage: opkg [options] command [arguments]
@@ -36,6 +36,26 @@ usage: opkg [options] command [arguments]
   -h, --help                show this text
 ";
 
+const FRONT: Front = Front {
+    program: "opkg",
+    help: HELP,
+    mark: " * ",
+    commands: &[
+        "update",
+        "install",
+        "upgrade",
+        "remove",
+        "list",
+        "list-installed",
+        "list-upgradable",
+        "files",
+        "info",
+        "status",
+        "compare-versions",
+        "print-architecture",
+    ],
+};
+
 /// What opkg exits with when something was refused or failed.
 const FAILED: u8 = 255;
 
@@ -50,96 +70,74 @@ pub(crate) fn main(arguments: Vec<String>) -> ExitCode {
     }
 }
 
-/// The options, and the words after them.
+/// What the options say.
 #[derive(Default)]
-struct CommandLine {
+struct Options {
     root: Option<Utf8PathBuf>,
     file: Option<Utf8PathBuf>,
     arches: Vec<(String, u32)>,
     force_scripts: bool,
     reinstall: bool,
-    help: bool,
-    words: Vec<String>,
 }
 
-fn parse(arguments: Vec<String>) -> Result<CommandLine> {
-    let mut line = CommandLine::default();
-    let mut arguments = arguments.into_iter();
-    while let Some(argument) = arguments.next() {
-        let (option, inline) = match argument.split_once('=') {
-            Some((option, value)) if option.starts_with("--") => (option, Some(value.to_owned())),
-            _ => (argument.as_str(), None),
-        };
-        let missing = || usage(format!("{option} needs a value"));
-        let mut value = || inline.clone().or_else(|| arguments.next()).ok_or_else(missing);
-        match option {
-            "-o" | "--offline-root" => line.root = Some(value()?.into()),
-            "-f" | "--conf" => line.file = Some(value()?.into()),
-            "--add-arch" => {
-                let value = value()?;
-                let arch = value.split_once(':').and_then(|(name, prio)| Some((name.to_owned(), prio.parse().ok()?)));
-                line.arches.push(arch.ok_or_else(|| usage(format!("--add-arch {value} is not ARCH:PRIO")))?);
+fn parse(arguments: Vec<String>) -> Result<Option<(Options, Vec<String>)>> {
+    let mut options = Options::default();
+    let words = FRONT.words(
+        arguments,
+        // Versions may look like anything.
+        |words, _| words.first().is_some_and(|word| word == "compare-versions"),
+        |option, value| {
+            match option {
+                "-o" | "--offline-root" => options.root = Some(value()?.into()),
+                "-f" | "--conf" => options.file = Some(value()?.into()),
+                "--add-arch" => {
+                    let value = value()?;
+                    let arch =
+                        value.split_once(':').and_then(|(name, prio)| Some((name.to_owned(), prio.parse().ok()?)));
+                    let wrong = || FRONT.usage(format!("--add-arch {value} is not ARCH:PRIO"));
+                    options.arches.push(arch.ok_or_else(wrong)?);
+                }
+                "--force-postinstall" => options.force_scripts = true,
+                "--force-reinstall" => options.reinstall = true,
+                _ => return Ok(false),
             }
-            "--force-postinstall" => line.force_scripts = true,
-            "--force-reinstall" => line.reinstall = true,
-            "-h" | "--help" => line.help = true,
-            // Versions may look like anything.
-            _ if line.words.first().is_some_and(|word| word == "compare-versions") => line.words.push(argument),
-            _ if argument.starts_with('-') => return Err(usage(format!("unknown option {argument}"))),
-            _ => line.words.push(argument),
-        }
-    }
-    Ok(line)
-}
-
-fn usage(problem: String) -> Error {
-    Error::Usage { program: "opkg", problem }
+            Ok(true)
+        },
+    )?;
+    Ok(words.map(|words| (options, words)))
 }
 
 fn run(arguments: Vec<String>) -> Result<ExitCode> {
-    let line = parse(arguments)?;
-    if line.help {
-        say(HELP.trim_end());
-        return Ok(ExitCode::SUCCESS);
-    }
-    let words: Vec<&str> = line.words.iter().map(String::as_str).collect();
-    let mut on = |progress: Progress| match &progress {
-        Progress::Note { text } => eprintln!("{text}"),
-        Progress::Failed { line } => eprintln!(" * {line}"),
-        _ => say(&progress.to_string()),
-    };
+    let Some((options, line)) = parse(arguments)? else { return Ok(ExitCode::SUCCESS) };
+    let words: Vec<&str> = line.iter().map(String::as_str).collect();
+    let (client, mut on) = (|| client(&options), FRONT.tell());
     match words[..] {
-        ["update"] => client(&line)?.update(&mut on)?,
-        ["install", _, ..] if line.reinstall => client(&line)?.reinstall(&line.words[1..], &mut on)?,
-        ["install", _, ..] => client(&line)?.install(&line.words[1..], &mut on)?,
-        ["upgrade", _, ..] => client(&line)?.upgrade(&line.words[1..], &mut on)?,
-        ["remove", _, ..] => client(&line)?.remove(&line.words[1..], &mut on)?,
-        ["list"] => client(&line)?.available()?.iter().for_each(list_line),
-        ["list-installed"] => list_installed(&client(&line)?)?,
+        ["update"] => client()?.update(&mut on)?,
+        ["install", _, ..] if options.reinstall => client()?.reinstall(&line[1..], &mut on)?,
+        ["install", _, ..] => client()?.install(&line[1..], &mut on)?,
+        ["upgrade", _, ..] => client()?.upgrade(&line[1..], &mut on)?,
+        ["remove", _, ..] => client()?.remove(&line[1..], &mut on)?,
+        ["list"] => client()?.available()?.iter().for_each(list_line),
+        ["list-installed"] => list_installed(&client()?)?,
         ["list-upgradable"] => {
-            client(&line)?.upgradable()?.iter().for_each(|(name, old, new)| say(&format!("{name} - {old} - {new}")));
+            client()?.upgradable()?.iter().for_each(|(name, old, new)| say(&format!("{name} - {old} - {new}")));
         }
-        ["files", name] => files(&client(&line)?, name)?,
-        ["info" | "status"] => info(&client(&line)?, None)?,
-        ["info" | "status", name] => info(&client(&line)?, Some(name))?,
+        ["files", name] => files(&client()?, name)?,
+        ["info" | "status"] => info(&client()?, None)?,
+        ["info" | "status", name] => info(&client()?, Some(name))?,
         ["compare-versions", a, operator, b] => return compare(a, operator, b),
         ["print-architecture"] => {
-            client(&line)?.config().arches.iter().for_each(|(name, priority)| say(&format!("arch {name} {priority}")));
+            client()?.config().arches.iter().for_each(|(name, priority)| say(&format!("arch {name} {priority}")));
         }
-        [] => return Err(usage("a command is missing".into())),
-        ["update" | "install" | "upgrade" | "remove" | "list" | "list-installed" | "list-upgradable", ..]
-        | ["files" | "info" | "status" | "compare-versions" | "print-architecture", ..] => {
-            return Err(usage(format!("the command `{}` needs other arguments", words[0])));
-        }
-        [command, ..] => return Err(usage(format!("unknown command `{command}`"))),
+        _ => return Err(FRONT.misused(&words)),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn client(line: &CommandLine) -> Result<Client> {
-    let path = line.root.clone().unwrap_or_else(|| "/".into());
+fn client(options: &Options) -> Result<Client> {
+    let path = options.root.clone().unwrap_or_else(|| "/".into());
     let root = Root::open(&path)?;
-    let mut config = match (&line.file, line.root.is_some()) {
+    let mut config = match (&options.file, options.root.is_some()) {
         (None, false) => Config::load(&root)?,
         (None, true) => Config::load_offline(&root)?,
         (Some(file), offline) => {
@@ -148,15 +146,15 @@ fn client(line: &CommandLine) -> Result<Client> {
             Config { run_scripts: !offline, ..Config::default() }.with_text(file, &text)?.with_folder(&root)?
         }
     };
-    config.run_scripts |= line.force_scripts;
-    for (name, priority) in &line.arches {
+    config.run_scripts |= options.force_scripts;
+    for (name, priority) in &options.arches {
         config = config.with_arch(name, *priority);
     }
     Ok(Client::new(root, config))
 }
 
 fn compare(a: &str, operator: &str, b: &str) -> Result<ExitCode> {
-    let relation = Operator::from_opkg(operator).ok_or_else(|| usage(format!("`{operator}` is no relation")))?;
+    let relation = Operator::from_opkg(operator).ok_or_else(|| FRONT.usage(format!("`{operator}` is no relation")))?;
     // Only in dependencies do `<<` and `>>` accept the same version.
     let holds = match relation {
         Operator::Less => version::compare(a, b).is_lt(),

@@ -173,9 +173,10 @@ fn check_all(
 /// Copies packages out of the tree, under the names that the SDK gave them.
 fn copy(good: &[Good], out: &Utf8Path) -> Result<Vec<BuiltPackage>> {
     let copied = good.iter().map(|(package, note)| {
-        let place = out.join(package.file.file_name().unwrap_or(&package.name));
-        std::fs::copy(&package.file, &place).map_err(|error| Failure::io("copy the package", &place, &error))?;
-        Ok(package.built(place, note.clone()))
+        let file = Utf8Path::new(&package.path);
+        let place = out.join(file.file_name().unwrap_or(&package.name));
+        std::fs::copy(file, &place).map_err(|error| Failure::io("copy the package", &place, &error))?;
+        Ok(opened::built(package, place, note.clone()))
     });
     let mut packages = copied.collect::<Result<Vec<_>>>()?;
     packages.sort_by(|a, b| a.name.cmp(&b.name));

@@ -21,30 +21,30 @@ const MOST_PATHS: usize = 3;
 
 /// An ELF file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Elf {
-    pub(super) machine: Machine,
+pub(crate) struct Elf {
+    pub(crate) machine: Machine,
     /// Not linked yet, as kernel modules are.
-    pub(super) relocatable: bool,
-    pub(super) has_symbols: bool,
-    pub(super) has_debug: bool,
+    pub(crate) relocatable: bool,
+    pub(crate) has_symbols: bool,
+    pub(crate) has_debug: bool,
     /// Libraries that it asks the loader for (`DT_NEEDED`).
-    pub(super) needed: Vec<String>,
+    pub(crate) needed: Vec<String>,
     /// Folders that it has the loader look into (`DT_RPATH`, `DT_RUNPATH`).
-    pub(super) run_paths: Vec<String>,
+    pub(crate) run_paths: Vec<String>,
     /// Paths of the machine that it was built on.
-    pub(super) build_paths: Vec<String>,
+    pub(crate) build_paths: Vec<String>,
 }
 
 /// What it runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Machine {
-    pub(super) architecture: Architecture,
-    pub(super) little_endian: bool,
+pub(crate) struct Machine {
+    pub(crate) architecture: Architecture,
+    pub(crate) little_endian: bool,
 }
 
 impl Elf {
     /// Reads an ELF file; `None` for anything else, and for a damaged one.
-    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let mut elf = match FileKind::parse(bytes).ok()? {
             FileKind::Elf32 => read::<FileHeader32<Endianness>>(bytes).ok()?,
             FileKind::Elf64 => read::<FileHeader64<Endianness>>(bytes).ok()?,
@@ -133,7 +133,7 @@ fn build_paths(bytes: &[u8]) -> Vec<String> {
 }
 
 /// The first path of a build machine in a text, up to the next blank or quote.
-pub(super) fn build_path(text: &str) -> Option<String> {
+pub(crate) fn build_path(text: &str) -> Option<String> {
     let is_path = |c: char| c.is_ascii_alphanumeric() || "/._-+~".contains(c);
     let absolute = ABSOLUTE.iter().find_map(|place| {
         let mut hits = text.match_indices(place).map(|(at, _)| at);
