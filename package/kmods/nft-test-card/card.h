@@ -41,6 +41,7 @@ extern unsigned int card_table_size;
 extern unsigned int card_stats_delay;
 
 bool card_refuses(const struct net_device *in, bool ipv6, u8 l4proto);
+void card_show_table(void);
 
 /* The private part of a port's net_device. */
 struct card_port {

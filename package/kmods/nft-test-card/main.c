@@ -152,6 +152,16 @@ static int card_counts_show(struct seq_file *seq, void *unused)
 DEFINE_SHOW_ATTRIBUTE(card_counts);
 
 static struct dentry *card_debugfs;
+static struct dentry *card_table_debugfs;
+
+/* As mediatek's driver shows its table; only a card that offloads has one. Called under RTNL. */
+void card_show_table(void)
+{
+	if (card_table_debugfs)
+		return;
+	card_table_debugfs = debugfs_create_dir("ppe0", NULL);
+	debugfs_create_file("bind", 0444, card_table_debugfs, NULL, &card_table_fops);
+}
 
 static int __init card_init(void)
 {
@@ -167,17 +177,17 @@ static int __init card_init(void)
 	}
 	/* Whether that works nobody needs to know. */
 	card_debugfs = debugfs_create_dir(KBUILD_MODNAME, NULL);
-	debugfs_create_file("bind", 0444, card_debugfs, NULL, &card_table_fops);
 	debugfs_create_file("counts", 0444, card_debugfs, NULL, &card_counts_fops);
 	return 0;
 }
 
 static void __exit card_exit(void)
 {
-	debugfs_remove_recursive(card_debugfs);
 	/* Every port goes, and with it its rules and its part in flowtables. */
 	rtnl_link_unregister(&card_link_ops);
 	unregister_netdevice_notifier(&card_notifier);
+	debugfs_remove_recursive(card_table_debugfs);
+	debugfs_remove_recursive(card_debugfs);
 	/* Rules are freed by kfree_rcu(), which needs nothing of this module. */
 }
 

@@ -277,6 +277,9 @@ int card_setup_tc(struct net_device *dev, enum tc_setup_type type, void *data)
 
 	if (type != TC_SETUP_FT || port->offload == CARD_OFFLOAD_NONE)
 		return -EOPNOTSUPP;
+	/* Whoever switched it off with `ethtool -K` wants no more; what is bound goes as ever. */
+	if (block->command == FLOW_BLOCK_BIND && port->offload == CARD_OFFLOAD_FULL && !tc_can_offload(dev))
+		return -EOPNOTSUPP;
 	err = flow_block_cb_setup_simple(block, &card_block_list, card_block, port, port, true);
 	/* What the flowtable has on the card it no longer takes back itself. */
 	if (block->command == FLOW_BLOCK_UNBIND)

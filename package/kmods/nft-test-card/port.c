@@ -143,6 +143,7 @@ static int card_attach(struct net_device *dev, struct net_device *wire, struct n
 	if (port->offload == CARD_OFFLOAD_FULL) {
 		dev->features |= NETIF_F_HW_TC;
 		dev->hw_features |= NETIF_F_HW_TC;
+		card_show_table();
 	}
 	/* As the wire filters nothing, and so that it says who a frame is for. */
 	eth_hw_addr_inherit(dev, wire);
@@ -183,9 +184,12 @@ static void card_dellink(struct net_device *dev, struct list_head *head)
 	struct card_port *port = netdev_priv(dev);
 
 	netdev_rx_handler_unregister(port->wire);
-	dev_set_promiscuity(port->wire, -1);
-	if (port->wire_had_gro)
-		card_wire_gro(port->wire, true);
+	/* A wire that goes itself needs neither. */
+	if (port->wire->reg_state == NETREG_REGISTERED) {
+		dev_set_promiscuity(port->wire, -1);
+		if (port->wire_had_gro)
+			card_wire_gro(port->wire, true);
+	}
 	netdev_upper_dev_unlink(port->wire, dev);
 	unregister_netdevice_queue(dev, head);
 }
@@ -226,11 +230,9 @@ struct rtnl_link_ops card_link_ops = {
 
 static struct net_device *card_port_of(struct net_device *wire)
 {
-	struct net_device *upper = netdev_master_upper_dev_get(wire);
+	struct net_device *upper;
 	struct list_head *iter;
 
-	if (upper)
-		return NULL;
 	netdev_for_each_upper_dev_rcu(wire, upper, iter)
 		if (card_is_port(upper))
 			return upper;

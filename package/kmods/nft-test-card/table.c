@@ -105,7 +105,7 @@ struct card_rule *card_table_lookup(const struct card_key *key)
 
 static void show_tuple(struct seq_file *seq, const struct card_tuple *tuple, bool ipv6)
 {
-	const char *form = ipv6 ? "[%pI6c]:%u->[%pI6c]:%u" : "%pI4:%u->%pI4:%u";
+	const char *form = ipv6 ? "%pI6:%u->%pI6:%u" : "%pI4:%u->%pI4:%u";
 	int at = ipv6 ? 0 : 3;
 
 	seq_printf(seq, form, &tuple->src.s6_addr32[at], ntohs(tuple->ports[0]),

@@ -35,7 +35,7 @@ RULES";
 
 /// Prints both, the card's table last and a brace after it; what the driver took with it need not be there.
 pub(crate) const LOOK: &str =
-    "echo below:; { nft list table netdev probe; cat /sys/kernel/debug/nft_test_card/bind; } 2>/dev/null; echo '}'; ";
+    "echo below:; { nft list table netdev probe; cat /sys/kernel/debug/ppe0/bind; } 2>/dev/null; echo '}'; ";
 
 /// What it begins with.
 pub(crate) const BEGINS: &str = "below:\n";
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn a_rule_is_read_by_its_fields_and_what_came_up_by_its_ports() {
         let text = "table netdev probe {\n\tset ingress {\n\t\telements = { udp . 7 . 50000 counter packets 2 bytes 56 }\n\t}\n}\n\
-            002d4 BND IPv6 5T orig=[2001:db8::2]:7->[2001:db8::1]:50000 new=[2001:db8::2]:7->[fd00::2]:50000 eth=a->b proto=udp packets=499 bytes=522952\n\
+            002d4 BND IPv6 5T orig=2001:0db8:0001:0000:0000:0000:0000:0002:7->2001:0db8:0002:0000:0000:0000:0000:0001:50000 eth=a->b proto=udp packets=499 bytes=522952\n\
             00001 BND IPv4 5T orig=192.0.2.1:50001->192.0.2.2:7 new=192.0.2.9:50001->192.0.2.2:7 proto=tcp packets=0 bytes=0\n\
             00002 UNB IPv4 5T orig=192.0.2.1:9->192.0.2.2:9 proto=tcp packets=0 bytes=0\n\
             00003 BND IPv4 5T orig=nothing proto=tcp packets=0 bytes=0\n";

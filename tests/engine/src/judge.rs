@@ -4,9 +4,13 @@
 //! direction is bounded from both sides by what the forward hook saw of it, and a control run must show the
 //! opposite.
 
+mod card;
+
 use std::net::IpAddr;
 
 use model::{Count, Finding, Severity};
+
+pub use card::AtCard;
 
 use crate::probes::Conntrack;
 use crate::scenario::{Counts, Lane, Path, Proto};
@@ -40,54 +44,6 @@ pub struct Way {
     pub source: Option<IpAddr>,
 }
 
-/// What was seen of a direction at the ports of a card that offloads.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct AtCard {
-    /// What came up to the ingress hook.
-    ingress: Meter,
-    /// What the card sent on.
-    taken: Meter,
-    /// Whether the card has a rule for it.
-    bound: bool,
-}
-
-/// A counter that begins again when what it belongs to is made anew.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Meter {
-    /// As it was last seen.
-    last: Count,
-    /// All that it ever counted.
-    total: Count,
-}
-
-impl Meter {
-    fn see(&mut self, now: Count) {
-        let anew = now.packets < self.last.packets;
-        self.total = self.total + if anew { now } else { now.since(self.last) };
-        self.last = now;
-    }
-}
-
-impl AtCard {
-    /// Takes over what both say now: the ingress hook's counter, and that of the card's rule if there is one.
-    pub(crate) fn see(&mut self, ingress: Count, rule: Option<Count>) {
-        self.ingress.see(ingress);
-        self.taken.see(rule.unwrap_or_default());
-        self.bound = rule.is_some();
-    }
-
-    /// Whether the card has a rule for this direction.
-    pub(crate) fn is_bound(&self) -> bool {
-        self.bound
-    }
-
-    fn since(mut self, before: AtCard) -> AtCard {
-        self.ingress.total = self.ingress.total.since(before.ingress.total);
-        self.taken.total = self.taken.total.since(before.taken.total);
-        self
-    }
-}
-
 impl Way {
     /// What was added since `before`.
     #[must_use]
@@ -110,15 +66,16 @@ impl Way {
 
     /// Whether the card sent on all but these, and no others came up to the router's processor.
     fn is_in_hardware(&self, more: u64) -> bool {
-        let packets = FIRST_PACKETS + more;
+        let most = FIRST_PACKETS + more;
         self.card.is_some_and(|card| {
-            card.ingress.total.packets <= packets && card.taken.total.packets + packets >= self.arrived.packets
+            let (taken, came_up) = card.packets();
+            came_up <= most && taken + most >= self.arrived.packets
         })
     }
 
     /// Whether the router's processor saw every packet, as far as that is known.
     fn is_in_software(&self) -> bool {
-        self.card.is_none_or(|card| card.taken.total.packets <= FIRST_PACKETS)
+        self.card.is_none_or(|card| card.packets().0 <= FIRST_PACKETS)
     }
 
     /// Whether packets went this way.
@@ -205,13 +162,9 @@ impl Observation {
         let Ways { there, back } = &self.exchange;
         let below = match (there.card, back.card) {
             (Some(there), Some(back)) => {
-                let packets = |meter: Meter| meter.total.packets;
+                let ((there, there_up), (back, back_up)) = (there.packets(), back.packets());
                 format!(
-                    "; the card sent on {} packets there, {} back, and {} and {} came up from it",
-                    packets(there.taken),
-                    packets(back.taken),
-                    packets(there.ingress),
-                    packets(back.ingress)
+                    "; the card sent on {there} packets there, {back} back, and {there_up} and {back_up} came up from it"
                 )
             }
             _ => String::new(),
@@ -383,14 +336,14 @@ fn took(seen: &Observation, path: Path, slow_packets: u64) -> Option<Finding> {
         }
         if lane == Lane::Software && !way.is_in_software() {
             return finding(
-                "PROOF018",
+                "PROOF022",
                 format!("on the way {name} the card sent packets on: {}", seen.figures()),
                 "these had to be offloaded in software: a card that takes what it must refuse hides what depends on it",
-                "look at /sys/kernel/debug/nft_test_card/bind, and at the flags of the flowtable",
+                "look at /sys/kernel/debug/ppe0/bind, and at the flags of the flowtable",
             );
         }
         if lane == Lane::Hardware
-            && let Some(finding) = in_hardware(seen, name, way, slow_packets)
+            && let Some(finding) = card::in_hardware(seen, name, way, slow_packets)
         {
             return Some(finding);
         }
@@ -433,28 +386,6 @@ fn took(seen: &Observation, path: Path, slow_packets: u64) -> Option<Finding> {
         );
     }
     None
-}
-
-/// A direction is in hardware when the card has a rule for it, its counter grew by what was sent, and nothing of that
-/// came up: with offload in software the ingress hook sees every packet.
-fn in_hardware(seen: &Observation, name: &str, way: &Way, slow_packets: u64) -> Option<Finding> {
-    if !way.card.is_some_and(|card| card.bound) {
-        return finding(
-            "PROOF019",
-            format!("the card has no rule for the way {name}: {}", seen.figures()),
-            "the mark in conntrack is set when one direction is in hardware, so each is looked up in the card's table",
-            "check `flags offload`, that the flowtable names both ports, and counts beside the card's table: refused, full",
-        );
-    }
-    if way.is_in_hardware(slow_packets) {
-        return None;
-    }
-    finding(
-        "PROOF020",
-        format!("on the way {name} packets were not sent on by the card: {}", seen.figures()),
-        "the card has a rule, and sends on what it is for; what comes up is forwarded by the router's processor",
-        "look whether the frames fit the rule in /sys/kernel/debug/nft_test_card/bind: VLAN, addresses, ports",
-    )
 }
 
 /// Proof 4: what conntrack counted of the flow since it was opened.

@@ -92,6 +92,10 @@ impl Bench<'_> {
             self.skip(case.name.clone(), blank(), reason);
             return Exit::Done;
         }
+        if let Some(reason) = self.routers.lack(case.scenario.router) {
+            self.skip(case.name.clone(), blank(), reason.to_owned());
+            return Exit::Done;
+        }
         if !KERNELS.contains(&self.routers.kernel()) && case.scenario.differs_between_kernels() {
             let reason = format!("kernels differ in it, and it was not measured on {}", self.routers.kernel());
             self.skip(case.name.clone(), blank(), reason);
@@ -164,7 +168,7 @@ impl Bench<'_> {
         told.begin();
         let payload = self.feeds.payload;
         // On routers with the packages none of these was loaded when they were installed.
-        let absent = if scenario.router == Start::Installed { payload.core_names() } else { BTreeSet::new() };
+        let absent = if scenario.router.has_packages() { payload.core_names() } else { BTreeSet::new() };
         let mut attempt = Attempt {
             router: Router { guest: &mut *guest, manager: *manager, payload, absent, card: false, before: None },
             net: Net { lab: &lab, plan: &plan, flows: Flows::default() },

@@ -6,12 +6,12 @@ use camino::Utf8PathBuf;
 use formats::Format;
 use model::{Events, Exit, Failure, Problem, Result, Sabotage};
 use scenarios::{Bench, FeedVariant, Feeds, Keep, Manner, Routers, Scenario, Start};
-use vm::guest::Guest;
+use vm::guest::{Guest, Origin};
 use vm::lab::Lab;
 
 use super::at_once::both;
 use super::feed::{Feed, signed};
-use super::installed::Installed;
+use super::installed::{self, Installed};
 use super::job::Job;
 use super::payload::payload as payload_of;
 use super::proved::Proved;
@@ -53,7 +53,10 @@ fn on_kernel(
     let trust = router::trust(&feed)?;
     let payload = payload_of(&feed.packages.files()?)?;
     let wanted: BTreeSet<FeedVariant> = chosen.iter().map(|scenario| scenario.feed).collect();
-    let for_tests = wanted.contains(&FeedVariant::Tests).then(|| signed(ctx, &job.with_test_packages())).transpose()?;
+    let origin = router.guest.about.origin;
+    let card = origin == Origin::StandIn && chosen.iter().any(|scenario| scenario.router == Start::Card);
+    let for_tests = card || wanted.contains(&FeedVariant::Tests);
+    let for_tests = for_tests.then(|| signed(ctx, &job.with_test_packages())).transpose()?;
     // It holds the published packages too.
     let all = match &for_tests {
         Some(feed) => payload_of(&feed.packages.files()?)?,
@@ -61,7 +64,12 @@ fn on_kernel(
     };
     let (installed, feeds) = both(
         ctx,
-        |ctx| Ok(Installed::prepare(ctx, &router, &feed, &trust, &payload, &chosen)),
+        |ctx| {
+            let prepare = |start, from| (start, Installed::prepare(ctx, start, &router, from, &trust, &chosen));
+            let published = prepare(Start::Installed, (&feed, &payload));
+            let with_card = for_tests.as_ref().filter(|_| card).map(|feed| prepare(Start::Card, (feed, &all)));
+            Ok([published].into_iter().chain(with_card).collect::<BTreeMap<_, _>>())
+        },
         |ctx| {
             wanted
                 .into_iter()
@@ -110,7 +118,8 @@ fn on_kernel(
 struct Prepared<'a> {
     ctx: &'a Ctx,
     router: &'a router::Router,
-    installed: &'a Installed<'a>,
+    /// By what a scenario begins with.
+    installed: &'a BTreeMap<Start, Installed<'a>>,
 }
 
 impl Routers for Prepared<'_> {
@@ -118,10 +127,18 @@ impl Routers for Prepared<'_> {
         &self.router.guest.about.kernel
     }
 
+    fn lack(&self, start: Start) -> Option<&'static str> {
+        let is_lacking = start == Start::Card && self.router.guest.about.origin == Origin::Release;
+        is_lacking.then_some("the card that offloads is there for the stand-in's kernels only")
+    }
+
     fn boot(&self, lab: &Lab, start: Start, manager: Format) -> Result<Box<dyn Guest>> {
         let session = match start {
             Start::Booted => self.router.start(self.ctx, lab),
-            Start::Installed => self.installed.start(self.ctx, lab, manager),
+            Start::Installed | Start::Card => {
+                let installed = self.installed.get(&start).ok_or_else(|| installed::unprepared(manager))?;
+                installed.start(self.ctx, lab, manager)
+            }
         }?;
         Ok(Box::new(session))
     }

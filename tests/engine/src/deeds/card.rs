@@ -1,4 +1,4 @@
-//! The card that offloads: installed, loaded, and put between the router and its wires.
+//! The card that offloads: its driver is loaded, and it is put between the router and its wires.
 
 use model::{Deadline, Finding, Result};
 
@@ -6,15 +6,12 @@ use super::command;
 use crate::ask::SCENARIO_COMMAND;
 use crate::attempt::Attempt;
 use crate::below;
-use crate::scenario::{Action, Answer, Card};
+use crate::scenario::{Answer, Card};
 
-/// The package of its driver, for tests only.
-const PACKAGE: &str = "kmod-nft-test-card";
-
-/// Makes a port above each of the two cards, with its addresses. These are kept for when the ports went with the driver
-/// and come again.
+/// Makes a port above each of the two cards, with its addresses. These are kept for when the ports are made again.
 const PORTS: &str = r"
 port() {
+	[ ! -e /sys/class/net/$1 ] || ip link delete $1 || return
 	[ -s /tmp/addresses.$2 ] || ip -o address show dev $2 scope global | awk '{ print $4 }' >/tmp/addresses.$2
 	ip address flush dev $2
 	ip link add $1 link $2 type nft-test-card && ip link set $1 up || return
@@ -27,13 +24,9 @@ port lan0 eth0 && port wan0 eth1";
 
 /// Puts it in.
 pub(crate) fn put_in(attempt: &mut Attempt<'_>, card: &Card, at: &str) -> Result<Option<Finding>> {
-    let manager = attempt.router.manager;
-    let [update, install] = [Action::Update, Action::Install].map(|action| action.words(manager).join(" "));
-    let module = format!(
-        "{{ modinfo nft_test_card >/dev/null 2>&1 || {{ {update} && {install} {PACKAGE}; }}; }} && modprobe nft_test_card{}",
-        card.parameters()
-    );
-    let script = format!("{module} || exit{PORTS} || exit\n{}", below::SET_UP);
+    let set = |(name, value)| format!("echo {value} >/sys/module/nft_test_card/parameters/{name} || exit\n");
+    let parameters: String = card.parameters().map(set).collect();
+    let script = format!("modprobe nft_test_card || exit\n{parameters}{PORTS} || exit\n{}", below::SET_UP);
     let output = attempt.router.guest.script(&script, Deadline::after(SCENARIO_COMMAND))?;
     attempt.router.card = true;
     Ok(command::answered(attempt, &Answer::default(), at, &card.to_string(), &output))

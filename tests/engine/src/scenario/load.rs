@@ -45,7 +45,7 @@ pub fn load(path: &Utf8Path) -> Result<Scenario> {
     if scenario.any_manager {
         scenario.managers = match scenario.router {
             Start::Booted => vec![Format::Ipk, Format::Apk],
-            Start::Installed => vec![Format::Apk],
+            Start::Installed | Start::Card => vec![Format::Apk],
         };
     }
     check(&scenario).map_err(|Wrong { step, what }| {

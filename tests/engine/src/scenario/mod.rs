@@ -117,6 +117,8 @@ pub enum Group {
     MustOffload,
     /// Traffic that must take the slow path, and arrive.
     MustNotOffload,
+    /// A card that offloads.
+    Hardware,
     /// From the first packet of a flow to its end.
     Life,
     /// What no longer sees packets that take the fast path.
@@ -138,6 +140,7 @@ impl Group {
             Group::Refuse => "refuse",
             Group::MustOffload => "must-offload",
             Group::MustNotOffload => "must-not-offload",
+            Group::Hardware => "hardware",
             Group::Life => "life",
             Group::Hides => "hides",
             Group::Fw4 => "fw4",
@@ -156,6 +159,15 @@ pub enum Start {
     Booted,
     /// The packages of the feed are installed, by the scenario's package manager, and their modules loaded.
     Installed,
+    /// The same, and the driver of a card that offloads is installed: `card` steps load it.
+    Card,
+}
+
+impl Start {
+    /// Whether it has the packages of the feed.
+    pub fn has_packages(self) -> bool {
+        self != Start::Booted
+    }
 }
 
 /// The feed as published, one with more in it, or one that a package manager must refuse.

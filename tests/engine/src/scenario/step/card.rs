@@ -30,9 +30,9 @@ impl fmt::Display for Value {
 }
 
 impl Card {
-    /// The parameters, as a module is loaded with them.
-    pub fn parameters(&self) -> String {
-        self.0.iter().map(|(name, value)| format!(" {name}={value}")).collect()
+    /// The parameters and their values.
+    pub fn parameters(&self) -> impl Iterator<Item = (&str, String)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.to_string()))
     }
 
     pub(super) fn check(&self, flows: &mut Flows) -> Result<(), String> {
@@ -41,13 +41,17 @@ impl Card {
         if let Some((name, _)) = self.0.iter().find(unfit) {
             return Err(format!("gives the card `{name}`, which is no parameter of a module with a plain value"));
         }
-        flows.has_card();
-        Ok(())
+        if flows.put_in_card() {
+            Ok(())
+        } else {
+            Err("puts a card in whose driver the router lacks: it begins as `card`".into())
+        }
     }
 }
 
 impl fmt::Display for Card {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a card that offloads{}", self.parameters())
+        f.write_str("a card that offloads")?;
+        self.parameters().try_for_each(|(name, value)| write!(f, ", {name} {value}"))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::scenario::Start;
 use crate::scenario::flow::{Lane, Path, Proto};
 
 /// What earlier steps did to flows.
@@ -14,11 +15,17 @@ pub(in crate::scenario) struct Flows {
     /// Whether some exchange was judged to take the fast, or the slow path.
     fast: bool,
     slow: bool,
-    /// Whether the router has a card that offloads.
+    /// Whether the router has the driver of a card that offloads, and whether a step put the card in.
+    driver: bool,
     card: bool,
 }
 
 impl Flows {
+    /// None so far, on a router that begins so.
+    pub(in crate::scenario) fn of(router: Start) -> Flows {
+        Flows { driver: router == Start::Card, ..Flows::default() }
+    }
+
     pub(super) fn open(&mut self, flow: &str, proto: Proto) -> Result<(), String> {
         if self.is_known(flow) {
             return Err(format!("opens `{flow}` again; give it another name"));
@@ -52,9 +59,10 @@ impl Flows {
         self.slow |= path.has(Lane::Slow);
     }
 
-    /// From here on the router has a card that offloads.
-    pub(super) fn has_card(&mut self) {
-        self.card = true;
+    /// From here on the router has a card that offloads; whether that can be.
+    pub(super) fn put_in_card(&mut self) -> bool {
+        self.card = self.driver;
+        self.driver
     }
 
     /// Whether it takes a card that no step brought.
