@@ -15,6 +15,11 @@ impl<Config> Client<Config> {
         Client { root, config }
     }
 
+    /// What it works on.
+    pub fn root(&self) -> &Root {
+        &self.root
+    }
+
     /// What it was made with.
     pub fn config(&self) -> &Config {
         &self.config

@@ -17,6 +17,11 @@ impl Failures {
         }
     }
 
+    /// Whether nothing has failed so far.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// The first one.
     pub(crate) fn end(self) -> Result<()> {
         self.0.map_or(Ok(()), Err)

@@ -29,8 +29,9 @@ fn packages_come_with_what_they_need_and_go_without_a_trace() {
     assert_eq!(root.path("usr/bin/tool").read_link_utf8().unwrap(), "../sbin/tool");
     let mode = |path: &str| root.path(path).metadata().unwrap().permissions().mode() & 0o7777;
     assert_eq!((mode("usr/sbin/tool"), mode("var/spool/tool"), mode("etc/config")), (0o755, 0o700, 0o755));
-    let files = root.opkg(&["files", "tool"]).done().out;
-    let files: Vec<_> = files.lines().filter(|line| line.starts_with('/')).collect();
+    let files = root.opkg(&["files", "tool"]).done().says("Package tool (1.0-r1) is installed on root").out;
+    let place = root.path("").into_string();
+    let files: Vec<_> = files.lines().filter_map(|line| line.strip_prefix(place.trim_end_matches('/'))).collect();
     assert_eq!(files, ["/etc/config/tool", "/usr/bin/tool", "/usr/sbin/tool", "/usr/share/tool/empty"]);
     let status = root.read("usr/lib/opkg/status");
     assert!(status.contains("Package: tool\nVersion: 1.0-r1\nArchitecture: all\n"), "{status}");
@@ -247,6 +248,8 @@ fn a_link_leads_to_the_best_of_its_alternatives() {
 fn the_other_commands_answer() {
     let root = Scratch::updated(&Feed::new(&modules_and_tool()));
     root.opkg(&["list"]).done().says("kmod-top - 6.12.1-r1 - The test package kmod-top");
+    assert_eq!(root.opkg(&["list", "kmod-*"]).done().out.lines().count(), 2);
+    assert_eq!(root.opkg(&["list_installed", "kern*"]).done().out, format!("kernel - {KERNEL}\n"));
     root.opkg(&["info", "tool"]).done().says("Package: tool\n");
     root.opkg(&["status", "kernel"]).done().says("Status: install user installed");
     assert_eq!(root.opkg(&["print-architecture"]).done().out, "arch all 1\narch x86_64 10\n");
@@ -262,8 +265,8 @@ fn the_other_commands_answer() {
         &[][..],
         &["upgrade"],
         &["install"],
-        &["list", "x"],
-        &["--nodeps", "install", "tool"],
+        &["list", "x", "y"],
+        &["--no-such-option", "install", "tool"],
         &["--add-arch", "mips", "list"],
         &["update", "-f"],
         &["compare-versions", "1", "~", "2"],

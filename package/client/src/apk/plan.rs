@@ -165,7 +165,7 @@ impl Planner<'_> {
             bundle.yields = bundle.replaced.iter().filter(|path| !is_protected(path)).cloned().collect();
         }
         let going = going.iter().flat_map(|name| old_files(name)).collect();
-        place::check(self.root, owned, going, &bundles)
+        place::check(self.root, owned, going, &bundles, false)
     }
 }
 

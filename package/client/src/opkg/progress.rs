@@ -3,6 +3,7 @@
 use std::fmt;
 
 use camino::Utf8PathBuf;
+use formats::version::opkg::compare;
 
 /// What the callback of a command is told.
 pub type Progress = crate::Progress<Step>;
@@ -42,6 +43,27 @@ pub enum Step {
         /// Its name.
         name: String,
     },
+    /// A package came along with others, and nobody needs it any more.
+    Orphaned {
+        /// Its name.
+        name: String,
+    },
+    /// A package file holds an older version than the one that is installed.
+    NotDowngrading {
+        /// Its name.
+        name: String,
+        /// The installed version.
+        from: String,
+        /// The version of the file.
+        to: String,
+    },
+    /// A package was only downloaded.
+    Downloaded {
+        /// Its name.
+        name: String,
+        /// Where it is.
+        path: Utf8PathBuf,
+    },
     /// A package that was asked for is installed already.
     UpToDate {
         /// Its name.
@@ -73,10 +95,17 @@ impl fmt::Display for Step {
                 write!(f, "Installing {name} ({version}) to root...")
             }
             Step::Installing { name, version, from: Some(from) } => {
-                write!(f, "Upgrading {name} on root from {from} to {version}...")
+                let older = compare(version, from).is_lt();
+                let word = if older { "Downgrading" } else { "Upgrading" };
+                write!(f, "{word} {name} on root from {from} to {version}...")
             }
             Step::Configuring { name } => write!(f, "Configuring {name}."),
             Step::Removing { name } => write!(f, "Removing package {name} from root..."),
+            Step::Orphaned { name } => write!(f, "{name} was autoinstalled and is now orphaned, removing."),
+            Step::NotDowngrading { name, from, to } => {
+                write!(f, "Not downgrading package {name} on root from {from} to {to}.")
+            }
+            Step::Downloaded { name, path } => write!(f, "Downloaded {name} as {path}."),
             Step::UpToDate { name, version } => {
                 write!(f, "Package {name} ({version}) installed in root is up to date.")
             }

@@ -43,7 +43,7 @@ impl Unpacker<'_> {
         let before = self.status.0.get(&name).cloned();
         let from = before.as_ref().filter(|old| old.is_usable()).map(|old| old.control.version.clone());
         let upgrade = from.is_some();
-        let asked = asked || before.as_ref().is_some_and(|old| old.control.stanza.get("Auto-Installed").is_none());
+        let asked = asked || before.as_ref().is_some_and(|old| !old.came_along());
         (self.on)(Step::Installing { name: name.clone(), version: version.clone(), from: from.clone() }.into());
 
         if upgrade {
@@ -106,9 +106,25 @@ impl Unpacker<'_> {
         let kept = unneeded.iter().rev().filter(stays);
         let folders = new_folders.iter().chain(kept).cloned().collect();
 
+        if self.config.switches.force_overwrite {
+            self.take_over(&name, &new_files)?;
+        }
         write_paths(self.root, &name, "list", &new_files)?;
         write_paths(self.root, &name, "dirs", &folders)?;
         Ok(conffiles)
+    }
+
+    /// Takes files out of the lists of other packages, as they are this one's now.
+    fn take_over(&self, name: &str, files: &BTreeSet<Utf8PathBuf>) -> Result<()> {
+        for other in self.status.0.keys().filter(|other| *other != name) {
+            let listed = read_paths(self.root, other, "list")?;
+            let taken = place::shared(self.root, &listed, files);
+            if !taken.is_empty() {
+                let left = listed.iter().filter(|path| !taken.contains(path)).cloned().collect();
+                write_paths(self.root, other, "list", &left)?;
+            }
+        }
+        Ok(())
     }
 
     /// Runs `postinst configure` and makes the links that the package offers; one whose script fails stays unpacked.

@@ -6,8 +6,8 @@
 use std::process::ExitCode;
 
 use camino::Utf8PathBuf;
-use client::opkg::{Client, Config, Installed, Root};
-use client::{Error, Result};
+use client::opkg::{Client, Config, Installed, Root, Switches};
+use client::{Error, Result, matches};
 use formats::control::Control;
 use formats::version::{Operator, opkg as version};
 
@@ -19,9 +19,10 @@ usage: opkg [options] command [arguments]
   update                    fetch the lists of available packages and check their signatures
   install NAME|FILE...      install packages and everything they need
   upgrade NAME...           install newer versions of installed packages
-  remove NAME...            remove packages
-  list                      list available packages
-  list-installed            list installed packages
+  remove NAME|PATTERN...    remove packages; a `*` in a pattern stands for anything
+  download NAME...          put package files into the current folder
+  list [PATTERN]            list available packages
+  list-installed [PATTERN]  list installed packages
   list-upgradable           list installed packages that have a newer version
   files NAME                list the files of an installed package
   info|status [NAME]        show what is known about packages
@@ -33,6 +34,14 @@ usage: opkg [options] command [arguments]
       --add-arch ARCH:PRIO  accept one more architecture
       --force-postinstall   run scripts even with an offline root
       --force-reinstall     install packages once more that are installed
+      --force-downgrade     let a file, or a dependency, be older than what is installed
+      --force-overwrite     take over files of other packages
+      --force-depends       install in spite of conflicts, remove in spite of dependents
+      --force-removal-of-dependent-packages
+                            remove with a package all that needs it
+      --autoremove          remove with a package what came along and nobody needs any more
+      --nodeps              install only what is named; all that it needs must still be known
+      --download-only       put package files into the current folder and install nothing
   -h, --help                show this text
 ";
 
@@ -45,6 +54,7 @@ const FRONT: Front = Front {
         "install",
         "upgrade",
         "remove",
+        "download",
         "list",
         "list-installed",
         "list-upgradable",
@@ -58,6 +68,9 @@ const FRONT: Front = Front {
 
 /// What opkg exits with when something was refused or failed.
 const FAILED: u8 = 255;
+
+/// Where packages are downloaded to.
+const HERE: &str = ".";
 
 /// Does what the words of the command line say.
 pub(crate) fn main(arguments: Vec<String>) -> ExitCode {
@@ -77,7 +90,8 @@ struct Options {
     file: Option<Utf8PathBuf>,
     arches: Vec<(String, u32)>,
     force_scripts: bool,
-    reinstall: bool,
+    download_only: bool,
+    switches: Vec<String>,
 }
 
 fn parse(arguments: Vec<String>) -> Result<Option<(Options, Vec<String>)>> {
@@ -87,7 +101,13 @@ fn parse(arguments: Vec<String>) -> Result<Option<(Options, Vec<String>)>> {
         // Versions may look like anything.
         |words, _| words.first().is_some_and(|word| word == "compare-versions"),
         |option, value| {
-            match option {
+            // Older scripts write long options with one dash, or with underscores.
+            let name = option.trim_start_matches('-').replace('_', "-");
+            if option.starts_with('-') && Switches::default().named(&name).is_some() {
+                options.switches.push(name);
+                return Ok(true);
+            }
+            match if name.len() > 1 { format!("--{name}") } else { option.to_owned() }.as_str() {
                 "-o" | "--offline-root" => options.root = Some(value()?.into()),
                 "-f" | "--conf" => options.file = Some(value()?.into()),
                 "--add-arch" => {
@@ -98,7 +118,7 @@ fn parse(arguments: Vec<String>) -> Result<Option<(Options, Vec<String>)>> {
                     options.arches.push(arch.ok_or_else(wrong)?);
                 }
                 "--force-postinstall" => options.force_scripts = true,
-                "--force-reinstall" => options.reinstall = true,
+                "--download-only" => options.download_only = true,
                 _ => return Ok(false),
             }
             Ok(true)
@@ -109,16 +129,20 @@ fn parse(arguments: Vec<String>) -> Result<Option<(Options, Vec<String>)>> {
 
 fn run(arguments: Vec<String>) -> Result<ExitCode> {
     let Some((options, line)) = parse(arguments)? else { return Ok(ExitCode::SUCCESS) };
-    let words: Vec<&str> = line.iter().map(String::as_str).collect();
+    // Older scripts write underscores in commands, too.
+    let command = line.first().map(|command| command.replace('_', "-"));
+    let words: Vec<&str> = command.iter().chain(line.iter().skip(1)).map(String::as_str).collect();
     let (client, mut on) = (|| client(&options), FRONT.tell());
     match words[..] {
         ["update"] => client()?.update(&mut on)?,
-        ["install", _, ..] if options.reinstall => client()?.reinstall(&line[1..], &mut on)?,
         ["install", _, ..] => client()?.install(&line[1..], &mut on)?,
         ["upgrade", _, ..] => client()?.upgrade(&line[1..], &mut on)?,
         ["remove", _, ..] => client()?.remove(&line[1..], &mut on)?,
-        ["list"] => client()?.available()?.iter().for_each(list_line),
-        ["list-installed"] => list_installed(&client()?)?,
+        ["download", _, ..] => client()?.download(&line[1..], HERE.into(), &mut on)?,
+        ["list"] => list(&client()?, "*")?,
+        ["list", pattern] => list(&client()?, pattern)?,
+        ["list-installed"] => list_installed(&client()?, "*")?,
+        ["list-installed", pattern] => list_installed(&client()?, pattern)?,
         ["list-upgradable"] => {
             client()?.upgradable()?.iter().for_each(|(name, old, new)| say(&format!("{name} - {old} - {new}")));
         }
@@ -147,6 +171,12 @@ fn client(options: &Options) -> Result<Client> {
         }
     };
     config.run_scripts |= options.force_scripts;
+    config.download_only = options.download_only.then(|| HERE.into());
+    for name in &options.switches {
+        if let Some(switch) = config.switches.named(name) {
+            *switch = true;
+        }
+    }
     for (name, priority) in &options.arches {
         config = config.with_arch(name, *priority);
     }
@@ -164,23 +194,31 @@ fn compare(a: &str, operator: &str, b: &str) -> Result<ExitCode> {
     Ok(if holds { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-fn list_line(control: &Control) {
-    let description = control.stanza.get("Description").unwrap_or_default();
-    let first = description.lines().next().unwrap_or_default();
-    say(&format!("{} - {} - {first}", control.package, control.version));
+fn list(client: &Client, pattern: &str) -> Result<()> {
+    for control in client.available()?.iter().filter(|control| matches(pattern, &control.package)) {
+        let description = control.stanza.get("Description").unwrap_or_default();
+        let first = description.lines().next().unwrap_or_default();
+        say(&format!("{} - {} - {first}", control.package, control.version));
+    }
+    Ok(())
 }
 
-fn list_installed(client: &Client) -> Result<()> {
-    for package in client.installed()?.iter().filter(|package| package.is_usable()) {
+fn list_installed(client: &Client, pattern: &str) -> Result<()> {
+    let wanted = |package: &&Installed| package.is_usable() && matches(pattern, &package.control.package);
+    for package in client.installed()?.iter().filter(wanted) {
         say(&format!("{} - {}", package.control.package, package.control.version));
     }
     Ok(())
 }
 
 fn files(client: &Client, name: &str) -> Result<()> {
-    let files = client.files(name)?;
-    say(&format!("Package {name} is installed on root and has the following files:"));
-    files.iter().for_each(|path| say(path.as_str()));
+    let (files, installed) = (client.files(name)?, client.installed()?);
+    let version = installed.iter().find(|package| package.control.package == name).map(|found| &found.control.version);
+    let version = version.map(String::as_str).unwrap_or_default();
+    say(&format!("Package {name} ({version}) is installed on root and has the following files:"));
+    // As opkg shows them: as this system sees them.
+    let root = client.root().path().as_str().trim_end_matches('/');
+    files.iter().for_each(|path| say(&format!("{root}{path}")));
     Ok(())
 }
 
