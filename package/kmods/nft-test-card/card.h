@@ -41,7 +41,7 @@ extern unsigned int card_table_size;
 extern unsigned int card_stats_delay;
 
 bool card_refuses(const struct net_device *in, bool ipv6, u8 l4proto);
-void card_show_table(void);
+void card_show_table(bool show);
 
 /* The private part of a port's net_device. */
 struct card_port {
@@ -50,6 +50,11 @@ struct card_port {
 	enum card_offload offload;	/* as it was when the port was made */
 	bool wire_had_gro;
 	bool gone;			/* takes no rules any more; under the table's lock */
+};
+
+/* A flowtable that is bound to a port. While rules are replaced there are two of them. */
+struct card_binding {
+	struct card_port *port;
 };
 
 /* Both ends of a packet; IPv4 addresses are mapped ones. */
@@ -78,6 +83,7 @@ struct card_rule {
 	unsigned long cookie;	/* the kernel's name for it */
 	struct card_key key;
 
+	const struct card_binding *binding;	/* whose rule it is */
 	struct card_port *in;
 	struct card_port *out;
 	struct card_tuple to;	/* addresses and ports as they leave */
@@ -99,9 +105,10 @@ struct card_rule {
 
 /* table.c */
 int card_table_add(struct card_rule *rule);
-bool card_table_remove(const struct card_port *in, unsigned long cookie);
-void card_table_flush(struct card_port *port, bool gone);
-struct card_rule *card_table_find(const struct card_port *in, unsigned long cookie);
+bool card_table_remove(const struct card_binding *binding, unsigned long cookie);
+void card_table_release(const struct card_binding *binding);
+void card_table_flush(struct card_port *port);
+struct card_rule *card_table_find(const struct card_binding *binding, unsigned long cookie);
 struct card_rule *card_table_lookup(const struct card_key *key);
 int card_table_show(struct seq_file *seq, void *unused);
 

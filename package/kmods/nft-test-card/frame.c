@@ -187,13 +187,13 @@ static void push_ethernet(struct sk_buff *skb, const struct card_rule *rule)
 	skb_reset_mac_header(skb);
 }
 
-static bool send(struct sk_buff *skb, const struct card_frame *frame, const struct card_rule *rule)
+/* Consumes the skb, unless it fails. */
+static bool transmit(struct sk_buff *skb, const struct card_frame *frame, const struct card_rule *rule)
 {
 	struct net_device *wire = rule->out->wire;
 
 	skb->ip_summed = CHECKSUM_NONE;
-	if (skb_ensure_writable(skb, frame->l4 + sizeof(struct tcphdr) < skb->len ?
-				     frame->l4 + sizeof(struct tcphdr) : skb->len))
+	if (skb_ensure_writable(skb, min_t(unsigned int, frame->l4 + sizeof(struct tcphdr), skb->len)))
 		return false;
 	/* Short frames came with padding. */
 	if (pskb_trim(skb, frame->l3 + frame->length))
@@ -240,7 +240,7 @@ bool card_forward(struct card_port *in, struct sk_buff *skb)
 	atomic64_inc(&rule->packets);
 	atomic64_add(frame.length, &rule->bytes);
 	WRITE_ONCE(rule->used, jiffies);
-	if (!send(skb, &frame, rule))
+	if (!transmit(skb, &frame, rule))
 		kfree_skb(skb);
 	return true;
 }

@@ -154,13 +154,20 @@ DEFINE_SHOW_ATTRIBUTE(card_counts);
 static struct dentry *card_debugfs;
 static struct dentry *card_table_debugfs;
 
-/* As mediatek's driver shows its table; only a card that offloads has one. Called under RTNL. */
-void card_show_table(void)
+/*
+ * As mediatek's driver shows its table, which is how others find it; a card that cannot offload has none. Called for
+ * every port that comes (or goes), under RTNL.
+ */
+void card_show_table(bool show)
 {
-	if (card_table_debugfs)
-		return;
-	card_table_debugfs = debugfs_create_dir("ppe0", NULL);
-	debugfs_create_file("bind", 0444, card_table_debugfs, NULL, &card_table_fops);
+	static unsigned int ports;
+
+	if (show && !ports++) {
+		card_table_debugfs = debugfs_create_dir("ppe0", NULL);
+		debugfs_create_file("bind", 0444, card_table_debugfs, NULL, &card_table_fops);
+	} else if (!show && !--ports) {
+		debugfs_remove_recursive(card_table_debugfs);
+	}
 }
 
 static int __init card_init(void)
@@ -186,7 +193,6 @@ static void __exit card_exit(void)
 	/* Every port goes, and with it its rules and its part in flowtables. */
 	rtnl_link_unregister(&card_link_ops);
 	unregister_netdevice_notifier(&card_notifier);
-	debugfs_remove_recursive(card_table_debugfs);
 	debugfs_remove_recursive(card_debugfs);
 	/* Rules are freed by kfree_rcu(), which needs nothing of this module. */
 }

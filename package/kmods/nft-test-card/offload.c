@@ -197,8 +197,9 @@ static bool is_refused(const struct card_port *port, const struct card_key *key)
 	return port->offload != CARD_OFFLOAD_FULL || card_refuses(port->dev, key->ipv6, key->l4proto);
 }
 
-static int card_replace(struct card_port *port, struct flow_cls_offload *flow)
+static int card_replace(struct card_binding *binding, struct flow_cls_offload *flow)
 {
+	struct card_port *port = binding->port;
 	struct card_rule *rule;
 	int err;
 
@@ -208,6 +209,7 @@ static int card_replace(struct card_port *port, struct flow_cls_offload *flow)
 	if (!rule)
 		return -ENOMEM;
 	rule->cookie = flow->cookie;
+	rule->binding = binding;
 	rule->in = port;
 	rule->key.in = port->dev->ifindex;
 	rule->used = jiffies;
@@ -228,13 +230,13 @@ static int card_replace(struct card_port *port, struct flow_cls_offload *flow)
 }
 
 /* Tells what was counted since the last time, if that is long enough ago. */
-static int card_stats(struct card_port *port, struct flow_cls_offload *flow)
+static int card_stats(const struct card_binding *binding, struct flow_cls_offload *flow)
 {
 	struct card_rule *rule;
 	u64 packets, bytes;
 
 	rcu_read_lock();
-	rule = card_table_find(port, flow->cookie);
+	rule = card_table_find(binding, flow->cookie);
 	if (rule && time_after_eq(jiffies, rule->told + msecs_to_jiffies(card_stats_delay))) {
 		packets = atomic64_read(&rule->packets);
 		bytes = atomic64_read(&rule->bytes);
@@ -250,39 +252,81 @@ static int card_stats(struct card_port *port, struct flow_cls_offload *flow)
 
 static int card_block(enum tc_setup_type type, void *data, void *priv)
 {
+	struct card_binding *binding = priv;
 	struct flow_cls_offload *flow = data;
-	struct card_port *port = priv;
 
 	if (type != TC_SETUP_CLSFLOWER)
 		return -EOPNOTSUPP;
 	switch (flow->command) {
 	case FLOW_CLS_REPLACE:
-		return card_replace(port, flow);
+		return card_replace(binding, flow);
 	case FLOW_CLS_DESTROY:
-		return card_table_remove(port, flow->cookie) ? 0 : -ENOENT;
+		return card_table_remove(binding, flow->cookie) ? 0 : -ENOENT;
 	case FLOW_CLS_STATS:
-		return card_stats(port, flow);
+		return card_stats(binding, flow);
 	default:
 		return -EOPNOTSUPP;
 	}
 }
 
+/* Nobody asks any more: what the flowtable left on the card it does not take back itself. */
+static void card_unbound(void *priv)
+{
+	card_table_release(priv);
+	kfree(priv);
+}
+
 static LIST_HEAD(card_block_list);
+
+static int card_bind(struct card_port *port, struct flow_block_offload *block)
+{
+	struct card_binding *binding;
+	struct flow_block_cb *cb;
+
+	binding = kzalloc(sizeof(*binding), GFP_KERNEL);
+	if (!binding)
+		return -ENOMEM;
+	binding->port = port;
+	cb = flow_block_cb_alloc(card_block, port, binding, card_unbound);
+	if (IS_ERR(cb)) {
+		kfree(binding);
+		return PTR_ERR(cb);
+	}
+	flow_block_cb_add(cb, block);
+	list_add_tail(&cb->driver_list, &card_block_list);
+	return 0;
+}
+
+static int card_unbind(struct card_port *port, struct flow_block_offload *block)
+{
+	struct flow_block_cb *cb = flow_block_cb_lookup(block->block, card_block, port);
+
+	if (!cb)
+		return -ENOENT;
+	/* The kernel frees it, and then card_unbound() is called. */
+	flow_block_cb_remove(cb, block);
+	list_del(&cb->driver_list);
+	return 0;
+}
 
 int card_setup_tc(struct net_device *dev, enum tc_setup_type type, void *data)
 {
 	struct card_port *port = netdev_priv(dev);
 	struct flow_block_offload *block = data;
-	int err;
 
-	if (type != TC_SETUP_FT || port->offload == CARD_OFFLOAD_NONE)
+	if (type != TC_SETUP_FT || port->offload == CARD_OFFLOAD_NONE ||
+	    block->binder_type != FLOW_BLOCK_BINDER_TYPE_CLSACT_INGRESS)
 		return -EOPNOTSUPP;
-	/* Whoever switched it off with `ethtool -K` wants no more; what is bound goes as ever. */
-	if (block->command == FLOW_BLOCK_BIND && port->offload == CARD_OFFLOAD_FULL && !tc_can_offload(dev))
+	block->driver_block_list = &card_block_list;
+	switch (block->command) {
+	case FLOW_BLOCK_BIND:
+		/* Whoever switched it off with `ethtool -K` wants no more. */
+		if (port->offload == CARD_OFFLOAD_FULL && !tc_can_offload(dev))
+			return -EOPNOTSUPP;
+		return card_bind(port, block);
+	case FLOW_BLOCK_UNBIND:
+		return card_unbind(port, block);
+	default:
 		return -EOPNOTSUPP;
-	err = flow_block_cb_setup_simple(block, &card_block_list, card_block, port, port, true);
-	/* What the flowtable has on the card it no longer takes back itself. */
-	if (block->command == FLOW_BLOCK_UNBIND)
-		card_table_flush(port, false);
-	return err;
+	}
 }

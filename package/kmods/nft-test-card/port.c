@@ -3,7 +3,7 @@
  * Ports: network devices, each stacked on the wire that it was given.
  *
  * A port has no checksum, segmentation or VLAN acceleration, and its wire merges nothing: each frame of the wire is
- * one lookup.
+ * one lookup. It is not linked to its wire as an upper device: to whoever asks the kernel it is a card of its own.
  */
 #include <linux/etherdevice.h>
 #include <linux/ethtool.h>
@@ -75,26 +75,32 @@ static int card_stop(struct net_device *dev)
 	return 0;
 }
 
-static int card_get_iflink(const struct net_device *dev)
+static int card_init_port(struct net_device *dev)
 {
-	const struct card_port *port = netdev_priv(dev);
+	struct card_port *port = netdev_priv(dev);
 
-	return READ_ONCE(port->wire->ifindex);
+	if (port->offload == CARD_OFFLOAD_FULL)
+		card_show_table(true);
+	return 0;
 }
 
 /* The last word: flowtables have left by now, but a work item of theirs may still be about to add a rule. */
-static void card_uninit(struct net_device *dev)
+static void card_uninit_port(struct net_device *dev)
 {
-	card_table_flush(netdev_priv(dev), true);
+	struct card_port *port = netdev_priv(dev);
+
+	card_table_flush(port);
+	if (port->offload == CARD_OFFLOAD_FULL)
+		card_show_table(false);
 }
 
 static const struct net_device_ops card_netdev_ops = {
-	.ndo_uninit = card_uninit,
+	.ndo_init = card_init_port,
+	.ndo_uninit = card_uninit_port,
 	.ndo_open = card_open,
 	.ndo_stop = card_stop,
 	.ndo_start_xmit = card_xmit,
 	.ndo_validate_addr = eth_validate_addr,
-	.ndo_get_iflink = card_get_iflink,
 	.ndo_setup_tc = card_setup_tc,
 };
 
@@ -143,7 +149,6 @@ static int card_attach(struct net_device *dev, struct net_device *wire, struct n
 	if (port->offload == CARD_OFFLOAD_FULL) {
 		dev->features |= NETIF_F_HW_TC;
 		dev->hw_features |= NETIF_F_HW_TC;
-		card_show_table();
 	}
 	/* As the wire filters nothing, and so that it says who a frame is for. */
 	eth_hw_addr_inherit(dev, wire);
@@ -159,19 +164,14 @@ static int card_attach(struct net_device *dev, struct net_device *wire, struct n
 		NL_SET_ERR_MSG(extack, "The device below is part of something already");
 		goto registered;
 	}
-	err = netdev_upper_dev_link(wire, dev, extack);
-	if (err)
-		goto receiving;
 	err = dev_set_promiscuity(wire, 1);
 	if (err)
-		goto linked;
+		goto receiving;
 	port->wire_had_gro = wire->wanted_features & NETIF_F_GRO;
 	card_wire_gro(wire, false);
 	netif_stacked_transfer_operstate(wire, dev);
 	return 0;
 
-linked:
-	netdev_upper_dev_unlink(wire, dev);
 receiving:
 	netdev_rx_handler_unregister(wire);
 registered:
@@ -190,7 +190,6 @@ static void card_dellink(struct net_device *dev, struct list_head *head)
 		if (port->wire_had_gro)
 			card_wire_gro(port->wire, true);
 	}
-	netdev_upper_dev_unlink(port->wire, dev);
 	unregister_netdevice_queue(dev, head);
 }
 
@@ -228,27 +227,23 @@ struct rtnl_link_ops card_link_ops = {
 	.dellink = card_dellink,
 };
 
-static struct net_device *card_port_of(struct net_device *wire)
+static struct net_device *card_port_of(const struct net_device *wire)
 {
-	struct net_device *upper;
-	struct list_head *iter;
+	struct card_port *port;
 
-	netdev_for_each_upper_dev_rcu(wire, upper, iter)
-		if (card_is_port(upper))
-			return upper;
-	return NULL;
+	if (rtnl_dereference(wire->rx_handler) != card_receive)
+		return NULL;
+	port = rtnl_dereference(wire->rx_handler_data);
+	return port->dev;
 }
 
 /* A port has the link of its wire, and goes with it. */
 static int card_event(struct notifier_block *unused, unsigned long event, void *info)
 {
 	struct net_device *wire = netdev_notifier_info_to_dev(info);
-	struct net_device *dev;
+	struct net_device *dev = card_port_of(wire);
 	LIST_HEAD(gone);
 
-	rcu_read_lock();
-	dev = card_port_of(wire);
-	rcu_read_unlock();
 	if (!dev)
 		return NOTIFY_DONE;
 

@@ -38,7 +38,7 @@ int card_table_add(struct card_rule *rule)
 	spin_lock(&table_lock);
 	if (rule->in->gone || rule->out->gone) {
 		err = -ENODEV;
-	} else if (card_table_find(rule->in, rule->cookie)) {
+	} else if (card_table_find(rule->binding, rule->cookie)) {
 		err = -EEXIST;
 	} else if (atomic_read(&card_counts.rules) >= card_table_size) {
 		atomic64_inc(&card_counts.full);
@@ -53,41 +53,54 @@ int card_table_add(struct card_rule *rule)
 	return err;
 }
 
-bool card_table_remove(const struct card_port *in, unsigned long cookie)
+bool card_table_remove(const struct card_binding *binding, unsigned long cookie)
 {
 	struct card_rule *rule;
 
 	spin_lock(&table_lock);
-	rule = card_table_find(in, cookie);
+	rule = card_table_find(binding, cookie);
 	if (rule)
 		remove_rule(rule);
 	spin_unlock(&table_lock);
 	return rule;
 }
 
-/* Removes the rules of a port: those of frames that come in there, or, if it is gone, those that lead there too. */
-void card_table_flush(struct card_port *port, bool gone)
+/* Removes the rules of a flowtable. */
+void card_table_release(const struct card_binding *binding)
 {
 	struct hlist_node *next;
 	struct card_rule *rule;
 	int bucket;
 
 	spin_lock(&table_lock);
-	if (gone)
-		port->gone = true;
 	hash_for_each_safe(by_key, bucket, next, rule, by_key)
-		if (rule->in == port || (gone && rule->out == port))
+		if (rule->binding == binding)
+			remove_rule(rule);
+	spin_unlock(&table_lock);
+}
+
+/* Removes the rules of frames that come in on a port or leave by it, and takes no more of them. */
+void card_table_flush(struct card_port *port)
+{
+	struct hlist_node *next;
+	struct card_rule *rule;
+	int bucket;
+
+	spin_lock(&table_lock);
+	port->gone = true;
+	hash_for_each_safe(by_key, bucket, next, rule, by_key)
+		if (rule->in == port || rule->out == port)
 			remove_rule(rule);
 	spin_unlock(&table_lock);
 }
 
 /* Under RCU, or with the table locked. */
-struct card_rule *card_table_find(const struct card_port *in, unsigned long cookie)
+struct card_rule *card_table_find(const struct card_binding *binding, unsigned long cookie)
 {
 	struct card_rule *rule;
 
 	hash_for_each_possible_rcu(by_cookie, rule, by_cookie, cookie, lockdep_is_held(&table_lock))
-		if (rule->cookie == cookie && rule->in == in)
+		if (rule->cookie == cookie && rule->binding == binding)
 			return rule;
 	return NULL;
 }

@@ -55,8 +55,13 @@ fn on_kernel(
     let wanted: BTreeSet<FeedVariant> = chosen.iter().map(|scenario| scenario.feed).collect();
     let origin = router.guest.about.origin;
     let card = origin == Origin::StandIn && chosen.iter().any(|scenario| scenario.router == Start::Card);
-    let for_tests = card || wanted.contains(&FeedVariant::Tests);
-    let for_tests = for_tests.then(|| signed(ctx, &job.with_test_packages())).transpose()?;
+    // Without it, scenarios that need the card find nothing out, and the others run.
+    let (for_tests, no_card) = match (card || wanted.contains(&FeedVariant::Tests)).then(|| test_feed(ctx, job)) {
+        Some(Err(failure)) if !wanted.contains(&FeedVariant::Tests) && failure.exit() != Exit::Interrupted => {
+            (None, Some(failure))
+        }
+        made => (made.transpose()?, None),
+    };
     // It holds the published packages too.
     let all = match &for_tests {
         Some(feed) => payload_of(&feed.packages.files()?)?,
@@ -86,7 +91,7 @@ fn on_kernel(
         ctx.events.notice("keep", "the router is as the scenario left it, and goes when you leave it");
         console::run(ctx, guest).map(|_outcome| ())
     };
-    let routers = Prepared { ctx, router: &router, installed: &installed };
+    let routers = Prepared { ctx, router: &router, installed: &installed, no_card };
     let run = |events: &Events, sabotage| {
         let bench = Bench {
             routers: &routers,
@@ -114,12 +119,19 @@ fn on_kernel(
     Ok(exit)
 }
 
+/// The feed with the packages for tests.
+fn test_feed(ctx: &Ctx, job: &Job) -> Result<Feed> {
+    signed(ctx, &job.with_test_packages())
+}
+
 /// The routers of a run, with their packages and without.
 struct Prepared<'a> {
     ctx: &'a Ctx,
     router: &'a router::Router,
     /// By what a scenario begins with.
     installed: &'a BTreeMap<Start, Installed<'a>>,
+    /// Why there is no card.
+    no_card: Option<Failure>,
 }
 
 impl Routers for Prepared<'_> {
@@ -136,8 +148,8 @@ impl Routers for Prepared<'_> {
         let session = match start {
             Start::Booted => self.router.start(self.ctx, lab),
             Start::Installed | Start::Card => {
-                let installed = self.installed.get(&start).ok_or_else(|| installed::unprepared(manager))?;
-                installed.start(self.ctx, lab, manager)
+                let none = || self.no_card.clone().unwrap_or_else(|| installed::unprepared(manager));
+                self.installed.get(&start).ok_or_else(none)?.start(self.ctx, lab, manager)
             }
         }?;
         Ok(Box::new(session))

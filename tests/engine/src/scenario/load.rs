@@ -181,6 +181,23 @@ mod tests {
     }
 
     #[test]
+    fn a_path_in_hardware_needs_a_card_and_a_card_its_driver() {
+        let steps = |router: &str, first: &str| {
+            let open = "{open: {flow: a, proto: udp}}, {exchange: {flow: a, packets: 100, path: slow}}";
+            let fast = "{exchange: {flow: a, packets: 100, path: hardware-there}}";
+            parse(&format!("router: {router}\nsteps: [{first}{open}, {fast}]\n"))
+        };
+        let scenario = steps("card", "{card: {refuse: \"ipv6,from:wan0\", table_size: 4}}, ").unwrap();
+        assert!(scenario.needs_hardware("6.12") && scenario.needs_fast_path("6.12"));
+        let Some(Deed::Card(card)) = &scenario.steps[0].deed else { panic!("{:?}", scenario.steps) };
+        assert_eq!(card.to_string(), "a card that offloads, refuse ipv6,from:wan0, table_size 4");
+        for (router, first) in [("card", ""), ("installed", "{card: {}}, "), ("card", "{card: {refuse: \"a b\"}}, ")] {
+            assert_eq!(steps(router, first).unwrap_err().id(), "SCEN001", "{router} {first}");
+        }
+        assert_eq!(steps("card", "{card: {refuse: [a]}}, ").unwrap_err().id(), "CONF001");
+    }
+
+    #[test]
     fn words_are_checked_by_the_reader() {
         let scenario = parse("feed: wrong-key\nsteps: [{run: [opkg, update], exit: nonzero, says: [key]}]\n").unwrap();
         assert_eq!((scenario.feed, scenario.name.as_str()), (FeedVariant::WrongKey, "sample"));
