@@ -8,12 +8,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it cannot go on")]
 
 mod cache;
+mod dist;
 mod feed;
 mod files;
 mod guest;
 mod host;
 mod interrupted;
 mod mirror;
+mod modules;
 mod on_purpose;
 mod openwrt;
 mod place;
