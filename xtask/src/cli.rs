@@ -533,6 +533,7 @@ impl ValueEnum for Break {
             Break::One(Sabotage::NoFastPath),
             Break::One(Sabotage::OneDevice),
             Break::One(Sabotage::AcceptFirst),
+            Break::One(Sabotage::NoHardware),
             Break::All,
         ]
     }

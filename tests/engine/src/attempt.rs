@@ -33,6 +33,8 @@ pub(crate) struct Router<'a> {
     pub(crate) payload: &'a Payload,
     /// Modules that were seen not to be loaded since it booted.
     pub(crate) absent: BTreeSet<String>,
+    /// Whether it has a card that offloads.
+    pub(crate) card: bool,
     /// What its root looked like when the scenario began, for a scenario that asks.
     pub(crate) before: Option<Fingerprint>,
 }

@@ -24,6 +24,11 @@ pub trait Routers: Sync {
         stream::private()
     }
 
+    /// Why there are no routers that begin so, if there are none.
+    fn lack(&self, _start: Start) -> Option<&'static str> {
+        None
+    }
+
     /// A router as a scenario wants it to begin, with the packages of this manager where it wants them installed.
     fn boot(&self, lab: &Lab, start: Start, manager: Format) -> Result<Box<dyn Guest>>;
 }

@@ -27,7 +27,7 @@ pub(crate) fn check(attempt: &mut Attempt<'_>, facts: &Facts, at: &str) -> Resul
 }
 
 fn first_untrue(router: &mut Router<'_>, facts: &Facts) -> Result<Option<Finding>> {
-    let Router { guest, manager, payload, absent, before } = router;
+    let Router { guest, manager, payload, absent, before, card: _ } = router;
     if !facts.loaded.is_empty() || !facts.not_loaded.is_empty() {
         let text = ask::read(*guest, &["cat", "/proc/modules"])?;
         let present = probes::loaded_modules(&text);

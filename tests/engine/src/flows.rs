@@ -10,7 +10,7 @@ use crate::forward::{Key, Look};
 use crate::judge::{self, Observation, Way, Ways};
 use crate::probes::Conntrack;
 use crate::recorder;
-use crate::scenario::{FlowPlan, Proto, Refusal};
+use crate::scenario::{FlowPlan, Lane, Path, Proto, Refusal};
 
 /// The flows of one attempt, those that were ended too.
 #[derive(Default)]
@@ -36,7 +36,7 @@ struct Keys {
     /// As its packets are in the forward hook, there and back.
     there: Key,
     back: Key,
-    /// As it was sent: how conntrack knows it.
+    /// As it was sent: how conntrack knows it, and how it comes in. Answers come in as they are forwarded.
     original: Key,
 }
 
@@ -114,6 +114,15 @@ impl OpenFlow {
         &self.plan
     }
 
+    /// Whether the card had rules for it at the last look, in the directions that a path has in hardware.
+    pub(crate) fn is_bound(&self, path: Path) -> bool {
+        let Ways { there, back } = &self.seen.totals.ways;
+        let is_bound = |way: &Way| way.card.is_some_and(|card| card.is_bound());
+        path.lanes().is_none_or(|lanes| {
+            lanes.iter().zip([there, back]).all(|(lane, way)| *lane != Lane::Hardware || is_bound(way))
+        })
+    }
+
     /// How long the last exchange took.
     pub(crate) fn took(&self) -> Duration {
         self.sent.took
@@ -156,25 +165,31 @@ impl OpenFlow {
         let Ways { there, back } = &mut self.seen.totals.ways;
         there.forwarded = look.forwarded(self.keys.there);
         back.forwarded = look.forwarded(self.keys.back);
+        if let Some(below) = &look.below {
+            for (way, key) in [(there, self.keys.original), (back, self.keys.back)] {
+                way.card.get_or_insert_default().see(below.ingress(key), below.rule(key));
+            }
+        }
         self.seen.conntrack = look.conntrack(self.keys.original);
         Ok(())
     }
 
     pub(crate) fn take_report(&mut self, report: FlowReport) {
-        let way = |direction: &Direction, forwarded: Count| Way {
+        let way = |direction: &Direction, Way { forwarded, card, .. }: Way| Way {
             payload: direction.sent.bytes,
             arrived: Count { packets: direction.wire.packets, bytes: direction.wire.bytes },
             forwarded,
+            card,
             hop_limit: direction.wire.hop_limit,
             source: direction.source.map(|source| source.ip()),
         };
         let Totals { ways: Ways { there, back }, delivered, refusals } = &mut self.seen.totals;
-        *back = way(&report.back, back.forwarded);
+        *back = way(&report.back, *back);
         *there = if self.plan.echo || self.plan.proto == Proto::Icmp {
             // Whoever sends everything back got all of it; what arrived there is not ours to see.
-            Way { forwarded: there.forwarded, source: None, ..*back }
+            Way { forwarded: there.forwarded, card: there.card, source: None, ..*back }
         } else {
-            way(&report.there, there.forwarded)
+            way(&report.there, *there)
         };
         *refusals = report.there.refusals;
         *delivered = Delivery::of(&report);

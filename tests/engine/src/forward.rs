@@ -10,6 +10,7 @@ use std::time::Duration;
 use model::{Count, Deadline, Exit, Failure, Problem, Result};
 use vm::guest::Guest;
 
+use crate::below::{self, Below};
 use crate::probes::{self, Conntrack};
 use crate::scenario::Proto;
 
@@ -51,7 +52,7 @@ table inet probe {
 RULES";
 
 /// Asks for everything at once: answers cost more time than their length.
-const LOOK: &str = "nft list table inet probe && { cat /proc/net/nf_conntrack 2>/dev/null; true; }";
+const LOOK: [&str; 2] = ["nft list table inet probe && { ", "cat /proc/net/nf_conntrack 2>/dev/null; true; }"];
 
 /// A direction of a flow as the forward hook sees it: protocol, source and destination port. Of ICMP echo the
 /// identifier, as source of the requests and as destination of the replies; the other port is 0.
@@ -62,6 +63,8 @@ pub type Key = (Proto, u16, u16);
 pub struct Look {
     /// What the forward hook saw.
     pub forwarded: BTreeMap<Key, Count>,
+    /// What passed below it, on a router with a card that offloads.
+    pub below: Option<Below>,
     /// The text of the connection table.
     pub table: String,
 }
@@ -73,17 +76,20 @@ impl Look {
         if output.success() { Ok(()) } else { Err(blind("be set up", &output.text())) }
     }
 
-    /// Looks now.
-    pub fn take(guest: &mut dyn Guest) -> Result<Look> {
-        let output = guest.script(LOOK, Deadline::after(COMMAND))?;
-        if output.success() { Look::parse(&output.text()) } else { Err(blind("be read", &output.text())) }
+    /// Looks now; below too if the router has a card that offloads.
+    pub fn take(guest: &mut dyn Guest, card: bool) -> Result<Look> {
+        let below = if card { below::LOOK } else { "" };
+        let output = guest.script(&LOOK.join(below), Deadline::after(COMMAND))?;
+        if output.success() { Look::parse(&output.text(), card) } else { Err(blind("be read", &output.text())) }
     }
 
-    fn parse(text: &str) -> Result<Look> {
+    fn parse(text: &str, card: bool) -> Result<Look> {
         // The table's text comes first and ends with its last brace.
         let end = text.rfind('}').ok_or_else(|| blind("be read", text))?;
         let (set, table) = text.split_at(end);
-        Ok(Look { forwarded: elements(set), table: table.trim_start_matches('}').to_owned() })
+        let (set, below) = set.split_at(set.find(below::BEGINS).unwrap_or(set.len()));
+        let below = card.then(|| Below::parse(below));
+        Ok(Look { forwarded: elements(set), below, table: table.trim_start_matches('}').to_owned() })
     }
 
     /// What the forward hook saw of one direction; nothing so far if it is not known.
@@ -99,7 +105,7 @@ impl Look {
 
 /// Elements as nft prints them: `udp . 50000 . 7007 counter packets 2 bytes 2056`, with the number of the protocol
 /// on an image without `/etc/protocols`, and `echo-request . 50000 counter packets 2 bytes 168`.
-fn elements(text: &str) -> BTreeMap<Key, Count> {
+pub(crate) fn elements(text: &str) -> BTreeMap<Key, Count> {
     let words: Vec<&str> = text.split([' ', '\t', '\n', ',', '{', '}', '=']).filter(|word| !word.is_empty()).collect();
     let count = |words: &[&str]| match words {
         ["counter", "packets", packets, "bytes", bytes] => {
@@ -151,13 +157,13 @@ mod tests {
 
     #[test]
     fn each_direction_of_each_flow_has_its_counter() {
-        let look = Look::parse(&format!("{SET}{FLOW}")).unwrap();
+        let look = Look::parse(&format!("{SET}{FLOW}"), false).unwrap();
         assert_eq!(look.forwarded((Proto::Tcp, 49152, 7007)), Count { packets: 12, bytes: 18_000 });
         assert_eq!(look.forwarded((Proto::Udp, 7008, 49153)), Count { packets: 1, bytes: 1028 });
         assert_eq!(look.forwarded((Proto::Udp, 49153, 7008)), Count::default());
         let echoes =
             "elements = { echo-request . 7 counter packets 3 bytes 252, echo-reply . 7 counter packets 2 bytes 168 } }";
-        let look_at_echo = Look::parse(echoes).unwrap();
+        let look_at_echo = Look::parse(echoes, false).unwrap();
         assert_eq!(look_at_echo.forwarded((Proto::Icmp, 7, 0)).packets, 3);
         assert_eq!(look_at_echo.forwarded((Proto::Icmp, 0, 7)).packets, 2);
         assert!(look.conntrack((Proto::Udp, 49153, 7008)).unwrap().is_marked_offloaded());
@@ -165,10 +171,26 @@ mod tests {
     }
 
     #[test]
+    fn what_passed_below_is_told_from_what_was_forwarded() {
+        let below = "below:\ntable netdev probe {\n\tset ingress {\n\t\telements = { tcp . 49152 . 7007 counter packets 3 bytes 200 }\n\t}\n}\n\
+            00001 BND IPv4 5T orig=192.168.1.2:49153->203.0.113.2:7008 proto=udp packets=9 bytes=90\n}\n";
+        let look = Look::parse(&format!("{SET}{below}{FLOW}"), true).unwrap();
+        assert_eq!(look.forwarded((Proto::Tcp, 49152, 7007)).packets, 12);
+        let seen = look.below.as_ref().unwrap();
+        assert_eq!(seen.ingress((Proto::Tcp, 49152, 7007)).packets, 3);
+        assert_eq!(seen.rule((Proto::Udp, 49153, 7008)), Some(Count { packets: 9, bytes: 90 }));
+        assert!(look.conntrack((Proto::Udp, 49153, 7008)).is_some());
+        // The driver is gone, and what it had with it.
+        let gone = Look::parse(&format!("{SET}below:\n}}\n{FLOW}"), true).unwrap();
+        assert_eq!(gone.below, Some(Below::default()));
+        assert_eq!(gone.forwarded.len(), 2);
+    }
+
+    #[test]
     fn an_empty_set_is_no_count_and_no_set_is_blocked() {
         let empty = "table inet probe {\n\tset forwarded {\n\t\tflags dynamic\n\t}\n}\n";
-        assert_eq!(Look::parse(empty).unwrap(), Look { table: "\n".into(), ..Look::default() });
-        let failure = Look::parse("Error: No such file or directory").unwrap_err();
+        assert_eq!(Look::parse(empty, false).unwrap(), Look { table: "\n".into(), ..Look::default() });
+        let failure = Look::parse("Error: No such file or directory", false).unwrap_err();
         assert_eq!((failure.id(), failure.exit()), ("SCEN004", Exit::Blocked));
     }
 }

@@ -4,12 +4,16 @@
 //! direction is bounded from both sides by what the forward hook saw of it, and a control run must show the
 //! opposite.
 
+mod card;
+
 use std::net::IpAddr;
 
 use model::{Count, Finding, Severity};
 
+pub use card::AtCard;
+
 use crate::probes::Conntrack;
-use crate::scenario::{Counts, Path, Proto};
+use crate::scenario::{Counts, Lane, Path, Proto};
 
 /// The first packets of a flow, in each direction, that take the slow path whatever follows: a new flow is put
 /// into the table by its second or third packet.
@@ -34,6 +38,8 @@ pub struct Way {
     pub forwarded: Count,
     /// Smallest and largest hop limit.
     pub hop_limit: Option<(u8, u8)>,
+    /// What was seen below it, on a router with a card that offloads.
+    pub card: Option<AtCard>,
     /// Where the packets came from.
     pub source: Option<IpAddr>,
 }
@@ -46,6 +52,7 @@ impl Way {
             payload: self.payload.saturating_sub(before.payload),
             arrived: self.arrived.since(before.arrived),
             forwarded: self.forwarded.since(before.forwarded),
+            card: self.card.map(|card| card.since(before.card.unwrap_or_default())),
             ..self
         }
     }
@@ -55,6 +62,29 @@ impl Way {
         let packets = FIRST_PACKETS + more;
         let bytes = (packets * LONGEST_PACKET).max(self.arrived.bytes / ONE_IN);
         self.arrived.packets > 0 && self.forwarded.packets <= packets && self.forwarded.bytes <= bytes
+    }
+
+    /// Whether the card sent on all but these, and no others came up to the router's processor.
+    fn is_in_hardware(&self, more: u64) -> bool {
+        let most = FIRST_PACKETS + more;
+        self.card.is_some_and(|card| {
+            let (taken, came_up) = card.packets();
+            came_up <= most && taken + most >= self.arrived.packets
+        })
+    }
+
+    /// Whether the router's processor saw every packet, as far as that is known.
+    fn is_in_software(&self) -> bool {
+        self.card.is_none_or(|card| card.packets().0 <= FIRST_PACKETS)
+    }
+
+    /// Whether packets went this way.
+    fn is(&self, lane: Lane, proto: Proto, fragmented: bool, more: u64) -> bool {
+        match lane {
+            Lane::Slow => self.is_slow(proto, fragmented),
+            Lane::Software => self.is_fast(more) && self.is_in_software(),
+            Lane::Hardware => self.is_fast(more) && self.is_in_hardware(more),
+        }
     }
 
     /// Whether the forward hook saw every packet: datagrams to the byte, of TCP all payload at least.
@@ -110,14 +140,11 @@ impl Observation {
         if ever.packets == 0 && self.ever.back.hop_limit == Some(self.sent_hop_limit) {
             return Path::Local.word();
         }
-        let is = |path: Path| {
-            let right = |way: &Way, fast: bool| {
-                if fast { way.is_fast(slow_packets) } else { way.is_slow(self.proto, self.fragmented) }
-            };
-            right(there, path.is_fast_there()) && right(back, path.is_fast_back())
+        let is = |path: &Path| {
+            let right = |way: &Way, lane| way.is(lane, self.proto, self.fragmented, slow_packets);
+            path.lanes().is_some_and(|lanes| right(there, lanes[0]) && right(back, lanes[1]))
         };
-        let paths = [Path::Fast, Path::Slow, Path::ThereOnly, Path::BackOnly];
-        paths.into_iter().find(|&path| is(path)).map_or("mixed", Path::word)
+        Path::ALL.iter().find(|path| is(path)).map_or("mixed", |path| path.word())
     }
 
     /// The figures, one line.
@@ -128,11 +155,21 @@ impl Observation {
         };
         let mark = match &self.conntrack {
             None => "no conntrack entry",
+            Some(entry) if entry.is_marked_hardware() => "marked HW_OFFLOAD",
             Some(entry) if entry.is_marked_offloaded() => "marked OFFLOAD",
             Some(_) => "not marked",
         };
         let Ways { there, back } = &self.exchange;
-        format!("{}: the forward hook saw {} there, {} back; {mark}", self.proto.word(), way(there), way(back))
+        let below = match (there.card, back.card) {
+            (Some(there), Some(back)) => {
+                let ((there, there_up), (back, back_up)) = (there.packets(), back.packets());
+                format!(
+                    "; the card sent on {there} packets there, {back} back, and {there_up} and {back_up} came up from it"
+                )
+            }
+            _ => String::new(),
+        };
+        format!("{}: the forward hook saw {} there, {} back{below}; {mark}", self.proto.word(), way(there), way(back))
     }
 }
 
@@ -279,8 +316,9 @@ fn forwarded(seen: &Observation, seen_from: Option<IpAddr>) -> Option<Finding> {
 /// Proofs 2 and 3: both directions took the path that they had to, and conntrack carries the mark.
 fn took(seen: &Observation, path: Path, slow_packets: u64) -> Option<Finding> {
     let Ways { there, back } = &seen.exchange;
-    for (name, way, fast) in [("there", there, path.is_fast_there()), ("back", back, path.is_fast_back())] {
-        if fast && !way.is_fast(slow_packets) {
+    let lanes = path.lanes().into_iter().flatten();
+    for ((name, way), lane) in [("there", there), ("back", back)].into_iter().zip(lanes) {
+        if lane != Lane::Slow && !way.is_fast(slow_packets) {
             return finding(
                 "PROOF004",
                 format!("on the way {name} packets took the slow path: {}", seen.figures()),
@@ -288,13 +326,26 @@ fn took(seen: &Observation, path: Path, slow_packets: u64) -> Option<Finding> {
                 "check that `flow add` is reached (no earlier accept of established flows), that the flowtable names both devices, and that no helper, fragment or IP option is involved",
             );
         }
-        if !fast && !way.is_slow(seen.proto, seen.fragmented) {
+        if lane == Lane::Slow && !way.is_slow(seen.proto, seen.fragmented) {
             return finding(
                 "PROOF008",
                 format!("on the way {name} packets bypassed the forward hook: {}", seen.figures()),
                 "these packets had to take the slow path; a test that passes with the feature off proves nothing",
                 "check that no flowtable of the ruleset can take them",
             );
+        }
+        if lane == Lane::Software && !way.is_in_software() {
+            return finding(
+                "PROOF022",
+                format!("on the way {name} the card sent packets on: {}", seen.figures()),
+                "these had to be offloaded in software: a card that takes what it must refuse hides what depends on it",
+                "look at /sys/kernel/debug/ppe0/bind, and at the flags of the flowtable",
+            );
+        }
+        if lane == Lane::Hardware
+            && let Some(finding) = card::in_hardware(seen, name, way, slow_packets)
+        {
+            return Some(finding);
         }
     }
     let more = |way: &Way| !seen.fragmented && way.forwarded.bytes > way.arrived.bytes;
@@ -316,6 +367,14 @@ fn took(seen: &Observation, path: Path, slow_packets: u64) -> Option<Finding> {
             "the forward hook saw no packet of the flow at all".into(),
             "the first packets of every flow take the slow path, so the counter is not where it should be",
             "check with `nft list table inet probe` that the harness's own rule is still there",
+        );
+    }
+    if path.has(Lane::Hardware) && !seen.conntrack.as_ref().is_some_and(Conntrack::is_marked_hardware) {
+        return finding(
+            "PROOF021",
+            format!("the conntrack entry carries no mark of hardware offload: {}", described(seen)),
+            "the mark is necessary for offload in hardware, though one direction is enough for it",
+            "check that the flowtable has `flags offload`",
         );
     }
     if path == Path::Fast && !seen.conntrack.as_ref().is_some_and(Conntrack::is_marked_offloaded) {

@@ -5,7 +5,7 @@
 //! judged by pure functions ([`judge`], [`probes`]), and told in a [`model::Record`].
 //!
 //! ```text
-//! bench ─> runner ─> case ─┬─> steps ─┬─> deeds: command, ruleset, traffic ─> flows ─> forward ─> probes
+//! bench ─> runner ─> case ─┬─> steps ─┬─> deeds: card, command, ruleset, traffic ─> flows ─> forward ─> below, probes
 //!                          │          └─> facts ─> modules, fingerprint
 //!                          └─> offload ─> deeds, judge
 //! ```
@@ -16,6 +16,7 @@
 
 mod ask;
 mod attempt;
+mod below;
 mod bench;
 mod case;
 pub mod cost;

@@ -45,6 +45,11 @@ impl Conntrack {
         self.marks.iter().any(|mark| mark == "OFFLOAD" || mark == "HW_OFFLOAD")
     }
 
+    /// Whether that mark is the one of hardware offload: one direction in hardware is enough for it.
+    pub fn is_marked_hardware(&self) -> bool {
+        self.marks.iter().any(|mark| mark == "HW_OFFLOAD")
+    }
+
     /// Packets counted in both directions, when accounting is on.
     pub fn packets(&self) -> Option<(u64, u64)> {
         Some((self.original.get("packets")?.parse().ok()?, self.reply.get("packets")?.parse().ok()?))
@@ -59,7 +64,11 @@ impl Conntrack {
 /// In a few words: mark, state, counters.
 impl std::fmt::Display for Conntrack {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(if self.is_marked_offloaded() { "marked" } else { "not marked" })?;
+        f.write_str(match () {
+            () if self.is_marked_hardware() => "marked for hardware",
+            () if self.is_marked_offloaded() => "marked",
+            () => "not marked",
+        })?;
         if let Some(state) = &self.state {
             write!(f, ", {state}")?;
         }

@@ -92,13 +92,18 @@ impl Bench<'_> {
             self.skip(case.name.clone(), blank(), reason);
             return Exit::Done;
         }
+        if let Some(reason) = self.routers.lack(case.scenario.router) {
+            self.skip(case.name.clone(), blank(), reason.to_owned());
+            return Exit::Done;
+        }
         if !KERNELS.contains(&self.routers.kernel()) && case.scenario.differs_between_kernels() {
             let reason = format!("kernels differ in it, and it was not measured on {}", self.routers.kernel());
             self.skip(case.name.clone(), blank(), reason);
             return Exit::Done;
         }
-        if self.manner.sabotage.is_some() && !case.scenario.needs_fast_path(self.routers.kernel()) {
-            let reason = "nothing in it must take the fast path, so a broken one makes no difference";
+        let concerns = |way| sabotage::concerns(way, case.scenario, self.routers.kernel());
+        if self.manner.sabotage.is_some_and(|way| !concerns(way)) {
+            let reason = "nothing in it must take the path that is broken, so it makes no difference";
             self.skip(case.name.clone(), blank(), reason.to_owned());
             return Exit::Done;
         }
@@ -163,9 +168,9 @@ impl Bench<'_> {
         told.begin();
         let payload = self.feeds.payload;
         // On routers with the packages none of these was loaded when they were installed.
-        let absent = if scenario.router == Start::Installed { payload.core_names() } else { BTreeSet::new() };
+        let absent = if scenario.router.has_packages() { payload.core_names() } else { BTreeSet::new() };
         let mut attempt = Attempt {
-            router: Router { guest: &mut *guest, manager: *manager, payload, absent, before: None },
+            router: Router { guest: &mut *guest, manager: *manager, payload, absent, card: false, before: None },
             net: Net { lab: &lab, plan: &plan, flows: Flows::default() },
             told: &mut *told,
             kernel: self.routers.kernel(),

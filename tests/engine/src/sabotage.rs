@@ -10,14 +10,21 @@ use vm::guest::Guest;
 
 use crate::ask;
 use crate::forward;
+use crate::scenario::Scenario;
 
 /// How long the router may take to answer.
 const COMMAND: Duration = Duration::from_secs(60);
 /// Marks what was put in by this module.
 const MARK: &str = "sabotage";
 
+/// The switch of the card's driver, once that is loaded.
+const BYPASS: &str = "bypass=/sys/module/nft_test_card/parameters/bypass; [ ! -e $bypass ] || echo 1 >$bypass";
+
 /// Breaks whatever rules are loaded now.
 pub(crate) fn apply(way: Sabotage, guest: &mut dyn Guest) -> Result<()> {
+    if way == Sabotage::NoHardware {
+        return ask::read(guest, &["sh", "-c", BYPASS]).map(|_| ());
+    }
     // Nothing can be listed before the first package brought nftables' modules.
     let listing = guest.run(&["nft", "-a", "list", "ruleset"], Deadline::after(COMMAND))?;
     if listing.success() {
@@ -56,11 +63,20 @@ fn command(way: Sabotage, table: &str, block: &str, line: &str, before: &str) ->
         }
         Sabotage::NoFastPath => 0,
         Sabotage::OneDevice => 1,
+        Sabotage::NoHardware => return None,
     };
     let devices = line.strip_prefix("devices = {")?.trim_end_matches('}');
     let lost = devices.split(',').map(str::trim).skip(kept).collect::<Vec<_>>().join(", ");
     let what = format!("hook ingress priority 0; devices = {{ {lost} }};");
     (!lost.is_empty()).then(|| format!("delete flowtable {table} {block} {{ {what} }}"))
+}
+
+/// Whether a scenario must notice.
+pub(crate) fn concerns(way: Sabotage, scenario: &Scenario, kernel: &str) -> bool {
+    match way {
+        Sabotage::NoFastPath | Sabotage::OneDevice | Sabotage::AcceptFirst => scenario.needs_fast_path(kernel),
+        Sabotage::NoHardware => scenario.needs_hardware(kernel),
+    }
 }
 
 /// What a scenario's verdict means: it had to notice, by the path of its packets or by conntrack.

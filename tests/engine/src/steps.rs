@@ -5,7 +5,7 @@ use std::time::Instant;
 use model::{Finding, Result};
 
 use crate::attempt::Attempt;
-use crate::deeds::{command, ruleset, traffic};
+use crate::deeds::{card, command, ruleset, traffic};
 use crate::facts;
 use crate::scenario::{Deed, Step};
 
@@ -43,7 +43,7 @@ pub(crate) fn within(at: &str, mut finding: Finding) -> Finding {
 
 fn one(attempt: &mut Attempt<'_>, step: &Step, at: &str) -> Result<Option<Finding>> {
     let found = step.deed.as_ref().map_or(Ok(None), |deed| act(attempt, deed, at))?;
-    if matches!(step.deed, Some(Deed::Run(_) | Deed::Manage(_) | Deed::Ruleset(_))) {
+    if matches!(step.deed, Some(Deed::Run(_) | Deed::Manage(_) | Deed::Ruleset(_) | Deed::Card(_))) {
         attempt.sabotage()?;
     }
     match found {
@@ -57,6 +57,7 @@ fn act(attempt: &mut Attempt<'_>, deed: &Deed, at: &str) -> Result<Option<Findin
         Deed::Run(deed) => command::run(attempt, deed, at),
         Deed::Manage(manage) => command::manage(attempt, manage, at),
         Deed::Ruleset(rules) => ruleset::load(attempt, rules, at),
+        Deed::Card(card) => card::put_in(attempt, card, at),
         Deed::Open(plan) => traffic::open(attempt, plan, "").map(|()| None),
         Deed::Exchange(exchange) => traffic::exchange(attempt, exchange, at, &mut |attempt| {
             run(attempt, &exchange.during, &format!("{}.", at.trim_start_matches("step ")))

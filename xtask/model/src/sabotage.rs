@@ -10,11 +10,14 @@ pub enum Sabotage {
     OneDevice,
     /// Established flows are accepted in front of every `flow add`.
     AcceptFirst,
+    /// The card keeps its rules, and hands every frame up to the router.
+    NoHardware,
 }
 
 impl Sabotage {
     /// All ways.
-    pub const ALL: [Sabotage; 3] = [Sabotage::NoFastPath, Sabotage::OneDevice, Sabotage::AcceptFirst];
+    pub const ALL: [Sabotage; 4] =
+        [Sabotage::NoFastPath, Sabotage::OneDevice, Sabotage::AcceptFirst, Sabotage::NoHardware];
 
     /// The word on the command line and in reports.
     pub fn word(self) -> &'static str {
@@ -22,6 +25,7 @@ impl Sabotage {
             Sabotage::NoFastPath => "no-fast-path",
             Sabotage::OneDevice => "one-device",
             Sabotage::AcceptFirst => "accept-first",
+            Sabotage::NoHardware => "no-hardware",
         }
     }
 }

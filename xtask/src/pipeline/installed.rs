@@ -30,6 +30,9 @@ use crate::stage::{Inputs, stage};
 const PACKAGES: [&str; 5] =
     ["kmod-nft-offload", "kmod-nft-nat", "kmod-nf-nathelper", "kmod-nf-conntrack-netlink", "offloadctl"];
 
+/// What `router: card` has besides, from the feed with the packages for tests.
+const CARD: &str = "kmod-nft-test-card";
+
 /// How long one command of a package manager may take, on a machine that compiles meanwhile.
 const COMMAND: Duration = Duration::from_secs(180);
 
@@ -44,21 +47,23 @@ pub(super) struct Installed<'a> {
     feed: &'a Feed,
     trust: &'a Trust,
     payload: &'a Payload,
+    packages: Vec<&'static str>,
     states: BTreeMap<Format, Result<Utf8PathBuf>>,
 }
 
 impl<'a> Installed<'a> {
-    /// Installs with each manager that a scenario needs so, unless that was done before.
+    /// Installs with each manager that a scenario that begins so needs, unless that was done before.
     pub(super) fn prepare(
         ctx: &Ctx,
+        start: Start,
         router: &'a Router,
-        feed: &'a Feed,
+        (feed, payload): (&'a Feed, &'a Payload),
         trust: &'a Trust,
-        payload: &'a Payload,
         scenarios: &[Scenario],
     ) -> Installed<'a> {
-        let mut installed = Installed { router, feed, trust, payload, states: BTreeMap::new() };
-        let begin_so = scenarios.iter().filter(|scenario| scenario.router == Start::Installed);
+        let packages = PACKAGES.into_iter().chain((start == Start::Card).then_some(CARD)).collect();
+        let mut installed = Installed { router, feed, trust, payload, packages, states: BTreeMap::new() };
+        let begin_so = scenarios.iter().filter(|scenario| scenario.router == start);
         let wanted: BTreeSet<Format> = begin_so.flat_map(|scenario| scenario.managers.iter().copied()).collect();
         let wanted: Vec<Format> = wanted.into_iter().collect();
         let saved = parallel(&wanted, ctx.routers, |&manager| Ok((manager, installed.save(ctx, manager))));
@@ -89,7 +94,7 @@ impl<'a> Installed<'a> {
             .stage("state", router.state.parent().unwrap_or(&router.state))
             .stage("feed", &feed.folder)
             .text("manager", manager.manager())
-            .text("packages", PACKAGES.join(" "))
+            .text("packages", self.packages.join(" "))
             .text("trust", trust.files.iter().map(|(path, text)| format!("{path}\n{text}")).collect::<String>());
         // What is written here goes above that disk, which is another one whenever a router is booted.
         let inputs = match Some(overlay::beside(&router.state)).filter(|disk| disk.exists()) {
@@ -104,7 +109,7 @@ impl<'a> Installed<'a> {
             state::save(&mut session, &out.join("guest"), Deadline::after(router.patience))?;
             let seconds = started.elapsed().as_secs_f64();
             session.power_off(Deadline::after(COMMAND))?;
-            Ok(format!("{} by {} in {seconds:.2} s", PACKAGES.join(", "), manager.manager()))
+            Ok(format!("{} by {} in {seconds:.2} s", self.packages.join(", "), manager.manager()))
         })?;
         Ok(folder.join("guest"))
     }
@@ -116,7 +121,7 @@ impl<'a> Installed<'a> {
         self.trust.teach(&mut session)?;
         let loaded = self.payload.loaded(&mut session)?;
         manage(&mut session, manager, Action::Update, &[])?;
-        manage(&mut session, manager, Action::Install, &PACKAGES)?;
+        manage(&mut session, manager, Action::Install, &self.packages)?;
         let mut absent = self.payload.names();
         if !loaded.is_empty() {
             let left = self.replace(ctx, &mut session, manager)?;
@@ -174,7 +179,7 @@ fn not_installed(words: &[&str], code: i32, text: &str) -> Failure {
     })
 }
 
-fn unprepared(format: Format) -> Failure {
+pub(super) fn unprepared(format: Format) -> Failure {
     Failure::of(Problem {
         exit: Exit::Bug,
         id: "TEST003",

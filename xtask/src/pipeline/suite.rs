@@ -6,12 +6,12 @@ use camino::Utf8PathBuf;
 use formats::Format;
 use model::{Events, Exit, Failure, Problem, Result, Sabotage};
 use scenarios::{Bench, FeedVariant, Feeds, Keep, Manner, Routers, Scenario, Start};
-use vm::guest::Guest;
+use vm::guest::{Guest, Origin};
 use vm::lab::Lab;
 
 use super::at_once::both;
 use super::feed::{Feed, signed};
-use super::installed::Installed;
+use super::installed::{self, Installed};
 use super::job::Job;
 use super::payload::payload as payload_of;
 use super::proved::Proved;
@@ -54,7 +54,15 @@ fn on_kernel(
     let trust = router::trust(&feed)?;
     let payload = payload_of(&feed.packages.files()?)?;
     let wanted: BTreeSet<FeedVariant> = chosen.iter().map(|scenario| scenario.feed).collect();
-    let for_tests = wanted.contains(&FeedVariant::Tests).then(|| signed(ctx, &job.with_test_packages())).transpose()?;
+    let origin = router.guest.about.origin;
+    let card = origin == Origin::StandIn && chosen.iter().any(|scenario| scenario.router == Start::Card);
+    // Without it, scenarios that need the card find nothing out, and the others run.
+    let (for_tests, no_card) = match (card || wanted.contains(&FeedVariant::Tests)).then(|| test_feed(ctx, job)) {
+        Some(Err(failure)) if !wanted.contains(&FeedVariant::Tests) && failure.exit() != Exit::Interrupted => {
+            (None, Some(failure))
+        }
+        made => (made.transpose()?, None),
+    };
     // It holds the published packages too.
     let all = match &for_tests {
         Some(feed) => payload_of(&feed.packages.files()?)?,
@@ -62,7 +70,12 @@ fn on_kernel(
     };
     let (installed, feeds) = both(
         ctx,
-        |ctx| Ok(Installed::prepare(ctx, &router, &feed, &trust, &payload, &chosen)),
+        |ctx| {
+            let prepare = |start, from| (start, Installed::prepare(ctx, start, &router, from, &trust, &chosen));
+            let published = prepare(Start::Installed, (&feed, &payload));
+            let with_card = for_tests.as_ref().filter(|_| card).map(|feed| prepare(Start::Card, (feed, &all)));
+            Ok([published].into_iter().chain(with_card).collect::<BTreeMap<_, _>>())
+        },
         |ctx| {
             wanted
                 .into_iter()
@@ -79,7 +92,7 @@ fn on_kernel(
         ctx.events.notice("keep", "the router is as the scenario left it, and goes when you leave it");
         console::run(ctx, guest).map(|_outcome| ())
     };
-    let routers = Prepared { ctx, router: &router, installed: &installed };
+    let routers = Prepared { ctx, router: &router, installed: &installed, no_card };
     let run = |events: &Events, sabotage| {
         let bench = Bench {
             routers: &routers,
@@ -107,11 +120,19 @@ fn on_kernel(
     Ok(exit)
 }
 
+/// The feed with the packages for tests.
+fn test_feed(ctx: &Ctx, job: &Job) -> Result<Feed> {
+    signed(ctx, &job.with_test_packages())
+}
+
 /// The routers of a run, with their packages and without.
 struct Prepared<'a> {
     ctx: &'a Ctx,
     router: &'a router::Router,
-    installed: &'a Installed<'a>,
+    /// By what a scenario begins with.
+    installed: &'a BTreeMap<Start, Installed<'a>>,
+    /// Why there is no card.
+    no_card: Option<Failure>,
 }
 
 impl Routers for Prepared<'_> {
@@ -119,10 +140,18 @@ impl Routers for Prepared<'_> {
         &self.router.guest.about.kernel
     }
 
+    fn lack(&self, start: Start) -> Option<&'static str> {
+        let is_lacking = start == Start::Card && self.router.guest.about.origin == Origin::Release;
+        is_lacking.then_some("the card that offloads is there for the stand-in's kernels only")
+    }
+
     fn boot(&self, lab: &Lab, start: Start, manager: Format) -> Result<Box<dyn Guest>> {
         let session = match start {
             Start::Booted => self.router.start(self.ctx, lab),
-            Start::Installed => self.installed.start(self.ctx, lab, manager),
+            Start::Installed | Start::Card => {
+                let none = || self.no_card.clone().unwrap_or_else(|| installed::unprepared(manager));
+                self.installed.get(&start).ok_or_else(none)?.start(self.ctx, lab, manager)
+            }
         }?;
         Ok(Box::new(session))
     }

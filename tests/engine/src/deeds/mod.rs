@@ -1,5 +1,6 @@
 //! What steps do, one module for each kind of deed; `steps` calls them.
 
+pub(crate) mod card;
 pub(crate) mod command;
 pub(crate) mod ruleset;
 pub(crate) mod traffic;

@@ -8,7 +8,8 @@ use crate::attempt::Attempt;
 use crate::scenario::{ExpectedExit, Others, Ruleset};
 
 /// Prints a line for each table that belongs to the scenario, which deletes it.
-const DELETE_ALL: &str = r"nft list tables | sed -n '/^table inet probe$/d; s/^table /delete table /p'";
+const DELETE_ALL: &str =
+    r"nft list tables | sed -n '/^table inet probe$/d; /^table netdev probe$/d; s/^table /delete table /p'";
 
 /// Ends a ruleset that is handed to nft; no line of one.
 const END: &str = "END OF RULES";
@@ -61,7 +62,7 @@ mod tests {
     /// What the script hands to nft where there are tables of all kinds.
     #[test]
     fn all_tables_are_deleted_but_our_own_and_the_text_follows() {
-        let tables = "nft() { if [ $1 = list ]; then printf 'table inet probe\\ntable inet lab\\ntable ip nat\\n'; else cat; fi; }";
+        let tables = "nft() { if [ $1 = list ]; then printf 'table inet probe\\ntable netdev probe\\ntable inet lab\\ntable ip nat\\n'; else cat; fi; }";
         let run = |before: &str| {
             let script = format!("{tables}\n{}", script(before, "table inet new { }\n$x `y`"));
             let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
@@ -70,7 +71,9 @@ mod tests {
         let text = "table inet new { }\n$x `y`\n";
         assert_eq!(run(DELETE_ALL), format!("delete table inet lab\ndelete table ip nat\n{text}"));
         assert_eq!(run(":"), text);
-        assert!(DELETE_ALL.contains(&format!("table inet {}$", forward::TABLE)));
+        for family in ["inet", "netdev"] {
+            assert!(DELETE_ALL.contains(&format!("table {family} {}$", forward::TABLE)));
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ fn way(source: &str, packets: u64) -> Way {
         arrived: Count { packets: PACKETS, bytes: WIRE },
         forwarded: Count { packets, bytes: packets * 1028 },
         hop_limit: Some((63, 63)),
+        card: None,
         source: Some(source.parse().unwrap()),
     }
 }
@@ -36,6 +37,20 @@ fn seen(there: u64, back: u64) -> Observation {
     }
 }
 
+/// The same with a card that sent on so many packets each way; the others came up from it.
+fn carded(there: u64, back: u64, mark: &str) -> Observation {
+    let mut seen = Observation { conntrack: entry(mark, WIRE), ..seen(1, 1) };
+    for (ways, taken) in [(0, there), (1, back)] {
+        let mut card = AtCard::default();
+        let count = |packets| Count { packets, bytes: packets * 1028 };
+        card.see(count(PACKETS - taken), (taken > 0).then(|| count(taken)));
+        let way = |seen: &mut Ways| if ways == 0 { seen.there.card = Some(card) } else { seen.back.card = Some(card) };
+        way(&mut seen.exchange);
+        way(&mut seen.ever);
+    }
+    seen
+}
+
 fn id(seen: &Observation, path: Path, run: Option<Run>) -> Option<&'static str> {
     let wanted = Wanted { path: Some(path), run, seen_from: ROUTER.parse().ok(), ..Wanted::default() };
     judge(seen, wanted).map(|finding| finding.id)
@@ -55,6 +70,9 @@ fn each_path_passes_as_itself_and_fails_as_every_other() {
         (Path::Slow, seen(PACKETS, PACKETS)),
         (Path::ThereOnly, seen(1, PACKETS)),
         (Path::BackOnly, seen(PACKETS, 3)),
+        (Path::Hardware, carded(PACKETS - 3, PACKETS, "[HW_OFFLOAD]")),
+        (Path::HardwareThere, carded(PACKETS, 0, "[HW_OFFLOAD]")),
+        (Path::HardwareBack, carded(0, PACKETS, "[HW_OFFLOAD]")),
         (Path::None, nothing),
     ];
     for (is, seen) in &paths {
@@ -110,6 +128,37 @@ fn every_proof_can_fail_alone() {
     assert_eq!(wrong(late, Path::Slow, None), Some("PROOF001"));
     assert_eq!(wrong(silent, Path::Slow, None), Some("PROOF013"));
     assert_eq!(id(&seen(1, 1), Path::None, None), Some("PROOF012"));
+}
+
+#[test]
+fn what_the_card_did_is_proved_by_its_table_its_counters_and_what_came_up() {
+    let path = |seen: &Observation, path| id(seen, path, None);
+    let hardware = || carded(PACKETS, PACKETS, "[HW_OFFLOAD]");
+    assert_eq!(path(&hardware(), Path::Hardware), None);
+    // One direction is enough for the mark.
+    assert_eq!(path(&carded(PACKETS, 0, "[HW_OFFLOAD]"), Path::Hardware), Some("PROOF019"));
+    assert_eq!(path(&carded(PACKETS, 9, "[HW_OFFLOAD]"), Path::Hardware), Some("PROOF020"));
+    assert_eq!(path(&carded(PACKETS, PACKETS - 4, "[HW_OFFLOAD]"), Path::Hardware), Some("PROOF020"));
+    assert_eq!(path(&carded(PACKETS, PACKETS, "[OFFLOAD]"), Path::Hardware), Some("PROOF021"));
+    assert_eq!(path(&hardware(), Path::Fast), Some("PROOF022"));
+    assert_eq!(path(&carded(0, 0, "[OFFLOAD]"), Path::Fast), None);
+    // A router without a card shows nothing of it.
+    assert_eq!(path(&seen(1, 1), Path::Hardware), Some("PROOF019"));
+    assert!(hardware().figures().contains("the card sent on 2000 packets there, 2000 back, and 0 and 0 came up"));
+    assert!(hardware().figures().contains("marked HW_OFFLOAD"));
+}
+
+#[test]
+fn a_counter_that_begins_again_goes_on_counting() {
+    let count = |packets| Count { packets, bytes: packets * 10 };
+    let mut card = AtCard::default();
+    card.see(count(3), Some(count(100)));
+    let before = card;
+    // The rule went, and another came.
+    card.see(count(5), None);
+    card.see(count(1), Some(count(40)));
+    assert_eq!(card.packets(), (140, 6));
+    assert_eq!(card.since(before).packets(), (40, 3));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What YAML types can't refuse: files that assert nothing, or something else than they seem to.
 
 use super::step::{Flows, OnKernels, Step};
-use super::{FeedVariant, Scenario, Start};
+use super::{FeedVariant, Scenario};
 
 /// Kernel lines that a file may name: those that scenarios were measured on.
 pub const KERNELS: [&str; 3] = ["6.1", "6.12", "newest"];
@@ -26,7 +26,7 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), Wrong> {
         return Err("the scenario has neither `steps` nor `offload`".to_owned().into());
     }
     let is_trusted = matches!(scenario.feed, FeedVariant::Published | FeedVariant::Tests);
-    if scenario.router == Start::Installed && !is_trusted {
+    if scenario.router.has_packages() && !is_trusted {
         let what =
             "`router: installed` has the packages of the published feed, so `feed` must not be one to be refused";
         return Err(what.to_owned().into());
@@ -38,7 +38,7 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), Wrong> {
     if let Some(name) = scenario.needs.unfit() {
         return Err(format!("the scenario needs `{name}`, which is no name of a program, a file or a module").into());
     }
-    let mut flows = Flows::default();
+    let mut flows = Flows::of(scenario.router);
     check_steps(&scenario.steps, "", &mut flows)?;
     if flows.lack_a_control() {
         let what = "traffic must take the fast path, and none must take the slow one: without a control run a \

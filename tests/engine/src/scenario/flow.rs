@@ -137,6 +137,12 @@ pub enum Path {
     ThereOnly,
     /// Through it on the way there, past it on the way back.
     BackOnly,
+    /// In the card, both ways: the router's processor sees the first packets only.
+    Hardware,
+    /// In the card on the way there, past the forward hook on the way back.
+    HardwareThere,
+    /// Past the forward hook on the way there, in the card on the way back.
+    HardwareBack,
     /// To the router itself, which answers: no packet is forwarded.
     Local,
     /// Nothing arrives.
@@ -144,6 +150,19 @@ pub enum Path {
 }
 
 impl Path {
+    /// All, those in software first.
+    pub const ALL: [Path; 9] = [
+        Path::Fast,
+        Path::Slow,
+        Path::ThereOnly,
+        Path::BackOnly,
+        Path::Hardware,
+        Path::HardwareThere,
+        Path::HardwareBack,
+        Path::Local,
+        Path::None,
+    ];
+
     /// The word in scenario files and reports.
     pub fn word(self) -> &'static str {
         match self {
@@ -151,20 +170,48 @@ impl Path {
             Path::Slow => "slow",
             Path::ThereOnly => "there-only",
             Path::BackOnly => "back-only",
+            Path::Hardware => "hardware",
+            Path::HardwareThere => "hardware-there",
+            Path::HardwareBack => "hardware-back",
             Path::Local => "local",
             Path::None => "none",
         }
     }
 
-    /// Whether packets from the near to the far end must take the fast path.
-    pub fn is_fast_there(self) -> bool {
-        matches!(self, Path::Fast | Path::ThereOnly)
+    /// How packets are sent on, there and back; `None` where none are.
+    pub fn lanes(self) -> Option<[Lane; 2]> {
+        Some(match self {
+            Path::Fast => [Lane::Software, Lane::Software],
+            Path::Slow => [Lane::Slow, Lane::Slow],
+            Path::ThereOnly => [Lane::Software, Lane::Slow],
+            Path::BackOnly => [Lane::Slow, Lane::Software],
+            Path::Hardware => [Lane::Hardware, Lane::Hardware],
+            Path::HardwareThere => [Lane::Hardware, Lane::Software],
+            Path::HardwareBack => [Lane::Software, Lane::Hardware],
+            Path::Local | Path::None => return None,
+        })
     }
 
-    /// Whether answers must take the fast path.
-    pub fn is_fast_back(self) -> bool {
-        matches!(self, Path::Fast | Path::BackOnly)
+    /// Whether some lane of it is this one.
+    pub fn has(self, lane: Lane) -> bool {
+        self.lanes().is_some_and(|lanes| lanes.contains(&lane))
     }
+
+    /// Whether no packet of it is slow.
+    pub fn is_fast(self) -> bool {
+        self.lanes().is_some_and(|lanes| !lanes.contains(&Lane::Slow))
+    }
+}
+
+/// How the packets of one direction are sent on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// Through the forward hook.
+    Slow,
+    /// From the ingress hook of the device that they came in on, by the kernel.
+    Software,
+    /// By the card, which the kernel told how.
+    Hardware,
 }
 
 /// More of the smallest proof than a few of a hundred could not be told from a path that is slow in part.

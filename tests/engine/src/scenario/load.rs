@@ -45,7 +45,7 @@ pub fn load(path: &Utf8Path) -> Result<Scenario> {
     if scenario.any_manager {
         scenario.managers = match scenario.router {
             Start::Booted => vec![Format::Ipk, Format::Apk],
-            Start::Installed => vec![Format::Apk],
+            Start::Installed | Start::Card => vec![Format::Apk],
         };
     }
     check(&scenario).map_err(|Wrong { step, what }| {
@@ -178,6 +178,23 @@ mod tests {
         ] {
             assert_eq!(steps(list).unwrap_err().id(), "SCEN001", "{list:?}");
         }
+    }
+
+    #[test]
+    fn a_path_in_hardware_needs_a_card_and_a_card_its_driver() {
+        let steps = |router: &str, first: &str| {
+            let open = "{open: {flow: a, proto: udp}}, {exchange: {flow: a, packets: 100, path: slow}}";
+            let fast = "{exchange: {flow: a, packets: 100, path: hardware-there}}";
+            parse(&format!("router: {router}\nsteps: [{first}{open}, {fast}]\n"))
+        };
+        let scenario = steps("card", "{card: {refuse: \"ipv6,from:wan0\", table_size: 4}}, ").unwrap();
+        assert!(scenario.needs_hardware("6.12") && scenario.needs_fast_path("6.12"));
+        let Some(Deed::Card(card)) = &scenario.steps[0].deed else { panic!("{:?}", scenario.steps) };
+        assert_eq!(card.to_string(), "a card that offloads, refuse ipv6,from:wan0, table_size 4");
+        for (router, first) in [("card", ""), ("installed", "{card: {}}, "), ("card", "{card: {refuse: \"a b\"}}, ")] {
+            assert_eq!(steps(router, first).unwrap_err().id(), "SCEN001", "{router} {first}");
+        }
+        assert_eq!(steps("card", "{card: {refuse: [a]}}, ").unwrap_err().id(), "CONF001");
     }
 
     #[test]

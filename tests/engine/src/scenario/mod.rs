@@ -17,14 +17,14 @@ use model::Format;
 use serde::Deserialize;
 
 pub use check::KERNELS;
-pub use flow::{Family, FlowPlan, OffloadProof, Path, Proto, Side, Target};
+pub use flow::{Family, FlowPlan, Lane, OffloadProof, Path, Proto, Side, Target};
 pub use lines::Lines;
 pub use load::{File, load, load_all};
 pub use manager::{Action, Says};
 pub use needs::Needs;
 pub use step::{
-    Answer, Counts, Deed, End, Ending, Exchange, Expected, ExpectedExit, Facts, FtpMode, FtpPlan, Manage, OnKernels,
-    Others, Refusal, Ruleset, Run, Step,
+    Answer, Card, Counts, Deed, End, Ending, Exchange, Expected, ExpectedExit, Facts, FtpMode, FtpPlan, Manage,
+    OnKernels, Others, Refusal, Ruleset, Run, Step,
 };
 pub use topology::Topology;
 
@@ -88,11 +88,20 @@ impl Scenario {
     /// Whether some traffic must take the fast path both ways on a kernel: such a scenario turns red when that is
     /// sabotaged.
     pub fn needs_fast_path(&self, kernel: &str) -> bool {
-        fn any(steps: &[Step], kernel: &str) -> bool {
+        self.offload.is_some() || self.any_exchange(kernel, |path| path.is_fast())
+    }
+
+    /// The same of the card.
+    pub fn needs_hardware(&self, kernel: &str) -> bool {
+        self.any_exchange(kernel, |path| path.has(Lane::Hardware))
+    }
+
+    fn any_exchange(&self, kernel: &str, wanted: fn(Path) -> bool) -> bool {
+        fn any(steps: &[Step], kernel: &str, wanted: fn(Path) -> bool) -> bool {
             let mut there = steps.iter().filter(|step| step.is_for(kernel));
-            there.any(|step| step.needs_fast_path() || any(step.during(), kernel))
+            there.any(|step| step.path().is_some_and(wanted) || any(step.during(), kernel, wanted))
         }
-        self.offload.is_some() || any(&self.steps, kernel)
+        any(&self.steps, kernel, wanted)
     }
 }
 
@@ -108,6 +117,8 @@ pub enum Group {
     MustOffload,
     /// Traffic that must take the slow path, and arrive.
     MustNotOffload,
+    /// A card that offloads.
+    Hardware,
     /// From the first packet of a flow to its end.
     Life,
     /// What no longer sees packets that take the fast path.
@@ -129,6 +140,7 @@ impl Group {
             Group::Refuse => "refuse",
             Group::MustOffload => "must-offload",
             Group::MustNotOffload => "must-not-offload",
+            Group::Hardware => "hardware",
             Group::Life => "life",
             Group::Hides => "hides",
             Group::Fw4 => "fw4",
@@ -147,6 +159,15 @@ pub enum Start {
     Booted,
     /// The packages of the feed are installed, by the scenario's package manager, and their modules loaded.
     Installed,
+    /// The same, and the driver of a card that offloads is installed: `card` steps load it.
+    Card,
+}
+
+impl Start {
+    /// Whether it has the packages of the feed.
+    pub fn has_packages(self) -> bool {
+        self != Start::Booted
+    }
 }
 
 /// The feed as published, one with more in it, or one that a package manager must refuse.

@@ -140,6 +140,36 @@ fn offload_that_was_broken_on_purpose_is_noticed_or_the_scenario_is_no_good() {
     assert_eq!(run(ALL, Flaw::Complains, None).finding().0, "PROOF010");
 }
 
+/// Traffic without a flowtable, with one, and with one that asks the card.
+const CARD: &str = "
+router: card
+topology: { routed: true }
+steps:
+  - card: { table_size: 9 }
+  - ruleset: table inet lab { }
+  - open: { flow: a, proto: udp }
+  - exchange: { flow: a, packets: 200, path: slow }
+  - ruleset: table inet lab { flow add @ft }
+  - exchange: { flow: a, packets: 200, path: fast }
+  - conntrack: { flow: a, hardware: false }
+  - ruleset: table inet lab { flags offload; flow add @ft }
+  - open: { flow: b, proto: udp }
+  - exchange: { flow: b, packets: 200, path: hardware }
+  - conntrack: { flow: b, hardware: true }
+";
+
+#[test]
+fn a_card_that_only_has_rules_and_one_that_is_bypassed_are_noticed() {
+    let told = run(CARD, Flaw::None, None);
+    assert_eq!((told.exit, &told.verdict), (Exit::Done, &Verdict::Pass), "{:?}", told.notes);
+    assert!(told.notes.iter().any(|note| note.contains("the card sent on 200 packets there")), "{:?}", told.notes);
+    assert_eq!(run(CARD, Flaw::IdleCard, None).finding(), ("PROOF020", "step 10, flow b"));
+    let told = run(CARD, Flaw::None, Some(Sabotage::NoHardware));
+    assert!(told.notes.iter().any(|note| note.starts_with("turned red, as it must: PROOF020")), "{:?}", told.notes);
+    // What needs no card is no business of that.
+    assert!(matches!(run(ALL, Flaw::None, Some(Sabotage::NoHardware)).verdict, Verdict::Skip { .. }));
+}
+
 #[test]
 fn commands_and_facts_that_do_not_hold_end_a_scenario() {
     for (steps, id, place) in [

@@ -32,6 +32,8 @@ pub(super) enum Flaw {
     Complains,
     /// Rules cannot be broken on purpose.
     Stubborn,
+    /// Its card has rules, and sends nothing on.
+    IdleCard,
 }
 
 /// Gives one such router after the other.
@@ -83,6 +85,12 @@ struct Router {
     has_rules: bool,
     /// Whether the rules offload.
     offloads: bool,
+    /// Whether they ask the card, and whether that hands everything up.
+    asks_card: bool,
+    bypass: bool,
+    /// What came up from the card, and what it sent on.
+    ingress: BTreeMap<Ports, Count>,
+    taken: BTreeMap<Ports, Count>,
     files: String,
 }
 
@@ -145,7 +153,12 @@ impl Router {
             frame[40..42].fill(0);
             frame[499] ^= 1;
         }
-        if !fast || counted.packets <= 2 {
+        let is_first = counted.packets <= 2;
+        let takes = fast && self.asks_card && !is_first && !self.bypass && self.flaw != Flaw::IdleCard;
+        let card = if takes { &mut self.taken } else { &mut self.ingress };
+        let passed = card.entry(ports).or_default();
+        *passed = *passed + Count { packets: 1, bytes };
+        if !fast || is_first {
             let seen = self.forwarded.entry(ports).or_default();
             *seen = *seen + Count { packets: 1, bytes };
         }
@@ -183,23 +196,43 @@ impl Router {
                 String::new()
             }
             _ if script.contains("find . -xdev") => format!("drwxr-xr-x 0 0 ./etc\nabcd  ./etc/old\n{}", self.files),
-            _ if script.starts_with("nft list table inet probe") => self.look(),
+            _ if script.contains("/parameters/bypass") => {
+                self.bypass = true;
+                String::new()
+            }
+            _ if script.starts_with("nft list table inet probe") => self.look(script.contains("below:")),
             _ if script.ends_with("nft -f -") => {
                 self.has_rules = true;
                 self.offloads = script.contains("flow add");
+                self.asks_card = script.contains("flags offload");
                 String::new()
             }
             _ => String::new(),
         }))
     }
 
-    /// The harness's table, and that of conntrack.
-    fn look(&self) -> String {
+    /// The harness's table, and that of conntrack; between them what is asked of the card.
+    fn look(&self, card: bool) -> String {
         let element = |((proto, from, to), count): (&Ports, &Count)| {
             format!("{proto} . {from} . {to} counter packets {} bytes {}", count.packets, count.bytes)
         };
-        let elements: Vec<String> = self.forwarded.iter().map(element).collect();
-        let mark = if self.is_fast() { "[OFFLOAD]" } else { "[ASSURED]" };
+        let elements = |counts: &BTreeMap<Ports, Count>| counts.iter().map(element).collect::<Vec<_>>().join(", ");
+        let mark = match self.is_fast() {
+            true if self.asks_card => "[HW_OFFLOAD]",
+            true => "[OFFLOAD]",
+            false => "[ASSURED]",
+        };
+        let rule = |(proto, from, to): &Ports| {
+            let word = if *proto == 17 { "udp" } else { "tcp" };
+            let Count { packets, bytes } = self.taken.get(&(*proto, *from, *to)).copied().unwrap_or_default();
+            format!(
+                "00000 BND IPv4 5T orig=192.0.2.1:{from}->192.0.2.2:{to} proto={word} packets={packets} bytes={bytes}\n"
+            )
+        };
+        let rules: String = self.forwarded.keys().filter(|_| self.asks_card).map(rule).collect();
+        let below =
+            format!("below:\ntable netdev probe {{ elements = {{ {} }} }}\n{rules}}}\n", elements(&self.ingress));
+        let below = if card { below } else { String::new() };
         let entry = |((proto, from, to), [there, back]): (&Ports, &[Count; 2])| {
             let way = |from: u16, to: u16, count: &Count| {
                 format!("src=a dst=b sport={from} dport={to} packets={} bytes={}", count.packets, count.bytes)
@@ -208,7 +241,10 @@ impl Router {
             format!("ipv4 2 {word} {proto} {} {} {mark} mark=0\n", way(*from, *to, there), way(*to, *from, back))
         };
         let table: String = self.flows.iter().map(entry).collect();
-        format!("table inet probe {{ set forwarded {{ elements = {{ {} }} }} }}\n{table}", elements.join(", "))
+        format!(
+            "table inet probe {{ set forwarded {{ elements = {{ {} }} }} }}\n{below}{table}",
+            elements(&self.forwarded)
+        )
     }
 }
 

@@ -7,8 +7,8 @@ use super::{Look, chip};
 use crate::report::{Case, Run};
 
 /// Groups of scenarios in the order in which a reviewer wants them; others follow.
-const ORDER: [&str; 8] =
-    ["must-offload", "must-not-offload", "life", "hides", "fw4", "offloadctl", "install", "refuse"];
+const ORDER: [&str; 9] =
+    ["must-offload", "must-not-offload", "hardware", "life", "hides", "fw4", "offloadctl", "install", "refuse"];
 
 /// Nothing without scenarios.
 pub(super) fn section(run: &Run) -> Markup {

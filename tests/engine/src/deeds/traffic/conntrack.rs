@@ -18,7 +18,7 @@ const POLL: Duration = Duration::from_millis(50);
 pub(crate) fn conntrack(attempt: &mut Attempt<'_>, expected: &Expected, at: &str) -> Result<Option<Finding>> {
     let deadline = Deadline::after(expected.within.0);
     let seen = loop {
-        let look = Look::take(attempt.router.guest)?;
+        let look = Look::take(attempt.router.guest, attempt.router.card)?;
         let flow = attempt.net.flows.get(&expected.flow)?;
         flow.see(&look)?;
         let seen = flow.observation(Span::Ever);
@@ -46,10 +46,11 @@ pub(crate) fn conntrack(attempt: &mut Attempt<'_>, expected: &Expected, at: &str
 }
 
 fn holds(expected: &Expected, seen: &Observation) -> bool {
-    let Expected { flow: _, offload, state, gone, counts, within: _ } = expected;
+    let Expected { flow: _, offload, hardware, state, gone, counts, within: _ } = expected;
     let Some(entry) = &seen.conntrack else { return *gone == Some(true) };
     *gone != Some(true)
         && offload.is_none_or(|offload| offload == entry.is_marked_offloaded())
+        && hardware.is_none_or(|hardware| hardware == entry.is_marked_hardware())
         && state.as_ref().is_none_or(|state| Some(state) == entry.state.as_ref())
         && counts.is_none_or(|counts| judge::counts(seen, counts).is_none())
 }
@@ -65,6 +66,11 @@ fn words(expected: &Expected) -> String {
     match expected.offload {
         Some(true) => words.push("marked".into()),
         Some(false) => words.push("not marked".into()),
+        None => {}
+    }
+    match expected.hardware {
+        Some(true) => words.push("in hardware".into()),
+        Some(false) => words.push("not in hardware".into()),
         None => {}
     }
     words.extend(expected.state.clone());
@@ -122,15 +128,26 @@ mod tests {
 
     #[test]
     fn every_expectation_can_fail_alone() {
-        let base =
-            Expected { flow: "a".into(), offload: None, state: None, gone: None, counts: None, within: Seconds::of(1) };
+        let base = Expected {
+            flow: "a".into(),
+            offload: None,
+            hardware: None,
+            state: None,
+            gone: None,
+            counts: None,
+            within: Seconds::of(1),
+        };
         let offloaded = Expected { offload: Some(true), ..base.clone() };
+        let hardware = Expected { hardware: Some(true), ..base.clone() };
+        let software = Expected { hardware: Some(false), ..base.clone() };
         let closed = Expected { state: Some("CLOSE".into()), ..base.clone() };
         let gone = Expected { gone: Some(true), ..base.clone() };
         let all = Expected { counts: Some(Counts::All), ..base.clone() };
         let slow = Expected { counts: Some(Counts::SlowOnly), ..base };
         for (expected, good, bad) in [
             (&offloaded, entry("[OFFLOAD]", 140), entry("9 ESTABLISHED [ASSURED]", 140)),
+            (&hardware, entry("[HW_OFFLOAD]", 140), entry("[OFFLOAD]", 140)),
+            (&software, entry("[OFFLOAD]", 140), entry("[HW_OFFLOAD]", 140)),
             (&closed, entry("9 CLOSE", 140), entry("9 CLOSE_WAIT", 140)),
             (&gone, seen(None), entry("9 CLOSE", 140)),
             (&all, entry("[OFFLOAD]", 140), entry("[OFFLOAD]", 139)),

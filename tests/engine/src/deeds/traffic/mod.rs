@@ -15,7 +15,7 @@ use crate::attempt::Attempt;
 use crate::flows::Span;
 use crate::forward::Look;
 use crate::judge::{self, Wanted};
-use crate::scenario::{Ending, Exchange, Family, FlowPlan, Proto, Side, Target};
+use crate::scenario::{Ending, Exchange, Family, FlowPlan, Path, Proto, Side, Target};
 
 pub(crate) use conntrack::conntrack;
 pub(crate) use ftp::ftp;
@@ -25,6 +25,8 @@ pub(crate) use send::{Amount, During, send};
 const HANDSHAKE: Duration = Duration::from_secs(60);
 /// A datagram is lost when nothing arrived for so long; a guest on a busy host may be silent for seconds.
 const LOSS_AFTER: Duration = Duration::from_secs(20);
+/// How long the kernel may take to tell the card of a flow.
+const BOUND_AFTER: Duration = Duration::from_secs(5);
 /// The first port that far hosts listen on.
 const FIRST_PORT: u16 = 7007;
 
@@ -81,6 +83,9 @@ pub(crate) fn exchange(
     during: &mut During<'_>,
 ) -> Result<Option<Finding>> {
     let names = &exchange.flows;
+    if let Some(path) = exchange.path {
+        bind(attempt, names, path)?;
+    }
     let amount = |plan: &FlowPlan| Amount::of(plan, exchange.packets, exchange.bytes);
     let found = send(attempt, names, amount, Some((exchange, during)))?;
     if found.is_some() {
@@ -109,6 +114,35 @@ pub(crate) fn exchange(
     Ok(None)
 }
 
+/// Sends the first packets of flows that the card has no rules for, and waits for these: the kernel tells it of a flow
+/// some time after the first packets, and what comes until then is offloaded in software. Whether it has them then is
+/// judged with the rest.
+fn bind(attempt: &mut Attempt<'_>, names: &[String], path: Path) -> Result<()> {
+    let mut unbound = Vec::new();
+    for name in names {
+        if !attempt.net.flows.get(name)?.is_bound(path) {
+            unbound.push(name.clone());
+        }
+    }
+    if unbound.is_empty() {
+        return Ok(());
+    }
+    send(attempt, &unbound, |_| Amount::FIRST, None)?;
+    let deadline = Deadline::after(BOUND_AFTER);
+    while !deadline.passed() {
+        attempt.cancel.check()?;
+        look(attempt, &unbound, "exchange")?;
+        let mut all = true;
+        for name in &unbound {
+            all &= attempt.net.flows.get(name)?.is_bound(path);
+        }
+        if all {
+            break;
+        }
+    }
+    Ok(())
+}
+
 fn took_at_least(name: &str, took: Duration, least: Duration) -> Option<Finding> {
     if took >= least {
         return None;
@@ -124,7 +158,7 @@ fn took_at_least(name: &str, took: Duration, least: Duration) -> Option<Finding>
 
 /// Looks at the router and at both ends of flows, and notes their counters.
 pub(crate) fn look(attempt: &mut Attempt<'_>, names: &[String], after: &str) -> Result<()> {
-    let look = Look::take(attempt.router.guest)?;
+    let look = Look::take(attempt.router.guest, attempt.router.card)?;
     let millis = attempt.told.millis();
     for name in names {
         let flow = attempt.net.flows.get(name)?;

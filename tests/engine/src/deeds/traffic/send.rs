@@ -33,6 +33,9 @@ const ALONE: u64 = 2;
 pub(crate) struct Amount(u64);
 
 impl Amount {
+    /// As much as goes alone.
+    pub(crate) const FIRST: Amount = Amount(ALONE);
+
     /// From what a file says.
     pub(crate) fn of(plan: &FlowPlan, packets: Option<u64>, bytes: Option<u64>) -> Amount {
         let size = u64::try_from(plan.size().max(1)).unwrap_or(u64::MAX);

@@ -15,6 +15,8 @@ pub struct Expected {
     pub flow: String,
     /// Whether it carries an offload mark. Necessary for offload, never sufficient.
     pub offload: Option<bool>,
+    /// Whether that is the one of hardware offload.
+    pub hardware: Option<bool>,
     /// Its state, such as `ESTABLISHED`, `TIME_WAIT`, `CLOSE`; an offloaded flow shows none.
     pub state: Option<String>,
     /// Whether there is an entry at all.
@@ -31,7 +33,7 @@ impl Expected {
         if !flows.is_known(&self.flow) {
             return Err(format!("asks for `{}`, which was never opened", self.flow));
         }
-        let asks = self.offload.is_some() || self.state.is_some() || self.counts.is_some();
+        let asks = self.offload.is_some() || self.hardware.is_some() || self.state.is_some() || self.counts.is_some();
         if asks == (self.gone == Some(true)) {
             return Err("asks nothing of conntrack, or of an entry that must be gone".into());
         }

@@ -116,6 +116,9 @@ impl Exchange {
             return Err("expects its packets to be refused, so its `path` must be `none`".into());
         }
         if let Some(path) = self.path {
+            if flows.lack_a_card(path) {
+                return Err("takes a path in hardware, and no step before it brings a `card`".into());
+            }
             flows.judged(path);
         }
         Ok(())

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::scenario::flow::{Path, Proto};
+use crate::scenario::Start;
+use crate::scenario::flow::{Lane, Path, Proto};
 
 /// What earlier steps did to flows.
 #[derive(Debug, Default)]
@@ -14,9 +15,17 @@ pub(in crate::scenario) struct Flows {
     /// Whether some exchange was judged to take the fast, or the slow path.
     fast: bool,
     slow: bool,
+    /// Whether the router has the driver of a card that offloads, and whether a step put the card in.
+    driver: bool,
+    card: bool,
 }
 
 impl Flows {
+    /// None so far, on a router that begins so.
+    pub(in crate::scenario) fn of(router: Start) -> Flows {
+        Flows { driver: router == Start::Card, ..Flows::default() }
+    }
+
     pub(super) fn open(&mut self, flow: &str, proto: Proto) -> Result<(), String> {
         if self.is_known(flow) {
             return Err(format!("opens `{flow}` again; give it another name"));
@@ -46,8 +55,19 @@ impl Flows {
 
     /// Packets were judged to take this path.
     pub(super) fn judged(&mut self, path: Path) {
-        self.fast |= path.is_fast_there() || path.is_fast_back();
-        self.slow |= !matches!(path, Path::Fast | Path::None | Path::Local);
+        self.fast |= path.has(Lane::Software) || path.has(Lane::Hardware);
+        self.slow |= path.has(Lane::Slow);
+    }
+
+    /// From here on the router has a card that offloads; whether that can be.
+    pub(super) fn put_in_card(&mut self) -> bool {
+        self.card = self.driver;
+        self.driver
+    }
+
+    /// Whether it takes a card that no step brought.
+    pub(super) fn lack_a_card(&self, path: Path) -> bool {
+        path.has(Lane::Hardware) && !self.card
     }
 
     /// Whether packets had to take the fast path and none the slow one.

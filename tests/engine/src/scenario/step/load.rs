@@ -11,6 +11,7 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::beside::Beside;
+use super::card::Card;
 use super::command::{Manage, Run};
 use super::end::{End, Ending};
 use super::ruleset::{Others, Ruleset};
@@ -26,6 +27,7 @@ enum Word {
     Manager,
     Ruleset,
     RulesetAdd,
+    Card,
     Open,
     Exchange,
     Close,
@@ -94,6 +96,7 @@ impl<'de> Visitor<'de> for Words {
                 Word::Manager => deed(read(&mut map, Manage::written)?),
                 Word::Ruleset => deed(read(&mut map, |text, beside| Ruleset::written(text, Others::Go, beside))?),
                 Word::RulesetAdd => deed(read(&mut map, |text, beside| Ruleset::written(text, Others::Stay, beside))?),
+                Word::Card => deed(read(&mut map, |card: Card, _| Deed::Card(card))?),
                 Word::Open => deed(read(&mut map, |plan, _| Deed::Open(plan))?),
                 Word::Exchange => deed(read(&mut map, |exchange, _| Deed::Exchange(exchange))?),
                 Word::Close => deed(read(&mut map, |flow, _| End::written(flow, Ending::Close))?),

@@ -6,6 +6,7 @@
 
 mod answer;
 mod beside;
+mod card;
 mod command;
 mod conntrack;
 mod end;
@@ -22,6 +23,7 @@ use std::fmt;
 use serde::Deserialize;
 
 pub use answer::{Answer, ExpectedExit};
+pub use card::Card;
 pub use command::{Manage, Run};
 pub use conntrack::{Counts, Expected};
 pub use end::{End, Ending};
@@ -53,6 +55,8 @@ pub enum Deed {
     Manage(Manage),
     /// Loads rules.
     Ruleset(Ruleset),
+    /// Puts a card that offloads between the router and its wires.
+    Card(Card),
     /// Opens a flow; a TCP connection is established.
     Open(FlowPlan),
     /// Sends over open flows.
@@ -96,9 +100,12 @@ impl Step {
         self.kernels.as_ref().is_none_or(|kernels| kernels.include(kernel))
     }
 
-    /// Whether its traffic must take the fast path both ways.
-    pub(super) fn needs_fast_path(&self) -> bool {
-        matches!(&self.deed, Some(Deed::Exchange(exchange)) if exchange.path == Some(Path::Fast))
+    /// The path that its traffic must take.
+    pub(super) fn path(&self) -> Option<Path> {
+        match &self.deed {
+            Some(Deed::Exchange(exchange)) => exchange.path,
+            _ => None,
+        }
     }
 }
 
@@ -108,6 +115,7 @@ impl Deed {
         match self {
             Deed::Run(run) => run.check(),
             Deed::Manage(_) | Deed::Ruleset(_) => Ok(()),
+            Deed::Card(card) => card.check(flows),
             Deed::Open(plan) => open::check(plan, flows),
             Deed::Exchange(exchange) => exchange.check(flows),
             Deed::End(end) => end.check(flows),
@@ -123,6 +131,7 @@ impl fmt::Display for Deed {
             Deed::Run(run) => run.fmt(f),
             Deed::Manage(manage) => manage.fmt(f),
             Deed::Ruleset(ruleset) => ruleset.fmt(f),
+            Deed::Card(card) => card.fmt(f),
             Deed::Open(plan) => plan.fmt(f),
             Deed::Exchange(exchange) => exchange.fmt(f),
             Deed::End(end) => end.fmt(f),
