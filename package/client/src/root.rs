@@ -322,6 +322,19 @@ impl Root {
         }
     }
 
+    /// Removes a file or link that was put in place completely; false when there was none, or a folder is there.
+    pub(crate) fn remove_whole(&self, path: &Utf8Path) -> Result<bool> {
+        let remove = || -> io::Result<bool> {
+            let (folder, name) = self.parent(path)?;
+            self.changes(&folder, name);
+            remove_at(&folder, name)
+        };
+        match remove() {
+            Err(error) if missing(&error) || error.kind() == io::ErrorKind::IsADirectory => Ok(false),
+            result => result.map_err(Error::io("remove", path)),
+        }
+    }
+
     /// Removes a directory that is empty, and what an interrupted making of it left; false when it is
     /// not empty, or is no directory.
     pub(crate) fn remove_empty(&self, path: &Utf8Path) -> bool {

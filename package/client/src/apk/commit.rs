@@ -231,7 +231,7 @@ impl Commit<'_> {
         let recorded: BTreeMap<Utf8PathBuf, Option<&Checksum>> = protected.collect();
         let old: BTreeSet<Utf8PathBuf> = package.files().map(|(path, _)| path).collect();
         for path in place::obsolete(root, old, brought, &others) {
-            self.remove_file(root, &path, recorded.get(&path).copied().flatten())?;
+            self.remove_file(root, &path, recorded.get(&path).copied().flatten(), package.is_complete())?;
         }
         // Innermost first; one that still holds something, or that another package has, stays.
         let folders: BTreeSet<Utf8PathBuf> = package.folders().collect();
@@ -241,13 +241,21 @@ impl Commit<'_> {
         Ok(())
     }
 
-    fn remove_file(&mut self, root: &Root, path: &Utf8Path, recorded: Option<&Checksum>) -> Result<()> {
+    fn remove_file(
+        &mut self,
+        root: &Root,
+        path: &Utf8Path,
+        recorded: Option<&Checksum>,
+        is_complete: bool,
+    ) -> Result<()> {
         self.touch(path);
         if is_protected(path) {
             root.remove(Utf8Path::new(&format!("{path}.apk-new")))?;
         }
         if is_changed(root, path, recorded, None)? {
             (self.on)(Progress::Note { text: format!("Not deleting modified file {path}") });
+        } else if is_complete {
+            root.remove_whole(path)?;
         } else if root.kind(path)? != Some(There::Folder) {
             root.remove(path)?;
         }

@@ -148,6 +148,7 @@ pub(crate) fn remove(
     if package.is_usable() {
         script("prerm")?;
     }
+    let was_complete = package.is_usable();
     package.state = State::HalfInstalled;
     let (conffiles, links) = (package.conffiles.clone(), alternatives::links(&package.control));
     status.save(root)?;
@@ -159,6 +160,8 @@ pub(crate) fn remove(
         let recorded = conffiles.get(&path);
         if recorded.is_some() && alone.sha256(&path)?.is_some_and(|there| Some(&there) != recorded) {
             on(Step::ConffileNotRemoved { path }.into());
+        } else if was_complete {
+            alone.remove_whole(&path)?;
         } else if alone.kind(&path)? != Some(Kind::Folder) {
             alone.remove(&path)?;
         }

@@ -1,6 +1,6 @@
 //! The metadata of a package: its info, and the list of what it would put where.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
 use model::Digest;
 
@@ -138,26 +138,19 @@ impl Metadata {
     }
 }
 
-/// Reads the list of directories and remembers what is a directory and what is not.
+/// Reads the list of directories. Both that and the lists of files in it are sorted, so what is where can be looked up.
 struct Paths<'a> {
     limits: &'a Limits,
     members: Vec<Member>,
-    /// Index of every member but directories.
-    files: HashMap<String, usize>,
-    directories: HashSet<String>,
+    /// Where the directories are among the members; the files of each follow it.
+    directories: Vec<usize>,
     /// Bytes of paths that may still be remembered.
     memory_left: usize,
 }
 
 impl<'a> Paths<'a> {
     fn read(root: Object<'_>, limits: &'a Limits) -> Result<Vec<Member>, Error> {
-        let mut paths = Paths {
-            limits,
-            members: Vec::new(),
-            files: HashMap::new(),
-            directories: HashSet::new(),
-            memory_left: MOST_PATH_BYTES,
-        };
+        let mut paths = Paths { limits, members: Vec::new(), directories: Vec::new(), memory_left: MOST_PATH_BYTES };
         let Some(list) = root.object(package::PATHS)? else { return Ok(Vec::new()) };
         let mut last: Option<String> = None;
         for (number, value) in (1..).zip(list.values()) {
@@ -178,7 +171,7 @@ impl<'a> Paths<'a> {
         if !name.is_empty() {
             check_path(name)?;
         }
-        self.directories.insert(name.to_owned());
+        self.directories.push(self.members.len());
         let acl = Acl::read(object)?;
         self.push(Member {
             entry: acl.entry(name.to_owned(), Kind::Dir),
@@ -225,7 +218,7 @@ impl<'a> Paths<'a> {
             _ => return Err(malformed("only regular files have a hash")),
         };
         if let Kind::HardLink(target) = &kind {
-            let first = self.files.get(target).and_then(|&index| self.members.get(index));
+            let first = self.file_at(target);
             let same = first.is_some_and(|first| {
                 matches!(first.entry.kind, Kind::File(_)) && (first.sha256, first.length) == (sha256, length)
             });
@@ -233,7 +226,6 @@ impl<'a> Paths<'a> {
                 return Err(malformed("it is a hard link to something that is not an earlier file of the same bytes"));
             }
         }
-        self.files.insert(full.clone(), self.members.len());
         let time = object.int(path::TIME)?.unwrap_or(0);
         let xattrs = acl.xattrs.clone();
         self.push(Member { entry: acl.entry(full, kind), length, sha256, time, xattrs, numbers })
@@ -248,12 +240,23 @@ impl<'a> Paths<'a> {
         Ok(())
     }
 
+    /// What is no directory at a path, of what was read so far.
+    fn file_at(&self, path: &str) -> Option<&Member> {
+        let (directory, _) = path.rsplit_once('/').unwrap_or_default();
+        let name = |&index: &usize| self.members[index].entry.path.as_str();
+        let place = self.directories.binary_search_by(|index| name(index).cmp(directory)).ok()?;
+        let end = self.directories.get(place + 1).copied().unwrap_or(self.members.len());
+        let files = &self.members[self.directories[place] + 1..end];
+        files.binary_search_by(|file| file.entry.path.as_str().cmp(path)).ok().map(|index| &files[index])
+    }
+
     /// A path that is both a directory and a file could be followed out of the root.
     fn check_links(&self) -> Result<(), Error> {
-        for directory in &self.directories {
+        for &index in &self.directories {
+            let directory = &self.members[index].entry.path;
             let parents = directory.match_indices('/').map(|(at, _)| &directory[..at]).chain([directory.as_str()]);
             for parent in parents {
-                if self.files.contains_key(parent) {
+                if self.file_at(parent).is_some() {
                     let why = "it lies below something that the package makes a file or link";
                     return Err(Error::ApkPath { path: directory.clone(), why });
                 }

@@ -58,6 +58,7 @@ pub fn visit(
     let (adb, blocks) = Adb::open(&mut input as &mut dyn Read, limits)?;
     trusted(&adb)?;
     let metadata = Metadata::read(&adb, limits)?;
+    drop(adb);
     files(blocks, &metadata.members, each)?;
     Ok(metadata)
 }
