@@ -91,6 +91,17 @@ fn older(published: &Utf8Path, format: Format, trust: &Trust) -> Result<BTreeMap
     Ok(kernels)
 }
 
+/// Whether packages of one format can be in one folder.
+///
+/// # Errors
+/// `FEED…` for the first that cannot, and what is wrong with a package.
+pub(crate) fn fits(format: Format, files: &[&Utf8Path], architecture: &Arch, kernel: &Kernel) -> Result<()> {
+    match format {
+        Format::Ipk => admit::<formats::packages::Listed>(files, architecture)?.only_for(Some(kernel)).map(drop),
+        Format::Apk => admit::<formats::apk::index::Listed>(files, architecture)?.only_for(Some(kernel)).map(drop),
+    }
+}
+
 /// Makes the folder and the index of some packages; those of another kernel than `only` are refused. Says what they are.
 pub(crate) fn fill(
     format: Format,

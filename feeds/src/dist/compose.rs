@@ -3,18 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use formats::{Format, Package};
+use formats::Format;
 use host::files;
 use model::{Exit, Failure, Problem, Result};
 
 use super::folder::{self, Content, json};
+use super::identity::{identity, is_of_image};
 use super::keys::KnownKeys;
-use super::records::{Build, Feed, Missing, Row, RowRecord};
+use super::records::{Build, Feed, Missing, Row, RowRecord, Verdict};
 use super::sums::{self, Sums};
 use super::tree::FEED;
 use super::{Made, Outcome, Published, html, keyring, keys, subscribe};
-use crate::explain;
 use crate::keys::Keys;
+use crate::{explain, merge};
 
 /// What is the same for the whole tree.
 #[derive(Debug, Clone)]
@@ -31,6 +32,8 @@ pub struct Request<'a> {
     pub epoch: u64,
     /// Folders that are left out from now on.
     pub pruned: &'a BTreeSet<String>,
+    /// What scenarios proved, by the [`identity`] of the packages that they ran on.
+    pub verdicts: &'a BTreeMap<String, Vec<Verdict>>,
 }
 
 /// What came of it.
@@ -78,7 +81,7 @@ pub fn compose(
             Outcome::Missing(row) => failed.push(row),
             Outcome::Made(made) => {
                 let place = super::place(&made.row.line, &made.row.target, &made.kernel());
-                match folders.get(&place).map_or(Ok(()), |there| same_bytes(there, &made)) {
+                match acceptable(folders.get(&place), &made) {
                     Err(failure) => failed.push(Missing {
                         row: made.row.clone(),
                         id: failure.id().to_owned(),
@@ -93,6 +96,11 @@ pub fn compose(
                     }
                 }
             }
+        }
+    }
+    for content in folders.values_mut().filter(|_| !request.verdicts.is_empty()) {
+        if let Some(verdicts) = request.verdicts.get(&identity(&content.files)?) {
+            content.build.verdicts.clone_from(verdicts);
         }
     }
     missing.extend(failed.iter().map(|missing| (missing.row.clone(), missing.clone())));
@@ -144,6 +152,16 @@ fn take_over(request: &Request, published: &Published, folders: &mut Folders) ->
     Ok(())
 }
 
+/// Whether a row's packages can be published: a row that cannot does not keep the others from it.
+fn acceptable(there: Option<&Content>, made: &Made) -> Result<()> {
+    for format in Content::formats(&made.files) {
+        let of_format = |file: &&Utf8Path| Format::of_file_name(file.as_str()) == Some(format);
+        let files: Vec<&Utf8Path> = made.files.iter().map(Utf8PathBuf::as_path).filter(of_format).collect();
+        merge::fits(format, &files, &made.architecture, &made.kernel())?;
+    }
+    there.map_or(Ok(()), |there| same_bytes(there, made))
+}
+
 /// What was published once under a name and version is never published with other bytes: apk knows packages by their
 /// digest, and opkg says that a checksum does not match.
 fn same_bytes(there: &Content, made: &Made) -> Result<()> {
@@ -166,10 +184,6 @@ fn same_bytes(there: &Content, made: &Made) -> Result<()> {
 
 /// Puts a row's packages in their folder.
 fn put(request: &Request, made: Made, folders: &mut Folders) {
-    let is_of_image = |file: &Utf8PathBuf| {
-        let name = file.file_name().unwrap_or_default();
-        name.strip_prefix(Package::KERNEL).is_some_and(|rest| rest.starts_with(['_', '-']))
-    };
     let kernel = made.kernel();
     let place = super::place(&made.row.line, &made.row.target, &kernel);
     let mut files = made.files;
@@ -194,7 +208,7 @@ fn put(request: &Request, made: Made, folders: &mut Folders) {
         commit: request.commit.map(str::to_owned),
         materials: made.materials,
         crates: made.crates,
-        verdicts: made.verdicts,
+        verdicts: Vec::new(),
     };
     folders.insert(place, Content { build, files });
 }

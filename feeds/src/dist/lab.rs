@@ -1,7 +1,7 @@
 //! Trees that routers in scenarios meet: good ones, one that has nothing for them, some that somebody changed, and those
 //! of a rotation of keys.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::Format;
@@ -54,7 +54,15 @@ pub fn lab(lab: &Lab, made: &Made, out: &Utf8Path) -> Result<Vec<&'static str>> 
         let published = before.map(|before| Published::open(&out.join(before), &trust)).transpose()?;
         let pruned = BTreeSet::new();
         let url = format!("{}/{name}", lab.url);
-        let request = Request { name: lab.name, url: &url, tool: "lab", commit: None, epoch: 0, pruned: &pruned };
+        let request = Request {
+            name: lab.name,
+            url: &url,
+            tool: "lab",
+            commit: None,
+            epoch: 0,
+            pruned: &pruned,
+            verdicts: &BTreeMap::new(),
+        };
         files::create_folder(&out.join(name))?;
         compose(&request, published.as_ref(), outcomes, keys, &out.join(name)).map(drop)
     };

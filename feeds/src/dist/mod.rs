@@ -13,6 +13,7 @@
 mod compose;
 mod folder;
 mod html;
+mod identity;
 mod keyring;
 mod keys;
 mod lab;
@@ -30,6 +31,7 @@ mod upload;
 mod verify;
 
 pub use compose::{Composed, Request, compose};
+pub use identity::identity;
 pub use lab::{Lab, lab};
 pub use prune::{Prunable, prunable};
 pub use records::{Build, Crate, Feed, FolderRecord, Material, Missing, Row, RowRecord, Verdict};
@@ -67,8 +69,6 @@ pub struct Made {
     pub materials: Vec<Material>,
     /// What is compiled into the programs among them.
     pub crates: Vec<Crate>,
-    /// What scenarios proved on these very files.
-    pub verdicts: Vec<Verdict>,
 }
 
 impl Made {

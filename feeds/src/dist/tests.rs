@@ -1,6 +1,6 @@
 //! The whole tree: made, believed, changed by the next run, and refused once somebody changed it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::depend::Dependency;
@@ -66,7 +66,6 @@ impl Trees {
             files,
             materials: vec![Material { uri: "https://example.org/sdk".into(), sha256: "0".repeat(64) }],
             crates: vec![Crate { name: "libc".into(), version: "0.2.1".into(), sha256: Some("1".repeat(64)) }],
-            verdicts: vec![Verdict { scenario: "install".into(), manager: "opkg".into(), verdict: "pass".into() }],
         }))
     }
 
@@ -77,8 +76,20 @@ impl Trees {
         outcomes: Vec<Outcome>,
         keys: &Keys,
     ) -> Result<(Utf8PathBuf, Composed)> {
+        self.proven(name, published, outcomes, keys, &BTreeMap::new())
+    }
+
+    fn proven(
+        &self,
+        name: &str,
+        published: Option<&Published>,
+        outcomes: Vec<Outcome>,
+        keys: &Keys,
+        verdicts: &BTreeMap<String, Vec<Verdict>>,
+    ) -> Result<(Utf8PathBuf, Composed)> {
         let pruned = BTreeSet::new();
-        let request = Request { name: "our_feed", url: URL, tool: "0.1.0", commit: None, epoch: 0, pruned: &pruned };
+        let request =
+            Request { name: "our_feed", url: URL, tool: "0.1.0", commit: None, epoch: 0, pruned: &pruned, verdicts };
         let out = self.folder(name);
         let composed = compose(&request, published, outcomes, keys, &out)?;
         Ok((out, composed))
@@ -172,12 +183,44 @@ fn other_kernels_stay_and_what_failed_is_told_and_stays_as_it_was() {
         trees.compose("four", Some(&third), vec![Outcome::Unchanged(row("stand-in", "6.12"))], &keys).unwrap();
     assert_eq!(open(&four, &keys).feed.missing, []);
 
+    // Packages that are for another kernel than the row says, and no packages at all: the row is missing, not the tree.
+    let Outcome::Made(wrong) = trees.made("24.10", "24.10.9", "dd", "x") else { panic!() };
+    let foreign = Made { kernel_version: "6.12.1~ee-r1".into(), ..*wrong.clone() };
+    let broken = trees.root().join("broken.ipk");
+    std::fs::write(&broken, "no package").unwrap();
+    for (made, id) in [(foreign, "FEED012"), (Made { files: vec![broken], ..*wrong }, "GZ001")] {
+        let name = format!("wrong-{id}");
+        let (_, composed) = trees.compose(&name, Some(&third), vec![Outcome::Made(Box::new(made))], &keys).unwrap();
+        assert_eq!((composed.missing[0].id.as_str(), composed.feed.rows.len()), (id, 2));
+    }
+
     // Other bytes under the same name and version.
     let other = vec![trees.made("24.10", "24.10.8", "cc", "other")];
     let (five, composed) = trees.compose("five", Some(&third), other, &keys).unwrap();
     assert_eq!((composed.missing[0].id.as_str(), &composed.changed[..]), ("DIST005", &[][..]));
     let place = "24.10/x86/64/kmods/6.12.1-1-cc/Packages";
     assert!(std::fs::read(five.join(place)).unwrap() == std::fs::read(three.join(place)).unwrap());
+}
+
+#[test]
+fn what_scenarios_proved_stands_beside_the_very_files_that_they_ran_on() {
+    let (trees, keys) = (Trees::new(), keys(7));
+    let made = trees.made("24.10", "24.10.8", "aa", "x");
+    let Outcome::Made(of_made) = &made else { panic!() };
+    let verdict =
+        |verdict: &str| Verdict { scenario: "install".into(), manager: "opkg".into(), verdict: verdict.into() };
+    let verdicts = BTreeMap::from([
+        (identity(&of_made.files).unwrap(), vec![verdict("pass"), verdict("fail")]),
+        (identity(&of_made.files[1..]).unwrap(), vec![verdict("pass")]),
+    ]);
+    let (one, _) = trees.compose("one", None, vec![made], &keys).unwrap();
+    let text = |tree: &Utf8Path| std::fs::read_to_string(tree.join("index.html")).unwrap();
+    assert!(text(&one).contains("nothing was run on them"));
+    let (two, composed) = trees.proven("two", Some(&open(&one, &keys)), Vec::new(), &keys, &verdicts).unwrap();
+    assert!(text(&two).contains("1 of 2 scenarios") && composed.changed.len() == 1);
+    // It stays until others are known.
+    let (three, _) = trees.compose("three", Some(&open(&two, &keys)), Vec::new(), &keys).unwrap();
+    assert!(snapshot(&three) == snapshot(&two));
 }
 
 #[test]
@@ -209,7 +252,15 @@ fn a_tree_that_somebody_changed_is_not_believed() {
     assert_eq!(refused(&trust), "DIST001");
     let failure = trees.compose("bad", None, Vec::new(), &keys).map(drop);
     assert_eq!(failure, Ok(()), "nothing is a tree too");
-    let request = Request { name: "a", url: "no address'", tool: "", commit: None, epoch: 0, pruned: &BTreeSet::new() };
+    let request = Request {
+        name: "a",
+        url: "no address'",
+        tool: "",
+        commit: None,
+        epoch: 0,
+        pruned: &BTreeSet::new(),
+        verdicts: &BTreeMap::new(),
+    };
     let failure = compose(&request, None, Vec::new(), &keys, &trees.folder("worse")).unwrap_err();
     assert_eq!(failure.id(), "DIST003");
 }

@@ -33,6 +33,10 @@ pub struct DistArgs {
     /// Folder with rows that `dist row` made, elsewhere or before: nothing is built here.
     #[arg(long, value_name = "DIR")]
     pub made: Option<Utf8PathBuf>,
+    /// Report of `test --json` on packages that are published: what it proved is shown beside them; may be given several
+    /// times. Reports on other packages say nothing here.
+    #[arg(long = "report", value_name = "FILE")]
+    pub reports: Vec<Utf8PathBuf>,
     /// End with 0 though rows are missing; they are told all the same.
     #[arg(long)]
     pub allow_missing: bool,

@@ -5,6 +5,7 @@ mod crates;
 mod drift;
 mod made;
 mod place;
+mod reports;
 mod rows;
 mod upload;
 
@@ -51,6 +52,7 @@ pub fn run(ctx: &Ctx, args: &DistArgs) -> Result<Outcome> {
 
 fn publish(ctx: &Ctx, args: &DistArgs) -> Result<Outcome> {
     let jobs = rows::jobs(ctx, &args.rows)?;
+    let verdicts = reports::read(&args.reports)?;
     let config = FeedConfig::load(ctx)?;
     let keys = config.key_files(ctx).load_or_create()?;
     let place = Place::at(&ctx.out)?;
@@ -72,7 +74,7 @@ fn publish(ctx: &Ctx, args: &DistArgs) -> Result<Outcome> {
     let mut outcomes = Vec::new();
     for (row, job) in &jobs {
         outcomes.push(match &args.made {
-            Some(folder) => made::load(ctx, folder, row)?,
+            Some(folder) => made::load(ctx, folder, row, &copy.place.join("made"))?,
             None => rows::outcome(ctx, row, job, published.as_ref())?,
         });
     }
@@ -85,6 +87,7 @@ fn publish(ctx: &Ctx, args: &DistArgs) -> Result<Outcome> {
         commit: args.commit.as_deref(),
         epoch: sdk::source_date_epoch()?.unwrap_or_default(),
         pruned: &pruned,
+        verdicts: &verdicts,
     };
     let Composed { feed, changed, others_for_routers, missing } =
         dist::compose(&request, published.as_ref(), outcomes, &keys, &tree.place)?;

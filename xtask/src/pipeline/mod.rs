@@ -54,7 +54,7 @@ pub use reproduce::reproduce;
 pub use router::boot;
 pub use row::{RowPackages, row_inputs, row_packages};
 pub use stand_in::{STAND_IN, StandIn};
-pub use suite::{check as check_scenarios, list, test};
+pub use suite::{PACKAGES, check as check_scenarios, list, test};
 
 /// Builds and checks the packages.
 pub fn build(ctx: &Ctx, job: &Job) -> Result<Outcome> {

@@ -23,6 +23,9 @@ use crate::{Ctx, Outcome};
 /// The package whose file the negative scenario spoils: one that images do not have by themselves.
 const SPOILED_PACKAGE: &str = "kmod-nf-conntrack-netlink";
 
+/// Name of the fact that says which packages the cases of a kernel ran on, before the kernel's own.
+pub const PACKAGES: &str = "packages for ";
+
 /// Runs the scenarios that were asked for on the packages of this source tree, on one kernel after the other.
 pub fn test(ctx: &Ctx, jobs: &[Job], args: &TestArgs) -> Result<Outcome> {
     let chosen = chosen(ctx, args)?;
@@ -86,6 +89,8 @@ fn on_kernel(
     let feeds: BTreeMap<FeedVariant, Utf8PathBuf> = feeds;
     ctx.events.fact("QEMU", &router.qemu.version);
     ctx.events.fact("router", &router.guest.about.label);
+    let identity = feeds::dist::identity(&feed.packages.files()?)?;
+    ctx.events.fact(&format!("{PACKAGES}{}", router.guest.about.kernel), identity);
     ctx.events.fact("routers at once", ctx.routers.to_string());
     job.provider.tell_costs(ctx, job)?;
     let keep = |guest: &mut dyn Guest| -> Result<()> {

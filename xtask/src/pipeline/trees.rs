@@ -27,7 +27,6 @@ pub(super) fn trees(ctx: &Ctx, job: &Job, feed: &Feed, url: &str) -> Result<Utf8
             files: feed.packages.files()?,
             materials: Vec::new(),
             crates: Vec::new(),
-            verdicts: Vec::new(),
         };
         let lab = Lab { feed: &feed.folder, name: &feed.name, url, keys: &feed.keys };
         let names = dist::lab(&lab, &made, out)?;

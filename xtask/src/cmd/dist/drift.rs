@@ -88,3 +88,83 @@ fn after(upstream: &Upstream, row: &Row) -> Result<Option<Release>> {
         Err(failure) => Err(failure),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use camino::Utf8Path;
+    use clap::Parser as _;
+    use formats::depend::Dependency;
+    use formats::{Format, Package};
+    use model::{Digest, Events};
+    use sdk::openwrt::fixture::{KERNEL_HASH, MiniMirror};
+
+    use super::*;
+    use crate::cli::{Cli, Verb};
+    use crate::ctx::tests::ctx;
+
+    fn dist(ctx: &Ctx, words: &[&str]) -> Result<Outcome> {
+        let line = ["cargo xtask", "dist"].iter().chain(words);
+        let Verb::Dist(args) = Cli::try_parse_from(line).unwrap().verb else { panic!("another verb") };
+        super::super::run(ctx, &args)
+    }
+
+    /// What `dist row` would have made of 25.12.5, for a kernel.
+    fn row(folder: &Utf8Path, kernel_version: &str) {
+        let place = folder.join("25.12-x86-64-25.12.5");
+        std::fs::create_dir_all(&place).unwrap();
+        let plan = Package {
+            name: "kmod-a".into(),
+            version: "6.12.94-r1".into(),
+            architecture: "x86_64".into(),
+            depends: vec![Dependency::exactly("kernel", kernel_version)],
+            ..Package::default()
+        };
+        let mut bytes = Vec::new();
+        plan.write(Format::Apk, &mut bytes).unwrap();
+        let name = plan.file_name(Format::Apk);
+        std::fs::write(place.join(&name), &bytes).unwrap();
+        let row = serde_json::json!({
+            "row": { "line": "25.12", "target": "x86/64", "release": "25.12.5" },
+            "inputs": kernel_version, "kernel_version": kernel_version, "architecture": "x86_64",
+            "materials": [], "crates": [], "files": [[name, Digest::of(&bytes).to_string()]],
+        });
+        std::fs::write(place.join("row.json"), row.to_string()).unwrap();
+    }
+
+    #[test]
+    fn what_was_released_and_is_not_published_is_told() {
+        let (mirror, folder) = (MiniMirror::new(), tempfile::tempdir().unwrap());
+        mirror.publish_standard("25.12.5", "x86/64");
+        let root = Utf8Path::from_path(folder.path()).unwrap();
+        let ctx = ctx(root, Events::discard());
+        let (site, key) = (ctx.out.join("current"), mirror.key_file());
+        let drift = || {
+            let place = ["drift", site.as_str(), "--mirror", mirror.root().as_str(), "--release-key", key.as_str()];
+            let outcome = dist(&ctx, &[&place[..], &["--release", "25.12", "--target", "x86/64"]].concat()).unwrap();
+            (outcome.exit, outcome.data)
+        };
+        let publish = || {
+            let made = root.join("rows");
+            let words = ["--made", made.as_str(), "--release", "25.12", "--target", "x86/64"];
+            dist(&ctx, &[&words[..], &["--url", "https://example.org/feed", "--allow-missing"]].concat()).unwrap()
+        };
+        publish();
+        let lacks = "25.12.5 for x86/64 is released, and the feed has nothing for it";
+        assert_eq!(drift(), (Exit::Failed, lacks.to_owned()));
+
+        row(&root.join("rows"), "6.12.87~0123456789abcdef0123456789abcdef-r1");
+        publish();
+        let (exit, said) = drift();
+        assert_eq!(exit, Exit::Failed);
+        assert!(said.contains(&format!("has kernel 6.12.94-1-{KERNEL_HASH} now")), "{said}");
+
+        row(&root.join("rows"), &format!("6.12.94~{KERNEL_HASH}-r1"));
+        publish();
+        assert_eq!(drift(), (Exit::Done, String::new()));
+        let kernels = ctx.out.join("current/25.12/x86/64/kmods").read_dir_utf8().unwrap().count();
+        assert_eq!(kernels, 2, "the older kernel stays");
+
+        mirror.publish_standard("25.12.6", "x86/64");
+        assert_eq!(drift(), (Exit::Failed, "25.12.6 is released, and feeds/matrix.yaml ends at 25.12.5".to_owned()));
+    }
+}

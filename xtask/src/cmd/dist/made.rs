@@ -68,12 +68,12 @@ pub(super) fn save(ctx: &Ctx, flags: &RowFlags) -> Result<Done> {
     Ok(Done::done(lines.join("\n")))
 }
 
-/// What was made of a row; one of which nothing is there is missing.
+/// What was made of a row, copied below `into`; one of which nothing is there is missing.
 ///
 /// # Errors
 /// Only what is wrong with this machine.
-pub(super) fn load(ctx: &Ctx, folder: &Utf8Path, row: &Row) -> Result<Outcome> {
-    match read(ctx, &place(folder, row), row) {
+pub(super) fn load(ctx: &Ctx, folder: &Utf8Path, row: &Row, into: &Utf8Path) -> Result<Outcome> {
+    match read(ctx, &place(folder, row), row, &place(into, row)) {
         Ok(made) => Ok(Outcome::Made(Box::new(made))),
         Err(failure) if failure.exit() == Exit::Interrupted => Err(failure),
         Err(failure) => {
@@ -84,7 +84,7 @@ pub(super) fn load(ctx: &Ctx, folder: &Utf8Path, row: &Row) -> Result<Outcome> {
     }
 }
 
-fn read(ctx: &Ctx, folder: &Utf8Path, row: &Row) -> Result<Made> {
+fn read(ctx: &Ctx, folder: &Utf8Path, row: &Row, into: &Utf8Path) -> Result<Made> {
     let wrong = |why: String| {
         Failure::of(Problem {
             exit: Exit::Failed,
@@ -101,14 +101,15 @@ fn read(ctx: &Ctx, folder: &Utf8Path, row: &Row) -> Result<Made> {
         return Err(wrong(format!("{FILE} is about {}", saved.row)));
     }
     let mut paths = Vec::new();
+    // A tree has links to the files that it is made of, so these must be nobody else's.
+    files::create_folder(into)?;
     for (name, digest) in &saved.files {
-        let path = folder.join(name);
-        let is_it = path.file_name() == Some(name)
-            && std::fs::read(&path).is_ok_and(|bytes| Digest::of(bytes).to_string() == *digest);
-        if !is_it {
-            return Err(wrong(format!("{name} is not there, or another file than was made")));
-        }
-        paths.push(path);
+        let (path, copy) = (folder.join(name), into.join(name));
+        let is_it = |bytes: &Vec<u8>| path.file_name() == Some(name) && Digest::of(bytes).to_string() == *digest;
+        let bytes = std::fs::read(&path).ok().filter(is_it);
+        let bytes = bytes.ok_or_else(|| wrong(format!("{name} is not there, or another file than was made")))?;
+        files::write(&copy, bytes)?;
+        paths.push(copy);
     }
     // Of a release's kmods only the machine that made them knows which rules nobody can have them keep.
     let counts = lint::check(ctx, &paths, &Options::default(), &[])?;
@@ -123,7 +124,6 @@ fn read(ctx: &Ctx, folder: &Utf8Path, row: &Row) -> Result<Made> {
         files: paths,
         materials: saved.materials,
         crates: saved.crates,
-        verdicts: Vec::new(),
     })
 }
 
@@ -141,7 +141,7 @@ mod tests {
         let row = Row { line: "stand-in".into(), target: "x86/64".into(), release: "6.12".into() };
         let folder = place(root, &row);
         assert_eq!(folder, root.join("stand-in-x86-64-6.12"));
-        let id = || match load(&ctx, root, &row).unwrap() {
+        let id = || match load(&ctx, root, &row, &root.join("copy")).unwrap() {
             Outcome::Missing(missing) => missing.id,
             Outcome::Made(made) => format!("{} files", made.files.len()),
             Outcome::Unchanged(_) => panic!(),

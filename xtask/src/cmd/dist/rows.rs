@@ -103,7 +103,6 @@ pub(super) fn made(ctx: &Ctx, row: &Row, job: &Job, inputs: String) -> Result<Ma
         files: packages.files,
         materials,
         crates: if has_programs { crates::of_programs(ctx, job)? } else { Vec::new() },
-        verdicts: Vec::new(),
     })
 }
 
