@@ -201,3 +201,22 @@ fn what_is_for_tests_is_served_to_scenarios_and_in_no_feed() {
     ran.fine();
     assert!(ran.err.contains("2 passed"), "{}", ran.err);
 }
+
+#[test]
+fn a_package_for_tests_that_cannot_be_made_fails_the_scenarios_that_need_it_alone() {
+    let place = place();
+    let folder = place.path("own");
+    let recipe = "for: tests\nsource: {path: ../source}\nmodules: [{name: own}]\n";
+    place.put(&folder, &SOURCE.replace("return 0", "return gone"), recipe);
+    for (name, feed) in [("needs-it", "tests"), ("needs-none", "published")] {
+        let text =
+            format!("version: 1\ntitle: A router\nmanagers: [apk]\nfeed: {feed}\nsteps:\n  - run: [uname, -r]\n");
+        std::fs::create_dir_all(folder.join("scenarios")).unwrap();
+        std::fs::write(folder.join("scenarios").join(format!("{name}.yaml")), text).unwrap();
+    }
+    let (recipes, scenarios) = (folder.join("recipes"), folder.join("scenarios"));
+    let words = ["test", "--accel", "tcg", "--recipes", recipes.as_str(), "--scenarios", scenarios.as_str()];
+    let ran = place.start(&words).ends_within(4 * SLOW);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(ran.err.contains("1 passed, 1 failed") && ran.err.contains("error[BLD003]"), "{}", ran.err);
+}

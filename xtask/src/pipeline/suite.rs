@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use camino::Utf8PathBuf;
 use formats::Format;
 use model::{Events, Exit, Failure, Problem, Result, Sabotage};
-use scenarios::{Bench, FeedVariant, Feeds, Keep, Manner, Routers, Scenario, Start};
+use scenarios::{Bench, FeedVariant, Feeds, Keep, Manner, Payload, Routers, Scenario, Start};
 use vm::guest::Guest;
 use vm::lab::Lab;
 
@@ -52,24 +52,11 @@ fn on_kernel(
     let (feed, router) = router::with_feed(ctx, job, &args.machine)?;
     let trust = router::trust(&feed)?;
     let payload = payload_of(&feed.packages.files()?)?;
-    let wanted: BTreeSet<FeedVariant> = chosen.iter().map(|scenario| scenario.feed).collect();
-    let for_tests = wanted.contains(&FeedVariant::Tests).then(|| signed(ctx, &job.with_test_packages())).transpose()?;
-    // It holds the published packages too.
-    let all = match &for_tests {
-        Some(feed) => payload_of(&feed.packages.files()?)?,
-        None => payload.clone(),
-    };
-    let (installed, feeds) = both(
+    let (installed, served) = both(
         ctx,
         |ctx| Ok(Installed::prepare(ctx, &router, &feed, &trust, &payload, &chosen)),
-        |ctx| {
-            wanted
-                .into_iter()
-                .map(|variant| Ok((variant, variant_of(ctx, &feed, for_tests.as_ref(), variant)?)))
-                .collect()
-        },
+        |ctx| Served::prepare(ctx, job, &feed, &payload, &chosen),
     )?;
-    let feeds: BTreeMap<FeedVariant, Utf8PathBuf> = feeds;
     ctx.events.fact("QEMU", &router.qemu.version);
     ctx.events.fact("router", &router.guest.about.label);
     ctx.events.fact("routers at once", ctx.routers.to_string());
@@ -82,7 +69,7 @@ fn on_kernel(
     let run = |events: &Events, sabotage| {
         let bench = Bench {
             routers: &routers,
-            feeds: Feeds { folders: &feeds, trust: &trust, payload: &all },
+            feeds: Feeds { folders: &served.folders, trust: &trust, payload: &served.payload },
             manner: Manner {
                 jobs: ctx.routers.get(),
                 of_several: kernels > 1,
@@ -211,17 +198,37 @@ fn in_tree(ctx: &Ctx, mut scenario: Scenario) -> Scenario {
     scenario
 }
 
-/// The feed's directory, that of one with more packages, or that of a copy spoiled in one way.
-fn variant_of(ctx: &Ctx, feed: &Feed, for_tests: Option<&Feed>, variant: FeedVariant) -> Result<Utf8PathBuf> {
-    let spoil = match variant {
-        FeedVariant::Published => return Ok(feed.folder.clone()),
-        FeedVariant::Tests => return Ok(for_tests.unwrap_or(feed).folder.clone()),
-        FeedVariant::WrongKey => feeds::Spoil::WrongKey,
-        FeedVariant::FlippedPackage => feeds::Spoil::FlippedPackage(SPOILED_PACKAGE),
-        FeedVariant::FlippedIndex => feeds::Spoil::FlippedIndex,
-        FeedVariant::OtherKernel => feeds::Spoil::OtherKernel,
-    };
-    feed.spoiled(ctx, spoil)
+/// The feeds that the scenarios name, and what their packages bring.
+struct Served {
+    folders: BTreeMap<FeedVariant, Result<Utf8PathBuf>>,
+    payload: Payload,
+}
+
+impl Served {
+    /// Makes them. A package for tests that cannot be made fails the scenarios that need it, and no others.
+    fn prepare(ctx: &Ctx, job: &Job, feed: &Feed, payload: &Payload, chosen: &[Scenario]) -> Result<Self> {
+        let mut served = Served { folders: BTreeMap::new(), payload: payload.clone() };
+        for variant in chosen.iter().map(|scenario| scenario.feed).collect::<BTreeSet<_>>() {
+            let folder = match variant {
+                FeedVariant::Published => Ok(feed.folder.clone()),
+                FeedVariant::Tests => match signed(ctx, &job.with_test_packages()) {
+                    Ok(feed) => {
+                        // It holds the published packages, too.
+                        served.payload = payload_of(&feed.packages.files()?)?;
+                        Ok(feed.folder)
+                    }
+                    Err(failure) if failure.exit() == Exit::Interrupted => return Err(failure),
+                    Err(failure) => Err(failure),
+                },
+                FeedVariant::WrongKey => Ok(feed.spoiled(ctx, feeds::Spoil::WrongKey)?),
+                FeedVariant::FlippedPackage => Ok(feed.spoiled(ctx, feeds::Spoil::FlippedPackage(SPOILED_PACKAGE))?),
+                FeedVariant::FlippedIndex => Ok(feed.spoiled(ctx, feeds::Spoil::FlippedIndex)?),
+                FeedVariant::OtherKernel => Ok(feed.spoiled(ctx, feeds::Spoil::OtherKernel)?),
+            };
+            served.folders.insert(variant, folder);
+        }
+        Ok(served)
+    }
 }
 
 #[cfg(test)]
