@@ -1,9 +1,12 @@
 //! Modules from source: compiled for the stand-in's kernel, or refused with the reason.
 
+use std::time::Duration;
+
 use camino::{Utf8Path, Utf8PathBuf};
+use rustix::process::Signal;
 
 use crate::place::{Place, sources};
-use crate::run::{Ran, SLOW};
+use crate::run::{Ran, SLOW, until};
 
 /// A module of a few lines.
 const SOURCE: &str = "#include <linux/module.h>\n\
@@ -40,7 +43,8 @@ impl Place {
 
     /// Builds them.
     fn build(&self, folder: &Utf8Path) -> Ran {
-        self.start(&["build", "--recipes", folder.join("recipes").as_str()]).ends_within(3 * SLOW)
+        // All that it takes was fetched once.
+        self.start(&["build", "--offline", "--recipes", folder.join("recipes").as_str()]).ends_within(3 * SLOW)
     }
 }
 
@@ -107,6 +111,41 @@ fn what_does_not_come_out_is_refused_with_the_reason() {
 }
 
 #[test]
+fn what_modules_are_compiled_with_is_fetched_when_one_asks_for_it() {
+    let place = Place::warm_without(&["debian-build", "build-root", "modules"]);
+    let folder = place.path("own");
+    place.put(&folder, SOURCE, "");
+    place.build(&folder).refused(4, "NET001", &["headers and compiler of Linux 6.12"]);
+    place.start(&["build", "--offline"]).ends_within(3 * SLOW).fine();
+}
+
+/// Whether a process with this command line lives: the root's programs see nothing of our environment.
+fn lives(words: &str) -> bool {
+    let processes = Utf8Path::new("/proc").read_dir_utf8().unwrap().flatten();
+    let line = |path: &Utf8Path| std::fs::read_to_string(path.join("cmdline")).unwrap_or_default().replace('\0', " ");
+    processes.into_iter().any(|entry| line(entry.path()).contains(words))
+}
+
+#[test]
+fn a_build_ends_with_its_run_and_the_next_one_begins_afresh() {
+    let place = place();
+    let folder = place.path("own");
+    for (signal, code) in [(Signal::INT, 130), (Signal::KILL, 128 + 9)] {
+        place.put(&folder, SOURCE, "");
+        let words = format!("sleep 6{}", place.temporary().file_name().unwrap().bytes().map(u64::from).sum::<u64>());
+        std::fs::write(folder.join("source/Kbuild"), format!("obj-m := own.o\n$(shell {words})\n")).unwrap();
+        let recipes = folder.join("recipes");
+        let run = place.start(&["build", "--offline", "--recipes", recipes.as_str()]);
+        until("the build", 3 * SLOW, || run.err(), || lives(&words).then_some(()));
+        run.signal(signal);
+        assert_eq!(run.ends_within(Duration::from_secs(10)).code, code);
+        until("the end of the build", Duration::from_secs(5), || words.clone(), || (!lives(&words)).then_some(()));
+        place.put(&folder, SOURCE, "");
+        place.build(&folder).fine();
+    }
+}
+
+#[test]
 fn two_builds_in_two_folders_are_the_same_bytes() {
     let (one, two) = (place(), place());
     let built = |place: &Place, folder: &str| {
@@ -161,4 +200,23 @@ fn what_is_for_tests_is_served_to_scenarios_and_in_no_feed() {
     let ran = place.start(&words).ends_within(5 * SLOW);
     ran.fine();
     assert!(ran.err.contains("2 passed"), "{}", ran.err);
+}
+
+#[test]
+fn a_package_for_tests_that_cannot_be_made_fails_the_scenarios_that_need_it_alone() {
+    let place = place();
+    let folder = place.path("own");
+    let recipe = "for: tests\nsource: {path: ../source}\nmodules: [{name: own}]\n";
+    place.put(&folder, &SOURCE.replace("return 0", "return gone"), recipe);
+    for (name, feed) in [("needs-it", "tests"), ("needs-none", "published")] {
+        let text =
+            format!("version: 1\ntitle: A router\nmanagers: [apk]\nfeed: {feed}\nsteps:\n  - run: [uname, -r]\n");
+        std::fs::create_dir_all(folder.join("scenarios")).unwrap();
+        std::fs::write(folder.join("scenarios").join(format!("{name}.yaml")), text).unwrap();
+    }
+    let (recipes, scenarios) = (folder.join("recipes"), folder.join("scenarios"));
+    let words = ["test", "--accel", "tcg", "--recipes", recipes.as_str(), "--scenarios", scenarios.as_str()];
+    let ran = place.start(&words).ends_within(4 * SLOW);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(ran.err.contains("1 passed, 1 failed") && ran.err.contains("error[BLD003]"), "{}", ran.err);
 }

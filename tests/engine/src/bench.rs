@@ -36,8 +36,8 @@ pub trait Routers: Sync {
 /// What the WAN host serves, and what routers know of it.
 #[derive(Clone, Copy)]
 pub struct Feeds<'a> {
-    /// The directories of all feeds that the scenarios name.
-    pub folders: &'a BTreeMap<FeedVariant, Utf8PathBuf>,
+    /// The directories of all feeds that the scenarios name; what could not be made fails those that name it.
+    pub folders: &'a BTreeMap<FeedVariant, Result<Utf8PathBuf>>,
     /// What a router trusts.
     pub trust: &'a Trust,
     /// What the packages of these feeds bring.

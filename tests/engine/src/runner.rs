@@ -142,6 +142,7 @@ impl Bench<'_> {
     fn attempt(&self, case: &Case<'_>, told: &mut Recorder) -> Result<Verdict> {
         let Case { scenario, manager, name } = case;
         self.cancel.check()?;
+        let feed = self.feeds.folders.get(&scenario.feed).cloned().unwrap_or_else(|| Err(no_feed(scenario.feed)))?;
         let plan = scenario.topology.plan();
         let captures = self.manner.captures.map(|captures| captures.join(name));
         let lab = bench::lab(self.routers.wires()?, &plan, captures, self.cancel)?;
@@ -160,7 +161,7 @@ impl Bench<'_> {
             }
         }
         let began = Instant::now();
-        lab.serve(self.feeds.folders.get(&scenario.feed).ok_or_else(|| no_feed(scenario.feed))?)?;
+        lab.serve(&feed)?;
         if scenario.router == Start::Booted && scenario.feed != FeedVariant::Trees {
             self.feeds.trust.teach(&mut *guest)?;
         }

@@ -156,8 +156,8 @@ impl Job {
 
 impl Files {
     fn read(ctx: &Ctx, target: &Target, purpose: Purpose) -> Result<Files> {
-        tell_of_makefiles(ctx)?;
         let recipes = Recipes::load(&ctx.recipes)?;
+        tell_of_makefiles(ctx, &recipes)?;
         let files = Files {
             target: target.clone(),
             recipes: Arc::new(recipes.published()),
@@ -295,17 +295,21 @@ fn other_format(release: &Release) -> Failure {
     })
 }
 
-/// Warns of OpenWrt packages beside the user's recipes: a recipe is a YAML file, and nothing else is built.
-fn tell_of_makefiles(ctx: &Ctx) -> Result<()> {
+/// Warns of OpenWrt packages beside the user's recipes: a recipe is a YAML file, and nothing is built but what one names.
+fn tell_of_makefiles(ctx: &Ctx, recipes: &Recipes) -> Result<()> {
+    let sources = recipes.kmods.values().filter_map(|kmod| kmod.source.as_ref()?.path.canonicalize_utf8().ok());
+    let sources: Vec<Utf8PathBuf> = sources.collect();
+    let is_source = |folder: &Utf8Path| folder.canonicalize_utf8().is_ok_and(|folder| sources.contains(&folder));
     for folder in ctx.recipes.iter().skip(1) {
-        for makefile in host::files::entries(folder)?.iter().map(|entry| entry.join("Makefile")) {
-            if makefile.is_file() {
+        for entry in host::files::entries(folder)? {
+            let makefile = entry.join("Makefile");
+            if makefile.is_file() && !is_source(&entry) {
                 ctx.events.emit(Event::Finding(Finding {
                     id: "RCP006",
                     severity: Severity::Warning,
                     place: Some(makefile.to_string()),
                     what: "this OpenWrt package is not built".into(),
-                    why: "a folder of recipes is read for its `*.yaml` files: modules of the kernel, and programs of this workspace".into(),
+                    why: "a folder of recipes is read for its `*.yaml` files: modules of the kernel or from a source that they name, and programs of this workspace".into(),
                     fix: "build it with the release's SDK itself; `cargo xtask lint` and `feed merge` take packages of any origin".into(),
                 }));
             }

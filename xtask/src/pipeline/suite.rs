@@ -59,15 +59,10 @@ fn on_kernel(
     let wanted: BTreeSet<FeedVariant> = chosen.iter().map(|scenario| scenario.feed).collect();
     let origin = router.guest.about.origin;
     let card = origin == Origin::StandIn && chosen.iter().any(|scenario| scenario.router == Start::Card);
-    // Without it, scenarios that need the card find nothing out, and the others run.
-    let (for_tests, no_card) = match (card || wanted.contains(&FeedVariant::Tests)).then(|| test_feed(ctx, job)) {
-        Some(Err(failure)) if !wanted.contains(&FeedVariant::Tests) && failure.exit() != Exit::Interrupted => {
-            (None, Some(failure))
-        }
-        made => (made.transpose()?, None),
-    };
+    let for_tests = (card || wanted.contains(&FeedVariant::Tests)).then(|| test_feed(ctx, job)).transpose()?;
+    let made = for_tests.as_ref().and_then(|made| made.as_ref().ok());
     // It holds the published packages too.
-    let all = match &for_tests {
+    let all = match made {
         Some(feed) => payload_of(&feed.packages.files()?)?,
         None => payload.clone(),
     };
@@ -76,17 +71,20 @@ fn on_kernel(
         |ctx| {
             let prepare = |start, from| (start, Installed::prepare(ctx, start, &router, from, &trust, &chosen));
             let published = prepare(Start::Installed, (&feed, &payload));
-            let with_card = for_tests.as_ref().filter(|_| card).map(|feed| prepare(Start::Card, (feed, &all)));
+            let with_card = made.filter(|_| card).map(|feed| prepare(Start::Card, (feed, &all)));
             Ok([published].into_iter().chain(with_card).collect::<BTreeMap<_, _>>())
         },
         |ctx| {
-            wanted
-                .into_iter()
-                .map(|variant| Ok((variant, variant_of(ctx, job, &feed, for_tests.as_ref(), variant)?)))
-                .collect()
+            let folder = |variant| match (variant, &for_tests) {
+                (FeedVariant::Tests, Some(made)) => {
+                    Ok(made.as_ref().map(|feed| feed.folder.clone()).map_err(Clone::clone))
+                }
+                _ => variant_of(ctx, job, &feed, variant).map(Ok),
+            };
+            wanted.into_iter().map(|variant| Ok((variant, folder(variant)?))).collect()
         },
     )?;
-    let feeds: BTreeMap<FeedVariant, Utf8PathBuf> = feeds;
+    let feeds: BTreeMap<FeedVariant, Result<Utf8PathBuf>> = feeds;
     ctx.events.fact("QEMU", &router.qemu.version);
     ctx.events.fact("router", &router.guest.about.label);
     let identity = feeds::dist::identity(&feed.packages.files()?)?;
@@ -97,7 +95,12 @@ fn on_kernel(
         ctx.events.notice("keep", "the router is as the scenario left it, and goes when you leave it");
         console::run(ctx, guest).map(|_outcome| ())
     };
-    let routers = Prepared { ctx, router: &router, installed: &installed, no_card };
+    let routers = Prepared {
+        ctx,
+        router: &router,
+        installed: &installed,
+        no_card: for_tests.as_ref().and_then(|made| made.as_ref().err().cloned()),
+    };
     let run = |events: &Events, sabotage| {
         let bench = Bench {
             routers: &routers,
@@ -125,9 +128,12 @@ fn on_kernel(
     Ok(exit)
 }
 
-/// The feed with the packages for tests.
-fn test_feed(ctx: &Ctx, job: &Job) -> Result<Feed> {
-    signed(ctx, &job.with_test_packages())
+/// The feed with the packages for tests; when it cannot be made, that fails the scenarios that need it, and no others.
+fn test_feed(ctx: &Ctx, job: &Job) -> Result<Result<Feed>> {
+    match signed(ctx, &job.with_test_packages()) {
+        Err(failure) if failure.exit() == Exit::Interrupted => Err(failure),
+        made => Ok(made),
+    }
 }
 
 /// The routers of a run, with their packages and without.
@@ -246,17 +252,10 @@ fn in_tree(ctx: &Ctx, mut scenario: Scenario) -> Scenario {
     scenario
 }
 
-/// The feed's directory, that of one with more packages, or that of a copy spoiled in one way.
-fn variant_of(
-    ctx: &Ctx,
-    job: &Job,
-    feed: &Feed,
-    for_tests: Option<&Feed>,
-    variant: FeedVariant,
-) -> Result<Utf8PathBuf> {
+/// The feed's directory, or that of a copy spoiled in one way.
+fn variant_of(ctx: &Ctx, job: &Job, feed: &Feed, variant: FeedVariant) -> Result<Utf8PathBuf> {
     let spoil = match variant {
-        FeedVariant::Published => return Ok(feed.folder.clone()),
-        FeedVariant::Tests => return Ok(for_tests.unwrap_or(feed).folder.clone()),
+        FeedVariant::Published | FeedVariant::Tests => return Ok(feed.folder.clone()),
         FeedVariant::Trees => return trees(ctx, job, feed, scenarios::FEED_URL),
         FeedVariant::WrongKey => feeds::Spoil::WrongKey,
         FeedVariant::FlippedPackage => feeds::Spoil::FlippedPackage(SPOILED_PACKAGE),

@@ -27,7 +27,7 @@ impl<F: Fn() -> Result<Box<dyn Guest>> + Sync> Routers for Boots<F> {
 
 /// All else that a bench has.
 pub(crate) struct Place {
-    folders: BTreeMap<FeedVariant, Utf8PathBuf>,
+    folders: BTreeMap<FeedVariant, Result<Utf8PathBuf>>,
     trust: Trust,
     payload: Payload,
     cancel: Cancel,
@@ -35,7 +35,7 @@ pub(crate) struct Place {
 
 impl Default for Place {
     fn default() -> Self {
-        let folders = BTreeMap::from([(FeedVariant::Published, "/".into())]);
+        let folders = BTreeMap::from([(FeedVariant::Published, Ok("/".into()))]);
         let (trust, payload) = (Trust { files: Vec::new() }, Payload::default());
         Place { folders, trust, payload, cancel: Cancel::default() }
     }
@@ -84,6 +84,27 @@ fn a_router_that_never_comes_up_is_blocked_after_a_second_try() {
 fn a_feed_that_nobody_prepared_is_our_defect() {
     let failure = no_feed(FeedVariant::WrongKey);
     assert_eq!((failure.id(), failure.exit()), ("SCEN005", Exit::Bug));
+}
+
+#[test]
+fn a_feed_that_could_not_be_made_is_the_verdict_of_those_that_name_it() {
+    for (exit, fails) in [(Exit::Failed, true), (Exit::Host, false)] {
+        let (sender, received) = std::sync::mpsc::channel();
+        let (mut place, events) = (Place::default(), Events::to(sender));
+        let failure = Failure::of(Problem { exit, id: "VM009", what: "no module", why: "it is a test", fix: "none" });
+        place.folders.insert(FeedVariant::Tests, Err(failure));
+        let mut two = scenarios(2);
+        two.iter_mut().for_each(|scenario| scenario.managers.truncate(1));
+        two[1].feed = FeedVariant::Tests;
+        let none = Boots("6.12", || Err(no_guest()));
+        run(&place.bench(&none, &events), &two);
+        let verdicts = received.try_iter().filter_map(|event| match event {
+            Event::CaseEnd { verdict: Verdict::Fail { finding }, .. } => Some((finding.id, true)),
+            Event::CaseEnd { verdict: Verdict::Blocked { finding }, .. } => Some((finding.id, false)),
+            _ => None,
+        });
+        assert_eq!(verdicts.collect::<BTreeMap<_, _>>(), BTreeMap::from([("VM000", false), ("VM009", fails)]));
+    }
 }
 
 #[test]

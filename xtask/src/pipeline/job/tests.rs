@@ -98,6 +98,11 @@ fn a_makefile_among_the_recipes_is_told_of() {
     std::fs::create_dir_all(root.join("mine")).unwrap();
     std::fs::create_dir_all(root.join("notes")).unwrap();
     std::fs::write(root.join("mine/Makefile"), "").unwrap();
+    // One that a recipe has compiled is.
+    std::fs::create_dir_all(root.join("source")).unwrap();
+    std::fs::write(root.join("source/Makefile"), "obj-m := own.o\n").unwrap();
+    let recipe = "version: 1\npackage: kmod-own\ntitle: O\nsource: {path: source}\nmodules: [{name: own}]\n";
+    std::fs::write(root.join("kmod-own.yaml"), recipe).unwrap();
     let (sender, events) = std::sync::mpsc::channel();
     let mut ctx = ctx("/nowhere".into(), Events::to(sender));
     ctx.recipes.push(root.to_owned());
