@@ -16,6 +16,7 @@ mod interrupted;
 mod mirror;
 mod on_purpose;
 mod openwrt;
+mod packages;
 mod place;
 mod reports;
 mod run;

@@ -159,6 +159,10 @@ pub struct Global {
     /// Folder with further recipes of packages; one of the same name takes the place of ours.
     #[arg(long, global = true, value_name = "DIR")]
     pub recipes: Option<Utf8PathBuf>,
+    /// Packages made elsewhere (.ipk, .apk), or a folder with some: checked, published beside ours, and tested; may be
+    /// given several times.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub packages: Vec<Utf8PathBuf>,
     /// Folder with scenarios to run in place of ours.
     #[arg(long, global = true, value_name = "DIR")]
     pub scenarios: Option<Utf8PathBuf>,

@@ -40,7 +40,7 @@ const LIBRARY_FOLDERS: [&str; 4] = ["usr/lib", "lib", "usr/lib64", "lib64"];
 
 /// What goes into the image, read from `qemu/local/image.yaml`.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Recipe {
     #[expect(dead_code, reason = "checked by model::yaml")]
     version: u32,
@@ -48,11 +48,21 @@ pub struct Recipe {
     pub packages: Vec<String>,
     /// Path in the image, and the paths at which packages may have it.
     pub programs: BTreeMap<String, Vec<String>>,
+    /// Packages of OpenWrt whose job the image does, as its package managers have them installed.
+    pub stands_for: Vec<String>,
     /// Addresses with prefix length, by network device.
     pub addresses: BTreeMap<String, Vec<String>>,
 }
 
+/// The version of what the image stands for: nothing is known of it but that it is there.
+const STANDS_FOR: &str = "1-r1";
+
 impl Recipe {
+    /// Names and versions of [`Recipe::stands_for`].
+    pub fn others(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.stands_for.iter().map(|name| (name.as_str(), STANDS_FOR))
+    }
+
     /// The recipe that this program was built with.
     pub fn embedded() -> Result<Recipe> {
         model::yaml::parse("qemu/local/image.yaml".into(), RECIPE)
@@ -158,14 +168,21 @@ fn add_skeleton(tree: &mut Tree, recipe: &Recipe, inputs: &Inputs<'_>) {
         ),
     );
     tree.file("/etc/opkg.conf", 0o644, format!("{OPKG_CONF}arch all 1\narch noarch 1\narch {arch} 10\n"));
-    let version = kernel.package_version();
-    tree.file("/usr/lib/opkg/status", 0o644, format!(
-        "Package: kernel\nVersion: {version}\nStatus: install hold installed\nArchitecture: {arch}\nInstalled-Time: 0\n\n"
-    ));
-    tree.file("/usr/lib/opkg/info/kernel.control", 0o644, format!(
-        "Package: kernel\nVersion: {version}\nArchitecture: {arch}\nDescription: Virtual package of the running kernel\n"
-    ));
-    tree.file("/usr/lib/opkg/info/kernel.list", 0o644, "");
+    let kernel_version = kernel.package_version();
+    let mut status = String::new();
+    for (name, version) in std::iter::once(("kernel", kernel_version.as_str())).chain(recipe.others()) {
+        let about = if name == "kernel" { "Virtual package of the running kernel" } else { "Part of the stand-in" };
+        status.push_str(&format!(
+            "Package: {name}\nVersion: {version}\nStatus: install hold installed\nArchitecture: {arch}\nInstalled-Time: 0\n\n"
+        ));
+        tree.file(
+            &format!("/usr/lib/opkg/info/{name}.control"),
+            0o644,
+            format!("Package: {name}\nVersion: {version}\nArchitecture: {arch}\nDescription: {about}\n"),
+        );
+        tree.file(&format!("/usr/lib/opkg/info/{name}.list"), 0o644, "");
+    }
+    tree.file("/usr/lib/opkg/status", 0o644, status);
 }
 
 fn add_boot_modules(tree: &mut Tree, inputs: &Inputs<'_>) -> Result<()> {

@@ -8,6 +8,7 @@ use model::{Event, Exit, Failure, Finding, Problem, Result, Severity, Target, Un
 use sdk::Recipes;
 use vm::machine::Machine;
 
+use super::brought::{self, Brought};
 use super::ports::{self, Port};
 use super::provider::Provider;
 use super::release::Release;
@@ -24,6 +25,7 @@ pub struct Job {
     pub(super) formats: Vec<Format>,
     /// Where kernel, packages and image come from.
     pub(super) provider: Arc<dyn Provider>,
+    brought: Vec<Brought>,
 }
 
 /// What every job of a run reads.
@@ -31,6 +33,7 @@ pub struct Job {
 struct Files {
     target: Target,
     recipes: Arc<Recipes>,
+    brought: Arc<Vec<Brought>>,
     feed: Arc<FeedConfig>,
     machine: Utf8PathBuf,
     /// Read when it is first asked for: packages need none.
@@ -64,7 +67,7 @@ impl Job {
             Asked::StandIn(port) => {
                 let stand_in = |&kernel| StandIn::new(port, kernel, selection.debian_mirror.clone());
                 let kernels = selection.kernels.iter();
-                Ok(kernels.map(|kernel| files.job(formats(selection), Arc::new(stand_in(kernel)))).collect())
+                kernels.map(|kernel| files.job(formats(selection), Arc::new(stand_in(kernel)))).collect()
             }
             Asked::Release(_) if selection.kernels.len() != 1 => Err(one_kernel(selection.kernels.len())),
             Asked::Release(name) => {
@@ -73,7 +76,7 @@ impl Job {
                 if !formats.is_empty() && !formats.contains(&release.row.format) {
                     return Err(other_format(&release));
                 }
-                Ok(vec![files.job(vec![release.row.format], Arc::new(release))])
+                Ok(vec![files.job(vec![release.row.format], Arc::new(release))?])
             }
         }
     }
@@ -91,7 +94,7 @@ impl Job {
         let files = Files::read(ctx, &target, purpose)?;
         let [kernel] = selection.kernels[..] else { return Err(one_kernel(selection.kernels.len())) };
         let stand_in = Arc::new(StandIn::new(port, kernel, selection.debian_mirror.clone()));
-        Ok((files.job(formats(selection), stand_in.clone()), stand_in))
+        Ok((files.job(formats(selection), stand_in.clone())?, stand_in))
     }
 
     /// Makes sure that this host can do the job.
@@ -105,6 +108,11 @@ impl Job {
     /// What for.
     pub(super) fn target(&self) -> &Target {
         &self.files.target
+    }
+
+    /// What the user brought, as far as its routers take it.
+    pub(super) fn brought(&self) -> &[Brought] {
+        &self.brought
     }
 
     pub(super) fn recipes(&self) -> &Recipes {
@@ -138,6 +146,7 @@ impl Files {
         let files = Files {
             target: target.clone(),
             recipes: Arc::new(Recipes::load(&ctx.recipes)?),
+            brought: Arc::new(brought::open(ctx)?),
             feed: Arc::new(FeedConfig::load(ctx)?),
             machine: machine_file(ctx, target),
             read_machine: Arc::default(),
@@ -159,8 +168,9 @@ impl Files {
         }
     }
 
-    fn job(&self, formats: Vec<Format>, provider: Arc<dyn Provider>) -> Job {
-        Job { files: self.clone(), formats, provider }
+    fn job(&self, formats: Vec<Format>, provider: Arc<dyn Provider>) -> Result<Job> {
+        let brought = brought::fitting(&self.brought, &formats, &provider.arch())?;
+        Ok(Job { files: self.clone(), formats, provider, brought })
     }
 }
 

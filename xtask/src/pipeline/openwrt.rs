@@ -60,7 +60,7 @@ pub(super) fn packages(ctx: &Ctx, release: &Release, recipes: &Recipes) -> Resul
     })?;
     let allowed = allowed(&drive::empty_on_purpose(&tree, &literals, recipes)?);
     let kernel_version = literals.kernel_package_version();
-    Ok(Packages { folder, kernel: sdk, kernel_version, arch: resolved.arch, allowed })
+    Ok(Packages { folder, kernel: sdk, kernel_version, arch: resolved.arch, allowed, brought: None })
 }
 
 /// What is known of packages that OpenWrt made: its kmods have no maintainer, and those whose modules are part of the

@@ -27,6 +27,8 @@ pub const SDK: Stage = by_version(drive::UNPACK_STAGE, drive::UNPACKED);
 pub const ROUTER_PROGRAMS: Stage = by_crates("router-programs", &["sdk"]);
 /// The packages, of either kind.
 pub const PACKAGES: Stage = by_crates("packages", &["sdk"]);
+/// Packages from elsewhere.
+pub const BROUGHT: Stage = by_crates("brought", &["formats"]);
 /// What the lint says of them.
 pub const LINT: Stage = by_crates(crate::lint::STAGE, &["formats"]);
 /// The signed feed.
@@ -49,7 +51,7 @@ pub const BENCH_IMAGE: Stage = by_crates("bench-image", &["scenarios", "sdk"]);
 pub const MEASURED: Stage = by_crates("measured", &["scenarios", "sdk"]);
 
 /// All of them.
-pub const ALL: [Stage; 17] = [
+pub const ALL: [Stage; 18] = [
     DEBIAN_KERNEL,
     DEBIAN_IMAGE,
     KERNEL,
@@ -57,6 +59,7 @@ pub const ALL: [Stage; 17] = [
     SDK,
     ROUTER_PROGRAMS,
     PACKAGES,
+    BROUGHT,
     LINT,
     FEED,
     SPOILED_FEED,

@@ -1,5 +1,6 @@
 //! The provider `stand-in`: kernel, packages and image from Debian's own packages.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -152,6 +153,14 @@ impl Provider for StandIn {
         Ok(doctor::needs(purpose))
     }
 
+    fn arch(&self) -> Arch {
+        StandIn::arch(self)
+    }
+
+    fn image_packages(&self) -> Result<Option<BTreeSet<String>>> {
+        Ok(Some(image::Recipe::embedded()?.stands_for.into_iter().collect()))
+    }
+
     fn packages(&self, ctx: &Ctx, job: &Job) -> Result<Packages> {
         let (standing, programs) =
             both(ctx, |ctx| self.kernel(ctx), |ctx| programs::of_recipes(ctx, job.recipes(), &self.arch()))?;
@@ -168,7 +177,14 @@ impl Provider for StandIn {
             Ok(format!("{} packages as {}", built.len() / job.formats.len().max(1), words.join(" and ")))
         })?;
         let kernel_version = standing.kernel.id().package_version();
-        Ok(Packages { folder, kernel: standing.folder.clone(), kernel_version, arch: self.arch(), allowed: Vec::new() })
+        Ok(Packages {
+            folder,
+            kernel: standing.folder.clone(),
+            kernel_version,
+            arch: self.arch(),
+            allowed: Vec::new(),
+            brought: None,
+        })
     }
 
     fn image(&self, ctx: &Ctx, job: &Job) -> Result<Bootable> {
@@ -228,7 +244,8 @@ fn build_image(
     let packages = [programs.to_owned()];
     let mut extra = vec![image::Extra { path: "/bin/opkg".into(), source: opkg.to_owned(), mode: 0o755 }];
     // opkg's view of the running kernel is the image's own; apk's database is its client's to write.
-    for (path, text) in client::apk::image_state(&kernel.id().package_version(), &arch.0) {
+    let others: Vec<(&str, &str)> = recipe.others().collect();
+    for (path, text) in client::apk::image_state_with(&kernel.id().package_version(), &others, &arch.0) {
         let source = out.join(path.replace('/', "_"));
         aside::write(&source, text.as_bytes())?;
         extra.push(image::Extra { path: path.into(), source, mode: 0o644 });

@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use camino::Utf8PathBuf;
 use formats::Format;
 use model::{Events, Exit, Failure, Problem, Result, Sabotage};
+use scenarios::scenario::File;
 use scenarios::{Bench, FeedVariant, Feeds, Keep, Manner, Routers, Scenario, Start};
 use vm::guest::Guest;
 use vm::lab::Lab;
 
 use super::at_once::both;
+use super::brought::{self, Brought};
+use super::brought_scenarios;
 use super::feed::Feed;
 use super::installed::Installed;
 use super::job::Job;
@@ -46,6 +49,7 @@ fn on_kernel(
     proved: &Proved,
 ) -> Result<Exit> {
     with_packages(&mut chosen, &job.formats);
+    with_brought(&mut chosen, job.brought());
     if args.keep {
         only_one(&chosen, kernels)?;
     }
@@ -128,6 +132,15 @@ fn with_packages(scenarios: &mut [Scenario], formats: &[Format]) {
     }
 }
 
+/// Leaves the managers that what a scenario installs was brought for.
+fn with_brought(scenarios: &mut [Scenario], brought: &[Brought]) {
+    for scenario in scenarios {
+        let managers = std::mem::take(&mut scenario.managers);
+        let can_run = |manager: &Format| brought_scenarios::can_run(scenario, *manager, brought);
+        scenario.managers = managers.into_iter().filter(can_run).collect();
+    }
+}
+
 /// The ways in which offload is broken, one run each; one run with nothing broken where none is asked for.
 fn ways(wanted: &[Break]) -> Vec<Option<Sabotage>> {
     if wanted.is_empty() {
@@ -170,10 +183,18 @@ pub fn check(ctx: &Ctx, args: &TestArgs) -> Result<()> {
 }
 
 /// Scenarios whose name contains, or with `--exact` is, one of the given words. Files that are refused count only when
-/// they are among them.
+/// they are among them. Packages from elsewhere have scenarios of their own, and without a word only those run, unless
+/// the user has others.
 fn chosen(ctx: &Ctx, args: &TestArgs) -> Result<Vec<Scenario>> {
     let folder = &ctx.scenarios;
-    let all = scenarios::scenario::load_all(folder)?;
+    let mut all = scenarios::scenario::load_all(folder)?;
+    let of_brought = brought_scenarios::of(&brought::open(ctx)?)?;
+    if args.names.is_empty() && !of_brought.is_empty() && !ctx.own_scenarios {
+        return Ok(of_brought);
+    }
+    if !ctx.own_scenarios {
+        all.extend(of_brought.into_iter().map(|scenario| File { name: scenario.name.clone(), scenario: Ok(scenario) }));
+    }
     let mut names: Vec<&str> = all.iter().map(|file| file.name.as_str()).collect();
     names.sort_unstable();
     let matches = |name: &str, word: &str| if args.exact { name == word } else { name.contains(word) };

@@ -19,7 +19,7 @@ use serde::Deserialize;
 pub use check::KERNELS;
 pub use flow::{Family, FlowPlan, OffloadProof, Path, Proto, Side, Target};
 pub use lines::Lines;
-pub use load::{File, load, load_all};
+pub use load::{File, load, load_all, parse};
 pub use manager::{Action, Says};
 pub use needs::Needs;
 pub use step::{
