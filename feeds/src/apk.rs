@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::BufReader;
 
 use camino::Utf8Path;
-use formats::Limits;
 use formats::adb::{Adb, Compression};
 use formats::apk::index::{Index, Listed};
 use formats::ec::SecretKey;
+use formats::{Limits, Package};
 use model::{Arch, Exit, Failure, Result};
 
-use crate::entry::{Entry, admit, write};
+use crate::entry::{Admitted, Entry, write};
 use crate::explain;
 use crate::keys::Pair;
 
@@ -18,11 +18,13 @@ use crate::keys::Pair;
 pub(crate) const INDEX: &str = "packages.adb";
 
 /// Fills an empty folder. The index is signed by the next key too, if there is one.
-pub(crate) fn fill(files: &[&Utf8Path], architecture: &Arch, keys: &Pair<SecretKey>, out: &Utf8Path) -> Result<Index> {
-    // The order in which packages are given shows in the bytes of the index: the shell's, as in OpenWrt's build.
-    let mut files = files.to_vec();
-    files.sort_by_key(|file| file.file_name());
-    admit(&files, architecture)?.place(out, |packages| {
+pub(crate) fn fill(
+    admitted: Admitted<'_, Listed>,
+    architecture: &Arch,
+    keys: &Pair<SecretKey>,
+    out: &Utf8Path,
+) -> Result<Index> {
+    admitted.place(out, |packages| {
         let index = Index { packages, ..Index::default() };
         write(&out.join("index.json"), index.index_json(&architecture.0).as_bytes())?;
         let adb = index.to_adb().map_err(|error| explain(Exit::Failed, out, &error))?;
@@ -75,18 +77,23 @@ impl Entry for Listed {
     fn architecture(&self) -> &str {
         &self.info.arch
     }
+
+    fn kernel(&self) -> Option<&str> {
+        let bound = self.info.depends.iter().find(|need| need.name == Package::KERNEL && !need.is_conflict());
+        bound.and_then(|bound| bound.version.as_deref())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assemble::tests::{feed, keys};
+    use crate::assemble::tests::{feed, kernel, keys};
     use crate::keys::Keys;
     use formats::Format;
 
     fn index(keys: &Keys) -> (tempfile::TempDir, camino::Utf8PathBuf, Adb) {
         let (guard, feed) = feed(keys);
-        let folder = crate::folder(&feed, Format::Apk);
+        let folder = crate::folder(&feed, Format::Apk, &kernel());
         let (adb, _) = open(&folder.join(INDEX)).unwrap();
         (guard, folder, adb)
     }

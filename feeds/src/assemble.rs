@@ -6,8 +6,10 @@ use formats::apk::index::Index;
 use formats::packages::Listed;
 use model::{Arch, Failure, Result};
 
+use crate::entry::admit;
 use crate::keys::Keys;
-use crate::{apk, folder, opkg};
+use crate::layout::{Kernel, folder};
+use crate::{apk, opkg};
 
 /// What a feed lists.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,15 +20,22 @@ pub struct Contents {
     pub apk: Index,
 }
 
-/// Fills the empty directory `out` with a feed of the given packages; returns what it lists.
+/// Fills the empty directory `out` with a feed of the given packages, for routers with this kernel; returns what it
+/// lists.
 ///
 /// Every package is read and checked. The virtual package `kernel` belongs to an image: its file is
 /// kept out of the feed, as OpenWrt's indexes leave it out. The same input gives the same bytes.
 ///
 /// # Errors
-/// `FEED002` a package for another architecture, `FEED003` one that is there twice, and what is wrong with a
-/// package that cannot be read.
-pub fn assemble(files: &[Utf8PathBuf], architecture: &Arch, keys: &Keys, out: &Utf8Path) -> Result<Contents> {
+/// `FEED002` a package for another architecture, `FEED003` one that is there twice, `FEED012` one for another kernel,
+/// and what is wrong with a package that cannot be read.
+pub fn assemble(
+    files: &[Utf8PathBuf],
+    architecture: &Arch,
+    kernel: &Kernel,
+    keys: &Keys,
+    out: &Utf8Path,
+) -> Result<Contents> {
     let mut contents = Contents::default();
     for format in Format::ALL {
         let is_of = |file: &&Utf8PathBuf| file.file_name().and_then(Format::of_file_name) == Some(format);
@@ -34,11 +43,17 @@ pub fn assemble(files: &[Utf8PathBuf], architecture: &Arch, keys: &Keys, out: &U
         if files.is_empty() {
             continue;
         }
-        let folder = folder(out, format);
-        std::fs::create_dir(&folder).map_err(|error| Failure::io("make a folder of the feed", &folder, &error))?;
+        let folder = folder(out, format, kernel);
+        std::fs::create_dir_all(&folder).map_err(|error| Failure::io("make a folder of the feed", &folder, &error))?;
         match format {
-            Format::Ipk => contents.opkg = opkg::fill(&files, architecture, &keys.opkg, &folder)?,
-            Format::Apk => contents.apk = apk::fill(&files, architecture, &keys.apk, &folder)?,
+            Format::Ipk => {
+                let admitted = admit(&files, architecture)?.only_for(Some(kernel))?;
+                contents.opkg = opkg::fill(admitted, architecture, &keys.opkg, &folder)?;
+            }
+            Format::Apk => {
+                let admitted = admit(&files, architecture)?.only_for(Some(kernel))?;
+                contents.apk = apk::fill(admitted, architecture, &keys.apk, &folder)?;
+            }
         }
     }
     Ok(contents)
@@ -86,6 +101,11 @@ pub(crate) mod tests {
         Format::ALL.into_iter().flat_map(|format| plans.iter().map(move |plan| (format, plan))).map(put).collect()
     }
 
+    /// The kernel of the feed.
+    pub(crate) fn kernel() -> Kernel {
+        Kernel::of_package("6.12.1~aa-r1")
+    }
+
     /// A signed feed below a new folder.
     pub(crate) fn feed(keys: &Keys) -> (tempfile::TempDir, Utf8PathBuf) {
         let guard = tempfile::tempdir().unwrap();
@@ -93,7 +113,7 @@ pub(crate) mod tests {
         let feed = root.join("feed");
         std::fs::create_dir(&feed).unwrap();
         let files = packages(&root);
-        assemble(&files, &Arch("x86_64".into()), keys, &feed).unwrap();
+        assemble(&files, &Arch("x86_64".into()), &kernel(), keys, &feed).unwrap();
         (guard, feed)
     }
 
@@ -125,17 +145,17 @@ pub(crate) mod tests {
         assert_eq!(
             names,
             [
-                "apk/index.json",
-                "apk/kmod-nft-offload-6.12.1-r1.apk",
-                "apk/notes-6.12.1-r1.apk",
-                "apk/packages.adb",
-                "opkg/Packages",
-                "opkg/Packages.gz",
-                "opkg/Packages.manifest",
-                "opkg/Packages.sig",
-                "opkg/index.json",
-                "opkg/kmod-nft-offload_6.12.1-r1_x86_64.ipk",
-                "opkg/notes_6.12.1-r1_all.ipk",
+                "apk/kmods/6.12.1-1-aa/index.json",
+                "apk/kmods/6.12.1-1-aa/kmod-nft-offload-6.12.1-r1.apk",
+                "apk/kmods/6.12.1-1-aa/notes-6.12.1-r1.apk",
+                "apk/kmods/6.12.1-1-aa/packages.adb",
+                "opkg/kmods/6.12.1-1-aa/Packages",
+                "opkg/kmods/6.12.1-1-aa/Packages.gz",
+                "opkg/kmods/6.12.1-1-aa/Packages.manifest",
+                "opkg/kmods/6.12.1-1-aa/Packages.sig",
+                "opkg/kmods/6.12.1-1-aa/index.json",
+                "opkg/kmods/6.12.1-1-aa/kmod-nft-offload_6.12.1-r1_x86_64.ipk",
+                "opkg/kmods/6.12.1-1-aa/notes_6.12.1-r1_all.ipk",
             ]
         );
     }
@@ -147,9 +167,12 @@ pub(crate) mod tests {
         let files: Vec<_> = packages(root).into_iter().filter(|file| file.extension() == Some("apk")).collect();
         let out = root.join("feed");
         std::fs::create_dir(&out).unwrap();
-        let contents = assemble(&files, &Arch("x86_64".into()), &keys(7), &out).unwrap();
+        let contents = assemble(&files, &Arch("x86_64".into()), &kernel(), &keys(7), &out).unwrap();
         assert_eq!((contents.opkg.len(), contents.apk.packages.len()), (0, 2));
-        assert_eq!(crate::folders(&out).map(|(format, _)| format).collect::<Vec<_>>(), [Format::Apk]);
+        assert_eq!(
+            crate::layout::places(&out).unwrap().iter().map(|place| place.format).collect::<Vec<_>>(),
+            [Format::Apk]
+        );
     }
 
     #[test]
@@ -160,12 +183,15 @@ pub(crate) mod tests {
             let keys = keys(7);
             let mut files = packages(root);
             files.retain(|file| file.extension() == Some(format.extension()));
-            let refuse = |files: &[Utf8PathBuf], arch: &str| {
+            let refuse_for = |files: &[Utf8PathBuf], arch: &str, of: &str| {
+                let of = Kernel::of_package(of);
                 let out = tempfile::tempdir().unwrap();
                 let out = Utf8Path::from_path(out.path()).unwrap();
-                assemble(files, &Arch(arch.into()), &keys, out).unwrap_err().id()
+                assemble(files, &Arch(arch.into()), &of, &keys, out).unwrap_err().id()
             };
+            let refuse = |files: &[Utf8PathBuf], arch: &str| refuse_for(files, arch, "6.12.1~aa-r1");
             assert_eq!(refuse(&files, "mips_24kc"), "FEED002");
+            assert_eq!(refuse_for(&files, "x86_64", "6.12.1~bb-r1"), "FEED012");
             let twin = root.join(format!("again.{format}"));
             std::fs::copy(&files[1], &twin).unwrap();
             files.push(twin);

@@ -75,6 +75,7 @@ pub fn diff(old: &Utf8Path, new: &Utf8Path) -> Result<Vec<Part>> {
         let part = old.zip(new).map(|((_, old), (name, new))| Part { name, changes: between(old, new) });
         return Ok(part.into_iter().collect());
     }
+    same_name_for_one_kernel(&mut old, &new);
     let names: std::collections::BTreeSet<String> = old.keys().chain(new.keys()).cloned().collect();
     let nothing = || Side { newest: Newest::new(), plain: Newest::new(), kind: Kind::Full };
     let mut part = |name: String| {
@@ -82,6 +83,25 @@ pub fn diff(old: &Utf8Path, new: &Utf8Path) -> Result<Vec<Part>> {
         Part { changes: between(old, new), name }
     };
     Ok(names.into_iter().map(&mut part).collect())
+}
+
+/// Feeds of one kernel each have their indexes in folders of different names, `apk/kmods/KERNEL`: what takes the place
+/// of what is compared all the same.
+fn same_name_for_one_kernel(old: &mut BTreeMap<String, Side>, new: &BTreeMap<String, Side>) {
+    let parent = |name: &str| name.rsplit_once('/').map(|(parent, _)| parent.to_owned());
+    let gone: Vec<String> = old.keys().filter(|name| !new.contains_key(*name)).cloned().collect();
+    let come: Vec<String> = new.keys().filter(|name| !old.contains_key(*name)).cloned().collect();
+    for name in &gone {
+        let Some(folder) = parent(name) else { continue };
+        let beside = |names: &[String]| -> Vec<String> {
+            names.iter().filter(|name| parent(name).as_ref() == Some(&folder)).cloned().collect()
+        };
+        if let ([_], [new_name]) = (&beside(&gone)[..], &beside(&come)[..])
+            && let Some(side) = old.remove(name)
+        {
+            old.insert(new_name.clone(), side);
+        }
+    }
 }
 
 /// What two indexes of different kinds both know is compared.
@@ -211,12 +231,19 @@ mod tests {
     fn folders_and_single_indexes_of_any_format_are_compared() {
         let ((_a, old), (_b, new)) = (feed(&keys(1)), feed(&keys(2)));
         let same = "0 added, 0 removed, 0 with another version, 0 with other bytes";
-        assert_eq!(parts(&old, &new), [format!("apk: {same}"), format!("opkg: {same}")]);
+        assert_eq!(
+            parts(&old, &new),
+            [format!("apk/kmods/6.12.1-1-aa: {same}"), format!("opkg/kmods/6.12.1-1-aa: {same}")]
+        );
         for name in ["Packages", "Packages.gz", "Packages.manifest", "index.json"] {
-            let path = new.join("opkg").join(name);
-            assert_eq!(parts(&old.join("apk/packages.adb"), &path), [format!("index: {same}")], "{name}");
+            let path = new.join("opkg/kmods/6.12.1-1-aa").join(name);
+            assert_eq!(
+                parts(&old.join("apk/kmods/6.12.1-1-aa/packages.adb"), &path),
+                [format!("index: {same}")],
+                "{name}"
+            );
         }
-        let path = old.join("opkg/Packages");
+        let path = old.join("opkg/kmods/6.12.1-1-aa/Packages");
         let text = std::fs::read_to_string(&path).unwrap();
         let digest = text.lines().find_map(|line| line.strip_prefix("SHA256sum: ")).unwrap();
         let changed = text.replace("Package: notes\nVersion: 6.12.1-r1", "Package: notes\nVersion: 5-r1");
@@ -225,17 +252,24 @@ mod tests {
         assert_eq!(
             parts(&old.join("opkg"), &new.join("opkg")),
             [concat!(
-                "index: 0 added, 2 removed, 1 with another version, 1 with other bytes\n",
+                "kmods/6.12.1-1-aa: 0 added, 2 removed, 1 with another version, 1 with other bytes\n",
                 "- more-kmod-nft-offload 6.12.1-r1\n- more-notes 6.12.1-r1\n",
                 "> notes 5-r1 -> 6.12.1-r1\n! kmod-nft-offload 6.12.1-r1"
             )]
         );
+        // What takes the place of another kernel's is compared with it.
+        let kmods = new.join("apk/kmods");
+        std::fs::rename(kmods.join("6.12.1-1-aa"), kmods.join("6.12.2-1-bb")).unwrap();
+        assert_eq!(parts(&old, &new)[0], format!("apk/kmods/6.12.2-1-bb: {same}"));
         // A part that only one of them has.
         std::fs::remove_dir_all(new.join("apk")).unwrap();
         std::fs::create_dir(new.join("kmods")).unwrap();
-        std::fs::copy(new.join("opkg/Packages"), new.join("kmods/Packages")).unwrap();
+        std::fs::copy(new.join("opkg/kmods/6.12.1-1-aa/Packages"), new.join("kmods/Packages")).unwrap();
         let lines = parts(&old, &new);
-        assert!(lines[0].starts_with("apk: 0 added, 2 removed") && lines[1].starts_with("kmods: 2 added"), "{lines:?}");
+        assert!(
+            lines[0].starts_with("apk/kmods/6.12.1-1-aa: 0 added, 2 removed") && lines[1].starts_with("kmods: 2 added"),
+            "{lines:?}"
+        );
     }
 
     #[test]

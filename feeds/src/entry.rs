@@ -6,6 +6,8 @@ use camino::Utf8Path;
 use formats::Package;
 use model::{Arch, Exit, Failure, Problem, Result, parallel, processors};
 
+use crate::layout::Kernel;
+
 /// An index entry of either manager.
 pub(crate) trait Entry: Sized + Send {
     /// The architecture of packages that fit every router.
@@ -14,6 +16,8 @@ pub(crate) trait Entry: Sized + Send {
     fn list(file: &Utf8Path) -> Result<Self>;
     fn name(&self) -> &str;
     fn architecture(&self) -> &str;
+    /// Version of the package `kernel` that it is bound to, if it is.
+    fn kernel(&self) -> Option<&str>;
 }
 
 /// What belongs into a feed.
@@ -25,10 +29,13 @@ pub(crate) struct Admitted<'a, T> {
 
 /// Reads each file and says whether it belongs into the feed.
 pub(crate) fn admit<'a, T: Entry>(files: &[&'a Utf8Path], architecture: &Arch) -> Result<Admitted<'a, T>> {
-    let entries = parallel(files, processors(), |file| T::list(file))?;
+    // The order in which packages are given shows in the bytes of the index: the shell's, as in OpenWrt's build.
+    let mut files = files.to_vec();
+    files.sort_by_key(|file| file.file_name());
+    let entries = parallel(&files, processors(), |file| T::list(file))?;
     let mut admitted = Admitted { entries: Vec::with_capacity(entries.len()), files: Vec::with_capacity(files.len()) };
     let mut known: HashMap<String, &Utf8Path> = HashMap::new();
-    for (&file, listed) in files.iter().zip(entries) {
+    for (file, listed) in files.into_iter().zip(entries) {
         let (name, own) = (listed.name(), listed.architecture());
         if own != architecture.0 && own != T::ANYWHERE {
             return Err(Failure::of(Problem {
@@ -60,6 +67,23 @@ pub(crate) fn admit<'a, T: Entry>(files: &[&'a Utf8Path], architecture: &Arch) -
 }
 
 impl<T: Entry> Admitted<'_, T> {
+    /// Refuses what is bound to another kernel than the one that the folder is for; with `None` nothing.
+    pub(crate) fn only_for(self, kernel: Option<&Kernel>) -> Result<Self> {
+        let Some(kernel) = kernel else { return Ok(self) };
+        let foreign = |entry: &T| entry.kernel().map(Kernel::of_package).filter(|bound| bound != kernel);
+        match self.entries.iter().zip(&self.files).find_map(|(entry, file)| Some((entry, file, foreign(entry)?))) {
+            None => Ok(self),
+            Some((entry, file, bound)) => Err(Failure::of(Problem {
+                exit: Exit::Failed,
+                id: "FEED012",
+                what: format!("{} is for kernel {bound}", entry.name()),
+                why: format!("in the folder of {kernel} it would keep routers from installing and upgrading anything"),
+                fix: "give the packages of one kernel at a time; `cargo xtask feed merge` keeps those of several",
+            })
+            .at(file)),
+        }
+    }
+
     /// Places the files in the feed while `publish` makes the index of the entries: either takes about as long.
     pub(crate) fn place<R>(self, out: &Utf8Path, publish: impl FnOnce(Vec<T>) -> Result<R>) -> Result<R> {
         let place_all =

@@ -1,9 +1,9 @@
 //! The signed feed of both package managers: keys, indexes, serving, and copies of it that a client must refuse.
 //!
 //! ```text
-//!                            ┌─> opkg/  *.ipk  Packages  Packages.gz  Packages.manifest  Packages.sig  index.json
+//!                            ┌─> opkg/kmods/KERNEL/  *.ipk  Packages{,.gz,.manifest,.sig}  index.json
 //! packages/*.{ipk,apk} ──────┤
-//!                            └─> apk/   *.apk  packages.adb  index.json
+//!                            └─> apk/kmods/KERNEL/   *.apk  packages.adb  index.json
 //! ```
 //!
 //! A folder is there if packages of its format are. The signature of opkg's index covers the uncompressed
@@ -15,6 +15,7 @@ mod assemble;
 mod diff;
 mod entry;
 pub mod keys;
+mod layout;
 pub mod live;
 mod merge;
 mod opkg;
@@ -23,26 +24,15 @@ mod refused;
 pub mod serve;
 mod verify;
 
-use camino::{Utf8Path, Utf8PathBuf};
-use formats::Format;
 use model::{Exit, Failure, Problem};
 
 pub use assemble::{Contents, assemble};
 pub use diff::{Part, diff};
-pub use merge::{Kmods, kmods_folder, merge};
+pub use layout::{Kernel, folder};
+pub use merge::{Kmods, merge};
 pub use published::Trust;
 pub use refused::{Spoil, spoil};
 pub use verify::{Verified, verify};
-
-/// The part of a feed that one package manager reads.
-pub fn folder(feed: &Utf8Path, format: Format) -> Utf8PathBuf {
-    feed.join(format.manager())
-}
-
-/// The parts that a feed has.
-pub(crate) fn folders(feed: &Utf8Path) -> impl Iterator<Item = (Format, Utf8PathBuf)> {
-    Format::ALL.into_iter().map(|format| (format, folder(feed, format))).filter(|(_, folder)| folder.is_dir())
-}
 
 /// An error of the `formats` crate, for the user's eyes.
 pub fn explain(exit: Exit, place: impl std::fmt::Display, error: &formats::Error) -> Failure {

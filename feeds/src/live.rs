@@ -188,13 +188,13 @@ mod tests {
             let names = |items: Vec<Item>| -> Vec<String> {
                 items.into_iter().map(|item| item.url.rsplit('/').next().unwrap().to_owned()).collect()
             };
-            let opkg = names(take("opkg").unwrap());
+            let opkg = names(take("opkg/kmods/6.12.1-1-aa").unwrap());
             assert_eq!(opkg[..3], ["Packages.gz", "Packages", "Packages.sig"]);
             assert_eq!(opkg.len(), 5, "{opkg:?}");
-            let apk = names(take("apk/packages.adb").unwrap());
+            let apk = names(take("apk/kmods/6.12.1-1-aa/packages.adb").unwrap());
             assert_eq!((apk.len(), apk[0].as_str()), (3, "packages.adb"));
-            std::fs::remove_file(folder.join("opkg").join(&opkg[3])).unwrap();
-            assert_eq!(names(take("opkg/Packages.gz").unwrap()).len(), 4);
+            std::fs::remove_file(folder.join("opkg/kmods/6.12.1-1-aa").join(&opkg[3])).unwrap();
+            assert_eq!(names(take("opkg/kmods/6.12.1-1-aa/Packages.gz").unwrap()).len(), 4);
             assert_eq!(take("absent").unwrap_err().id(), "FEED011");
             cancel.cancel();
         });

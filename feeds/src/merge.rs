@@ -1,14 +1,8 @@
-//! A new feed on top of a published one, with the modules of older kernels kept.
+//! A new feed on top of a published one, with the folders of other kernels kept.
 //!
-//! ```text
-//! opkg/                     the packages of the new feed
-//! opkg/kmods/KERNEL/        the kmods of one kernel, new or older, with an index of their own
-//! apk/  apk/kmods/KERNEL/   likewise
-//! ```
-//!
-//! A router that still runs an older kernel keeps finding its modules below `kmods`, as on OpenWrt's own site; the
-//! folders are named as there. Nothing is kept that no trusted key vouches for. Every index is signed anew, so a
-//! rotation of keys reaches the older folders too.
+//! A router that runs another kernel keeps finding what its line names, also when a newer kernel is published. Nothing
+//! is kept that no trusted key vouches for. Every index is signed anew, so a rotation of keys reaches the older folders
+//! too.
 
 use std::collections::BTreeMap;
 
@@ -16,21 +10,20 @@ use camino::{Utf8Path, Utf8PathBuf};
 use formats::Format;
 use model::{Arch, Exit, Failure, Problem, Result};
 
+use crate::entry::admit;
 use crate::keys::Keys;
+use crate::layout::{Kernel, Place, folder, places};
 use crate::published::{self, Item, Trust};
-use crate::{apk, folder, folders, opkg};
+use crate::{apk, opkg};
 
-/// Folder of the kmods, below that of the manager.
-const KMODS: &str = "kmods";
-
-/// A folder of kmods in the merged feed.
+/// A folder of the merged feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kmods {
     /// For which manager.
     pub format: Format,
-    /// Name of the folder: kernel version, release and hash.
-    pub kernel: String,
-    /// How many there are.
+    /// For which kernel.
+    pub kernel: Kernel,
+    /// How many packages there are.
     pub packages: usize,
     /// Whether they are those of the published feed.
     pub kept: bool,
@@ -39,116 +32,104 @@ pub struct Kmods {
 /// Makes the feed in the folder `out`, which is empty; the others are only read.
 ///
 /// # Errors
-/// `FEED008` when no trusted key has signed an index, `FEED009` when the new feed has no index; what is wrong with a package.
+/// `FEED008` when no trusted key has signed an index, `FEED009` when the new feed has no index, `FEED012` for a kmod in
+/// the folder of another kernel; what is wrong with a package.
 pub fn merge(published: &Utf8Path, new: &Utf8Path, trust: &Trust, keys: &Keys, out: &Utf8Path) -> Result<Vec<Kmods>> {
-    let mut merged = Vec::new();
-    for (format, part) in folders(new) {
-        let items = published::open(&part, format, trust)?;
-        let architecture = architecture(&items);
-        let target = folder(out, format);
-        fill(format, items.iter(), &architecture, keys, &target)?;
-
-        let mut kernels = BTreeMap::new();
-        for (kept, items) in [(true, older(&folder(published, format), format, trust)?), (false, items)] {
-            // The new ones take the whole place of older ones for the same kernel.
-            let mut groups: BTreeMap<String, Vec<Item>> = BTreeMap::new();
-            for item in items {
-                let Some(kernel) = &item.kernel else { continue };
-                groups.entry(folder_name(kernel)).or_default().push(item);
-            }
-            kernels.extend(groups.into_iter().map(|(kernel, items)| (kernel, (kept, items))));
-        }
-        for (kernel, (kept, items)) in kernels {
-            fill(format, items.iter(), &architecture, keys, &target.join(KMODS).join(&kernel))?;
-            merged.push(Kmods { format, kernel, packages: items.len(), kept });
-        }
-    }
-    match merged.is_empty() && folders(new).next().is_none() {
-        false => Ok(merged),
-        true => Err(Failure::of(Problem {
+    let new_places = places(new)?;
+    if new_places.is_empty() {
+        return Err(Failure::of(Problem {
             exit: Exit::Usage,
             id: "FEED009",
             what: format!("{new} is no feed"),
-            why: "the feed to publish has a folder `opkg` or `apk` with an index in it",
+            why: "the feed to publish has a folder opkg/kmods/KERNEL or apk/kmods/KERNEL with an index in it",
             fix: "name the folder that `cargo xtask feed` prints",
         })
-        .at(new)),
+        .at(new));
     }
+    let mut merged = Vec::new();
+    for format in Format::ALL {
+        let mut kernels: BTreeMap<Kernel, (bool, Vec<Item>)> = BTreeMap::new();
+        if new_places.iter().any(|place| place.format == format) {
+            kernels.extend(older(published, format, trust)?.into_iter().map(|(kernel, items)| (kernel, (true, items))));
+        }
+        // The new ones take the whole place of older ones for the same kernel.
+        for Place { kernel, folder, .. } in new_places.iter().filter(|place| place.format == format) {
+            kernels.insert(kernel.clone(), (false, published::open(folder, format, trust)?));
+        }
+        let architecture = architecture(kernels.values().flat_map(|(_, items)| items));
+        for (kernel, (kept, items)) in kernels {
+            let files: Vec<Utf8PathBuf> = items.into_iter().map(|item| item.file).collect();
+            fill(format, &files, &architecture, Some(&kernel), keys, &folder(out, format, &kernel))?;
+            merged.push(Kmods { format, kernel, packages: files.len(), kept });
+        }
+    }
+    Ok(merged)
 }
 
-/// What was published: the kmods below `kmods`, and over them those of the feed itself.
-fn older(folder: &Utf8Path, format: Format, trust: &Trust) -> Result<Vec<Item>> {
-    let mut kernels: BTreeMap<String, Vec<Item>> = BTreeMap::new();
-    let kmods = folder.join(KMODS);
-    let mut places = Vec::new();
-    if kmods.is_dir() {
-        let io = |error: std::io::Error| Failure::io("look into the published feed", &kmods, &error);
-        for entry in kmods.read_dir_utf8().map_err(io)? {
-            places.push(entry.map_err(io)?.into_path());
-        }
-        places.sort();
+/// What was published, by kernel. Of a feed from before kernels had addresses, whose index is beside the folder `kmods`,
+/// every kernel gets the kmods that are its own and the programs for all.
+fn older(published: &Utf8Path, format: Format, trust: &Trust) -> Result<BTreeMap<Kernel, Vec<Item>>> {
+    let mut kernels: BTreeMap<Kernel, Vec<Item>> = BTreeMap::new();
+    for place in places(published)?.into_iter().filter(|place| place.format == format) {
+        kernels.insert(place.kernel, published::open(&place.folder, format, trust)?);
     }
-    if folder.is_dir() {
-        places.push(folder.to_owned());
-    }
-    for place in places {
-        let mut groups: BTreeMap<String, Vec<Item>> = BTreeMap::new();
-        for item in published::open(&place, format, trust)? {
-            if let Some(kernel) = item.kernel.clone() {
-                groups.entry(kernel).or_default().push(item);
-            }
+    let beside = published.join(format.manager());
+    let index = match format {
+        Format::Ipk => opkg::INDEX,
+        Format::Apk => apk::INDEX,
+    };
+    if beside.join(index).is_file() {
+        let (bound, free): (Vec<_>, Vec<_>) =
+            published::open(&beside, format, trust)?.into_iter().partition(|item| item.kernel.is_some());
+        let mut groups: BTreeMap<Kernel, Vec<Item>> = BTreeMap::new();
+        for item in bound {
+            let kernel = Kernel::of_package(item.kernel.as_deref().unwrap_or_default());
+            groups.entry(kernel).or_insert_with(|| free.clone()).push(item);
         }
         kernels.extend(groups);
     }
-    Ok(kernels.into_values().flatten().collect())
+    Ok(kernels)
 }
 
-fn fill<'a>(
+/// Makes the folder and the index of some packages; those of another kernel than `only` are refused.
+pub(crate) fn fill(
     format: Format,
-    items: impl Iterator<Item = &'a Item>,
+    files: &[Utf8PathBuf],
     architecture: &Arch,
+    only: Option<&Kernel>,
     keys: &Keys,
     out: &Utf8Path,
 ) -> Result<()> {
     std::fs::create_dir_all(out).map_err(|error| Failure::io("make a folder of the feed", out, &error))?;
-    let files: Vec<&Utf8Path> = items.map(|item| item.file.as_path()).collect();
+    let files: Vec<&Utf8Path> = files.iter().map(Utf8PathBuf::as_path).collect();
     match format {
-        Format::Ipk => opkg::fill(&files, architecture, &keys.opkg, out).map(drop),
-        Format::Apk => apk::fill(&files, architecture, &keys.apk, out).map(drop),
+        Format::Ipk => {
+            let admitted = admit(&files, architecture)?.only_for(only)?;
+            opkg::fill(admitted, architecture, &keys.opkg, out).map(drop)
+        }
+        Format::Apk => {
+            let admitted = admit(&files, architecture)?.only_for(only)?;
+            apk::fill(admitted, architecture, &keys.apk, out).map(drop)
+        }
     }
 }
 
 /// That of the packages which are not for every router.
-fn architecture(items: &[Item]) -> Arch {
-    Arch(items.iter().find_map(|item| item.architecture.clone()).unwrap_or_else(|| "all".into()))
-}
-
-/// `6.12.94~HASH-r1` as OpenWrt names the folder: `6.12.94-1-HASH`.
-fn folder_name(kernel: &str) -> String {
-    let parts = kernel.split_once('~').and_then(|(version, rest)| Some((version, rest.rsplit_once("-r")?)));
-    match parts {
-        Some((version, (hash, release))) => format!("{version}-{release}-{hash}"),
-        None => kernel.to_owned(),
-    }
-}
-
-/// Where the kmods of a kernel are, seen from the feed.
-pub fn kmods_folder(format: Format, kernel: &str) -> Utf8PathBuf {
-    folder(Utf8Path::new(""), format).join(KMODS).join(kernel)
+fn architecture<'a>(mut items: impl Iterator<Item = &'a Item>) -> Arch {
+    Arch(items.find_map(|item| item.architecture.clone()).unwrap_or_else(|| "all".into()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::assemble::tests::{keys, snapshot};
+    use crate::verify::Router;
     use formats::depend::Dependency;
     use formats::{Content, Package};
     use tempfile::TempDir;
 
-    /// A signed feed with a kmod for a kernel and a tool for any.
-    fn feed(hash: &str, version: &str, keys: &Keys) -> (TempDir, Utf8PathBuf) {
-        let guard = tempfile::tempdir().unwrap();
-        let root = Utf8Path::from_path(guard.path()).unwrap().to_owned();
+    /// Packages of both formats: a kmod for a kernel, and a tool for any.
+    fn packages(root: &Utf8Path, hash: &str, version: &str) -> Vec<Utf8PathBuf> {
         let plan = |name: &str, depends| Package {
             name: name.into(),
             version: version.into(),
@@ -165,11 +146,18 @@ mod tests {
             plan.write(format, std::fs::File::create(&path).unwrap()).unwrap();
             path
         };
-        let files: Vec<_> =
-            Format::ALL.into_iter().flat_map(|format| plans.iter().map(move |plan| (format, plan))).map(put).collect();
+        Format::ALL.into_iter().flat_map(|format| plans.iter().map(move |plan| (format, plan))).map(put).collect()
+    }
+
+    /// A signed feed of them.
+    fn feed(hash: &str, version: &str, keys: &Keys) -> (TempDir, Utf8PathBuf) {
+        let guard = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(guard.path()).unwrap().to_owned();
+        let files = packages(&root, hash, version);
         let out = root.join("feed");
         std::fs::create_dir(&out).unwrap();
-        crate::assemble(&files, &Arch("x86_64".into()), keys, &out).unwrap();
+        let kernel = Kernel::of_package(&format!("6.12.1~{hash}-r1"));
+        crate::assemble(&files, &Arch("x86_64".into()), &kernel, keys, &out).unwrap();
         (guard, out)
     }
 
@@ -180,25 +168,19 @@ mod tests {
     }
 
     #[test]
-    fn older_kernels_keep_their_modules() {
+    fn older_kernels_keep_their_folders() {
         let keys = keys(7);
         let trust = Trust::of(&keys);
         let ((a, first), (_b, second)) = (feed("aa", "6.12.1-r1", &keys), feed("bb", "6.12.1-r2", &keys));
         let once = out(&a, "once");
         let kmods = merge(&first, &second, &trust, &keys, &once).unwrap();
         let shown: Vec<_> = kmods.iter().map(|kmods| (kmods.kernel.as_str(), kmods.packages, kmods.kept)).collect();
-        assert_eq!(shown, [("6.12.1-1-aa", 1, true), ("6.12.1-1-bb", 1, false)].repeat(2));
-        for (format, file) in [(Format::Ipk, "kmod-a_6.12.1-r1_x86_64.ipk"), (Format::Apk, "kmod-a-6.12.1-r1.apk")] {
-            let folder = once.join(kmods_folder(format, "6.12.1-1-aa"));
-            let items = published::open(&folder, format, &trust).unwrap();
-            assert_eq!(items.iter().map(|item| item.file.clone()).collect::<Vec<_>>(), [folder.join(file)]);
-        }
-        assert_eq!(
-            crate::diff(&second.join("opkg"), &once.join("opkg/Packages")).unwrap()[0].changes,
-            Default::default()
-        );
+        assert_eq!(shown, [("6.12.1-1-aa", 2, true), ("6.12.1-1-bb", 2, false)].repeat(2));
+        let both = [snapshot(&first), snapshot(&second)].concat();
+        let both: BTreeMap<_, _> = both.into_iter().collect();
+        assert!(both.into_iter().collect::<Vec<_>>() == snapshot(&once), "each folder is what it was alone");
 
-        // A third kernel, and the same one again: what is below `kmods` stays, and nothing else.
+        // A third kernel, and the same one again.
         let (_c, third) = feed("cc", "6.12.1-r3", &keys);
         let twice = out(&a, "twice");
         assert_eq!(merge(&once, &third, &trust, &keys, &twice).unwrap().len(), 6);
@@ -206,9 +188,72 @@ mod tests {
         let kmods = merge(&twice, &third, &trust, &keys, &again).unwrap();
         assert_eq!(kmods.iter().filter(|kmods| kmods.kept).count(), 4);
         assert!(snapshot(&again) == snapshot(&twice), "the same input gives the same bytes");
-        assert!(!again.join("opkg/tool_6.12.1-r1_x86_64.ipk").exists());
         // The first feed of all has nothing to keep.
         assert_eq!(merge(&out(&a, "none"), &third, &trust, &keys, &out(&a, "first")).unwrap().len(), 2);
+        // No address but those of kernels holds an index.
+        let has_kernel =
+            |path: &String| path.starts_with("opkg/kmods/6.12.1-1-") || path.starts_with("apk/kmods/6.12.1-1-");
+        assert!(snapshot(&twice).iter().all(|(path, _)| has_kernel(path)));
+    }
+
+    #[test]
+    fn a_feed_from_before_kernels_had_addresses_is_taken_apart() {
+        let keys = keys(7);
+        let trust = Trust::of(&keys);
+        let ((a, first), (_b, second)) = (feed("aa", "6.12.1-r1", &keys), feed("bb", "6.12.1-r2", &keys));
+        let old = out(&a, "old");
+        for format in Format::ALL {
+            let from = folder(&first, format, &Kernel::of_folder("6.12.1-1-aa"));
+            std::fs::rename(from, old.join(format.manager())).unwrap();
+        }
+        let merged = out(&a, "merged");
+        let kmods = merge(&old, &second, &trust, &keys, &merged).unwrap();
+        let kept: Vec<_> = kmods.iter().filter(|kmods| kmods.kept).map(|kmods| kmods.packages).collect();
+        assert_eq!(kept, [2, 2], "the kmod and the tool");
+        assert!(!merged.join("opkg/Packages").exists() && !merged.join("apk/packages.adb").exists());
+    }
+
+    /// What happens on a router, with the client of either manager: the line that it has names its kernel, and a newer
+    /// kernel is published.
+    #[test]
+    fn a_router_stays_fine_when_a_newer_kernel_is_published() {
+        let keys = keys(7);
+        let trust = Trust::of(&keys);
+        let ((a, older), (_b, newer)) = (feed("aa", "6.12.1-r1", &keys), feed("bb", "6.12.1-r2", &keys));
+        let merged = out(&a, "merged");
+        merge(&older, &newer, &trust, &keys, &merged).unwrap();
+        let mixed = out(&a, "mixed");
+        for format in Format::ALL {
+            let line = |feed: &Utf8Path| folder(feed, format, &Kernel::of_folder("6.12.1-1-aa"));
+            let router = || Router::new(format, &Arch("x86_64".into()), "6.12.1~aa-r1", &trust).unwrap();
+            let reads = |router: &Router, place: &Utf8Path| {
+                router.reads(&format!("file://{place}")).unwrap();
+                router.update().unwrap();
+            };
+            let (kmod, tool) = (["kmod-a".to_owned()], ["tool".to_owned()]);
+            let installed = |name: &str| (name.to_owned(), "6.12.1-r1".to_owned());
+            let old = router();
+            reads(&old, &line(&older));
+            old.install(&kmod).unwrap();
+            reads(&old, &line(&merged));
+            old.upgrade().unwrap();
+            old.install(&tool).unwrap();
+            assert_eq!(old.installed().unwrap(), [installed("kmod-a"), installed("tool")], "{format}");
+
+            // The control: both kernels' kmods at one address, as before.
+            let place = mixed.join(format.manager());
+            let newer = folder(&newer, format, &Kernel::of_folder("6.12.1-1-bb"));
+            let files: Vec<_> = newer.read_dir_utf8().unwrap().map(|entry| entry.unwrap().into_path()).collect();
+            let files: Vec<_> = files.into_iter().filter(|file| file.extension() == Some(format.extension())).collect();
+            fill(format, &files, &Arch("x86_64".into()), None, &keys, &place).unwrap();
+            reads(&old, &place);
+            let fresh = router();
+            reads(&fresh, &place);
+            assert!(fresh.install(&kmod).is_err(), "{format}");
+            if format == Format::Apk {
+                assert!(old.upgrade().is_err());
+            }
+        }
     }
 
     #[test]
@@ -226,21 +271,18 @@ mod tests {
         let merged = out(&a, "3");
         merge(&first, &second, &trust, &new, &merged).unwrap();
         for format in Format::ALL {
-            let folder = merged.join(kmods_folder(format, "6.12.1-1-aa"));
-            assert_eq!(published::open(&folder, format, &Trust::of(&new)).unwrap().len(), 1, "signed by today's key");
+            let kept = folder(&merged, format, &Kernel::of_folder("6.12.1-1-aa"));
+            assert_eq!(published::open(&kept, format, &Trust::of(&new)).unwrap().len(), 2, "signed by today's key");
         }
         // A file that is not the one that was signed.
         let swap = |from: &str, to: &str| std::fs::copy(second.join(from), first.join(to)).unwrap();
-        swap("apk/kmod-a-6.12.1-r2.apk", "apk/kmod-a-6.12.1-r1.apk");
+        swap("apk/kmods/6.12.1-1-bb/kmod-a-6.12.1-r2.apk", "apk/kmods/6.12.1-1-aa/kmod-a-6.12.1-r1.apk");
         assert_eq!(refused(&first, &trust, "4"), "IDX004");
-        swap("opkg/kmod-a_6.12.1-r2_x86_64.ipk", "opkg/kmod-a_6.12.1-r1_x86_64.ipk");
+        swap(
+            "opkg/kmods/6.12.1-1-bb/kmod-a_6.12.1-r2_x86_64.ipk",
+            "opkg/kmods/6.12.1-1-aa/kmod-a_6.12.1-r1_x86_64.ipk",
+        );
         assert_eq!(refused(&first, &trust, "5"), "IDX004");
         assert_eq!(merge(&first, &out(&a, "no-feed"), &trust, &new, &out(&a, "6")).unwrap_err().id(), "FEED009");
-    }
-
-    #[test]
-    fn folders_are_named_as_openwrt_names_them() {
-        assert_eq!(folder_name("6.12.94~0123abcd-r1"), "6.12.94-1-0123abcd");
-        assert_eq!(folder_name("5.4"), "5.4");
     }
 }

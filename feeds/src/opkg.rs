@@ -5,11 +5,12 @@ use std::fs::File;
 use camino::Utf8Path;
 use formats::packages::{self, Listed};
 use formats::usign::SecretKey;
-use formats::{Limits, ipk};
+use formats::version::Operator;
+use formats::{Limits, Package, ipk};
 use model::sha256::HashingReader;
 use model::{Arch, Exit, Failure, Result};
 
-use crate::entry::{Entry, admit, write};
+use crate::entry::{Admitted, Entry, write};
 use crate::explain;
 use crate::keys::Pair;
 
@@ -20,12 +21,12 @@ pub(crate) const SIGNATURE: &str = "Packages.sig";
 
 /// Fills an empty folder. The signature file has room for one signature: the current key's.
 pub(crate) fn fill(
-    files: &[&Utf8Path],
+    admitted: Admitted<'_, Listed>,
     architecture: &Arch,
     keys: &Pair<SecretKey>,
     out: &Utf8Path,
 ) -> Result<Vec<Listed>> {
-    admit(files, architecture)?.place(out, |mut listed: Vec<Listed>| {
+    admitted.place(out, |mut listed: Vec<Listed>| {
         listed.sort_by(|a, b| a.filename.cmp(&b.filename));
         let manifest = packages::manifest(&listed);
         write(&out.join("Packages.manifest"), manifest.as_bytes())?;
@@ -74,12 +75,18 @@ impl Entry for Listed {
     fn architecture(&self) -> &str {
         &self.control.architecture
     }
+
+    fn kernel(&self) -> Option<&str> {
+        let bound = self.control.depends.iter().flat_map(|dependency| &dependency.alternatives);
+        let bound = bound.filter(|term| term.name == Package::KERNEL).find_map(|term| term.constraint.as_ref());
+        bound.filter(|bound| bound.operator == Operator::Equal).map(|bound| bound.version.as_str())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assemble::tests::{feed, keys};
+    use crate::assemble::tests::{feed, kernel, keys};
     use formats::Format;
     use formats::usign::Signature;
     use model::Digest;
@@ -88,7 +95,7 @@ mod tests {
     fn the_index_lists_what_can_be_installed_and_is_signed() {
         let keys = keys(7);
         let (_guard, feed) = feed(&keys);
-        let folder = crate::folder(&feed, Format::Ipk);
+        let folder = crate::folder(&feed, Format::Ipk, &kernel());
         let index = std::fs::read(folder.join(INDEX)).unwrap();
         let signature = std::fs::read_to_string(folder.join(SIGNATURE)).unwrap();
         keys.opkg.current.public().verify(&index, &Signature::parse(&signature).unwrap()).unwrap();

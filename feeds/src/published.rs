@@ -8,8 +8,7 @@ use formats::adb::Adb;
 use formats::apk::index::Index;
 use formats::packages::{self, Listed};
 use formats::usign::Signature;
-use formats::version::Operator;
-use formats::{Format, Limits, Package, ec, usign};
+use formats::{Format, Limits, ec, usign};
 use model::{Exit, Failure, Problem, Result};
 
 use crate::entry::Entry as _;
@@ -67,9 +66,7 @@ fn open_opkg(folder: &Utf8Path, keys: &[usign::PublicKey]) -> Result<Vec<Item>> 
         let file = folder.join(&listed.filename);
         let found: Listed = Listed::list(&file)?;
         listed.check_file(found.size, found.sha256).map_err(|error| refuse(&error))?;
-        let bound = listed.control.depends.iter().flat_map(|dependency| &dependency.alternatives);
-        let bound = bound.filter(|term| term.name == Package::KERNEL).find_map(|term| term.constraint.as_ref());
-        let kernel = bound.filter(|bound| bound.operator == Operator::Equal).map(|bound| bound.version.clone());
+        let kernel = listed.kernel().map(str::to_owned);
         let architecture = Some(listed.control.architecture.clone()).filter(|arch| arch != Listed::ANYWHERE);
         Ok(Item { file, architecture, kernel })
     };
@@ -89,9 +86,9 @@ fn open_apk(folder: &Utf8Path, keys: &[ec::PublicKey]) -> Result<Vec<Item>> {
         let _every_byte: Listed = Listed::list(&file)?;
         let (adb, size) = apk::open(&file)?;
         listed.check_file(&adb, size, &Limits::default()).map_err(refuse)?;
-        let bound = listed.info.depends.iter().find(|need| need.name == Package::KERNEL && !need.is_conflict());
+        let kernel = listed.kernel().map(str::to_owned);
         let architecture = Some(listed.info.arch.clone()).filter(|arch| arch != Listed::ANYWHERE);
-        Ok(Item { file, architecture, kernel: bound.and_then(|bound| bound.version.clone()) })
+        Ok(Item { file, architecture, kernel })
     };
     index.packages.iter().map(item).collect()
 }

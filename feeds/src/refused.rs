@@ -10,7 +10,9 @@ use model::{Arch, Exit, Failure, Problem, Result};
 
 use crate::entry::{place, write};
 use crate::keys::Keys;
-use crate::{apk, assemble, explain, folders, opkg};
+use crate::layout::{Place, folder, places};
+use crate::merge::fill;
+use crate::{apk, explain, opkg};
 
 /// What is wrong with the copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +33,9 @@ pub fn spoil(feed: &Utf8Path, spoil: Spoil, architecture: &Arch, keys: &Keys, ou
         return other_kernel(feed, architecture, keys, out);
     }
     let strangers = Keys::generate()?;
-    for (format, good) in folders(feed) {
-        let copy = crate::folder(out, format);
-        std::fs::create_dir(&copy).map_err(|error| Failure::io("make a folder of the copy", &copy, &error))?;
+    for Place { format, kernel, folder: good } in places(feed)? {
+        let copy = folder(out, format, &kernel);
+        std::fs::create_dir_all(&copy).map_err(|error| Failure::io("make a folder of the copy", &copy, &error))?;
         for file in files(&good)? {
             place(&file, &copy.join(file.file_name().unwrap_or_default()))?;
         }
@@ -108,9 +110,9 @@ fn flip_package(name: &str, format: Format, good: &Utf8Path, copy: &Utf8Path) ->
 fn other_kernel(feed: &Utf8Path, architecture: &Arch, keys: &Keys, out: &Utf8Path) -> Result<()> {
     let aside = tempfile::tempdir().map_err(|error| Failure::io("make a temporary folder", "/tmp", &error))?;
     let aside = Utf8Path::from_path(aside.path()).unwrap_or(Utf8Path::new("/tmp"));
-    let mut copies = Vec::new();
-    for (format, good) in folders(feed) {
+    for Place { format, kernel, folder: good } in places(feed)? {
         let mut changed = 0;
+        let mut copies = Vec::new();
         for path in files(&good)? {
             let name = path.file_name().unwrap_or_default();
             if Format::of_file_name(name) != Some(format) {
@@ -128,8 +130,11 @@ fn other_kernel(feed: &Utf8Path, architecture: &Arch, keys: &Keys, out: &Utf8Pat
         if changed == 0 {
             return Err(nothing_to_spoil(&good, "no package depends on a kernel"));
         }
+        // At the address of the kernel that they are not for: where a router would look.
+        let copy = folder(out, format, &kernel);
+        fill(format, &copies, architecture, None, keys, &copy)?;
     }
-    assemble(&copies, architecture, keys, out).map(drop)
+    Ok(())
 }
 
 fn ipk_of_other_kernel(bytes: &[u8], changed: &mut usize) -> std::result::Result<Vec<u8>, formats::Error> {
@@ -224,7 +229,7 @@ fn nothing_to_spoil(place: &Utf8Path, why: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assemble::tests::{feed, keys, snapshot};
+    use crate::assemble::tests::{feed, kernel, keys, snapshot};
     use formats::apk::index::Index;
     use formats::packages;
     use formats::usign::Signature;
@@ -243,7 +248,7 @@ mod tests {
 
     /// Whether the signature holds, and whether all files are those of the index.
     fn opkg_view(feed: &Utf8Path) -> (bool, bool) {
-        let folder = crate::folder(feed, Format::Ipk);
+        let folder = folder(feed, Format::Ipk, &kernel());
         let text = std::fs::read_to_string(folder.join(opkg::SIGNATURE)).unwrap();
         let index = std::fs::read(folder.join(opkg::INDEX)).unwrap();
         let signed = keys(7).opkg.current.public().verify(&index, &Signature::parse(&text).unwrap()).is_ok();
@@ -255,14 +260,14 @@ mod tests {
     }
 
     fn apk_index(feed: &Utf8Path) -> (bool, Index) {
-        let (adb, _) = apk::open(&crate::folder(feed, Format::Apk).join(apk::INDEX)).unwrap();
+        let (adb, _) = apk::open(&folder(feed, Format::Apk, &kernel()).join(apk::INDEX)).unwrap();
         let signed = adb.verify(&[keys(7).apk.current.public()]).is_ok();
         (signed, Index::from_adb(&adb, &Limits::default()).unwrap())
     }
 
     fn apk_view(feed: &Utf8Path) -> (bool, bool) {
         let (signed, index) = apk_index(feed);
-        let folder = crate::folder(feed, Format::Apk);
+        let folder = folder(feed, Format::Apk, &kernel());
         // By the digest, not the name: where the index was changed, the name of a file is too.
         let digests: Vec<Digest> = files(&folder)
             .unwrap()
@@ -300,7 +305,7 @@ mod tests {
     fn another_kernel_differs_in_the_hash_only() {
         let (_guard, out, result) = spoiled(Spoil::OtherKernel);
         result.unwrap();
-        let index = std::fs::read_to_string(crate::folder(&out, Format::Ipk).join(opkg::INDEX)).unwrap();
+        let index = std::fs::read_to_string(folder(&out, Format::Ipk, &kernel()).join(opkg::INDEX)).unwrap();
         assert!(index.contains("kernel (= 6.12.1~bb-r1)") || index.contains("kernel (=6.12.1~bb-r1)"), "{index}");
         let (_, index) = apk_index(&out);
         let depends: Vec<String> = index.packages[0].info.depends.iter().map(ToString::to_string).collect();

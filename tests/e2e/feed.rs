@@ -34,17 +34,19 @@ fn the_feed_is_served_with_its_signature_until_interrupted() {
     let fingerprint = &said.split_once("/etc/opkg/keys/").unwrap().1[..16];
     let key = std::fs::read_to_string(place.path("results/x86-64/keys/opkg").join(fingerprint)).unwrap();
 
-    let index = get(address, "/opkg/Packages");
-    let signature = String::from_utf8(get(address, "/opkg/Packages.sig")).unwrap();
+    // The printed line names the router's kernel, and so does every address.
+    let kernel = said.split_once("/opkg/kmods/").unwrap().1.split(['"', '\\']).next().unwrap();
+    let index = get(address, &format!("/opkg/kmods/{kernel}/Packages"));
+    let signature = String::from_utf8(get(address, &format!("/opkg/kmods/{kernel}/Packages.sig"))).unwrap();
     PublicKey::parse(&key).unwrap().verify(&index, &Signature::parse(&signature).unwrap()).unwrap();
     let index = String::from_utf8(index).unwrap();
     let names: Vec<&str> = index.lines().filter_map(|line| line.strip_prefix("Filename: ")).collect();
     assert!(index.contains("Package: kmod-nft-offload\n") && !names.is_empty(), "{index}");
     for name in names {
-        assert_eq!(get(address, &format!("/opkg/{name}"))[..2], [0x1f, 0x8b], "{name} is no ipk");
+        assert_eq!(get(address, &format!("/opkg/kmods/{kernel}/{name}"))[..2], [0x1f, 0x8b], "{name} is no ipk");
     }
 
-    assert_eq!(&get(address, "/apk/packages.adb")[..3], b"ADB");
+    assert_eq!(&get(address, &format!("/apk/kmods/{kernel}/packages.adb"))[..3], b"ADB");
 
     run.signal(Signal::INT);
     assert_eq!(run.ends_within(Duration::from_secs(5)).code, 130);
@@ -58,17 +60,21 @@ fn a_good_feed_verifies_and_one_that_somebody_changed_does_not() {
     assert!(verified.out.contains("kmod-nft-offload ") && verified.out.contains("offloadctl "), "{}", verified.out);
 
     let feed = place.own_copy("feed");
+    let folder = |manager: &str| {
+        let mut kernels = feed.join(manager).join("kmods").read_dir_utf8().unwrap();
+        kernels.next().unwrap().unwrap().into_path()
+    };
     let package = |manager: &str| {
-        let mut files = feed.join(manager).read_dir_utf8().unwrap().map(|entry| entry.unwrap().into_path());
+        let mut files = folder(manager).read_dir_utf8().unwrap().map(|entry| entry.unwrap().into_path());
         files.find(|path| path.as_str().contains("kmod-nft-offload")).unwrap()
     };
     // Which of its checks notices a flipped byte in a compressed index depends on the byte; half of it is always unreadable.
     let (whole, half) = (1, 2);
     for (file, kept, id) in [
         (package("opkg"), whole, "OPKG004"),
-        (feed.join("opkg/Packages.sig"), whole, "OPKG008"),
+        (folder("opkg").join("Packages.sig"), whole, "OPKG008"),
         (package("apk"), whole, "APKC004"),
-        (feed.join("apk/packages.adb"), half, "INST009"),
+        (folder("apk").join("packages.adb"), half, "INST009"),
     ] {
         let good = std::fs::read(&file).unwrap();
         let mut bad = good.clone();

@@ -318,7 +318,7 @@ pub enum FeedAction {
         /// The newer one.
         new: Utf8PathBuf,
     },
-    /// Put a new feed on top of a published one, keeping the kmods of older kernels below `kmods`.
+    /// Put a new feed on top of a published one, keeping the folders of other kernels.
     Merge {
         /// The feed as it was published; nothing in it is changed.
         published: Utf8PathBuf,

@@ -1,14 +1,16 @@
 //! Verifies a feed the way a router would: through its signatures, every package of it.
 
-mod apk;
-mod opkg;
+mod router;
 
 use camino::Utf8Path;
-use formats::{Format, Package};
+use formats::Format;
 use model::{Arch, Exit, Failure, Problem, Result};
 
-use crate::folders;
 use crate::keys::Keys;
+use crate::layout::{Kernel, folder};
+use crate::published::Trust;
+
+pub(crate) use router::Router;
 
 /// A package that was verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,54 +27,35 @@ pub struct Verified {
 /// package `kernel` in this version. Returns them by format and name.
 ///
 /// # Errors
-/// `FEED005` for a feed that lists nothing, and whatever a package manager would refuse it for.
+/// `FEED005` for a feed that lists nothing for this kernel, and whatever a package manager would refuse it for.
 pub fn verify(feed: &Utf8Path, architecture: &Arch, kernel: &str, keys: &Keys) -> Result<Vec<Verified>> {
+    let current = Trust { usign: vec![keys.opkg.current.public()], ec: vec![keys.apk.current.public()] };
     let mut all = Vec::new();
-    for (format, folder) in folders(feed) {
-        let verified = match format {
-            Format::Ipk => opkg::verify(&folder, architecture, kernel, &keys.opkg.current.public())?,
-            Format::Apk => apk::verify(&folder, architecture, kernel, &keys.apk.current.public())?,
-        };
-        if verified.is_empty() {
-            return Err(nothing_listed(&folder));
+    for format in Format::ALL {
+        let folder = folder(feed, format, &Kernel::of_package(kernel));
+        if folder.is_dir() {
+            let verified = verify_folder(&folder, format, architecture, kernel, &current)?;
+            all.extend(verified.into_iter().map(|(name, version)| Verified { format, name, version }));
         }
-        all.extend(verified.into_iter().map(|(name, version)| Verified { format, name, version }));
     }
     if all.is_empty() { Err(nothing_listed(feed)) } else { Ok(all) }
 }
 
-/// The C library of the image: everything that OpenWrt builds depends on it, in no certain version.
-const LIBC: (&str, &str) = ("libc", "1");
-
-/// Whether a package was there before anything was installed.
-fn is_of_image(name: &str) -> bool {
-    name == Package::KERNEL || name == LIBC.0
-}
-
-/// A root that is gone when this is dropped.
-struct Scratch(tempfile::TempDir);
-
-impl Scratch {
-    fn new() -> Result<Scratch> {
-        let folder = tempfile::tempdir().map_err(|error| Failure::io("make a scratch root", "/tmp", &error))?;
-        if Utf8Path::from_path(folder.path()).is_none() {
-            let error = std::io::ErrorKind::InvalidFilename.into();
-            return Err(Failure::io("use a scratch root", folder.path().display(), &error));
-        }
-        Ok(Scratch(folder))
+/// Likewise for one folder: installs every package of its index into a scratch root. Names and versions, by name.
+pub(crate) fn verify_folder(
+    folder: &Utf8Path,
+    format: Format,
+    architecture: &Arch,
+    kernel: &str,
+    trust: &Trust,
+) -> Result<Vec<(String, String)>> {
+    let router = Router::new(format, architecture, kernel, trust)?;
+    router.reads(&format!("file://{folder}"))?;
+    let names = router.update().and_then(|()| router.available()).map_err(|error| refused(folder, &error))?;
+    if names.is_empty() {
+        return Err(nothing_listed(folder));
     }
-
-    fn path(&self) -> &Utf8Path {
-        Utf8Path::from_path(self.0.path()).unwrap_or(Utf8Path::new("/nonexistent"))
-    }
-
-    fn put(&self, path: &str, text: &str) -> Result<()> {
-        let path = self.path().join(path);
-        let folder = path.parent().unwrap_or(self.path());
-        std::fs::create_dir_all(folder)
-            .and_then(|()| std::fs::write(&path, text))
-            .map_err(|error| Failure::io("prepare the scratch root", &path, &error))
-    }
+    router.install(&names).and_then(|()| router.installed()).map_err(|error| refused(folder, &error))
 }
 
 /// What a package manager refused, for the user's eyes.
@@ -112,7 +95,7 @@ fn nothing_listed(folder: &Utf8Path) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assemble::tests::{feed, keys};
+    use crate::assemble::tests::{feed, kernel as of_feed, keys};
     use crate::{Spoil, spoil};
 
     fn kernel(hash: &str) -> String {
@@ -142,9 +125,18 @@ mod tests {
             Format::ALL.map(|format| {
                 let alone = feed.with_file_name(format!("alone-{format}"));
                 std::fs::create_dir(&alone).unwrap();
-                std::fs::rename(crate::folder(feed, format), crate::folder(&alone, format)).unwrap();
+                let manager = format.manager();
+                std::fs::rename(feed.join(manager), alone.join(manager)).unwrap();
+                // A router with another kernel that reads the address of this one.
+                let wanted = folder(&alone, format, &Kernel::of_package(&kernel(hash)));
+                if hash != "aa" {
+                    std::fs::rename(folder(&alone, format, &of_feed()), &wanted).unwrap();
+                }
                 let failure = verify(&alone, &arch(), &kernel(hash), trusted).unwrap_err();
-                std::fs::rename(crate::folder(&alone, format), crate::folder(feed, format)).unwrap();
+                if hash != "aa" {
+                    std::fs::rename(&wanted, folder(&alone, format, &of_feed())).unwrap();
+                }
+                std::fs::rename(alone.join(manager), feed.join(manager)).unwrap();
                 std::fs::remove_dir(&alone).unwrap();
                 failure.exit()
             })
@@ -167,14 +159,15 @@ mod tests {
         std::fs::create_dir(&cut).unwrap();
         spoil(&good, Spoil::WrongKey, &arch(), &keys, &cut).unwrap();
         for index in [
-            crate::folder(&cut, Format::Ipk).join("Packages.gz"),
-            crate::folder(&cut, Format::Apk).join("packages.adb"),
+            folder(&cut, Format::Ipk, &of_feed()).join("Packages.gz"),
+            folder(&cut, Format::Apk, &of_feed()).join("packages.adb"),
         ] {
             let half = std::fs::read(&index).unwrap();
             std::fs::remove_file(&index).unwrap();
             std::fs::write(&index, &half[..half.len() / 2]).unwrap();
         }
         assert_eq!(refused(&cut, "aa", &keys), [Exit::Mismatch; 2], "a damaged index");
+        assert_eq!(verify(&good, &arch(), &kernel("bb"), &keys).unwrap_err().id(), "FEED005", "no such address");
         assert_eq!(refused(&good, "bb", &keys), [Exit::Failed; 2]);
         assert_eq!(refused(&good, "aa", &crate::assemble::tests::keys(8)), [Exit::Mismatch; 2]);
     }
@@ -184,11 +177,11 @@ mod tests {
         let keys = keys(7);
         let guard = tempfile::tempdir().unwrap();
         let out = Utf8Path::from_path(guard.path()).unwrap();
-        crate::assemble(&[], &arch(), &keys, out).unwrap();
+        crate::assemble(&[], &arch(), &of_feed(), &keys, out).unwrap();
         assert_eq!(verify(out, &arch(), &kernel("aa"), &keys).unwrap_err().id(), "FEED005");
         // A kernel alone is a package, but none that a feed lists.
         let packages = crate::assemble::tests::packages(out);
-        crate::assemble(&packages[..1], &arch(), &keys, out).unwrap();
+        crate::assemble(&packages[..1], &arch(), &of_feed(), &keys, out).unwrap();
         assert_eq!(verify(out, &arch(), &kernel("aa"), &keys).unwrap_err().id(), "FEED005");
     }
 }

@@ -195,11 +195,13 @@ impl Parts {
         }
         let keys = feeds::keys::Keys::generate().unwrap();
         std::fs::create_dir(&feed).unwrap();
-        feeds::assemble(&files, &Arch(ARCH.into()), &keys, &feed).unwrap();
+        let kernel = feeds::Kernel::of_package(&version);
+        feeds::assemble(&files, &Arch(ARCH.into()), &kernel, &keys, &feed).unwrap();
+        let index = feeds::folder(&feed, format, &kernel).join("packages.adb");
         let key = keys.public_files().unwrap().into_iter().find(|key| key.format == format).unwrap();
         let place = root.join(key.path().trim_start_matches('/'));
         put(&place, key.text.as_bytes(), 0o644);
-        let apk = format!("'{manager}' -p '{root}' -X '{feed}/apk/packages.adb'");
+        let apk = format!("'{manager}' -p '{root}' -X '{index}'");
         sh(&format!("{apk} update && {apk} add firewall4 libc && rm -r '{place}' '{root}/usr/lib/opkg'"));
     }
 

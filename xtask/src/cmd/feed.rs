@@ -72,7 +72,7 @@ fn merge(ctx: &Ctx, published: &Utf8Path, new: &Utf8Path, into: &Utf8Path, keys:
     feed.keep_first()?;
     let line = |kmods: &feeds::Kmods| {
         let state = if kmods.kept { "kept" } else { "new" };
-        format!("{} {} packages, {state}", into.join(feeds::kmods_folder(kmods.format, &kmods.kernel)), kmods.packages)
+        format!("{} {} packages, {state}", feeds::folder(into, kmods.format, &kmods.kernel), kmods.packages)
     };
     Ok(Outcome::done(merged.iter().map(line).collect::<Vec<_>>().join("\n")))
 }
@@ -111,7 +111,9 @@ mod tests {
             plan.write(format, std::fs::File::create(&path).unwrap()).unwrap();
             path
         };
-        feeds::assemble(&Format::ALL.map(put), &Arch("x86_64".into()), keys, &place.join("feed")).unwrap();
+        let kernel = feeds::Kernel::of_package(&format!("6.12.1~{hash}-r1"));
+        let (files, arch) = (Format::ALL.map(put), Arch("x86_64".into()));
+        feeds::assemble(&files, &arch, &kernel, keys, &place.join("feed")).unwrap();
         place.join("feed")
     }
 
@@ -130,7 +132,7 @@ mod tests {
 
         let shown = feed(&ctx, &["diff", old.as_str(), new.as_str()]).unwrap().data;
         let part = "0 added, 0 removed, 1 with another version, 0 with other bytes\n> kmod-a 6.12.1-r1 -> 6.12.1-r2";
-        assert_eq!(shown, format!("apk: {part}\nopkg: {part}"));
+        assert_eq!(shown, format!("apk/kmods/6.12.1-1-bb: {part}\nopkg/kmods/6.12.1-1-bb: {part}"));
         let change =
             |event: &Event| matches!(event, Event::Change { package, old: Some(_), .. } if package == "kmod-a");
         assert_eq!(events.try_iter().filter(change).count(), 2);

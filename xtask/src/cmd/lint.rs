@@ -177,10 +177,12 @@ mod tests {
             plan.write(format, std::fs::File::create(&path).unwrap()).unwrap();
             path
         };
-        feeds::assemble(&formats::Format::ALL.map(put), &model::Arch("x86_64".into()), &keys, &feed).unwrap();
+        let kernel = feeds::Kernel::of_folder("6.12.94-1-0123");
+        let (files, arch) = (formats::Format::ALL.map(put), model::Arch("x86_64".into()));
+        feeds::assemble(&files, &arch, &kernel, &keys, &feed).unwrap();
         std::fs::write(root.join("usign.pub"), keys.opkg.current.public().to_text("a key")).unwrap();
         let server = feeds::serve::Server::bind(&feed, "127.0.0.1:0".parse().unwrap()).unwrap();
-        let (url, cancel) = (format!("http://{}/opkg", server.address()), model::Cancel::default());
+        let (url, cancel) = (format!("http://{}/opkg/kmods/{kernel}", server.address()), model::Cancel::default());
         let verify = |words: &[&str]| {
             let line = ["cargo xtask", "feed", "verify"].iter().chain(words);
             let Verb::Feed(args) = Cli::try_parse_from(line).unwrap().verb else { panic!("another verb") };
@@ -191,7 +193,7 @@ mod tests {
             let key = root.join("usign.pub");
             let exits: Vec<Exit> =
                 [lint(root, &[&url, "--key", key.as_str()]), verify(&[&url, "--key", key.as_str()]), {
-                    let path = feed.join("opkg/hello_1.0-r1_all.ipk");
+                    let path = feed.join("opkg/kmods/6.12.94-1-0123/hello_1.0-r1_all.ipk");
                     let mut bytes = std::fs::read(&path).unwrap();
                     let last = bytes.len() - 1;
                     bytes[last] ^= 1;

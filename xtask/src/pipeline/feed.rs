@@ -1,8 +1,8 @@
 //! The signed feed of the packages, and copies of it that routers must refuse.
 
 use camino::Utf8PathBuf;
-use feeds::Spoil;
 use feeds::keys::Keys;
+use feeds::{Kernel, Spoil};
 use model::Result;
 
 use super::job::Job;
@@ -29,6 +29,7 @@ pub(super) fn signed(ctx: &Ctx, job: &Job) -> Result<Feed> {
     let packages = linted(ctx, job)?;
     let config = job.feed();
     let keys = config.key_files(ctx).load_or_create()?;
+    let kernel = Kernel::of_package(&packages.kernel_version);
     let public = keys.public_files()?;
     let signers = public.iter().map(|key| key.id.as_str()).collect::<Vec<_>>().join(", ");
     let inputs = Inputs::new(format!("{} packages, signed by {signers}", packages.arch))
@@ -36,7 +37,7 @@ pub(super) fn signed(ctx: &Ctx, job: &Job) -> Result<Feed> {
         .text("keys", public.iter().map(|key| key.text.as_str()).collect::<String>());
     let inputs = packages.brought.iter().fold(inputs, |inputs, brought| inputs.stage("brought", &brought.folder));
     let folder = stage(ctx, &FEED, &inputs, |out| {
-        let contents = feeds::assemble(&packages.files()?, &packages.arch, &keys, out)?;
+        let contents = feeds::assemble(&packages.files()?, &packages.arch, &kernel, &keys, out)?;
         let (ipk, apk) = (contents.opkg.len(), contents.apk.packages.len());
         Ok(format!("{ipk} ipk and {apk} apk packages, signed by {signers}"))
     })?;
@@ -44,6 +45,11 @@ pub(super) fn signed(ctx: &Ctx, job: &Job) -> Result<Feed> {
 }
 
 impl Feed {
+    /// The kernel that its address names.
+    pub(super) fn kernel(&self) -> Kernel {
+        Kernel::of_package(&self.packages.kernel_version)
+    }
+
     /// A copy that is spoiled in one way.
     pub(super) fn spoiled(&self, ctx: &Ctx, spoil: Spoil) -> Result<Utf8PathBuf> {
         let about = format!("to be refused: {spoil:?}");

@@ -71,7 +71,7 @@ pub fn feed(ctx: &Ctx, job: &Job, serve: Option<SocketAddr>) -> Result<Outcome> 
     publish::write_keys(ctx, job.target(), &feed.keys)?;
     let Some(address) = serve else { return Ok(Outcome::done(shown)) };
     let server = feeds::serve::Server::bind(&feed.folder, address)?;
-    for line in publish::router_configuration(&feed.name, &feed.keys, server.address())? {
+    for line in publish::router_configuration(&feed.name, &feed.keys, server.address(), &feed.kernel())? {
         ctx.events.notice("serve", line);
     }
     server.run(&ctx.cancel, |line| ctx.events.line("serve", line))?;

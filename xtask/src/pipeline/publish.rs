@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use camino::Utf8Path;
+use feeds::Kernel;
 use feeds::keys::Keys;
 use formats::Format;
 use host::aside::{self, AsideFolder};
@@ -73,20 +74,26 @@ pub(super) fn write_keys(ctx: &Ctx, target: &Target, keys: &Keys) -> Result<()> 
     Ok(())
 }
 
-/// The lines by which a router's package managers find the feed at `url`: format, file, line.
-pub(super) fn sources(name: &str, url: &str) -> [(Format, &'static str, String); 2] {
+/// The lines by which the package managers of a router with this kernel find the feed at `url`: format, file, line.
+pub(super) fn sources(name: &str, url: &str, kernel: &Kernel) -> [(Format, &'static str, String); 2] {
+    let folder = |format| feeds::folder(url.into(), format, kernel);
     [
-        (Format::Ipk, "/etc/opkg/customfeeds.conf", format!("src/gz {name} {url}/opkg")),
-        (Format::Apk, "/etc/apk/repositories.d/customfeeds.list", format!("{url}/apk/packages.adb")),
+        (Format::Ipk, "/etc/opkg/customfeeds.conf", format!("src/gz {name} {}", folder(Format::Ipk))),
+        (Format::Apk, "/etc/apk/repositories.d/customfeeds.list", format!("{}/packages.adb", folder(Format::Apk))),
     ]
 }
 
-/// What a router needs to install from the feed, with either package manager.
-pub(super) fn router_configuration(name: &str, keys: &Keys, address: SocketAddr) -> Result<Vec<String>> {
+/// What a router with this kernel needs to install from the feed, with either package manager.
+pub(super) fn router_configuration(
+    name: &str,
+    keys: &Keys,
+    address: SocketAddr,
+    kernel: &Kernel,
+) -> Result<Vec<String>> {
     let mut lines = vec![format!("listening on http://{address}/, until interrupted")];
     let public = keys.public_files()?;
-    for (format, file, line) in sources(name, &format!("http://{address}")) {
-        lines.push(format!("on a router with {}, in {file}: {line}", format.manager()));
+    for (format, file, line) in sources(name, &format!("http://{address}"), kernel) {
+        lines.push(format!("on a router with {} and kernel {kernel}, in {file}: {line}", format.manager()));
         let paths = public.iter().filter(|key| key.format == format).map(|key| key.path());
         lines.push(format!("and the public key as {}", paths.collect::<Vec<_>>().join(", ")));
     }
@@ -172,8 +179,12 @@ mod tests {
             write_keys(&ctx, &"x86/64".parse().unwrap(), keys).unwrap();
             assert_eq!(entries(&ctx.out.join("x86-64/keys")).unwrap().len(), 2, "replaced keys go away");
         }
-        let lines = router_configuration("name", &keys, "192.0.2.1:80".parse().unwrap()).unwrap().join("\n");
-        for text in ["src/gz name http://192.0.2.1:80/opkg", "http://192.0.2.1:80/apk/packages.adb"] {
+        let kernel = Kernel::of_package("6.12.94~0123-r1");
+        let lines = router_configuration("name", &keys, "192.0.2.1:80".parse().unwrap(), &kernel).unwrap().join("\n");
+        for text in [
+            "src/gz name http://192.0.2.1:80/opkg/kmods/6.12.94-1-0123",
+            "http://192.0.2.1:80/apk/kmods/6.12.94-1-0123/packages.adb",
+        ] {
             assert!(lines.contains(text), "{lines}");
         }
         for key in keys.public_files().unwrap() {

@@ -68,8 +68,8 @@ fn once(guest: &mut dyn Guest, command: &[String]) -> Result<Outcome> {
 
 /// What a router must know to install from the feed.
 pub(super) fn trust(feed: &Feed) -> Result<Trust> {
-    let sources =
-        publish::sources(&feed.name, scenarios::FEED_URL).map(|(_, file, line)| (file.to_owned(), line + "\n"));
+    let sources = publish::sources(&feed.name, scenarios::FEED_URL, &feed.kernel())
+        .map(|(_, file, line)| (file.to_owned(), line + "\n"));
     let keys = feed.keys.public_files()?.into_iter().map(|key| (key.path(), key.text));
     Ok(Trust { files: sources.into_iter().chain(keys).collect() })
 }

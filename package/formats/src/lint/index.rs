@@ -84,7 +84,7 @@ static COMPRESSED_DIFFERS: Rule = Rule {
 
 static NO_KERNEL: Rule = Rule {
     id: "LINT510",
-    severity: Severity::Warning,
+    severity: Severity::Error,
     title: "kmods at an address that names no kernel",
     why: "with the next kernel the index there lists other modules, and every router that still runs this one can neither upgrade nor install",
     fix: "publish them below a folder of their own for each kernel, such as kmods/6.12.94-1-HASH",

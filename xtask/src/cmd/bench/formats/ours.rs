@@ -50,7 +50,7 @@ pub(super) fn read(ctx: &Ctx, files: &[Utf8PathBuf], format: Format) -> Result<u
 
 /// Makes a signed feed of the packages in an empty folder; returns the bytes of its index.
 pub(super) fn index(files: &[Utf8PathBuf], format: Format, out: &Utf8Path) -> Result<u64> {
-    feeds::assemble(files, &Arch("x86_64".into()), &keys()?, out)?;
+    feeds::assemble(files, &Arch("x86_64".into()), &kernel(), &keys()?, out)?;
     length(&index_file(out, format))
 }
 
@@ -78,10 +78,15 @@ pub(super) fn read_index(format: Format, feed: &Utf8Path) -> Result<u64> {
 }
 
 fn index_file(feed: &Utf8Path, format: Format) -> Utf8PathBuf {
-    feeds::folder(feed, format).join(match format {
+    feeds::folder(feed, format, &kernel()).join(match format {
         Format::Ipk => "Packages",
         Format::Apk => "packages.adb",
     })
+}
+
+/// What the address of the samples names.
+fn kernel() -> feeds::Kernel {
+    feeds::Kernel::of_folder("6.12.94-1-0123")
 }
 
 /// Sign nothing but samples.
