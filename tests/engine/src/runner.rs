@@ -166,7 +166,7 @@ impl Bench<'_> {
         let absent = if scenario.router == Start::Installed { payload.core_names() } else { BTreeSet::new() };
         let mut attempt = Attempt {
             router: Router { guest: &mut *guest, manager: *manager, payload, absent, before: None },
-            net: Net { lab: &lab, plan: &plan, flows: Flows::default() },
+            net: Net { lab: &lab, plan: &plan, feeds: self.feeds.folders, flows: Flows::default() },
             told: &mut *told,
             kernel: self.routers.kernel(),
             sabotage: self.manner.sabotage,
@@ -204,7 +204,7 @@ fn lacking(origin: Origin, lacks: &str) -> Verdict {
     }
 }
 
-fn no_feed(variant: FeedVariant) -> Failure {
+pub(crate) fn no_feed(variant: FeedVariant) -> Failure {
     Failure::of(Problem {
         exit: Exit::Bug,
         id: "SCEN005",

@@ -5,8 +5,9 @@ use std::time::Instant;
 use model::{Finding, Result};
 
 use crate::attempt::Attempt;
-use crate::deeds::{command, ruleset, traffic};
+use crate::deeds::{command, link, module, ruleset, traffic};
 use crate::facts;
+use crate::runner;
 use crate::scenario::{Deed, Step};
 
 /// Does steps to the first that does not hold; `above` is what their numbers begin with. `Err`: could not find out.
@@ -64,5 +65,11 @@ fn act(attempt: &mut Attempt<'_>, deed: &Deed, at: &str) -> Result<Option<Findin
         Deed::End(end) => traffic::end(attempt, &end.flow, end.how).map(|()| None),
         Deed::Conntrack(expected) => traffic::conntrack(attempt, expected, at),
         Deed::Ftp(plan) => traffic::ftp(attempt, plan),
+        Deed::Module(handle) => module::handle(attempt, handle, at),
+        Deed::Link(link) => link::make(attempt, link, at),
+        Deed::Feed(feed) => {
+            let folder = attempt.net.feeds.get(feed).ok_or_else(|| runner::no_feed(*feed))?;
+            attempt.net.lab.serve(folder).map(|()| None)
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! What steps do, one module for each kind of deed; `steps` calls them.
 
 pub(crate) mod command;
+pub(crate) mod link;
+pub(crate) mod module;
 pub(crate) mod ruleset;
 pub(crate) mod traffic;

@@ -13,7 +13,9 @@ mod exchange;
 mod facts;
 mod flows;
 mod ftp;
+mod link;
 mod load;
+mod module;
 mod open;
 mod ruleset;
 
@@ -29,8 +31,11 @@ pub use exchange::{Exchange, IpOption, Refusal};
 pub use facts::Facts;
 pub(super) use flows::Flows;
 pub use ftp::{FtpMode, FtpPlan};
+pub use link::Link;
+pub use module::{Handle, Handling};
 pub use ruleset::{Others, Ruleset};
 
+use super::FeedVariant;
 use super::flow::{FlowPlan, Path};
 
 /// One thing that is done, and facts that must hold after it.
@@ -63,6 +68,12 @@ pub enum Deed {
     Conntrack(Expected),
     /// Opens an FTP session.
     Ftp(FtpPlan),
+    /// Loads or unloads a module.
+    Module(Handle),
+    /// Makes a device.
+    Link(Link),
+    /// Has another feed served from now on.
+    Feed(FeedVariant),
 }
 
 /// Kernels that something is for.
@@ -107,7 +118,9 @@ impl Deed {
     pub(super) fn check(&self, flows: &mut Flows) -> Result<(), String> {
         match self {
             Deed::Run(run) => run.check(),
-            Deed::Manage(_) | Deed::Ruleset(_) => Ok(()),
+            Deed::Manage(_) | Deed::Ruleset(_) | Deed::Feed(_) => Ok(()),
+            Deed::Module(handle) => handle.check(),
+            Deed::Link(link) => link.check(),
             Deed::Open(plan) => open::check(plan, flows),
             Deed::Exchange(exchange) => exchange.check(flows),
             Deed::End(end) => end.check(flows),
@@ -128,6 +141,9 @@ impl fmt::Display for Deed {
             Deed::End(end) => end.fmt(f),
             Deed::Conntrack(expected) => expected.fmt(f),
             Deed::Ftp(plan) => plan.fmt(f),
+            Deed::Module(handle) => handle.fmt(f),
+            Deed::Link(link) => link.fmt(f),
+            Deed::Feed(feed) => write!(f, "the feed {feed:?}"),
         }
     }
 }
