@@ -7,7 +7,7 @@ use formats::Format;
 use model::{Arch, Cancel, Events, Exit, Failure, Problem, Result, parallel, processors};
 
 use crate::built::BuiltPackage;
-use crate::kmod::{self, Plan, STAGE};
+use crate::kmod::{self, CompiledKmods, Plan, STAGE};
 use crate::local::Kernel;
 use crate::recipe::Recipes;
 use crate::userspace::{self, CargoBuild, Profile};
@@ -20,6 +20,8 @@ pub struct Request<'a> {
     pub recipes: &'a Recipes,
     /// The kernel whose modules are packed.
     pub kernel: &'a Kernel,
+    /// What was compiled for it: the folder of each kmod with a source.
+    pub compiled: &'a CompiledKmods,
     /// OpenWrt package architecture.
     pub arch: &'a Arch,
     /// Formats to write; each package comes in all of them.
@@ -45,7 +47,7 @@ pub fn build(request: &Request<'_>, out: &Utf8Path, events: &Events, cancel: &Ca
         Some(epoch) => epoch,
         None => source_date_epoch()?.unwrap_or(request.kernel.built()),
     };
-    let mut plans = kmod::plan(request.recipes, request.kernel, request.arch, epoch, events)?;
+    let mut plans = kmod::plan(request.recipes, request.kernel, request.compiled, request.arch, epoch, events)?;
     for program in request.recipes.programs.values() {
         let build = CargoBuild {
             workspace: request.workspace,
@@ -129,10 +131,11 @@ mod tests {
             ("kmod-top.yaml", "package: kmod-top\ntitle: Top\nmodules: [{name: top}]\ndepends: [kmod-nl]\n"),
         ])
         .unwrap();
-        let (kernel, arch) = (fixture.open(), Arch("x86_64".into()));
+        let (kernel, compiled, arch) = (fixture.open(), CompiledKmods::new(), Arch("x86_64".into()));
         let request = |epoch| Request {
             recipes: &recipes,
             kernel: &kernel,
+            compiled: &compiled,
             arch: &arch,
             formats: &Format::ALL,
             source_date_epoch: epoch,

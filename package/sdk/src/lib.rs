@@ -22,6 +22,7 @@ mod write;
 
 pub use build::{Request, build, source_date_epoch};
 pub use built::BuiltPackage;
+pub use kmod::{CompiledKmods, check_options};
 pub use recipe::Recipes;
 pub use rust_target::of as rust_target;
 pub use userspace::{

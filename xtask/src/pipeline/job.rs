@@ -34,6 +34,8 @@ struct Files {
     target: Target,
     recipes: Arc<Recipes>,
     brought: Arc<Vec<Brought>>,
+    /// Those for tests among them.
+    all_recipes: Arc<Recipes>,
     feed: Arc<FeedConfig>,
     machine: Utf8PathBuf,
     /// Read when it is first asked for: packages need none.
@@ -105,6 +107,13 @@ impl Job {
         doctor::require_all(ctx, &self.provider.needs(self, purpose)?)
     }
 
+    /// The same with packages that are for tests only.
+    pub(super) fn with_test_packages(&self) -> Job {
+        let files = Files { recipes: self.files.all_recipes.clone(), ..self.files.clone() };
+        let (formats, provider) = (self.formats.clone(), self.provider.clone());
+        Job { files, formats, provider, brought: self.brought.clone() }
+    }
+
     /// What for.
     pub(super) fn target(&self) -> &Target {
         &self.files.target
@@ -115,6 +124,7 @@ impl Job {
         &self.brought
     }
 
+    /// What is built.
     pub(super) fn recipes(&self) -> &Recipes {
         &self.files.recipes
     }
@@ -143,10 +153,12 @@ impl Job {
 impl Files {
     fn read(ctx: &Ctx, target: &Target, purpose: Purpose) -> Result<Files> {
         tell_of_makefiles(ctx)?;
+        let recipes = Recipes::load(&ctx.recipes)?;
         let files = Files {
             target: target.clone(),
-            recipes: Arc::new(Recipes::load(&ctx.recipes)?),
             brought: Arc::new(brought::open(ctx)?),
+            recipes: Arc::new(recipes.published()),
+            all_recipes: Arc::new(recipes),
             feed: Arc::new(FeedConfig::load(ctx)?),
             machine: machine_file(ctx, target),
             read_machine: Arc::default(),

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! debian-kernel ─> kernel ─┬─> packages ─> lint ─> feed ─┬─> spoiled feeds ─┐
+//! modules from source ─────┤                             │                  │
 //! programs of ours ────────┤                             └─> installed ─────┼─> scenarios ─> report
 //! debian-image ────────────┴─> image ─> state ───────────────┘              │
 //!                                           └───────────────────────────────┘
@@ -19,6 +20,7 @@ mod feed;
 mod installed;
 mod job;
 mod linted;
+mod modules;
 mod official;
 mod openwrt;
 mod payload;

@@ -107,6 +107,15 @@ fn unpacked(ctx: &Ctx, resolved: &Resolved, archive: &Utf8Path) -> Result<Utf8Pa
 
 /// A release's build packs a program by a Makefile of this repository, and no other.
 fn check_makefiles(ctx: &Ctx, recipes: &Recipes) -> Result<()> {
+    if let Some(kmod) = recipes.kmods.values().find(|kmod| kmod.source.is_some()) {
+        return Err(Failure::of(Problem {
+            exit: Exit::Usage,
+            id: "SDK053",
+            what: format!("{} has a source, and a release's SDK does not compile it here", kmod.package),
+            why: "modules from source are built for the stand-in's kernels only",
+            fix: "leave --release away, or the recipe out of --recipes",
+        }));
+    }
     let makefile = |name: &str| ctx.root.join("package/feed").join(name).join("Makefile");
     match recipes.programs.values().find(|recipe| !makefile(&recipe.package).is_file()) {
         None => Ok(()),

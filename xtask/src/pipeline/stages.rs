@@ -15,10 +15,16 @@ const fn by_version(name: &'static str, version: u32) -> Stage {
 
 /// The kernel's Debian packages: apt chooses, fetches and verifies them.
 pub const DEBIAN_KERNEL: Stage = by_version("debian-kernel", local::FETCHED);
+/// Those of the root in which modules are compiled for it.
+pub const DEBIAN_BUILD: Stage = by_version("debian-build", local::FETCHED);
 /// Those of the image's programs.
 pub const DEBIAN_IMAGE: Stage = by_version("debian-image", local::FETCHED);
 /// The stand-in's kernel and its modules.
 pub const KERNEL: Stage = by_crates("kernel", &["sdk"]);
+/// The root in which modules are compiled for it: dpkg unpacks it.
+pub const BUILD_ROOT: Stage = by_version("build-root", local::BUILD_ROOT);
+/// Modules that are compiled from source.
+pub const MODULES: Stage = by_crates("modules", &["sdk"]);
 /// The programs of the stand-in's image: dpkg unpacks them.
 pub const PROGRAMS: Stage = by_version("programs", local::UNPACKED);
 /// The SDK of a release, the tree that is in its archive.
@@ -51,10 +57,13 @@ pub const BENCH_IMAGE: Stage = by_crates("bench-image", &["scenarios", "sdk"]);
 pub const MEASURED: Stage = by_crates("measured", &["scenarios", "sdk"]);
 
 /// All of them.
-pub const ALL: [Stage; 18] = [
+pub const ALL: [Stage; 21] = [
     DEBIAN_KERNEL,
+    DEBIAN_BUILD,
     DEBIAN_IMAGE,
     KERNEL,
+    BUILD_ROOT,
+    MODULES,
     PROGRAMS,
     SDK,
     ROUTER_PROGRAMS,

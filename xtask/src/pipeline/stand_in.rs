@@ -7,7 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use formats::Format;
 use host::aside;
 use model::{Arch, Exit, Failure, Problem, Result};
-use sdk::local::{self, Kernel};
+use sdk::local::{self, BuildRoot, Kernel};
 use vm::guest::About;
 use vm::image;
 use vm::session::Image;
@@ -17,8 +17,8 @@ use super::job::Job;
 use super::ports::Port;
 use super::provider::{Origin, Packages, Provider, files};
 use super::router::Bootable;
-use super::stages::{DEBIAN_IMAGE, DEBIAN_KERNEL, IMAGE, KERNEL, PACKAGES, PROGRAMS};
-use super::{bench, programs};
+use super::stages::{BUILD_ROOT, DEBIAN_BUILD, DEBIAN_IMAGE, DEBIAN_KERNEL, IMAGE, KERNEL, PACKAGES, PROGRAMS};
+use super::{bench, modules, programs};
 use crate::cli::Kernel as Line;
 use crate::doctor::{self, Need, Purpose};
 use crate::stage::{Inputs, Stage, stage};
@@ -81,9 +81,7 @@ impl StandIn {
     /// The kernel, unpacked once and opened once a run.
     pub(super) fn kernel(&self, ctx: &Ctx) -> Result<Arc<Standing>> {
         self.kernel.get_or_make(|| {
-            let suites = self.port.suites.iter();
-            let suite = suites.copied().find(|(line, _)| *line == self.line).map(|(_, suite)| suite);
-            let suite = suite.ok_or_else(|| no_such_kernel(self.port.target, self.line))?;
+            let suite = self.suite()?;
             let debs = self.debian(ctx, &DEBIAN_KERNEL, suite, &[self.port.kernel.into()])?;
             let inputs = Inputs::new("the kernel, unpacked").stage("debian-kernel", &debs);
             let folder = stage(ctx, &KERNEL, &inputs, |out| {
@@ -91,6 +89,35 @@ impl StandIn {
                 Ok(format!("{}, a stand-in for OpenWrt's kernel", kernel.id()))
             })?;
             Ok(Standing { kernel: Kernel::open(&folder)?, folder })
+        })
+    }
+
+    /// The suite that the kernel is of.
+    fn suite(&self) -> Result<&'static str> {
+        let suites = self.port.suites.iter();
+        let suite = suites.copied().find(|(line, _)| *line == self.line).map(|(_, suite)| suite);
+        suite.ok_or_else(|| no_such_kernel(self.port.target, self.line))
+    }
+
+    /// The root in which modules are compiled for the kernel.
+    pub(super) fn build_root(&self, ctx: &Ctx, standing: &Standing) -> Result<Utf8PathBuf> {
+        let (suite, mirror, kernel) = (self.suite()?, self.mirror.as_deref(), &standing.kernel);
+        let about = format!("headers and compiler of Linux {}, of Debian {suite}", kernel.id().version);
+        let inputs = Inputs::new(&about)
+            .text("suite", suite)
+            .text("packages", BuildRoot::packages(kernel).join(" "))
+            .text("mirror", mirror.unwrap_or("of the host"));
+        let debs = stage(ctx, &DEBIAN_BUILD, &inputs, |out| {
+            if ctx.offline {
+                return Err(offline(&about));
+            }
+            let debs = BuildRoot::fetch(kernel, suite, mirror, out, &ctx.events, &ctx.cancel)?;
+            Ok(format!("{} packages, verified by apt", debs.len()))
+        })?;
+        let inputs = Inputs::new(format!("{about}, unpacked")).stage("debian-build", &debs);
+        stage(ctx, &BUILD_ROOT, &inputs, |out| {
+            BuildRoot::prepare(&files(&debs, ".deb")?, kernel, out, &ctx.cancel)?;
+            Ok(String::new())
         })
     }
 
@@ -120,7 +147,8 @@ impl StandIn {
             if ctx.offline {
                 return Err(offline(&what));
             }
-            let debs = local::fetch(&local::Request { suite, packages, mirror }, out, &ctx.events, &ctx.cancel)?;
+            let request = local::Request { suite, packages, extent: local::Extent::Exactly, mirror };
+            let debs = local::fetch(&request, out, &ctx.events, &ctx.cancel)?;
             Ok(match &debs[..] {
                 [deb] => format!("{} {}", deb.name, deb.version),
                 debs => format!("{} packages, verified by apt", debs.len()),
@@ -133,6 +161,7 @@ impl StandIn {
         let request = sdk::Request {
             recipes: job.recipes(),
             kernel: &self.kernel(ctx)?.kernel,
+            compiled: &modules::compiled(ctx, self, job)?,
             arch: &self.arch(),
             formats: &job.formats,
             source_date_epoch: None,
@@ -164,13 +193,16 @@ impl Provider for StandIn {
     fn packages(&self, ctx: &Ctx, job: &Job) -> Result<Packages> {
         let (standing, programs) =
             both(ctx, |ctx| self.kernel(ctx), |ctx| programs::of_recipes(ctx, job.recipes(), &self.arch()))?;
+        let compiled = modules::compiled(ctx, self, job)?;
         let inputs = Inputs::new(format!("packages for {}", job.target()))
             .stage("kernel", &standing.folder)
             .text("target", job.target())
+            .text("recipes", job.recipes().names().join(" "))
             .text("formats", job.formats.iter().map(Format::to_string).collect::<Vec<_>>().join(" "))
             .text("epoch", std::env::var("SOURCE_DATE_EPOCH").unwrap_or_default());
         let inputs = ctx.recipes.iter().fold(inputs, |inputs, folder| inputs.path("recipes", folder));
         let inputs = programs.iter().fold(inputs, |inputs, program| inputs.stage("program", &program.folder));
+        let inputs = compiled.values().fold(inputs, |inputs, folder| inputs.stage("modules", folder));
         let folder = stage(ctx, &PACKAGES, &inputs, |out| {
             let built = self.build_into(ctx, job, out)?;
             let words: Vec<&str> = job.formats.iter().map(|format| format.extension()).collect();

@@ -12,7 +12,7 @@ use host::{Job, Output, cmd, files};
 use model::{Cancel, Digest, Events, Exit, Failure, Problem, Result};
 
 use super::apt_bytes::{wrong_index, wrong_package};
-use super::apt_index::{Wanted, exact_kernel_dependencies};
+use super::apt_index::{Wanted, exact_kernel_dependencies, to_install};
 use super::apt_message::explain;
 use super::mirror::Mirror;
 
@@ -40,8 +40,22 @@ pub struct Request<'a> {
     /// Exactly these packages, as `name` or `name=version`. A `linux-image-…` stands for the kernel
     /// packages that it depends on.
     pub packages: &'a [String],
+    /// What else comes with them.
+    pub extent: Extent<'a>,
     /// A URL or directory in place of the host's own mirror.
     pub mirror: Option<&'a str>,
+}
+
+/// What is fetched besides the packages that are named.
+#[derive(Debug, Clone, Copy)]
+pub enum Extent<'a> {
+    /// Nothing.
+    Exactly,
+    /// All that they depend on, but for these packages, each a name and a version, and what only they need.
+    WithDependencies {
+        /// Taken for installed.
+        but_for: &'a [(String, String)],
+    },
 }
 
 /// A Debian package in the output directory.
@@ -75,7 +89,12 @@ pub fn fetch(request: &Request<'_>, out: &Utf8Path, events: &Events, cancel: &Ca
     let apt = Apt::new(&mirror, request.suite, KEYRING, out)?;
     events.line(STAGE, format!("reading the index of {} from {mirror}", request.suite));
     apt.update(cancel)?;
-    let wanted = apt.resolve(request.packages, cancel)?;
+    let wanted = match request.extent {
+        Extent::Exactly => apt.resolve(request.packages, cancel)?,
+        Extent::WithDependencies { but_for } => {
+            apt.resolve(&apt.closure(request.packages, but_for, cancel)?, cancel)?
+        }
+    };
     apt.download(&wanted, out, events, cancel)
 }
 
@@ -174,17 +193,38 @@ impl Apt {
         Ok(if found.len() > 1 { found.split_off(1) } else { found })
     }
 
+    /// The packages that apt would install for these, as `name=version`, by its own choice among alternatives.
+    fn closure(&self, packages: &[String], but_for: &[(String, String)], cancel: &Cancel) -> Result<Vec<String>> {
+        let installed = but_for.iter().map(|(name, version)| {
+            format!(
+                "Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n\
+                 Maintainer: nobody\nDescription: taken for installed\n\n"
+            )
+        });
+        files::write(&self.root()?.join("status"), installed.collect::<String>())?;
+        let mut words = vec!["--simulate", "--no-install-recommends", "install", "--"];
+        words.extend(packages.iter().map(String::as_str));
+        let output = self.checked("apt-get", &words, None, QUERY_LIMIT, cancel)?;
+        Ok(output.stdout.lines().filter_map(to_install).collect())
+    }
+
     /// Fetches the files into `out`.
     fn download(&self, wanted: &[Wanted], out: &Utf8Path, events: &Events, cancel: &Cancel) -> Result<Vec<Deb>> {
+        for package in wanted {
+            events.line(STAGE, format!("{} {} ({} kB)", package.name, package.version, package.size / 1000));
+        }
+        // One call for all: each reads the whole index.
+        let names: Vec<String> = wanted.iter().map(|package| format!("{}={}", package.name, package.version)).collect();
+        let mut words = vec!["download", "--"];
+        words.extend(names.iter().map(String::as_str));
+        let output = self.run("apt-get", &words, Some(out), DOWNLOAD_LIMIT, cancel)?;
+        if !output.success {
+            let wrong: Vec<String> =
+                wanted.iter().filter_map(|package| wrong_package(out, package, self.copies())).collect();
+            return Err(self.failure(&output, wrong.first().map(String::as_str)));
+        }
         let mut debs = Vec::new();
         for (index, package) in (1_u64..).zip(wanted) {
-            events.line(STAGE, format!("{} {} ({} kB)", package.name, package.version, package.size / 1000));
-            let name = format!("{}={}", package.name, package.version);
-            let output = self.run("apt-get", &["download", "--", &name], Some(out), DOWNLOAD_LIMIT, cancel)?;
-            if !output.success {
-                let wrong = wrong_package(out, package, self.copies());
-                return Err(self.failure(&output, wrong.as_deref()));
-            }
             let file = out.join(&package.file_name);
             let failed = |error| Failure::io("read the package", &file, &error);
             let mut reader = std::fs::File::open(&file).map_err(failed)?;
@@ -407,6 +447,24 @@ mod tests {
             ]
         );
         assert_eq!(files::read_text(&debs[0].file).unwrap(), POOL[0].1);
+    }
+
+    #[test]
+    fn what_packages_depend_on_comes_with_them_but_for_what_is_taken_for_installed() {
+        let Some(place) = Place::new() else { return };
+        let apt = Apt::new(&Mirror::named(place.mirror().as_str()).unwrap(), "trixie", &place.keyring, &place.out());
+        let (apt, cancel) = (apt.unwrap(), Cancel::default());
+        apt.update(&cancel).unwrap();
+        let wanted = ["linux-image-6.12.1+deb13-amd64=6.12.1-1".to_owned()];
+        let installed = |names: &[&str]| -> Vec<(String, String)> {
+            names.iter().map(|name| ((*name).into(), "99".into())).collect()
+        };
+        let closure = apt.closure(&wanted, &installed(&["kmod", "initramfs-tools"]), &cancel).unwrap();
+        assert_eq!(closure, ["linux-modules-6.12.1+deb13-amd64=6.12.1-1", "linux-image-6.12.1+deb13-amd64=6.12.1-1"]);
+        let failure = apt.closure(&wanted, &installed(&["kmod"]), &cancel).unwrap_err();
+        assert_eq!((failure.id(), failure.exit()), ("APT009", Exit::Upstream), "initramfs-tools is not on the mirror");
+        let failure = apt.closure(&["linux-headers-1=1".into()], &[], &cancel).unwrap_err();
+        assert_eq!((failure.id(), failure.exit()), ("APT009", Exit::Upstream));
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub struct Kernel {
     directory: Utf8PathBuf,
     release: String,
     id: KernelId,
+    debian_version: String,
     built: u64,
     config: Config,
     builtin: BTreeSet<String>,
@@ -76,6 +77,7 @@ impl Kernel {
         module::index(&folder.join("kernel"), &mut modules)?;
         Ok(Kernel {
             directory: directory.to_owned(),
+            debian_version: package_version(&banner).unwrap_or_default().to_owned(),
             id: KernelId { version, config_hash: config.hash.clone(), release: revision },
             built: u64::try_from(built).unwrap_or_default(),
             builtin_lists: [list, folder.join("modules.builtin.modinfo")]
@@ -97,6 +99,11 @@ impl Kernel {
     /// Version, configuration hash and Debian revision.
     pub fn id(&self) -> &KernelId {
         &self.id
+    }
+
+    /// The version of Debian's packages of it, such as `6.12.107-1`.
+    pub fn debian_version(&self) -> &str {
+        &self.debian_version
     }
 
     /// When Debian built it, in seconds since 1970: the time that the package gives its files.
@@ -296,12 +303,16 @@ fn unreadable_image(why: String, place: &Utf8Path) -> Failure {
 /// From `6.1.0-50-amd64 (…) #1 SMP … Debian 6.1.176-1 (2026-07-02)`: version `6.1.176` and revision 1.
 /// The release alone will not do: Debian 12 keeps `6.1.0` in it for ever.
 fn debian_version(banner: &str) -> Option<(String, u32)> {
-    let (_, rest) = banner.rsplit_once(" Debian ")?;
-    let (version, revision) = rest.split(' ').next()?.split_once('-')?;
+    let (version, revision) = package_version(banner)?.split_once('-')?;
     let digits = revision.split(|character: char| !character.is_ascii_digit()).next()?;
     let plain = version.starts_with(|first: char| first.is_ascii_digit())
         && version.chars().all(|character| character.is_ascii_alphanumeric() || "._~".contains(character));
     Some((plain.then(|| version.to_owned())?, digits.parse().ok()?))
+}
+
+/// The version of Debian's packages of it, `6.1.176-1`.
+fn package_version(banner: &str) -> Option<&str> {
+    banner.rsplit_once(" Debian ")?.1.split(' ').next()
 }
 
 #[cfg(test)]
@@ -322,6 +333,7 @@ mod tests {
         let fixture = Fixture::new(MODULES);
         let kernel = fixture.open();
         assert_eq!(kernel.release(), RELEASE);
+        assert_eq!(kernel.debian_version(), "6.12.1-2");
         let hash = "a3f24b6ff5ef053c836afecc8114f6ee"; // printf 'CONFIG_NETFILTER=y\nCONFIG_NF_TABLES=m\n' | md5sum
         assert_eq!(kernel.id().package_version(), format!("6.12.1~{hash}-r2"));
         assert_eq!(kernel.setting("NF_TABLES"), Some(Setting::Module));

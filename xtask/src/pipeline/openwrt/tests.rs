@@ -137,6 +137,21 @@ fn a_program_that_a_release_cannot_pack_is_wrong_usage() {
 }
 
 #[test]
+fn a_module_from_source_is_the_stand_ins_only() {
+    let lab = Lab::new(|_| {});
+    let recipes = &lab.ctx.recipes[0];
+    std::fs::write(recipes.join("Kbuild"), "obj-m := own.o\n").unwrap();
+    let text = "version: 1\npackage: kmod-own\ntitle: O\nsource: {path: .}\nmodules: [{name: own}]\n";
+    let recipe = recipes.join("kmod-own.yaml");
+    std::fs::write(&recipe, text).unwrap();
+    let Err(failure) = lab.packages() else { panic!("it built") };
+    assert_eq!((failure.id(), failure.exit()), ("SDK053", Exit::Usage));
+    // What is for tests is not built for routers that people have.
+    std::fs::write(&recipe, format!("{text}for: tests\n")).unwrap();
+    lab.packages().unwrap();
+}
+
+#[test]
 fn another_work_tree_uses_the_same_unpacked_sdk() {
     let lab = Lab::new(|_| {});
     let first = lab.packages().unwrap();
