@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it cannot go on")]
 
 mod cache;
+mod examples;
 mod feed;
 mod files;
 mod guest;

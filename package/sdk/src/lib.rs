@@ -15,6 +15,7 @@ mod built;
 mod kmod;
 pub mod local;
 pub mod openwrt;
+mod own;
 pub mod recipe;
 mod rust_target;
 mod userspace;
@@ -23,8 +24,10 @@ mod write;
 pub use build::{Request, build, source_date_epoch};
 pub use built::BuiltPackage;
 pub use kmod::{CompiledKmods, check_options};
+pub use own::{Made, PackRequest, pack};
 pub use recipe::Recipes;
 pub use rust_target::of as rust_target;
 pub use userspace::{
-    CargoBuild, Profile, StaticBinary, cargo_static, is_installed as has_rust_target, router_program, static_target,
+    CargoBuild, Profile, StaticBinary, cargo_for, cargo_static, is_installed as has_rust_target, router_program,
+    static_target,
 };

@@ -36,6 +36,8 @@ pub enum Profile {
     Router,
     /// What the stand-in alone has: fast to build and to run.
     StandIn,
+    /// What another workspace ships.
+    Release,
 }
 
 impl Profile {
@@ -44,6 +46,7 @@ impl Profile {
         match self {
             Profile::Router => "router",
             Profile::StandIn => "stand-in",
+            Profile::Release => "release",
         }
     }
 }
@@ -97,13 +100,17 @@ pub fn router_program(
     events: &Events,
     cancel: &Cancel,
 ) -> Result<StaticBinary> {
-    let built = cargo_cross(build, arch, events, cancel)?;
+    let built = cargo_for(build, arch, events, cancel)?;
     let size = std::fs::metadata(&built.file).map_err(|error| Failure::io("read the program", &built.file, &error))?;
     check_size(program, &built, size.len())?;
     Ok(built)
 }
 
-fn cargo_cross(build: &CargoBuild<'_>, arch: &Arch, events: &Events, cancel: &Cancel) -> Result<StaticBinary> {
+/// Builds a binary for routers of any architecture that Rust has a musl target for.
+///
+/// # Errors
+/// As [`router_program`], but for its size.
+pub fn cargo_for(build: &CargoBuild<'_>, arch: &Arch, events: &Events, cancel: &Cancel) -> Result<StaticBinary> {
     let target = rust_target::of(arch)?;
     if target == MUSL {
         return cargo_static(build, events, cancel);
@@ -265,7 +272,7 @@ impl Artifact {
 }
 
 /// Whether the ELF file runs without a loader and without libraries; the error says why not.
-fn check_static(bytes: &[u8]) -> Result<(), String> {
+pub(crate) fn check_static(bytes: &[u8]) -> Result<(), String> {
     match FileKind::parse(bytes) {
         Ok(FileKind::Elf64) => check_header::<FileHeader64<Endianness>>(bytes),
         Ok(FileKind::Elf32) => check_header::<FileHeader32<Endianness>>(bytes),

@@ -26,6 +26,7 @@ const RECIPE: &str = include_str!("../../local/image.yaml");
 const INIT: &str = include_str!("../../local/init");
 const KMODLOADER: &str = include_str!("../../local/kmodloader");
 const FUNCTIONS: &str = include_str!("../../local/functions.sh");
+const SYSUPGRADE: &str = include_str!("../../local/sysupgrade");
 const OPKG_CONF: &str = include_str!("../../local/opkg.conf");
 /// The stand-in for OpenWrt's firewall: path in the image, mode, content.
 const FIREWALL: [(&str, u32, &str); 4] = [
@@ -145,6 +146,7 @@ fn add_skeleton(tree: &mut Tree, recipe: &Recipe, inputs: &Inputs<'_>) {
 
     tree.file("/init", 0o755, INIT);
     tree.file("/sbin/kmodloader", 0o755, KMODLOADER);
+    tree.file("/sbin/sysupgrade", 0o755, SYSUPGRADE);
     tree.file("/lib/functions.sh", 0o644, FUNCTIONS);
     for (path, mode, text) in FIREWALL {
         tree.file(path, mode, text);

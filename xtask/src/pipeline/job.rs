@@ -285,8 +285,8 @@ fn tell_of_makefiles(ctx: &Ctx) -> Result<()> {
                     severity: Severity::Warning,
                     place: Some(makefile.to_string()),
                     what: "this OpenWrt package is not built".into(),
-                    why: "a folder of recipes is read for its `*.yaml` files: modules of the kernel, and programs of this workspace".into(),
-                    fix: "build it with the release's SDK itself; `cargo xtask lint` and `feed merge` take packages of any origin".into(),
+                    why: "a folder of recipes is read for its `*.yaml` files: modules, programs and files".into(),
+                    fix: "build it with the release's SDK itself, and give what comes of it with `--packages`".into(),
                 }));
             }
         }

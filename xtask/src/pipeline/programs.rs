@@ -1,12 +1,15 @@
 //! Programs of this workspace for routers, static: those of the recipes, and the stand-in's package manager.
 
+use std::collections::BTreeMap;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use model::{Arch, Event, Failure, Finding, Result, Severity};
 use sdk::recipe;
-use sdk::{CargoBuild, Profile, Recipes, StaticBinary};
+use sdk::{CargoBuild, Made, Profile, Recipes, StaticBinary};
 
 use super::stages::{OPKG, ROUTER_PROGRAMS};
 use crate::Ctx;
+use crate::code::Workspace;
 use crate::stage::{Inputs, stage};
 
 /// The file of a program's version, beside it.
@@ -56,6 +59,38 @@ fn of_recipe<'a>(ctx: &Ctx, recipe: &'a recipe::Program, arch: &Arch) -> Result<
         keep(&built, &out.join(name))
     })?;
     Ok(Program { recipe, folder })
+}
+
+/// The programs of others that cargo makes, by the name of their package.
+pub(super) fn of_others(ctx: &Ctx, recipes: &Recipes, arch: &Arch) -> Result<BTreeMap<String, Made>> {
+    let made = recipes.others.values().filter_map(|recipe| Some((recipe, recipe.cargo.as_ref()?)));
+    made.map(|(recipe, cargo)| Ok((recipe.package.clone(), of_other(ctx, &recipe.package, cargo, arch)?))).collect()
+}
+
+fn of_other(ctx: &Ctx, name: &str, cargo: &recipe::OtherCargo, arch: &Arch) -> Result<Made> {
+    let root = cargo.manifest.parent().unwrap_or(&cargo.manifest);
+    let inputs = Inputs::new(format!("{name} for {arch}"))
+        .text("arch", arch)
+        .text("target", sdk::static_target(&ctx.cancel)?)
+        .text("recipe", format!("{cargo:?}"))
+        .text("sources", Workspace::read(&ctx.cargo, root, &ctx.cancel)?.package(&cargo.package)?);
+    let folder = stage(ctx, &ROUTER_PROGRAMS, &inputs, |out| {
+        let build = CargoBuild {
+            workspace: root,
+            target_directory: &ctx.root.join("target/router-others"),
+            package: &cargo.package,
+            binary: &cargo.binary,
+            profile: Profile::Release,
+            offline: ctx.offline,
+        };
+        let built = sdk::cargo_for(&build, arch, &ctx.events, &ctx.cancel)?;
+        std::fs::write(out.join(VERSION), &built.version)
+            .map_err(|error| Failure::io("keep the program", out, &error))?;
+        keep(&built, &out.join(name))
+    })?;
+    let path = folder.join(VERSION);
+    let version = std::fs::read_to_string(&path).map_err(|error| Failure::io("read", &path, &error))?;
+    Ok(Made { file: folder.join(name), version })
 }
 
 /// Our package manager for the stand-in.

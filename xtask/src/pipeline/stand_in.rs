@@ -158,10 +158,12 @@ impl StandIn {
 
     /// Builds every recipe into an empty directory, whatever the cache holds.
     pub(super) fn build_into(&self, ctx: &Ctx, job: &Job, out: &Utf8Path) -> Result<Vec<sdk::BuiltPackage>> {
+        let made = programs::of_others(ctx, job.recipes(), &self.arch())?;
         let request = sdk::Request {
             recipes: job.recipes(),
             kernel: &self.kernel(ctx)?.kernel,
             compiled: &modules::compiled(ctx, self, job)?,
+            made: &made,
             arch: &self.arch(),
             formats: &job.formats,
             source_date_epoch: None,
@@ -202,6 +204,10 @@ impl Provider for StandIn {
             .text("epoch", std::env::var("SOURCE_DATE_EPOCH").unwrap_or_default());
         let inputs = ctx.recipes.iter().fold(inputs, |inputs, folder| inputs.path("recipes", folder));
         let inputs = programs.iter().fold(inputs, |inputs, program| inputs.stage("program", &program.folder));
+        let others = programs::of_others(ctx, job.recipes(), &self.arch())?;
+        let inputs = others.values().fold(inputs, |inputs, made| inputs.path("program", &made.file));
+        let arch = self.arch();
+        let inputs = job.recipes().sources(&arch).fold(inputs, |inputs, file| inputs.path("file", file));
         let inputs = compiled.values().fold(inputs, |inputs, folder| inputs.stage("modules", folder));
         let folder = stage(ctx, &PACKAGES, &inputs, |out| {
             let built = self.build_into(ctx, job, out)?;

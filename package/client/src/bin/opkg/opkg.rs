@@ -33,6 +33,7 @@ usage: opkg [options] command [arguments]
       --add-arch ARCH:PRIO  accept one more architecture
       --force-postinstall   run scripts even with an offline root
       --force-reinstall     install packages once more that are installed
+      --force-downgrade     and older versions in place of newer ones
   -h, --help                show this text
 ";
 
@@ -81,7 +82,8 @@ fn parse(arguments: Vec<String>) -> Result<CommandLine> {
                 line.arches.push(arch.ok_or_else(|| usage(format!("--add-arch {value} is not ARCH:PRIO")))?);
             }
             "--force-postinstall" => line.force_scripts = true,
-            "--force-reinstall" => line.reinstall = true,
+            // What is put in place once more is what the lists have, in whatever version.
+            "--force-reinstall" | "--force-downgrade" => line.reinstall = true,
             "-h" | "--help" => line.help = true,
             // Versions may look like anything.
             _ if line.words.first().is_some_and(|word| word == "compare-versions") => line.words.push(argument),
