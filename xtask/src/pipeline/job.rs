@@ -1,5 +1,6 @@
 //! What was asked for, resolved once: stages take it, and nobody asks the command line again.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -19,6 +20,7 @@ use crate::doctor::{self, Need, Purpose};
 use crate::feed_config::FeedConfig;
 
 /// What is built and run.
+#[derive(Clone)]
 pub struct Job {
     files: Files,
     /// Formats of packages, each once and always in the same order.
@@ -112,6 +114,13 @@ impl Job {
         let files = Files { recipes: self.files.all_recipes.clone(), ..self.files.clone() };
         let (formats, provider) = (self.formats.clone(), self.provider.clone());
         Job { files, formats, provider, brought: self.brought.clone() }
+    }
+
+    /// The same without these kmods.
+    pub(super) fn without(&self, kmods: &BTreeSet<String>) -> Job {
+        let (recipes, all) = (self.files.recipes.without(kmods), self.files.all_recipes.without(kmods));
+        let files = Files { recipes: Arc::new(recipes), all_recipes: Arc::new(all), ..self.files.clone() };
+        Job { files, ..self.clone() }
     }
 
     /// What for.

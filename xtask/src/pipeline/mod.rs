@@ -19,6 +19,7 @@ mod console;
 mod feed;
 mod installed;
 mod job;
+mod kmods;
 mod linted;
 mod modules;
 mod official;

@@ -26,6 +26,9 @@ pub(super) trait Provider: Send + Sync {
     /// What its routers are.
     fn arch(&self) -> Arch;
 
+    /// The kernel line that they run: as on the command line, or the release's.
+    fn kernel_line(&self) -> String;
+
     /// Names of the packages that every router of it has, as far as they are known beforehand.
     fn image_packages(&self) -> Result<Option<BTreeSet<String>>>;
 

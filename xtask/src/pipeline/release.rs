@@ -42,6 +42,10 @@ impl Provider for Release {
         self.row.arch.clone()
     }
 
+    fn kernel_line(&self) -> String {
+        self.row.kernel_line.clone()
+    }
+
     /// The published lists have no names that packages provide, so nothing could be said to be missing.
     fn image_packages(&self) -> Result<Option<BTreeSet<String>>> {
         Ok(None)

@@ -188,6 +188,10 @@ impl Provider for StandIn {
         StandIn::arch(self)
     }
 
+    fn kernel_line(&self) -> String {
+        self.line.word().to_owned()
+    }
+
     fn image_packages(&self) -> Result<Option<BTreeSet<String>>> {
         Ok(Some(image::Recipe::embedded()?.stands_for.into_iter().collect()))
     }

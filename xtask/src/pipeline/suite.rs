@@ -16,6 +16,7 @@ use super::brought_scenarios;
 use super::feed::{Feed, signed};
 use super::installed::Installed;
 use super::job::Job;
+use super::kmods::{self, Kmods, Tried};
 use super::payload::payload as payload_of;
 use super::proved::Proved;
 use super::{console, router};
@@ -29,14 +30,15 @@ const SPOILED_PACKAGE: &str = "kmod-nf-conntrack-netlink";
 pub fn test(ctx: &Ctx, jobs: &[Job], args: &TestArgs) -> Result<Outcome> {
     let chosen = chosen(ctx, args)?;
     crate::facts::host(ctx);
-    let proved = Proved::default();
+    let (proved, kmods) = (Proved::default(), Kmods::default());
     let mut exit = Exit::Done;
     for job in jobs {
-        exit = exit.worse(on_kernel(ctx, job, jobs.len(), args, chosen.clone(), &proved)?);
+        exit = exit.worse(on_kernel(ctx, job, jobs.len(), args, chosen.clone(), (&proved, &kmods))?);
         if exit == Exit::Interrupted {
             return Err(Failure::interrupted());
         }
     }
+    kmods.tell(ctx);
     Ok(Outcome { exit, data: String::new() })
 }
 
@@ -46,8 +48,13 @@ fn on_kernel(
     kernels: usize,
     args: &TestArgs,
     mut chosen: Vec<Scenario>,
-    proved: &Proved,
+    (proved, kmods): (&Proved, &Kmods),
 ) -> Result<Exit> {
+    let kernel = job.provider.kernel_line();
+    let Tried { job, left, gone, mut exit } =
+        kmods.without_broken(ctx, job, &kernel, |job| signed(ctx, job).map(drop))?;
+    let job = &job;
+    chosen.retain(|scenario| !gone.iter().any(|kmod| kmods::installs(scenario, kmod)));
     with_packages(&mut chosen, &job.formats);
     with_brought(&mut chosen, job.brought());
     if args.keep {
@@ -56,6 +63,11 @@ fn on_kernel(
     let (feed, router) = router::with_feed(ctx, job, &args.machine)?;
     let trust = router::trust(&feed)?;
     let payload = payload_of(&feed.packages.files()?)?;
+    if args.names.is_empty() && !args.keep {
+        let mut of_modules = kmods.scenarios(job, &kernel, &left, &payload)?;
+        with_packages(&mut of_modules, &job.formats);
+        chosen.extend(of_modules);
+    }
     let wanted: BTreeSet<FeedVariant> = chosen.iter().flat_map(Scenario::feeds).collect();
     let for_tests = wanted.contains(&FeedVariant::Tests).then(|| signed(ctx, &job.with_test_packages())).transpose()?;
     // It holds the published packages too.
@@ -99,13 +111,14 @@ fn on_kernel(
         };
         scenarios::run(&bench, &chosen)
     };
-    let mut exit = Exit::Done;
     for sabotage in ways(&args.sabotage) {
         if ctx.cancel.is_cancelled() {
             return Ok(Exit::Interrupted);
         }
         let label = &router.guest.about.label;
-        exit = exit.worse(proved.listen(&ctx.events, label, |events| run(events, sabotage)));
+        exit = exit.worse(proved.listen(&ctx.events, label, |events| {
+            kmods.listen(events, &kernel, &chosen, |events| run(events, sabotage))
+        }));
     }
     Ok(exit)
 }

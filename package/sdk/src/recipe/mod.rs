@@ -216,6 +216,14 @@ impl Recipes {
         published
     }
 
+    /// The others, without these kmods.
+    #[must_use]
+    pub fn without(&self, kmods: &BTreeSet<String>) -> Self {
+        let mut others = self.clone();
+        others.kmods.retain(|name, _| !kmods.contains(name));
+        others
+    }
+
     /// The kmods that are compiled from source for a kernel, each after those that it depends on.
     pub fn compiled(&self, line: Line) -> Vec<&Kmod> {
         let is_compiled = |kmod: &&Kmod| kmod.source.is_some() && kmod.kernel.hold(line);

@@ -21,7 +21,6 @@ conffiles: [/etc/@NAME@.conf]
 files:
   - { path: usr/bin/@NAME@, from: ../files/@NAME@/script.sh }
   - { path: etc/@NAME@.conf, text: \"greeting=hello\\n\", mode: \"0644\" }
-  - { path: usr/share/@NAME@, directory: true, owner: @NAME@ }
 ";
 
 const SCRIPT: &str = "\
