@@ -17,6 +17,7 @@ mod interrupted;
 mod mirror;
 mod on_purpose;
 mod openwrt;
+mod own_packages;
 mod packages;
 mod place;
 mod reports;

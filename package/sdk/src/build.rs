@@ -144,11 +144,12 @@ mod tests {
         ])
         .unwrap();
         let (kernel, compiled, arch) = (fixture.open(), CompiledKmods::new(), Arch("x86_64".into()));
+        let made = BTreeMap::new();
         let request = |epoch| Request {
             recipes: &recipes,
             kernel: &kernel,
             compiled: &compiled,
-            made: &BTreeMap::new(),
+            made: &made,
             arch: &arch,
             formats: &Format::ALL,
             source_date_epoch: epoch,
