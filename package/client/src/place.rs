@@ -45,12 +45,14 @@ pub(crate) fn path_of(entry: &Entry) -> Utf8PathBuf {
 }
 
 /// Holds all packages of a transaction against the root and against each other. `owned` are the files of
-/// packages that stay as they are, with their names; `going` are the files of those that are taken away.
+/// packages that stay as they are, with their names; `going` are the files of those that are taken away. With `overwrite`
+/// it is no matter that a file has an owner.
 pub(crate) fn check(
     root: &Root,
     owned: impl IntoIterator<Item = (Utf8PathBuf, String)>,
     going: BTreeSet<Utf8PathBuf>,
     bundles: &[Bundle<'_>],
+    overwrite: bool,
 ) -> Result<()> {
     let mut places = Places { root, known: HashMap::new() };
     let mut owners: BTreeMap<Utf8PathBuf, String> =
@@ -74,7 +76,7 @@ pub(crate) fn check(
                     return Err(Error::Clash { package: bundle.name.into(), path, holder });
                 }
                 let holder = owners.insert(place, bundle.name.to_owned());
-                if let Some(holder) = holder {
+                if let Some(holder) = holder.filter(|_| !overwrite) {
                     let holder = format!("that file is already provided by package {holder}");
                     return Err(Error::Clash { package: bundle.name.into(), path, holder });
                 }
@@ -142,6 +144,17 @@ pub(crate) fn obsolete<'a>(
     }
     kept.extend(others.into_iter().map(|path| places.canonical(path)));
     old.into_iter().filter(|path| !kept.contains(&places.canonical(path))).collect()
+}
+
+/// Those of `paths` that lead to where one of `others` leads.
+pub(crate) fn shared<'a>(
+    root: &Root,
+    paths: &'a BTreeSet<Utf8PathBuf>,
+    others: &BTreeSet<Utf8PathBuf>,
+) -> BTreeSet<&'a Utf8PathBuf> {
+    let mut places = Places { root, known: HashMap::new() };
+    let others: HashSet<Utf8PathBuf> = others.iter().map(|path| places.canonical(path)).collect();
+    paths.iter().filter(|path| others.contains(&places.canonical(path))).collect()
 }
 
 /// Puts one entry in place, and the directories above it that are missing.

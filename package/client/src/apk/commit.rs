@@ -12,12 +12,12 @@ use formats::{Kind, Limits};
 use model::Digest;
 use tempfile::TempDir;
 
-use super::Progress;
 use super::config::Config;
-use super::database::{Database, Installed, checksum};
+use super::database::Database;
+use super::installed::{Installed, checksum};
 use super::owners::Owners;
 use super::prepare::Prepared;
-use super::{scripts, sidecars};
+use super::{Progress, Step, scripts, sidecars};
 use crate::error::{Error, Result};
 use crate::place;
 use crate::root::{Access, Kind as There, Root};
@@ -119,7 +119,7 @@ impl Commit<'_> {
         self.remove_obsolete(&package, &[])?;
         self.script(&package, Script::PostDeinstall, &words)?;
         self.database.0.remove(name);
-        sidecars::save(self.root, self.database)?;
+        sidecars::save(self.root, &self.database.0)?;
         self.database.save(self.root)
     }
 
@@ -133,7 +133,7 @@ impl Commit<'_> {
         if !self.config.run_scripts || !package.scripts.contains_key(&script) {
             return Ok(());
         }
-        (self.on)(Progress::Executing { package: package.title(), script: script.name() });
+        (self.on)(Step::Executing { package: package.title(), script: script.name() }.into());
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         scripts::run(self.root, self.scratch, package, script, &words)
     }
@@ -142,7 +142,7 @@ impl Commit<'_> {
     fn set(&mut self, package: Installed, new_version: bool) -> Result<()> {
         self.database.0.insert(package.info.name.clone(), package);
         if new_version {
-            sidecars::save(self.root, self.database)?;
+            sidecars::save(self.root, &self.database.0)?;
         }
         self.database.save(self.root)
     }

@@ -6,16 +6,17 @@ use camino::Utf8PathBuf;
 use formats::apk::Info;
 use tempfile::TempDir;
 
-use super::Progress;
 use super::candidate::Candidate;
 use super::commit::is_protected;
 use super::config::Config;
-use super::database::{Database, Installed, identity_in_index};
+use super::database::Database;
 use super::indexes::{self, Offer};
+use super::installed::{Installed, identity_in_index};
 use super::prepare::{self, Prepared};
 use super::replaces;
 use super::select::{Asks, Problem, dependencies_first, select};
 use super::world::World;
+use super::{Progress, Step};
 use crate::error::{Error, Result};
 use crate::place;
 use crate::root::Root;
@@ -144,7 +145,7 @@ impl Planner<'_> {
         let coming = install.into_iter().map(|info| (info.name.clone(), Some(info.version.clone())));
         for (place, (name, to)) in remove.into_iter().map(|name| (name, None)).chain(coming).enumerate() {
             let from = self.database.0.get(&name).map(|package| package.info.version.clone());
-            on(Progress::Change { number: place + 1, total, name, from, to });
+            on(Step::Change { number: place + 1, total, name, from, to }.into());
         }
     }
 
@@ -164,7 +165,7 @@ impl Planner<'_> {
             bundle.yields = bundle.replaced.iter().filter(|path| !is_protected(path)).cloned().collect();
         }
         let going = going.iter().flat_map(|name| old_files(name)).collect();
-        place::check(self.root, owned, going, &bundles)
+        place::check(self.root, owned, going, &bundles, false)
     }
 }
 

@@ -11,10 +11,10 @@ use formats::apk::{self, Metadata};
 use formats::{Kind, Limits};
 use tempfile::TempDir;
 
-use super::Progress;
 use super::config::Config;
-use super::database::identity_in_index;
 use super::indexes::Offer;
+use super::installed::identity_in_index;
+use super::{Progress, Step};
 use crate::error::{Error, Result};
 use crate::fetch;
 use crate::place::{self, Bundle, Item};
@@ -84,7 +84,7 @@ pub(super) fn from_file(url: &str, config: &Config, scratch: &TempDir) -> Result
 
 /// Fetches a package of an index and checks that it is the one that the signed index describes.
 pub(super) fn from_feed(offer: &Offer, scratch: &TempDir, on: &mut dyn FnMut(Progress)) -> Result<Prepared> {
-    on(Progress::Fetching { url: offer.url.clone() });
+    on(Step::Fetching { url: offer.url.clone() }.into());
     let mut file = scratch_file(scratch)?;
     let size = fetch::fetch(&offer.url, offer.listed.file_size, &mut file)?.size;
     let info = &offer.listed.info;

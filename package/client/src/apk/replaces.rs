@@ -10,7 +10,7 @@ use camino::Utf8PathBuf;
 use formats::Kind;
 use formats::apk::Info;
 
-use super::database::Installed;
+use super::installed::Installed;
 use super::prepare::Prepared;
 use crate::place::path_of;
 

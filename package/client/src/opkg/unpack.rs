@@ -12,12 +12,12 @@ use formats::{Kind, Limits, ipk};
 use model::Digest;
 use tempfile::TempDir;
 
-use super::Progress;
 use super::alternatives;
 use super::config::Config;
 use super::prepare::{Prepared, path_of, yielding};
 use super::scripts::{self, Call};
 use super::status::{Installed, State, Status, read_paths, remove_info, write_info, write_paths};
+use super::{Progress, Step};
 use crate::error::{Error, Result};
 use crate::place;
 use crate::root::{Access, Root};
@@ -43,8 +43,8 @@ impl Unpacker<'_> {
         let before = self.status.0.get(&name).cloned();
         let from = before.as_ref().filter(|old| old.is_usable()).map(|old| old.control.version.clone());
         let upgrade = from.is_some();
-        let asked = asked || before.as_ref().is_some_and(|old| old.control.stanza.get("Auto-Installed").is_none());
-        (self.on)(Progress::Installing { name: name.clone(), version: version.clone(), from: from.clone() });
+        let asked = asked || before.as_ref().is_some_and(|old| !old.came_along());
+        (self.on)(Step::Installing { name: name.clone(), version: version.clone(), from: from.clone() }.into());
 
         if upgrade {
             let words = ["upgrade", version.as_str()];
@@ -106,14 +106,30 @@ impl Unpacker<'_> {
         let kept = unneeded.iter().rev().filter(stays);
         let folders = new_folders.iter().chain(kept).cloned().collect();
 
+        if self.config.switches.force_overwrite {
+            self.take_over(&name, &new_files)?;
+        }
         write_paths(self.root, &name, "list", &new_files)?;
         write_paths(self.root, &name, "dirs", &folders)?;
         Ok(conffiles)
     }
 
+    /// Takes files out of the lists of other packages, as they are this one's now.
+    fn take_over(&self, name: &str, files: &BTreeSet<Utf8PathBuf>) -> Result<()> {
+        for other in self.status.0.keys().filter(|other| *other != name) {
+            let listed = read_paths(self.root, other, "list")?;
+            let taken = place::shared(self.root, &listed, files);
+            if !taken.is_empty() {
+                let left = listed.iter().filter(|path| !taken.contains(path)).cloned().collect();
+                write_paths(self.root, other, "list", &left)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Runs `postinst configure` and makes the links that the package offers; one whose script fails stays unpacked.
     pub(crate) fn configure(&mut self, name: &str, upgrade: bool) -> Result<()> {
-        (self.on)(Progress::Configuring { name: name.to_owned() });
+        (self.on)(Step::Configuring { name: name.to_owned() }.into());
         self.script(Call { package: name, script: "postinst", words: &["configure"], upgrade })?;
         if let Some(package) = self.status.0.get_mut(name) {
             package.state = State::Installed;
@@ -225,7 +241,7 @@ impl Unpacker<'_> {
             Some(there) if there == new => return Ok(new),
             Some(there) if Some(&there) != recorded => {
                 let beside = Utf8PathBuf::from(format!("{path}-opkg"));
-                (self.on)(Progress::ConffileKept { path: path.to_owned(), new: beside.clone() });
+                (self.on)(Step::ConffileKept { path: path.to_owned(), new: beside.clone() }.into());
                 beside
             }
             _ => path.to_owned(),
@@ -244,7 +260,7 @@ impl Unpacker<'_> {
         for path in place::obsolete(self.root, files.iter().cloned(), brought, &others) {
             let recorded = self.status.0.get(name).and_then(|package| package.conffiles.get(&path));
             if recorded.is_some() && self.root.sha256(&path)?.as_ref() != recorded {
-                (self.on)(Progress::ConffileNotRemoved { path });
+                (self.on)(Step::ConffileNotRemoved { path }.into());
             } else {
                 self.root.remove(&path)?;
             }

@@ -1,7 +1,10 @@
 //! The database as apk wrote it, as we write it, and damaged.
 
+use super::super::installed::identity_in_index;
+use super::super::owners::Owners;
 use super::*;
 use formats::adb::Adb;
+use formats::apk::{Dependency, Info, Script};
 use formats::{Limits, apk};
 use proptest::prelude::*;
 
@@ -84,6 +87,27 @@ fn a_damaged_database_is_no_empty_one() {
         let error = Database::load(&root).unwrap_err();
         assert!(error.id() == "INST024" && error.line().contains(INSTALLED), "{}", error.line());
     }
+}
+
+#[test]
+fn scripts_and_triggers_come_back_with_the_package_they_belong_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = Root::open(Utf8Path::from_path(folder.path()).unwrap()).unwrap();
+    let mut package = Installed::kernel("6.12-r1", "x86_64");
+    package.scripts = Script::ALL.into_iter().map(|script| (script, script.name().as_bytes().to_vec())).collect();
+    package.triggers = vec!["/lib/modules/*".into(), "/etc".into()];
+    let database = Database([("kernel".to_owned(), package.clone())].into());
+    sidecars::save(&root, &database.0).unwrap();
+    database.save(&root).unwrap();
+    assert_eq!(Database::load(&root).unwrap(), database);
+
+    // Another version of it has none of them.
+    let other = Database([("kernel".to_owned(), Installed::kernel("6.12-r2", "x86_64"))].into());
+    other.save(&root).unwrap();
+    assert_eq!(Database::load(&root).unwrap(), other);
+    root.write(sidecars::SCRIPTS.into(), Access::root(0o644), false, &mut &b"nonsense"[..]).unwrap();
+    let error = Database::load(&root).unwrap_err();
+    assert!(error.id() == "INST024" && error.line().contains(sidecars::SCRIPTS), "{}", error.line());
 }
 
 fn package() -> impl Strategy<Value = Installed> {
