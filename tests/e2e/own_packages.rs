@@ -44,7 +44,11 @@ fn copy(from: &Utf8PathBuf, to: &Utf8PathBuf) {
     std::fs::create_dir_all(to).unwrap();
     for entry in from.read_dir_utf8().unwrap().map(Result::unwrap) {
         let (from, to) = (entry.path().to_owned(), to.join(entry.file_name()));
-        if from.is_dir() { copy(&from, &to) } else { drop(std::fs::copy(&from, &to).unwrap()) }
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            std::fs::copy(&from, &to).unwrap();
+        }
     }
 }
 

@@ -134,15 +134,21 @@ impl Recipes {
             let mut files: Files = yaml::parse(path, &text)?;
             files.found_from(folder);
             unusable(&files.package, files.wrong())?;
-            self.files.entry(stem.into()).insert_entry(files).get().package.clone()
+            let package = files.package.clone();
+            self.files.insert(stem.into(), files);
+            package
         } else if head.file.is_some() || head.cargo.is_some_and(|cargo| cargo.manifest.is_some()) {
             let mut program: OtherProgram = yaml::parse(path, &text)?;
             program.found_from(folder);
             unusable(&program.package, program.wrong())?;
-            self.others.entry(stem.into()).insert_entry(program).get().package.clone()
+            let package = program.package.clone();
+            self.others.insert(stem.into(), program);
+            package
         } else {
             let program: Program = yaml::parse(path, &text)?;
-            self.programs.entry(stem.into()).insert_entry(program).get().package.clone()
+            let package = program.package.clone();
+            self.programs.insert(stem.into(), program);
+            package
         };
         Ok(package)
     }

@@ -33,7 +33,7 @@ impl Action {
             (Format::Ipk, Action::Install) => &["opkg", "install"],
             (Format::Ipk, Action::Replace) => &["opkg", "install", "--force-reinstall"],
             (Format::Ipk, Action::Upgrade) => &["opkg", "upgrade"],
-            (Format::Ipk, Action::Downgrade) => &["opkg", "install", "--force-downgrade"],
+            (Format::Ipk, Action::Downgrade) => &["opkg", "install", "--force-reinstall", "--force-downgrade"],
             (Format::Ipk, Action::Remove) => &["opkg", "remove"],
             (Format::Ipk, Action::Files) => &["opkg", "files"],
             (Format::Ipk, Action::List) => &["opkg", "list-installed"],
