@@ -17,41 +17,37 @@ pub(crate) fn tainted(guest: &mut dyn Guest, expected: &[char]) -> Result<Option
 }
 
 fn beyond(text: &str, expected: &[char]) -> Option<Finding> {
-    let Ok(bits) = text.trim().parse::<u64>() else {
-        return ask::broken("STEP011", "the kernel does not say what taints it".into(), format!("it said `{text}`"));
+    let (what, why) = match text.trim().parse::<u64>() {
+        Err(_) => ("the kernel does not say what taints it".into(), format!("it said `{text}`")),
+        Ok(bits) => {
+            let set = (0..u64::BITS).filter(|bit| bits >> bit & 1 == 1);
+            let letters = set.map(|bit| TAINTS.chars().nth(bit as usize).unwrap_or('?'));
+            let others: String = letters.filter(|letter| !expected.contains(letter)).collect();
+            if others.is_empty() {
+                return None;
+            }
+            let expected = if expected.is_empty() { "nothing".to_owned() } else { expected.iter().collect() };
+            (format!("the kernel is tainted by {others}, and only {expected} was expected"), LETTERS.into())
+        }
     };
-    let set = (0..u64::BITS).filter(|bit| bits >> bit & 1 == 1);
-    let letters = set.map(|bit| TAINTS.chars().nth(bit as usize).unwrap_or('?'));
-    let others: String = letters.filter(|letter| !expected.contains(letter)).collect();
-    if others.is_empty() {
-        return None;
-    }
-    let expected = if expected.is_empty() { "nothing".to_owned() } else { expected.iter().collect() };
-    ask::broken(
-        "STEP011",
-        format!("the kernel is tainted by {others}, and only {expected} was expected"),
-        "O is a module from outside the kernel's tree, E one without signature, P one that is not free; W is a warning, D a \
-         crash"
-            .into(),
-    )
+    ask::broken("STEP011", what, why)
 }
+
+/// What the letters mean that are seen most.
+const LETTERS: &str = "O is a module from outside the kernel's tree, E one without signature, P one that is not free; W is a warning, D a crash";
 
 /// Whether each module is in use so often.
 pub(crate) fn used(modules: &str, expected: &BTreeMap<String, u64>) -> Option<Finding> {
-    for (name, wanted) in expected {
+    let wrong = |(name, wanted): (&String, &u64)| {
         let name = name.replace('-', "_");
         let line = modules.lines().find(|line| line.split_whitespace().next() == Some(name.as_str()));
-        let uses = line.and_then(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok());
-        match uses {
-            Some(uses) if uses == *wanted => {}
-            Some(uses) => {
-                let what = format!("the module {name} is in use {uses} times, and {wanted} were expected");
-                return ask::broken("STEP012", what, line.unwrap_or_default().to_owned());
-            }
-            None => return ask::broken("STEP012", format!("the module {name} is not loaded"), modules.to_owned()),
+        match line.and_then(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok()) {
+            Some(uses) if uses == *wanted => None,
+            Some(uses) => Some(format!("the module {name} is in use {uses} times, and {wanted} were expected")),
+            None => Some(format!("the module {name} is not loaded, and it was to be in use {wanted} times")),
         }
-    }
-    None
+    };
+    ask::broken("STEP012", expected.iter().find_map(wrong)?, format!("/proc/modules has\n{}", modules.trim()))
 }
 
 #[cfg(test)]
