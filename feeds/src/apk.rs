@@ -10,7 +10,7 @@ use formats::ec::SecretKey;
 use formats::{Limits, Package};
 use model::{Arch, Exit, Failure, Result};
 
-use crate::entry::{Admitted, Entry, write};
+use crate::entry::{About, Admitted, Entry, write};
 use crate::explain;
 use crate::keys::Pair;
 
@@ -76,6 +76,15 @@ impl Entry for Listed {
 
     fn architecture(&self) -> &str {
         &self.info.arch
+    }
+
+    fn about(&self) -> About {
+        About {
+            file: self.info.file_name(),
+            name: self.info.name.clone(),
+            version: self.info.version.clone(),
+            license: self.info.license.clone(),
+        }
     }
 
     fn kernel(&self) -> Option<&str> {

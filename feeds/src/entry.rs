@@ -18,6 +18,19 @@ pub(crate) trait Entry: Sized + Send {
     fn architecture(&self) -> &str;
     /// Version of the package `kernel` that it is bound to, if it is.
     fn kernel(&self) -> Option<&str>;
+    /// What lists of contents say of it.
+    fn about(&self) -> About;
+}
+
+/// What is said of a package in lists of contents.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct About {
+    /// Name of the file.
+    pub(crate) file: String,
+    pub(crate) name: String,
+    pub(crate) version: String,
+    /// SPDX expression, or nothing.
+    pub(crate) license: String,
 }
 
 /// What belongs into a feed.

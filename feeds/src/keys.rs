@@ -20,6 +20,7 @@ use host::aside::Aside;
 use model::{Exit, Failure, Problem, Result};
 
 use crate::explain;
+use crate::published::Trust;
 
 /// Largest key file that is read; a real one has about 230 bytes.
 const MAX_BYTES: u64 = 4096;
@@ -84,6 +85,21 @@ impl Files {
     /// Reads the keys. `KEY003` when one was never made.
     pub fn load(&self) -> Result<Keys> {
         Ok(Keys { opkg: pair(&self.opkg)?, apk: pair(&self.apk)? })
+    }
+
+    /// Reads the keys, if any was ever made.
+    pub fn load_if_made(&self) -> Result<Option<Keys>> {
+        if self.opkg.exists() || self.apk.exists() { self.load().map(Some) } else { Ok(None) }
+    }
+
+    /// Public halves of the keys that signed until the last rotation, if there was one.
+    pub fn former(&self) -> Result<Trust> {
+        let opkg: Option<usign::SecretKey> = read(&beside(&self.opkg, "old"))?;
+        let apk: Option<ec::SecretKey> = read(&beside(&self.apk, "old"))?;
+        Ok(Trust {
+            usign: opkg.iter().map(usign::SecretKey::public).collect(),
+            ec: apk.iter().map(ec::SecretKey::public).collect(),
+        })
     }
 
     /// Makes the keys that take over at the next rotation, unless they are there already.

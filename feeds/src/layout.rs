@@ -14,12 +14,13 @@ use std::fmt;
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::Format;
 use model::{Failure, Result};
+use serde::{Deserialize, Serialize};
 
 /// Folder of the kernels, below that of the manager.
 const KMODS: &str = "kmods";
 
 /// A kernel as the folder of its kmods is called, on OpenWrt's own site too: `6.12.94-1-HASH`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Kernel(String);
 
 impl Kernel {

@@ -13,6 +13,7 @@
 mod apk;
 mod assemble;
 mod diff;
+pub mod dist;
 mod entry;
 pub mod keys;
 mod layout;

@@ -10,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use formats::Format;
 use model::{Arch, Exit, Failure, Problem, Result};
 
-use crate::entry::admit;
+use crate::entry::{About, Entry, admit};
 use crate::keys::Keys;
 use crate::layout::{Kernel, Place, folder, places};
 use crate::published::{self, Item, Trust};
@@ -91,7 +91,7 @@ fn older(published: &Utf8Path, format: Format, trust: &Trust) -> Result<BTreeMap
     Ok(kernels)
 }
 
-/// Makes the folder and the index of some packages; those of another kernel than `only` are refused.
+/// Makes the folder and the index of some packages; those of another kernel than `only` are refused. Says what they are.
 pub(crate) fn fill(
     format: Format,
     files: &[Utf8PathBuf],
@@ -99,17 +99,17 @@ pub(crate) fn fill(
     only: Option<&Kernel>,
     keys: &Keys,
     out: &Utf8Path,
-) -> Result<()> {
+) -> Result<Vec<About>> {
     std::fs::create_dir_all(out).map_err(|error| Failure::io("make a folder of the feed", out, &error))?;
     let files: Vec<&Utf8Path> = files.iter().map(Utf8PathBuf::as_path).collect();
     match format {
         Format::Ipk => {
             let admitted = admit(&files, architecture)?.only_for(only)?;
-            opkg::fill(admitted, architecture, &keys.opkg, out).map(drop)
+            Ok(opkg::fill(admitted, architecture, &keys.opkg, out)?.iter().map(Entry::about).collect())
         }
         Format::Apk => {
             let admitted = admit(&files, architecture)?.only_for(only)?;
-            apk::fill(admitted, architecture, &keys.apk, out).map(drop)
+            Ok(apk::fill(admitted, architecture, &keys.apk, out)?.packages.iter().map(Entry::about).collect())
         }
     }
 }

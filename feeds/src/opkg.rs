@@ -10,7 +10,7 @@ use formats::{Limits, Package, ipk};
 use model::sha256::HashingReader;
 use model::{Arch, Exit, Failure, Result};
 
-use crate::entry::{Admitted, Entry, write};
+use crate::entry::{About, Admitted, Entry, write};
 use crate::explain;
 use crate::keys::Pair;
 
@@ -74,6 +74,15 @@ impl Entry for Listed {
 
     fn architecture(&self) -> &str {
         &self.control.architecture
+    }
+
+    fn about(&self) -> About {
+        About {
+            file: self.filename.clone(),
+            name: self.control.package.clone(),
+            version: self.control.version.clone(),
+            license: self.control.stanza.get("License").unwrap_or_default().to_owned(),
+        }
     }
 
     fn kernel(&self) -> Option<&str> {

@@ -103,7 +103,7 @@ fn read(path: &Utf8Path, limit: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn untrusted(path: &Utf8Path, why: &str) -> Failure {
+pub(crate) fn untrusted(path: &Utf8Path, why: &str) -> Failure {
     Failure::of(Problem {
         exit: Exit::Mismatch,
         id: "FEED008",

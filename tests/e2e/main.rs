@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it cannot go on")]
 
 mod cache;
+mod dist;
 mod examples;
 mod feed;
 mod files;
@@ -15,6 +16,7 @@ mod guest;
 mod host;
 mod interrupted;
 mod mirror;
+mod modules;
 mod on_purpose;
 mod openwrt;
 mod own_packages;

@@ -3,6 +3,7 @@
 //! A flag is spelled and explained once, in a group that the verbs flatten, so that it means the
 //! same everywhere. Each environment variable that is read is shown with its flag.
 
+pub mod dist;
 pub mod openwrt;
 
 use camino::Utf8PathBuf;
@@ -35,6 +36,8 @@ Examples:
                                         one scenario, with its packets kept
   cargo xtask lint DIR --key FILE       what is wrong with anybody's packages or feed
   cargo xtask feed --serve              build, sign and serve the feed on loopback
+  cargo xtask dist --url https://example.org/feed
+                                        the tree of all feeds, for any web server
   cargo xtask doctor                    what this machine has and lacks
 
 Exit codes:
@@ -58,6 +61,8 @@ pub enum Verb {
     Lint(LintArgs),
     /// Build and sign the feed; serve it or verify it.
     Feed(FeedArgs),
+    /// Publish the feeds of many releases and targets as one tree of static files; verify one.
+    Dist(dist::DistArgs),
     /// Make, show, check and replace the keys that sign the feed.
     Keys(KeysArgs),
     /// Boot the router and give a console, or run one command in it.
@@ -86,6 +91,7 @@ impl Verb {
             Verb::Test(_) => "test",
             Verb::Lint(_) => "lint",
             Verb::Feed(_) => "feed",
+            Verb::Dist(_) => "dist",
             Verb::Keys(_) => "keys",
             Verb::Boot(_) => "boot",
             Verb::New(_) => "new",

@@ -5,6 +5,7 @@ pub mod boot;
 pub mod build;
 pub mod ci;
 pub mod clean;
+pub mod dist;
 pub mod doctor;
 pub mod feed;
 pub mod keys;
@@ -26,6 +27,7 @@ pub fn run(ctx: &Ctx, verb: &Verb) -> Result<Outcome> {
         Verb::Test(args) => test::run(ctx, args),
         Verb::Lint(args) => lint::run(ctx, args),
         Verb::Feed(args) => feed::run(ctx, args),
+        Verb::Dist(args) => dist::run(ctx, args),
         Verb::Keys(args) => keys::run(ctx, args),
         Verb::Boot(args) => boot::run(ctx, args),
         Verb::New(args) => new::run(ctx, args),

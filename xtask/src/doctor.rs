@@ -169,6 +169,14 @@ pub const NEEDS: &[Need] = &[
         starts: &[],
         remedy: Remedy::Apt(&["cpio"]),
     },
+    Need {
+        name: "busybox",
+        purpose: Purpose::Ci,
+        what_for: "runs the feed's script for routers as a router would",
+        check: Check::Program("busybox"),
+        starts: &[],
+        remedy: Remedy::Apt(&["busybox"]),
+    },
 ];
 
 /// A need and what was found of it.

@@ -83,6 +83,11 @@ pub fn known(ctx: &Ctx, stage: &Stage, inputs: &Inputs) -> Result<Option<Utf8Pat
     Ok(place.is_finished().then_some(place.result))
 }
 
+/// The key that a stage of these inputs has, for results that are kept elsewhere.
+pub fn key(ctx: &Ctx, stage: &Stage, inputs: &Inputs) -> Result<String> {
+    inputs.key(stage, ctx.code()?)
+}
+
 /// Work that is told like a stage but always done; it returns its result and a summary for people.
 pub fn timed<T>(ctx: &Ctx, name: &str, detail: &str, work: impl FnOnce() -> Result<(T, String)>) -> Result<T> {
     let started = Instant::now();

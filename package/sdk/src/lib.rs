@@ -12,6 +12,7 @@
 
 mod build;
 mod built;
+mod kbuild;
 mod kmod;
 pub mod local;
 pub mod openwrt;

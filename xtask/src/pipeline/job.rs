@@ -143,6 +143,11 @@ impl Job {
         &self.files.feed
     }
 
+    /// The packages of this workspace that the recipes' programs are.
+    pub fn programs(&self) -> impl Iterator<Item = &str> {
+        self.files.recipes.programs.values().map(|program| program.cargo.package.as_str())
+    }
+
     /// The machine of the target.
     pub(super) fn machine(&self) -> Result<&Machine> {
         self.files.machine()

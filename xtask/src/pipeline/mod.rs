@@ -33,6 +33,7 @@ mod publish;
 mod release;
 mod reproduce;
 mod router;
+mod row;
 pub mod stages;
 mod stand_in;
 mod suite;
@@ -52,6 +53,7 @@ pub use bench::bench;
 pub use job::{Job, emulator, target};
 pub use reproduce::reproduce;
 pub use router::boot;
+pub use row::{RowPackages, row_inputs, row_packages};
 pub use stand_in::StandIn;
 pub use suite::{check as check_scenarios, list, test};
 

@@ -10,7 +10,7 @@
 //! is worked in, like a release's SDK: whoever compiles holds its lock.
 
 use camino::Utf8PathBuf;
-use model::Result;
+use model::{Failure, Result};
 use sdk::CompiledKmods;
 use sdk::local::{self, BuildRoot, Compile};
 use sdk::recipe::{Kmod, Line, Source};
@@ -57,7 +57,9 @@ fn one(
         .text("modules", names.collect::<Vec<_>>().join(" "));
     let inputs = needs.iter().fold(inputs, |inputs, folder| inputs.stage("needs", folder));
     stage(ctx, &MODULES, &inputs, |out| {
-        let _worked_in = lock(ctx, BUILD_ROOT.name, &root.with_extension("lock"))?;
+        // Where the cache leads elsewhere, others come from there.
+        let real = root.canonicalize_utf8().map_err(|error| Failure::io("open the build root", root, &error))?;
+        let _worked_in = lock(ctx, BUILD_ROOT.name, &real.with_extension("lock"))?;
         let needs: Vec<_> = needs.iter().map(Utf8PathBuf::as_path).collect();
         let kernel = &standing.kernel;
         let request = Compile { kmod, kernel, root: &BuildRoot::open(root, kernel)?, needs: &needs, jobs: ctx.jobs };

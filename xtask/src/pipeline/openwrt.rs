@@ -35,6 +35,7 @@ pub(super) fn packages(ctx: &Ctx, release: &Release, recipes: &Recipes) -> Resul
     let mut inputs = Inputs::new(format!("packages for OpenWrt {} {}", resolved.release, resolved.target))
         .stage("sdk", &sdk)
         .text("kernel", &literals.kernel)
+        .text("recipes", recipes.names().join(" "))
         .text("epoch", std::env::var("SOURCE_DATE_EPOCH").unwrap_or_default());
     for folder in &ctx.recipes {
         inputs = inputs.path("recipes", folder);
@@ -45,6 +46,9 @@ pub(super) fn packages(ctx: &Ctx, release: &Release, recipes: &Recipes) -> Resul
     }
     for file in recipes.sources(&release.row.arch) {
         inputs = inputs.path("file", file);
+    }
+    for source in recipes.kmods.values().filter_map(|kmod| kmod.source.as_ref()) {
+        inputs = inputs.text("source", source.digest()?);
     }
     for program in &programs {
         inputs = inputs.path("makefile", program.recipe.join("Makefile")).path("program", &program.binary);
@@ -125,15 +129,6 @@ fn unpacked(ctx: &Ctx, resolved: &Resolved, archive: &Utf8Path) -> Result<Utf8Pa
 
 /// A release's build packs a program by a Makefile of this repository, and no other.
 fn check_makefiles(ctx: &Ctx, recipes: &Recipes) -> Result<()> {
-    if let Some(kmod) = recipes.kmods.values().find(|kmod| kmod.source.is_some()) {
-        return Err(Failure::of(Problem {
-            exit: Exit::Usage,
-            id: "SDK053",
-            what: format!("{} has a source, and a release's SDK does not compile it here", kmod.package),
-            why: "modules from source are built for the stand-in's kernels only",
-            fix: "leave --release away, or the recipe out of --recipes",
-        }));
-    }
     let makefile = |name: &str| ctx.root.join("package/feed").join(name).join("Makefile");
     match recipes.programs.values().find(|recipe| !makefile(&recipe.package).is_file()) {
         None => Ok(()),

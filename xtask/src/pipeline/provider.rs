@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::Format;
-use model::{Arch, Failure, Result};
+use model::{Arch, Digest, Failure, Result};
 
 use super::brought::Copies;
 use super::job::Job;
 use super::router::Bootable;
 use crate::doctor::{Need, Purpose};
 use crate::lint::Allowed;
+use crate::stage::Inputs;
 use crate::{Ctx, Outcome};
 
 pub(super) use vm::guest::Origin;
@@ -34,6 +35,12 @@ pub(super) trait Provider: Send + Sync {
 
     /// Every recipe as a checked package.
     fn packages(&self, ctx: &Ctx, job: &Job) -> Result<Packages>;
+
+    /// Everything that goes into the packages, told without making them; the recipes are the caller's.
+    fn goes_in(&self, ctx: &Ctx, inputs: Inputs) -> Result<Inputs>;
+
+    /// What the packages were made from: where it is from, and the digest of its file.
+    fn materials(&self, ctx: &Ctx) -> Result<Vec<(String, Digest)>>;
 
     /// What is booted.
     fn image(&self, ctx: &Ctx, job: &Job) -> Result<Bootable>;

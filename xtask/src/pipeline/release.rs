@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use model::{Arch, Result, Target};
-use sdk::openwrt::Row;
+use model::{Arch, Digest, Result, Target};
+use sdk::openwrt::{Lockfile, Role, Row};
 
 use super::job::Job;
 use super::provider::{Origin, Packages, Provider};
@@ -11,6 +11,7 @@ use super::router::Bootable;
 use super::{official, openwrt};
 use crate::cli::openwrt::OpenWrt;
 use crate::doctor::{self, Need, Purpose};
+use crate::stage::Inputs;
 use crate::{Ctx, Outcome, upstream};
 
 /// A release for a target.
@@ -24,6 +25,18 @@ impl Release {
     /// The row of the matrix that is called so.
     pub(super) fn new(ctx: &Ctx, name: &str, target: &Target, wanted: OpenWrt) -> Result<Self> {
         Ok(Release { row: upstream::matrix(ctx)?.row(name, &target.to_string())?, wanted })
+    }
+}
+
+impl Release {
+    /// The SDK's archive as the signed list names it, or the lock.
+    fn sdk(&self, ctx: &Ctx) -> Result<(String, Digest)> {
+        let resolved = match self.wanted.locked {
+            true => Lockfile::load(&upstream::lock_path(ctx))?.get(&self.row)?.clone(),
+            false => upstream::upstream(ctx, &self.wanted.source)?.resolve(&self.row)?,
+        };
+        let sdk = resolved.require(Role::Sdk)?;
+        Ok((format!("https://downloads.openwrt.org/{}", sdk.path), sdk.sha256))
     }
 }
 
@@ -53,6 +66,15 @@ impl Provider for Release {
 
     fn packages(&self, ctx: &Ctx, job: &Job) -> Result<Packages> {
         openwrt::packages(ctx, self, job.recipes())
+    }
+
+    fn goes_in(&self, ctx: &Ctx, inputs: Inputs) -> Result<Inputs> {
+        let sdk = self.sdk(ctx)?;
+        Ok(inputs.text("release", &self.row.release).text("sdk", format!("{} {}", sdk.0, sdk.1)))
+    }
+
+    fn materials(&self, ctx: &Ctx) -> Result<Vec<(String, Digest)>> {
+        Ok(vec![self.sdk(ctx)?])
     }
 
     fn image(&self, ctx: &Ctx, job: &Job) -> Result<Bootable> {

@@ -1,12 +1,13 @@
 //! The provider `stand-in`: kernel, packages and image from Debian's own packages.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::Format;
 use host::aside;
-use model::{Arch, Exit, Failure, Problem, Result};
+use model::{Arch, Digest, Exit, Failure, Problem, Result};
 use sdk::local::{self, BuildRoot, Kernel};
 use vm::guest::About;
 use vm::image;
@@ -81,8 +82,7 @@ impl StandIn {
     /// The kernel, unpacked once and opened once a run.
     pub(super) fn kernel(&self, ctx: &Ctx) -> Result<Arc<Standing>> {
         self.kernel.get_or_make(|| {
-            let suite = self.suite()?;
-            let debs = self.debian(ctx, &DEBIAN_KERNEL, suite, &[self.port.kernel.into()])?;
+            let debs = self.debian(ctx, &DEBIAN_KERNEL, self.suite()?, &[self.port.kernel.into()])?;
             let inputs = Inputs::new("the kernel, unpacked").stage("debian-kernel", &debs);
             let folder = stage(ctx, &KERNEL, &inputs, |out| {
                 let kernel = Kernel::prepare(&files(&debs, ".deb")?, out, &ctx.events, &ctx.cancel)?;
@@ -111,6 +111,7 @@ impl StandIn {
             if ctx.offline {
                 return Err(offline(&about));
             }
+            BuildRoot::may_enter(&ctx.cancel)?;
             let debs = BuildRoot::fetch(kernel, suite, mirror, out, &ctx.events, &ctx.cancel)?;
             Ok(format!("{} packages, verified by apt", debs.len()))
         })?;
@@ -227,6 +228,25 @@ impl Provider for StandIn {
             allowed: Vec::new(),
             brought: None,
         })
+    }
+
+    fn goes_in(&self, _ctx: &Ctx, inputs: Inputs) -> Result<Inputs> {
+        Ok(inputs
+            .text("arch", self.arch())
+            .text("kernel", self.port.kernel)
+            .text("line", self.line.word())
+            .text("mirror", self.mirror.as_deref().unwrap_or("of the host")))
+    }
+
+    fn materials(&self, ctx: &Ctx) -> Result<Vec<(String, Digest)>> {
+        let suite = self.suite()?;
+        let debs = self.debian(ctx, &DEBIAN_KERNEL, suite, &[self.port.kernel.into()])?;
+        let material = |file: Utf8PathBuf| {
+            let failed = |error: std::io::Error| Failure::io("read the package", &file, &error);
+            let (digest, _size) = Digest::of_reader(&mut File::open(&file).map_err(failed)?).map_err(failed)?;
+            Ok((format!("debian:{suite}/{}", file.file_name().unwrap_or_default()), digest))
+        };
+        files(&debs, ".deb")?.into_iter().map(material).collect()
     }
 
     fn image(&self, ctx: &Ctx, job: &Job) -> Result<Bootable> {

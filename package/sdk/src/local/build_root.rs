@@ -17,10 +17,10 @@ use super::kernel::{Kernel, unpack};
 use super::symbols::Exports;
 
 /// Version of what [`BuildRoot::prepare`] makes of the same packages.
-pub const BUILD_ROOT: u32 = 1;
+pub const BUILD_ROOT: u32 = 2;
 
 /// What a build calls besides compiler and headers.
-const TOOLS: [&str; 8] = ["coreutils", "dash", "diffutils", "findutils", "grep", "make", "mawk", "sed"];
+const TOOLS: [&str; 9] = ["binutils", "coreutils", "dash", "diffutils", "findutils", "grep", "make", "mawk", "sed"];
 
 /// Where a merged `/usr` has these, and packages of older suites put files by themselves.
 const MERGED: [&str; 4] = ["bin", "lib", "lib64", "sbin"];
@@ -34,9 +34,19 @@ const BUILDS: &str = "build";
 /// A file that takes whatever is written and is always empty: the kernel's build asks the compiler about it.
 const NULL: &str = "dev/null";
 
+/// The `objtool` of newer kernels does not begin before it has read here where its stack ends, so that it can tell an
+/// overflow from other faults. Mounting the real one takes rights that root in a container does not have.
+const MAPS: (&str, &str) = ("proc/self/maps", "7ffc00000000-7ffc00800000 rw-p 00000000 00:00 0 [stack]\n");
+
 /// How long a build may take, and be silent, on a slow machine.
 const LIMIT: Duration = Duration::from_secs(3600);
 const SILENT: Duration = Duration::from_secs(600);
+
+/// How long it may take to see whether that is allowed.
+const TRIAL: Duration = Duration::from_secs(20);
+
+/// What makes an ordinary user root of a root of its own.
+const AS_USER: [&str; 3] = ["unshare", "--map-root-user", "--mount"];
 
 /// Enters the root where `/dev/null` has to be lent to it: `$1` is the root.
 const ENTER: &str = r#"
@@ -77,10 +87,20 @@ impl BuildRoot {
         let packages = BuildRoot::packages(kernel);
         let extent = Extent::WithDependencies { but_for: &but_for };
         let request = Request { suite, packages: &packages, extent, mirror };
-        fetch(&request, out, events, cancel).map_err(|failure| match failure.id() {
-            NO_PACKAGE => no_headers(kernel.release(), &failure.finding().why),
-            _ => failure,
-        })
+        fetch(&request, out, events, cancel).map_err(|failure| not_fetched(failure, kernel.release()))
+    }
+
+    /// Checks that this user may build in a root, before anything is fetched for it.
+    ///
+    /// # Errors
+    /// `BLD001` when not.
+    pub fn may_enter(cancel: &Cancel) -> Result<()> {
+        if files::is_root() {
+            return Ok(());
+        }
+        let words = [&AS_USER[..], &["true"]].concat();
+        let output = Job::of_words(&words, Utf8Path::new("/"), TRIAL).from_package("util-linux").output(cancel)?;
+        if output.success { Ok(()) } else { Err(cannot_enter(&output.last_words())) }
     }
 
     /// Unpacks the packages into the empty directory `out`.
@@ -107,6 +127,9 @@ impl BuildRoot {
         for folder in ["dev", "tmp", BUILDS] {
             files::create_folder(&root.join(folder))?;
         }
+        let (maps, text) = (root.join(MAPS.0), MAPS.1);
+        files::create_folder(maps.parent().unwrap_or(&maps))?;
+        files::write(&maps, text)?;
         // Only root may, and not everywhere; where it is no device, it is lent to each build.
         if mknodat(CWD, root.join(NULL).as_std_path(), FileType::CharacterDevice, Mode::from(0o666), makedev(1, 3))
             .is_err()
@@ -190,7 +213,7 @@ impl BuildRoot {
         let words: &[&str] = match (files::is_root(), is_device) {
             (true, true) => return vec!["unshare".into(), format!("--root={root}"), "--wd=/".into(), "--".into()],
             (true, false) => &["unshare", "--mount"],
-            (false, _) => &["unshare", "--map-root-user", "--mount"],
+            (false, _) => &AS_USER,
         };
         words.iter().copied().chain(["--", "sh", "-c", ENTER, "enter", root]).map(str::to_owned).collect()
     }
@@ -200,8 +223,15 @@ fn link(target: &str, place: &Utf8Path) -> Result<()> {
     std::os::unix::fs::symlink(target, place).map_err(|error| Failure::io("make the link", place, &error))
 }
 
+fn not_fetched(failure: Failure, release: &str) -> Failure {
+    match failure.id() {
+        NO_PACKAGE => no_headers(release, &failure.finding().why),
+        _ => failure,
+    }
+}
+
 /// No headers for a kernel: what was fetched of it is older than the archive.
-pub(super) fn no_headers(release: &str, why: &str) -> Failure {
+fn no_headers(release: &str, why: &str) -> Failure {
     Failure::of(Problem {
         exit: Exit::Upstream,
         id: "BLD002",
@@ -224,6 +254,7 @@ fn cannot_enter(said: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use super::super::apt_message::explain;
     use super::super::fixture::{Fixture, RELEASE};
     use super::*;
 
@@ -260,5 +291,15 @@ mod tests {
         let failure = cannot_enter("unshare: unshare failed: Operation not permitted");
         assert_eq!((failure.id(), failure.exit()), ("BLD001", Exit::Host));
         assert!(failure.to_string().contains("unprivileged_userns_clone"), "{failure}");
+    }
+
+    #[test]
+    fn headers_that_the_archive_no_longer_has_are_told_as_such() {
+        let told = |said: &str| not_fetched(explain(said, said, None, "copy:/m", "trixie"), RELEASE);
+        let failure = told("E: Unable to locate package linux-headers-6.12.1+deb13-amd64");
+        assert_eq!((failure.id(), failure.exit()), ("BLD002", Exit::Upstream));
+        assert!(failure.to_string().contains(RELEASE), "{failure}");
+        assert_eq!(told("Connection refused").exit(), Exit::Upstream);
+        assert_ne!(told("Connection refused").id(), "BLD002");
     }
 }

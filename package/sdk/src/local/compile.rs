@@ -1,6 +1,6 @@
 //! Compiles modules from source in a [`BuildRoot`], by the kernel's own build.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -11,6 +11,7 @@ use super::build_root::BuildRoot;
 use super::kernel::Kernel;
 use super::module::{Module, name_of_path, normal};
 use super::symbols::{Exports, Symbols};
+use crate::kbuild::Said;
 use crate::recipe::{Kmod, Line, Source};
 
 /// The stage's name in events.
@@ -21,9 +22,6 @@ const SYMVERS: &str = "Module.symvers";
 
 /// What its modules use of other modules: lines `MODULE SYMBOL OWNER`.
 const USES: &str = "uses";
-
-/// Lines of the build's output kept for a message.
-const TAIL: usize = 15;
 
 /// What to compile.
 #[derive(Debug, Clone, Copy)]
@@ -80,7 +78,7 @@ pub fn compile(request: &Compile<'_>, out: &Utf8Path, events: &Events, cancel: &
     let words = make_words(root, source, &inside, &extra, jobs);
     let ended = build.run(&words, |line| said.take(line))?;
     if !ended.success() {
-        return Err(said.failure(kernel).at(place()));
+        return Err(said.failure(&line_of(kernel)).at(place()));
     }
 
     let made = made(&folder)?;
@@ -94,7 +92,7 @@ pub fn compile(request: &Compile<'_>, out: &Utf8Path, events: &Events, cancel: &
         let file = format!("{inside}/{below}");
         let mut said = Said::new(&inside);
         if !build.run(&["/usr/bin/strip", "--strip-debug", &file], |line| said.take(line))?.success() {
-            return Err(said.failure(kernel).at(place()));
+            return Err(said.failure(&line_of(kernel)).at(place()));
         }
         let name = format!("{wanted}.ko");
         let bytes = files::read(path)?;
@@ -127,6 +125,11 @@ pub(crate) fn compiled(folder: &Utf8Path) -> Result<Compiled> {
         Some(Use { user: user.into(), symbol: symbol.into(), owner: owner.into() })
     });
     Ok(Compiled { modules, uses: uses.collect() })
+}
+
+/// What messages call a kernel.
+fn line_of(kernel: &Kernel) -> String {
+    kernel.id().version.parse::<Line>().map_or(kernel.release().to_owned(), |line| line.to_string())
 }
 
 /// The modules that a kmod has on a kernel.
@@ -203,96 +206,6 @@ fn of_others<'a>(symbols: &'a Symbols, exports: &'a Exports) -> impl Iterator<It
     owned.filter(|(_, owner)| *owner != "vmlinux")
 }
 
-/// What a build said, as far as it tells why it failed.
-struct Said {
-    /// Paths of the build are told without it.
-    folder: String,
-    error: Option<String>,
-    missing: Option<String>,
-    compiler: Option<String>,
-    tail: VecDeque<String>,
-}
-
-impl Said {
-    fn new(inside: &str) -> Self {
-        Said { folder: format!("{inside}/"), error: None, missing: None, compiler: None, tail: VecDeque::new() }
-    }
-
-    fn take(&mut self, line: &str) {
-        let line = line.replace(&self.folder, "");
-        if is_error(&line) {
-            self.error.get_or_insert_with(|| line.clone());
-        }
-        if let Some(symbol) = undefined(&line) {
-            self.missing.get_or_insert_with(|| symbol.to_owned());
-        }
-        if is_compiler_missing(&line) {
-            self.compiler.get_or_insert_with(|| line.clone());
-        }
-        if self.tail.len() == TAIL {
-            self.tail.pop_front();
-        }
-        self.tail.push_back(line);
-    }
-
-    fn failure(self, kernel: &Kernel) -> Failure {
-        let line = kernel.id().version.parse::<Line>().map_or(kernel.release().to_owned(), |line| line.to_string());
-        if let Some(said) = self.compiler {
-            return Failure::of(Problem {
-                exit: Exit::Failed,
-                id: "BLD005",
-                what: format!("there is no compiler for kernel {line}"),
-                why: format!("the kernel's build asks for the one that made it: {said}"),
-                fix: "see that `make` in the recipe sets no `CC` or `CROSS_COMPILE`; if it does not, `cargo xtask clean \
-                      build-root` and run again",
-            });
-        }
-        if let Some(said) = self.error {
-            return Failure::of(Problem {
-                exit: Exit::Failed,
-                id: "BLD003",
-                what: format!("it does not compile on {line}: {said}"),
-                why: "that is the first error; what modules may use of the kernel differs from line to line",
-                fix: "correct the source, with `LINUX_VERSION_CODE` where lines differ, or limit the recipe to kernels that \
-                      have what it needs (`kernel: {since: …, before: …}`)",
-            });
-        }
-        if let Some(symbol) = self.missing {
-            return Failure::of(Problem {
-                exit: Exit::Failed,
-                id: "BLD004",
-                what: format!("it uses `{symbol}`, which nobody has on {line}"),
-                why: "neither the kernel, nor one of its modules, nor a compiled kmod among its `depends` exports it",
-                fix: "name the kmod whose source has it in `depends`, or do without it",
-            });
-        }
-        Failure::of(Problem {
-            exit: Exit::Failed,
-            id: "BLD006",
-            what: format!("its build failed on {line}"),
-            why: format!("the end of its output:\n{}", Vec::from(self.tail).join("\n")),
-            fix: "correct the source or its Kbuild file; -v shows all that the build says",
-        })
-    }
-}
-
-/// `FILE:LINE:COLUMN: error: TEXT`, as compilers write it.
-fn is_error(line: &str) -> bool {
-    [": error: ", ": fatal error: "].iter().any(|text| line.contains(text))
-}
-
-/// From `ERROR: modpost: "SYMBOL" [FILE] undefined!`.
-fn undefined(line: &str) -> Option<&str> {
-    let rest = line.strip_prefix("ERROR: modpost: \"")?;
-    rest.strip_suffix("undefined!").and_then(|_| rest.split('"').next())
-}
-
-/// What shells and `make` say of a program that is not there.
-fn is_compiler_missing(line: &str) -> bool {
-    let gone = ["not found", "No such file or directory"].iter().any(|text| line.ends_with(text));
-    gone && !is_error(line) && line.split([' ', ':', '/']).any(|word| word.contains("gcc") && !word.contains('.'))
-}
-
 fn not_made(wanted: &str, made: &BTreeMap<String, Utf8PathBuf>) -> Failure {
     let files: Vec<&str> = made.values().filter_map(|path| path.file_name()).collect();
     let there = if files.is_empty() { "no module at all".to_owned() } else { files.join(", ") };
@@ -317,49 +230,7 @@ fn empty(name: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture::Fixture;
     use super::*;
-
-    fn told(lines: &[&str]) -> Failure {
-        let mut said = Said::new("/build/kmod-x");
-        lines.iter().for_each(|line| said.take(line));
-        said.failure(&Fixture::new(&[("a", "depends=")]).open())
-    }
-
-    /// What gcc 12 to 16, dash and the kernel's `modpost` print.
-    #[test]
-    fn why_a_build_failed_is_told() {
-        for (lines, id, text) in [
-            (
-                &[
-                    "/build/kmod-x/x.c: In function 'start':",
-                    "/build/kmod-x/x.c:7:9: error: implicit declaration of function 'gone'",
-                    "/build/kmod-x/x.c:9:9: error: too few arguments to function 'moved'",
-                    "make[1]: *** [/usr/src/Makefile:1: /build/kmod-x] Error 2",
-                ][..],
-                "BLD003",
-                "it does not compile on 6.12: x.c:7:9: error: implicit declaration",
-            ),
-            (
-                &["/build/kmod-x/x.c:3:10: fatal error: net/gone.h: No such file or directory"],
-                "BLD003",
-                "x.c:3:10: fatal error: net/gone.h",
-            ),
-            (
-                &["ERROR: modpost: \"nobody_has_it\" [/build/kmod-x/x.ko] undefined!", "make: *** Error 2"],
-                "BLD004",
-                "`nobody_has_it`",
-            ),
-            (&["/bin/sh: 1: x86_64-linux-gnu-gcc-14: not found"], "BLD005", "gcc-14: not found"),
-            (&["make[2]: gcc-12: No such file or directory"], "BLD005", "gcc-12: No such file"),
-            (&["ERROR: modpost: missing MODULE_LICENSE() in /build/kmod-x/x.o"], "BLD006", "in x.o"),
-            (&["make[2]: *** No rule to make target 'y.o', needed by 'x.o'.  Stop."], "BLD006", "No rule"),
-        ] {
-            let failure = told(lines);
-            assert_eq!((failure.id(), failure.exit()), (id, Exit::Failed), "{lines:?}");
-            assert!(failure.to_string().contains(text), "{failure}");
-        }
-    }
 
     #[test]
     fn what_was_not_made_or_has_nothing_in_it_is_told() {

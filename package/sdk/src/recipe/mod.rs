@@ -104,7 +104,7 @@ impl Recipes {
             let mut kmod: Kmod = yaml::load(path)?;
             let package = kmod.package.clone();
             if let Some(source) = &mut kmod.source {
-                source.path = path.parent().unwrap_or(path).join(&source.path);
+                source.beside(path.parent().unwrap_or(path));
             }
             self.kmods.insert(stem.into(), kmod);
             package

@@ -17,6 +17,9 @@ pub struct Source {
     /// Variables for `make`, such as `CONFIG_X: m`.
     #[serde(default)]
     pub make: BTreeMap<String, String>,
+    /// OpenWrt's Makefile of the package, beside the recipe like the folder, where the one that is written for an SDK
+    /// will not do; the source lies in `src` beside it there.
+    pub openwrt_makefile: Option<Utf8PathBuf>,
     /// Version of the source. That of the package begins with the kernel's, as OpenWrt has it.
     #[serde(default = "first_version")]
     pub version: String,
@@ -47,6 +50,12 @@ const KBUILD_FILES: [&str; 2] = ["Kbuild", "Makefile"];
 const MADE: [&str; 7] = [".o", ".ko", ".mod", ".mod.c", ".cmd", "Module.symvers", "modules.order"];
 
 impl Source {
+    /// With its paths as they are opened, from the folder of its recipe.
+    pub(super) fn beside(&mut self, folder: &Utf8Path) {
+        self.path = folder.join(&self.path);
+        self.openwrt_makefile = self.openwrt_makefile.take().map(|file| folder.join(file));
+    }
+
     /// What is wrong with it, as the end of a sentence.
     pub(super) fn wrong(&self) -> Option<String> {
         let name = |text: &str| {
@@ -54,7 +63,9 @@ impl Source {
             !text.is_empty() && text.chars().all(plain)
         };
         let version = |character: char| character.is_ascii_alphanumeric() || "._".contains(character);
-        if !self.path.is_dir() {
+        if let Some(file) = self.openwrt_makefile.as_ref().filter(|file| !file.is_file()) {
+            Some(format!("there is no file {file}"))
+        } else if !self.path.is_dir() {
             Some(format!("there is no folder {}", self.path))
         } else if !KBUILD_FILES.iter().any(|file| self.path.join(file).is_file()) {
             Some(format!("{} holds neither `Kbuild` nor `Makefile`", self.path))
@@ -106,7 +117,7 @@ impl Source {
         Ok(())
     }
 
-    /// Digest of names, contents and executable bits: what a build of it depends on.
+    /// Digest of names, contents and executable bits, of the SDK's Makefile too: what a build of it depends on.
     ///
     /// # Errors
     /// `IO…` when a file cannot be read.
@@ -118,6 +129,9 @@ impl Source {
             let meta = std::fs::metadata(&path).map_err(|error| Failure::io("read the source", &path, &error))?;
             let mode = if meta.permissions().mode() & 0o111 == 0 { "file" } else { "program" };
             list.push_str(&format!("{content} {mode} {file}\n"));
+        }
+        if let Some(file) = &self.openwrt_makefile {
+            list.push_str(&format!("{} makefile\n", Digest::of(files::read(file)?)));
         }
         Ok(Digest::of(list))
     }
@@ -131,6 +145,7 @@ mod tests {
         Source {
             path: folder.to_owned(),
             make: BTreeMap::new(),
+            openwrt_makefile: None,
             version: "1".into(),
             release: 1,
             license: "GPL-2.0".into(),

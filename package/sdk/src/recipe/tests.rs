@@ -110,6 +110,7 @@ fn a_source_is_a_folder_beside_the_recipe() {
         ("source: {path: ../kmods/x}\nmodules: [{name: x}]\nempty: no", "named in `modules`"),
         ("source: {path: ../kmods/x, make: {\"A B\": m}}\nmodules: [{name: x}]", "no variable of make"),
         ("source: {path: ../kmods/x, make: {A: \"m\\nB=1\"}}\nmodules: [{name: x}]", "no variable of make"),
+        ("source: {path: ../kmods/x, openwrt-makefile: ../kmods/x/none}\nmodules: [{name: x}]", "there is no file"),
         ("source: {path: ../kmods/x, version: 1-2}\nmodules: [{name: x}]", "no version"),
     ] {
         recipe(bad);

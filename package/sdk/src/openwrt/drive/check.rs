@@ -42,8 +42,12 @@ impl Kernel {
         recipe.modules.iter().filter(move |module| line.is_none_or(|line| module.applies_to(line)))
     }
 
-    /// Whether a module's code is part of the kernel; an option tells of what `modules.builtin` never names.
-    fn has_inside(&self, module: &ModuleRef) -> bool {
+    /// Whether a module's code is part of the kernel; an option tells of what `modules.builtin` never names. What is
+    /// compiled from source never is.
+    fn has_inside(&self, recipe: &Kmod, module: &ModuleRef) -> bool {
+        if recipe.source.is_some() {
+            return false;
+        }
         let set = |option: &KernelOption| self.config.get(&option.symbol) == Some(Setting::BuiltIn);
         self.builtin.contains(&module.name.replace('-', "_")) || module.option.as_ref().is_some_and(set)
     }
@@ -53,7 +57,7 @@ impl Kernel {
         if let Some(reason) = &recipe.empty {
             return Some(reason.clone());
         }
-        let part_of_kernel = self.applying(recipe).all(|module| self.has_inside(module));
+        let part_of_kernel = self.applying(recipe).all(|module| self.has_inside(recipe, module));
         (self.applying(recipe).next().is_some() && part_of_kernel).then(|| "its modules are part of the kernel".into())
     }
 
@@ -61,13 +65,38 @@ impl Kernel {
     fn lacking(&self, recipe: &Kmod, package: &Opened) -> Vec<String> {
         let there: BTreeSet<String> = package.modules().map(|(name, ..)| name).collect();
         let lacking = self.applying(recipe).filter(|module| !there.contains(&module.name.replace('-', "_")));
-        lacking.filter(|module| !self.has_inside(module)).map(|module| module.name.clone()).collect()
+        lacking.filter(|module| !self.has_inside(recipe, module)).map(|module| module.name.clone()).collect()
     }
 
     /// The kmods that may be without modules.
     pub(super) fn empty(&self, recipes: &Recipes) -> Vec<String> {
         let empty = recipes.kmods.values().filter(|recipe| self.excuse(recipe).is_some());
         empty.map(|recipe| recipe.package.clone()).collect()
+    }
+
+    /// Checks that the kernel has the options that a kmod which is compiled asks for.
+    ///
+    /// # Errors
+    /// `SDK053` it does not.
+    pub(super) fn has_options_of(&self, recipe: &Kmod) -> Result<()> {
+        let lacks = |option: &&KernelOption| match self.config.get(&option.symbol) {
+            Some(Setting::BuiltIn) => false,
+            Some(Setting::Module) => option.builtin,
+            None => true,
+        };
+        let Some(KernelOption { symbol, builtin }) = recipe.kconfig.iter().find(lacks) else { return Ok(()) };
+        Err(Failure::of(Problem {
+            exit: Exit::Failed,
+            id: "SDK053",
+            what: format!("{} needs CONFIG_{symbol}, and this release's kernel does not have it", recipe.package),
+            why: if *builtin {
+                "it must be built in, not a module"
+            } else {
+                "it is not set; its modules would not load"
+            },
+            fix: "limit the recipe to kernels that have it (`kernel: {since: …, before: …}`); an option of a release's kernel \
+                  cannot be changed here",
+        }))
     }
 
     /// The options that a kmod's recipe asks for and the kernel does not have.
@@ -109,7 +138,7 @@ fn files_of(folder: &Utf8Path, format: Format) -> Result<Vec<Utf8PathBuf>> {
 /// A package that came out right, and a remark about it.
 pub(super) type Good = (Opened, Option<String>);
 
-/// Checks a kmod of the kernel's own tree.
+/// Checks a kmod, of the kernel's own tree or compiled from source.
 ///
 /// # Errors
 /// `SDK061` it did not come out, `SDK062` its version, `SDK063` its architecture, `SDK064` its kernel,
@@ -123,7 +152,9 @@ pub(super) fn kmod(
     recipes: &Recipes,
     tree: &Tree,
 ) -> Result<Good> {
-    let package = take(found, name, &literals.kmod_version())?;
+    let source = recipes.kmods.get(name).and_then(|recipe| recipe.source.as_ref());
+    let version = source.map_or_else(|| literals.kmod_version(), |source| literals.compiled_version(source));
+    let package = take(found, name, &version)?;
     common(&package, literals, tree)?;
     let wanted = literals.kernel_package_version();
     if package.kernel() != Some(wanted.as_str()) {

@@ -1,0 +1,24 @@
+//! `subscribe.sh`: what a router runs to get its keys and its line. The script is [beside this file](subscribe.sh).
+
+use super::keyring;
+use super::keys::{KnownKeys, Status};
+
+const TEMPLATE: &str = include_str!("subscribe.sh");
+
+/// The script for a feed at this address.
+pub(crate) fn script(feed: &str, url: &str, keys: &KnownKeys) -> String {
+    let line = |known: &super::keys::Known| format!("{} {} {}", known.manager, known.sha256, known.file);
+    let keys = keys.keys.iter().filter(|known| known.status != Status::Retired).map(line);
+    let keys = keys.collect::<Vec<_>>().join("\n");
+    TEMPLATE
+        .replace("@NAME@", feed)
+        .replace("@KEYRING@", &keyring::name(feed))
+        .replace("@URL@", url)
+        .replace("@KEYS@", &keys)
+}
+
+/// Whether text can stand between single quotes in a script, and in a line for a package manager.
+pub(crate) fn is_plain(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/:._-~%[]".contains(c);
+    !text.is_empty() && text.chars().all(plain)
+}

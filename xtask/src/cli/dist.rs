@@ -1,0 +1,106 @@
+//! Flags of `dist`.
+
+use camino::Utf8PathBuf;
+use clap::{Args, Subcommand, ValueEnum};
+use model::Format;
+
+use super::Kernel;
+use super::openwrt::{Rows, Source};
+
+/// `dist`
+#[derive(Debug, Clone, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct DistArgs {
+    /// What else to do with a published tree.
+    #[command(subcommand)]
+    pub action: Option<DistAction>,
+    /// What is published already, a folder or an http:// address: rows that did not change are taken from it, other kernels
+    /// are kept [default: OUT/current, if it is there].
+    #[arg(long, value_name = "DIR|URL")]
+    pub published: Option<String>,
+    /// Begin a tree of its own, also where OUT/current is.
+    #[arg(long, conflicts_with = "published")]
+    pub anew: bool,
+    /// Where routers will find the tree [default: the address of the published one].
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Public key that may have signed the published tree, beside those of today; may be given several times.
+    #[arg(long = "key", value_name = "FILE")]
+    pub keys: Vec<Utf8PathBuf>,
+    /// Rows: releases of OpenWrt, lines, `all`, or `stand-in` [default: stand-in].
+    #[command(flatten)]
+    pub rows: Rows,
+    /// Kernel lines of the stand-in, a row each.
+    #[arg(long = "kernel", value_name = "LINE", value_delimiter = ',', default_value = "6.12")]
+    pub kernels: Vec<Kernel>,
+    /// Package formats of the stand-in.
+    #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', default_value = "ipk,apk")]
+    pub formats: Vec<Format>,
+    /// Debian mirror for the stand-in, a URL or a directory [default: the one of the host's apt].
+    #[arg(long, value_name = "URL|DIR", env = super::DEBIAN_MIRROR)]
+    pub debian_mirror: Option<String>,
+    /// Use the files that openwrt.lock names, and no others.
+    #[arg(long)]
+    pub locked: bool,
+    /// Where releases come from.
+    #[command(flatten)]
+    pub source: Source,
+    /// End with 0 though rows are missing; they are told all the same.
+    #[arg(long)]
+    pub allow_missing: bool,
+    /// Folders that may go: `show` lists them, `remove` leaves them out. Those of lines that are not in the matrix any
+    /// more, and with --keep older kernels.
+    #[arg(long, value_name = "HOW", num_args = 0..=1, default_missing_value = "show")]
+    pub prune: Option<Prune>,
+    /// How many kernels of each line and target stay when pruning; one that a release has always does [default: all].
+    #[arg(long, value_name = "N", requires = "prune")]
+    pub keep: Option<usize>,
+    /// The commit that is published, for build.json and provenance.
+    #[arg(long, value_name = "COMMIT", env = "GITHUB_SHA")]
+    pub commit: Option<String>,
+    /// Write the tree as an archive too, as page hosts take it.
+    #[arg(long, value_name = "FILE")]
+    pub tar: Option<Utf8PathBuf>,
+    /// Upload the tree with a command of yours: it is run in the tree by `sh`, once for packages, once for indexes and so
+    /// on, and finds in $FILES the name of a list of paths. Without a command the order is printed.
+    #[arg(long, value_name = "COMMAND", num_args = 0..=1, default_missing_value = "")]
+    pub upload: Option<String>,
+}
+
+/// What happens to folders that may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Prune {
+    /// They are listed.
+    Show,
+    /// They are left out.
+    Remove,
+}
+
+/// `dist verify` and so on
+#[derive(Debug, Clone, Subcommand)]
+pub enum DistAction {
+    /// Look at a tree as the routers of every row would: keys, indexes, the digest of every file, subscribe.sh in a sandbox.
+    Verify {
+        /// The tree, a folder or an http:// address.
+        #[arg(value_name = "DIR|URL")]
+        tree: String,
+        /// Public key that may have signed it; may be given several times [default: those of this user].
+        #[arg(long = "key", value_name = "FILE")]
+        keys: Vec<Utf8PathBuf>,
+    },
+    /// Show what OpenWrt released and the tree lacks; ends with 1 if there is anything.
+    Drift {
+        /// The tree, a folder or an http:// address.
+        #[arg(value_name = "DIR|URL")]
+        tree: String,
+        /// Public key that may have signed it; may be given several times [default: those of this user].
+        #[arg(long = "key", value_name = "FILE")]
+        keys: Vec<Utf8PathBuf>,
+        /// Rows to look at [default: every release that is no snapshot].
+        #[command(flatten)]
+        rows: Rows,
+        /// Where releases come from.
+        #[command(flatten)]
+        source: Source,
+    },
+}
