@@ -242,7 +242,8 @@ fn lines(rows: &BTreeMap<(String, String), Row>) -> Vec<String> {
 /// Whether a failure of building packages is about this kmod: they say so in their place.
 fn is_about(failure: &Failure, kmod: &str) -> bool {
     let place = failure.finding().place.as_deref();
-    failure.exit() == Exit::Failed && place.is_some_and(|place| place.starts_with(&format!("{kmod} on kernel ")))
+    failure.exit() == Exit::Failed
+        && place.is_some_and(|place| place == kmod || place.starts_with(&format!("{kmod} on kernel ")))
 }
 
 fn broken_by(failure: &Failure) -> Row {
