@@ -22,5 +22,6 @@ mod openwrt;
 mod own_packages;
 mod packages;
 mod place;
+mod programs;
 mod reports;
 mod run;

@@ -40,7 +40,7 @@ pub(super) fn packages(ctx: &Ctx, release: &Release, recipes: &Recipes) -> Resul
     for folder in &ctx.recipes {
         inputs = inputs.path("recipes", folder);
     }
-    let others = programs::of_others(ctx, recipes, &release.row.arch)?;
+    let others = programs::of_others(ctx, recipes, &release.row.arch, None)?;
     for made in others.values() {
         inputs = inputs.path("program", &made.file);
     }

@@ -185,4 +185,6 @@ pub enum FeedVariant {
     OtherKernel,
     /// The same packages, each in a newer release.
     Newer,
+    /// Several published trees, as `dist` makes them, each below a folder of its name; the router knows none of them yet.
+    Trees,
 }
