@@ -1,11 +1,11 @@
-//! Copies of a feed that a client must refuse: what the negative scenarios serve.
+//! Copies of a feed that a client must refuse, and one that it may upgrade to: what scenarios serve besides the feed.
 //!
 //! A copy is spoiled in the same way for both package managers.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::adb::Compression;
 use formats::depend::{Dependency, Term};
-use formats::{Content, Format, Kind, Limits, Package, ipk};
+use formats::{Content, Format, Kind, Limits, Package, Scripts, ipk};
 use model::{Arch, Exit, Failure, Problem, Result};
 
 use crate::entry::{place, write};
@@ -25,12 +25,16 @@ pub enum Spoil {
     FlippedIndex,
     /// Properly signed, but every kmod depends on a kernel with another configuration hash.
     OtherKernel,
+    /// Properly signed, and every package in a newer release: what there is to upgrade to.
+    Newer,
 }
 
 /// Fills the empty directory `out` with a spoiled copy of `feed`, signed by `keys` where that is not the point.
 pub fn spoil(feed: &Utf8Path, spoil: Spoil, architecture: &Arch, keys: &Keys, out: &Utf8Path) -> Result<()> {
-    if spoil == Spoil::OtherKernel {
-        return other_kernel(feed, architecture, keys, out);
+    match spoil {
+        Spoil::OtherKernel => return again(feed, architecture, keys, out, Change::Kernel),
+        Spoil::Newer => return again(feed, architecture, keys, out, Change::Release),
+        _ => {}
     }
     let strangers = Keys::generate()?;
     for Place { format, kernel, folder: good } in places(feed)? {
@@ -54,7 +58,7 @@ pub fn spoil(feed: &Utf8Path, spoil: Spoil, architecture: &Arch, keys: &Keys, ou
             (Spoil::FlippedIndex, Format::Ipk) => flip_opkg_index(&good, &copy)?,
             (Spoil::FlippedIndex, Format::Apk) => flip_apk_index(&good, &copy)?,
             (Spoil::FlippedPackage(name), _) => flip_package(name, format, &good, &copy)?,
-            (Spoil::OtherKernel, _) => {}
+            (Spoil::OtherKernel | Spoil::Newer, _) => {}
         }
     }
     Ok(())
@@ -106,8 +110,17 @@ fn flip_package(name: &str, format: Format, good: &Utf8Path, copy: &Utf8Path) ->
     write(&target, &bytes)
 }
 
-/// The same packages again, as if built for a kernel whose configuration hash differs.
-fn other_kernel(feed: &Utf8Path, architecture: &Arch, keys: &Keys, out: &Utf8Path) -> Result<()> {
+/// In what packages that are written again differ.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Change {
+    /// They are for a kernel whose configuration hash differs.
+    Kernel,
+    /// They are the next release.
+    Release,
+}
+
+/// The same packages again, changed in one way.
+fn again(feed: &Utf8Path, architecture: &Arch, keys: &Keys, out: &Utf8Path, change: Change) -> Result<()> {
     let aside = tempfile::tempdir().map_err(|error| Failure::io("make a temporary folder", "/tmp", &error))?;
     let aside = Utf8Path::from_path(aside.path()).unwrap_or(Utf8Path::new("/tmp"));
     for Place { format, kernel, folder: good } in places(feed)? {
@@ -120,10 +133,13 @@ fn other_kernel(feed: &Utf8Path, architecture: &Arch, keys: &Keys, out: &Utf8Pat
             }
             let bytes = std::fs::read(&path).map_err(|error| Failure::io("read the package", &path, &error))?;
             let copied = match format {
-                Format::Ipk => ipk_of_other_kernel(&bytes, &mut changed),
-                Format::Apk => apk_of_other_kernel(&bytes, &mut changed),
+                Format::Ipk => ipk_again(&bytes, change, &mut changed),
+                Format::Apk => apk_again(&bytes, change, &mut changed),
             };
-            let target = aside.join(name);
+            let target = match change {
+                Change::Kernel => aside.join(name),
+                Change::Release => aside.join(name_of_next(name, format)),
+            };
             write(&target, &copied.map_err(|error| explain(Exit::Failed, &path, &error))?)?;
             copies.push(target);
         }
@@ -137,31 +153,53 @@ fn other_kernel(feed: &Utf8Path, architecture: &Arch, keys: &Keys, out: &Utf8Pat
     Ok(())
 }
 
-fn ipk_of_other_kernel(bytes: &[u8], changed: &mut usize) -> std::result::Result<Vec<u8>, formats::Error> {
+fn ipk_again(bytes: &[u8], change: Change, changed: &mut usize) -> std::result::Result<Vec<u8>, formats::Error> {
     let read = ipk::read(bytes, &Limits::default())?;
-    let control = read.metadata.control;
+    let metadata = &read.metadata;
+    let control = &metadata.control;
     let text = |field: &str| control.stanza.get(field).unwrap_or_default().to_owned();
+    let script = |name: &str| metadata.file(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     let mut depends: Vec<Dependency> = control.depends.clone();
-    for Term { name, constraint } in depends.iter_mut().flat_map(|dependency| &mut dependency.alternatives) {
+    let terms = depends.iter_mut().flat_map(|dependency| &mut dependency.alternatives);
+    for Term { name, constraint } in terms.filter(|_| change == Change::Kernel) {
         if let Some(constraint) = constraint.as_mut().filter(|_| name == Package::KERNEL) {
             constraint.version = of_other_kernel(&constraint.version);
             *changed += 1;
         }
     }
+    let mut version = control.version.clone();
+    if change == Change::Release {
+        version = next_release(&version);
+        *changed += 1;
+    }
+    // The writer adds this one itself.
+    let any = format!("{}-any", control.package);
     ipk::to_vec(&Package {
         name: control.package.clone(),
-        version: control.version.clone(),
+        version,
         architecture: control.architecture.clone(),
         depends,
+        conflicts: control.conflicts.clone(),
+        provides: control.provides.iter().filter(|provide| provide.name != any).cloned().collect(),
+        alternatives: control.alternatives.clone(),
+        require_user: text("Require-User"),
+        conffiles: metadata.conffiles.clone(),
+        scripts: Scripts {
+            preinst: script("preinst"),
+            postinst: script("postinst-pkg"),
+            prerm: script("prerm-pkg"),
+            postrm: script("postrm"),
+        },
         description: text("Description"),
         license: text("License"),
+        maintainer: text("Maintainer"),
         section: text("Section"),
         files: read.entries,
         ..Package::default()
     })
 }
 
-fn apk_of_other_kernel(bytes: &[u8], changed: &mut usize) -> std::result::Result<Vec<u8>, formats::Error> {
+fn apk_again(bytes: &[u8], change: Change, changed: &mut usize) -> std::result::Result<Vec<u8>, formats::Error> {
     use formats::apk::{Plan, visit, write};
 
     let mut contents = Vec::new();
@@ -182,13 +220,45 @@ fn apk_of_other_kernel(bytes: &[u8], changed: &mut usize) -> std::result::Result
             entry.kind = Kind::File(content);
         }
     }
-    for dependency in plan.info.depends.iter_mut().filter(|dependency| dependency.name == Package::KERNEL) {
-        dependency.version = dependency.version.as_deref().map(of_other_kernel);
-        *changed += 1;
+    match change {
+        Change::Kernel => {
+            for dependency in plan.info.depends.iter_mut().filter(|dependency| dependency.name == Package::KERNEL) {
+                dependency.version = dependency.version.as_deref().map(of_other_kernel);
+                *changed += 1;
+            }
+        }
+        Change::Release => {
+            let old = std::mem::take(&mut plan.info.version);
+            let new = next_release(&old);
+            // Names are provided in the version of the package.
+            let provided = plan.info.provides.iter_mut().filter(|name| name.version.as_deref() == Some(old.as_str()));
+            provided.for_each(|name| name.version = Some(new.clone()));
+            plan.info.version = new;
+            *changed += 1;
+        }
     }
     let mut copy = Vec::new();
     write(&plan, &[], Compression::Deflate, &mut copy)?;
     Ok(copy)
+}
+
+/// `1.0-r1` becomes `1.0-r2`, and `1.0` becomes `1.0-r1`.
+fn next_release(version: &str) -> String {
+    let split = version.rsplit_once("-r").and_then(|(before, release)| Some((before, release.parse::<u32>().ok()?)));
+    match split {
+        Some((before, release)) => format!("{before}-r{}", release.saturating_add(1)),
+        None => format!("{version}-r1"),
+    }
+}
+
+/// The name of a package's file in the next release.
+fn name_of_next(file: &str, format: Format) -> String {
+    let stem = file.strip_suffix(&format!(".{format}")).unwrap_or(file);
+    let next = match (format, stem.split('_').collect::<Vec<_>>().as_slice()) {
+        (Format::Ipk, [name, version, arch @ ..]) => format!("{name}_{}_{}", next_release(version), arch.join("_")),
+        _ => next_release(stem),
+    };
+    format!("{next}.{format}")
 }
 
 /// `6.12.1~abc-r1` becomes `6.12.1~bcd-r1`: every hex digit one further.
@@ -298,6 +368,20 @@ mod tests {
             result.unwrap();
             assert_eq!(opkg_view(&out), (signed, files_match), "{kind:?}");
             assert_eq!(apk_view(&out), (signed, files_match), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_newer_feed_has_everything_in_the_next_release() {
+        assert_eq!(["1.0-r1", "1.0-r09", "1.0", "1-rc"].map(next_release), ["1.0-r2", "1.0-r10", "1.0-r1", "1-rc-r1"]);
+        assert_eq!(name_of_next("a_1-r1_x86_64.ipk", Format::Ipk), "a_1-r2_x86_64.ipk");
+        let (_guard, out, result) = spoiled(Spoil::Newer);
+        result.unwrap();
+        assert_eq!((opkg_view(&out), apk_view(&out)), ((true, true), (true, true)));
+        let files = places(&out).unwrap().into_iter().flat_map(|place| files(&place.folder).unwrap());
+        let names: Vec<String> = files.map(|path| path.file_name().unwrap().to_owned()).collect();
+        for name in ["notes_6.12.1-r2_all.ipk", "notes-6.12.1-r2.apk"] {
+            assert!(names.iter().any(|found| found == name), "{names:?}");
         }
     }
 

@@ -9,6 +9,7 @@
 
 mod cache;
 mod dist;
+mod examples;
 mod feed;
 mod files;
 mod guest;
@@ -18,6 +19,8 @@ mod mirror;
 mod modules;
 mod on_purpose;
 mod openwrt;
+mod own_packages;
+mod packages;
 mod place;
 mod programs;
 mod reports;

@@ -67,6 +67,8 @@ pub enum Verb {
     Keys(KeysArgs),
     /// Boot the router and give a console, or run one command in it.
     Boot(BootArgs),
+    /// Write a small working example of a recipe or a scenario.
+    New(NewArgs),
     /// Measure how fast things are.
     Bench(BenchArgs),
     /// Show the releases of OpenWrt and the targets that there are; as JSON, the matrix of a CI job.
@@ -92,6 +94,7 @@ impl Verb {
             Verb::Dist(_) => "dist",
             Verb::Keys(_) => "keys",
             Verb::Boot(_) => "boot",
+            Verb::New(_) => "new",
             Verb::Bench(_) => "bench",
             Verb::Plan(_) => "plan",
             Verb::Lock(_) => "lock",
@@ -165,6 +168,10 @@ pub struct Global {
     /// Folder with further recipes of packages; one of the same name takes the place of ours.
     #[arg(long, global = true, value_name = "DIR")]
     pub recipes: Option<Utf8PathBuf>,
+    /// Packages made elsewhere (.ipk, .apk), or a folder with some: checked, published beside ours, and tested; may be
+    /// given several times.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub packages: Vec<Utf8PathBuf>,
     /// Folder with scenarios to run in place of ours.
     #[arg(long, global = true, value_name = "DIR")]
     pub scenarios: Option<Utf8PathBuf>,
@@ -378,6 +385,32 @@ pub struct BootArgs {
     /// Run this in the router and end: 0 when it succeeded, else 1 with its own code in the text.
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
+}
+
+/// `new`
+#[derive(Debug, Clone, Args)]
+pub struct NewArgs {
+    /// What it is an example of.
+    pub kind: New,
+    /// Its name.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Where it goes: into `recipes`, `scenarios` and what belongs to them below this folder.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub into: Utf8PathBuf,
+}
+
+/// What `new` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum New {
+    /// A kernel module from source, with a scenario.
+    Kmod,
+    /// A program of a cargo workspace, with a scenario.
+    Program,
+    /// A package of files, with a scenario.
+    Files,
+    /// A scenario alone.
+    Scenario,
 }
 
 /// `bench`

@@ -11,6 +11,7 @@ pub mod feed;
 pub mod keys;
 pub mod lint;
 pub mod lock;
+pub mod new;
 pub mod plan;
 pub mod test;
 
@@ -29,6 +30,7 @@ pub fn run(ctx: &Ctx, verb: &Verb) -> Result<Outcome> {
         Verb::Dist(args) => dist::run(ctx, args),
         Verb::Keys(args) => keys::run(ctx, args),
         Verb::Boot(args) => boot::run(ctx, args),
+        Verb::New(args) => new::run(ctx, args),
         Verb::Bench(args) => bench::run(ctx, args),
         Verb::Plan(args) => plan::run(ctx, args),
         Verb::Lock(args) => lock::run(ctx, args),

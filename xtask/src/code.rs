@@ -211,6 +211,8 @@ impl Workspace {
                 let path = entry.path();
                 match entry.file_type().map_err(io)?.is_dir() {
                     _ if NOT_BUILT.contains(&entry.file_name()) => {}
+                    // What cargo makes, and what belongs to other programs.
+                    true if entry.file_name() == "target" || entry.file_name().starts_with('.') => {}
                     true if path.join("Cargo.toml").exists() => {}
                     true => folders.push(path.to_owned()),
                     false if path.extension() == Some("md") => {}

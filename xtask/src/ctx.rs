@@ -23,8 +23,12 @@ pub struct Ctx {
     pub root: Utf8PathBuf,
     /// Folders of recipes: ours, and the user's after it.
     pub recipes: Vec<Utf8PathBuf>,
+    /// Packages made elsewhere, or folders with some.
+    pub packages: Vec<Utf8PathBuf>,
     /// The folder of scenarios.
     pub scenarios: Utf8PathBuf,
+    /// Whether the user named that folder.
+    pub own_scenarios: bool,
     /// Finished stages, safe to delete: `$XDG_CACHE_HOME/openwrt-offload`.
     pub cache: Utf8PathBuf,
     /// Signing keys, never inside a work tree: `$XDG_CONFIG_HOME/openwrt-offload/keys`.
@@ -80,6 +84,8 @@ impl Ctx {
             recipes: std::iter::once(root.join("package/recipes"))
                 .chain(global.recipes.as_ref().map(|folder| here.join(folder)))
                 .collect(),
+            packages: global.packages.iter().map(|path| here.join(path)).collect(),
+            own_scenarios: global.scenarios.is_some(),
             scenarios: global.scenarios.as_ref().map_or(root.join("tests/scenarios"), |folder| here.join(folder)),
             root,
             cache: below_home(&environment, "XDG_CACHE_HOME", ".cache")?,
@@ -186,6 +192,7 @@ pub(crate) mod tests {
             jobs: None,
             out: "target/offload".into(),
             recipes: None,
+            packages: Vec::new(),
             scenarios: None,
             lock_timeout: 600,
         }

@@ -124,8 +124,19 @@ fn search(folder: &Utf8Path, deep: bool, found: &mut BTreeSet<Utf8PathBuf>) -> R
 
 /// Holds files against the rules, and reports every breach that is not allowed.
 pub fn check(ctx: &Ctx, files: &[Utf8PathBuf], options: &Options, allowed: &[Allowed]) -> Result<Counts> {
-    let items: Vec<Item> = files.iter().map(|path| Item { url: path.to_string(), copy: Ok(path.clone()) }).collect();
-    check_items(ctx, &items, options, allowed, &|_rule| true)
+    let files: Vec<_> = files.iter().map(|path| (path.to_string(), path.clone())).collect();
+    check_copies(ctx, &files, options, allowed)
+}
+
+/// The same for copies, under the names of what they are copies of.
+pub fn check_copies(
+    ctx: &Ctx,
+    files: &[(String, Utf8PathBuf)],
+    options: &Options,
+    allowed: &[Allowed],
+) -> Result<Counts> {
+    let item = |(name, copy): &(String, Utf8PathBuf)| Item { url: name.clone(), copy: Ok(copy.clone()) };
+    check_items(ctx, &files.iter().map(item).collect::<Vec<_>>(), options, allowed, &|_rule| true)
 }
 
 /// The same for what was fetched, under the addresses that it came from; `matters` says by the ids of which rules.

@@ -28,6 +28,8 @@ pub struct Package {
     pub conflicts: Vec<Term>,
     /// Other names this package answers to.
     pub provides: Vec<Provide>,
+    /// apk installs it by itself once all of these are; opkg knows nothing of the kind.
+    pub install_if: Vec<Dependency>,
     /// One line, then more lines if wanted.
     pub description: String,
     /// SPDX expression.

@@ -1,5 +1,6 @@
 //! All recipes to package files: planned once, written in every format that is asked for.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use camino::Utf8Path;
@@ -9,6 +10,7 @@ use model::{Arch, Cancel, Events, Exit, Failure, Problem, Result, parallel, proc
 use crate::built::BuiltPackage;
 use crate::kmod::{self, CompiledKmods, Plan, STAGE};
 use crate::local::Kernel;
+use crate::own::{self, Made, PackRequest};
 use crate::program::{self, CargoBuild, Profile, Toolchain};
 use crate::recipe::Recipes;
 use crate::write::write_one;
@@ -22,6 +24,8 @@ pub struct Request<'a> {
     pub kernel: &'a Kernel,
     /// What was compiled for it: the folder of each kmod with a source.
     pub compiled: &'a CompiledKmods,
+    /// Programs of others that cargo made, by the name of their package.
+    pub made: &'a BTreeMap<String, Made>,
     /// OpenWrt package architecture.
     pub arch: &'a Arch,
     /// What makes the programs.
@@ -61,11 +65,19 @@ pub fn build(request: &Request<'_>, out: &Utf8Path, events: &Events, cancel: &Ca
         };
         plans.push(program::plan(program, &build, request.toolchain, request.arch, epoch, events, cancel)?);
     }
+    plans.extend(own::plans(&PackRequest {
+        recipes: request.recipes,
+        made: request.made,
+        arch: request.arch,
+        formats: request.formats,
+        epoch,
+        only_static: true,
+    })?);
     write_all(&plans, request.formats, out, events, cancel)
 }
 
 /// Writes packages in parallel; the first failure ends the work.
-fn write_all(
+pub(crate) fn write_all(
     plans: &[Plan],
     formats: &[Format],
     out: &Utf8Path,
@@ -135,11 +147,13 @@ mod tests {
         .unwrap();
         let toolchain = Toolchain::of_host(&Cancel::default()).unwrap();
         let (kernel, compiled, arch) = (fixture.open(), CompiledKmods::new(), Arch("x86_64".into()));
+        let made = BTreeMap::new();
         let request = |epoch| Request {
             toolchain: &toolchain,
             recipes: &recipes,
             kernel: &kernel,
             compiled: &compiled,
+            made: &made,
             arch: &arch,
             formats: &Format::ALL,
             source_date_epoch: epoch,

@@ -26,6 +26,7 @@ const RECIPE: &str = include_str!("../../local/image.yaml");
 const INIT: &str = include_str!("../../local/init");
 const KMODLOADER: &str = include_str!("../../local/kmodloader");
 const FUNCTIONS: &str = include_str!("../../local/functions.sh");
+const SYSUPGRADE: &str = include_str!("../../local/sysupgrade");
 const OPKG_CONF: &str = include_str!("../../local/opkg.conf");
 /// The stand-in for OpenWrt's firewall: path in the image, mode, content.
 const FIREWALL: [(&str, u32, &str); 4] = [
@@ -50,11 +51,21 @@ pub struct Recipe {
     packages_of: BTreeMap<String, Vec<String>>,
     /// Path in the image, and the paths at which packages may have it; `*` stands for the folder of the architecture.
     pub programs: BTreeMap<String, Vec<String>>,
+    /// Packages of OpenWrt whose job the image does, as its package managers have them installed.
+    pub stands_for: Vec<String>,
     /// Addresses with prefix length, by network device.
     pub addresses: BTreeMap<String, Vec<String>>,
 }
 
+/// The version of what the image stands for: nothing is known of it but that it is there.
+const STANDS_FOR: &str = "1-r1";
+
 impl Recipe {
+    /// Names and versions of [`Recipe::stands_for`].
+    pub fn others(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.stands_for.iter().map(|name| (name.as_str(), STANDS_FOR))
+    }
+
     /// The recipe that this program was built with.
     pub fn embedded() -> Result<Recipe> {
         model::yaml::parse("qemu/local/image.yaml".into(), RECIPE)
@@ -146,6 +157,7 @@ fn add_skeleton(tree: &mut Tree, recipe: &Recipe, inputs: &Inputs<'_>) {
 
     tree.file("/init", 0o755, INIT);
     tree.file("/sbin/kmodloader", 0o755, KMODLOADER);
+    tree.file("/sbin/sysupgrade", 0o755, SYSUPGRADE);
     tree.file("/lib/functions.sh", 0o644, FUNCTIONS);
     for (path, mode, text) in FIREWALL {
         tree.file(path, mode, text);
@@ -169,14 +181,21 @@ fn add_skeleton(tree: &mut Tree, recipe: &Recipe, inputs: &Inputs<'_>) {
         ),
     );
     tree.file("/etc/opkg.conf", 0o644, format!("{OPKG_CONF}arch all 1\narch noarch 1\narch {arch} 10\n"));
-    let version = kernel.package_version();
-    tree.file("/usr/lib/opkg/status", 0o644, format!(
-        "Package: kernel\nVersion: {version}\nStatus: install hold installed\nArchitecture: {arch}\nInstalled-Time: 0\n\n"
-    ));
-    tree.file("/usr/lib/opkg/info/kernel.control", 0o644, format!(
-        "Package: kernel\nVersion: {version}\nArchitecture: {arch}\nDescription: Virtual package of the running kernel\n"
-    ));
-    tree.file("/usr/lib/opkg/info/kernel.list", 0o644, "");
+    let kernel_version = kernel.package_version();
+    let mut status = String::new();
+    for (name, version) in std::iter::once(("kernel", kernel_version.as_str())).chain(recipe.others()) {
+        let about = if name == "kernel" { "Virtual package of the running kernel" } else { "Part of the stand-in" };
+        status.push_str(&format!(
+            "Package: {name}\nVersion: {version}\nStatus: install hold installed\nArchitecture: {arch}\nInstalled-Time: 0\n\n"
+        ));
+        tree.file(
+            &format!("/usr/lib/opkg/info/{name}.control"),
+            0o644,
+            format!("Package: {name}\nVersion: {version}\nArchitecture: {arch}\nDescription: {about}\n"),
+        );
+        tree.file(&format!("/usr/lib/opkg/info/{name}.list"), 0o644, "");
+    }
+    tree.file("/usr/lib/opkg/status", 0o644, status);
 }
 
 fn add_boot_modules(tree: &mut Tree, inputs: &Inputs<'_>) -> Result<()> {

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::{FIREWALL, FUNCTIONS, KMODLOADER};
+use super::{FIREWALL, FUNCTIONS, KMODLOADER, SYSUPGRADE};
 
 struct Folder {
     _dir: tempfile::TempDir,
@@ -87,6 +87,25 @@ fn kmodloader_adds_what_a_package_brought_to_what_modprobe_knows() {
     std::fs::write(files.path.join("modules.d/other"), "elsewhere\n").unwrap();
     assert_eq!(load(), "-a top middle c alone\ndepmod\n-a top middle c alone\n");
     assert_eq!(std::fs::read_to_string(files.path.join("modules.dep")).unwrap(), expected);
+}
+
+#[test]
+fn sysupgrade_lists_what_was_changed_and_what_lists_name() {
+    let files = folder(&[("config/changed", "new"), ("config/same", ""), ("kept/a", ""), ("kept/b", "")]);
+    let path = &files.path;
+    let (other, empty) = ("0".repeat(64), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    std::fs::create_dir(path.join("keep.d")).unwrap();
+    std::fs::write(path.join("keep.d/x"), format!("# a list\n{path}/kept\n{path}/none\n")).unwrap();
+    std::fs::write(path.join("status"), format!("Conffiles:\n {path}/config/changed {other}\n")).unwrap();
+    std::fs::write(path.join("x.conffiles_static"), format!("{path}/config/same {empty}\n")).unwrap();
+    let script = SYSUPGRADE
+        .replace("/lib/upgrade", path.as_str())
+        .replace("/usr/lib/opkg", path.as_str())
+        .replace("/lib/apk/packages", path.as_str());
+    let run = |word: &str| sh(path, &format!("set -- {word}\n{script}"), BTreeMap::new());
+    let listed = format!("{path}/config/changed\n{path}/kept/a\n{path}/kept/b\n");
+    assert_eq!(run("-l"), (Some(0), listed));
+    assert_eq!(run("image.bin").0, Some(1));
 }
 
 #[test]

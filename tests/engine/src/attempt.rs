@@ -1,8 +1,9 @@
 //! What one try of a scenario works with: a router, the lab around it, and what is told of both.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use camino::Utf8PathBuf;
 use model::{Cancel, Format, Result, Sabotage};
 use vm::guest::Guest;
 use vm::lab::{Lab, Plan};
@@ -12,6 +13,7 @@ use crate::flows::Flows;
 use crate::modules::Payload;
 use crate::recorder::Recorder;
 use crate::sabotage;
+use crate::scenario::FeedVariant;
 
 /// One try of a scenario.
 pub(crate) struct Attempt<'a> {
@@ -43,6 +45,8 @@ pub(crate) struct Router<'a> {
 pub(crate) struct Net<'a> {
     pub(crate) lab: &'a Lab,
     pub(crate) plan: &'a Plan,
+    /// What the WAN host can serve.
+    pub(crate) feeds: &'a BTreeMap<FeedVariant, Result<Utf8PathBuf>>,
     pub(crate) flows: Flows,
 }
 

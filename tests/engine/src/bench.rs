@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Cancel, Deadline, Events, Failure, Format, Result, Sabotage};
+use model::{Cancel, Deadline, Events, Exit, Failure, Format, Problem, Result, Sabotage};
 use vm::guest::Guest;
 use vm::lab::{Lab, Options, Plan, Wires, stream};
 
@@ -105,4 +105,22 @@ pub(crate) fn lab(wires: Wires, plan: &Plan, captures: Option<Utf8PathBuf>, canc
 /// A lab that listens for a router in QEMU.
 pub fn listening(plan: &Plan, captures: Option<Utf8PathBuf>, cancel: &Cancel) -> Result<Lab> {
     lab(stream::private()?, plan, captures, cancel)
+}
+
+/// The directory of a feed, or why it could not be made.
+pub(crate) fn folder(
+    folders: &BTreeMap<FeedVariant, Result<Utf8PathBuf>>,
+    variant: FeedVariant,
+) -> Result<Utf8PathBuf> {
+    folders.get(&variant).cloned().unwrap_or_else(|| Err(no_feed(variant)))
+}
+
+fn no_feed(variant: FeedVariant) -> Failure {
+    Failure::of(Problem {
+        exit: Exit::Bug,
+        id: "SCEN005",
+        what: format!("there is no feed `{variant:?}`"),
+        why: "the caller prepares every feed that the scenarios name",
+        fix: "report this together with the scenario",
+    })
 }

@@ -5,6 +5,7 @@ use model::{Check, CheckKind, Finding, Result};
 use crate::ask;
 use crate::attempt::{Attempt, Router};
 use crate::fingerprint::{self, Fingerprint};
+use crate::kernel;
 use crate::probes;
 use crate::scenario::{Action, Facts};
 
@@ -28,10 +29,13 @@ pub(crate) fn check(attempt: &mut Attempt<'_>, facts: &Facts, at: &str) -> Resul
 
 fn first_untrue(router: &mut Router<'_>, facts: &Facts) -> Result<Option<Finding>> {
     let Router { guest, manager, payload, absent, before, card: _ } = router;
-    if !facts.loaded.is_empty() || !facts.not_loaded.is_empty() {
+    if !facts.loaded.is_empty() || !facts.not_loaded.is_empty() || !facts.uses.is_empty() {
         let text = ask::read(*guest, &["cat", "/proc/modules"])?;
         let present = probes::loaded_modules(&text);
         if let Some(finding) = membership("module", "loaded", &present, &facts.loaded, &facts.not_loaded) {
+            return Ok(Some(finding));
+        }
+        if let Some(finding) = kernel::used(&text, &facts.uses) {
             return Ok(Some(finding));
         }
         absent.extend(facts.not_loaded.iter().map(|name| name.replace('-', "_")));
@@ -48,10 +52,29 @@ fn first_untrue(router: &mut Router<'_>, facts: &Facts) -> Result<Option<Finding
             return Ok(found);
         }
     }
+    if let Some(expected) = &facts.taint
+        && let Some(finding) = kernel::tainted(*guest, expected)?
+    {
+        return Ok(Some(finding));
+    }
+    if !facts.kept_by_sysupgrade.is_empty() {
+        let kept = ask::read(*guest, &["sysupgrade", "-l"])?;
+        let found = not_kept(&kept, &facts.kept_by_sysupgrade);
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
     match before {
         Some(before) if facts.root_unchanged => Ok(fingerprint::unchanged(before, &Fingerprint::take(*guest)?)),
         _ => Ok(None),
     }
+}
+
+fn not_kept(list: &str, wanted: &[String]) -> Option<Finding> {
+    // OpenWrt's lists paths with or without the slash in front, by version.
+    let is = |line: &str, path: &str| line.trim().trim_start_matches('/') == path.trim_start_matches('/');
+    let lost = wanted.iter().find(|path| !list.lines().any(|line| is(line, path)))?;
+    ask::broken("STEP013", format!("sysupgrade would not keep {lost}"), format!("it keeps:\n{}", list.trim()))
 }
 
 fn membership(noun: &str, state: &str, present: &[&str], wanted: &[String], unwanted: &[String]) -> Option<Finding> {
@@ -71,6 +94,13 @@ mod tests {
 
     fn words(list: &[&str]) -> Vec<String> {
         list.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn what_an_upgrade_of_the_system_would_lose_is_told() {
+        let list = "/etc/config/network\netc/passwd\n";
+        assert_eq!(not_kept(list, &words(&["/etc/passwd", "/etc/config/network"])), None);
+        assert_eq!(not_kept(list, &words(&["/etc/config/x"])).unwrap().id, "STEP013");
     }
 
     #[test]

@@ -12,12 +12,15 @@ use crate::ask::{self, SCENARIO_COMMAND};
 /// change to the file, which nobody can set. Files of about 256 KiB are both. Left out: what the kernel makes up, and
 /// what may change without anything being installed: feed lists, locks, temporary files, and what apk knows, as it writes
 /// that and what it was asked for also after a failure (3.0.6); what is installed it is asked itself. In words that
-/// OpenWrt's busybox knows: it has no `stat`, and its `find` no `-exec … +`.
+/// OpenWrt's busybox knows: it has no `stat`, and its `find` no `-exec … +`. What opkg knows is compared line by line, as it
+/// writes all of it anew, in an order of its own.
 const FINGERPRINT: &str = r#"
 cd /
 skip='-path ./proc -o -path ./sys -o -path ./dev -o -path ./run -o -path ./tmp -o -path ./var'
 skip="$skip -o -path ./lib/apk/db -o -path ./usr/lib/apk/db -o -path ./etc/apk/world"
-find . -xdev \( $skip \) -prune -o -type f -size -512 -print0 | xargs -0 sha256sum | sort
+find . -xdev \( $skip \) -prune -o -type f ! -path ./usr/lib/opkg/status -size -512 -print0 |
+	xargs -0 sha256sum | sort
+grep -v -e '^$' -e '^Installed-Time:' usr/lib/opkg/status 2>/dev/null | sort | sha256sum
 find . -xdev \( $skip \) -prune -o -print0 | xargs -0 ls -lncd --full-time |
 	awk '{ $2 = ""; if ($1 !~ /^-/ || $5 < 250000) $5 = $6 = $7 = $8 = ""; print }' | sort
 "#;

@@ -27,6 +27,7 @@ mod fingerprint;
 mod flows;
 pub mod forward;
 pub mod judge;
+mod kernel;
 pub mod modules;
 mod offload;
 pub mod probes;

@@ -103,10 +103,11 @@ pub fn installed_packages(manager: Format, text: &str) -> Vec<&str> {
             Format::Ipk => line.find(" - "),
             Format::Apk => {
                 let title = line.split_whitespace().next()?;
-                // The release is `-rN`: the dash in front of the version is the one before it.
-                let version =
-                    title.rfind("-r").filter(|&at| title[at + 2..].bytes().all(|byte| byte.is_ascii_digit()))?;
-                title[..version].rfind('-')
+                // The release is `-rN`, where there is one: the dash in front of the version is the one before it.
+                let is_release = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+                let release = title.rfind("-r").filter(|&at| is_release(&title[at + 2..])).unwrap_or(title.len());
+                let dash = title[..release].rfind('-')?;
+                title[dash + 1..].starts_with(|first: char| first.is_ascii_digit()).then_some(dash)
             }
         }
     };
@@ -155,7 +156,7 @@ mod tests {
         );
         let opkg = "kernel - 6.12\nkmod-nf-nat - 6.12-r1\nnoise\n";
         assert_eq!(installed_packages(Format::Ipk, opkg), ["kernel", "kmod-nf-nat"]);
-        let apk = "kernel-6.12~aa-r1 x86_64 {} () [installed]\nkmod-nf-nat-6.12.107-r1 x86_64 {x} (GPL-2.0) [installed]\nnoise-r\n\n";
-        assert_eq!(installed_packages(Format::Apk, apk), ["kernel", "kmod-nf-nat"]);
+        let apk = "kernel-6.12~aa-r1 x86_64 {} () [installed]\nkmod-nf-nat-6.12.107-r1 x86_64 {x} (GPL-2.0) [installed]\ntiny-0.1 noarch {tiny} () [installed]\nnoise-r\n\n";
+        assert_eq!(installed_packages(Format::Apk, apk), ["kernel", "kmod-nf-nat", "tiny"]);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use model::{Deadline, Event, Exit, Failure, Finding, Format, Problem, Record, Result, Sabotage, Severity, Verdict};
+use model::{Deadline, Event, Exit, Finding, Format, Record, Result, Sabotage, Severity, Verdict};
 use vm::guest::Origin;
 
 use crate::ask::COMMAND;
@@ -142,7 +142,7 @@ impl Bench<'_> {
     fn attempt(&self, case: &Case<'_>, told: &mut Recorder) -> Result<Verdict> {
         let Case { scenario, manager, name } = case;
         self.cancel.check()?;
-        let feed = self.feeds.folders.get(&scenario.feed).cloned().unwrap_or_else(|| Err(no_feed(scenario.feed)))?;
+        let feed = bench::folder(self.feeds.folders, scenario.feed)?;
         let plan = scenario.topology.plan();
         let captures = self.manner.captures.map(|captures| captures.join(name));
         let lab = bench::lab(self.routers.wires()?, &plan, captures, self.cancel)?;
@@ -172,7 +172,7 @@ impl Bench<'_> {
         let absent = if scenario.router.has_packages() { payload.core_names() } else { BTreeSet::new() };
         let mut attempt = Attempt {
             router: Router { guest: &mut *guest, manager: *manager, payload, absent, card: false, before: None },
-            net: Net { lab: &lab, plan: &plan, flows: Flows::default() },
+            net: Net { lab: &lab, plan: &plan, feeds: self.feeds.folders, flows: Flows::default() },
             told: &mut *told,
             kernel: self.routers.kernel(),
             sabotage: self.manner.sabotage,
@@ -208,16 +208,6 @@ fn lacking(origin: Origin, lacks: &str) -> Verdict {
             },
         },
     }
-}
-
-fn no_feed(variant: FeedVariant) -> Failure {
-    Failure::of(Problem {
-        exit: Exit::Bug,
-        id: "SCEN005",
-        what: format!("there is no feed `{variant:?}`"),
-        why: "the caller prepares every feed that the scenarios name",
-        fix: "report this together with the scenario",
-    })
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ use std::time::Instant;
 use model::{Finding, Result};
 
 use crate::attempt::Attempt;
-use crate::deeds::{card, command, ruleset, traffic};
+use crate::bench;
+use crate::deeds::{card, command, link, module, ruleset, traffic};
 use crate::facts;
 use crate::scenario::{Deed, Step};
 
@@ -65,5 +66,11 @@ fn act(attempt: &mut Attempt<'_>, deed: &Deed, at: &str) -> Result<Option<Findin
         Deed::End(end) => traffic::end(attempt, &end.flow, end.how).map(|()| None),
         Deed::Conntrack(expected) => traffic::conntrack(attempt, expected, at),
         Deed::Ftp(plan) => traffic::ftp(attempt, plan),
+        Deed::Module(handle) => module::handle(attempt, handle, at),
+        Deed::Link(link) => link::make(attempt, link, at),
+        Deed::Feed(feed) => {
+            let folder = bench::folder(attempt.net.feeds, *feed)?;
+            attempt.net.lab.serve(&folder).map(|()| None)
+        }
     }
 }

@@ -35,6 +35,7 @@ pub(super) fn signed(ctx: &Ctx, job: &Job) -> Result<Feed> {
     let inputs = Inputs::new(format!("{} packages, signed by {signers}", packages.arch))
         .stage("packages", &packages.folder)
         .text("keys", public.iter().map(|key| key.text.as_str()).collect::<String>());
+    let inputs = packages.brought.iter().fold(inputs, |inputs, brought| inputs.stage("brought", &brought.folder));
     let folder = stage(ctx, &FEED, &inputs, |out| {
         let contents = feeds::assemble(&packages.files()?, &packages.arch, &kernel, &keys, out)?;
         let (ipk, apk) = (contents.opkg.len(), contents.apk.packages.len());

@@ -1,5 +1,6 @@
 //! What was asked for, resolved once: stages take it, and nobody asks the command line again.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -8,6 +9,7 @@ use model::{Event, Exit, Failure, Finding, Problem, Result, Severity, Target, Un
 use sdk::Recipes;
 use vm::machine::Machine;
 
+use super::brought::{self, Brought};
 use super::ports::{self, Port};
 use super::provider::Provider;
 use super::release::Release;
@@ -18,12 +20,14 @@ use crate::feed_config::FeedConfig;
 use crate::{Ctx, upstream};
 
 /// What is built and run.
+#[derive(Clone)]
 pub struct Job {
     files: Files,
     /// Formats of packages, each once and always in the same order.
     pub(super) formats: Vec<Format>,
     /// Where kernel, packages and image come from.
     pub(super) provider: Arc<dyn Provider>,
+    brought: Vec<Brought>,
 }
 
 /// What every job of a run reads.
@@ -31,6 +35,7 @@ pub struct Job {
 struct Files {
     target: Target,
     recipes: Arc<Recipes>,
+    brought: Arc<Vec<Brought>>,
     /// Those for tests among them.
     all_recipes: Arc<Recipes>,
     feed: Arc<FeedConfig>,
@@ -68,7 +73,7 @@ impl Job {
             Asked::StandIn(port) => {
                 let stand_in = |&kernel| StandIn::new(port, kernel, selection.debian_mirror.clone());
                 let kernels = kernels(selection, port);
-                Ok(kernels.iter().map(|kernel| files.job(formats(selection), Arc::new(stand_in(kernel)))).collect())
+                kernels.iter().map(|kernel| files.job(formats(selection), Arc::new(stand_in(kernel)))).collect()
             }
             Asked::Release(_) if selection.kernels.len() > 1 => Err(one_kernel(selection.kernels.len())),
             Asked::Release(name) => {
@@ -77,7 +82,7 @@ impl Job {
                 if !formats.is_empty() && !formats.contains(&release.row.format) {
                     return Err(other_format(&release));
                 }
-                Ok(vec![files.job(vec![release.row.format], Arc::new(release))])
+                Ok(vec![files.job(vec![release.row.format], Arc::new(release))?])
             }
         }
     }
@@ -95,7 +100,7 @@ impl Job {
         let files = Files::read(ctx, &target, purpose)?;
         let [kernel] = kernels(selection, port)[..] else { return Err(one_kernel(selection.kernels.len())) };
         let stand_in = Arc::new(StandIn::new(port, kernel, selection.debian_mirror.clone()));
-        Ok((files.job(formats(selection), stand_in.clone()), stand_in))
+        Ok((files.job(formats(selection), stand_in.clone())?, stand_in))
     }
 
     /// Makes sure that this host can do the job.
@@ -109,12 +114,25 @@ impl Job {
     /// The same with packages that are for tests only.
     pub(super) fn with_test_packages(&self) -> Job {
         let files = Files { recipes: self.files.all_recipes.clone(), ..self.files.clone() };
-        files.job(self.formats.clone(), self.provider.clone())
+        let (formats, provider) = (self.formats.clone(), self.provider.clone());
+        Job { files, formats, provider, brought: self.brought.clone() }
+    }
+
+    /// The same without these kmods.
+    pub(super) fn without(&self, kmods: &BTreeSet<String>) -> Job {
+        let (recipes, all) = (self.files.recipes.without(kmods), self.files.all_recipes.without(kmods));
+        let files = Files { recipes: Arc::new(recipes), all_recipes: Arc::new(all), ..self.files.clone() };
+        Job { files, ..self.clone() }
     }
 
     /// What for.
     pub(super) fn target(&self) -> &Target {
         &self.files.target
+    }
+
+    /// What the user brought, as far as its routers take it.
+    pub(super) fn brought(&self) -> &[Brought] {
+        &self.brought
     }
 
     /// What is built.
@@ -160,6 +178,7 @@ impl Files {
         tell_of_makefiles(ctx, &recipes)?;
         let files = Files {
             target: target.clone(),
+            brought: Arc::new(brought::open(ctx)?),
             recipes: Arc::new(recipes.published()),
             all_recipes: Arc::new(recipes),
             feed: Arc::new(FeedConfig::load(ctx)?),
@@ -185,8 +204,9 @@ impl Files {
         }
     }
 
-    fn job(&self, formats: Vec<Format>, provider: Arc<dyn Provider>) -> Job {
-        Job { files: self.clone(), formats, provider }
+    fn job(&self, formats: Vec<Format>, provider: Arc<dyn Provider>) -> Result<Job> {
+        let brought = brought::fitting(&self.brought, &formats, &provider.arch())?;
+        Ok(Job { files: self.clone(), formats, provider, brought })
     }
 }
 
@@ -309,8 +329,8 @@ fn tell_of_makefiles(ctx: &Ctx, recipes: &Recipes) -> Result<()> {
                     severity: Severity::Warning,
                     place: Some(makefile.to_string()),
                     what: "this OpenWrt package is not built".into(),
-                    why: "a folder of recipes is read for its `*.yaml` files: modules of the kernel or from a source that they name, and programs of this workspace".into(),
-                    fix: "build it with the release's SDK itself; `cargo xtask lint` and `feed merge` take packages of any origin".into(),
+                    why: "a folder of recipes is read for its `*.yaml` files: modules, programs and files".into(),
+                    fix: "build it with the release's SDK itself, and give what comes of it with `--packages`".into(),
                 }));
             }
         }

@@ -1,21 +1,34 @@
 //! The stage between packages and feed: nothing that breaks a rule of the lint is published.
 
+use camino::Utf8PathBuf;
 use model::{Exit, Failure, Problem, Result};
 
+use super::brought;
 use super::job::Job;
 use super::provider::Packages;
 use super::stages::LINT;
 use crate::stage::{Inputs, stage};
 use crate::{Ctx, lint};
 
+/// The packages that are built here, and those that the user brought.
+pub(super) fn gathered(ctx: &Ctx, job: &Job) -> Result<Packages> {
+    let mut packages = job.provider.packages(ctx, job)?;
+    packages.brought = brought::beside(ctx, job.brought(), &packages, job.provider.image_packages()?.as_ref())?;
+    Ok(packages)
+}
+
 /// The packages, without an error of the lint.
 pub(super) fn linted(ctx: &Ctx, job: &Job) -> Result<Packages> {
-    let packages = job.provider.packages(ctx, job)?;
+    let packages = gathered(ctx, job)?;
     let inputs = Inputs::new("the packages against the rules")
         .stage("packages", &packages.folder)
         .text("allowed", format!("{:?}", packages.allowed));
+    let inputs = packages.brought.iter().fold(inputs, |inputs, brought| inputs.stage("brought", &brought.folder));
     stage(ctx, &LINT, &inputs, |_| {
-        let counts = lint::check(ctx, &packages.files()?, &formats::lint::Options::default(), &packages.allowed)?;
+        // Who brought a package knows it by the file that was named.
+        let named = |copy: Utf8PathBuf| (packages.origin(&copy).to_string(), copy);
+        let files: Vec<_> = packages.files()?.into_iter().map(named).collect();
+        let counts = lint::check_copies(ctx, &files, &formats::lint::Options::default(), &packages.allowed)?;
         match counts.exit() {
             Exit::Done => Ok(counts.to_string()),
             exit => Err(faulty(exit, &counts)),
@@ -30,7 +43,7 @@ fn faulty(exit: Exit, counts: &lint::Counts) -> Failure {
         id: "LNT004",
         what: format!("the packages break rules: {counts}"),
         why: "each breach is told above under its own id; such packages are not published",
-        fix: "correct the recipe (package/recipes) or the code that packs it (package/sdk)",
+        fix: "correct the recipe, or the code that packs it (package/sdk); a package that was brought, where it is built",
     })
 }
 

@@ -13,10 +13,13 @@
 
 mod at_once;
 mod bench;
+mod brought;
+mod brought_scenarios;
 mod console;
 mod feed;
 mod installed;
 mod job;
+mod kmods;
 mod linted;
 mod modules;
 mod official;
@@ -45,7 +48,7 @@ use crate::lint::Allowed;
 use crate::{Ctx, Outcome};
 
 use feed::signed;
-use linted::linted;
+use linted::{gathered, linted};
 
 pub use bench::bench;
 pub use job::{Job, emulator, target};
@@ -95,7 +98,7 @@ pub fn verify_feed(ctx: &Ctx, job: &Job) -> Result<Outcome> {
 
 /// The files of the packages, whatever the lint says about them, and what it may say.
 pub fn packages_to_lint(ctx: &Ctx, job: &Job) -> Result<(Vec<Utf8PathBuf>, Vec<Allowed>)> {
-    let packages = job.provider.packages(ctx, job)?;
+    let packages = gathered(ctx, job)?;
     Ok((packages.files()?, packages.allowed))
 }
 

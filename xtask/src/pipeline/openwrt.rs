@@ -40,6 +40,13 @@ pub(super) fn packages(ctx: &Ctx, release: &Release, recipes: &Recipes) -> Resul
     for folder in &ctx.recipes {
         inputs = inputs.path("recipes", folder);
     }
+    let others = programs::of_others(ctx, recipes, &release.row.arch, None)?;
+    for made in others.values() {
+        inputs = inputs.path("program", &made.file);
+    }
+    for file in recipes.sources(&release.row.arch) {
+        inputs = inputs.path("file", file);
+    }
     for source in recipes.kmods.values().filter_map(|kmod| kmod.source.as_ref()) {
         inputs = inputs.text("source", source.digest()?);
     }
@@ -60,11 +67,22 @@ pub(super) fn packages(ctx: &Ctx, release: &Release, recipes: &Recipes) -> Resul
             patience: Patience::default(),
         };
         let built = drive::build(&request, out, &ctx.events, &ctx.cancel)?;
-        Ok(format!("{} packages as {}, by the release's own SDK", built.len(), resolved.format))
+        // Nothing of OpenWrt's build is in these.
+        let request = sdk::PackRequest {
+            recipes,
+            made: &others,
+            arch: &release.row.arch,
+            formats: &[resolved.format],
+            epoch: sdk::source_date_epoch()?.unwrap_or_default(),
+            only_static: false,
+        };
+        let packed = sdk::pack(&request, out, &ctx.events, &ctx.cancel)?;
+        let beside = if packed.is_empty() { String::new() } else { format!(", and {} packed here", packed.len()) };
+        Ok(format!("{} packages as {}, by the release's own SDK{beside}", built.len(), resolved.format))
     })?;
     let allowed = allowed(&drive::empty_on_purpose(&tree, &literals, recipes)?);
     let kernel_version = literals.kernel_package_version();
-    Ok(Packages { folder, kernel: sdk, kernel_version, arch: resolved.arch, allowed })
+    Ok(Packages { folder, kernel: sdk, kernel_version, arch: resolved.arch, allowed, brought: None })
 }
 
 /// What is known of packages that OpenWrt made: its kmods have no maintainer, and those whose modules are part of the

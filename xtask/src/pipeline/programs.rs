@@ -1,14 +1,17 @@
 //! Programs of this workspace for routers, static: those of the recipes, and the stand-in's package manager.
 
+use std::collections::BTreeMap;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use model::{Arch, Event, Failure, Finding, Result, Severity};
 use sdk::program::{self, Extras, Sources};
 use sdk::recipe;
-use sdk::{CargoBuild, Profile, Recipes, RustTarget, StaticBinary, Toolchain};
+use sdk::{CargoBuild, Made, Profile, Recipes, RustTarget, StaticBinary, Toolchain};
 
 use super::stages::{OPKG, ROUTER_PROGRAMS, RUST_SOURCES, ZIG};
 use super::stand_in::offline;
 use crate::Ctx;
+use crate::code::Workspace;
 use crate::stage::{Inputs, stage};
 
 /// The file of a program's version, beside it.
@@ -102,6 +105,48 @@ fn of_recipe<'a>(ctx: &Ctx, recipe: &'a recipe::Program, arch: &Arch, toolchain:
         keep(&built, toolchain, &out.join(name))
     })?;
     Ok(Program { recipe, folder })
+}
+
+/// The programs of others that cargo makes, by the name of their package.
+pub(super) fn of_others(
+    ctx: &Ctx,
+    recipes: &Recipes,
+    arch: &Arch,
+    mirror: Option<&str>,
+) -> Result<BTreeMap<String, Made>> {
+    let cargo = recipes.others.values().filter_map(|recipe| Some((&recipe.package, recipe.cargo.as_ref()?)));
+    let cargo: Vec<_> = cargo.collect();
+    if cargo.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let toolchain = toolchain(ctx, arch, mirror)?;
+    cargo.into_iter().map(|(name, cargo)| Ok((name.clone(), of_other(ctx, name, cargo, arch, &toolchain)?))).collect()
+}
+
+fn of_other(ctx: &Ctx, name: &str, cargo: &recipe::OtherCargo, arch: &Arch, toolchain: &Toolchain) -> Result<Made> {
+    let root = cargo.manifest.parent().unwrap_or(&cargo.manifest);
+    let inputs = Inputs::new(format!("{name} for {arch}"))
+        .text("arch", arch)
+        .text("toolchain", toolchain.identity())
+        .text("recipe", format!("{cargo:?}"))
+        .text("sources", Workspace::read(&ctx.cargo, root, &ctx.cancel)?.package(&cargo.package)?);
+    let folder = stage(ctx, &ROUTER_PROGRAMS, &inputs, |out| {
+        let build = CargoBuild {
+            workspace: root,
+            target_directory: &ctx.root.join("target/router-others"),
+            package: &cargo.package,
+            binary: &cargo.binary,
+            profile: Profile::Release,
+            offline: ctx.offline,
+        };
+        let built = program::cargo_static(&build, toolchain, &ctx.events, &ctx.cancel)?;
+        std::fs::write(out.join(VERSION), &built.version)
+            .map_err(|error| Failure::io("keep the program", out, &error))?;
+        keep(&built, toolchain, &out.join(name))
+    })?;
+    let path = folder.join(VERSION);
+    let version = std::fs::read_to_string(&path).map_err(|error| Failure::io("read", &path, &error))?;
+    Ok(Made { file: folder.join(name), version })
 }
 
 /// Our package manager for the stand-in.

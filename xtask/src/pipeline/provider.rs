@@ -1,9 +1,12 @@
 //! Where kernel, packages and image come from: one answer for each question, from the stand-in or from a release.
 
+use std::collections::BTreeSet;
+
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::Format;
 use model::{Arch, Digest, Failure, Result};
 
+use super::brought::Copies;
 use super::job::Job;
 use super::router::Bootable;
 use crate::doctor::{Need, Purpose};
@@ -20,6 +23,15 @@ pub(super) trait Provider: Send + Sync {
 
     /// What it needs on this host.
     fn needs(&self, job: &Job, purpose: Purpose) -> Result<Vec<Need>>;
+
+    /// What its routers are.
+    fn arch(&self) -> Arch;
+
+    /// The kernel line that they run: as on the command line, or the release's.
+    fn kernel_line(&self) -> String;
+
+    /// Names of the packages that every router of it has, as far as they are known beforehand.
+    fn image_packages(&self) -> Result<Option<BTreeSet<String>>>;
 
     /// Every recipe as a checked package.
     fn packages(&self, ctx: &Ctx, job: &Job) -> Result<Packages>;
@@ -55,12 +67,21 @@ pub(super) struct Packages {
     pub(super) arch: Arch,
     /// Breaches of the lint's rules that nobody here can mend.
     pub(super) allowed: Vec<Allowed>,
+    /// What the user brought beside them.
+    pub(super) brought: Option<Copies>,
 }
 
 impl Packages {
     /// The package files of every format.
     pub(super) fn files(&self) -> Result<Vec<Utf8PathBuf>> {
-        package_files(&self.folder)
+        let brought = self.brought.iter().flat_map(|brought| &brought.files).map(|(copy, _origin)| copy.clone());
+        Ok(package_files(&self.folder)?.into_iter().chain(brought).collect())
+    }
+
+    /// Where a file of theirs comes from, as people know it.
+    pub(super) fn origin<'a>(&'a self, file: &'a Utf8Path) -> &'a Utf8Path {
+        let brought = self.brought.iter().flat_map(|brought| &brought.files);
+        brought.filter(|(copy, _origin)| copy == file).map(|(_copy, origin)| origin.as_path()).next().unwrap_or(file)
     }
 }
 

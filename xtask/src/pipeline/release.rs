@@ -1,6 +1,8 @@
 //! The provider `release`: packages by the SDK of a release of OpenWrt, and its own image.
 
-use model::{Digest, Result, Target};
+use std::collections::BTreeSet;
+
+use model::{Arch, Digest, Result, Target};
 use sdk::openwrt::{Lockfile, Role, Row};
 
 use super::job::Job;
@@ -47,6 +49,19 @@ impl Provider for Release {
         let programs = doctor::router_programs(&self.row.arch);
         let emulator = if purpose >= Purpose::Test { job.emulator()? } else { None };
         Ok(doctor::sdk_needs(self.row.host).into_iter().chain(programs).chain(emulator).collect())
+    }
+
+    fn arch(&self) -> Arch {
+        self.row.arch.clone()
+    }
+
+    fn kernel_line(&self) -> String {
+        self.row.kernel_line.clone()
+    }
+
+    /// The published lists have no names that packages provide, so nothing could be said to be missing.
+    fn image_packages(&self) -> Result<Option<BTreeSet<String>>> {
+        Ok(None)
     }
 
     fn packages(&self, ctx: &Ctx, job: &Job) -> Result<Packages> {

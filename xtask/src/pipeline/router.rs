@@ -94,7 +94,12 @@ pub(super) struct Bootable {
 
 /// The signed feed, and the router for it.
 pub(super) fn with_feed(ctx: &Ctx, job: &Job, flags: &Flags) -> Result<(Feed, Router)> {
-    let (feed, router) = both(ctx, |ctx| signed(ctx, job), |ctx| prepare(ctx, job, flags))?;
+    // What is wrong with a package from elsewhere is told before anything is booted.
+    let (feed, router) = if job.brought().is_empty() {
+        both(ctx, |ctx| signed(ctx, job), |ctx| prepare(ctx, job, flags))?
+    } else {
+        (signed(ctx, job)?, prepare(ctx, job, flags)?)
+    };
     official::same_kernel(&router.guest, &feed.packages.kernel_version)?;
     Ok((feed, router))
 }

@@ -37,6 +37,8 @@ pub const ZIG: Stage = by_version("zig", program::ZIG_FETCHED);
 pub const ROUTER_PROGRAMS: Stage = by_crates("router-programs", &["sdk"]);
 /// The packages, of either kind.
 pub const PACKAGES: Stage = by_crates("packages", &["sdk"]);
+/// Packages from elsewhere.
+pub const BROUGHT: Stage = by_crates("brought", &["formats"]);
 /// What the lint says of them.
 pub const LINT: Stage = by_crates(crate::lint::STAGE, &["formats"]);
 /// The signed feed.
@@ -61,7 +63,7 @@ pub const BENCH_IMAGE: Stage = by_crates("bench-image", &["scenarios", "sdk"]);
 pub const MEASURED: Stage = by_crates("measured", &["scenarios", "sdk"]);
 
 /// All of them.
-pub const ALL: [Stage; 23] = [
+pub const ALL: [Stage; 24] = [
     DEBIAN_KERNEL,
     DEBIAN_BUILD,
     DEBIAN_IMAGE,
@@ -74,6 +76,7 @@ pub const ALL: [Stage; 23] = [
     ZIG,
     ROUTER_PROGRAMS,
     PACKAGES,
+    BROUGHT,
     LINT,
     FEED,
     SPOILED_FEED,

@@ -1,5 +1,6 @@
 //! The provider `stand-in`: kernel, packages and image from Debian's own packages.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::sync::Arc;
 
@@ -178,10 +179,12 @@ impl StandIn {
 
     /// Builds every recipe into an empty directory, whatever the cache holds.
     pub(super) fn build_into(&self, ctx: &Ctx, job: &Job, out: &Utf8Path) -> Result<Vec<sdk::BuiltPackage>> {
+        let made = programs::of_others(ctx, job.recipes(), &self.arch(), self.mirror.as_deref())?;
         let request = sdk::Request {
             recipes: job.recipes(),
             kernel: &self.kernel(ctx)?.kernel,
             compiled: &modules::compiled(ctx, self, job)?,
+            made: &made,
             arch: &self.arch(),
             toolchain: &*self.toolchain(ctx)?,
             formats: &job.formats,
@@ -204,6 +207,18 @@ impl Provider for StandIn {
         Ok(doctor::stand_in_needs(purpose, &self.arch(), emulator))
     }
 
+    fn arch(&self) -> Arch {
+        StandIn::arch(self)
+    }
+
+    fn kernel_line(&self) -> String {
+        self.line.word().to_owned()
+    }
+
+    fn image_packages(&self) -> Result<Option<BTreeSet<String>>> {
+        Ok(Some(image::Recipe::embedded()?.stands_for.into_iter().collect()))
+    }
+
     fn packages(&self, ctx: &Ctx, job: &Job) -> Result<Packages> {
         let (standing, programs) = both(ctx, |ctx| self.kernel(ctx), |ctx| self.programs(ctx, job))?;
         let compiled = modules::compiled(ctx, self, job)?;
@@ -215,6 +230,10 @@ impl Provider for StandIn {
             .text("epoch", std::env::var("SOURCE_DATE_EPOCH").unwrap_or_default());
         let inputs = ctx.recipes.iter().fold(inputs, |inputs, folder| inputs.path("recipes", folder));
         let inputs = programs.iter().fold(inputs, |inputs, program| inputs.stage("program", &program.folder));
+        let others = programs::of_others(ctx, job.recipes(), &self.arch(), self.mirror.as_deref())?;
+        let inputs = others.values().fold(inputs, |inputs, made| inputs.path("program", &made.file));
+        let arch = self.arch();
+        let inputs = job.recipes().sources(&arch).fold(inputs, |inputs, file| inputs.path("file", file));
         let inputs = compiled.values().fold(inputs, |inputs, folder| inputs.stage("modules", folder));
         let folder = stage(ctx, &PACKAGES, &inputs, |out| {
             let built = self.build_into(ctx, job, out)?;
@@ -222,7 +241,14 @@ impl Provider for StandIn {
             Ok(format!("{} packages as {}", built.len() / job.formats.len().max(1), words.join(" and ")))
         })?;
         let kernel_version = standing.kernel.id().package_version();
-        Ok(Packages { folder, kernel: standing.folder.clone(), kernel_version, arch: self.arch(), allowed: Vec::new() })
+        Ok(Packages {
+            folder,
+            kernel: standing.folder.clone(),
+            kernel_version,
+            arch: self.arch(),
+            allowed: Vec::new(),
+            brought: None,
+        })
     }
 
     fn goes_in(&self, _ctx: &Ctx, inputs: Inputs) -> Result<Inputs> {
@@ -310,7 +336,8 @@ fn build_image(
     let packages = [programs.to_owned()];
     let mut extra = vec![image::Extra { path: "/bin/opkg".into(), source: opkg.to_owned(), mode: 0o755 }];
     // opkg's view of the running kernel is the image's own; apk's database is its client's to write.
-    for (path, text) in client::apk::image_state(&kernel.id().package_version(), &arch.0) {
+    let others: Vec<(&str, &str)> = recipe.others().collect();
+    for (path, text) in client::apk::image_state_with(&kernel.id().package_version(), &others, &arch.0) {
         let source = out.join(path.replace('/', "_"));
         aside::write(&source, text.as_bytes())?;
         extra.push(image::Extra { path: path.into(), source, mode: 0o644 });

@@ -5,14 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use camino::Utf8PathBuf;
 use formats::Format;
 use model::{Events, Exit, Failure, Problem, Result, Sabotage};
+use scenarios::scenario::File;
 use scenarios::{Bench, FeedVariant, Feeds, Keep, Manner, Routers, Scenario, Start};
 use vm::guest::{Guest, Origin};
 use vm::lab::Lab;
 
 use super::at_once::both;
+use super::brought::{self, Brought};
+use super::brought_scenarios;
 use super::feed::{Feed, signed};
 use super::installed::{self, Installed};
 use super::job::Job;
+use super::kmods::{self, Kmods, Tried};
 use super::payload::payload as payload_of;
 use super::proved::Proved;
 use super::trees::trees;
@@ -30,14 +34,15 @@ pub const PACKAGES: &str = "packages for ";
 pub fn test(ctx: &Ctx, jobs: &[Job], args: &TestArgs) -> Result<Outcome> {
     let chosen = chosen(ctx, args)?;
     crate::facts::host(ctx);
-    let proved = Proved::default();
+    let (proved, kmods) = (Proved::default(), Kmods::default());
     let mut exit = Exit::Done;
     for job in jobs {
-        exit = exit.worse(on_kernel(ctx, job, jobs.len(), args, chosen.clone(), &proved)?);
+        exit = exit.worse(on_kernel(ctx, job, jobs.len(), args, chosen.clone(), (&proved, &kmods))?);
         if exit == Exit::Interrupted {
             return Err(Failure::interrupted());
         }
     }
+    kmods.tell(ctx);
     Ok(Outcome { exit, data: String::new() })
 }
 
@@ -47,16 +52,27 @@ fn on_kernel(
     kernels: usize,
     args: &TestArgs,
     mut chosen: Vec<Scenario>,
-    proved: &Proved,
+    (proved, kmods): (&Proved, &Kmods),
 ) -> Result<Exit> {
+    let kernel = job.provider.kernel_line();
+    let Tried { job, left, gone, mut exit } =
+        kmods.without_broken(ctx, job, &kernel, |job| signed(ctx, job).map(drop))?;
+    let job = &job;
+    chosen.retain(|scenario| !gone.iter().any(|kmod| kmods::installs(scenario, kmod)));
     with_packages(&mut chosen, &job.formats);
+    with_brought(&mut chosen, job.brought());
     if args.keep {
         only_one(&chosen, kernels)?;
     }
     let (feed, router) = router::with_feed(ctx, job, &args.machine)?;
     let trust = router::trust(&feed)?;
     let payload = payload_of(&feed.packages.files()?)?;
-    let wanted: BTreeSet<FeedVariant> = chosen.iter().map(|scenario| scenario.feed).collect();
+    if args.names.is_empty() && !args.keep {
+        let mut of_modules = kmods.scenarios(job, &kernel, &left, &payload)?;
+        with_packages(&mut of_modules, &job.formats);
+        chosen.extend(of_modules);
+    }
+    let wanted: BTreeSet<FeedVariant> = chosen.iter().flat_map(Scenario::feeds).collect();
     let origin = router.guest.about.origin;
     let card = origin == Origin::StandIn && chosen.iter().any(|scenario| scenario.router == Start::Card);
     let for_tests = (card || wanted.contains(&FeedVariant::Tests)).then(|| test_feed(ctx, job)).transpose()?;
@@ -117,13 +133,14 @@ fn on_kernel(
         };
         scenarios::run(&bench, &chosen)
     };
-    let mut exit = Exit::Done;
     for sabotage in ways(&args.sabotage) {
         if ctx.cancel.is_cancelled() {
             return Ok(Exit::Interrupted);
         }
         let label = &router.guest.about.label;
-        exit = exit.worse(proved.listen(&ctx.events, label, |events| run(events, sabotage)));
+        exit = exit.worse(proved.listen(&ctx.events, label, |events| {
+            kmods.listen(events, &kernel, &chosen, |events| run(events, sabotage))
+        }));
     }
     Ok(exit)
 }
@@ -180,6 +197,15 @@ fn with_packages(scenarios: &mut [Scenario], formats: &[Format]) {
     }
 }
 
+/// Leaves the managers that what a scenario installs was brought for.
+fn with_brought(scenarios: &mut [Scenario], brought: &[Brought]) {
+    for scenario in scenarios {
+        let managers = std::mem::take(&mut scenario.managers);
+        let can_run = |manager: &Format| brought_scenarios::can_run(scenario, *manager, brought);
+        scenario.managers = managers.into_iter().filter(can_run).collect();
+    }
+}
+
 /// The ways in which offload is broken, one run each; one run with nothing broken where none is asked for.
 fn ways(wanted: &[Break]) -> Vec<Option<Sabotage>> {
     if wanted.is_empty() {
@@ -222,10 +248,18 @@ pub fn check(ctx: &Ctx, args: &TestArgs) -> Result<()> {
 }
 
 /// Scenarios whose name contains, or with `--exact` is, one of the given words. Files that are refused count only when
-/// they are among them.
+/// they are among them. Packages from elsewhere have scenarios of their own, and without a word only those run, unless
+/// the user has others.
 fn chosen(ctx: &Ctx, args: &TestArgs) -> Result<Vec<Scenario>> {
     let folder = &ctx.scenarios;
-    let all = scenarios::scenario::load_all(folder)?;
+    let mut all = scenarios::scenario::load_all(folder)?;
+    let of_brought = brought_scenarios::of(&brought::open(ctx)?)?;
+    if args.names.is_empty() && !of_brought.is_empty() && !ctx.own_scenarios {
+        return Ok(of_brought);
+    }
+    if !ctx.own_scenarios {
+        all.extend(of_brought.into_iter().map(|scenario| File { name: scenario.name.clone(), scenario: Ok(scenario) }));
+    }
     let mut names: Vec<&str> = all.iter().map(|file| file.name.as_str()).collect();
     names.sort_unstable();
     let matches = |name: &str, word: &str| if args.exact { name == word } else { name.contains(word) };
@@ -261,6 +295,7 @@ fn variant_of(ctx: &Ctx, job: &Job, feed: &Feed, variant: FeedVariant) -> Result
         FeedVariant::FlippedPackage => feeds::Spoil::FlippedPackage(SPOILED_PACKAGE),
         FeedVariant::FlippedIndex => feeds::Spoil::FlippedIndex,
         FeedVariant::OtherKernel => feeds::Spoil::OtherKernel,
+        FeedVariant::Newer => feeds::Spoil::Newer,
     };
     feed.spoiled(ctx, spoil)
 }

@@ -13,6 +13,7 @@
 //! | owners | numbers | names |
 //! | description | one line or more | one line: a line break would make apk's database unreadable |
 //! | time of files | that of the sources | 0, as OpenWrt builds them |
+//! | installed by itself with others | not known: dropped | `install_if` |
 //! | essential, hold | fields | none: dropped |
 //!
 //! OpenWrt's build differs in one thing: it drops conflicts on the way to apk. Here they are kept, since a
@@ -74,6 +75,7 @@ fn info(package: &Package) -> Result<Info, Error> {
         provider_priority: (!package.abi_version.is_empty()).then_some(10),
         depends: depends.chain(conflicts).collect::<Result<_, Error>>()?,
         provides: provides(package),
+        install_if: package.install_if.iter().map(dependency).collect::<Result<_, Error>>()?,
         tags: tags
             .into_iter()
             .filter(|(_, value)| !value.is_empty())
@@ -209,6 +211,19 @@ fn without_first_line(script: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_package_that_comes_with_others_says_so_to_apk() {
+        let plan = Package {
+            name: "i18n".into(),
+            version: "1-r1".into(),
+            architecture: "all".into(),
+            install_if: vec![depend::Dependency::on("luci"), depend::Dependency::on("lang-de")],
+            ..Package::default()
+        };
+        let names: Vec<String> = from_plan(&plan).unwrap().info.install_if.iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["luci", "lang-de"]);
+    }
 
     #[test]
     fn a_description_is_one_line() {

@@ -147,6 +147,14 @@ impl Opened {
         })
     }
 
+    /// Its modules that are loaded when it is installed, and at every boot: those that its lists name.
+    pub fn autoloaded(&self) -> Vec<String> {
+        let lists = self.files.iter().filter(|file| file.entry.path.starts_with("etc/modules.d/"));
+        let lines = lists.filter_map(|file| file.facts.text.as_deref()).flat_map(str::lines);
+        let names = lines.filter_map(|line| line.split_whitespace().next()).map(module_name);
+        names.filter(|name| self.modules().any(|(module, ..)| module == *name)).collect()
+    }
+
     /// The version of the package `kernel` that it is bound to.
     pub fn kernel(&self) -> Option<&str> {
         self.needs.iter().find(|need| need.names == ["kernel"]).and_then(|need| need.exact.as_deref())
@@ -241,6 +249,7 @@ mod tests {
             files: vec![
                 Entry::file("lib/modules/6.6.93/a-b.ko", 0o644, Content::from("no module")),
                 Entry::file("etc/empty", 0o644, Content::from("")),
+                Entry::file("etc/modules.d/30-x", 0o644, Content::from("a-b option=1\nother\n")),
             ],
             scripts: Scripts { postinst: Some("#!/bin/sh\ntrue\n".into()), ..Scripts::default() },
             ..Package::default()
@@ -253,6 +262,7 @@ mod tests {
             assert_eq!((opened.file.size, opened.file.sha256), (bytes.len() as u64, Digest::of(&bytes)));
             assert_eq!(opened.kernel(), Some("6.6.93~aa-r1"));
             assert!(opened.is_kmod() && opened.kept.keys().any(|name| name.starts_with("post")), "{:?}", opened.kept);
+            assert_eq!(opened.autoloaded(), ["a_b"]);
             let (name, file, module) = opened.modules().next().unwrap();
             assert_eq!((name.as_str(), file.sha256), ("a_b", Some(Digest::of("no module"))));
             assert!(module.is_err());

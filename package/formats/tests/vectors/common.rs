@@ -86,6 +86,7 @@ pub(crate) fn ipk_plan(name: &str) -> Package {
         // The writer adds the bare name of a library by itself.
         provides: if abi_version.is_empty() { depend::list(&field("Provides")).unwrap() } else { Vec::new() },
         abi_version,
+        install_if: Vec::new(),
         description: input["desc"].as_str().unwrap().to_owned(),
         license: field("License"),
         license_files: field("LicenseFiles"),

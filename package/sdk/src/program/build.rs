@@ -28,6 +28,8 @@ pub enum Profile {
     Router,
     /// What the stand-in alone has: fast to build and to run.
     StandIn,
+    /// What another workspace ships.
+    Release,
 }
 
 impl Profile {
@@ -36,6 +38,7 @@ impl Profile {
         match self {
             Profile::Router => "router",
             Profile::StandIn => "stand-in",
+            Profile::Release => "release",
         }
     }
 }
@@ -198,7 +201,7 @@ impl Artifact {
 }
 
 /// Whether the ELF file runs without a loader and without libraries; the error says why not.
-fn check_static(bytes: &[u8]) -> Result<(), String> {
+pub(crate) fn check_static(bytes: &[u8]) -> Result<(), String> {
     match FileKind::parse(bytes) {
         Ok(FileKind::Elf64) => check_header::<FileHeader64<Endianness>>(bytes),
         Ok(FileKind::Elf32) => check_header::<FileHeader32<Endianness>>(bytes),

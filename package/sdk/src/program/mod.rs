@@ -12,8 +12,8 @@ mod linker;
 mod target;
 mod toolchain;
 
-pub(crate) use build::plan;
 pub use build::{CargoBuild, Profile, StaticBinary, cargo_static, router_program};
+pub(crate) use build::{check_static, plan};
 pub use compiler::is_installed as has_rust_target;
 pub use fetch::{SOURCES_FETCHED, Sources, ZIG, ZIG_FETCHED, fetch_sources, fetch_zig};
 pub use target::RustTarget;

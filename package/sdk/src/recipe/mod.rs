@@ -1,11 +1,14 @@
 //! Recipes: what to build, and what must be true of it. Strict YAML, one package a file.
 //!
-//! A file `kmod-NAME.yaml` describes a kernel module package the way OpenWrt 24.10 defines it; any other
-//! name a program of this workspace. A kmod recipe is also an expectation: the same words are checked
+//! A file `kmod-NAME.yaml` describes a kernel module package the way OpenWrt 24.10 defines it. Of the others, one with
+//! `kind: files` is a package of files, one with `file:` or `cargo: { manifest: … }` a program of others, and any other a
+//! program of this workspace. A kmod recipe is also an expectation: the same words are checked
 //! against whatever kernel is at hand.
 
+mod files;
 mod kernel;
 mod kmod;
+mod other;
 mod program;
 mod source;
 #[cfg(test)]
@@ -14,11 +17,14 @@ pub(crate) mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Exit, Failure, Problem, Result, yaml};
+use model::{Arch, Exit, Failure, Problem, Result, yaml};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
+pub use files::{Files, FilesKind, Item, ScriptTexts};
 pub use kernel::{Bounds, KernelOption, Line};
 pub use kmod::{Autoload, Kmod, ModuleRef, TextFile};
+pub use other::{OtherCargo, OtherProgram};
 pub use program::{Budget, CargoSource, Program};
 pub use source::Source;
 
@@ -43,6 +49,23 @@ pub struct Recipes {
     pub kmods: BTreeMap<String, Kmod>,
     /// By name.
     pub programs: BTreeMap<String, Program>,
+    /// By name.
+    pub files: BTreeMap<String, Files>,
+    /// By name.
+    pub others: BTreeMap<String, OtherProgram>,
+}
+
+/// What tells kinds of recipes apart whose file names do not.
+#[derive(Deserialize)]
+struct Head {
+    kind: Option<FilesKind>,
+    file: Option<IgnoredAny>,
+    cargo: Option<CargoHead>,
+}
+
+#[derive(Deserialize)]
+struct CargoHead {
+    manifest: Option<IgnoredAny>,
 }
 
 impl Recipes {
@@ -53,7 +76,7 @@ impl Recipes {
     /// `CONF…` for a file that is not as described; `RCP001` a name that is not the file's, `RCP002` a
     /// dependency that nobody provides, `RCP003` a circle, `RCP004` one module in two packages,
     /// `RCP005` no recipe at all, `RCP007` a published package that needs one for tests, `RCP008` a source that
-    /// cannot be one.
+    /// cannot be one, `RCP009` files or a program that cannot be had.
     pub fn load(folders: &[Utf8PathBuf]) -> Result<Self> {
         let mut recipes = Recipes::default();
         let mut places = BTreeMap::new();
@@ -86,15 +109,54 @@ impl Recipes {
             self.kmods.insert(stem.into(), kmod);
             package
         } else {
-            let program: Program = yaml::load(path)?;
-            let package = program.package.clone();
-            self.programs.insert(stem.into(), program);
-            package
+            self.add_other(path)?
         };
         if package == stem {
             return Ok(());
         }
         Err(refuse("RCP001", format!("the recipe is for `{package}`"), "a recipe is found by its file name", path))
+    }
+
+    /// A recipe of which the file's name does not tell the kind.
+    fn add_other(&mut self, path: &Utf8Path) -> Result<String> {
+        let (stem, folder) = (path.file_stem().unwrap_or_default(), path.parent().unwrap_or(path));
+        let text = yaml::read(path)?;
+        let head: Head = yaml::parse(path, &text)?;
+        // One of another kind and the same name gives way.
+        self.files.remove(stem);
+        self.others.remove(stem);
+        self.programs.remove(stem);
+        let unusable = |package: &str, why: Option<String>| match why {
+            None => Ok(()),
+            Some(why) => Err(refuse("RCP009", format!("{package} cannot be packed"), &why, path)),
+        };
+        let package = if head.kind.is_some() {
+            let mut files: Files = yaml::parse(path, &text)?;
+            files.found_from(folder);
+            unusable(&files.package, files.wrong())?;
+            let package = files.package.clone();
+            self.files.insert(stem.into(), files);
+            package
+        } else if head.file.is_some() || head.cargo.is_some_and(|cargo| cargo.manifest.is_some()) {
+            let mut program: OtherProgram = yaml::parse(path, &text)?;
+            program.found_from(folder);
+            unusable(&program.package, program.wrong())?;
+            let package = program.package.clone();
+            self.others.insert(stem.into(), program);
+            package
+        } else {
+            let program: Program = yaml::parse(path, &text)?;
+            let package = program.package.clone();
+            self.programs.insert(stem.into(), program);
+            package
+        };
+        Ok(package)
+    }
+
+    /// What recipes have in files beside them, for an architecture.
+    pub fn sources<'a>(&'a self, arch: &'a Arch) -> impl Iterator<Item = &'a Utf8PathBuf> {
+        let programs = self.others.values().filter_map(|program| program.file.get(&arch.0));
+        self.files.values().flat_map(Files::sources).chain(programs)
     }
 
     /// `places` are the files by name.
@@ -122,7 +184,11 @@ impl Recipes {
         }
         let kmods = self.kmods.values().map(|kmod| (&kmod.package, kmod.audience, &kmod.depends));
         let programs = self.programs.values().map(|program| (&program.package, program.audience, &program.depends));
-        for (name, _, depends) in kmods.chain(programs).filter(|(_, audience, _)| *audience == Audience::Everybody) {
+        let files = self.files.values().map(|files| (&files.package, files.audience, &files.depends));
+        let others = self.others.values().map(|program| (&program.package, program.audience, &program.depends));
+        for (name, _, depends) in
+            kmods.chain(programs).chain(files).chain(others).filter(|(_, audience, _)| *audience == Audience::Everybody)
+        {
             if let Some(needed) = depends.iter().find(|needed| self.is_for_tests(needed)) {
                 let what = format!("{name} depends on {needed}, which is for tests only");
                 let place = places.get(name).cloned().unwrap_or_default();
@@ -134,12 +200,15 @@ impl Recipes {
 
     fn is_for_tests(&self, name: &str) -> bool {
         let audience = self.kmods.get(name).map(|kmod| kmod.audience);
-        audience.or_else(|| self.programs.get(name).map(|program| program.audience)) == Some(Audience::Tests)
+        let audience = audience.or_else(|| self.programs.get(name).map(|program| program.audience));
+        let audience = audience.or_else(|| self.files.get(name).map(|files| files.audience));
+        audience.or_else(|| self.others.get(name).map(|program| program.audience)) == Some(Audience::Tests)
     }
 
     /// The names of all, sorted by kind.
     pub fn names(&self) -> Vec<&str> {
-        self.kmods.keys().chain(self.programs.keys()).map(String::as_str).collect()
+        let programs = self.programs.keys().chain(self.others.keys());
+        self.kmods.keys().chain(programs).chain(self.files.keys()).map(String::as_str).collect()
     }
 
     /// Those whose packages are published.
@@ -148,7 +217,17 @@ impl Recipes {
         let mut published = self.clone();
         published.kmods.retain(|_, kmod| kmod.audience == Audience::Everybody);
         published.programs.retain(|_, program| program.audience == Audience::Everybody);
+        published.files.retain(|_, files| files.audience == Audience::Everybody);
+        published.others.retain(|_, program| program.audience == Audience::Everybody);
         published
+    }
+
+    /// The others, without these kmods.
+    #[must_use]
+    pub fn without(&self, kmods: &BTreeSet<String>) -> Self {
+        let mut others = self.clone();
+        others.kmods.retain(|name, _| !kmods.contains(name));
+        others
     }
 
     /// The kmods that are compiled from source for a kernel, each after those that it depends on.

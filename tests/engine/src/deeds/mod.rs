@@ -2,5 +2,7 @@
 
 pub(crate) mod card;
 pub(crate) mod command;
+pub(crate) mod link;
+pub(crate) mod module;
 pub(crate) mod ruleset;
 pub(crate) mod traffic;

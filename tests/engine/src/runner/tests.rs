@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use model::{Cancel, Events, Format};
+use model::{Cancel, Events, Failure, Format, Problem};
 use vm::guest::Guest;
 use vm::lab::Lab;
 
@@ -82,7 +82,7 @@ fn a_router_that_never_comes_up_is_blocked_after_a_second_try() {
 
 #[test]
 fn a_feed_that_nobody_prepared_is_our_defect() {
-    let failure = no_feed(FeedVariant::WrongKey);
+    let failure = bench::folder(&BTreeMap::new(), FeedVariant::WrongKey).unwrap_err();
     assert_eq!((failure.id(), failure.exit()), ("SCEN005", Exit::Bug));
 }
 

@@ -36,11 +36,15 @@ fn name(path: &Utf8Path) -> String {
 
 /// Reads one scenario and checks what YAML types can't say.
 pub fn load(path: &Utf8Path) -> Result<Scenario> {
-    let text = yaml::read(path)?;
-    let mut scenario: Scenario = yaml::parse(path, &text)?;
+    parse(path, &yaml::read(path)?)
+}
+
+/// The same for the text of a file.
+pub fn parse(path: &Utf8Path, text: &str) -> Result<Scenario> {
+    let mut scenario: Scenario = yaml::parse(path, text)?;
     scenario.name = name(path);
     scenario.file = path.to_owned();
-    scenario.lines = Lines::of(&text);
+    scenario.lines = Lines::of(text);
     scenario.any_manager = scenario.managers.is_empty();
     if scenario.any_manager {
         scenario.managers = match scenario.router {
@@ -68,10 +72,7 @@ mod tests {
     use crate::scenario::{Deed, FeedVariant, Group, Step};
 
     fn parse(text: &str) -> Result<Scenario> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = Utf8Path::from_path(folder.path()).unwrap().join("sample.yaml");
-        std::fs::write(&path, format!("version: 1\ntitle: sample\n{text}")).unwrap();
-        load(&path)
+        super::parse("sample.yaml".into(), &format!("version: 1\ntitle: sample\n{text}"))
     }
 
     /// All of a folder of this repository, which must all be valid.
@@ -91,6 +92,11 @@ mod tests {
             "kernels: {only: [\"6.1\"], because: \"\"}\nsteps: [{loaded: [x]}]\n",
             "steps: [{loaded: [x], kernels: {only: [], because: x}}]\n",
             "needs: {programs: [\"a b\"]}\nsteps: [{loaded: [x]}]\n",
+            "steps: [{load: \"a b\"}]\n",
+            "steps: [{load: x, within: 5s}]\n",
+            "steps: [{unload: x, with: [a=1]}]\n",
+            "steps: [{reload: x, with: [\"a=$(b)\"]}]\n",
+            "steps: [{link: {name: a/b, type: dummy}}]\n",
             "offload: {offload: x, traffic: []}\n",
             "offload: {offload: x, slow-packets: 99, traffic: [{proto: udp, bytes: 200000}]}\n",
             "offload: {offload: x, traffic: [{proto: udp, bytes: 999, size: 9}]}\n",

@@ -13,6 +13,10 @@ pub enum Action {
     Install,
     /// Put the feed's packages in the place of installed ones, also of the same version, whoever needs them.
     Replace,
+    /// Put newer versions of the feed's in the place of installed packages.
+    Upgrade,
+    /// Put the feed's older versions in the place of installed packages.
+    Downgrade,
     /// Remove packages.
     Remove,
     /// List the files of a package.
@@ -28,12 +32,16 @@ impl Action {
             (Format::Ipk, Action::Update) => &["opkg", "update"],
             (Format::Ipk, Action::Install) => &["opkg", "install"],
             (Format::Ipk, Action::Replace) => &["opkg", "install", "--force-reinstall"],
+            (Format::Ipk, Action::Upgrade) => &["opkg", "upgrade"],
+            (Format::Ipk, Action::Downgrade) => &["opkg", "install", "--force-reinstall", "--force-downgrade"],
             (Format::Ipk, Action::Remove) => &["opkg", "remove"],
             (Format::Ipk, Action::Files) => &["opkg", "files"],
             (Format::Ipk, Action::List) => &["opkg", "list-installed"],
             (Format::Apk, Action::Update) => &["apk", "update"],
             (Format::Apk, Action::Install) => &["apk", "add"],
             (Format::Apk, Action::Replace) => &["apk", "upgrade", "--available"],
+            (Format::Apk, Action::Upgrade) => &["apk", "upgrade"],
+            (Format::Apk, Action::Downgrade) => &["apk", "upgrade", "--available"],
             (Format::Apk, Action::Remove) => &["apk", "del"],
             (Format::Apk, Action::Files) => &["apk", "info", "-L"],
             (Format::Apk, Action::List) => &["apk", "list", "-I"],

@@ -13,18 +13,20 @@ pub mod needs;
 pub mod step;
 pub mod topology;
 
+use std::collections::BTreeSet;
+
 use model::Format;
 use serde::Deserialize;
 
 pub use check::KERNELS;
 pub use flow::{Family, FlowPlan, Lane, OffloadProof, Path, Proto, Side, Target};
 pub use lines::Lines;
-pub use load::{File, load, load_all};
+pub use load::{File, load, load_all, parse};
 pub use manager::{Action, Says};
 pub use needs::Needs;
 pub use step::{
-    Answer, Card, Counts, Deed, End, Ending, Exchange, Expected, ExpectedExit, Facts, FtpMode, FtpPlan, Manage,
-    OnKernels, Others, Refusal, Ruleset, Run, Step,
+    Answer, Card, Counts, Deed, End, Ending, Exchange, Expected, ExpectedExit, Facts, FtpMode, FtpPlan, Handle,
+    Handling, Link, Manage, OnKernels, Others, Refusal, Ruleset, Run, Step,
 };
 pub use topology::Topology;
 
@@ -83,6 +85,21 @@ impl Scenario {
             steps.iter().any(|step| step.kernels.is_some() || any(step.during()))
         }
         self.kernels.is_some() || any(&self.steps)
+    }
+
+    /// The feeds that are served during it.
+    pub fn feeds(&self) -> BTreeSet<FeedVariant> {
+        fn add(steps: &[Step], feeds: &mut BTreeSet<FeedVariant>) {
+            for step in steps {
+                if let Some(Deed::Feed(feed)) = step.deed {
+                    feeds.insert(feed);
+                }
+                add(step.during(), feeds);
+            }
+        }
+        let mut feeds = BTreeSet::from([self.feed]);
+        add(&self.steps, &mut feeds);
+        feeds
     }
 
     /// Whether some traffic must take the fast path both ways on a kernel: such a scenario turns red when that is
@@ -187,6 +204,8 @@ pub enum FeedVariant {
     FlippedIndex,
     /// Properly signed, but the kmods depend on another kernel.
     OtherKernel,
+    /// The same packages, each in a newer release.
+    Newer,
     /// Several published trees, as `dist` makes them, each below a folder of its name; the router knows none of them yet.
     Trees,
 }

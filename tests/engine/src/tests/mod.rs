@@ -36,6 +36,10 @@ steps:
     says: [\"no\"]
   - close: a
     root-unchanged: true
+  - reload: nf_flow_table
+    with: [a=1]
+    uses: { nf_flow_table: 0 }
+  - link: { name: d0, type: dummy, address: 10.0.0.1/8 }
 offload:
   ruleset: table inet lab { }
   offload: flow add @ft
@@ -179,6 +183,9 @@ fn commands_and_facts_that_do_not_hold_end_a_scenario() {
         ("{loaded: [nft_fib]}", "STEP003", "step 1"),
         ("{not-loaded: [nf_flow_table]}", "STEP004", "step 1"),
         ("{loaded-from-feed: [kmod-none]}", "STEP008", "step 1"),
+        ("{uses: {nf_flow_table: 1}}", "STEP012", "step 1"),
+        ("{taint: [O]}", "STEP011", "step 1"),
+        ("{kept-by-sysupgrade: [/etc/x]}", "STEP013", "step 1"),
         (
             "{open: {flow: a, proto: udp}}, {conntrack: {flow: a, state: CLOSE, within: 200ms}}",
             "PROOF014",

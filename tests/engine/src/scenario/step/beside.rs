@@ -8,6 +8,7 @@ use crate::scenario::topology::Seconds;
 #[derive(Debug, Default)]
 pub(super) struct Beside {
     pub(super) packages: Option<Vec<String>>,
+    pub(super) with: Option<Vec<String>>,
     pub(super) within: Option<Seconds>,
     pub(super) exit: Option<ExpectedExit>,
     pub(super) says: Option<Vec<String>>,
@@ -31,7 +32,8 @@ impl Beside {
         const ANSWERS: &str = "`run`, `manager`, `ruleset` or `ruleset-add`";
         let words = [
             ("packages", self.packages.is_some(), "`manager`"),
-            ("within", self.within.is_some(), "`run`"),
+            ("with", self.with.is_some(), "`load` or `reload`"),
+            ("within", self.within.is_some(), "`run`, `unload` or `reload`"),
             ("exit", self.exit.is_some(), ANSWERS),
             ("says", self.says.is_some(), ANSWERS),
             ("says-not", self.says_not.is_some(), ANSWERS),

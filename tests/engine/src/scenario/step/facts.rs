@@ -1,5 +1,7 @@
 //! What must be true of the router after a step.
 
+use std::collections::BTreeMap;
+
 /// Facts that must hold; a step may have any of them, whatever it does.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
@@ -15,6 +17,12 @@ pub struct Facts {
     pub not_installed: Vec<String>,
     /// Every file of the root must be as it was when the scenario began (feed lists excepted).
     pub root_unchanged: bool,
+    /// How often modules must be in use, as `/proc/modules` counts it.
+    pub uses: BTreeMap<String, u64>,
+    /// What may taint the kernel, by the kernel's letters; nothing else may.
+    pub taint: Option<Vec<char>>,
+    /// Files that must be among those that `sysupgrade` keeps.
+    pub kept_by_sysupgrade: Vec<String>,
 }
 
 impl Facts {
@@ -26,5 +34,8 @@ impl Facts {
             + self.installed.len()
             + self.not_installed.len()
             + usize::from(self.root_unchanged)
+            + self.uses.len()
+            + usize::from(self.taint.is_some())
+            + self.kept_by_sysupgrade.len()
     }
 }

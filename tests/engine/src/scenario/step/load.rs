@@ -14,6 +14,7 @@ use super::beside::Beside;
 use super::card::Card;
 use super::command::{Manage, Run};
 use super::end::{End, Ending};
+use super::module::{Handle, Handling};
 use super::ruleset::{Others, Ruleset};
 use super::{Deed, Facts, OnKernels, Step};
 
@@ -34,8 +35,14 @@ enum Word {
     Abort,
     Conntrack,
     Ftp,
+    Load,
+    Unload,
+    Reload,
+    Link,
+    Feed,
     // Beside some of them.
     Packages,
+    With,
     Exit,
     Says,
     SaysNot,
@@ -48,6 +55,9 @@ enum Word {
     Installed,
     NotInstalled,
     RootUnchanged,
+    Uses,
+    Taint,
+    KeptBySysupgrade,
 }
 
 impl fmt::Display for Word {
@@ -103,6 +113,12 @@ impl<'de> Visitor<'de> for Words {
                 Word::Abort => deed(read(&mut map, |flow, _| End::written(flow, Ending::Abort))?),
                 Word::Conntrack => deed(read(&mut map, |expected, _| Deed::Conntrack(expected))?),
                 Word::Ftp => deed(read(&mut map, |plan, _| Deed::Ftp(plan))?),
+                Word::Load => deed(read(&mut map, |name, beside| Handle::written(name, Handling::Load, beside))?),
+                Word::Unload => deed(read(&mut map, |name, beside| Handle::written(name, Handling::Unload, beside))?),
+                Word::Reload => deed(read(&mut map, |name, beside| Handle::written(name, Handling::Reload, beside))?),
+                Word::Link => deed(read(&mut map, |link, _| Deed::Link(link))?),
+                Word::Feed => deed(read(&mut map, |feed, _| Deed::Feed(feed))?),
+                Word::With => beside.with = Some(map.next_value()?),
                 Word::Packages => beside.packages = Some(map.next_value()?),
                 Word::Within => beside.within = Some(map.next_value()?),
                 Word::Exit => beside.exit = Some(map.next_value()?),
@@ -115,6 +131,9 @@ impl<'de> Visitor<'de> for Words {
                 Word::Installed => facts.installed = map.next_value()?,
                 Word::NotInstalled => facts.not_installed = map.next_value()?,
                 Word::RootUnchanged => facts.root_unchanged = map.next_value()?,
+                Word::Uses => facts.uses = map.next_value()?,
+                Word::Taint => facts.taint = Some(map.next_value()?),
+                Word::KeptBySysupgrade => facts.kept_by_sysupgrade = map.next_value()?,
                 Word::Kernels => kernels = Some(map.next_value::<OnKernels>()?),
             }
         }

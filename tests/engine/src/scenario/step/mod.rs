@@ -14,7 +14,9 @@ mod exchange;
 mod facts;
 mod flows;
 mod ftp;
+mod link;
 mod load;
+mod module;
 mod open;
 mod ruleset;
 
@@ -31,8 +33,11 @@ pub use exchange::{Exchange, IpOption, Refusal};
 pub use facts::Facts;
 pub(super) use flows::Flows;
 pub use ftp::{FtpMode, FtpPlan};
+pub use link::Link;
+pub use module::{Handle, Handling};
 pub use ruleset::{Others, Ruleset};
 
+use super::FeedVariant;
 use super::flow::{FlowPlan, Path};
 
 /// One thing that is done, and facts that must hold after it.
@@ -67,6 +72,12 @@ pub enum Deed {
     Conntrack(Expected),
     /// Opens an FTP session.
     Ftp(FtpPlan),
+    /// Loads or unloads a module.
+    Module(Handle),
+    /// Makes a device.
+    Link(Link),
+    /// Has another feed served from now on.
+    Feed(FeedVariant),
 }
 
 /// Kernels that something is for.
@@ -114,7 +125,9 @@ impl Deed {
     pub(super) fn check(&self, flows: &mut Flows) -> Result<(), String> {
         match self {
             Deed::Run(run) => run.check(),
-            Deed::Manage(_) | Deed::Ruleset(_) => Ok(()),
+            Deed::Manage(_) | Deed::Ruleset(_) | Deed::Feed(_) => Ok(()),
+            Deed::Module(handle) => handle.check(),
+            Deed::Link(link) => link.check(),
             Deed::Card(card) => card.check(flows),
             Deed::Open(plan) => open::check(plan, flows),
             Deed::Exchange(exchange) => exchange.check(flows),
@@ -137,6 +150,9 @@ impl fmt::Display for Deed {
             Deed::End(end) => end.fmt(f),
             Deed::Conntrack(expected) => expected.fmt(f),
             Deed::Ftp(plan) => plan.fmt(f),
+            Deed::Module(handle) => handle.fmt(f),
+            Deed::Link(link) => link.fmt(f),
+            Deed::Feed(feed) => write!(f, "the feed {feed:?}"),
         }
     }
 }
