@@ -75,9 +75,27 @@ impl Place {
         place
     }
 
+    /// A place outside of every git repository, in which the stages are finished that these words need.
+    pub(crate) fn after(words: &[&str]) -> Place {
+        let place = Place::at(tempfile::Builder::new().prefix("e2e-").tempdir().unwrap());
+        let made = made_by(words).unwrap_or_else(|said| panic!("{words:?}: {said}"));
+        made.iter().for_each(|finished| place.adopt(finished));
+        place
+    }
+
     /// A place in which every stage is finished.
     pub(crate) fn warm() -> Place {
         Place::warm_without(&[])
+    }
+
+    /// A place in which every stage is finished, also those named that a run with these words makes.
+    pub(crate) fn warm_and(words: &[&str], stages: &[&str]) -> Place {
+        let place = Place::warm();
+        let made = made_by(words).unwrap_or_else(|said| panic!("{words:?}:\n{said}"));
+        made.iter()
+            .filter(|finished| stages.contains(&finished.stage.as_str()))
+            .for_each(|finished| place.adopt(finished));
+        place
     }
 
     fn adopt(&self, Finished { stage, result, stamp }: &Finished) {
@@ -85,7 +103,10 @@ impl Place {
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::copy(stamp, folder.join(stamp.file_name().unwrap())).unwrap();
         let target = folder.join(result.file_name().unwrap());
-        symlink(result, target).unwrap();
+        // Whoever else works in the user's cache may have used it, too.
+        if !target.is_symlink() {
+            symlink(result, target).unwrap();
+        }
     }
 
     /// The result of a stage, as a copy of its own that may be damaged.
@@ -256,19 +277,21 @@ struct Finished {
 /// Makes every stage in the user's cache, once, and says which results a run uses.
 fn finished() -> &'static [Finished] {
     static FINISHED: OnceLock<Result<Vec<Finished>, String>> = OnceLock::new();
-    let finished = FINISHED.get_or_init(|| {
-        let before = SystemTime::now();
-        let place = Place::empty();
-        let words = ["boot", "--accel", "tcg", "--", "true"];
-        let warm = Run::in_users_cache(&place, &words).ends_within(30 * SLOW);
-        if warm.code != 0 {
-            return Err(warm.err);
-        }
-        let cache = std::env::var("XDG_CACHE_HOME").map(Utf8PathBuf::from);
-        let cache = cache.unwrap_or_else(|_| Utf8PathBuf::from(std::env::var("HOME").unwrap()).join(".cache"));
-        Ok(used_since(&cache.join("openwrt-offload"), before))
-    });
+    let finished = FINISHED.get_or_init(|| made_by(&["boot", "--accel", "tcg", "--", "true"]));
     finished.as_ref().unwrap_or_else(|said| panic!("the pipeline does not work on a good day:\n{said}"))
+}
+
+/// Runs the program in the user's cache, and says which results it used; or what it said when it failed.
+fn made_by(words: &[&str]) -> Result<Vec<Finished>, String> {
+    let before = SystemTime::now();
+    let place = Place::empty();
+    let warm = Run::in_users_cache(&place, words).ends_within(30 * SLOW);
+    if warm.code != 0 {
+        return Err(warm.err);
+    }
+    let cache = std::env::var("XDG_CACHE_HOME").map(Utf8PathBuf::from);
+    let cache = cache.unwrap_or_else(|_| Utf8PathBuf::from(std::env::var("HOME").unwrap()).join(".cache"));
+    Ok(used_since(&cache.join("openwrt-offload"), before))
 }
 
 /// Finished stages whose stamp was touched since.

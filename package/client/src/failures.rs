@@ -1,19 +1,25 @@
 //! Several things are tried, and some may fail.
 
 use crate::error::{Error, Result};
+use crate::progress::Progress;
 
 /// The first failure of several; the others are told on the way.
 #[derive(Default)]
 pub(crate) struct Failures(Option<Error>);
 
 impl Failures {
-    /// Keeps a failure if it is the first one; otherwise `tell` gets its whole message.
-    pub(crate) fn add(&mut self, result: Result<()>, tell: impl FnOnce(String)) {
+    /// Keeps a failure if it is the first one, and tells it otherwise.
+    pub(crate) fn add<Step>(&mut self, result: Result<()>, on: &mut dyn FnMut(Progress<Step>)) {
         match result {
             Ok(()) => {}
             Err(error) if self.0.is_none() => self.0 = Some(error),
-            Err(error) => tell(error.line()),
+            Err(error) => on(Progress::Failed { line: error.line() }),
         }
+    }
+
+    /// Whether nothing has failed so far.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
     }
 
     /// The first one.

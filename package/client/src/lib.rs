@@ -32,14 +32,20 @@
 //! ```
 
 pub mod apk;
+mod client;
 mod error;
 mod failures;
 mod fetch;
 mod lock;
 pub mod opkg;
+mod pattern;
 mod place;
+mod progress;
 mod root;
 mod script;
 
+pub use client::Client;
 pub use error::{Error, Result};
 pub use fetch::download;
+pub use pattern::matches;
+pub use progress::Progress;

@@ -7,32 +7,13 @@ use std::os::unix::fs::PermissionsExt;
 
 use camino::Utf8Path;
 use common::apk::{Feed, bytes, key};
-use common::{KERNEL, Scratch, file, package};
+use common::{KERNEL, Scratch, file, modules_and_tool, package};
 use formats::apk::{Plan, Script};
 use formats::{Content, Entry, Package, Scripts, apk};
 
-/// A module, what it needs, and a tool.
-fn plans() -> Vec<Package> {
-    let kernel = format!("kernel (={KERNEL})");
-    let mut top = package("kmod-top", "6.12.1-r1", &format!("{kernel}, kmod-base"));
-    top.files = vec![file("lib/modules/6.12.1/top.ko", "top"), file("etc/modules.d/top", "top\n")];
-    let mut base = package("kmod-base", "6.12.1-r1", &kernel);
-    base.files = vec![file("lib/modules/6.12.1/base.ko", "base")];
-    let mut tool = package("tool", "1.0-r1", "");
-    tool.files = vec![
-        Entry::file("usr/sbin/tool", 0o755, Content::from("#!/bin/sh\n")),
-        Entry::symlink("usr/bin/tool", "../sbin/tool"),
-        Entry::dir("var/spool/tool", 0o700),
-        file("etc/config/tool", "default\n"),
-        file("usr/share/tool/empty", ""),
-    ];
-    tool.conffiles = vec!["/etc/config/tool".into()];
-    vec![top, base, tool]
-}
-
 #[test]
 fn packages_come_with_what_they_need_and_go_without_a_trace() {
-    let feed = Feed::new(&plans());
+    let feed = Feed::new(&modules_and_tool());
     let root = Scratch::for_apk(&[&feed.url()]);
     let before = root.tree();
     root.apk(&["update"]).done().says(&format!("fetch {}", feed.url())).says("OK: 3 distinct packages available");
@@ -80,7 +61,7 @@ fn packages_come_with_what_they_need_and_go_without_a_trace() {
 
 #[test]
 fn a_dependency_goes_with_the_last_one_that_needs_it() {
-    let feed = Feed::new(&plans());
+    let feed = Feed::new(&modules_and_tool());
     let root = Scratch::with_index(&feed);
     root.apk(&["add", "kmod-top"]).done();
     root.apk(&["del", "kmod-top"]).done().says("(1/2) Purging kmod-top").says("(2/2) Purging kmod-base");
@@ -89,7 +70,7 @@ fn a_dependency_goes_with_the_last_one_that_needs_it() {
 
 #[test]
 fn a_feed_is_fetched_over_http() {
-    let feed = Feed::new(&plans());
+    let feed = Feed::new(&modules_and_tool());
     let root = Scratch::for_apk(&[&format!("{}/packages.adb", common::serve(feed.path()))]);
     root.apk(&["update"]).done();
     root.apk(&["add", "kmod-top"]).done().says("/feed/kmod-top-6.12.1-r1.apk");
@@ -225,7 +206,7 @@ fn a_signed_package_can_be_given_as_a_file_and_is_kept_as_it_is() {
 
 #[test]
 fn links_that_the_root_has_are_followed_inside_of_it() {
-    let feed = Feed::new(&plans());
+    let feed = Feed::new(&modules_and_tool());
     let root = Scratch::with_index(&feed);
     std::fs::create_dir_all(root.path("usr/lib")).unwrap();
     std::fs::rename(root.path("lib"), root.path("usr/lib/real")).unwrap();
@@ -255,7 +236,7 @@ fn hard_links_and_set_user_id_files_are_what_they_should_be() {
 
 #[test]
 fn an_upgrade_changes_what_has_a_newer_version_and_nothing_else() {
-    let old = Feed::new(&plans());
+    let old = Feed::new(&modules_and_tool());
     let root = Scratch::with_index(&old);
     root.apk(&["add", "tool", "kmod-top"]).done();
     root.apk(&["upgrade"]).done().says("OK: ");
@@ -276,10 +257,10 @@ fn an_upgrade_changes_what_has_a_newer_version_and_nothing_else() {
 
 #[test]
 fn another_build_of_the_same_version_comes_when_it_is_asked_for() {
-    let stock = Feed::new(&plans());
+    let stock = Feed::new(&modules_and_tool());
     let root = Scratch::with_index(&stock);
     root.apk(&["add", "kmod-top", "tool"]).done();
-    let mut ours = plans();
+    let mut ours = modules_and_tool();
     ours[1].files = vec![file("lib/modules/6.12.1/base.ko", "ours")];
     let ours = Feed::new(&ours[..2]);
     root.repositories(&[&ours.url()]);
@@ -297,7 +278,7 @@ fn another_build_of_the_same_version_comes_when_it_is_asked_for() {
 
 #[test]
 fn a_fix_puts_the_files_back() {
-    let feed = Feed::new(&plans());
+    let feed = Feed::new(&modules_and_tool());
     let root = Scratch::with_index(&feed);
     root.apk(&["add", "tool"]).done();
     let whole = root.tree();
@@ -320,7 +301,7 @@ fn a_fix_puts_the_files_back() {
 
 #[test]
 fn files_have_the_time_that_the_package_says() {
-    let feed = Feed::new(&plans());
+    let feed = Feed::new(&modules_and_tool());
     let root = Scratch::with_index(&feed);
     root.apk(&["add", "tool"]).done();
     let changed = |path: &str| root.path(path).metadata().unwrap().modified().unwrap();
@@ -382,7 +363,7 @@ fn a_package_takes_over_files_of_those_that_it_replaces() {
 
 #[test]
 fn the_other_commands_answer() {
-    let feed = Feed::new(&plans());
+    let feed = Feed::new(&modules_and_tool());
     let root = Scratch::with_index(&feed);
     root.apk(&["list"]).done().says("kmod-top-6.12.1-r1 noarch {kmod-top} ()");
     root.apk(&["list", "-I"]).done().says(&format!("kernel-{KERNEL} x86_64 {{kernel}} () [installed]"));

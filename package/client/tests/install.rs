@@ -5,30 +5,12 @@ mod common;
 
 use std::os::unix::fs::PermissionsExt;
 
-use common::{Feed, KERNEL, Scratch, file, logging, package};
+use common::{Feed, KERNEL, Scratch, file, logging, modules_and_tool, package};
 use formats::{Content, Entry, Package, ipk};
-
-/// A module, what it needs, and a tool.
-fn plans() -> Vec<Package> {
-    let kernel = format!("kernel (={KERNEL})");
-    let mut top = package("kmod-top", "6.12.1-r1", &format!("{kernel}, kmod-base"));
-    top.files = vec![file("lib/modules/6.12.1/top.ko", "top"), file("etc/modules.d/top", "top\n")];
-    let mut base = package("kmod-base", "6.12.1-r1", &kernel);
-    base.files = vec![file("lib/modules/6.12.1/base.ko", "base")];
-    let mut tool = package("tool", "1.0-r1", "");
-    tool.files = vec![
-        Entry::file("usr/sbin/tool", 0o755, Content::from("#!/bin/sh\n")),
-        Entry::symlink("usr/bin/tool", "../sbin/tool"),
-        Entry::dir("var/spool/tool", 0o700),
-        file("etc/config/tool", "default\n"),
-    ];
-    tool.conffiles = vec!["/etc/config/tool".into()];
-    vec![top, base, tool]
-}
 
 #[test]
 fn packages_come_with_what_they_need_and_go_without_a_trace() {
-    let feed = Feed::new(&plans());
+    let feed = Feed::new(&modules_and_tool());
     let root = Scratch::new(&[feed.path().as_str()]);
     let before = root.tree();
     let answer = root.opkg(&["update"]).done();
@@ -47,9 +29,10 @@ fn packages_come_with_what_they_need_and_go_without_a_trace() {
     assert_eq!(root.path("usr/bin/tool").read_link_utf8().unwrap(), "../sbin/tool");
     let mode = |path: &str| root.path(path).metadata().unwrap().permissions().mode() & 0o7777;
     assert_eq!((mode("usr/sbin/tool"), mode("var/spool/tool"), mode("etc/config")), (0o755, 0o700, 0o755));
-    let files = root.opkg(&["files", "tool"]).done().out;
-    let files: Vec<_> = files.lines().filter(|line| line.starts_with('/')).collect();
-    assert_eq!(files, ["/etc/config/tool", "/usr/bin/tool", "/usr/sbin/tool"]);
+    let files = root.opkg(&["files", "tool"]).done().says("Package tool (1.0-r1) is installed on root").out;
+    let place = root.path("").into_string();
+    let files: Vec<_> = files.lines().filter_map(|line| line.strip_prefix(place.trim_end_matches('/'))).collect();
+    assert_eq!(files, ["/etc/config/tool", "/usr/bin/tool", "/usr/sbin/tool", "/usr/share/tool/empty"]);
     let status = root.read("usr/lib/opkg/status");
     assert!(status.contains("Package: tool\nVersion: 1.0-r1\nArchitecture: all\n"), "{status}");
     assert!(status.contains("Status: install user installed") && status.contains("\n /etc/config/tool "), "{status}");
@@ -76,7 +59,7 @@ fn packages_come_with_what_they_need_and_go_without_a_trace() {
 
 #[test]
 fn a_feed_is_fetched_over_http() {
-    let feed = Feed::new(&plans());
+    let feed = Feed::new(&modules_and_tool());
     let root = Scratch::new(&[&common::serve(feed.path())]);
     root.opkg(&["update"]).done().says("Signature check passed.");
     root.opkg(&["install", "kmod-top"]).done();
@@ -161,7 +144,7 @@ fn a_package_can_be_given_as_a_file() {
 
 #[test]
 fn links_that_the_root_has_are_followed_inside_of_it() {
-    let feed = Feed::new(&plans());
+    let feed = Feed::new(&modules_and_tool());
     let root = Scratch::updated(&feed);
     std::fs::remove_dir_all(root.path("lib")).unwrap();
     std::os::unix::fs::symlink("/usr/lib", root.path("lib")).unwrap();
@@ -185,7 +168,7 @@ fn set_user_id_is_allowed_and_told_and_so_is_what_is_left_out() {
 
 #[test]
 fn an_upgrade_is_for_what_is_installed_and_leaves_it_what_it_was() {
-    let feed = Feed::new(&plans());
+    let feed = Feed::new(&modules_and_tool());
     let root = Scratch::updated(&feed);
     root.opkg(&["install", "kmod-top"]).done();
     let newer = package("kmod-base", "6.12.1-r2", &format!("kernel (={KERNEL})"));
@@ -263,8 +246,10 @@ fn a_link_leads_to_the_best_of_its_alternatives() {
 
 #[test]
 fn the_other_commands_answer() {
-    let root = Scratch::updated(&Feed::new(&plans()));
+    let root = Scratch::updated(&Feed::new(&modules_and_tool()));
     root.opkg(&["list"]).done().says("kmod-top - 6.12.1-r1 - The test package kmod-top");
+    assert_eq!(root.opkg(&["list", "kmod-*"]).done().out.lines().count(), 2);
+    assert_eq!(root.opkg(&["list_installed", "kern*"]).done().out, format!("kernel - {KERNEL}\n"));
     root.opkg(&["info", "tool"]).done().says("Package: tool\n");
     root.opkg(&["status", "kernel"]).done().says("Status: install user installed");
     assert_eq!(root.opkg(&["print-architecture"]).done().out, "arch all 1\narch x86_64 10\n");
@@ -280,8 +265,8 @@ fn the_other_commands_answer() {
         &[][..],
         &["upgrade"],
         &["install"],
-        &["list", "x"],
-        &["--nodeps", "install", "tool"],
+        &["list", "x", "y"],
+        &["--no-such-option", "install", "tool"],
         &["--add-arch", "mips", "list"],
         &["update", "-f"],
         &["compare-versions", "1", "~", "2"],
@@ -292,11 +277,11 @@ fn the_other_commands_answer() {
 
 #[test]
 fn another_build_of_the_same_version_comes_when_it_is_forced() {
-    let stock = Feed::new(&plans());
+    let stock = Feed::new(&modules_and_tool());
     let root = Scratch::new(&[stock.path().as_str()]);
     root.opkg(&["update"]).done();
     root.opkg(&["install", "kmod-top"]).done();
-    let mut ours = plans();
+    let mut ours = modules_and_tool();
     ours[1].files = vec![file("lib/modules/6.12.1/base.ko", "ours")];
     let ours = Feed::new(&ours);
     root.write("etc/opkg/customfeeds.conf", &format!("src/gz feed0 {}\n", ours.path()));

@@ -4,21 +4,14 @@
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Answer, Feed, Scratch, apk, file, package};
+use common::{Answer, AnyFeed, Feed, Scratch, apk, file, package};
 use formats::{Format, Package, Scripts};
 
 /// Longest wait for something that takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-fn command(manager: Format, root: &Scratch, words: &[&str]) -> Command {
-    match manager {
-        Format::Ipk => root.command(words),
-        Format::Apk => root.apk_command(words),
-    }
-}
 
 fn installed(manager: Format, root: &Scratch) -> Vec<String> {
     match manager {
@@ -41,39 +34,30 @@ fn blocking() -> Option<String> {
 }
 
 fn spawn(manager: Format, root: &Scratch, words: &[&str]) -> Child {
-    command(manager, root, words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    root.command_of(manager, words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// Starts an install that stops in a script, and kills it there.
-fn killed_in_script(scripts: Scripts) -> (Scratch, Feed) {
+/// Starts an installation that stops in a script, and kills it there.
+fn killed_in_script(manager: Format, scripts: Scripts) -> (Scratch, AnyFeed) {
     let scripted = Package { scripts, ..package("a", "1", "b") };
-    let feed = Feed::new(&[scripted, package("b", "1", ""), package("needs-a", "1", "a")]);
-    let root = Scratch::updated(&feed);
-    kill_in_script(Format::Ipk, &root, &["--force-postinstall", "install", "a"]);
-    (root, feed)
-}
-
-fn kill_in_script(manager: Format, root: &Scratch, words: &[&str]) {
+    let feed = AnyFeed::new(manager, &[scripted, package("b", "1", ""), package("needs-a", "1", "a")]);
+    let root = feed.root();
+    let live = match manager {
+        Format::Ipk => "--force-postinstall",
+        Format::Apk => "--force-scripts",
+    };
     root.write("hold", "");
-    let mut child = spawn(manager, root, words);
+    let mut child = spawn(manager, &root, &[live, common::add(manager), "a"]);
     until("the script runs", || root.has("running"));
     child.kill().unwrap();
     child.wait().unwrap();
     std::fs::remove_file(root.path("hold")).unwrap();
-}
-
-/// The same with apk.
-fn apk_killed_in_script(scripts: Scripts) -> (Scratch, apk::Feed) {
-    let scripted = Package { scripts, ..package("a", "1", "b") };
-    let feed = apk::Feed::new(&[scripted, package("b", "1", ""), package("needs-a", "1", "a")]);
-    let root = Scratch::with_index(&feed);
-    kill_in_script(Format::Apk, &root, &["--force-scripts", "add", "a"]);
     (root, feed)
 }
 
 #[test]
 fn apk_killed_before_the_files() {
-    let (root, _feed) = apk_killed_in_script(Scripts { preinst: blocking(), ..Scripts::default() });
+    let (root, _feed) = killed_in_script(Format::Apk, Scripts { preinst: blocking(), ..Scripts::default() });
     assert_eq!(root.apk_installed(), ["b-1"], "what is not complete does not count");
     root.apk_live(&["add", "a"]).done().says("Installing a (1)");
     assert_eq!(root.read("usr/share/a/version"), "1");
@@ -82,7 +66,7 @@ fn apk_killed_before_the_files() {
 #[test]
 fn apk_killed_before_the_last_script() {
     for word in ["a", "needs-a"] {
-        let (root, _feed) = apk_killed_in_script(Scripts { postinst: blocking(), ..Scripts::default() });
+        let (root, _feed) = killed_in_script(Format::Apk, Scripts { postinst: blocking(), ..Scripts::default() });
         assert_eq!(root.apk_installed(), ["a-1", "b-1"]);
         // By name, or because something needs it.
         let answer = root.apk_live(&["add", word]).done().says("Executing a-1.post-install");
@@ -94,7 +78,7 @@ fn apk_killed_before_the_last_script() {
 
 #[test]
 fn killed_before_the_files() {
-    let (root, _feed) = killed_in_script(Scripts { preinst: blocking(), ..Scripts::default() });
+    let (root, _feed) = killed_in_script(Format::Ipk, Scripts { preinst: blocking(), ..Scripts::default() });
     assert_eq!(root.installed(), ["b - 1"], "what is not complete does not count");
     root.opkg(&["status", "a"]).done().says("half-installed");
     root.opkg(&["update"]).done().says("Package a is half-installed");
@@ -111,7 +95,7 @@ fn killed_before_the_configuration() {
 }
 
 fn killed_before_the_configuration_of(word: &str) {
-    let (root, _feed) = killed_in_script(Scripts { postinst: blocking(), ..Scripts::default() });
+    let (root, _feed) = killed_in_script(Format::Ipk, Scripts { postinst: blocking(), ..Scripts::default() });
     root.opkg(&["status", "a"]).done().says("Status: install user unpacked");
     // By name, or because something needs it.
     let answer = root.live(&["install", word]).done().says("Configuring a.");
@@ -150,7 +134,7 @@ fn killed_at_any_moment(manager: Format, prepare: impl Fn() -> Scratch, words: &
     const STEPS: u32 = 24;
     let whole = prepare();
     let begin = Instant::now();
-    Answer::of(&mut command(manager, &whole, words)).done();
+    Answer::of(&mut whole.command_of(manager, words)).done();
     let step_length = begin.elapsed() / STEPS;
     let expected = result(manager, &whole);
     let mut dead = 0;
@@ -161,7 +145,7 @@ fn killed_at_any_moment(manager: Format, prepare: impl Fn() -> Scratch, words: &
         child.kill().unwrap();
         if !child.wait().unwrap().success() {
             dead += 1;
-            let again = Answer::of(&mut command(manager, &root, words));
+            let again = Answer::of(&mut root.command_of(manager, words));
             let gone = again.err.contains("OPKG015") || again.err.contains("APKC006");
             let removed = ["remove", "del"].contains(&words[0]) && gone;
             assert!(again.code == 0 || removed, "after {step} steps: {}{}", again.out, again.err);
@@ -171,10 +155,39 @@ fn killed_at_any_moment(manager: Format, prepare: impl Fn() -> Scratch, words: &
     assert!(dead > 2, "the run was killed {dead} times only");
 }
 
+fn killed_during_an_install(manager: Format) {
+    let feed = AnyFeed::new(manager, &[version("1", 0..20)]);
+    killed_at_any_moment(manager, || feed.root(), &[common::add(manager), "many"]);
+}
+
+fn killed_during_a_removal(manager: Format) {
+    let feed = AnyFeed::new(manager, &[version("1", 0..40)]);
+    let prepare = || {
+        let root = feed.root();
+        Answer::of(&mut root.command_of(manager, &[common::add(manager), "many"])).done();
+        root
+    };
+    killed_at_any_moment(manager, prepare, &[common::remove(manager), "many"]);
+}
+
 #[test]
 fn killed_at_any_moment_of_an_install() {
-    let feed = Feed::new(&[version("1", 0..20)]);
-    killed_at_any_moment(Format::Ipk, || Scratch::updated(&feed), &["install", "many"]);
+    killed_during_an_install(Format::Ipk);
+}
+
+#[test]
+fn apk_killed_at_any_moment_of_an_install() {
+    killed_during_an_install(Format::Apk);
+}
+
+#[test]
+fn killed_at_any_moment_of_a_removal() {
+    killed_during_a_removal(Format::Ipk);
+}
+
+#[test]
+fn apk_killed_at_any_moment_of_a_removal() {
+    killed_during_a_removal(Format::Apk);
 }
 
 #[test]
@@ -191,23 +204,6 @@ fn killed_at_any_moment_of_an_upgrade() {
 }
 
 #[test]
-fn killed_at_any_moment_of_a_removal() {
-    let feed = Feed::new(&[version("1", 0..40)]);
-    let prepare = || {
-        let root = Scratch::updated(&feed);
-        root.opkg(&["install", "many"]).done();
-        root
-    };
-    killed_at_any_moment(Format::Ipk, prepare, &["remove", "many"]);
-}
-
-#[test]
-fn apk_killed_at_any_moment_of_an_install() {
-    let feed = apk::Feed::new(&[version("1", 0..20)]);
-    killed_at_any_moment(Format::Apk, || Scratch::with_index(&feed), &["add", "many"]);
-}
-
-#[test]
 fn apk_killed_at_any_moment_of_an_upgrade() {
     let feed = apk::Feed::new(&[version("1", 0..20), version("2", 10..30)]);
     let prepare = || {
@@ -219,17 +215,6 @@ fn apk_killed_at_any_moment_of_an_upgrade() {
 }
 
 #[test]
-fn apk_killed_at_any_moment_of_a_removal() {
-    let feed = apk::Feed::new(&[version("1", 0..40)]);
-    let prepare = || {
-        let root = Scratch::with_index(&feed);
-        root.apk(&["add", "many"]).done();
-        root
-    };
-    killed_at_any_moment(Format::Apk, prepare, &["del", "many"]);
-}
-
-#[test]
 fn runs_at_the_same_time_take_turns() {
     let names = ["a", "b", "c", "d", "e"];
     let plans: Vec<_> =
@@ -238,7 +223,7 @@ fn runs_at_the_same_time_take_turns() {
     let (root, apk_root) = (Scratch::updated(&feed), Scratch::with_index(&apk_feed));
     for (manager, root, word) in [(Format::Ipk, &root, "install"), (Format::Apk, &apk_root, "add")] {
         let start = |name: &&str| {
-            let mut command = command(manager, root, &[word, name]);
+            let mut command = root.command_of(manager, &[word, name]);
             command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
         };
         let children: Vec<_> = names.iter().map(start).collect();

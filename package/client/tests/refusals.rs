@@ -3,21 +3,14 @@
 
 mod common;
 
-use common::{Feed, KERNEL, Scratch, file, package};
+use common::{AnyFeed, Feed, KERNEL, Scratch, file, package, pair};
 use formats::usign::SecretKey;
-use formats::{Entry, Package, Scripts, depend, ipk};
-
-/// Two packages, the first of which needs the second.
-fn pair() -> Vec<Package> {
-    vec![package("top", "1", &format!("kernel (={KERNEL}), base")), package("base", "1", "")]
-}
+use formats::{Entry, Format, Package, Scripts, depend, ipk};
 
 /// The command is refused with the id, says the text, and changes nothing.
 #[track_caller]
 fn refused(root: &Scratch, words: &[&str], id: &str, text: &str) {
-    let before = root.tree();
-    root.live(words).refused(id).says(text);
-    assert_eq!(root.tree(), before, "{words:?} changed the root");
+    root.refuses(Format::Ipk, words, id, text);
 }
 
 /// `update` is refused, and there is nothing to install afterwards.
@@ -153,56 +146,70 @@ fn a_file_that_somebody_has_already() {
     let mut plans = pair();
     plans[0].files = vec![file("usr/lib/owned", "top")];
     plans[1].files = vec![file("usr/lib/owned", "base")];
-    plans.push(Package { files: vec![file("lib/owned", "sly")], ..package("sly", "1", "") });
-    plans.push(Package { files: vec![file("etc/opkg", "a file")], ..package("folder", "1", "") });
-    plans.push(Package { files: vec![Entry::dir("etc/opkg/arch.conf", 0o755)], ..package("file", "1", "") });
-    let feed = Feed::new(&plans);
-    let root = Scratch::updated(&feed);
-    refused(&root, &["install", "top"], "INST020", "already provided by package base");
-    refused(&root, &["install", "folder"], "INST020", "a folder is there");
-    refused(&root, &["install", "file"], "INST020", "something that is no folder is there");
-    root.opkg(&["install", "base"]).done();
-    refused(&root, &["install", "top"], "INST020", "/usr/lib/owned, but that file is already provided by package base");
-    // The same file by another name, through a link of the root.
-    std::fs::remove_dir_all(root.path("lib")).unwrap();
-    std::os::unix::fs::symlink("usr/lib", root.path("lib")).unwrap();
-    refused(&root, &["install", "sly"], "INST020", "already provided by package base");
+    plans.push(Package { files: vec![file("opt/lib/owned", "sly")], ..package("sly", "1", "") });
+    plans.push(Package { files: vec![file("etc/init.d", "a file")], ..package("folder", "1", "") });
+    plans.push(Package { files: vec![Entry::dir("etc/file", 0o755)], ..package("file", "1", "") });
+    for manager in Format::ALL {
+        let add = common::add(manager);
+        let feed = AnyFeed::new(manager, &plans);
+        let root = feed.root();
+        root.write("etc/init.d/other", "");
+        root.write("etc/file", "");
+        root.refuses(manager, &[add, "top"], "INST020", "already provided by package base");
+        root.refuses(manager, &[add, "folder"], "INST020", "a folder is there");
+        root.refuses(manager, &[add, "file"], "INST020", "something that is no folder is there");
+        root.run_live(manager, &[add, "base"]).done();
+        let text = "/usr/lib/owned, but that file is already provided by package base";
+        root.refuses(manager, &[add, "top"], "INST020", text);
+        // The same file by another name, through a link of the root.
+        std::fs::create_dir(root.path("opt")).unwrap();
+        std::os::unix::fs::symlink("../usr/lib", root.path("opt/lib")).unwrap();
+        root.refuses(manager, &[add, "sly"], "INST020", "already provided by package base");
+    }
 }
 
 #[test]
 fn a_link_of_one_package_is_no_way_for_another() {
     let link = Package { files: vec![Entry::symlink("opt/link", "/etc")], ..package("link", "1", "") };
     let through = Package { files: vec![file("opt/link/passwd", "root::0:0")], ..package("through", "1", "link") };
-    let feed = Feed::new(&[link, through]);
+    for manager in Format::ALL {
+        let feed = AnyFeed::new(manager, &[link.clone(), through.clone()]);
+        let root = feed.root();
+        let (add, run) = (common::add(manager), |words: &[&str]| root.run_live(manager, words).done());
+        root.refuses(manager, &[add, "through"], "INST013", "through /opt/link, a link");
+        // One after the other it lands in the root's own /etc, never in that of this system.
+        run(&[add, "link"]);
+        run(&[add, "through"]);
+        assert_eq!(root.read("etc/passwd"), "root::0:0");
+        run(&[common::remove(manager), "through"]);
+        assert!(!root.has("etc/passwd") && root.path("opt/link").is_symlink());
+    }
+}
+
+#[test]
+fn a_link_that_the_new_version_uses_as_a_folder_stays() {
+    let link = Package { files: vec![Entry::symlink("opt/link", "/etc")], ..package("link", "1", "") };
+    let newer = Package { files: vec![file("opt/link/passwd", "new")], ..package("link", "2", "") };
+    let feed = Feed::new(&[link]);
     let root = Scratch::updated(&feed);
-    refused(&root, &["install", "through"], "INST013", "through /opt/link, a link");
-    // One after the other it lands in the root's own /etc, never in that of this system.
     root.opkg(&["install", "link"]).done();
-    root.opkg(&["install", "through"]).done();
-    assert_eq!(root.read("etc/passwd"), "root::0:0");
-
-    // A link that the new version uses as a folder stays, as with opkg; another package's way it is not.
-    let newer = Package { files: vec![file("opt/link/passwd", "")], ..package("link", "2", "") };
     std::fs::write(root.path("newer.ipk"), ipk::to_vec(&newer).unwrap()).unwrap();
-    root.opkg(&["remove", "through"]).done();
     root.opkg(&["install", root.path("newer.ipk").as_str()]).done();
-    assert!(root.path("opt/link").is_symlink() && root.read("etc/passwd").is_empty());
+    assert!(root.path("opt/link").is_symlink() && root.read("etc/passwd") == "new");
+}
 
+#[test]
+fn something_else_than_a_folder_on_the_way() {
+    let through = package("through", "1", "");
+    let through = Package { files: vec![file("opt/link/passwd", "")], ..through };
+    let feed = Feed::new(&[through]);
     let root = Scratch::updated(&feed);
     std::fs::create_dir(root.path("opt")).unwrap();
     std::os::unix::fs::symlink("/nowhere", root.path("opt/link")).unwrap();
-    let through = feed.path().join("through_1_all.ipk");
-    root.write(
-        "usr/lib/opkg/status",
-        &format!(
-            "{}Package: link\nVersion: 1\nStatus: install ok installed\nArchitecture: all\n",
-            root.read("usr/lib/opkg/status")
-        ),
-    );
-    refused(&root, &["install", through.as_str()], "INST013", "leads to no folder");
+    refused(&root, &["install", "through"], "INST013", "leads to no folder");
     std::fs::remove_file(root.path("opt/link")).unwrap();
     root.write("opt/link", "a file");
-    refused(&root, &["install", through.as_str()], "INST013", "is no folder");
+    refused(&root, &["install", "through"], "INST013", "is no folder");
 }
 
 #[test]

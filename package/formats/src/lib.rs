@@ -12,7 +12,7 @@
 //! | container | [`tar`] in [`gzip`] | [`adb`] |
 //!
 //! What the two managers do differently is handled, and listed, in one place: [`apk::from_plan`].
-//! [`Format`] chooses between them. [`modinfo`] reads what kernel modules say about themselves.
+//! [`Format`] chooses between them. [`opened`] shows a package of either in one view. [`modinfo`] reads what kernel modules say about themselves.
 //!
 //! Three promises hold everywhere:
 //!
@@ -60,6 +60,7 @@ pub mod control;
 mod deflate;
 pub mod depend;
 pub mod ec;
+mod elf;
 mod error;
 mod format;
 pub mod gzip;
@@ -68,6 +69,7 @@ pub mod ipk;
 mod limits;
 pub mod lint;
 pub mod modinfo;
+pub mod opened;
 mod package;
 pub mod packages;
 mod rsa;

@@ -7,10 +7,10 @@ use formats::Format;
 use model::{Arch, Cancel, Events, Exit, Failure, Problem, Result, parallel, processors};
 
 use crate::built::BuiltPackage;
-use crate::kmod::{self, Plan, STAGE};
+use crate::kmod::{self, CompiledKmods, Plan, STAGE};
 use crate::local::Kernel;
+use crate::program::{self, CargoBuild, Profile, Toolchain};
 use crate::recipe::Recipes;
-use crate::userspace::{self, CargoBuild, Profile};
 use crate::write::write_one;
 
 /// What to build.
@@ -20,8 +20,12 @@ pub struct Request<'a> {
     pub recipes: &'a Recipes,
     /// The kernel whose modules are packed.
     pub kernel: &'a Kernel,
+    /// What was compiled for it: the folder of each kmod with a source.
+    pub compiled: &'a CompiledKmods,
     /// OpenWrt package architecture.
     pub arch: &'a Arch,
+    /// What makes the programs.
+    pub toolchain: &'a Toolchain,
     /// Formats to write; each package comes in all of them.
     pub formats: &'a [Format],
     /// Time of every file, in seconds since 1970; `None`: SOURCE_DATE_EPOCH, or else when the kernel was built.
@@ -45,7 +49,7 @@ pub fn build(request: &Request<'_>, out: &Utf8Path, events: &Events, cancel: &Ca
         Some(epoch) => epoch,
         None => source_date_epoch()?.unwrap_or(request.kernel.built()),
     };
-    let mut plans = kmod::plan(request.recipes, request.kernel, request.arch, epoch, events)?;
+    let mut plans = kmod::plan(request.recipes, request.kernel, request.compiled, request.arch, epoch, events)?;
     for program in request.recipes.programs.values() {
         let build = CargoBuild {
             workspace: request.workspace,
@@ -55,7 +59,7 @@ pub fn build(request: &Request<'_>, out: &Utf8Path, events: &Events, cancel: &Ca
             profile: Profile::Router,
             offline: request.offline,
         };
-        plans.push(userspace::plan(program, &build, request.arch, epoch, events, cancel)?);
+        plans.push(program::plan(program, &build, request.toolchain, request.arch, epoch, events, cancel)?);
     }
     write_all(&plans, request.formats, out, events, cancel)
 }
@@ -129,10 +133,13 @@ mod tests {
             ("kmod-top.yaml", "package: kmod-top\ntitle: Top\nmodules: [{name: top}]\ndepends: [kmod-nl]\n"),
         ])
         .unwrap();
-        let (kernel, arch) = (fixture.open(), Arch("x86_64".into()));
+        let toolchain = Toolchain::of_host(&Cancel::default()).unwrap();
+        let (kernel, compiled, arch) = (fixture.open(), CompiledKmods::new(), Arch("x86_64".into()));
         let request = |epoch| Request {
+            toolchain: &toolchain,
             recipes: &recipes,
             kernel: &kernel,
+            compiled: &compiled,
             arch: &arch,
             formats: &Format::ALL,
             source_date_epoch: epoch,

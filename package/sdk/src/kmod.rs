@@ -5,11 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use camino::Utf8PathBuf;
 use formats::depend::Dependency;
 use formats::{Content, Entry, Package};
 use model::{Arch, Events, Exit, Failure, Problem, Result};
 
-use crate::local::{Kernel, Module, Setting};
+use crate::local::{Compiled, Kernel, Module, Setting, Use, compiled};
 use crate::recipe::{KernelOption, Kmod, Line, ModuleRef, Recipes};
 use host::files;
 
@@ -17,7 +18,7 @@ use host::files;
 pub(crate) const STAGE: &str = "packages";
 
 /// What kernel and modules are published under.
-const LICENSE: &str = "GPL-2.0";
+pub(crate) const LICENSE: &str = "GPL-2.0";
 
 /// Whom users of a package tell about its defects.
 pub(crate) const MAINTAINER: &str = env!("CARGO_PKG_AUTHORS");
@@ -36,9 +37,17 @@ pub(crate) struct Plan {
 /// # Errors
 /// `KMOD001` an option is not set, `KMOD002` a module is neither a file nor built in, `KMOD003` nothing
 /// would be in the package, `KMOD004` a module was built for another kernel, `KMOD005` a module needs one
-/// that no recipe has, `KMOD006` a kernel version without a line.
-pub(crate) fn plan(recipes: &Recipes, kernel: &Kernel, arch: &Arch, epoch: u64, events: &Events) -> Result<Vec<Plan>> {
-    let planner = Planner::new(recipes, kernel, arch, epoch)?;
+/// that no recipe has, `KMOD006` a kernel version without a line, `KMOD007` a compiled module that uses a symbol of
+/// a kmod which is none of its dependencies.
+pub(crate) fn plan(
+    recipes: &Recipes,
+    kernel: &Kernel,
+    compiled: &CompiledKmods,
+    arch: &Arch,
+    epoch: u64,
+    events: &Events,
+) -> Result<Vec<Plan>> {
+    let planner = Planner::new(recipes, kernel, compiled, arch, epoch)?;
     let mut plans = vec![planner.kernel_package()?];
     let contents: BTreeMap<&str, Contents> =
         planner.active.iter().map(|(name, kmod)| Ok((*name, planner.contents(kmod)?))).collect::<Result<_>>()?;
@@ -50,9 +59,21 @@ pub(crate) fn plan(recipes: &Recipes, kernel: &Kernel, arch: &Arch, epoch: u64, 
     Ok(plans)
 }
 
+/// The folders of what was compiled from source, by the kmod's name.
+pub type CompiledKmods = BTreeMap<String, Utf8PathBuf>;
+
+/// Checks that the kernel has the options that a kmod asks for.
+///
+/// # Errors
+/// `KMOD001` it does not.
+pub fn check_options(kmod: &Kmod, kernel: &Kernel) -> Result<()> {
+    kmod.kconfig.iter().try_for_each(|option| check_option(kmod, kernel, option))
+}
+
 /// What is the same for every package.
 struct Planner<'a> {
     kernel: &'a Kernel,
+    compiled: &'a CompiledKmods,
     line: Line,
     arch: &'a Arch,
     epoch: u64,
@@ -73,7 +94,13 @@ struct Contents {
 }
 
 impl<'a> Planner<'a> {
-    fn new(recipes: &'a Recipes, kernel: &'a Kernel, arch: &'a Arch, epoch: u64) -> Result<Self> {
+    fn new(
+        recipes: &'a Recipes,
+        kernel: &'a Kernel,
+        compiled: &'a CompiledKmods,
+        arch: &'a Arch,
+        epoch: u64,
+    ) -> Result<Self> {
         let line: Line = kernel.id().version.parse().map_err(|why: String| {
             Failure::of(Problem {
                 exit: Exit::Failed,
@@ -95,13 +122,14 @@ impl<'a> Planner<'a> {
                 owners.insert(module.name.replace('-', "_"), *name);
             }
         }
-        Ok(Planner { kernel, line, arch, epoch, active, owners })
+        Ok(Planner { kernel, compiled, line, arch, epoch, active, owners })
     }
 
     /// Finds a kmod's modules and checks all that the recipe expects of the kernel.
     fn contents(&self, kmod: &Kmod) -> Result<Contents> {
-        for option in &kmod.kconfig {
-            self.check_option(kmod, option)?;
+        check_options(kmod, self.kernel)?;
+        if kmod.source.is_some() {
+            return self.compiled_contents(kmod);
         }
         let mut contents = Contents::default();
         for wanted in kmod.modules.iter().filter(|module| module.applies_to(self.line)) {
@@ -140,15 +168,44 @@ impl<'a> Planner<'a> {
         self.kernel.is_builtin(&module.name) || module.option.as_ref().is_some_and(set)
     }
 
-    fn check_option(&self, kmod: &Kmod, option: &KernelOption) -> Result<()> {
-        let KernelOption { symbol, builtin } = option;
-        let (what, why) = match self.kernel.setting(symbol) {
-            Some(Setting::BuiltIn) => return Ok(()),
-            Some(Setting::Module) if !builtin => return Ok(()),
-            Some(Setting::Module) => (format!("CONFIG_{symbol} is `m`"), "the package needs it built in"),
-            None => (format!("CONFIG_{symbol} is not set"), "OpenWrt's build would make an empty package of it"),
+    /// The modules that were compiled for it.
+    fn compiled_contents(&self, kmod: &Kmod) -> Result<Contents> {
+        let Some(folder) = self.compiled.get(&kmod.package) else {
+            return Err(self.refuse(
+                kmod,
+                "KMOD008",
+                "it was not compiled".into(),
+                "its modules come from a source of its own",
+                "report this together with the command",
+            ));
         };
-        Err(self.refuse(kmod, "KMOD001", what, why, "use a kernel with that option"))
+        let Compiled { modules, uses } = compiled(folder)?;
+        modules.iter().try_for_each(|module| self.check_vermagic(kmod, module))?;
+        let reachable = self.reachable(kmod, &BTreeMap::new());
+        for Use { user, symbol, owner } in uses {
+            let kmod_of_it = self.owners.get(owner.as_str()).copied();
+            if kmod_of_it.is_some_and(|name| name == kmod.package || reachable.contains(name)) {
+                continue;
+            }
+            let (why, fix) = match kmod_of_it {
+                Some(name) => (
+                    format!("that module is in {name}, which is none of its dependencies"),
+                    format!("add {name} to `depends`"),
+                ),
+                None => (
+                    "no recipe that applies to this kernel has that module, so it could never be loaded".into(),
+                    format!("write a recipe for the kmod that holds {owner}, and name it in `depends`"),
+                ),
+            };
+            return Err(self.refuse(
+                kmod,
+                "KMOD007",
+                format!("{user} uses `{symbol}` of module `{owner}`"),
+                &why,
+                &fix,
+            ));
+        }
+        Ok(Contents { modules, builtin: Vec::new() })
     }
 
     fn check_vermagic(&self, kmod: &Kmod, module: &Module) -> Result<()> {
@@ -230,9 +287,15 @@ impl<'a> Planner<'a> {
         if let Some(note) = &note {
             events.line(STAGE, format!("{}: {note}", kmod.package));
         }
+        let version = match &kmod.source {
+            Some(source) => format!("{}.{}-r{}", id.version, source.version, source.release),
+            None => id.kmod_version(),
+        };
+        let license = kmod.source.as_ref().map_or(LICENSE, |source| &source.license).to_owned();
         let package = Package {
             name: kmod.package.clone(),
-            version: id.kmod_version(),
+            version,
+            license,
             depends,
             description: description(kmod, contents, note.as_deref()),
             source: format!("package/recipes/{}.yaml", kmod.package),
@@ -301,12 +364,24 @@ impl<'a> Planner<'a> {
     }
 
     fn refuse(&self, kmod: &Kmod, id: &'static str, what: String, why: &str, fix: &str) -> Failure {
-        Failure::of(Problem { exit: Exit::Failed, id, what, why, fix }).at(format!(
-            "{} on kernel {}",
-            kmod.package,
-            self.kernel.release()
-        ))
+        refuse(kmod, self.kernel, id, what, why, fix)
     }
+}
+
+fn check_option(kmod: &Kmod, kernel: &Kernel, option: &KernelOption) -> Result<()> {
+    let KernelOption { symbol, builtin } = option;
+    let (what, why) = match kernel.setting(symbol) {
+        Some(Setting::BuiltIn) => return Ok(()),
+        Some(Setting::Module) if !builtin => return Ok(()),
+        Some(Setting::Module) => (format!("CONFIG_{symbol} is `m`"), "the package needs it built in"),
+        None => (format!("CONFIG_{symbol} is not set"), "OpenWrt's build would make an empty package of it"),
+    };
+    Err(refuse(kmod, kernel, "KMOD001", what, why, "use a kernel with that option"))
+}
+
+fn refuse(kmod: &Kmod, kernel: &Kernel, id: &'static str, what: String, why: &str, fix: &str) -> Failure {
+    let place = format!("{} on kernel {}", kmod.package, kernel.release());
+    Failure::of(Problem { exit: Exit::Failed, id, what, why, fix }).at(place)
 }
 
 /// The title, and for a package without modules the reason: users see it, and it is what the lint tells a
@@ -330,169 +405,4 @@ fn remark(kmod: &Kmod, contents: &Contents) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc::channel;
-
-    use formats::Kind;
-    use model::Event;
-
-    use super::*;
-    use crate::local::fixture::{Fixture, RELEASE, elf};
-    use crate::recipe::tests::load;
-
-    const TABLES: (&str, &str) = (
-        "kmod-tables.yaml",
-        "package: kmod-tables\ntitle: Tables\nkconfig: [NETFILTER=y, NF_TABLES]\n\
-         modules: [{name: nf_tables}, {name: a-set}, {name: nft_counter, before: \"5.17\"}]\ndepends: [kmod-netlink, kmod-old]\n\
-         autoload: {priority: 4, boot: true}\nfiles: [{path: etc/x.conf, text: \"x=1\\n\"}]\n",
-    );
-    const NETLINK: (&str, &str) =
-        ("kmod-netlink.yaml", "package: kmod-netlink\ntitle: Netlink\nmodules: [{name: nfnetlink}]\n");
-    const HASH: (&str, &str) = ("kmod-hash.yaml", "package: kmod-hash\ntitle: Hash\nmodules: [{name: crypto_hash}]\n");
-    const OLD: (&str, &str) =
-        ("kmod-old.yaml", "package: kmod-old\ntitle: Old\nkernel: {before: \"6.12\"}\nmodules: [{name: gone}]\n");
-    const SUM: (&str, &str) =
-        ("kmod-sum.yaml", "package: kmod-sum\ntitle: Sum\nmodules: [{name: crc}]\ndepends: [kmod-hash]\n");
-    const TOP: (&str, &str) =
-        ("kmod-top.yaml", "package: kmod-top\ntitle: Top\nmodules: [{name: top}]\ndepends: [kmod-tables]\n");
-    const NAME: (&str, &str) = ("kmod-name.yaml", "package: kmod-name\ntitle: Name\nempty: kept for its name\n");
-
-    const ALL: [(&str, &str); 7] = [TABLES, NETLINK, HASH, OLD, SUM, TOP, NAME];
-
-    const MODULES: &[(&str, &str)] = &[
-        ("nf_tables", "depends=nfnetlink,crc"),
-        ("a-set", "depends=nf_tables,crypto_hash"),
-        ("nfnetlink", "depends="),
-        ("crc", "depends="),
-        ("top", "depends=nf-tables,crc"),
-    ];
-
-    /// Plans, with the lines that were reported.
-    fn planned(recipes: &[(&str, &str)], fixture: &Fixture) -> Result<(BTreeMap<String, Plan>, Vec<String>)> {
-        let (sender, events) = channel();
-        let plans = plan(&load(recipes)?, &fixture.open(), &Arch("x86_64".into()), 7, &Events::to(sender))?;
-        let text = |event| match event {
-            Event::Line { text, .. } => text,
-            other => panic!("{other:?}"),
-        };
-        Ok((
-            plans.into_iter().map(|plan| (plan.package.name.clone(), plan)).collect(),
-            events.iter().map(text).collect(),
-        ))
-    }
-
-    fn depends(plan: &Plan) -> Vec<String> {
-        plan.package.depends.iter().map(ToString::to_string).collect()
-    }
-
-    fn paths(plan: &Plan) -> Vec<String> {
-        plan.package.files.iter().map(|entry| entry.path.clone()).collect()
-    }
-
-    fn text<'a>(plan: &'a Plan, path: &str) -> &'a str {
-        let entry = plan.package.files.iter().find(|entry| entry.path == path).unwrap();
-        let Kind::File(content) = &entry.kind else { panic!("{entry:?}") };
-        std::str::from_utf8(content.bytes().unwrap()).unwrap()
-    }
-
-    #[test]
-    fn a_kmod_is_what_openwrt_makes_of_it() {
-        let fixture = Fixture::new(MODULES);
-        let (plans, _) = planned(&ALL, &fixture).unwrap();
-        let tables = &plans["kmod-tables"];
-        let kernel = fixture.open().id().package_version();
-        assert_eq!((tables.package.version.as_str(), tables.package.architecture.as_str()), ("6.12.1-r2", "x86_64"));
-        assert_eq!((tables.package.section.as_str(), tables.package.license.as_str()), ("kernel", "GPL-2.0"));
-        assert_eq!((tables.package.source_date_epoch, tables.note.as_ref()), (7, None));
-        assert_eq!(tables.package.description, "Tables");
-        // kmod-old is no package of this line, kmod-sum is what this kernel's nf_tables needs.
-        assert_eq!(depends(tables), [&format!("kernel (={kernel})"), "kmod-netlink", "kmod-sum"]);
-        assert_eq!(
-            paths(tables),
-            [
-                &format!("lib/modules/{RELEASE}/a-set.ko"),
-                &format!("lib/modules/{RELEASE}/nf_tables.ko"),
-                "etc/modules.d/04-tables",
-                "etc/modules-boot.d/04-tables",
-                "etc/x.conf",
-            ]
-        );
-        assert_eq!(text(tables, "etc/modules.d/04-tables"), "a-set\nnf_tables\n");
-        assert_eq!(text(tables, "etc/x.conf"), "x=1\n");
-        assert_eq!(tables.package.files[3].kind, Kind::Symlink("../modules.d/04-tables".into()));
-        assert_eq!(text(&plans["kmod-netlink"], "etc/modules.d/netlink"), "nfnetlink\n");
-        assert!(!plans.contains_key("kmod-old"));
-    }
-
-    #[test]
-    fn the_virtual_kernel_is_on_hold_and_holds_the_lists() {
-        let fixture = Fixture::new(MODULES);
-        let (plans, _) = planned(&ALL, &fixture).unwrap();
-        let kernel = &plans["kernel"];
-        assert_eq!(kernel.package.version, fixture.open().id().package_version());
-        assert!(kernel.package.hold && kernel.package.depends.is_empty());
-        let folder = format!("lib/modules/{RELEASE}");
-        assert_eq!(paths(kernel), [format!("{folder}/modules.builtin"), format!("{folder}/modules.builtin.modinfo")]);
-    }
-
-    #[test]
-    fn what_the_kernel_needs_beyond_the_recipe_is_added_once_and_said() {
-        let (plans, lines) = planned(&ALL, &Fixture::new(MODULES)).unwrap();
-        // kmod-top needs crc too, and has it through kmod-tables.
-        assert_eq!(depends(&plans["kmod-top"])[1..], ["kmod-tables"]);
-        let added: Vec<_> = lines.iter().filter(|line| line.contains("added")).collect();
-        assert_eq!(added, ["kmod-tables: dependency kmod-sum added, this kernel's nf_tables needs crc"]);
-    }
-
-    #[test]
-    fn a_package_without_modules_says_why() {
-        let (plans, lines) = planned(&ALL, &Fixture::new(MODULES)).unwrap();
-        for (name, why) in [
-            ("kmod-hash", "no module files, all built into this kernel: crypto_hash"),
-            ("kmod-name", "kept for its name"),
-        ] {
-            assert_eq!(plans[name].note.as_deref(), Some(why));
-            assert!(plans[name].package.description.ends_with(&format!("\nEmpty: {why}")));
-            assert_eq!(paths(&plans[name]), Vec::<String>::new());
-            assert!(lines.contains(&format!("{name}: {why}")), "{lines:?}");
-        }
-    }
-
-    #[test]
-    fn an_option_tells_of_code_that_no_list_names() {
-        let recipe = ("kmod-x.yaml", "package: kmod-x\ntitle: x\nmodules: [{name: x, option: NETFILTER}]\n");
-        let (plans, _) = planned(&[recipe], &Fixture::new(MODULES)).unwrap();
-        assert_eq!(plans["kmod-x"].note.as_deref(), Some("no module files, all built into this kernel: x"));
-        // NF_TABLES is `m`: then the file must be there.
-        let recipe = ("kmod-x.yaml", "package: kmod-x\ntitle: x\nmodules: [{name: x, option: NF_TABLES}]\n");
-        assert_eq!(planned(&[recipe], &Fixture::new(MODULES)).unwrap_err().id(), "KMOD002");
-    }
-
-    #[test]
-    fn nothing_empty_or_unloadable_is_made() {
-        let kmod = |rest: &str| format!("package: kmod-x\ntitle: x\n{rest}\n");
-        for (rest, id) in [
-            ("modules: [{name: nfnetlink}]\nkconfig: [NFT_QUEUE]", "KMOD001"),
-            ("modules: [{name: nfnetlink}]\nkconfig: [NF_TABLES=y]", "KMOD001"),
-            ("modules: [{name: absent}]", "KMOD002"),
-            ("modules: [{name: nfnetlink, before: \"6.1\"}]", "KMOD003"),
-            ("modules: []", "KMOD003"),
-            ("modules: [{name: foreign}]", "KMOD004"),
-            ("modules: [{name: nf_tables}]", "KMOD005"),
-        ] {
-            let fixture = Fixture::new(MODULES);
-            fixture.put_module("foreign.ko", &elf("vermagic=6.12.1+deb13-cloud-amd64 SMP\0"));
-            let failure = planned(&[("kmod-x.yaml", &kmod(rest))], &fixture).unwrap_err();
-            assert_eq!((failure.id(), failure.exit()), (id, Exit::Failed), "{rest}");
-            assert!(failure.to_string().contains("kmod-x on kernel"), "{failure}");
-        }
-    }
-
-    #[test]
-    fn a_kernel_of_no_known_line_is_refused() {
-        let fixture = Fixture::new(MODULES);
-        fixture.put_image("8 (x) #1 SMP Debian 8-1 (2030-01-01)");
-        let failure = planned(&[NETLINK], &fixture).unwrap_err();
-        assert_eq!((failure.id(), failure.exit()), ("KMOD006", Exit::Failed));
-    }
-}
+mod tests;

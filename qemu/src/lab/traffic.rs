@@ -37,6 +37,8 @@ pub struct Flow {
     pub transport: Transport,
     /// Where the near end is.
     pub from: Side,
+    /// Where the far end is: on the other side, or on the same one where the router sends the flow back (hairpin).
+    pub far: Side,
     /// What the near end sends to: an address of the far host, or of the router when it translates
     /// destinations.
     pub to: SocketAddr,
@@ -62,6 +64,7 @@ impl Flow {
         Flow {
             transport: Transport::Udp,
             from,
+            far: from.other(),
             to,
             listen: None,
             echo: false,

@@ -35,7 +35,7 @@ pub struct Feeds<'a> {
     pub folders: &'a BTreeMap<FeedVariant, Utf8PathBuf>,
     /// What a router trusts.
     pub trust: &'a Trust,
-    /// What the packages of the published feed bring.
+    /// What the packages of these feeds bring.
     pub payload: &'a Payload,
 }
 

@@ -21,7 +21,10 @@ pub fn run(ctx: &Ctx, args: &DoctorArgs) -> Result<Outcome> {
         // Some are of the tests, too, which stand for lines of their own.
         needs.retain(|need| of_release.iter().all(|other| other.name != need.name));
         needs.extend(of_release);
-        needs.extend(doctor::router_programs(&row.arch));
+        // What the tests make programs for may be another architecture.
+        let programs = doctor::router_programs(&row.arch);
+        needs.retain(|need| programs.iter().all(|other| other.name != need.name));
+        needs.extend(programs);
         let emulator = pipeline::emulator(ctx, &row.target)?;
         needs.extend(emulator.filter(|need| doctor::NEEDS.iter().all(|known| known.name != need.name)));
     }
@@ -31,6 +34,7 @@ pub fn run(ctx: &Ctx, args: &DoctorArgs) -> Result<Outcome> {
     let checked = doctor::examine(ctx, &host, &needs)?;
     let mut lines: Vec<String> = checked.iter().map(shown).collect();
     lines.push(row(" ", "KVM", &kvm(Utf8Path::new("/dev/kvm"))));
+    lines.push(modules(sdk::local::BuildRoot::may_enter(&ctx.cancel)));
     lines.push(space(&ctx.cache));
     for line in &lines {
         ctx.events.line("doctor", line.as_str());
@@ -62,6 +66,16 @@ fn kvm(device: &Utf8Path) -> String {
     match std::fs::File::options().read(true).write(true).open(device) {
         Ok(_) => format!("{device} opens; a probe guest decides at boot whether it is used"),
         Err(error) => format!("{device}: {error}; the router is emulated, which is slower"),
+    }
+}
+
+/// Nothing else needs it, so that it is no failure here.
+fn modules(allowed: Result<()>) -> String {
+    match allowed {
+        Ok(()) => row("ok", "modules", "this user may compile kernel modules, in a root of the kernel's Debian suite"),
+        Err(failure) => {
+            row(" ", "modules", &format!("none from source: {}; {}", failure.finding().what, failure.finding().fix))
+        }
     }
 }
 
@@ -97,7 +111,7 @@ mod tests {
         let (sender, events) = std::sync::mpsc::channel();
         let ctx = ctx("/tmp/openwrt-offload-never-made".into(), Events::to(sender));
         let outcome = run(&ctx, &args(None, "x86/64")).unwrap();
-        for name in doctor::NEEDS.iter().map(|need| need.name).chain(["KVM", "disk"]) {
+        for name in doctor::NEEDS.iter().map(|need| need.name).chain(["KVM", "modules", "disk"]) {
             assert!(outcome.data.contains(name), "{name}\n{}", outcome.data);
         }
         assert!(outcome.data.contains("GiB free"));
@@ -113,10 +127,17 @@ mod tests {
         let shown = |release: Option<&str>| run(&ctx, &args(release, "armsr/armv8")).map(|outcome| outcome.data);
         assert!(!shown(None).unwrap().contains("QEMU for ARM"));
         let text = shown(Some("24.10")).unwrap();
-        for part in ["ncurses", "QEMU for ARM", "aarch64-unknown-linux-musl"] {
+        for part in ["ncurses", "QEMU for ARM", "Rust target", "cross linker"] {
             assert_eq!(text.lines().filter(|line| line.contains(part)).count(), 1, "{text}");
         }
         assert_eq!(shown(Some("17.01")).unwrap_err().exit(), model::Exit::Usage);
+    }
+
+    #[test]
+    fn who_may_not_compile_modules_is_told_what_would_help() {
+        assert!(modules(Ok(())).starts_with("ok"));
+        let text = modules(Err(model::Failure::interrupted()));
+        assert!(text.contains("none from source") && !text.starts_with("ok"), "{text}");
     }
 
     #[test]

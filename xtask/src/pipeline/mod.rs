@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! debian-kernel ─> kernel ─┬─> packages ─> lint ─> feed ─┬─> spoiled feeds ─┐
+//! modules from source ─────┤                             │                  │
 //! programs of ours ────────┤                             └─> installed ─────┼─> scenarios ─> report
 //! debian-image ────────────┴─> image ─> state ───────────────┘              │
 //!                                           └───────────────────────────────┘
@@ -17,6 +18,7 @@ mod feed;
 mod installed;
 mod job;
 mod linted;
+mod modules;
 mod official;
 mod openwrt;
 mod payload;
@@ -47,6 +49,7 @@ use linted::linted;
 
 pub use bench::bench;
 pub use job::{Job, emulator, target};
+pub use programs::toolchains;
 pub use reproduce::reproduce;
 pub use router::boot;
 pub use row::{RowPackages, row_inputs, row_packages};

@@ -35,9 +35,13 @@ pub(super) fn packages(ctx: &Ctx, release: &Release, recipes: &Recipes) -> Resul
     let mut inputs = Inputs::new(format!("packages for OpenWrt {} {}", resolved.release, resolved.target))
         .stage("sdk", &sdk)
         .text("kernel", &literals.kernel)
+        .text("recipes", recipes.names().join(" "))
         .text("epoch", std::env::var("SOURCE_DATE_EPOCH").unwrap_or_default());
     for folder in &ctx.recipes {
         inputs = inputs.path("recipes", folder);
+    }
+    for source in recipes.kmods.values().filter_map(|kmod| kmod.source.as_ref()) {
+        inputs = inputs.text("source", source.digest()?);
     }
     for program in &programs {
         inputs = inputs.path("makefile", program.recipe.join("Makefile")).path("program", &program.binary);

@@ -10,10 +10,10 @@ use vm::guest::Guest;
 use vm::lab::Lab;
 
 use super::at_once::both;
-use super::feed::Feed;
+use super::feed::{Feed, signed};
 use super::installed::Installed;
 use super::job::Job;
-use super::payload::payload;
+use super::payload::payload as payload_of;
 use super::proved::Proved;
 use super::trees::trees;
 use super::{console, router};
@@ -55,12 +55,23 @@ fn on_kernel(
     }
     let (feed, router) = router::with_feed(ctx, job, &args.machine)?;
     let trust = router::trust(&feed)?;
-    let payload = payload(&feed.packages.files()?)?;
+    let payload = payload_of(&feed.packages.files()?)?;
     let wanted: BTreeSet<FeedVariant> = chosen.iter().map(|scenario| scenario.feed).collect();
+    let for_tests = wanted.contains(&FeedVariant::Tests).then(|| signed(ctx, &job.with_test_packages())).transpose()?;
+    // It holds the published packages too.
+    let all = match &for_tests {
+        Some(feed) => payload_of(&feed.packages.files()?)?,
+        None => payload.clone(),
+    };
     let (installed, feeds) = both(
         ctx,
         |ctx| Ok(Installed::prepare(ctx, &router, &feed, &trust, &payload, &chosen)),
-        |ctx| wanted.into_iter().map(|variant| Ok((variant, variant_of(ctx, job, &feed, variant)?))).collect(),
+        |ctx| {
+            wanted
+                .into_iter()
+                .map(|variant| Ok((variant, variant_of(ctx, job, &feed, for_tests.as_ref(), variant)?)))
+                .collect()
+        },
     )?;
     let feeds: BTreeMap<FeedVariant, Utf8PathBuf> = feeds;
     ctx.events.fact("QEMU", &router.qemu.version);
@@ -77,7 +88,7 @@ fn on_kernel(
     let run = |events: &Events, sabotage| {
         let bench = Bench {
             routers: &routers,
-            feeds: Feeds { folders: &feeds, trust: &trust, payload: &payload },
+            feeds: Feeds { folders: &feeds, trust: &trust, payload: &all },
             manner: Manner {
                 jobs: ctx.routers.get(),
                 of_several: kernels > 1,
@@ -206,10 +217,17 @@ fn in_tree(ctx: &Ctx, mut scenario: Scenario) -> Scenario {
     scenario
 }
 
-/// The feed's directory, or that of a copy spoiled in one way.
-fn variant_of(ctx: &Ctx, job: &Job, feed: &Feed, variant: FeedVariant) -> Result<Utf8PathBuf> {
+/// The feed's directory, that of one with more packages, or that of a copy spoiled in one way.
+fn variant_of(
+    ctx: &Ctx,
+    job: &Job,
+    feed: &Feed,
+    for_tests: Option<&Feed>,
+    variant: FeedVariant,
+) -> Result<Utf8PathBuf> {
     let spoil = match variant {
         FeedVariant::Published => return Ok(feed.folder.clone()),
+        FeedVariant::Tests => return Ok(for_tests.unwrap_or(feed).folder.clone()),
         FeedVariant::Trees => return trees(ctx, job, feed, scenarios::FEED_URL),
         FeedVariant::WrongKey => feeds::Spoil::WrongKey,
         FeedVariant::FlippedPackage => feeds::Spoil::FlippedPackage(SPOILED_PACKAGE),

@@ -5,8 +5,8 @@ use formats::Limits;
 use formats::apk::index::{Index, Listed};
 use model::Digest;
 
-use super::Progress;
 use super::config::Config;
+use super::{Progress, Step};
 use crate::error::{Error, Result};
 use crate::fetch;
 use crate::root::{Access, Root};
@@ -29,7 +29,7 @@ pub(super) struct Offer {
 /// Fetches one index and keeps it if its signature is good. One that fails the check is gone afterwards,
 /// as is the one before it: what the repository is today is not known.
 pub(super) fn update(root: &Root, config: &Config, url: &str, on: &mut dyn FnMut(Progress)) -> Result<usize> {
-    on(Progress::Fetching { url: url.to_owned() });
+    on(Step::Fetching { url: url.to_owned() }.into());
     let bytes = fetch::fetch_small(url, MAX_BYTES)?;
     let path = place(url);
     match check(config, url, &bytes) {

@@ -16,6 +16,7 @@ mod config;
 mod database;
 mod explain;
 mod indexes;
+mod installed;
 mod owners;
 mod plan;
 mod prepare;
@@ -35,10 +36,10 @@ use tempfile::TempDir;
 use self::commit::Commit;
 pub use self::config::Config;
 use self::database::Database;
-pub use self::database::Installed;
+pub use self::installed::Installed;
 use self::owners::Owners;
 use self::plan::{Orders, Plan, Planner};
-pub use self::progress::Progress;
+pub use self::progress::{Progress, Step};
 use self::select::Asks;
 use self::world::{Wish, World};
 use crate::error::{Error, Result};
@@ -77,23 +78,9 @@ pub fn image_state_with(kernel_version: &str, others: &[(&str, &str)], arch: &st
 }
 
 /// Installs into one root, as one configuration says.
-#[derive(Debug, Clone)]
-pub struct Client {
-    root: Root,
-    config: Config,
-}
+pub type Client = crate::Client<Config>;
 
 impl Client {
-    /// A client for `root`. Nothing is read or locked before a command runs.
-    pub fn new(root: Root, config: Config) -> Client {
-        Client { root, config }
-    }
-
-    /// What it was made with.
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
     /// Fetches and verifies the index of every repository. All are tried; the first failure is returned.
     pub fn update(&self, on: &mut dyn FnMut(Progress)) -> Result<()> {
         let _lock = self.begin(on)?;
@@ -105,11 +92,11 @@ impl Client {
         for url in &self.config.repositories {
             match indexes::update(&self.root, &self.config, url, on) {
                 Ok(count) => packages += count,
-                Err(error) => failures.add(Err(error), |line| on(Progress::Failed { line })),
+                Err(error) => failures.add(Err(error), on),
             }
         }
         failures.end()?;
-        on(Progress::Available { packages });
+        on(Step::Available { packages }.into());
         Ok(())
     }
 
@@ -174,7 +161,7 @@ impl Client {
                     info.name != *name && info.depends.iter().any(|need| !need.is_conflict() && kept.satisfies(need))
                 };
                 let by = plan.chosen.iter().filter(needs).map(|info| info.name.clone()).collect();
-                on(Progress::Kept { name: name.clone(), by });
+                on(Step::Kept { name: name.clone(), by }.into());
             }
         }
         self.commit(&world, database, plan, &scratch, on)
@@ -285,37 +272,38 @@ impl Client {
         let mut failures = Failures::default();
         for name in &plan.configure {
             let configured = commit.configure_again(name);
-            failures.add(configured, |line| (commit.on)(Progress::Failed { line }));
+            failures.add(configured, commit.on);
         }
         let mut number = 0;
         let mut step = |on: &mut dyn FnMut(Progress), name: &str, to: Option<&str>| {
             number += 1;
             let (from, to) = (versions.get(name).cloned(), to.map(str::to_owned));
-            on(Progress::Change { number, total, name: name.to_owned(), from, to });
+            on(Step::Change { number, total, name: name.to_owned(), from, to }.into());
         };
         let changes = || -> Result<()> {
             for name in &plan.remove {
                 step(commit.on, name, None);
                 commit.remove(name)?;
             }
-            for mut package in plan.install {
-                let info = package.metadata.info.clone();
+            for package in plan.install {
+                let info = &package.metadata.info;
                 step(commit.on, &info.name, Some(&info.version));
                 // Those after one that cannot be put in place may need it; its own last script is another matter.
-                let configured = commit.install(&mut package)?;
-                failures.add(configured, |line| (commit.on)(Progress::Failed { line }));
+                let configured = commit.install(&package)?;
+                failures.add(configured, commit.on);
             }
             Ok(())
         };
         let changed = changes();
-        failures.add(changed, |line| (commit.on)(Progress::Failed { line }));
+        failures.add(changed, commit.on);
         let touched = std::mem::take(&mut commit.touched);
         for (package, folders) in scripts::triggered(commit.database, &touched) {
-            failures.add(commit.trigger(&package, &folders), |line| (commit.on)(Progress::Failed { line }));
+            let triggered = commit.trigger(&package, &folders);
+            failures.add(triggered, commit.on);
         }
         failures.end()?;
         let bytes = database.0.values().map(|package| package.info.installed_size).sum();
-        on(Progress::Done { bytes, packages: database.0.len() });
+        on(Step::Done { bytes, packages: database.0.len() }.into());
         Ok(())
     }
 }

@@ -6,16 +6,17 @@ use camino::Utf8PathBuf;
 use formats::apk::Info;
 use tempfile::TempDir;
 
-use super::Progress;
 use super::candidate::Candidate;
 use super::commit::is_protected;
 use super::config::Config;
-use super::database::{Database, Installed, identity_in_index};
+use super::database::Database;
 use super::indexes::{self, Offer};
+use super::installed::{Installed, identity_in_index};
 use super::prepare::{self, Prepared};
 use super::replaces;
 use super::select::{Asks, Problem, dependencies_first, select};
 use super::world::World;
+use super::{Progress, Step};
 use crate::error::{Error, Result};
 use crate::place;
 use crate::root::Root;
@@ -144,7 +145,7 @@ impl Planner<'_> {
         let coming = install.into_iter().map(|info| (info.name.clone(), Some(info.version.clone())));
         for (place, (name, to)) in remove.into_iter().map(|name| (name, None)).chain(coming).enumerate() {
             let from = self.database.0.get(&name).map(|package| package.info.version.clone());
-            on(Progress::Change { number: place + 1, total, name, from, to });
+            on(Step::Change { number: place + 1, total, name, from, to }.into());
         }
     }
 
@@ -155,7 +156,7 @@ impl Planner<'_> {
         let leaves = |name: &str| coming.contains(name) || going.contains(name);
         let stay = self.database.0.values().filter(|package| !leaves(&package.info.name));
         let taken: BTreeSet<Utf8PathBuf> = replaces::settle(stay, &mut plan.install);
-        let owned = self.database.files_of_others(leaves).into_iter().filter(|(path, _)| !taken.contains(path));
+        let owned = self.database.files_of_others(leaves).filter(|(path, _)| !taken.contains(path));
         let old_files =
             |name: &str| self.database.0.get(name).into_iter().flat_map(Installed::files).map(|(path, _)| path);
         let mut bundles: Vec<_> = plan.install.iter().map(Prepared::bundle).collect();
@@ -164,7 +165,7 @@ impl Planner<'_> {
             bundle.yields = bundle.replaced.iter().filter(|path| !is_protected(path)).cloned().collect();
         }
         let going = going.iter().flat_map(|name| old_files(name)).collect();
-        place::check(self.root, owned, going, &bundles)
+        place::check(self.root, owned, going, &bundles, false)
     }
 }
 

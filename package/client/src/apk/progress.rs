@@ -2,10 +2,13 @@
 
 use std::fmt;
 
-/// Something that happened, or that the user should know. `Display` is a line of apk's output.
+/// What the callback of a command is told.
+pub type Progress = crate::Progress<Step>;
+
+/// Something that is done, or about to be. `Display` is a line of apk's output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Progress {
+pub enum Step {
     /// An index or package is being fetched.
     Fetching {
         /// Its address.
@@ -50,23 +53,13 @@ pub enum Progress {
         /// Packages in all of them.
         packages: usize,
     },
-    /// Something worth knowing that is no error.
-    Note {
-        /// One sentence.
-        text: String,
-    },
-    /// One of several repositories or packages failed while the work went on; the first failure is returned.
-    Failed {
-        /// The whole message.
-        line: String,
-    },
 }
 
-impl fmt::Display for Progress {
+impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Progress::Fetching { url } => write!(f, "fetch {url}"),
-            Progress::Change { number, total, name, from, to } => {
+            Step::Fetching { url } => write!(f, "fetch {url}"),
+            Step::Change { number, total, name, from, to } => {
                 write!(f, "({number}/{total}) ")?;
                 match (from, to) {
                     (None, Some(to)) => write!(f, "Installing {name} ({to})"),
@@ -79,18 +72,16 @@ impl fmt::Display for Progress {
                     (from, None) => write!(f, "Purging {name} ({})", from.as_deref().unwrap_or_default()),
                 }
             }
-            Progress::Executing { package, script } => write!(f, "Executing {package}.{script}"),
-            Progress::Kept { name, by } => {
+            Step::Executing { package, script } => write!(f, "Executing {package}.{script}"),
+            Step::Kept { name, by } => {
                 write!(
                     f,
                     "World updated, but the following packages are not removed due to:\n  {name}: {}",
                     by.join(" ")
                 )
             }
-            Progress::Done { bytes, packages } => write!(f, "OK: {} in {packages} packages", Size(*bytes)),
-            Progress::Available { packages } => write!(f, "OK: {packages} distinct packages available"),
-            Progress::Note { text } => f.write_str(text),
-            Progress::Failed { line } => f.write_str(line),
+            Step::Done { bytes, packages } => write!(f, "OK: {} in {packages} packages", Size(*bytes)),
+            Step::Available { packages } => write!(f, "OK: {packages} distinct packages available"),
         }
     }
 }

@@ -11,8 +11,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use formats::apk::Script as Kind;
 use tempfile::TempDir;
 
-use super::database::{Database, Installed};
+use super::database::Database;
+use super::installed::Installed;
 use crate::error::{Error, Result};
+use crate::pattern;
 use crate::root::Root;
 use crate::script::{self, Script};
 
@@ -50,21 +52,7 @@ pub(super) fn triggered(database: &Database, touched: &BTreeSet<Utf8PathBuf>) ->
 fn matches(pattern: &str, folder: &Utf8Path) -> bool {
     let (pattern, folder) = (pattern.trim_start_matches('+').split('/'), folder.as_str().split('/'));
     let (patterns, names): (Vec<_>, Vec<_>) = (pattern.collect(), folder.collect());
-    patterns.len() == names.len() && patterns.iter().zip(names).all(|(pattern, name)| matches_name(pattern, name))
-}
-
-fn matches_name(pattern: &str, name: &str) -> bool {
-    let Some((start, rest)) = pattern.split_once('*') else { return pattern == name };
-    let Some(mut left) = name.strip_prefix(start) else { return false };
-    let mut parts: Vec<&str> = rest.split('*').collect();
-    let end = parts.pop().unwrap_or_default();
-    for part in parts {
-        match left.find(part) {
-            Some(at) => left = &left[at + part.len()..],
-            None => return false,
-        }
-    }
-    left.ends_with(end)
+    patterns.len() == names.len() && patterns.iter().zip(names).all(|(pattern, name)| pattern::matches(pattern, name))
 }
 
 #[cfg(test)]

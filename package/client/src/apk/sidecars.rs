@@ -12,11 +12,11 @@ use formats::tar::{Reader, Writer};
 use formats::{Content, Entry, Limits};
 use model::Hex;
 
-use super::database::{Database, Installed};
+use super::installed::Installed;
 use crate::error::{Error, Result};
 use crate::root::{Access, Root};
 
-const SCRIPTS: &str = "/lib/apk/db/scripts.tar.gz";
+pub(super) const SCRIPTS: &str = "/lib/apk/db/scripts.tar.gz";
 const TRIGGERS: &str = "/lib/apk/db/triggers";
 /// Largest of either file, unpacked too.
 const MAX_BYTES: u64 = 64 << 20;
@@ -28,7 +28,7 @@ fn key(package: &Installed) -> String {
 }
 
 /// Adds what the files say to the packages of the database.
-pub(super) fn load(root: &Root, database: &mut Database) -> Result<()> {
+pub(super) fn load(root: &Root, packages: &mut BTreeMap<String, Installed>) -> Result<()> {
     let bad = |error: formats::Error| Error::State { path: SCRIPTS.into(), problem: error.to_string() };
     let mut scripts = match root.read(SCRIPTS.into(), MAX_BYTES)? {
         Some(bytes) => read_scripts(&bytes).map_err(bad)?,
@@ -37,7 +37,7 @@ pub(super) fn load(root: &Root, database: &mut Database) -> Result<()> {
     let triggers = root.read(TRIGGERS.into(), MAX_BYTES)?.unwrap_or_default();
     let triggers = String::from_utf8_lossy(&triggers).into_owned();
     let watched: BTreeMap<&str, &str> = triggers.lines().filter_map(|line| line.split_once(' ')).collect();
-    for package in database.0.values_mut() {
+    for package in packages.values_mut() {
         package.scripts = scripts.remove(&key(package)).unwrap_or_default();
         let patterns = watched.get(package.identity().as_str()).copied().unwrap_or_default();
         package.triggers = patterns.split_ascii_whitespace().map(str::to_owned).collect();
@@ -60,20 +60,20 @@ fn read_scripts(bytes: &[u8]) -> Result<BTreeMap<String, BTreeMap<Script, Vec<u8
 }
 
 /// Writes what the packages of the database have.
-pub(super) fn save(root: &Root, database: &Database) -> Result<()> {
+pub(super) fn save(root: &Root, packages: &BTreeMap<String, Installed>) -> Result<()> {
     let failed = |error: formats::Error| Error::io("write", SCRIPTS)(io::Error::from(error));
-    let scripts = write_scripts(database).map_err(failed)?;
+    let scripts = write_scripts(packages).map_err(failed)?;
     root.make_parents(SCRIPTS.into())?;
     root.write(SCRIPTS.into(), Access::root(0o644), true, &mut &scripts[..])?;
-    let watching = database.0.values().filter(|package| !package.triggers.is_empty());
+    let watching = packages.values().filter(|package| !package.triggers.is_empty());
     let lines: String =
         watching.map(|package| format!("{} {}\n", package.identity(), package.triggers.join(" "))).collect();
     root.write(TRIGGERS.into(), Access::root(0o644), true, &mut lines.as_bytes())
 }
 
-fn write_scripts(database: &Database) -> Result<Vec<u8>, formats::Error> {
+fn write_scripts(packages: &BTreeMap<String, Installed>) -> Result<Vec<u8>, formats::Error> {
     let mut archive = Writer::new(Vec::new(), 0);
-    for package in database.0.values() {
+    for package in packages.values() {
         for (script, text) in &package.scripts {
             let path = format!("{}.{}", key(package), script.name());
             archive.entry(&Entry::file(path, 0o755, Content::from(text.clone())))?;
@@ -85,35 +85,13 @@ fn write_scripts(database: &Database) -> Result<Vec<u8>, formats::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use camino::Utf8Path;
-
-    #[test]
-    fn scripts_and_triggers_come_back_with_the_package_they_belong_to() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = Root::open(Utf8Path::from_path(folder.path()).unwrap()).unwrap();
-        let mut package = Installed::kernel("6.12-r1", "x86_64");
-        package.scripts = Script::ALL.into_iter().map(|script| (script, script.name().as_bytes().to_vec())).collect();
-        package.triggers = vec!["/lib/modules/*".into(), "/etc".into()];
-        let database = Database([("kernel".to_owned(), package.clone())].into());
-        save(&root, &database).unwrap();
-        database.save(&root).unwrap();
-        assert_eq!(Database::load(&root).unwrap(), database);
-
-        // Another version of it has none of them.
-        let other = Database([("kernel".to_owned(), Installed::kernel("6.12-r2", "x86_64"))].into());
-        other.save(&root).unwrap();
-        assert_eq!(Database::load(&root).unwrap(), other);
-        root.write(SCRIPTS.into(), Access::root(0o644), false, &mut &b"nonsense"[..]).unwrap();
-        let error = Database::load(&root).unwrap_err();
-        assert!(error.id() == "INST024" && error.line().contains(SCRIPTS), "{}", error.line());
-    }
 
     #[test]
     fn a_cut_off_archive_of_scripts_is_no_shorter_one() {
         let mut package = Installed::kernel("6.12-r1", "x86_64");
         package.scripts =
             [(Script::PostInstall, b"#!/bin/sh\n".to_vec()), (Script::Trigger, b"exit\n".to_vec())].into();
-        let good = write_scripts(&Database([("kernel".to_owned(), package)].into())).unwrap();
+        let good = write_scripts(&[("kernel".to_owned(), package)].into()).unwrap();
         assert_eq!(read_scripts(&good).unwrap().len(), 1);
         for length in 0..good.len() {
             assert!(read_scripts(&good[..length]).is_err(), "cut at {length}");

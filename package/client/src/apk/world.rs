@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use formats::apk::Dependency;
 
-use super::database::{SHORT, identity_text, parse_identity};
+use super::installed::{SHORT, identity_text, parse_identity};
 use crate::error::{Error, Result};
 use crate::root::{Access, Root};
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::switches::Switches;
 use crate::error::{Error, Result};
 use crate::root::Root;
 
@@ -43,6 +44,10 @@ pub struct Config {
     pub check_signature: bool,
     /// Whether maintainer scripts run. Off for a root that is not the running system.
     pub run_scripts: bool,
+    /// What is only done because the user says so.
+    pub switches: Switches,
+    /// Where packages are only downloaded to, instead of being installed.
+    pub download_only: Option<Utf8PathBuf>,
     /// How long to wait for another run on the same root.
     pub patience: Duration,
     /// Things in the files that have no effect, one sentence each.
@@ -59,6 +64,8 @@ impl Default for Config {
             keys: "/etc/opkg/keys".into(),
             check_signature: true,
             run_scripts: true,
+            switches: Switches::default(),
+            download_only: None,
             patience: PATIENCE,
             notes: Vec::new(),
         }
@@ -141,6 +148,11 @@ impl Config {
             // Which file system a package lands on is decided by the root alone.
             ("dest", [_name, path]) if path.starts_with('/') => {}
             ("option", ["overlay_root", _path]) => {}
+            ("option", [key, value @ ..]) if value.len() < 2 && self.switches.named(key).is_some() => {
+                if let Some(switch) = self.switches.named(key) {
+                    *switch = *value != ["0"];
+                }
+            }
             ("option", [key] | [key, _]) => self.notes.push(format!("The option {key} has no effect here.")),
             _ => return Err(format!("`{word}` is no directive, or the wrong number of words follows")),
         }

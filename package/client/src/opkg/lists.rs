@@ -5,8 +5,8 @@ use formats::Limits;
 use formats::packages::{self, Listed};
 use formats::usign::{PublicKey, Signature};
 
-use super::Progress;
 use super::config::{Config, Source};
+use super::{Progress, Step};
 use crate::error::{Error, Result};
 use crate::fetch;
 use crate::root::{Access, Root};
@@ -59,7 +59,7 @@ impl Lists {
 pub(crate) fn update(root: &Root, config: &Config, source: &Source, on: &mut dyn FnMut(Progress)) -> Result<()> {
     let limits = Limits::default();
     let url = format!("{}/Packages{}", source.url, if source.gzip { ".gz" } else { "" });
-    on(Progress::Downloading { url: url.clone() });
+    on(Step::Downloading { url: url.clone() }.into());
     let fetched = fetch::fetch_small(&url, if source.gzip { MAX_COMPRESSED } else { limits.index })?;
     let mut refused = Vec::new();
     let mut verified = || -> Result<(Vec<u8>, Option<Vec<u8>>)> {
@@ -88,13 +88,13 @@ pub(crate) fn update(root: &Root, config: &Config, source: &Source, on: &mut dyn
     // A list without its signature is refused when read, so the order is the safe one.
     root.remove(&signature_path)?;
     root.write(&path, Access::root(0o644), false, &mut &text[..])?;
-    on(Progress::Updated { path });
+    on(Step::Updated { path }.into());
     for Refused { feed, package, problem } in refused {
         on(Progress::Note { text: format!("Package {package} of the feed {feed} is passed over: {problem}") });
     }
     if let Some(signature) = signature {
         root.write(&signature_path, Access::root(0o644), false, &mut &signature[..])?;
-        on(Progress::SignaturePassed);
+        on(Step::SignaturePassed.into());
     }
     Ok(())
 }
@@ -162,7 +162,7 @@ fn check(
 
 fn fetch_signature(source: &Source, on: &mut dyn FnMut(Progress)) -> Result<Vec<u8>> {
     let url = format!("{}/Packages.sig", source.url);
-    on(Progress::Downloading { url: url.clone() });
+    on(Step::Downloading { url: url.clone() }.into());
     fetch::fetch_small(&url, MAX_SIGNATURE).map_err(|error| Error::Unsigned {
         feed: source.name.clone(),
         problem: format!("{url} could not be fetched: {}", error.why().unwrap_or_default()),

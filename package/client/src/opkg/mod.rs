@@ -5,154 +5,49 @@
 //!
 //! What differs from opkg, on purpose: an `update` whose signature check fails is an error; checksums
 //! are mandatory; a package must be the one its index entry describes; a transaction that is refused
-//! leaves the root as it was; the package `kernel` is never brought in by a dependency.
+//! leaves the root as it was; the package `kernel` is never brought in by a dependency; packages that are removed in one
+//! command may need each other; a `download` that does not find everything is an error.
 
 mod alternatives;
 mod config;
 mod lists;
 mod prepare;
+mod progress;
 mod remove;
 mod resolve;
 mod scripts;
 mod status;
+mod switches;
 mod unpack;
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use formats::control::Control;
 use formats::version::opkg::compare;
 
 pub use self::config::{Config, Source};
 pub use self::lists::encoded;
 use self::prepare::Prepared;
-use self::resolve::{Request, resolve};
+pub use self::progress::{Progress, Step};
+use self::resolve::{Request, best, resolve};
 use self::status::Status;
 pub use self::status::{Installed, State};
+pub use self::switches::Switches;
 use self::unpack::Unpacker;
 use crate::error::{Error, Result};
 use crate::failures::Failures;
 use crate::lock::Lock;
+use crate::pattern::matches;
 pub use crate::root::Root;
 
 /// Where opkg keeps its lock.
 const LOCK: &str = "/var/lock/opkg.lock";
 
-/// Something that happened, or that the user should know. `Display` is a line of opkg's output.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Progress {
-    /// A file of a feed is being fetched.
-    Downloading {
-        /// Its address.
-        url: String,
-    },
-    /// A new list is in place.
-    Updated {
-        /// Where, seen from the root.
-        path: Utf8PathBuf,
-    },
-    /// The list that was just put in place has a good signature.
-    SignaturePassed,
-    /// A package is being unpacked.
-    Installing {
-        /// Its name.
-        name: String,
-        /// Its version.
-        version: String,
-        /// The version it replaces.
-        from: Option<String>,
-    },
-    /// A package's `postinst` is about to run.
-    Configuring {
-        /// Its name.
-        name: String,
-    },
-    /// A package is being removed.
-    Removing {
-        /// Its name.
-        name: String,
-    },
-    /// A package that was asked for is installed already.
-    UpToDate {
-        /// Its name.
-        name: String,
-        /// The installed version.
-        version: String,
-    },
-    /// A conffile that was changed stays, the new one was put beside it.
-    ConffileKept {
-        /// The changed one.
-        path: Utf8PathBuf,
-        /// The new one.
-        new: Utf8PathBuf,
-    },
-    /// A conffile that was changed outlives its package.
-    ConffileNotRemoved {
-        /// It.
-        path: Utf8PathBuf,
-    },
-    /// Something worth knowing that is no error.
-    Note {
-        /// One sentence.
-        text: String,
-    },
-    /// One of several feeds or packages failed while the work went on; the first failure is returned.
-    Failed {
-        /// The whole message.
-        line: String,
-    },
-}
-
-impl fmt::Display for Progress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Progress::Downloading { url } => write!(f, "Downloading {url}"),
-            Progress::Updated { path } => write!(f, "Updated list of available packages in {path}"),
-            Progress::SignaturePassed => write!(f, "Signature check passed."),
-            Progress::Installing { name, version, from: None } => {
-                write!(f, "Installing {name} ({version}) to root...")
-            }
-            Progress::Installing { name, version, from: Some(from) } => {
-                write!(f, "Upgrading {name} on root from {from} to {version}...")
-            }
-            Progress::Configuring { name } => write!(f, "Configuring {name}."),
-            Progress::Removing { name } => write!(f, "Removing package {name} from root..."),
-            Progress::UpToDate { name, version } => {
-                write!(f, "Package {name} ({version}) installed in root is up to date.")
-            }
-            Progress::ConffileKept { path, new } => {
-                write!(
-                    f,
-                    "Existing conffile {path} is different from the conffile in the new package. The new conffile will be placed at {new}."
-                )
-            }
-            Progress::ConffileNotRemoved { path } => write!(f, "Not deleting modified conffile {path}."),
-            Progress::Note { text } => f.write_str(text),
-            Progress::Failed { line } => f.write_str(line),
-        }
-    }
-}
-
 /// Installs into one root, as one configuration says.
-#[derive(Debug, Clone)]
-pub struct Client {
-    root: Root,
-    config: Config,
-}
+pub type Client = crate::Client<Config>;
 
 impl Client {
-    /// A client for `root`. Nothing is read or locked before a command runs.
-    pub fn new(root: Root, config: Config) -> Client {
-        Client { root, config }
-    }
-
-    /// What it was made with.
-    pub fn config(&self) -> &Config {
-        &self.config
-    }
-
     /// Fetches and verifies the list of every source. All are tried; the first failure is returned.
     pub fn update(&self, on: &mut dyn FnMut(Progress)) -> Result<()> {
         let _lock = self.begin(on)?;
@@ -162,7 +57,7 @@ impl Client {
         let mut failures = Failures::default();
         for source in &self.config.sources {
             let updated = lists::update(&self.root, &self.config, source, on);
-            failures.add(updated, |line| on(Progress::Failed { line }));
+            failures.add(updated, on);
         }
         failures.end()
     }
@@ -170,7 +65,8 @@ impl Client {
     /// Installs packages with everything they need. A name is looked up in the lists; anything with a
     /// slash in it or ending in `.ipk` is a file. What is refused is refused before the first change.
     pub fn install(&self, wanted: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
-        self.bring(wanted, true, &[], on)
+        let again = if self.config.switches.force_reinstall { wanted } else { &[] };
+        self.bring(wanted, true, again, on)
     }
 
     /// As [`Client::install`], and the named packages are put in place once more though they are installed, whoever
@@ -218,7 +114,8 @@ impl Client {
         let mut considered = status.clone();
         let given = |name: &str| files.iter().flatten().any(|file| file.name() == name);
         considered.0.retain(|name, _| !again.contains(name) && (again.is_empty() || !given(name)));
-        let plan = resolve(&candidates, &considered, &self.config.arches, &requests).map_err(|error| {
+        let switches = self.config.switches;
+        let plan = resolve(&candidates, &considered, &self.config.arches, switches, &requests).map_err(|error| {
             let missing = match &error {
                 Error::Unknown { name, .. } => name.as_str(),
                 Error::Dependency { dependency, .. } => dependency.split_whitespace().next().unwrap_or_default(),
@@ -228,7 +125,18 @@ impl Client {
         })?;
         for name in &plan.up_to_date {
             let version = status.0.get(name).map(|package| package.control.version.clone()).unwrap_or_default();
-            on(Progress::UpToDate { name: name.clone(), version });
+            on(Step::UpToDate { name: name.clone(), version }.into());
+        }
+        for &index in &plan.older {
+            let Control { package: name, version: to, .. } = candidates[index].clone();
+            let from = status.0.get(&name).map(|package| package.control.version.clone()).unwrap_or_default();
+            on(Step::NotDowngrading { name, from, to }.into());
+        }
+        if let Some(folder) = &self.config.download_only {
+            for offer in plan.install.iter().filter_map(|&index| offers.get(index)) {
+                prepare::download(offer, folder, on)?;
+            }
+            return Ok(());
         }
 
         let mut packages: Vec<Prepared> = Vec::new();
@@ -238,12 +146,16 @@ impl Client {
                 None => packages.extend(files.get_mut(index - offers.len()).and_then(Option::take)),
             }
         }
-        prepare::check_against(&self.root, &status, &packages)?;
+        let asked = |name: &str| asked && plan.named.iter().any(|&index| candidates[index].package == name);
+        let mut after = status.clone();
+        let mut old = Vec::new();
+        for package in &packages {
+            let now = Installed::new(package.control(), asked(package.name()));
+            old.extend(after.0.insert(package.name().to_owned(), now));
+        }
+        let leaving = remove::outdated(&after, &old, switches);
+        prepare::check_against(&self.root, &status, &packages, &leaving, switches.force_overwrite)?;
 
-        let asked = |name: &str| {
-            let is_file = |index: &usize| *index >= offers.len() && candidates[*index].package == name;
-            asked && (wanted.iter().any(|wanted| wanted == name) || plan.install.iter().any(is_file))
-        };
         let mut unpacker =
             Unpacker { root: &self.root, config: &self.config, scratch: &scratch, status: &mut status, on };
         let mut failures = Failures::default();
@@ -254,31 +166,63 @@ impl Client {
             let unpacked = unpacker.unpack(&mut package, asked(&name));
             if unpacked.is_err() {
                 // Those after it may need it. Those before it are complete and get their configuration.
-                failures.add(unpacked, |line| (unpacker.on)(Progress::Failed { line }));
+                failures.add(unpacked, unpacker.on);
                 break;
             }
             unconfigured.push((name, upgrade));
         }
+        if failures.is_empty() {
+            for name in &leaving {
+                (unpacker.on)(Step::Orphaned { name: name.clone() }.into());
+                let removed = remove::remove(&self.root, &self.config, unpacker.status, name, unpacker.on);
+                failures.add(removed, unpacker.on);
+            }
+        }
         for (name, upgrade) in unconfigured {
             let configured = unpacker.configure(&name, upgrade);
-            failures.add(configured, |line| (unpacker.on)(Progress::Failed { line }));
+            failures.add(configured, unpacker.on);
         }
         failures.end()
     }
 
-    /// Removes packages; refuses when something that stays needs one of them. What is not there is no error, as with opkg.
+    /// Puts the files of packages into a folder, and nothing else. Those that are found are there also when others are not.
+    pub fn download(&self, names: &[String], folder: &Utf8Path, on: &mut dyn FnMut(Progress)) -> Result<()> {
+        let _lock = self.begin(on)?;
+        let status = Status::load(&self.root)?;
+        let lists = lists::load(&self.root, &self.config)?;
+        let candidates: Vec<Control> = lists.offers.iter().map(|offer| offer.listed.control.clone()).collect();
+        let mut failures = Failures::default();
+        for name in names {
+            let downloaded = best(&candidates, &status, &self.config.arches, name).and_then(|index| {
+                let path = prepare::download(&lists.offers[index], folder, on)?;
+                on(Step::Downloaded { name: candidates[index].package.clone(), path }.into());
+                Ok(())
+            });
+            failures.add(downloaded, on);
+        }
+        failures.end()
+    }
+
+    /// Removes packages, by name or pattern; refuses when something that stays needs one of them. What is not there is no error, as with opkg.
     pub fn remove(&self, names: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
         let _lock = self.begin(on)?;
         let mut status = Status::load(&self.root)?;
-        let (there, absent): (Vec<String>, Vec<String>) =
-            names.iter().cloned().partition(|name| status.0.contains_key(name));
-        for name in &absent {
-            on(Progress::Note { text: format!("Package {name} is not installed.") });
+        let mut there = Vec::new();
+        for pattern in names {
+            let before = there.len();
+            there.extend(status.0.keys().filter(|name| matches(pattern, name)).cloned());
+            if there.len() == before {
+                on(Progress::Note { text: format!("Package {pattern} is not installed.") });
+            }
         }
         if there.is_empty() {
             on(Progress::Note { text: "No packages removed.".into() });
         }
-        for name in remove::plan(&status, &there)? {
+        let plan = remove::plan(&status, &there, self.config.switches)?;
+        for name in plan.order {
+            if plan.orphans.contains(&name) {
+                on(Step::Orphaned { name: name.clone() }.into());
+            }
             remove::remove(&self.root, &self.config, &mut status, &name, on)?;
         }
         Ok(())

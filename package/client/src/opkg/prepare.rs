@@ -6,17 +6,18 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
+use std::os::unix::fs::PermissionsExt;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use formats::control::Control;
 use formats::ipk::Metadata;
 use formats::tar::Member;
 use formats::{Kind, Limits, ipk};
 use tempfile::TempDir;
 
-use super::Progress;
 use super::lists::Offer;
 use super::status::{Status, read_paths};
+use super::{Progress, Step};
 use crate::error::{Error, Result};
 use crate::fetch;
 use crate::place::{self, Bundle, Item};
@@ -76,15 +77,34 @@ pub(crate) fn from_file(url: &str, scratch: &TempDir) -> Result<Prepared> {
 /// Fetches a package of a feed and checks that it is the one that the signed index describes.
 pub(crate) fn from_feed(offer: &Offer, scratch: &TempDir, on: &mut dyn FnMut(Progress)) -> Result<Prepared> {
     let package = || offer.listed.control.package.clone();
-    on(Progress::Downloading { url: offer.url.clone() });
     let mut file = scratch_file(scratch)?;
-    let fetched = fetch::fetch(&offer.url, offer.listed.size, &mut file)?;
-    let mismatch = |error: formats::Error| Error::Mismatch { package: package(), problem: error.to_string() };
-    offer.listed.check_file(fetched.size, fetched.sha256).map_err(mismatch)?;
+    fetch_offer(offer, &mut file, on)?;
     let prepared = inspect(file, &offer.listed.filename)?;
     let foreign = |error: formats::Error| Error::Foreign { package: package(), problem: error.to_string() };
     offer.listed.check_control(prepared.control()).map_err(foreign)?;
     Ok(prepared)
+}
+
+/// Puts the file of a package of a feed into a folder, under the name that the feed has for it.
+pub(crate) fn download(offer: &Offer, folder: &Utf8Path, on: &mut dyn FnMut(Progress)) -> Result<Utf8PathBuf> {
+    let name = offer.listed.filename.rsplit('/').next().unwrap_or_default();
+    let path = folder.join(name);
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(Error::io("make a file in", folder))?;
+    fetch_offer(offer, file.as_file_mut(), on)?;
+    // Made for its owner's eyes only; a package is for everybody's.
+    let all = std::fs::Permissions::from_mode(0o644);
+    file.as_file().set_permissions(all).map_err(Error::io("write", &path))?;
+    file.persist(&path).map_err(|error| Error::io("write", &path)(error.error))?;
+    Ok(path)
+}
+
+/// Fetches a file that is what the signed index says.
+fn fetch_offer(offer: &Offer, into: &mut File, on: &mut dyn FnMut(Progress)) -> Result<()> {
+    on(Step::Downloading { url: offer.url.clone() }.into());
+    let fetched = fetch::fetch(&offer.url, offer.listed.size, into)?;
+    let package = offer.listed.control.package.clone();
+    let mismatch = |error: formats::Error| Error::Mismatch { package, problem: error.to_string() };
+    offer.listed.check_file(fetched.size, fetched.sha256).map_err(mismatch)
 }
 
 fn scratch_file(scratch: &TempDir) -> Result<File> {
@@ -118,12 +138,23 @@ fn refused(file: &str, error: &formats::Error) -> Error {
     }
 }
 
-/// Holds all packages of a transaction against the root and against each other.
-pub(crate) fn check_against(root: &Root, status: &Status, packages: &[Prepared]) -> Result<()> {
+/// Holds all packages of a transaction against the root and against each other; those that are `leaving` make way. With
+/// `overwrite` a file may have two owners: the later one takes it.
+pub(crate) fn check_against(
+    root: &Root,
+    status: &Status,
+    packages: &[Prepared],
+    leaving: &BTreeSet<String>,
+    overwrite: bool,
+) -> Result<()> {
     let replaced: BTreeSet<&str> = packages.iter().map(Prepared::name).collect();
-    let mut owned = Vec::new();
+    let (mut owned, mut going) = (Vec::new(), BTreeSet::new());
     for name in status.0.keys().filter(|name| !replaced.contains(name.as_str())) {
-        owned.extend(read_paths(root, name, "list")?.into_iter().map(|path| (path, name.clone())));
+        let files = read_paths(root, name, "list")?;
+        match leaving.contains(name) {
+            true => going.extend(files),
+            false => owned.extend(files.into_iter().map(|path| (path, name.as_str()))),
+        }
     }
     let mut bundles = Vec::new();
     for package in packages {
@@ -135,7 +166,7 @@ pub(crate) fn check_against(root: &Root, status: &Status, packages: &[Prepared])
         let yields = yielding(status, package.name(), &replaced);
         bundles.push(Bundle { name: package.name(), items, replaced, yields });
     }
-    place::check(root, owned, BTreeSet::new(), &bundles)
+    place::check(root, owned, going, &bundles, overwrite)
 }
 
 /// Files of an installed package that may make way for a folder: its conffiles are the user's.

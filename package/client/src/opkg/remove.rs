@@ -2,34 +2,53 @@
 
 use std::collections::BTreeSet;
 
-use super::Progress;
+use formats::depend::Term;
+
 use super::alternatives;
 use super::config::Config;
 use super::scripts::{self, Call};
 use super::status::{Installed, State, Status, read_paths, remove_info};
+use super::switches::Switches;
+use super::{Progress, Step};
 use crate::error::{Error, Result};
 use crate::place;
 use crate::root::{Kind, Root};
 
-/// The named packages, dependents before what they need. Refuses when something that stays needs one.
-pub(crate) fn plan(status: &Status, names: &[String]) -> Result<Vec<String>> {
+/// What is taken away.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// All of it, dependents before what they need.
+    pub(crate) order: Vec<String>,
+    /// Those of them that nobody named: they had come along, and nobody needs them any more.
+    pub(crate) orphans: BTreeSet<String>,
+}
+
+/// The named packages, with others as the switches say. Refuses when something that stays needs one.
+pub(crate) fn plan(status: &Status, names: &[String], switches: Switches) -> Result<Plan> {
     let mut going: BTreeSet<String> = names.iter().cloned().collect();
+    if let Some(name) = going.iter().find(|name| !status.0.contains_key(*name)) {
+        return Err(Error::Unknown { name: name.clone(), problem: "it is not installed".into() });
+    }
+    if switches.force_removal_of_dependent_packages {
+        with_dependents(status, &mut going);
+    }
     for name in &going {
-        let Some(package) = status.0.get(name) else {
-            return Err(Error::Unknown { name: name.clone(), problem: "it is not installed".into() });
+        let mut dependents = match switches.force_depends {
+            true => Vec::new(),
+            false => dependents(status, name, &going),
         };
-        let staying = status.0.values().filter(|other| other.is_usable() && !going.contains(&other.control.package));
-        let mut dependents: Vec<&str> = staying
-            .filter(|other| breaks(other, package, status, &going))
-            .map(|other| other.control.package.as_str())
-            .collect();
-        if package.control.stanza.get("Essential") == Some("yes") {
-            dependents.push("the system itself, which it is marked essential for");
+        if is_essential(status, name) {
+            dependents.push("the system itself, which it is marked essential for".into());
         }
         if !dependents.is_empty() {
             return Err(Error::Needed { package: name.clone(), dependents: dependents.join(", ") });
         }
     }
+    let orphans = match switches.autoremove {
+        true => orphans(status, going.iter().filter_map(|name| status.0.get(name)).cloned().collect(), &going, true),
+        false => BTreeSet::new(),
+    };
+    going.extend(orphans.iter().cloned());
     let mut order = Vec::new();
     while let Some(first) = going.first() {
         // Packages that need each other go in the order of their names.
@@ -37,7 +56,64 @@ pub(crate) fn plan(status: &Status, names: &[String]) -> Result<Vec<String>> {
         going.remove(&next);
         order.push(next);
     }
-    Ok(order)
+    Ok(Plan { order, orphans })
+}
+
+/// Adds what needs the packages that go, and what needs that.
+fn with_dependents(status: &Status, going: &mut BTreeSet<String>) {
+    loop {
+        let dependents: Vec<String> = going.iter().flat_map(|name| dependents(status, name, going)).collect();
+        if dependents.is_empty() {
+            return;
+        }
+        going.extend(dependents);
+    }
+}
+
+/// Packages that stay and need one that goes.
+fn dependents(status: &Status, name: &str, going: &BTreeSet<String>) -> Vec<String> {
+    let Some(package) = status.0.get(name) else { return Vec::new() };
+    let staying = status.0.values().filter(|other| other.is_usable() && !going.contains(&other.control.package));
+    staying.filter(|other| breaks(other, package, status, going)).map(|other| other.control.package.clone()).collect()
+}
+
+fn is_essential(status: &Status, name: &str) -> bool {
+    status.0.get(name).is_some_and(|package| package.control.stanza.get("Essential") == Some("yes"))
+}
+
+/// What comes to nobody's use with versions that are upgraded: it came along because of them, and their new versions,
+/// which `after` has, and all others do without it. As with opkg, what that needs itself stays without `autoremove`.
+pub(crate) fn outdated(after: &Status, old: &[Installed], switches: Switches) -> BTreeSet<String> {
+    orphans(after, old.to_vec(), &BTreeSet::new(), switches.autoremove)
+}
+
+/// What came along because of packages that are `gone`, and that no package that stays names; with `deep` also what came
+/// along because of that.
+fn orphans(status: &Status, mut gone: Vec<Installed>, going: &BTreeSet<String>, deep: bool) -> BTreeSet<String> {
+    let mut orphans = BTreeSet::new();
+    while let Some(package) = gone.pop() {
+        let is_left = |other: &&Installed| {
+            let other = &other.control.package;
+            !going.contains(other) && !orphans.contains(other)
+        };
+        let staying = || status.0.values().filter(is_left);
+        let is_orphan = |other: &&Installed| {
+            other.came_along()
+                && names(&package, other)
+                && !staying().any(|user| user.control.package != other.control.package && names(user, other))
+                && !is_essential(status, &other.control.package)
+        };
+        let found: Vec<Installed> = staying().filter(is_orphan).cloned().collect();
+        orphans.extend(found.iter().map(|orphan| orphan.control.package.clone()));
+        gone.extend(found.into_iter().filter(|_| deep));
+    }
+    orphans
+}
+
+/// Whether a package names another one in its dependencies, or what that provides, in whatever version.
+fn names(package: &Installed, other: &Installed) -> bool {
+    let mut terms = package.control.depends.iter().flat_map(|dependency| &dependency.alternatives);
+    terms.any(|term| other.control.satisfies(&Term { name: term.name.clone(), constraint: None }))
 }
 
 /// Whether `other` has a dependency that `package` meets and nothing would meet any more.
@@ -65,7 +141,7 @@ pub(crate) fn remove(
     name: &str,
     on: &mut dyn FnMut(Progress),
 ) -> Result<()> {
-    on(Progress::Removing { name: name.to_owned() });
+    on(Step::Removing { name: name.to_owned() }.into());
     let script =
         |script| scripts::run(root, config, Call { package: name, script, words: &["remove"], upgrade: false });
     let Some(package) = status.0.get_mut(name) else { return Ok(()) };
@@ -76,19 +152,21 @@ pub(crate) fn remove(
     let (conffiles, links) = (package.conffiles.clone(), alternatives::links(&package.control));
     status.save(root)?;
 
+    // No script runs before all files are gone.
+    let alone = root.remembering();
     let others = status.paths_of_others(root, name, "list")?;
-    for path in place::obsolete(root, read_paths(root, name, "list")?, [], &others) {
+    for path in place::obsolete(&alone, read_paths(root, name, "list")?, [], &others) {
         let recorded = conffiles.get(&path);
-        if recorded.is_some() && root.sha256(&path)?.is_some_and(|there| Some(&there) != recorded) {
-            on(Progress::ConffileNotRemoved { path });
-        } else if root.kind(&path)? != Some(Kind::Folder) {
-            root.remove(&path)?;
+        if recorded.is_some() && alone.sha256(&path)?.is_some_and(|there| Some(&there) != recorded) {
+            on(Step::ConffileNotRemoved { path }.into());
+        } else if alone.kind(&path)? != Some(Kind::Folder) {
+            alone.remove(&path)?;
         }
     }
     // Innermost first; one that still holds something, or that another one needs, stays.
     let others = status.paths_of_others(root, name, "dirs")?;
-    for folder in place::obsolete(root, read_paths(root, name, "dirs")?, [], &others).iter().rev() {
-        let _not_empty = root.remove_empty(folder);
+    for folder in place::obsolete(&alone, read_paths(root, name, "dirs")?, [], &others).iter().rev() {
+        let _not_empty = alone.remove_empty(folder);
     }
     script("postrm")?;
     remove_info(root, name, &[])?;

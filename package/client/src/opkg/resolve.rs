@@ -13,6 +13,7 @@ use formats::depend::{Dependency, Term};
 use formats::version::opkg::compare;
 
 use super::status::{Installed, State, Status};
+use super::switches::Switches;
 use crate::error::{Error, Result};
 
 /// The package that stands for the running kernel.
@@ -35,10 +36,14 @@ pub(crate) enum Request {
 pub(crate) struct Plan {
     /// Candidates to install, in this order.
     pub(crate) install: Vec<usize>,
+    /// Those of them that the user named.
+    pub(crate) named: BTreeSet<usize>,
     /// Installed packages that only lack their configuration.
     pub(crate) configure: Vec<String>,
     /// Installed packages that were asked for and stay as they are.
     pub(crate) up_to_date: Vec<String>,
+    /// Candidates that were given as files and are older than what is installed.
+    pub(crate) older: Vec<usize>,
 }
 
 /// Everything the decision depends on.
@@ -46,6 +51,7 @@ pub(crate) struct Resolver<'a> {
     candidates: &'a [Control],
     installed: &'a Status,
     arches: &'a BTreeMap<String, u32>,
+    switches: Switches,
     /// Names that the user gave: opkg prefers packages of those names whoever asks.
     given: BTreeSet<&'a str>,
     /// What the user asked for, for messages.
@@ -63,23 +69,14 @@ pub(crate) fn resolve(
     candidates: &[Control],
     installed: &Status,
     arches: &BTreeMap<String, u32>,
+    switches: Switches,
     requests: &[Request],
 ) -> Result<Plan> {
     let given = requests.iter().filter_map(|request| match request {
         Request::Name(name) => Some(name.as_str()),
         Request::Candidate(_) => None,
     });
-    let mut resolver = Resolver {
-        candidates,
-        installed,
-        arches,
-        given: given.collect(),
-        top: String::new(),
-        chosen: Vec::new(),
-        order: Vec::new(),
-        unconfigured: BTreeSet::new(),
-        steps: 0,
-    };
+    let mut resolver = Resolver { given: given.collect(), ..Resolver::new(candidates, installed, arches, switches) };
     let mut plan = Plan::default();
     for request in requests {
         let (name, choices) = match request {
@@ -87,13 +84,37 @@ pub(crate) fn resolve(
             Request::Name(name) => (name.clone(), resolver.choices_of_user(name)),
         };
         resolver.top = name.clone();
-        resolver.request(&name, &choices, &mut plan)?;
+        match request {
+            Request::Candidate(index) if name != KERNEL && resolver.is_older(*index) => {
+                match switches.force_downgrade {
+                    true => resolver.first_that_works(&choices)?,
+                    false => plan.older.push(*index),
+                }
+            }
+            _ => resolver.request(&name, &choices, &mut plan)?,
+        }
+        plan.named.extend(choices.into_iter().find(|index| resolver.chosen.contains(index)));
     }
-    resolver.check_the_others()?;
+    if switches.nodeps {
+        resolver.order.retain(|index| plan.named.contains(index));
+    } else if !switches.force_depends {
+        resolver.check_the_others()?;
+    }
     let replaced = resolver.replaced();
     plan.configure = resolver.unconfigured.difference(&replaced).cloned().collect();
     plan.install = resolver.order;
     Ok(plan)
+}
+
+/// The candidate that a user means by a name, whatever is installed.
+pub(crate) fn best(
+    candidates: &[Control],
+    installed: &Status,
+    arches: &BTreeMap<String, u32>,
+    name: &str,
+) -> Result<usize> {
+    let resolver = Resolver::new(candidates, installed, arches, Switches::default());
+    resolver.choices_of_user(name).first().copied().ok_or_else(|| resolver.unknown(name))
 }
 
 /// Whether a package is to be taken in place of another one.
@@ -108,6 +129,26 @@ fn any_version(name: &str) -> Term {
 }
 
 impl<'a> Resolver<'a> {
+    fn new(
+        candidates: &'a [Control],
+        installed: &'a Status,
+        arches: &'a BTreeMap<String, u32>,
+        switches: Switches,
+    ) -> Resolver<'a> {
+        Resolver {
+            candidates,
+            installed,
+            arches,
+            switches,
+            given: BTreeSet::new(),
+            top: String::new(),
+            chosen: Vec::new(),
+            order: Vec::new(),
+            unconfigured: BTreeSet::new(),
+            steps: 0,
+        }
+    }
+
     fn request(&mut self, name: &str, choices: &[usize], plan: &mut Plan) -> Result<()> {
         let present = self.installed.usable(name);
         let newest = choices.iter().map(|&index| &self.candidates[index]).find(|control| control.package == name);
@@ -134,6 +175,19 @@ impl<'a> Resolver<'a> {
             return Err(self.unknown(name));
         }
         self.first_that_works(choices)
+    }
+
+    /// Whether a file holds an older version than the one that is installed.
+    fn is_older(&self, index: usize) -> bool {
+        let control = &self.candidates[index];
+        let installed = self.installed.usable(&control.package);
+        installed.is_some_and(|installed| compare(&control.version, &installed.control.version).is_lt())
+    }
+
+    /// Whether a version may take the place of the one that is installed.
+    fn may_follow(&self, control: &Control, installed: &Installed) -> bool {
+        let order = compare(&control.version, &installed.control.version);
+        order.is_gt() || order.is_lt() && self.switches.force_downgrade
     }
 
     /// Follows the first of the candidates whose dependencies hold; else tells why the first failed.
@@ -173,7 +227,9 @@ impl<'a> Resolver<'a> {
             let other = format!("itself in version {}", other.version);
             return Err(Error::Conflict { package: control.package.clone(), other });
         }
-        self.check_conflicts(control)?;
+        if !self.switches.force_depends {
+            self.check_conflicts(control)?;
+        }
         self.chosen.push(index);
         for dependency in &control.depends {
             self.require(control, dependency)?;
@@ -256,11 +312,11 @@ impl<'a> Resolver<'a> {
         choices
     }
 
-    /// Whether a dependency may bring this package in: nothing is downgraded or taken twice.
+    /// Whether a dependency may bring this package in: nothing is downgraded unless forced, or taken twice.
     fn may_replace(&self, control: &Control) -> bool {
-        let older = self.installed.usable(&control.package).is_some_and(|installed| {
-            control.package == KERNEL || compare(&control.version, &installed.control.version).is_le()
-        });
+        let installed = self.installed.usable(&control.package);
+        let stays = |installed| control.package == KERNEL || !self.may_follow(control, installed);
+        let older = installed.is_some_and(stays);
         let other_version = self.planned().any(|planned| planned.package == control.package && planned != control);
         !older && !other_version
     }
@@ -388,6 +444,10 @@ mod tests {
     }
 
     fn plan(offered: &[&str], installed: &[&str], wanted: &[&str]) -> Result<Vec<String>> {
+        plan_with(Switches::default(), offered, installed, wanted)
+    }
+
+    fn plan_with(switches: Switches, offered: &[&str], installed: &[&str], wanted: &[&str]) -> Result<Vec<String>> {
         let candidates: Vec<_> = offered.iter().map(|text| control(text)).collect();
         let mut status = Status::default();
         for text in installed {
@@ -397,7 +457,7 @@ mod tests {
         }
         let arches = [("all".to_owned(), 1), ("x86_64".to_owned(), 10)].into();
         let requests: Vec<_> = wanted.iter().map(|name| Request::Name((*name).to_owned())).collect();
-        let plan = resolve(&candidates, &status, &arches, &requests)?;
+        let plan = resolve(&candidates, &status, &arches, switches, &requests)?;
         Ok(plan
             .install
             .iter()
@@ -459,6 +519,29 @@ mod tests {
         assert!(error.id() == "OPKG016" && error.line().contains("b 2 is installed"), "{}", error.line());
         let error = plan(&["b 2"], &["b 1", "c 1; Depends: b (= 1)"], &["b"]).unwrap_err();
         assert!(error.id() == "OPKG016" && error.line().contains("dependency b (=1) for c"), "{}", error.line());
+    }
+
+    #[test]
+    fn forced_is_what_opkg_forces_and_no_more() {
+        let depends = Switches { force_depends: true, ..Switches::default() };
+        assert_eq!(plan_with(depends, &["a 1; Conflicts: b"], &["b 1"], &["a"]).unwrap(), ["a 1"]);
+        assert_eq!(plan_with(depends, &["b 2"], &["b 1", "c 1; Depends: b (= 1)"], &["b"]).unwrap(), ["b 2"]);
+        let nodeps = Switches { nodeps: true, ..Switches::default() };
+        assert_eq!(plan_with(nodeps, &["a 1; Depends: b", "b 1"], &[], &["a"]).unwrap(), ["a 1"]);
+        let of_kernel = ["kmod 1; Depends: kernel (= 2)", "top 1; Depends: gone"];
+        for switches in [depends, nodeps] {
+            for wanted in ["kmod", "top"] {
+                let error = plan_with(switches, &of_kernel, &["kernel 1"], &[wanted]).unwrap_err();
+                assert_eq!(error.id(), "OPKG016", "{wanted}: what is needed must be there");
+            }
+        }
+        // By name it is the installed version that counts as the newest; a dependency may go back.
+        let downgrade = Switches { force_downgrade: true, ..Switches::default() };
+        let offered = ["a 1; Depends: b (= 1)", "b 1"];
+        assert_eq!(plan_with(downgrade, &offered, &["b 2"], &["a"]).unwrap(), ["b 1", "a 1"]);
+        assert!(plan_with(downgrade, &offered, &["b 2"], &["b"]).unwrap().is_empty());
+        let kernel = ["a 1; Depends: kernel (= 1)", "kernel 1"];
+        assert_eq!(plan_with(downgrade, &kernel, &["kernel 2"], &["a"]).unwrap_err().id(), "OPKG016");
     }
 
     #[test]

@@ -82,6 +82,11 @@ impl Installed {
         self.state != State::HalfInstalled
     }
 
+    /// Whether it is there because others needed it, and nobody asked for it.
+    pub fn came_along(&self) -> bool {
+        self.control.stanza.get("Auto-Installed").is_some()
+    }
+
     /// Whether upgrades pass it over: the user or the package itself wants that.
     pub fn is_held(&self) -> bool {
         is_held(&self.control.stanza)
@@ -110,7 +115,7 @@ impl Installed {
     /// The stanza as it stands in the status file.
     pub fn stanza(&self) -> Stanza {
         let mut stanza = self.control.stanza.clone();
-        let flags = match (is_held(&stanza), stanza.get("Auto-Installed").is_none()) {
+        let flags = match (is_held(&stanza), !self.came_along()) {
             (true, true) => "hold,user",
             (true, false) => "hold",
             (false, true) => "user",

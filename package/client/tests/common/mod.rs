@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::packages::{self, Listed};
 use formats::usign::SecretKey;
-use formats::{Content, Entry, Limits, Package, Scripts, depend, ipk};
+use formats::{Content, Entry, Format, Limits, Package, Scripts, depend, ipk};
 use model::Digest;
 use tempfile::TempDir;
 
@@ -41,6 +41,77 @@ pub fn package(name: &str, version: &str, depends: &str) -> Package {
 
 pub fn file(path: &str, content: &str) -> Entry {
     Entry::file(path, 0o644, Content::from(content))
+}
+
+/// Two packages, the first of which needs the second.
+pub fn pair() -> Vec<Package> {
+    vec![package("top", "1", &format!("kernel (={KERNEL}), base")), package("base", "1", "")]
+}
+
+/// A module, what it needs, and a tool.
+pub fn modules_and_tool() -> Vec<Package> {
+    let kernel = format!("kernel (={KERNEL})");
+    let mut top = package("kmod-top", "6.12.1-r1", &format!("{kernel}, kmod-base"));
+    top.files = vec![file("lib/modules/6.12.1/top.ko", "top"), file("etc/modules.d/top", "top\n")];
+    let mut base = package("kmod-base", "6.12.1-r1", &kernel);
+    base.files = vec![file("lib/modules/6.12.1/base.ko", "base")];
+    let mut tool = package("tool", "1.0-r1", "");
+    tool.files = vec![
+        Entry::file("usr/sbin/tool", 0o755, Content::from("#!/bin/sh\n")),
+        Entry::symlink("usr/bin/tool", "../sbin/tool"),
+        Entry::dir("var/spool/tool", 0o700),
+        file("etc/config/tool", "default\n"),
+        file("usr/share/tool/empty", ""),
+    ];
+    tool.conffiles = vec!["/etc/config/tool".into()];
+    vec![top, base, tool]
+}
+
+/// The word for bringing packages in.
+pub fn add(manager: Format) -> &'static str {
+    match manager {
+        Format::Ipk => "install",
+        Format::Apk => "add",
+    }
+}
+
+/// The word for taking packages away.
+pub fn remove(manager: Format) -> &'static str {
+    match manager {
+        Format::Ipk => "remove",
+        Format::Apk => "del",
+    }
+}
+
+/// Exit code of a refusal.
+pub fn refusal(manager: Format) -> i32 {
+    match manager {
+        Format::Ipk => 255,
+        Format::Apk => 1,
+    }
+}
+
+/// A feed for either manager.
+pub enum AnyFeed {
+    Ipk(Feed),
+    Apk(apk::Feed),
+}
+
+impl AnyFeed {
+    pub fn new(manager: Format, plans: &[Package]) -> AnyFeed {
+        match manager {
+            Format::Ipk => AnyFeed::Ipk(Feed::new(plans)),
+            Format::Apk => AnyFeed::Apk(apk::Feed::new(plans)),
+        }
+    }
+
+    /// A root whose lists of it are up to date.
+    pub fn root(&self) -> Scratch {
+        match self {
+            AnyFeed::Ipk(feed) => Scratch::updated(feed),
+            AnyFeed::Apk(feed) => Scratch::with_index(feed),
+        }
+    }
 }
 
 /// Scripts that append a line to `log` each time they are run.
@@ -220,6 +291,34 @@ impl Scratch {
 
     pub fn opkg(&self, words: &[&str]) -> Answer {
         Answer::of(&mut self.command(words))
+    }
+
+    pub fn command_of(&self, manager: Format, words: &[&str]) -> Command {
+        match manager {
+            Format::Ipk => self.command(words),
+            Format::Apk => self.apk_command(words),
+        }
+    }
+
+    /// With maintainer scripts, as on a running system.
+    pub fn run_live(&self, manager: Format, words: &[&str]) -> Answer {
+        match manager {
+            Format::Ipk => self.live(words),
+            Format::Apk => self.apk_live(words),
+        }
+    }
+
+    /// The command is refused with the id, says the text, and changes nothing.
+    #[track_caller]
+    pub fn refuses(&self, manager: Format, words: &[&str], id: &str, text: &str) {
+        let before = self.tree();
+        let answer = self.run_live(manager, words);
+        match manager {
+            Format::Ipk => answer.refused(id),
+            Format::Apk => answer.refused_by_apk(id),
+        }
+        .says(text);
+        assert_eq!(self.tree(), before, "{words:?} changed the root");
     }
 
     /// The same with maintainer scripts, as on a running system.

@@ -6,7 +6,7 @@ use model::{Finding, Severity};
 
 use super::Rule;
 use super::set::Set;
-use super::subject::Subject;
+use crate::opened::Opened;
 use crate::package::{Kind, Owner};
 
 static WORLD_WRITABLE: Rule = Rule {
@@ -110,7 +110,7 @@ const MEMORY: [&str; 6] = ["tmp", "var", "run", "proc", "sys", "dev"];
 const MOST_PATHS: usize = 3;
 
 /// One package.
-pub(super) fn check(subject: &Subject, findings: &mut Vec<Finding>) {
+pub(super) fn check(subject: &Opened, findings: &mut Vec<Finding>) {
     for file in &subject.files {
         let entry = &file.entry;
         let path = entry.path.as_str();
@@ -146,7 +146,7 @@ fn name(owner: &Owner) -> String {
     if owner.name.is_empty() { owner.id.to_string() } else { owner.name.clone() }
 }
 
-fn check_place(subject: &Subject, path: &str, findings: &mut Vec<Finding>) {
+fn check_place(subject: &Opened, path: &str, findings: &mut Vec<Finding>) {
     let below = |folder: &&str| path.strip_prefix(*folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     if let Some(records) = RECORDS.iter().find(|folder| below(folder)) {
         let manager = subject.format.manager();
@@ -158,7 +158,7 @@ fn check_place(subject: &Subject, path: &str, findings: &mut Vec<Finding>) {
 }
 
 /// A relative link may climb as far as the root; an absolute one should lead to something of its own.
-fn check_link(subject: &Subject, path: &str, target: &str, findings: &mut Vec<Finding>) {
+fn check_link(subject: &Opened, path: &str, target: &str, findings: &mut Vec<Finding>) {
     let mut place: Vec<&str> = if target.starts_with('/') { Vec::new() } else { path.split('/').collect() };
     place.pop();
     for part in target.split('/').filter(|part| !part.is_empty() && *part != ".") {
@@ -213,7 +213,7 @@ fn check_folders(set: &Set<'_>, owners: &BTreeMap<&str, Vec<usize>>, findings: &
             let path = file.entry.path.as_str();
             let ends = path.match_indices('/').map(|(at, _)| at);
             for end in ends.chain((file.entry.kind == Kind::Dir).then_some(path.len())) {
-                let is_link = |other: &Subject| {
+                let is_link = |other: &Opened| {
                     let own = other.files.iter().find(|file| file.entry.path == path[..end]);
                     own.is_some_and(|own| matches!(own.entry.kind, Kind::Symlink(_)))
                 };

@@ -1,15 +1,14 @@
 //! Indexes against the files beside them, and their signatures against the known keys.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 
-use model::{Digest, Finding, Format, Severity};
+use model::{Finding, Format, Severity};
 
+use super::listed::{Entry, Index, Signature, SignedInside, spelled};
 use super::read::Content;
-use super::subject::{FileIdentity, Subject};
 use super::{Examined, Options, Rule};
-use crate::adb::Adb;
-use crate::{Error, Limits, apk, packages, usign};
+use crate::opened::{FileIdentity, Opened};
+use crate::packages;
 
 static MISMATCH: Rule = Rule {
     id: "LINT501",
@@ -125,117 +124,9 @@ pub(super) const RULES: &[&Rule] = &[
 /// Virtual packages that images have and feeds leave out.
 const NEVER_LISTED: [&str; 2] = ["kernel", "libc"];
 
-/// An index of either world.
-#[derive(Debug)]
-pub(super) struct Index {
-    path: String,
-    format: Format,
-    entries: Vec<Entry>,
-    oddities: Vec<packages::Oddity>,
-    /// `Packages` as it is signed; empty for apk.
-    text: Vec<u8>,
-    /// For apk, whose signatures are inside: what came of checking them.
-    signed: Option<SignedInside>,
-}
-
-/// What an index says about a package.
-#[derive(Debug)]
-struct Entry {
-    name: String,
-    version: String,
-    architecture: String,
-    /// Relative to the index.
-    file: String,
-    size: u64,
-    digest: Digest,
-    installed_size: Option<u64>,
-}
-
-#[derive(Debug)]
-enum SignedInside {
-    Unsigned,
-    Unchecked,
-    Good,
-    Bad(String),
-}
-
-/// `Packages.sig`
-#[derive(Debug)]
-pub(super) struct Signature {
-    path: String,
-    read: Result<usign::Signature, String>,
-}
-
-impl Signature {
-    pub(super) fn read(path: &str, input: impl Read) -> Result<Self, Error> {
-        /// Real ones have some 150 bytes.
-        const LARGEST: u64 = 4096;
-        let mut bytes = Vec::new();
-        input.take(LARGEST).read_to_end(&mut bytes)?;
-        let read = usign::Signature::parse(&String::from_utf8_lossy(&bytes));
-        Ok(Signature { path: path.to_owned(), read: read.map_err(|error| spelled(&error)) })
-    }
-}
-
-impl Index {
-    pub(super) fn of_packages(path: &str, input: impl Read, limits: &Limits) -> Result<Self, Error> {
-        let mut text = Vec::new();
-        input.take(limits.index.saturating_add(1)).read_to_end(&mut text)?;
-        let (listed, mut oddities) = packages::read_each(&text, limits)?;
-        // What has not one entry is no index.
-        if let Some(at) = oddities.iter().position(|oddity| oddity.is_refused && listed.is_empty()) {
-            return Err(oddities.swap_remove(at).problem);
-        }
-        let entries = listed.into_iter().map(|listed| Entry {
-            name: listed.control.package,
-            version: listed.control.version,
-            architecture: listed.control.architecture,
-            file: listed.filename.strip_prefix("./").unwrap_or(&listed.filename).to_owned(),
-            size: listed.size,
-            digest: listed.sha256,
-            installed_size: listed.control.installed_size,
-        });
-        let entries = entries.collect();
-        Ok(Index { path: path.to_owned(), format: Format::Ipk, entries, oddities, text, signed: None })
-    }
-
-    pub(super) fn of_adb(path: &str, input: impl Read, options: &Options) -> Result<Self, Error> {
-        let adb = Adb::read(input, &options.limits)?;
-        let index = apk::index::Index::from_adb(&adb, &options.limits)?;
-        let entry = |listed: &apk::index::Listed| {
-            Ok(Entry {
-                name: listed.info.name.clone(),
-                version: listed.info.version.clone(),
-                architecture: listed.info.arch.clone(),
-                file: index.file_name(listed)?,
-                size: listed.file_size,
-                digest: listed.sha256,
-                installed_size: Some(listed.info.installed_size),
-            })
-        };
-        let entries = index.packages.iter().map(entry).collect::<Result<_, Error>>()?;
-        let signed = match adb.verify(&options.ec_keys) {
-            _ if adb.signatures.is_empty() => SignedInside::Unsigned,
-            _ if options.ec_keys.is_empty() => SignedInside::Unchecked,
-            Ok(_) => SignedInside::Good,
-            Err(error) => SignedInside::Bad(spelled(&error)),
-        };
-        let (path, text, oddities) = (path.to_owned(), Vec::new(), Vec::new());
-        Ok(Index { path, format: Format::Apk, entries, oddities, text, signed: Some(signed) })
-    }
-
-    /// The path of something that lies beside the index.
-    fn beside(&self, name: &str) -> String {
-        match self.path.rsplit_once('/') {
-            Some((folder, _)) => format!("{folder}/{name}"),
-            None => name.to_owned(),
-        }
-    }
-}
-
 /// All indexes, each against what was examined together with it.
 pub(super) fn check(examined: &[Examined], options: &Options, findings: &mut Vec<Finding>) {
-    let packages: BTreeMap<&str, &Subject> =
+    let packages: BTreeMap<&str, &Opened> =
         examined.iter().filter_map(Examined::package).map(|subject| (subject.path.as_str(), subject)).collect();
     // A file that could not be read is there all the same, and has its own finding.
     let unreadable: BTreeSet<String> =
@@ -254,7 +145,7 @@ pub(super) fn check(examined: &[Examined], options: &Options, findings: &mut Vec
 
 fn check_entries(
     index: &Index,
-    packages: &BTreeMap<&str, &Subject>,
+    packages: &BTreeMap<&str, &Opened>,
     unreadable: &BTreeSet<String>,
     findings: &mut Vec<Finding>,
 ) {
@@ -330,8 +221,8 @@ fn check_address(index: &Index, findings: &mut Vec<Finding>) {
 }
 
 /// Where an entry and its file differ: the field, and what either of them says.
-fn differences(entry: &Entry, subject: &Subject) -> Vec<(&'static str, String, String)> {
-    let FileIdentity { size, sha256, metadata } = subject.file;
+fn differences(entry: &Entry, subject: &Opened) -> Vec<(&'static str, String, String)> {
+    let FileIdentity { size, sha256, metadata, .. } = subject.file;
     let architecture = |name: &str| if matches!(name, "noarch" | "") { "all".to_owned() } else { name.to_owned() };
     let number = |size: Option<u64>| size.map_or("absent".to_owned(), |size| size.to_string());
     let fields = [
@@ -404,8 +295,4 @@ fn check_usign(index: &Index, signature: &Signature, options: &Options) -> Optio
         None => UNCHECKED.at(&signature.path, format!("it is of key {}", read.fingerprint)),
         Some(why) => BAD_SIGNATURE.at(&signature.path, why.clone()),
     })
-}
-
-fn spelled(error: &Error) -> String {
-    format!("{error} ({})", error.id())
 }

@@ -15,8 +15,8 @@ use model::{Finding, Severity};
 
 use super::Rule;
 use super::set::Set;
-use super::subject::{Subject, module_name};
 use crate::modinfo::ModuleInfo;
+use crate::opened::{Opened, module_name};
 
 /// A kmod without a module that does not say why; OpenWrt's own never say it.
 pub static EMPTY: Rule = Rule {
@@ -96,7 +96,7 @@ pub(super) const RULES: &[&Rule] =
     &[&EMPTY, &OTHER_KERNEL, &MIXED, &UNBOUND, &NOT_LOADED, &ABSENT, &MISSING_DEPENDENCY, &MISPLACED, &NO_MODULE];
 
 /// One package, seen with those that may be installed with it.
-pub(super) fn check(subject: &Subject, set: &Set<'_>, findings: &mut Vec<Finding>) {
+pub(super) fn check(subject: &Opened, set: &Set<'_>, findings: &mut Vec<Finding>) {
     if !subject.is_kmod() {
         return;
     }
@@ -124,7 +124,7 @@ pub(super) fn check(subject: &Subject, set: &Set<'_>, findings: &mut Vec<Finding
 }
 
 /// Folder and dependency must be those of the kernel that the module was built for.
-fn check_kernel(subject: &Subject, path: &str, info: &ModuleInfo, findings: &mut Vec<Finding>) {
+fn check_kernel(subject: &Opened, path: &str, info: &ModuleInfo, findings: &mut Vec<Finding>) {
     let release = info.kernel_release();
     if let Some(kernel) = subject.kernel()
         && !is_release_of(release, kernel)
@@ -173,7 +173,7 @@ fn module_of(line: &str) -> &str {
 }
 
 /// What is to be loaded must be there, and what is there be loaded.
-fn check_loading(subject: &Subject, set: &Set<'_>, findings: &mut Vec<Finding>) {
+fn check_loading(subject: &Opened, set: &Set<'_>, findings: &mut Vec<Finding>) {
     let mut listed = HashSet::new();
     for file in &subject.files {
         let path = file.entry.path.as_str();
@@ -207,7 +207,7 @@ fn check_loading(subject: &Subject, set: &Set<'_>, findings: &mut Vec<Finding>) 
 }
 
 /// Every readable module of the set, with its package and name.
-fn modules<'s>(set: &'s Set<'_>) -> impl Iterator<Item = (&'s Subject, String, &'s ModuleInfo)> {
+fn modules<'s>(set: &'s Set<'_>) -> impl Iterator<Item = (&'s Opened, String, &'s ModuleInfo)> {
     set.subjects
         .iter()
         .flat_map(|subject| subject.modules().filter_map(|(name, _, info)| Some((*subject, name, info.as_ref().ok()?))))
@@ -221,8 +221,8 @@ fn needs(info: &ModuleInfo) -> impl Iterator<Item = String> {
 /// What shows between packages only; a package whose dependencies are not all there is not judged. Packages of several kernels may lie side by side, as OpenWrt keeps
 /// the kmods of older ones, so only those of one kernel are compared.
 pub(super) fn check_set(set: &Set<'_>, findings: &mut Vec<Finding>) {
-    let mut first: BTreeMap<Option<&str>, (&Subject, &str)> = BTreeMap::new();
-    let mut owners: HashMap<(Option<&str>, String), Vec<&Subject>> = HashMap::new();
+    let mut first: BTreeMap<Option<&str>, (&Opened, &str)> = BTreeMap::new();
+    let mut owners: HashMap<(Option<&str>, String), Vec<&Opened>> = HashMap::new();
     for (subject, name, info) in modules(set) {
         // Without a kernel to be bound to, a package is compared with itself only.
         let (other, vermagic) =
@@ -239,7 +239,7 @@ pub(super) fn check_set(set: &Set<'_>, findings: &mut Vec<Finding>) {
         for (_, file, info) in subject.modules() {
             for needed in info.iter().flat_map(needs) {
                 let Some(owners) = owners.get(&(subject.kernel(), needed.clone())) else { continue };
-                let is_reached = |owner: &&Subject| reach.packages(set).any(|other| std::ptr::eq(other, *owner));
+                let is_reached = |owner: &&Opened| reach.packages(set).any(|other| std::ptr::eq(other, *owner));
                 if !set.is_builtin(&needed) && !reach.has_unknown_modules && !owners.iter().any(is_reached) {
                     let what =
                         format!("it needs `{needed}` of {}, which {} does not depend on", owners[0].name, subject.name);

@@ -5,7 +5,7 @@ use model::{Finding, Format, Severity};
 use super::Rule;
 use super::binaries::machine_of;
 use super::shell;
-use super::subject::{Script, Subject};
+use crate::opened::{Opened, Script};
 use crate::package::Kind;
 use crate::version::apk;
 
@@ -140,9 +140,9 @@ pub(super) const RULES: &[&Rule] = &[
 ];
 
 /// One package.
-pub(super) fn check(subject: &Subject, findings: &mut Vec<Finding>) {
+pub(super) fn check(subject: &Opened, findings: &mut Vec<Finding>) {
     let mut report = |rule: &'static Rule, what: String| findings.push(rule.at(&subject.path, what));
-    let Subject { name, version, architecture, .. } = subject;
+    let Opened { name, version, architecture, .. } = subject;
     if begins_with_word(version) {
         report(&WORD_VERSION, format!("{name} has version `{version}`"));
     } else if !is_orderly(version) {
@@ -200,7 +200,7 @@ fn is_orderly(version: &str) -> bool {
 
 /// The least and the most that the installed size can be: apk counts the bytes of files, opkg's world the
 /// whole archive, which has a header for each entry and is padded.
-fn sizes(subject: &Subject) -> (u64, u64) {
+fn sizes(subject: &Opened) -> (u64, u64) {
     const BLOCK: u64 = 512;
     const RECORD: u64 = 20 * BLOCK;
     let regular = subject.files.iter().filter(|file| matches!(file.entry.kind, Kind::File(_)));
@@ -223,7 +223,7 @@ fn sizes(subject: &Subject) -> (u64, u64) {
     (content, archive.min(u64::MAX - RECORD).next_multiple_of(RECORD))
 }
 
-fn check_conffiles(subject: &Subject, findings: &mut Vec<Finding>) {
+fn check_conffiles(subject: &Opened, findings: &mut Vec<Finding>) {
     for (line, why) in &subject.odd_conffiles {
         findings.push(ODD_CONFFILE.at(&subject.path, format!("`{line}`: {why}")));
     }
@@ -247,7 +247,7 @@ fn check_conffiles(subject: &Subject, findings: &mut Vec<Finding>) {
     }
 }
 
-fn check_script(subject: &Subject, script: &Script, findings: &mut Vec<Finding>) {
+fn check_script(subject: &Opened, script: &Script, findings: &mut Vec<Finding>) {
     let mut report = |rule: &'static Rule, what: String| {
         findings.push(rule.breach(format!("{}: {}", subject.path, script.name), &what));
     };

@@ -4,11 +4,11 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use model::Format;
 
-use super::subject::{Subject, module_name};
+use crate::opened::{Opened, module_name};
 
 /// Packages of one format for one architecture, with those for all architectures.
 pub(super) struct Set<'a> {
-    pub(super) subjects: Vec<&'a Subject>,
+    pub(super) subjects: Vec<&'a Opened>,
     /// Positions of the packages that answer to a name.
     names: HashMap<&'a str, Vec<usize>>,
     /// Modules that are part of the kernel, as far as its package is there and tells.
@@ -33,7 +33,7 @@ const BASE: [&str; 3] = ["kernel", "libc", "base-files"];
 
 impl<'a> Set<'a> {
     /// One set for each format and architecture.
-    pub(super) fn all(subjects: &[&'a Subject]) -> Vec<Self> {
+    pub(super) fn all(subjects: &[&'a Opened]) -> Vec<Self> {
         let mut sets = Vec::new();
         for format in Format::ALL {
             let here: Vec<_> = subjects.iter().copied().filter(|subject| subject.format == format).collect();
@@ -43,14 +43,14 @@ impl<'a> Set<'a> {
                 architectures.insert("all");
             }
             for name in architectures {
-                let fits = |subject: &&&Subject| subject.architecture == name || subject.architecture == "all";
+                let fits = |subject: &&&Opened| subject.architecture == name || subject.architecture == "all";
                 sets.push(Set::new(here.iter().filter(fits).copied().collect()));
             }
         }
         sets
     }
 
-    fn new(subjects: Vec<&'a Subject>) -> Self {
+    fn new(subjects: Vec<&'a Opened>) -> Self {
         let mut names: HashMap<&str, Vec<usize>> = HashMap::new();
         let (mut builtin, mut modules, mut needed) = (HashSet::new(), HashSet::new(), HashSet::new());
         for (position, subject) in subjects.iter().enumerate() {
@@ -88,7 +88,7 @@ impl<'a> Set<'a> {
     }
 
     /// Follows dependencies through the set; of several packages with one name, any may be the one.
-    pub(super) fn reach(&self, subject: &Subject) -> Reach {
+    pub(super) fn reach(&self, subject: &Opened) -> Reach {
         let mut reach = Reach { packages: HashSet::new(), has_unknown_libraries: false, has_unknown_modules: false };
         let mut open: Vec<usize> = self
             .subjects
@@ -118,7 +118,7 @@ impl<'a> Set<'a> {
 
 impl Reach {
     /// The packages of the set that are pulled in.
-    pub(super) fn packages<'s, 'a>(&'s self, set: &'s Set<'a>) -> impl Iterator<Item = &'a Subject> + 's {
+    pub(super) fn packages<'s, 'a>(&'s self, set: &'s Set<'a>) -> impl Iterator<Item = &'a Opened> + 's {
         self.packages.iter().filter_map(|&position| set.subjects.get(position).copied())
     }
 }

@@ -12,7 +12,7 @@ use host::{Job, Output, cmd, files};
 use model::{Cancel, Digest, Events, Exit, Failure, Problem, Result};
 
 use super::apt_bytes::{wrong_index, wrong_package};
-use super::apt_index::{Wanted, exact_kernel_dependencies};
+use super::apt_index::{Wanted, exact_kernel_dependencies, to_install};
 use super::apt_message::explain;
 use super::mirror::Mirror;
 
@@ -37,11 +37,27 @@ const QUERY_LIMIT: Duration = Duration::from_secs(60);
 pub struct Request<'a> {
     /// Code name of a Debian suite: `trixie`, `bookworm`, `sid`.
     pub suite: &'a str,
+    /// Debian's name of an architecture: `amd64`, `arm64`.
+    pub architecture: &'a str,
     /// Exactly these packages, as `name` or `name=version`. A `linux-image-…` stands for the kernel
     /// packages that it depends on.
     pub packages: &'a [String],
+    /// What else comes with them.
+    pub extent: Extent<'a>,
     /// A URL or directory in place of the host's own mirror.
     pub mirror: Option<&'a str>,
+}
+
+/// What is fetched besides the packages that are named.
+#[derive(Debug, Clone, Copy)]
+pub enum Extent<'a> {
+    /// Nothing.
+    Exactly,
+    /// All that they depend on, but for these packages, each a name and a version, and what only they need.
+    WithDependencies {
+        /// Taken for installed.
+        but_for: &'a [(String, String)],
+    },
 }
 
 /// A Debian package in the output directory.
@@ -72,10 +88,15 @@ pub fn fetch(request: &Request<'_>, out: &Utf8Path, events: &Events, cancel: &Ca
         Some(named) => Mirror::named(named)?,
         None => Mirror::of_host(cancel)?,
     };
-    let apt = Apt::new(&mirror, request.suite, KEYRING, out)?;
+    let apt = Apt::new(&mirror, request.suite, request.architecture, KEYRING, out)?;
     events.line(STAGE, format!("reading the index of {} from {mirror}", request.suite));
     apt.update(cancel)?;
-    let wanted = apt.resolve(request.packages, cancel)?;
+    let wanted = match request.extent {
+        Extent::Exactly => apt.resolve(request.packages, cancel)?,
+        Extent::WithDependencies { but_for } => {
+            apt.resolve(&apt.closure(request.packages, but_for, cancel)?, cancel)?
+        }
+    };
     apt.download(&wanted, out, events, cancel)
 }
 
@@ -104,7 +125,7 @@ struct Apt {
 
 impl Apt {
     /// Lays out the directory below `parent`.
-    fn new(mirror: &Mirror, suite: &str, keyring: &str, parent: &Utf8Path) -> Result<Self> {
+    fn new(mirror: &Mirror, suite: &str, architecture: &str, keyring: &str, parent: &Utf8Path) -> Result<Self> {
         let directory = tempfile::Builder::new()
             .prefix(".apt-")
             .tempdir_in(parent)
@@ -117,7 +138,7 @@ impl Apt {
         files::write(&root.join("status"), b"")?;
         let sources = format!("Types: deb\nURIs: {mirror}\nSuites: {suite}\nComponents: main\nSigned-By: {keyring}\n");
         files::write(&root.join("mirror.sources"), sources.as_bytes())?;
-        files::write(&root.join("apt.conf"), configuration(root)?.as_bytes())?;
+        files::write(&root.join("apt.conf"), configuration(root, architecture)?.as_bytes())?;
         Ok(apt)
     }
 
@@ -174,17 +195,38 @@ impl Apt {
         Ok(if found.len() > 1 { found.split_off(1) } else { found })
     }
 
+    /// The packages that apt would install for these, as `name=version`, by its own choice among alternatives.
+    fn closure(&self, packages: &[String], but_for: &[(String, String)], cancel: &Cancel) -> Result<Vec<String>> {
+        let installed = but_for.iter().map(|(name, version)| {
+            format!(
+                "Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n\
+                 Maintainer: nobody\nDescription: taken for installed\n\n"
+            )
+        });
+        files::write(&self.root()?.join("status"), installed.collect::<String>())?;
+        let mut words = vec!["--simulate", "--no-install-recommends", "install", "--"];
+        words.extend(packages.iter().map(String::as_str));
+        let output = self.checked("apt-get", &words, None, QUERY_LIMIT, cancel)?;
+        Ok(output.stdout.lines().filter_map(to_install).collect())
+    }
+
     /// Fetches the files into `out`.
     fn download(&self, wanted: &[Wanted], out: &Utf8Path, events: &Events, cancel: &Cancel) -> Result<Vec<Deb>> {
+        for package in wanted {
+            events.line(STAGE, format!("{} {} ({} kB)", package.name, package.version, package.size / 1000));
+        }
+        // One call for all: each reads the whole index.
+        let names: Vec<String> = wanted.iter().map(|package| format!("{}={}", package.name, package.version)).collect();
+        let mut words = vec!["download", "--"];
+        words.extend(names.iter().map(String::as_str));
+        let output = self.run("apt-get", &words, Some(out), DOWNLOAD_LIMIT, cancel)?;
+        if !output.success {
+            let wrong: Vec<String> =
+                wanted.iter().filter_map(|package| wrong_package(out, package, self.copies())).collect();
+            return Err(self.failure(&output, wrong.first().map(String::as_str)));
+        }
         let mut debs = Vec::new();
         for (index, package) in (1_u64..).zip(wanted) {
-            events.line(STAGE, format!("{} {} ({} kB)", package.name, package.version, package.size / 1000));
-            let name = format!("{}={}", package.name, package.version);
-            let output = self.run("apt-get", &["download", "--", &name], Some(out), DOWNLOAD_LIMIT, cancel)?;
-            if !output.success {
-                let wrong = wrong_package(out, package, self.copies());
-                return Err(self.failure(&output, wrong.as_deref()));
-            }
             let file = out.join(&package.file_name);
             let failed = |error| Failure::io("read the package", &file, &error);
             let mut reader = std::fs::File::open(&file).map_err(failed)?;
@@ -248,7 +290,7 @@ impl Apt {
 }
 
 /// Ours on top of the host's configuration: `-c FILE` is read last.
-fn configuration(root: &Utf8Path) -> Result<String> {
+fn configuration(root: &Utf8Path, architecture: &str) -> Result<String> {
     // apt.conf(5) has no escape for these.
     if root.as_str().contains(['"', '\n', '\\']) {
         return Err(bad_path(root.as_str()));
@@ -270,8 +312,8 @@ Dir::Etc::sourcelist "{root}/mirror.sources";
 Dir::Etc::sourceparts "/dev/null";
 Dir::Etc::preferences "/dev/null";
 Dir::Etc::preferencesparts "/dev/null";
-APT::Architecture "amd64";
-APT::Architectures {{ "amd64"; }};
+APT::Architecture "{architecture}";
+APT::Architectures {{ "{architecture}"; }};
 APT::Default-Release "";
 APT::Update::Error-Mode "any";
 APT::Get::AllowUnauthenticated "false";
@@ -359,7 +401,7 @@ mod tests {
 
         fn fetch_from(&self, mirror: &str, suite: &str, packages: &[&str]) -> Result<Vec<Deb>> {
             let cancel = Cancel::default();
-            let apt = Apt::new(&Mirror::named(mirror)?, suite, &self.keyring, &self.out())?;
+            let apt = Apt::new(&Mirror::named(mirror)?, suite, "amd64", &self.keyring, &self.out())?;
             apt.update(&cancel)?;
             let packages: Vec<String> = packages.iter().map(|name| (*name).to_owned()).collect();
             let wanted = apt.resolve(&packages, &cancel)?;
@@ -410,6 +452,25 @@ mod tests {
     }
 
     #[test]
+    fn what_packages_depend_on_comes_with_them_but_for_what_is_taken_for_installed() {
+        let Some(place) = Place::new() else { return };
+        let apt =
+            Apt::new(&Mirror::named(place.mirror().as_str()).unwrap(), "trixie", "amd64", &place.keyring, &place.out());
+        let (apt, cancel) = (apt.unwrap(), Cancel::default());
+        apt.update(&cancel).unwrap();
+        let wanted = ["linux-image-6.12.1+deb13-amd64=6.12.1-1".to_owned()];
+        let installed = |names: &[&str]| -> Vec<(String, String)> {
+            names.iter().map(|name| ((*name).into(), "99".into())).collect()
+        };
+        let closure = apt.closure(&wanted, &installed(&["kmod", "initramfs-tools"]), &cancel).unwrap();
+        assert_eq!(closure, ["linux-modules-6.12.1+deb13-amd64=6.12.1-1", "linux-image-6.12.1+deb13-amd64=6.12.1-1"]);
+        let failure = apt.closure(&wanted, &installed(&["kmod"]), &cancel).unwrap_err();
+        assert_eq!((failure.id(), failure.exit()), ("APT009", Exit::Upstream), "initramfs-tools is not on the mirror");
+        let failure = apt.closure(&["linux-headers-1=1".into()], &[], &cancel).unwrap_err();
+        assert_eq!((failure.id(), failure.exit()), ("APT009", Exit::Upstream));
+    }
+
+    #[test]
     fn an_unsigned_mirror_is_refused() {
         let Some(place) = Place::new() else { return };
         let signed = std::fs::read_to_string(place.mirror().join("dists/trixie/InRelease")).unwrap();
@@ -457,7 +518,8 @@ mod tests {
     #[test]
     fn a_file_that_changed_after_apt_is_refused() {
         let Some(place) = Place::new() else { return };
-        let apt = Apt::new(&Mirror::named(place.mirror().as_str()).unwrap(), "trixie", &place.keyring, &place.out());
+        let apt =
+            Apt::new(&Mirror::named(place.mirror().as_str()).unwrap(), "trixie", "amd64", &place.keyring, &place.out());
         let (apt, cancel) = (apt.unwrap(), Cancel::default());
         apt.update(&cancel).unwrap();
         let mut wanted = apt.resolve(&["busybox-static".into()], &cancel).unwrap();
@@ -492,14 +554,15 @@ mod tests {
         let Some(place) = Place::new() else { return };
         let cancel = Cancel::default();
         cancel.cancel();
-        let apt = Apt::new(&Mirror::named(place.mirror().as_str()).unwrap(), "trixie", &place.keyring, &place.out());
+        let apt =
+            Apt::new(&Mirror::named(place.mirror().as_str()).unwrap(), "trixie", "amd64", &place.keyring, &place.out());
         assert_eq!(apt.unwrap().update(&cancel).unwrap_err().id(), "RUN001");
     }
 
     #[test]
     fn a_directory_that_apt_cannot_spell_is_refused() {
         for path in ["/tmp/a\"b", "/tmp/a\nb", "/tmp/a\\b"] {
-            let failure = configuration(Utf8Path::new(path)).unwrap_err();
+            let failure = configuration(Utf8Path::new(path), "amd64").unwrap_err();
             assert_eq!((failure.id(), failure.exit()), ("APT014", Exit::Usage));
         }
     }

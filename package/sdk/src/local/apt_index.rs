@@ -33,6 +33,13 @@ impl Wanted {
     }
 }
 
+/// Reads a line of `apt-get --simulate install`, `Inst NAME (VERSION SUITE [ARCH])`, as `NAME=VERSION`.
+pub(super) fn to_install(line: &str) -> Option<String> {
+    let (name, rest) = line.strip_prefix("Inst ")?.split_once(" (")?;
+    let version = rest.split(' ').next()?;
+    Some(format!("{name}={version}"))
+}
+
 /// From a control stanza: the `linux-…` packages that are wanted in one exact version.
 pub(super) fn exact_kernel_dependencies(stanza: &str) -> Vec<String> {
     let depends = stanza.lines().find_map(|line| line.strip_prefix("Depends:")).unwrap_or_default();
@@ -69,5 +76,14 @@ mod tests {
         let stanza = "Package: linux-image-x\nDepends: kmod, linux-modules-x (= 7.2.13-1), initramfs-tools (>= 0.1) | linux-initramfs-tool, linux-base (>= 4), other (= 1)\n";
         assert_eq!(exact_kernel_dependencies(stanza), ["linux-modules-x=7.2.13-1"]);
         assert_eq!(exact_kernel_dependencies("Package: x\n"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_apt_would_install_is_read() {
+        let line = "Inst libacl1 (2.3.2-2+b1 Debian:13.7/stable [amd64])";
+        assert_eq!(to_install(line).as_deref(), Some("libacl1=2.3.2-2+b1"));
+        for other in ["Conf libacl1 (2.3.2-2+b1 Debian:13.7/stable [amd64])", "Reading package lists...", "Inst x"] {
+            assert_eq!(to_install(other), None, "{other}");
+        }
     }
 }

@@ -6,6 +6,9 @@
 
 use model::{Exit, Failure, Problem};
 
+/// The id of a package that the archive does not have.
+pub(super) const NO_PACKAGE: &str = "APT009";
+
 /// What went wrong, in the order of precedence: a bad signature outranks everything that follows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
@@ -52,6 +55,7 @@ const PHRASES: &[(Cause, &[&str])] = &[
             "Can't find a source to download",
             "404  Not Found",
             "Failed to stat",
+            "have unmet dependencies",
         ],
     ),
     (
@@ -146,7 +150,7 @@ pub(super) fn explain(text: &str, last_words: &str, wrong: Option<&str>, mirror:
         }),
         Some(Cause::NoPackage) => Failure::of(Problem {
             exit: Exit::Upstream,
-            id: "APT009",
+            id: NO_PACKAGE,
             what: format!("a Debian package is not in `{suite}`"),
             why: format!("the package or that version of it is not, or no longer, on the mirror\n{last_words}"),
             fix: "check its name and version; a superseded version needs a mirror that keeps it (--debian-mirror)",

@@ -30,6 +30,7 @@ pub struct Kernel {
     directory: Utf8PathBuf,
     release: String,
     id: KernelId,
+    debian_version: String,
     built: u64,
     config: Config,
     builtin: BTreeSet<String>,
@@ -38,8 +39,8 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Unpacks kernel packages into the empty directory `out`, takes the uncompressed kernel out of the
-    /// boot image, and opens the result.
+    /// Unpacks kernel packages into the empty directory `out`, takes what QEMU boots out of the boot image, and opens
+    /// the result.
     ///
     /// # Errors
     /// As [`unpack`] and [`Kernel::open`].
@@ -47,8 +48,8 @@ impl Kernel {
         unpack(debs, &out.join("root"), cancel)?;
         let boot_image = locate(out)?.vmlinuz;
         let bytes = files::read(&boot_image)?;
-        let vmlinux = BootImage::read(&bytes).and_then(|image| image.vmlinux());
-        files::write(&out.join("vmlinux"), &vmlinux.map_err(|why| unreadable_image(why, &boot_image))?)?;
+        let booted = BootImage::read(&bytes).and_then(|image| image.kernel());
+        files::write(&out.join("vmlinux"), &booted.map_err(|why| unreadable_image(why, &boot_image))?)?;
         let kernel = Kernel::open(out)?;
         events.line(STAGE, format!("kernel {} with {} modules", kernel.release, kernel.modules.len()));
         Ok(kernel)
@@ -76,6 +77,7 @@ impl Kernel {
         module::index(&folder.join("kernel"), &mut modules)?;
         Ok(Kernel {
             directory: directory.to_owned(),
+            debian_version: package_version(&banner).unwrap_or_default().to_owned(),
             id: KernelId { version, config_hash: config.hash.clone(), release: revision },
             built: u64::try_from(built).unwrap_or_default(),
             builtin_lists: [list, folder.join("modules.builtin.modinfo")]
@@ -99,12 +101,17 @@ impl Kernel {
         &self.id
     }
 
+    /// The version of Debian's packages of it, such as `6.12.107-1`.
+    pub fn debian_version(&self) -> &str {
+        &self.debian_version
+    }
+
     /// When Debian built it, in seconds since 1970: the time that the package gives its files.
     pub fn built(&self) -> u64 {
         self.built
     }
 
-    /// The uncompressed kernel, an ELF file with a PVH entry.
+    /// What QEMU boots: uncompressed, where it would not do that itself or only slowly.
     pub fn vmlinux(&self) -> Utf8PathBuf {
         self.directory.join("vmlinux")
     }
@@ -296,12 +303,16 @@ fn unreadable_image(why: String, place: &Utf8Path) -> Failure {
 /// From `6.1.0-50-amd64 (…) #1 SMP … Debian 6.1.176-1 (2026-07-02)`: version `6.1.176` and revision 1.
 /// The release alone will not do: Debian 12 keeps `6.1.0` in it for ever.
 fn debian_version(banner: &str) -> Option<(String, u32)> {
-    let (_, rest) = banner.rsplit_once(" Debian ")?;
-    let (version, revision) = rest.split(' ').next()?.split_once('-')?;
+    let (version, revision) = package_version(banner)?.split_once('-')?;
     let digits = revision.split(|character: char| !character.is_ascii_digit()).next()?;
     let plain = version.starts_with(|first: char| first.is_ascii_digit())
         && version.chars().all(|character| character.is_ascii_alphanumeric() || "._~".contains(character));
     Some((plain.then(|| version.to_owned())?, digits.parse().ok()?))
+}
+
+/// The version of Debian's packages of it, `6.1.176-1`.
+fn package_version(banner: &str) -> Option<&str> {
+    banner.rsplit_once(" Debian ")?.1.split(' ').next()
 }
 
 #[cfg(test)]
@@ -322,6 +333,7 @@ mod tests {
         let fixture = Fixture::new(MODULES);
         let kernel = fixture.open();
         assert_eq!(kernel.release(), RELEASE);
+        assert_eq!(kernel.debian_version(), "6.12.1-2");
         let hash = "a3f24b6ff5ef053c836afecc8114f6ee"; // printf 'CONFIG_NETFILTER=y\nCONFIG_NF_TABLES=m\n' | md5sum
         assert_eq!(kernel.id().package_version(), format!("6.12.1~{hash}-r2"));
         assert_eq!(kernel.setting("NF_TABLES"), Some(Setting::Module));

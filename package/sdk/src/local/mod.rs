@@ -7,15 +7,21 @@ mod apt_bytes;
 mod apt_index;
 mod apt_message;
 mod boot_image;
+mod build_root;
+mod compile;
 mod config;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod kernel;
 mod mirror;
 mod module;
+mod symbols;
 mod unpack;
 
-pub use apt::{Deb, FETCHED, Request, fetch};
+pub use apt::{Deb, Extent, FETCHED, Request, fetch};
+pub use build_root::{BUILD_ROOT, BuildRoot};
+pub use compile::{Compile, compile};
+pub(crate) use compile::{Compiled, Use, compiled};
 pub(crate) use config::Config;
 pub use config::Setting;
 pub use kernel::{Kernel, UNPACKED, unpack};

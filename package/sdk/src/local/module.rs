@@ -30,7 +30,7 @@ impl Module {
     ///
     /// # Errors
     /// `KRN005` when it is damaged.
-    pub(super) fn read(path: &Utf8Path) -> Result<Self> {
+    pub(crate) fn read(path: &Utf8Path) -> Result<Self> {
         let packed = files::read(path)?;
         let bytes = match decompress(&packed) {
             Some(unpacked) => unpacked.map_err(|why| damaged(path, why))?,

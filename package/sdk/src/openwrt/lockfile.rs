@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::Format;
-use model::{Exit, Failure, KernelId, Problem, Result, Target};
+use model::{Digest, Exit, Failure, KernelId, Problem, Result, Target};
 use serde::{Deserialize, Serialize};
 
 use super::keys;
@@ -47,7 +47,7 @@ struct Entry {
 #[serde(deny_unknown_fields)]
 struct File {
     path: Utf8PathBuf,
-    sha256: String,
+    sha256: Digest,
     #[serde(skip_serializing_if = "Option::is_none")]
     size: Option<u64>,
 }
@@ -150,7 +150,7 @@ fn entry(resolved: &Resolved) -> Entry {
     let Resolved { release, target, published, arch, format, kernel, signed_by, artifacts } = resolved;
     let file = |artifact: &Artifact| {
         let Artifact { role, path, sha256, size } = artifact;
-        (role.name().to_owned(), File { path: path.clone(), sha256: sha256.to_string(), size: *size })
+        (role.name().to_owned(), File { path: path.clone(), sha256: *sha256, size: *size })
     };
     Entry {
         release: release.0.clone(),
@@ -171,7 +171,7 @@ fn read(entry: Entry) -> Option<Resolved> {
         let File { path, sha256, size } = file;
         let role = Role::ALL.into_iter().find(|known| known.name() == role)?;
         let below = path.components().all(|part| matches!(part, camino::Utf8Component::Normal(_)));
-        below.then_some(Artifact { role, path, sha256: sha256.parse().ok()?, size })
+        below.then_some(Artifact { role, path, sha256, size })
     };
     let mut artifacts: Vec<Artifact> = files.into_iter().map(artifact).collect::<Option<_>>()?;
     artifacts.sort_by_key(|artifact| artifact.role);
@@ -203,7 +203,6 @@ mod tests {
     use super::*;
     use crate::openwrt::fixture::KERNEL_HASH;
     use formats::usign::Fingerprint;
-    use model::Digest;
 
     fn resolved(release: &str) -> Resolved {
         let artifact = |role, size| Artifact {
@@ -258,7 +257,7 @@ mod tests {
         for (right, wrong, id) in [
             ("format: ipk", "format: deb", "LOCK001"),
             ("sdk:", "sbk:", "LOCK001"),
-            (digest.as_str(), "1234", "LOCK001"),
+            (digest.as_str(), "1234", "CONF001"),
             ("0101010101010101", "01", "LOCK001"),
             ("releases/24.10.8/Sdk", "../../../etc/passwd", "LOCK001"),
             ("releases/24.10.8/Sdk", "/etc/passwd", "LOCK001"),

@@ -106,7 +106,7 @@ impl OpenFlow {
             return Err(failures::bad_flow("every port of the near host is in use"));
         };
         if let Some(listen) = far_port(&flow, port)
-            && !hosts.get_mut(flow.from.other()).watch(transport, listen)
+            && !hosts.get_mut(flow.far).watch(transport, listen)
         {
             return Err(failures::bad_flow(format!("port {listen} of the far host is used by another flow")));
         }
@@ -116,7 +116,7 @@ impl OpenFlow {
         let now = Instant::now();
         let open = OpenFlow {
             near: sockets::add(&flow, near),
-            far: (!flow.echo).then(|| sockets::add(&flow, hosts.get_mut(flow.from.other()))),
+            far: (!flow.echo).then(|| sockets::add(&flow, hosts.get_mut(flow.far))),
             source,
             there: Way::new(flow.seed),
             back: Way::new(if flow.echo { flow.seed } else { flow.seed ^ ANSWER_SEED }),
@@ -142,11 +142,11 @@ impl OpenFlow {
 
     /// Takes the sockets away, without a word to the router.
     pub(super) fn remove(self, hosts: &mut Both<Host>) {
-        let Flow { from, transport, .. } = self.flow;
+        let Flow { from, far: far_side, transport, .. } = self.flow;
         let near = hosts.get_mut(from);
         near.sockets.remove(self.near);
         near.unwatch(transport, self.source.port());
-        let far = hosts.get_mut(from.other());
+        let far = hosts.get_mut(far_side);
         if let Some(socket) = self.far {
             far.sockets.remove(socket);
         }
@@ -215,7 +215,7 @@ impl OpenFlow {
         let Flow { from, transport, .. } = self.flow;
         let near = hosts.get(from).noted(transport, self.source.port());
         let far = far_port(&self.flow, self.source.port());
-        (near, far.map_or_else(Noted::default, |port| hosts.get(from.other()).noted(transport, port)))
+        (near, far.map_or_else(Noted::default, |port| hosts.get(self.flow.far).noted(transport, port)))
     }
 
     /// What is known.
@@ -285,7 +285,7 @@ impl OpenFlow {
             return (None, None);
         }
         let near = hosts.get_mut(self.flow.from).tcp(self.near).state();
-        (Some(near), self.far.map(|far| hosts.get_mut(self.flow.from.other()).tcp(far).state()))
+        (Some(near), self.far.map(|far| hosts.get_mut(self.flow.far).tcp(far).state()))
     }
 
     /// ICMP errors that the near end got during the current exchange.

@@ -34,11 +34,11 @@ impl OpenFlow {
 
     fn advance_tcp(&mut self, hosts: &mut Both<Host>) {
         if let (Some(line), Some(far)) = (&mut self.line, self.far) {
-            line.advance([(self.flow.from, self.near), (self.flow.from.other(), far)], hosts);
+            line.advance([(self.flow.from, self.near), (self.flow.far, far)], hosts);
             return;
         }
         if let Some(far) = self.far {
-            let far = hosts.get_mut(self.flow.from.other()).tcp(far);
+            let far = hosts.get_mut(self.flow.far).tcp(far);
             self.there.source = self.there.source.or_else(|| far.remote_endpoint().map(Into::into));
             receive(far, &mut self.there);
             send(far, &mut self.back, self.there.received.bytes);
@@ -56,7 +56,7 @@ impl OpenFlow {
     /// link allows: the router may have put together what does not fit there.
     fn answer_udp(&mut self, hosts: &mut Both<Host>) {
         let Some(far) = self.far else { return };
-        let host = hosts.get_mut(self.flow.from.other());
+        let host = hosts.get_mut(self.flow.far);
         let most = check::room(&self.flow, &host.plan);
         let far = host.udp(far);
         while let Ok((data, from)) = far.recv() {

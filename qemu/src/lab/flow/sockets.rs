@@ -37,7 +37,7 @@ impl OpenFlow {
     pub(super) fn start(&self, hosts: &mut Both<Host>) -> bool {
         let listen = self.flow.far_port();
         let far = self.far.is_none_or(|far| {
-            let host = hosts.get_mut(self.flow.from.other());
+            let host = hosts.get_mut(self.flow.far);
             match self.flow.transport {
                 Transport::Tcp => host.tcp(far).listen(listen).is_ok(),
                 Transport::Udp => host.udp(far).bind(listen).is_ok(),
@@ -54,9 +54,9 @@ impl OpenFlow {
 
     /// Makes the packets of both ends look like `special` from now on.
     pub(super) fn dress(&self, special: &Special, hosts: &mut Both<Host>) {
-        let Flow { from, transport, .. } = self.flow;
+        let Flow { from, far: far_side, transport, .. } = self.flow;
         let near = Some((from, self.near, self.source.port()));
-        let far = self.far.map(|far| (from.other(), far, self.flow.far_port()));
+        let far = self.far.map(|far| (far_side, far, self.flow.far_port()));
         for (side, socket, port) in near.into_iter().chain(far) {
             let host = hosts.get_mut(side);
             let hop_limit = special.hop_limit.map(NonZeroU8::get);

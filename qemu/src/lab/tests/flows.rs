@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::router::{Router, damage, forward, honest, payload_length};
+use super::router::{Fate, Router, damage, forward, honest, payload_length, turned};
 use super::{Place, at_once, soon};
 use crate::lab::{Flow, Side};
 
@@ -347,4 +347,19 @@ fn the_mtu_of_a_plan_bounds_datagrams_and_segments() {
         let full = 1_000_000 / (mtu as u64 - 40);
         assert!((full..2 * full + 200).contains(&packets), "{packets} packets for an MTU of {mtu}");
     }
+}
+
+#[test]
+fn a_flow_that_the_router_sends_back_has_both_ends_on_one_side() {
+    let place = Place::new();
+    let lab = place.lab();
+    let _router = Router::connect(&lab, |_, _, frame| if turned(frame, 5000, 5001) { Fate::Back } else { Fate::On });
+    lab.connected(soon()).unwrap();
+    let flow = Flow { far: Side::Lan, listen: Some(5001), ..Flow::udp(Side::Lan, wan(5000)) };
+    let mut handle = lab.open(flow, soon()).unwrap();
+    let exchange = handle.exchange(500, soon()).unwrap();
+    assert_eq!((exchange.sent, exchange.returned), (500, 500));
+    let report = handle.close(soon()).unwrap();
+    report.check().unwrap();
+    assert_eq!(report.there.source.map(|source| source.ip()), Some([10, 0, 0, 2].into()));
 }

@@ -136,3 +136,28 @@ pub(super) fn forward(frame: &mut [u8]) {
         packet.fill_checksum();
     }
 }
+
+/// Translates a UDP packet over IPv4 as a router does that sends it back to its LAN: the two addresses change places, and
+/// the service behind `port` listens on `listen`. Whether it was such a packet.
+pub(super) fn turned(frame: &mut [u8], port: u16, listen: u16) -> bool {
+    let mut frame = EthernetFrame::new_checked(frame).unwrap();
+    if frame.ethertype() != EthernetProtocol::Ipv4 {
+        return false;
+    }
+    let (from, to) = (frame.src_addr(), frame.dst_addr());
+    frame.set_src_addr(to);
+    frame.set_dst_addr(from);
+    let mut packet = Ipv4Packet::new_checked(frame.payload_mut()).unwrap();
+    let (from, to) = (packet.src_addr(), packet.dst_addr());
+    packet.set_src_addr(to);
+    packet.set_dst_addr(from);
+    packet.fill_checksum();
+    let mut udp = UdpPacket::new_checked(packet.payload_mut()).unwrap();
+    if udp.dst_port() == port {
+        udp.set_dst_port(listen);
+    } else {
+        udp.set_src_port(port);
+    }
+    udp.fill_checksum(&to.into(), &from.into());
+    true
+}

@@ -19,7 +19,8 @@ pub struct FlowPlan {
     /// The host that begins: `lan`, or `wan`.
     #[serde(default)]
     pub from: Side,
-    /// Whom it sends to: the other `host`, or the `router`, which translates the destination.
+    /// Whom it sends to: the other `host`; the `router`, which translates the destination; or `hairpin`: the router's address
+    /// on the other side, which sends it back to where it came from (needs `listen`).
     #[serde(default)]
     pub to: Target,
     /// The port that it sends to; one that no other flow of the scenario uses, unless given.
@@ -48,6 +49,10 @@ impl FlowPlan {
     pub(super) fn check(&self) -> Result<(), String> {
         if self.seen_from.is_some_and(|seen_from| seen_from.is_ipv6() != (self.family == Family::Ipv6)) {
             return Err(format!("has {:?} traffic, which can't be seen from {:?}", self.family, self.seen_from));
+        }
+        let has_far_port = self.proto != Proto::Icmp && self.listen.is_some();
+        if self.to == Target::Hairpin && !has_far_port {
+            return Err("goes to `hairpin`, and names no `listen` for its way back".into());
         }
         // What an MTU of 1,500 leaves after the headers of either family.
         let (least, largest) = if self.proto == Proto::Tcp { (1, 65536) } else { (8, 1452) };
@@ -116,6 +121,8 @@ pub enum Target {
     Host,
     /// The router's, on the side where the flow begins.
     Router,
+    /// The router's, on the other side; the far end is a second service of the host that begins.
+    Hairpin,
 }
 
 /// Which way packets take through the router, as counted in the forward hook.

@@ -149,13 +149,15 @@ pub enum Start {
     Installed,
 }
 
-/// The feed as published, or one that a package manager must refuse.
+/// The feed as published, one with more in it, or one that a package manager must refuse.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FeedVariant {
     /// As published.
     #[default]
     Published,
+    /// With the packages that are for tests only.
+    Tests,
     /// The same packages, signed by a key that the router does not trust.
     WrongKey,
     /// One byte of `kmod-nft-offload` changed after the index was signed.

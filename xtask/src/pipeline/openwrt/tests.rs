@@ -137,6 +137,24 @@ fn a_program_that_a_release_cannot_pack_is_wrong_usage() {
 }
 
 #[test]
+fn a_module_from_source_is_compiled_by_the_sdk_unless_it_is_for_tests() {
+    let lab = Lab::new(|_| {});
+    let recipes = &lab.ctx.recipes[0];
+    std::fs::write(recipes.join("Kbuild"), "obj-m := own.o\n").unwrap();
+    let text = "version: 1\npackage: kmod-own\ntitle: O\nsource: {path: .}\nmodules: [{name: own}]\n";
+    let recipe = recipes.join("kmod-own.yaml");
+    std::fs::write(&recipe, text).unwrap();
+    // This miniature has no such module to take for the compiler's result.
+    let Err(failure) = lab.packages() else { panic!("it built") };
+    assert_eq!((failure.id(), failure.exit()), ("SDK044", Exit::Failed));
+    assert!(failure.to_string().contains("own.ko"), "{failure}");
+    std::fs::write(&recipe, format!("{text}for: tests\n")).unwrap();
+    let names: Vec<_> =
+        lab.packages().unwrap().files().unwrap().iter().map(|file| file.file_name().unwrap().to_owned()).collect();
+    assert!(!names.is_empty() && names.iter().all(|name| !name.contains("own")), "{names:?}");
+}
+
+#[test]
 fn another_work_tree_uses_the_same_unpacked_sdk() {
     let lab = Lab::new(|_| {});
     let first = lab.packages().unwrap();

@@ -7,12 +7,12 @@ use std::cmp::Ordering;
 use std::process::ExitCode;
 
 use camino::Utf8PathBuf;
-use client::apk::{Client, Config, Installed, Progress, Root};
-use client::{Error, Result};
+use client::Result;
+use client::apk::{Client, Config, Installed, Root};
 use formats::apk::Info;
 use formats::version::apk as version;
 
-use crate::say;
+use crate::front::{Front, say};
 
 const HELP: &str = "\
 usage: apk [options] command [arguments]
@@ -41,6 +41,13 @@ usage: apk [options] command [arguments]
   -h, --help              show this text
 ";
 
+const FRONT: Front = Front {
+    program: "apk",
+    help: HELP,
+    mark: "ERROR: ",
+    commands: &["update", "add", "del", "info", "list", "version", "--print-arch"],
+};
+
 /// What apk exits with when something was refused or failed.
 const FAILED: u8 = 1;
 
@@ -55,112 +62,86 @@ pub(crate) fn main(arguments: Vec<String>) -> ExitCode {
     }
 }
 
-/// The options, and the words after them.
+/// What the options say.
 #[derive(Default)]
-struct CommandLine {
+struct Options {
     root: Option<Utf8PathBuf>,
     repositories: Vec<String>,
     scripts: Option<bool>,
     simulate: bool,
     update: bool,
-    help: bool,
-    words: Vec<String>,
 }
 
-fn parse(arguments: Vec<String>) -> Result<CommandLine> {
+fn parse(arguments: Vec<String>) -> Result<Option<(Options, Vec<String>)>> {
     /// Options that belong to one command, and stay among its words.
-    const OF_COMMANDS: [&str; 5] = ["-L", "-I", "-t", "-c", "--available"];
-    let mut line = CommandLine::default();
-    let mut arguments = arguments.into_iter();
-    while let Some(argument) = arguments.next() {
-        let (option, inline) = match argument.split_once('=') {
-            Some((option, value)) if option.starts_with("--") => (option, Some(value.to_owned())),
-            _ => (argument.as_str(), None),
-        };
-        let missing = || usage(format!("{option} needs a value"));
-        let mut value = || inline.clone().or_else(|| arguments.next()).ok_or_else(missing);
-        match option {
-            "-p" | "--root" => line.root = Some(value()?.into()),
-            "-X" | "--repository" => line.repositories.push(value()?),
-            "--no-scripts" => line.scripts = Some(false),
-            "--force-scripts" => line.scripts = Some(true),
-            "-s" | "--simulate" => line.simulate = true,
-            "-U" | "--update-cache" => line.update = true,
-            "-h" | "--help" => line.help = true,
-            "--print-arch" => line.words.push(argument),
-            "--allow-untrusted" => {
-                return Err(usage(
-                    "--allow-untrusted does not exist here: add the key to /etc/apk/keys instead".into(),
-                ));
+    const OF_COMMANDS: [&str; 6] = ["-L", "-I", "-t", "-c", "--available", "--print-arch"];
+    let mut options = Options::default();
+    let words = FRONT.words(
+        arguments,
+        |_, option| OF_COMMANDS.contains(&option),
+        |option, value| {
+            match option {
+                "-p" | "--root" => options.root = Some(value()?.into()),
+                "-X" | "--repository" => options.repositories.push(value()?),
+                "--no-scripts" => options.scripts = Some(false),
+                "--force-scripts" => options.scripts = Some(true),
+                "-s" | "--simulate" => options.simulate = true,
+                "-U" | "--update-cache" => options.update = true,
+                "--allow-untrusted" => {
+                    let problem = "--allow-untrusted does not exist here: add the key to /etc/apk/keys instead";
+                    return Err(FRONT.usage(problem.into()));
+                }
+                _ => return Ok(false),
             }
-            _ if argument.starts_with('-') && !OF_COMMANDS.contains(&option) => {
-                return Err(usage(format!("unknown option {argument}")));
-            }
-            _ => line.words.push(argument),
-        }
-    }
-    Ok(line)
-}
-
-fn usage(problem: String) -> Error {
-    Error::Usage { program: "apk", problem }
+            Ok(true)
+        },
+    )?;
+    Ok(words.map(|words| (options, words)))
 }
 
 fn run(arguments: Vec<String>) -> Result<ExitCode> {
-    let line = parse(arguments)?;
-    if line.help {
-        say(HELP.trim_end());
-        return Ok(ExitCode::SUCCESS);
-    }
-    let words: Vec<&str> = line.words.iter().map(String::as_str).collect();
-    let mut on = |progress: Progress| match &progress {
-        Progress::Note { text } => eprintln!("{text}"),
-        Progress::Failed { line } => eprintln!("ERROR: {line}"),
-        _ => say(&progress.to_string()),
-    };
-    if line.update {
-        client(&line)?.update(&mut on)?;
+    let Some((options, line)) = parse(arguments)? else { return Ok(ExitCode::SUCCESS) };
+    let words: Vec<&str> = line.iter().map(String::as_str).collect();
+    let (client, mut on) = (|| client(&options), FRONT.tell());
+    if options.update {
+        client()?.update(&mut on)?;
     }
     match words[..] {
-        ["update"] => client(&line)?.update(&mut on)?,
-        ["add", _, ..] => client(&line)?.add(&line.words[1..], &mut on)?,
-        ["del", _, ..] => client(&line)?.del(&line.words[1..], &mut on)?,
-        ["upgrade", "--available", ..] => client(&line)?.upgrade_to_available(&line.words[2..], &mut on)?,
-        ["upgrade", ..] => client(&line)?.upgrade(&line.words[1..], &mut on)?,
-        ["fix", ..] => client(&line)?.fix(&line.words[1..], &mut on)?,
-        ["info"] => client(&line)?.installed()?.iter().for_each(|package| say(&package.info.name)),
-        ["info", "-L", name] => files(&client(&line)?, name)?,
-        ["info", name] if !name.starts_with('-') => info(&client(&line)?.package(name)?),
-        ["list"] => list(&client(&line)?)?,
-        ["list", "-I"] => list_installed(&client(&line)?)?,
+        ["update"] => client()?.update(&mut on)?,
+        ["add", _, ..] => client()?.add(&line[1..], &mut on)?,
+        ["del", _, ..] => client()?.del(&line[1..], &mut on)?,
+        ["upgrade", "--available", ..] => client()?.upgrade_to_available(&line[2..], &mut on)?,
+        ["upgrade", ..] => client()?.upgrade(&line[1..], &mut on)?,
+        ["fix", ..] => client()?.fix(&line[1..], &mut on)?,
+        ["info"] => client()?.installed()?.iter().for_each(|package| say(&package.info.name)),
+        ["info", "-L", name] => files(&client()?, name)?,
+        ["info", name] if !name.starts_with('-') => info(&client()?.package(name)?),
+        ["list"] => list(&client()?)?,
+        ["list", "-I"] => list_installed(&client()?)?,
         ["version", "-t", a, b] => return compare(a, b),
         ["version", "-c", ref versions @ ..] if !versions.is_empty() => return Ok(check(versions)),
-        ["--print-arch"] => client(&line)?.config().arches.iter().take(1).for_each(|arch| say(arch)),
-        [] => return Err(usage("a command is missing".into())),
-        ["update" | "add" | "del" | "info" | "list" | "version" | "--print-arch", ..] => {
-            return Err(usage(format!("the command `{}` needs other arguments", words[0])));
-        }
-        [command, ..] => return Err(usage(format!("unknown command `{command}`"))),
+        ["--print-arch"] => client()?.config().arches.iter().take(1).for_each(|arch| say(arch)),
+        _ => return Err(FRONT.misused(&words)),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn client(line: &CommandLine) -> Result<Client> {
-    let root = Root::open(&line.root.clone().unwrap_or_else(|| "/".into()))?;
+fn client(options: &Options) -> Result<Client> {
+    let root = Root::open(&options.root.clone().unwrap_or_else(|| "/".into()))?;
     let mut config = Config::load(&root)?;
-    config.simulate = line.simulate;
-    if let Some(run_scripts) = line.scripts {
+    config.simulate = options.simulate;
+    if let Some(run_scripts) = options.scripts {
         config.run_scripts = run_scripts;
     }
-    for repository in &line.repositories {
-        config.add_repository(repository).map_err(usage)?;
+    for repository in &options.repositories {
+        config.add_repository(repository).map_err(|problem| FRONT.usage(problem))?;
     }
     Ok(Client::new(root, config))
 }
 
 fn compare(a: &str, b: &str) -> Result<ExitCode> {
     if let Some(invalid) = [a, b].into_iter().find(|version| !version::is_valid(version)) {
-        return Err(usage(format!("`{invalid}` is no valid version")));
+        return Err(FRONT.usage(format!("`{invalid}` is no valid version")));
     }
     say(match version::compare(a, b) {
         Ordering::Less => "<",

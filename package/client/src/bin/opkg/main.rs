@@ -4,9 +4,9 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this program's work is to print")]
 
 mod apk;
+mod front;
 mod opkg;
 
-use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -19,9 +19,4 @@ fn main() -> ExitCode {
         true => apk::main(arguments),
         false => opkg::main(arguments),
     }
-}
-
-/// Prints a line; a reader that is gone, as in `opkg list | head`, is no error.
-fn say(line: &str) {
-    let _gone = writeln!(std::io::stdout(), "{line}");
 }

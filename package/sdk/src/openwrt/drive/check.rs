@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::Format;
+use formats::modinfo::ModuleInfo;
+use formats::opened::Opened;
 use host::files;
 use model::{Digest, Exit, Failure, Problem, Result};
 
 use super::feeds::Program;
 use super::literals::Literals;
-use super::opened::{Item, ItemContent, Opened};
+use super::opened;
 use super::tree::Tree;
 use crate::local::{Config, Setting, module_of_path};
 use crate::recipe::{KernelOption, Kmod, Line, ModuleRef, Recipes};
@@ -40,8 +42,12 @@ impl Kernel {
         recipe.modules.iter().filter(move |module| line.is_none_or(|line| module.applies_to(line)))
     }
 
-    /// Whether a module's code is part of the kernel; an option tells of what `modules.builtin` never names.
-    fn has_inside(&self, module: &ModuleRef) -> bool {
+    /// Whether a module's code is part of the kernel; an option tells of what `modules.builtin` never names. What is
+    /// compiled from source never is.
+    fn has_inside(&self, recipe: &Kmod, module: &ModuleRef) -> bool {
+        if recipe.source.is_some() {
+            return false;
+        }
         let set = |option: &KernelOption| self.config.get(&option.symbol) == Some(Setting::BuiltIn);
         self.builtin.contains(&module.name.replace('-', "_")) || module.option.as_ref().is_some_and(set)
     }
@@ -51,21 +57,46 @@ impl Kernel {
         if let Some(reason) = &recipe.empty {
             return Some(reason.clone());
         }
-        let part_of_kernel = self.applying(recipe).all(|module| self.has_inside(module));
+        let part_of_kernel = self.applying(recipe).all(|module| self.has_inside(recipe, module));
         (self.applying(recipe).next().is_some() && part_of_kernel).then(|| "its modules are part of the kernel".into())
     }
 
     /// The modules of a recipe that are neither in its package nor part of the kernel.
     fn lacking(&self, recipe: &Kmod, package: &Opened) -> Vec<String> {
-        let there: BTreeSet<String> = package.modules().filter_map(|(path, _)| module_of_path(path)).collect();
+        let there: BTreeSet<String> = package.modules().map(|(name, ..)| name).collect();
         let lacking = self.applying(recipe).filter(|module| !there.contains(&module.name.replace('-', "_")));
-        lacking.filter(|module| !self.has_inside(module)).map(|module| module.name.clone()).collect()
+        lacking.filter(|module| !self.has_inside(recipe, module)).map(|module| module.name.clone()).collect()
     }
 
     /// The kmods that may be without modules.
     pub(super) fn empty(&self, recipes: &Recipes) -> Vec<String> {
         let empty = recipes.kmods.values().filter(|recipe| self.excuse(recipe).is_some());
         empty.map(|recipe| recipe.package.clone()).collect()
+    }
+
+    /// Checks that the kernel has the options that a kmod which is compiled asks for.
+    ///
+    /// # Errors
+    /// `SDK053` it does not.
+    pub(super) fn has_options_of(&self, recipe: &Kmod) -> Result<()> {
+        let lacks = |option: &&KernelOption| match self.config.get(&option.symbol) {
+            Some(Setting::BuiltIn) => false,
+            Some(Setting::Module) => option.builtin,
+            None => true,
+        };
+        let Some(KernelOption { symbol, builtin }) = recipe.kconfig.iter().find(lacks) else { return Ok(()) };
+        Err(Failure::of(Problem {
+            exit: Exit::Failed,
+            id: "SDK053",
+            what: format!("{} needs CONFIG_{symbol}, and this release's kernel does not have it", recipe.package),
+            why: if *builtin {
+                "it must be built in, not a module"
+            } else {
+                "it is not set; its modules would not load"
+            },
+            fix: "limit the recipe to kernels that have it (`kernel: {since: …, before: …}`); an option of a release's kernel \
+                  cannot be changed here",
+        }))
     }
 
     /// The options that a kmod's recipe asks for and the kernel does not have.
@@ -83,7 +114,7 @@ pub(super) fn collect(tree: &Tree, format: Format, wanted: &BTreeSet<&str>) -> R
             // Only what may be meant is opened; the name inside is what counts.
             let name = file.file_name().unwrap_or_default();
             if wanted.iter().any(|wanted| name.strip_prefix(wanted).is_some_and(|rest| rest.starts_with(['_', '-']))) {
-                let opened = Opened::read(&file, format)?;
+                let opened = opened::read(&file, format)?;
                 found.entry(opened.name.clone()).or_default().push(opened);
             }
         }
@@ -107,7 +138,7 @@ fn files_of(folder: &Utf8Path, format: Format) -> Result<Vec<Utf8PathBuf>> {
 /// A package that came out right, and a remark about it.
 pub(super) type Good = (Opened, Option<String>);
 
-/// Checks a kmod of the kernel's own tree.
+/// Checks a kmod, of the kernel's own tree or compiled from source.
 ///
 /// # Errors
 /// `SDK061` it did not come out, `SDK062` its version, `SDK063` its architecture, `SDK064` its kernel,
@@ -121,11 +152,13 @@ pub(super) fn kmod(
     recipes: &Recipes,
     tree: &Tree,
 ) -> Result<Good> {
-    let package = take(found, name, &literals.kmod_version())?;
+    let source = recipes.kmods.get(name).and_then(|recipe| recipe.source.as_ref());
+    let version = source.map_or_else(|| literals.kmod_version(), |source| literals.compiled_version(source));
+    let package = take(found, name, &version)?;
     common(&package, literals, tree)?;
     let wanted = literals.kernel_package_version();
-    if package.kernel.as_deref() != Some(wanted.as_str()) {
-        let has = package.kernel.as_deref().unwrap_or("no single one");
+    if package.kernel() != Some(wanted.as_str()) {
+        let has = package.kernel().unwrap_or("no single one");
         return Err(bad(
             &package,
             "SDK064",
@@ -134,8 +167,11 @@ pub(super) fn kmod(
             RELEASE,
         ));
     }
-    for (path, Item { built_for, .. }) in package.modules() {
-        if let Some(release) = built_for.as_deref().filter(|release| *release != literals.kernel.version) {
+    for (_, file, module) in package.modules() {
+        // OpenWrt's kernels may leave the vermagic out of modules: then the dependency is all there is.
+        let built_for = module.as_ref().ok().map(ModuleInfo::kernel_release);
+        if let Some(release) = built_for.filter(|release| *release != literals.kernel.version) {
+            let path = &file.entry.path;
             return Err(bad(
                 &package,
                 "SDK067",
@@ -192,9 +228,9 @@ pub(super) fn program(
 ) -> Result<Good> {
     let package = take(found, &program.package, &literals.with_release(&program.version, program.release))?;
     common(&package, literals, tree)?;
-    let built = ItemContent::File(Digest::of(files::read(&program.binary)?));
-    match package.payload.get(&program.install) {
-        Some(item) if item.content == built => Ok((package, None)),
+    let built = Some(Digest::of(files::read(&program.binary)?));
+    match package.files.iter().find(|file| file.entry.path == program.install) {
+        Some(file) if file.sha256 == built => Ok((package, None)),
         other => Err(bad(
             &package,
             "SDK068",
@@ -230,16 +266,16 @@ fn take(found: &mut BTreeMap<String, Vec<Opened>>, name: &str, version: &str) ->
 }
 
 fn common(package: &Opened, literals: &Literals, tree: &Tree) -> Result<()> {
-    if package.arch != literals.arch.0 {
+    if package.architecture != literals.arch.0 {
         return Err(bad(
             package,
             "SDK063",
-            format!("{} is for {}, the SDK is for {}", package.name, package.arch, literals.arch),
+            format!("{} is for {}, the SDK is for {}", package.name, package.architecture, literals.arch),
             "routers of this target would not install it",
             "take PKGARCH out of the Makefile below package/feed; if it is none of ours, report the release",
         ));
     }
-    if package.signatures > 0 {
+    if package.file.signatures > 0 {
         return Err(bad(
             package,
             "SDK071",
@@ -265,5 +301,5 @@ const RELEASE: &str = "run the same command again, it begins with a new tree of 
                        SDK is the release's own (`cargo xtask lock --check`), and report the release";
 
 fn bad(package: &Opened, id: &'static str, what: String, why: &str, fix: &str) -> Failure {
-    Failure::of(Problem { exit: Exit::Failed, id, what, why, fix }).at(&package.file)
+    Failure::of(Problem { exit: Exit::Failed, id, what, why, fix }).at(&package.path)
 }

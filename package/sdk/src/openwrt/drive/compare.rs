@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use camino::Utf8PathBuf;
-use formats::Format;
+use formats::opened::{File, Opened};
+use formats::{Format, Kind, Owner};
 use model::Result;
 
-use super::opened::{Item, ItemContent, Opened};
+use super::opened;
 
 /// A difference between a rebuilt package and the published one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +37,7 @@ impl fmt::Display for Difference {
 /// # Errors
 /// `SDK060` a package that cannot be read.
 pub fn compare(format: Format, built: &[Utf8PathBuf], published: &[Utf8PathBuf]) -> Result<Vec<Difference>> {
-    let open = |files: &[Utf8PathBuf]| files.iter().map(|file| Opened::read(file, format)).collect::<Result<Vec<_>>>();
+    let open = |files: &[Utf8PathBuf]| files.iter().map(|file| opened::read(file, format)).collect::<Result<Vec<_>>>();
     let (built, published) = (open(built)?, open(published)?);
     let names: BTreeSet<&str> = built.iter().chain(&published).map(|package| package.name.as_str()).collect();
     let mut differences = Vec::new();
@@ -61,21 +62,23 @@ fn package(ours: &Opened, theirs: &Opened) -> Vec<Difference> {
         what,
         is_unpublished: false,
     };
-    let fields = each(&ours.fields, &theirs.fields).filter_map(|(name, ours, theirs)| {
-        let shown = |value: Option<&String>| value.map_or("none", String::as_str).to_owned();
+    let (our_fields, their_fields) = (told(ours), told(theirs));
+    let fields = each(&our_fields, &their_fields).filter_map(|(name, ours, theirs)| {
+        let shown = |value: Option<&&String>| value.map_or("none", |value| value.as_str()).to_owned();
         (ours != theirs).then(|| format!("{name} is {}, published is {}", shown(ours), shown(theirs)))
     });
-    let scripts = each(&ours.scripts, &theirs.scripts).filter_map(|(name, ours, theirs)| match (ours, theirs) {
+    let scripts = each(&ours.kept, &theirs.kept).filter_map(|(name, ours, theirs)| match (ours, theirs) {
         (Some(ours), Some(theirs)) => (ours != theirs).then(|| format!("{name} differs")),
         (one, _) => Some(format!("{name} is {}", only_in(one.is_some()))),
     });
     let about_itself = fields.chain(scripts).map(|what| difference(None, what));
-    let files = each(&ours.payload, &theirs.payload).filter_map(|(path, one, other)| {
+    let (our_files, their_files) = (payload(ours), payload(theirs));
+    let files = each(&our_files, &their_files).filter_map(|(path, one, other)| {
         let what = match (one, other) {
             (Some(one), Some(other)) => changed(one, other)?,
             // What is in a folder is told, so the folder need not be.
-            (Some(item), None) if is_filled(item, path, ours) => return None,
-            (None, Some(item)) if is_filled(item, path, theirs) => return None,
+            (Some(file), None) if is_filled(file, path, &our_files) => return None,
+            (None, Some(file)) if is_filled(file, path, &their_files) => return None,
             (one, _) => only_in(one.is_some()).to_owned(),
         };
         Some(difference(Some(path), what))
@@ -83,37 +86,59 @@ fn package(ours: &Opened, theirs: &Opened) -> Vec<Difference> {
     about_itself.chain(files).collect()
 }
 
+/// Fields that tell where and when a package was made, or that follow from the rest.
+const NOT_COMPARED: [&str; 4] = ["package", "source", "sourcedateepoch", "installed-size"];
+
+/// What the package manager is told, but for [`NOT_COMPARED`].
+fn told(package: &Opened) -> BTreeMap<&str, &String> {
+    let fields = package.fields.iter().filter(|(name, _)| !NOT_COMPARED.contains(&name.as_str()));
+    fields.map(|(name, value)| (name.as_str(), value)).collect()
+}
+
+/// Files, folders and links by path.
+fn payload(package: &Opened) -> BTreeMap<&str, &File> {
+    package.files.iter().map(|file| (file.entry.path.as_str(), file)).collect()
+}
+
 /// What both sides have under each name that one of them has.
-fn each<'a, T>(
-    ours: &'a BTreeMap<String, T>,
-    theirs: &'a BTreeMap<String, T>,
+fn each<'a, K: AsRef<str> + Ord, T>(
+    ours: &'a BTreeMap<K, T>,
+    theirs: &'a BTreeMap<K, T>,
 ) -> impl Iterator<Item = (&'a str, Option<&'a T>, Option<&'a T>)> {
-    let names: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
-    names.into_iter().map(|name| (name.as_str(), ours.get(name), theirs.get(name)))
+    let names: BTreeSet<&K> = ours.keys().chain(theirs.keys()).collect();
+    names.into_iter().map(|name| (name.as_ref(), ours.get(name), theirs.get(name)))
 }
 
 fn only_in(rebuilt: bool) -> &'static str {
     if rebuilt { "only in the rebuilt one" } else { "only in the published one" }
 }
 
-fn is_filled(item: &Item, path: &str, package: &Opened) -> bool {
-    let below = |other: &String| other.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
-    item.content == ItemContent::Folder && package.payload.keys().any(below)
+fn is_filled(file: &File, path: &str, all: &BTreeMap<&str, &File>) -> bool {
+    let below = |other: &&str| other.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+    file.entry.kind == Kind::Dir && all.keys().any(below)
 }
 
-fn changed(ours: &Item, theirs: &Item) -> Option<String> {
-    let Item { content, mode, owner, xattrs, built_for: _in_the_content } = ours;
-    Some(match (content, &theirs.content) {
-        (ItemContent::File(one), ItemContent::File(other)) if one != other => "its content differs".into(),
-        (ItemContent::Link(one), ItemContent::Link(other)) if one != other => {
+fn changed(ours: &File, theirs: &File) -> Option<String> {
+    let owner = |file: &File| format!("{}:{}", shown(&file.entry.owner), shown(&file.entry.group));
+    let (our_owner, their_owner) = (owner(ours), owner(theirs));
+    Some(match (&ours.entry.kind, &theirs.entry.kind) {
+        (Kind::File(_), Kind::File(_)) if ours.sha256 != theirs.sha256 => "its content differs".into(),
+        (Kind::Symlink(one), Kind::Symlink(other)) if one != other => {
             format!("it leads to {one}, published to {other}")
         }
         (one, other) if one != other => "it is of another kind".into(),
-        _ if *mode != theirs.mode => format!("its mode is {mode:o}, published is {:o}", theirs.mode),
-        _ if *owner != theirs.owner => format!("its owner is {owner}, published is {}", theirs.owner),
-        _ if *xattrs != theirs.xattrs => "its extended attributes differ".into(),
+        _ if ours.entry.mode != theirs.entry.mode => {
+            format!("its mode is {:o}, published is {:o}", ours.entry.mode, theirs.entry.mode)
+        }
+        _ if our_owner != their_owner => format!("its owner is {our_owner}, published is {their_owner}"),
+        _ if ours.xattrs != theirs.xattrs => "its extended attributes differ".into(),
         _ => return None,
     })
+}
+
+/// A name, or the number of who has none.
+fn shown(owner: &Owner) -> String {
+    if owner.name.is_empty() { owner.id.to_string() } else { owner.name.clone() }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! all work trees share one SDK. `scripts/feeds` exits with 0 on nearly everything, so its results are
 //! looked at instead. Sources: OpenWrt's `scripts/feeds` and `scripts/get_source_date_epoch.sh`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -13,7 +13,9 @@ use host::{aside, files};
 use model::{Exit, Failure, Problem, Result};
 
 use super::make::Maker;
+use super::makefile;
 use super::tree::Tree;
+use crate::recipe::{Kmod, Line, Recipes, TextFile};
 
 /// Its name; `scripts/feeds` takes letters, digits and underscores only.
 pub(super) const NAME: &str = "offload";
@@ -38,39 +40,42 @@ pub struct Program {
     pub install: String,
 }
 
-/// Puts the programs into the tree as a feed, and lets the SDK know it and nothing else.
+/// Puts packages into the tree as a feed, and lets the SDK know it and nothing else.
 ///
 /// # Errors
 /// `SDK050` a Makefile that the SDK does not understand, `SDK051` a package that it did not link,
 /// `SDK049` a program of the SDK that failed.
-pub(super) fn prepare(maker: &Maker<'_>, programs: &[Program], arch: &str) -> Result<()> {
+pub(super) fn prepare(maker: &Maker<'_>, programs: &[Program], modules: &Modules<'_>, arch: &str) -> Result<()> {
     let tree = maker.tree;
     let folder = tree.path(FOLDER);
-    put(&folder, &contents(programs, arch, maker.epoch)?)?;
-    let line = if programs.is_empty() { String::new() } else { format!("src-link {NAME} {folder}\n") };
+    let mut items = contents(programs, arch, maker.epoch)?;
+    modules.put(maker.epoch, &mut items)?;
+    put(&folder, &items)?;
+    let names: Vec<&str> = programs.iter().map(|program| program.package.as_str()).chain(modules.names()).collect();
+    let line = if names.is_empty() { String::new() } else { format!("src-link {NAME} {folder}\n") };
     let text = format!("# The feeds of this SDK are written by its driver.\n{line}");
     let file = tree.path("feeds.conf");
     if std::fs::read_to_string(&file).ok() != Some(text.clone()) {
         aside::write(&file, text.as_bytes())?;
     }
     remove_dangling(&tree.path("package/feeds").join(NAME))?;
-    if programs.is_empty() {
+    if names.is_empty() {
         return Ok(());
     }
     call(maker, &["./scripts/feeds", "update", NAME])?;
     let index = std::fs::read_to_string(tree.path("feeds").join(format!("{NAME}.index"))).unwrap_or_default();
-    for Program { package, .. } in programs {
+    for package in &names {
         let line = format!("Package: {package}");
         if !index.lines().any(|known| known == line) {
             return Err(not_indexed(tree, package));
         }
     }
-    let names = programs.iter().map(|program| program.package.as_str());
-    call(maker, &["./scripts/feeds", "install", "-p", NAME].into_iter().chain(names).collect::<Vec<_>>())?;
-    programs.iter().try_for_each(|program| check_link(tree, &program.package))
+    let words = ["./scripts/feeds", "install", "-p", NAME];
+    call(maker, &words.into_iter().chain(names.iter().copied()).collect::<Vec<_>>())?;
+    names.iter().try_for_each(|name| check_link(tree, name))
 }
 
-/// The goal that packs a program.
+/// The goal that makes a package of the feed.
 pub(super) fn goal(package: &str) -> String {
     format!("package/feeds/{NAME}/{package}/compile")
 }
@@ -81,6 +86,57 @@ fn call(maker: &Maker<'_>, words: &[&str]) -> Result<()> {
         return Ok(());
     }
     Err(called.failure(format!("the SDK's `{}` failed", words.join(" "))))
+}
+
+/// The kmods that the SDK compiles from source, each after those that it depends on.
+#[derive(Debug, Default)]
+pub(super) struct Modules<'a> {
+    /// Their recipes.
+    pub(super) kmods: Vec<&'a Kmod>,
+    /// All that apply to the kernel, and its line.
+    pub(super) known: BTreeSet<&'a str>,
+    pub(super) line: Option<Line>,
+}
+
+impl<'a> Modules<'a> {
+    /// Those of the recipes that apply to a kernel.
+    pub(super) fn of(recipes: &'a Recipes, version: &str) -> Self {
+        let Ok(line) = version.parse::<Line>() else { return Modules::default() };
+        let known = recipes.kmods.values().filter(|kmod| kmod.kernel.hold(line)).map(|kmod| kmod.package.as_str());
+        Modules { kmods: recipes.compiled(line), known: known.collect(), line: Some(line) }
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.kmods.iter().map(|kmod| kmod.package.as_str())
+    }
+
+    /// Adds their files: a Makefile, the source, and what else they bring.
+    fn put(&self, epoch: u64, items: &mut BTreeMap<Utf8PathBuf, Item>) -> Result<()> {
+        let Some(line) = self.line else { return Ok(()) };
+        for kmod in &self.kmods {
+            let Some(source) = &kmod.source else { continue };
+            let folder = Utf8PathBuf::from(&kmod.package);
+            let depends: Vec<&str> =
+                kmod.depends.iter().map(String::as_str).filter(|name| self.known.contains(name)).collect();
+            let text = match &source.openwrt_makefile {
+                Some(file) => files::read(file)?,
+                None => makefile::text(kmod, source, line, &depends).into_bytes(),
+            };
+            let mut add = |path: Utf8PathBuf, bytes: Vec<u8>, mode: u32| items.insert(path, Item { bytes, mode });
+            add(folder.join("Makefile"), text, 0o644);
+            add(folder.join("version.date"), format!("{epoch}\n").into_bytes(), 0o644);
+            for file in source.files()? {
+                let from = source.path.join(&file);
+                let meta = std::fs::metadata(&from).map_err(|error| Failure::io("read the source", &from, &error))?;
+                let mode = if meta.permissions().mode() & 0o111 == 0 { 0o644 } else { 0o755 };
+                add(folder.join("src").join(&file), files::read(&from)?, mode);
+            }
+            for TextFile { path, text } in &kmod.files {
+                add(folder.join(makefile::FILES).join(path), text.clone().into_bytes(), 0o644);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A file of the feed.
@@ -182,7 +238,7 @@ fn not_indexed(tree: &Tree, package: &str) -> Failure {
         id: "SDK050",
         what: format!("the SDK does not understand the Makefile of {package}"),
         why,
-        fix: format!("correct package/feed/{package}/Makefile"),
+        fix: format!("correct package/feed/{package}/Makefile, or the one that the recipe of a compiled kmod names"),
     })
 }
 

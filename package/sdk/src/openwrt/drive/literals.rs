@@ -9,6 +9,7 @@ use model::{Arch, Exit, Failure, KernelId, Problem, Result, Target};
 
 use super::build_config;
 use super::tree::{Tree, unexpected};
+use crate::recipe::Source;
 
 /// What an SDK was made for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +82,12 @@ impl Literals {
     /// The version of kmods of the kernel's own tree.
     pub(super) fn kmod_version(&self) -> String {
         self.with_release(&self.kernel.version, self.kernel.release)
+    }
+
+    /// The version of a kmod that is compiled from source: the kernel's, and its own.
+    pub(super) fn compiled_version(&self, source: &Source) -> String {
+        let between = if self.release_has_r { '.' } else { '+' };
+        self.with_release(&format!("{}{between}{}", self.kernel.version, source.version), source.release)
     }
 
     /// A version with the package's release number.

@@ -7,11 +7,13 @@ use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::time::{Duration, SystemTime};
 
+use camino::Utf8Path;
 use host::Job;
 use model::{Cancel, Events, Exit, Failure, Problem, Result};
 
 use super::symptoms::Symptom;
 use super::tree::Tree;
+use crate::kbuild::Said;
 
 /// The stage's name in events.
 pub(super) const STAGE: &str = "packages";
@@ -96,6 +98,10 @@ impl Called {
 impl Maker<'_> {
     /// Runs a program of the tree; whether it succeeded is the caller's to judge.
     pub(super) fn call(&self, words: &[&str]) -> Result<Called> {
+        self.call_with(words, |_| {})
+    }
+
+    fn call_with(&self, words: &[&str], mut each: impl FnMut(&str)) -> Result<Called> {
         self.events.line(STAGE, words.join(" "));
         let job = Job::of_words(words, self.tree.root(), self.patience.total)
             .only_with(self.variables())
@@ -105,6 +111,7 @@ impl Maker<'_> {
         let mut tail = VecDeque::new();
         let ended = job.lines(self.cancel, |line| {
             self.events.line(STAGE, line);
+            each(line);
             if line.is_empty() || NOISE.iter().any(|noise| line.contains(noise)) {
                 return;
             }
@@ -127,6 +134,21 @@ impl Maker<'_> {
     /// Builds one goal. A failure is repeated once, alone and with all output: the first run's output
     /// says only that it failed. A package that it was just writing looks finished to `make`, so it goes.
     pub(super) fn build(&self, goal: &str, settings: &[&str]) -> Result<()> {
+        self.build_with(goal, settings, |_| {})
+    }
+
+    /// Builds the goal of a kmod from source, which is compiled in `folder`; why it does not compile on a kernel's
+    /// line is told as of the stand-in's.
+    pub(super) fn compile(&self, goal: &str, folder: &Utf8Path, line: &str) -> Result<()> {
+        let mut said = Said::new(folder.as_str());
+        // The SDK's own kernel and packages were built before it.
+        let built = self.build_with(goal, &["NO_DEPS=1"], |line| said.take(line));
+        built.map_err(
+            |failure| if failure.exit() == Exit::Failed { said.cause(line).unwrap_or(failure) } else { failure },
+        )
+    }
+
+    fn build_with(&self, goal: &str, settings: &[&str], mut each: impl FnMut(&str)) -> Result<()> {
         let jobs = format!("-j{}", self.jobs);
         let words = [&["make", goal, &jobs, "BUILD_LOG=1"], settings].concat();
         let began = SystemTime::now();
@@ -136,7 +158,7 @@ impl Maker<'_> {
         self.tree.remove_packages_since(began)?;
         self.events.line(STAGE, format!("{goal} failed; once more, with all it has to say"));
         let words = [&["make", goal, "-j1", "V=s"], settings].concat();
-        let again = self.call(&words)?;
+        let again = self.call_with(&words, &mut each)?;
         if again.success { Ok(()) } else { Err(again.failure(format!("the SDK's `make {goal}` failed"))) }
     }
 

@@ -89,6 +89,14 @@ impl<'a> MiniSdk<'a> {
         let mut builtin = format!("kernel/lib/{BUILTIN}.ko\n");
         for (name, kmod) in &kmods {
             let modules: Vec<&str> = modules(kmod, line).collect();
+            if kmod.source.is_some() {
+                // Nothing is compiled in it: this is what would be.
+                for module in &modules {
+                    let bytes = self.module(module).unwrap_or_default();
+                    put(&root.join(format!("compiled/{module}.ko")), &bytes, 0o644);
+                }
+                continue;
+            }
             for module in &modules {
                 match self.module(module) {
                     Some(bytes) => put(&linux.join(format!("net/{module}.ko")), &bytes, 0o644),
@@ -190,7 +198,10 @@ impl<'a> MiniSdk<'a> {
         });
         Package {
             name: kmod.package.clone(),
-            version: format!("{}-r1", self.version),
+            version: match &kmod.source {
+                Some(source) => format!("{}.{}-r{}", self.version, source.version, source.release),
+                None => format!("{}-r1", self.version),
+            },
             depends: [vec![kernel], depends.iter().copied().map(Dependency::on).collect()].concat(),
             files: modules.chain(list).chain(texts).collect(),
             source: "feeds/base/kernel/linux".into(),

@@ -16,6 +16,7 @@ mod compare;
 mod feeds;
 mod literals;
 mod make;
+mod makefile;
 mod metadata;
 #[cfg(any(test, feature = "fixture"))]
 pub mod mini;
@@ -47,6 +48,7 @@ pub use tree::Tree;
 pub use unpack::{STAGE as UNPACK_STAGE, UNPACKED, unpack};
 
 use check::{Good, Kernel};
+use feeds::Modules;
 use make::Maker;
 use metadata::Metadata;
 
@@ -89,22 +91,38 @@ pub fn build(request: &Request<'_>, out: &Utf8Path, events: &Events, cancel: &Ca
     files::create_folder(&tree.home())?;
     date_kernel_packages(tree, epoch)?;
     first_use(&maker)?;
-    feeds::prepare(&maker, programs, &literals.arch.0)?;
-    let kmods = closure(tree, &literals, recipes)?;
+    let modules = Modules::of(recipes, &literals.kernel.version);
+    feeds::prepare(&maker, programs, &modules, &literals.arch.0)?;
+    let mut kmods = closure(tree, &literals, recipes)?;
     build_config::prune(tree, &kmods)?;
     let names: Vec<&str> = programs.iter().map(|program| program.package.as_str()).collect();
-    selection::select(&maker, &names, &kmods)?;
+    selection::select(&maker, &names.iter().copied().chain(modules.names()).collect::<Vec<_>>(), &kmods)?;
 
     maker.build("package/kernel/linux/compile", &[])?;
+    compile(&maker, &modules, &literals)?;
     for name in &names {
         // Without this, everything that depends on libc has kernel and toolchain packed again. It would also leave out
         // what a program is linked with; ours are static and have no such dependency.
         maker.build(&feeds::goal(name), &["NO_DEPS=1"])?;
     }
+    kmods.extend(modules.names().map(str::to_owned));
     let good = check_all(tree, &literals, recipes, programs, &kmods)?;
     let built = copy(&good, out)?;
     work.finished()?;
     Ok(built)
+}
+
+/// Compiles kmods from source, after the kernel's own: their symbols are known to each other by what was made before.
+fn compile(maker: &Maker<'_>, modules: &Modules<'_>, literals: &Literals) -> Result<()> {
+    let kernel = Kernel::read(maker.tree, &literals.kernel.version)?;
+    modules.kmods.iter().try_for_each(|kmod| kernel.has_options_of(kmod))?;
+    for kmod in &modules.kmods {
+        let Some(source) = &kmod.source else { continue };
+        let folder = maker.tree.kernel_build()?.with_file_name(format!("{}-{}", kmod.package, source.version));
+        let line = modules.line.map(|line| line.to_string()).unwrap_or_default();
+        maker.compile(&feeds::goal(&kmod.package), &folder, &line).map_err(|failure| failure.at(&kmod.package))?;
+    }
+    Ok(())
 }
 
 /// The kmods of the recipes that have no module in this SDK, and rightly so. OpenWrt's packages do not
@@ -142,9 +160,9 @@ fn closure(tree: &Tree, literals: &Literals, recipes: &Recipes) -> Result<BTreeS
     Metadata::parse(&scanned).closure(&roots(recipes, line), &build_config::kmods(&config))
 }
 
-/// The recipes that apply to a kernel and that no other needs.
+/// The recipes of the kernel's own modules that apply to a kernel and that no other of them needs.
 fn roots(recipes: &Recipes, line: Option<Line>) -> Vec<&str> {
-    let applies = |kmod: &&crate::recipe::Kmod| line.is_none_or(|line| kmod.kernel.hold(line));
+    let applies = |kmod: &&crate::recipe::Kmod| kmod.source.is_none() && line.is_none_or(|line| kmod.kernel.hold(line));
     let needed: BTreeSet<&String> = recipes.kmods.values().filter(applies).flat_map(|kmod| &kmod.depends).collect();
     let kmods = recipes.kmods.values().filter(applies).filter(|kmod| !needed.contains(&kmod.package));
     kmods.map(|kmod| kmod.package.as_str()).collect()
@@ -173,9 +191,10 @@ fn check_all(
 /// Copies packages out of the tree, under the names that the SDK gave them.
 fn copy(good: &[Good], out: &Utf8Path) -> Result<Vec<BuiltPackage>> {
     let copied = good.iter().map(|(package, note)| {
-        let place = out.join(package.file.file_name().unwrap_or(&package.name));
-        std::fs::copy(&package.file, &place).map_err(|error| Failure::io("copy the package", &place, &error))?;
-        Ok(package.built(place, note.clone()))
+        let file = Utf8Path::new(&package.path);
+        let place = out.join(file.file_name().unwrap_or(&package.name));
+        std::fs::copy(file, &place).map_err(|error| Failure::io("copy the package", &place, &error))?;
+        Ok(opened::built(package, place, note.clone()))
     });
     let mut packages = copied.collect::<Result<Vec<_>>>()?;
     packages.sort_by(|a, b| a.name.cmp(&b.name));

@@ -65,8 +65,9 @@ static SYMPTOMS: &[Symptom] = &[
         id: "SDK072",
         exit: Exit::Failed,
         what: "a kernel module package needs modules that it does not depend on",
-        why: "OpenWrt's build compares what a module needs with what DEPENDS brings; both are the release's own",
-        fix: "run the same command again, it begins with a new tree of the SDK; if it happens again, report the release",
+        why: "OpenWrt's build compares what a module needs with what DEPENDS brings",
+        fix: "if it is compiled from a recipe, add the kmods that hold them to its `depends`; else both are the release's own: run \
+              the same command again, it begins with a new tree of the SDK, and if it happens again, report the release",
     },
     Symptom {
         parts: &["^Package ", "is missing dependencies for the following libraries"],

@@ -410,3 +410,74 @@ fn a_tree_that_is_no_sdk_is_refused() {
     std::fs::remove_file(lab.tree("include/toplevel.mk")).unwrap();
     assert_eq!(lab.refused().id(), "SDK020");
 }
+
+/// A miniature with a recipe whose module is compiled from source, and more of its text.
+fn with_source(format: Format, fault: &str, more: &str) -> Lab {
+    let mut lab = Lab::new(format, "");
+    let folder = lab.path("recipes");
+    files::create_folder(&folder.join("own")).unwrap();
+    let put = |path: &str, text: &str| files::write(&folder.join(path), text).unwrap();
+    put("own/Kbuild", "obj-m := own.o\n");
+    put("own/own.c", "");
+    put(
+        "kmod-own.yaml",
+        &format!(
+            "version: 1\npackage: kmod-own\ntitle: O\nsource: {{path: own, version: \"2.3\", release: 4{more}}}\n\
+             modules: [{{name: own}}]\ndepends: [kmod-base]\nkconfig: [BASE]\n"
+        ),
+    );
+    let base = "version: 1\npackage: kmod-base\ntitle: B\nkconfig: [BASE=y]\nmodules: [{name: base}]\n";
+    put("kmod-base.yaml", base);
+    lab.recipes = Recipes::load(&[folder]).unwrap();
+    lab.pack(|sdk| sdk.fault = fault.to_owned().leak());
+    std::fs::remove_dir_all(lab.path("cache")).unwrap();
+    std::fs::create_dir(lab.path("cache")).unwrap();
+    unpack(&lab.archive(), &lab.path("cache"), &Events::discard(), &Cancel::default()).unwrap();
+    lab
+}
+
+#[test]
+fn a_kmod_from_source_is_compiled_by_a_makefile_of_its_recipe() {
+    for format in Format::ALL {
+        let lab = with_source(format, "", "");
+        let built = lab.build().unwrap();
+        let names: Vec<_> = built.iter().map(|package| (package.name.as_str(), package.version.as_str())).collect();
+        assert_eq!(names, [("kmod-base", "6.12.94-r1"), ("kmod-own", "6.12.94.2.3-r4"), ("offloadctl", "0.1.0-r1")]);
+        let makefile = std::fs::read_to_string(lab.tree("offload-feed/kmod-own/Makefile")).unwrap();
+        assert!(makefile.contains("DEPENDS:=+kmod-base\n") && lab.tree("offload-feed/kmod-own/src/own.c").is_file());
+        let (again, said) = lab.build_said();
+        assert_eq!(digests(&again.unwrap()), digests(&built));
+        assert!(said.contains("make package/feeds/offload/kmod-own/compile -j1 BUILD_LOG=1 NO_DEPS=1"), "{said}");
+    }
+}
+
+#[test]
+fn the_makefile_of_a_source_is_taken_in_place_of_a_written_one() {
+    let lab = with_source(Format::Ipk, "", ", openwrt-makefile: own/Kbuild");
+    let makefile = "# own\nPKG_VERSION:=2.3\nPKG_RELEASE:=4\n FILES:=own.ko\n$(eval $(call KernelPackage,own))\n";
+    std::fs::write(lab.path("recipes/own/Kbuild"), makefile).unwrap();
+    lab.build().unwrap();
+    assert_eq!(std::fs::read_to_string(lab.tree("offload-feed/kmod-own/Makefile")).unwrap(), makefile);
+}
+
+/// The same ids as of the stand-in, where the reason is the same.
+#[test]
+fn why_a_kmod_from_source_did_not_come_out_is_told() {
+    for (fault, id, says) in [
+        ("not-compiled", "BLD003", "it does not compile on 6.12: own.c:3:1: error: unknown type name 'gone'"),
+        ("undefined", "BLD004", "`gone`"),
+        ("not-made", "SDK044", "own.ko"),
+        ("other-module", "SDK067", "5.4.0"),
+    ] {
+        let failure = with_source(Format::Ipk, fault, "").refused();
+        assert_eq!((failure.id(), failure.exit()), (id, Exit::Failed), "{fault}: {failure}");
+        assert!(failure.to_string().contains(says), "{fault}: {failure}");
+    }
+    let lab = with_source(Format::Ipk, "", "");
+    let config = lab.tree(&format!("build_dir/target-x_musl/linux-x86_64/linux-{VERSION}/.config"));
+    std::fs::write(&config, "CONFIG_OTHER=y\n").unwrap();
+    let (built, said) = lab.build_said();
+    let failure = built.unwrap_err();
+    assert_eq!((failure.id(), failure.exit()), ("SDK053", Exit::Failed));
+    assert!(failure.to_string().contains("CONFIG_BASE") && !said.contains("kmod-own/compile"), "{failure}");
+}

@@ -11,6 +11,7 @@
 #   cut-package, cut-scan  writes half a file in its place, says so, and waits to be killed
 #   empty-package          the same with nothing in the file
 #   full-once              writes half a package in its place and finds the disk full, the first time
+#   not-compiled, undefined, not-made   a kmod from source: an error of the compiler, of modpost, no module
 #   unreachable, no-link   see scripts/feeds
 . "$(dirname "$0")/common.sh"
 # The goals' own output goes to logs; this is where the caller listens.
@@ -164,6 +165,39 @@ vermagic() {
 	fi
 }
 
+# compiled: packs modules of a kmod from source; the tests made them.
+compiled() {
+	case $fault in
+	not-compiled)
+		echo "  CC [M]  x.o"
+		echo "$TOPDIR/${linux#*/../}/../$name-$(field VERSION)/own.c:3:1: error: unknown type name 'gone'" |
+			sed 's|linux-[^/]*/\.\./||'
+		return 1
+		;;
+	undefined) echo 'ERROR: modpost: "gone" [own.ko] undefined!' && return 1 ;;
+	esac
+	[ -f "$folder/src/Kbuild" ] || { echo "$name: no source" >&2; return 1; }
+	rm -rf tmp/root
+	mkdir -p "tmp/root/lib/modules/$version" tmp/root/etc/modules.d
+	for file in $(sed -n 's/^ *FILES:=//p' "$folder/Makefile"); do
+		module=${file##*/}
+		if [ "$fault" = not-made ] || [ ! -e "compiled/$module" ]; then
+			echo "ERROR: module '$file' is missing." >&2
+			return 1
+		fi
+		cp "compiled/$module" "tmp/root/lib/modules/$version/"
+		echo "${module%.ko}" >> "tmp/root/etc/modules.d/${name#kmod-}"
+	done
+	needs="kernel (=$version~$(vermagic)-r1)"
+	for depend in $(sed -n 's/^ *DEPENDS:=//p' "$folder/Makefile"); do needs="$needs, ${depend#+}"; done
+	packages=bin/targets/$(default TARGET_BOARD)/$(default TARGET_SUBTARGET)/packages
+	! stamp "$name" compiled/* $(find "$folder/" -type f) || rm -f "$packages/$name"[-_]*
+	pack "$packages" "$name" "$version.$(field VERSION)-r$(field RELEASE)" "$needs" "offload-feed/$name" tmp/root \
+		"$(cat "$folder/version.date")"
+}
+
+field() { sed -n "s/^PKG_$1:=//p" "$folder/Makefile"; }
+
 # userspace FEED/PACKAGE: packs bin/ARCH/PACKAGE of the feed.
 userspace() {
 	broken || return 1
@@ -174,6 +208,10 @@ userspace() {
 		echo "WARNING: skipping $name -- package not selected"
 		return 0
 	fi
+	if grep -q 'call KernelPackage,' "$folder/Makefile"; then
+		compiled
+		return
+	fi
 	program=$folder/bin/$(default TARGET_ARCH_PACKAGES)/$name
 	[ -f "$program" ] || { echo "$name: no program at $program" >&2; return 1; }
 	root=tmp/root
@@ -181,7 +219,6 @@ userspace() {
 	mkdir -p $root/usr/sbin
 	cp "$program" $root/usr/sbin/
 	[ "$fault" != stripped ] || echo changed >> "$root/usr/sbin/$name"
-	field() { sed -n "s/^PKG_$1:=//p" "$folder/Makefile"; }
 	source=$(readlink -f "$folder")
 	[ "$fault" = host-path ] || source=${source#"$TOPDIR/"}
 	packages=bin/packages/$(default TARGET_ARCH_PACKAGES)/${1%/*}

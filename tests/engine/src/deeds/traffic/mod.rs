@@ -49,6 +49,7 @@ pub(crate) fn open(attempt: &mut Attempt<'_>, plan: &FlowPlan, run: &str) -> Res
         Proto::Tcp => Flow { window: plan.size().max(4096), seed, listen, echo, ..Flow::tcp(from, to) },
         Proto::Icmp => Flow { sizes, seed, loss_after, ..Flow::ping(from, to.ip()) },
     };
+    let flow = if plan.to == Target::Hairpin { Flow { far: from, ..flow } } else { flow };
     let far = if plan.proto == Proto::Icmp { 0 } else { flow.far_port() };
     let handle = attempt.net.lab.open(flow, Deadline::after(HANDSHAKE))?;
     attempt.net.flows.add(plan, run, handle, far, if plan.proto == Proto::Icmp { 0 } else { port });
@@ -58,15 +59,17 @@ pub(crate) fn open(attempt: &mut Attempt<'_>, plan: &FlowPlan, run: &str) -> Res
 /// Whom a flow is sent to.
 fn destination(lab: &Plan, plan: &FlowPlan) -> IpAddr {
     let routed = Plan::routed();
-    let (far, router) = match plan.from {
-        Side::Lan => (&lab.wan, &routed.lan),
-        Side::Wan => (&lab.lan, &routed.wan),
+    let (far, router, behind) = match plan.from {
+        Side::Lan => (&lab.wan, &routed.lan, &routed.wan),
+        Side::Wan => (&lab.lan, &routed.wan, &routed.lan),
     };
     match (plan.to, plan.family) {
         (Target::Host, Family::Ipv4) => far.ipv4.0.into(),
         (Target::Host, Family::Ipv6) => far.ipv6.0.into(),
         (Target::Router, Family::Ipv4) => router.gateway4.map_or(far.ipv4.0.into(), IpAddr::V4),
         (Target::Router, Family::Ipv6) => router.gateway6.map_or(far.ipv6.0.into(), IpAddr::V6),
+        (Target::Hairpin, Family::Ipv4) => behind.gateway4.map_or(far.ipv4.0.into(), IpAddr::V4),
+        (Target::Hairpin, Family::Ipv6) => behind.gateway6.map_or(far.ipv6.0.into(), IpAddr::V6),
     }
 }
 
@@ -204,6 +207,7 @@ mod tests {
             (Side::Wan, Target::Host, Family::Ipv4, "192.168.1.2"),
             (Side::Wan, Target::Router, Family::Ipv4, "203.0.113.1"),
             (Side::Lan, Target::Router, Family::Ipv6, "2001:db8:1::1"),
+            (Side::Lan, Target::Hairpin, Family::Ipv4, "203.0.113.1"),
         ] {
             assert_eq!(destination(&lab, &plan(from, to, family)).to_string(), address);
         }

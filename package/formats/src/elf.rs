@@ -19,32 +19,42 @@ const ANYWHERE: [&str; 2] = ["/build_dir/target-", "/staging_dir/"];
 /// Paths reported of one file; more of them say nothing new.
 const MOST_PATHS: usize = 3;
 
+/// Where a file for MIPS says how it was compiled, unless its sections were stripped: then a segment does.
+const MIPS_ABI: &[u8] = b".MIPS.abiflags";
+
+/// The place of `fp_abi` in it (binutils, include/elf/mips.h).
+const FP_ABI: usize = 7;
+
 /// An ELF file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Elf {
-    pub(super) machine: Machine,
+pub(crate) struct Elf {
+    pub(crate) machine: Machine,
+    /// What the header says of the instruction set and of how functions call each other, in the machine's own bits.
+    pub(crate) flags: u32,
+    /// How a file for MIPS passes numbers with a fraction (`fp_abi`), where it says so.
+    pub(crate) mips_float: Option<u8>,
     /// Not linked yet, as kernel modules are.
-    pub(super) relocatable: bool,
-    pub(super) has_symbols: bool,
-    pub(super) has_debug: bool,
+    pub(crate) relocatable: bool,
+    pub(crate) has_symbols: bool,
+    pub(crate) has_debug: bool,
     /// Libraries that it asks the loader for (`DT_NEEDED`).
-    pub(super) needed: Vec<String>,
+    pub(crate) needed: Vec<String>,
     /// Folders that it has the loader look into (`DT_RPATH`, `DT_RUNPATH`).
-    pub(super) run_paths: Vec<String>,
+    pub(crate) run_paths: Vec<String>,
     /// Paths of the machine that it was built on.
-    pub(super) build_paths: Vec<String>,
+    pub(crate) build_paths: Vec<String>,
 }
 
 /// What it runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Machine {
-    pub(super) architecture: Architecture,
-    pub(super) little_endian: bool,
+pub(crate) struct Machine {
+    pub(crate) architecture: Architecture,
+    pub(crate) little_endian: bool,
 }
 
 impl Elf {
     /// Reads an ELF file; `None` for anything else, and for a damaged one.
-    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let mut elf = match FileKind::parse(bytes).ok()? {
             FileKind::Elf32 => read::<FileHeader32<Endianness>>(bytes).ok()?,
             FileKind::Elf64 => read::<FileHeader64<Endianness>>(bytes).ok()?,
@@ -61,6 +71,8 @@ fn read<Header: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> object::Result
     let endian = header.endian()?;
     let mut found = Elf {
         machine: Machine { architecture: Architecture::Unknown, little_endian: endian == Endianness::Little },
+        flags: header.e_flags(endian).0,
+        mips_float: None,
         relocatable: header.e_type(endian) == elf::ET_REL,
         has_symbols: false,
         has_debug: false,
@@ -73,6 +85,14 @@ fn read<Header: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> object::Result
             found.has_symbols |= section.sh_type(endian) == elf::SHT_SYMTAB;
             let name = sections.section_name(endian, section).unwrap_or_default();
             found.has_debug |= name.starts_with(b".debug_") || name.starts_with(b".zdebug_");
+            if name == MIPS_ABI {
+                found.mips_float = section.data(endian, bytes)?.get(FP_ABI).copied();
+            }
+        }
+    }
+    for segment in header.program_headers(endian, bytes)? {
+        if header.e_machine(endian) == elf::EM_MIPS && segment.p_type(endian) == elf::PT_MIPS_ABIFLAGS {
+            found.mips_float = segment.data(endian, bytes).ok().and_then(|data| data.get(FP_ABI)).copied();
         }
     }
     dynamic::<Header>(header, endian, bytes, &mut found)?;
@@ -133,7 +153,7 @@ fn build_paths(bytes: &[u8]) -> Vec<String> {
 }
 
 /// The first path of a build machine in a text, up to the next blank or quote.
-pub(super) fn build_path(text: &str) -> Option<String> {
+pub(crate) fn build_path(text: &str) -> Option<String> {
     let is_path = |c: char| c.is_ascii_alphanumeric() || "/._-+~".contains(c);
     let absolute = ABSOLUTE.iter().find_map(|place| {
         let mut hits = text.match_indices(place).map(|(at, _)| at);
