@@ -197,7 +197,7 @@ mod tests {
         let ctx = ctx(utf8(&folder), Events::discard());
         for (words, id) in [
             (&["--release", "17.01"][..], "MTX001"),
-            (&["--release", "25.12", "--target", "ath79/nand"], "MTX002"),
+            (&["--release", "25.12", "--target", "no-such/target"], "MTX002"),
             (&["--target", "malta/be"], "USE002"),
             (&["verify", "/nowhere"], "KEY003"),
             (&[], "DIST008"),
