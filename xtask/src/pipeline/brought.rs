@@ -13,7 +13,7 @@ use formats::opened::{Need, Opened};
 use formats::{Format, Package, lint};
 use model::{Arch, Event, Exit, Failure, Finding, Problem, Result, Severity, parallel, processors};
 
-use super::provider::{Packages, package_files};
+use super::packages::{Copies, Packages, package_files};
 use super::stages::BROUGHT;
 use crate::Ctx;
 use crate::stage::{Inputs, stage};
@@ -117,15 +117,6 @@ pub(super) fn fitting(brought: &[Brought], formats: &[Format], arch: &Arch) -> R
         Some(first) if fitting.is_empty() => Err(other_format(first, formats)),
         _ => Ok(fitting),
     }
-}
-
-/// Packages from elsewhere, as they go into the feed.
-#[derive(Debug, Clone)]
-pub(super) struct Copies {
-    /// The stage's directory.
-    pub(super) folder: Utf8PathBuf,
-    /// Each file there, and where it comes from.
-    pub(super) files: Vec<(Utf8PathBuf, Utf8PathBuf)>,
 }
 
 /// Holds what was brought against what is there, and takes copies that nobody changes any more. `image`: names of the

@@ -7,7 +7,7 @@ use model::Result;
 
 use super::job::Job;
 use super::linted::linted;
-use super::provider::Packages;
+use super::packages::Packages;
 use super::stages::{FEED, SPOILED_FEED};
 use crate::Ctx;
 use crate::stage::{Inputs, stage};

@@ -1,23 +1,24 @@
-//! What was asked for, resolved once: stages take it, and nobody asks the command line again.
+//! What was asked for, resolved once, and the provider that it comes from: stages take it, and nobody asks the command
+//! line again.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::Format;
-use model::{Event, Exit, Failure, Finding, Problem, Result, Severity, Target, UnknownTarget};
+use model::{Arch, Digest, Event, Exit, Failure, Finding, Problem, Result, Severity, Target};
 use sdk::Recipes;
 use vm::machine::Machine;
 
+use super::bootable::Bootable;
 use super::brought::{self, Brought};
-use super::ports::{self, Port};
-use super::provider::Provider;
-use super::release::Release;
-use super::stand_in::StandIn;
-use crate::cli::{Kernel, Selection};
+use super::packages::Packages;
 use crate::doctor::{self, Need, Purpose};
 use crate::feed_config::FeedConfig;
-use crate::{Ctx, upstream};
+use crate::stage::Inputs;
+use crate::{Ctx, Outcome, upstream};
+
+pub(super) use vm::guest::Origin;
 
 /// What is built and run.
 #[derive(Clone)]
@@ -32,7 +33,7 @@ pub struct Job {
 
 /// What every job of a run reads.
 #[derive(Clone)]
-struct Files {
+pub(super) struct Files {
     target: Target,
     recipes: Arc<Recipes>,
     brought: Arc<Vec<Brought>>,
@@ -46,63 +47,46 @@ struct Files {
     read_machine: Arc<OnceLock<Machine>>,
 }
 
+/// Where kernel, packages and image come from, one answer for each question: the stand-in, made of Debian's packages, or a release of OpenWrt.
+pub(super) trait Provider: Send + Sync {
+    /// What routers of it are.
+    fn origin(&self) -> Origin;
+
+    /// What it needs on this host.
+    fn needs(&self, job: &Job, purpose: Purpose) -> Result<Vec<Need>>;
+
+    /// What its routers are.
+    fn arch(&self) -> Arch;
+
+    /// The kernel line that they run: as on the command line, or the release's.
+    fn kernel_line(&self) -> String;
+
+    /// Names of the packages that every router of it has, as far as they are known beforehand.
+    fn image_packages(&self) -> Result<Option<BTreeSet<String>>>;
+
+    /// Every recipe as a checked package.
+    fn packages(&self, ctx: &Ctx, job: &Job) -> Result<Packages>;
+
+    /// Everything that goes into the packages, told without making them; the recipes are the caller's.
+    fn goes_in(&self, ctx: &Ctx, inputs: Inputs) -> Result<Inputs>;
+
+    /// What its packages are published as: line, target and release.
+    fn row(&self, job: &Job) -> [String; 3];
+
+    /// What the packages were made from: where it is from, and the digest of its file.
+    fn materials(&self, ctx: &Ctx) -> Result<Vec<(String, Digest)>>;
+
+    /// What is booted.
+    fn image(&self, ctx: &Ctx, job: &Job) -> Result<Bootable>;
+
+    /// Compares packages with what is published of it; differences are listed by file.
+    fn compare(&self, ctx: &Ctx, packages: &Packages) -> Result<Outcome>;
+
+    /// Tells what is known about the cost of forwarding from earlier runs.
+    fn tell_costs(&self, ctx: &Ctx, job: &Job) -> Result<()>;
+}
+
 impl Job {
-    /// The job that is selected.
-    ///
-    /// Every file that `purpose` is going to need is read: a slip in one is told at once, not after minutes of
-    /// fetching and building, and before anything is made in the cache.
-    ///
-    /// # Errors
-    /// `USE002` for an unknown target, `USE004` for several kernels; those of the files.
-    pub fn new(ctx: &Ctx, selection: &Selection, purpose: Purpose) -> Result<Job> {
-        let mut jobs = Job::each(ctx, selection, purpose)?;
-        match jobs.pop() {
-            Some(job) if jobs.is_empty() => Ok(job),
-            _ => Err(one_kernel(selection.kernels.len())),
-        }
-    }
-
-    /// A job for each kernel that is selected.
-    ///
-    /// # Errors
-    /// As [`Job::new`], but for a release `USE004` only: it has one kernel. `USE007` for a format that it does not have.
-    pub fn each(ctx: &Ctx, selection: &Selection, purpose: Purpose) -> Result<Vec<Job>> {
-        let (target, asked) = resolved(selection)?;
-        let files = Files::read(ctx, &target, purpose)?;
-        match asked {
-            Asked::StandIn(port) => {
-                let stand_in = |&kernel| StandIn::new(port, kernel, selection.debian_mirror.clone());
-                let kernels = kernels(selection, port);
-                kernels.iter().map(|kernel| files.job(formats(selection), Arc::new(stand_in(kernel)))).collect()
-            }
-            Asked::Release(_) if selection.kernels.len() > 1 => Err(one_kernel(selection.kernels.len())),
-            Asked::Release(name) => {
-                let release = Release::new(ctx, name, &target, selection.openwrt.clone())?;
-                let formats = formats(selection);
-                if !formats.is_empty() && !formats.contains(&release.row.format) {
-                    return Err(other_format(&release));
-                }
-                Ok(vec![files.job(vec![release.row.format], Arc::new(release))?])
-            }
-        }
-    }
-
-    /// A job for what is done with the stand-in only.
-    ///
-    /// # Errors
-    /// As [`Job::new`], and `USE003` when a release is selected.
-    pub fn stand_in(ctx: &Ctx, selection: &Selection, purpose: Purpose) -> Result<(Job, Arc<StandIn>)> {
-        let (target, asked) = resolved(selection)?;
-        let port = match asked {
-            Asked::StandIn(port) => port,
-            Asked::Release(release) => return Err(stand_in_only(release)),
-        };
-        let files = Files::read(ctx, &target, purpose)?;
-        let [kernel] = kernels(selection, port)[..] else { return Err(one_kernel(selection.kernels.len())) };
-        let stand_in = Arc::new(StandIn::new(port, kernel, selection.debian_mirror.clone()));
-        Ok((files.job(formats(selection), stand_in.clone())?, stand_in))
-    }
-
     /// Makes sure that this host can do the job.
     ///
     /// # Errors
@@ -173,7 +157,7 @@ impl Job {
 }
 
 impl Files {
-    fn read(ctx: &Ctx, target: &Target, purpose: Purpose) -> Result<Files> {
+    pub(super) fn read(ctx: &Ctx, target: &Target, purpose: Purpose) -> Result<Files> {
         let recipes = Recipes::load(&ctx.recipes)?;
         tell_of_makefiles(ctx, &recipes)?;
         let files = Files {
@@ -204,7 +188,7 @@ impl Files {
         }
     }
 
-    fn job(&self, formats: Vec<Format>, provider: Arc<dyn Provider>) -> Result<Job> {
+    pub(super) fn job(&self, formats: Vec<Format>, provider: Arc<dyn Provider>) -> Result<Job> {
         let brought = brought::fitting(&self.brought, &formats, &provider.arch())?;
         Ok(Job { files: self.clone(), formats, provider, brought })
     }
@@ -224,52 +208,6 @@ pub fn emulator(ctx: &Ctx, target: &Target) -> Result<Option<Need>> {
     Ok(doctor::emulator(&Machine::load(&file)?.qemu.binary))
 }
 
-/// The target that was asked for; which ones a release has is the matrix's to say.
-///
-/// # Errors
-/// `USE002` for a text that is no target, with the nearest target; and for a target without a stand-in if no release is
-/// asked for.
-pub fn target(selection: &Selection) -> Result<Target> {
-    resolved(selection).map(|(target, _asked)| target)
-}
-
-/// Where everything is asked to come from.
-enum Asked<'a> {
-    StandIn(&'static Port),
-    Release(&'a str),
-}
-
-fn resolved(selection: &Selection) -> Result<(Target, Asked<'_>)> {
-    let word = selection.target.as_str();
-    let target: Target = word.parse().map_err(|error: UnknownTarget| unknown_target(word, error.to_string()))?;
-    let asked = match &selection.openwrt.release {
-        None => Asked::StandIn(port(&target)?),
-        Some(release) => Asked::Release(release),
-    };
-    Ok((target, asked))
-}
-
-/// What a target's stand-in is made of.
-fn port(target: &Target) -> Result<&'static Port> {
-    let asked = target.to_string();
-    let port = ports::ALL.iter().find(|port| port.target == asked);
-    port.ok_or_else(|| unknown_target(&asked, "no machine is described for it".into()))
-}
-
-fn unknown_target(asked: &str, why: String) -> Failure {
-    let targets = ports::ALL.map(|port| port.target);
-    let likeness = |target: &&str| strsim::jaro(target, asked);
-    let nearest =
-        targets.into_iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other))).unwrap_or_default();
-    Failure::of(Problem {
-        exit: Exit::Usage,
-        id: "USE002",
-        what: format!("unknown target `{asked}`"),
-        why,
-        fix: format!("the nearest is `--target {nearest}`; there are: {}", targets.join(", ")),
-    })
-}
-
 /// A target whose routers run on boards that QEMU has not.
 fn no_machine(target: &Target, proven_on: Option<&Target>) -> Failure {
     let on = proven_on.map_or("x86/64".to_owned(), ToString::to_string);
@@ -279,39 +217,6 @@ fn no_machine(target: &Target, proven_on: Option<&Target>) -> Failure {
         what: format!("there is no router of {target} to boot"),
         why: "QEMU has no board that its images run on; `build`, `lint` and `feed` need none",
         fix: format!("prove the packages on routers of the same instruction set: --target {on}"),
-    })
-}
-
-/// A release where only the stand-in will do.
-fn stand_in_only(release: &str) -> Failure {
-    Failure::of(Problem {
-        exit: Exit::Usage,
-        id: "USE003",
-        what: format!("this is done with the stand-in, and OpenWrt {release} was asked for"),
-        why: "`ci` checks this source tree, and `bench offload` measures with a guest of its own",
-        fix: "leave --release away, or use it with `build`, `lint`, `feed`, `boot` and `test`",
-    })
-}
-
-/// Several kernels where one is worked on at a time.
-fn one_kernel(asked: usize) -> Failure {
-    Failure::of(Problem {
-        exit: Exit::Usage,
-        id: "USE004",
-        what: format!("{asked} kernels were asked for, and this is done for one at a time"),
-        why: "only `test` runs on several kernels in one go, and a release has one of its own",
-        fix: "give one line with --kernel: 6.1, 6.12 or newest; with --release none",
-    })
-}
-
-fn other_format(release: &Release) -> Failure {
-    let row = &release.row;
-    Failure::of(Problem {
-        exit: Exit::Usage,
-        id: "USE007",
-        what: format!("OpenWrt {} makes {} packages, and only others were asked for", row.release, row.format),
-        why: "the SDK of a release makes packages for its own package manager",
-        fix: format!("leave --format away, or give `--format {}`", row.format),
     })
 }
 
@@ -337,17 +242,3 @@ fn tell_of_makefiles(ctx: &Ctx, recipes: &Recipes) -> Result<()> {
     }
     Ok(())
 }
-
-/// The kernel lines that were asked for, or the one that the target's stand-in has by default.
-fn kernels(selection: &Selection, port: &Port) -> Vec<Kernel> {
-    let default = port.suites.first().map(|(line, _)| *line);
-    if selection.kernels.is_empty() { default.into_iter().collect() } else { selection.kernels.clone() }
-}
-
-/// The formats that were asked for, each once and always in the same order.
-fn formats(selection: &Selection) -> Vec<Format> {
-    Format::ALL.into_iter().filter(|format| selection.formats.contains(format)).collect()
-}
-
-#[cfg(test)]
-mod tests;

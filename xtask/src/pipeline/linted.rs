@@ -5,7 +5,7 @@ use model::{Exit, Failure, Problem, Result};
 
 use super::brought;
 use super::job::Job;
-use super::provider::Packages;
+use super::packages::Packages;
 use super::stages::LINT;
 use crate::stage::{Inputs, stage};
 use crate::{Ctx, lint};

@@ -11,8 +11,10 @@
 //!                                           └───────────────────────────────┘
 //! ```
 
+mod asked;
 mod at_once;
 mod bench;
+mod bootable;
 mod brought;
 mod brought_scenarios;
 mod console;
@@ -23,12 +25,13 @@ mod kmods;
 mod linted;
 mod modules;
 mod official;
+mod offline;
 mod openwrt;
+mod packages;
 mod payload;
 mod ports;
 mod programs;
 mod proved;
-mod provider;
 mod publish;
 mod release;
 mod reproduce;
@@ -50,8 +53,9 @@ use crate::{Ctx, Outcome};
 use feed::signed;
 use linted::{gathered, linted};
 
+pub use asked::target;
 pub use bench::bench;
-pub use job::{Job, emulator, target};
+pub use job::{Job, emulator};
 pub use programs::toolchains;
 pub use reproduce::reproduce;
 pub use router::boot;

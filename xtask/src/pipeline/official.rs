@@ -12,9 +12,9 @@ use vm::image::Recipe;
 use vm::machine::{Kind, Machine};
 use vm::openwrt::{self, Files, Wiring};
 
-use super::provider::Provider as _;
+use super::bootable::Bootable;
+use super::job::Origin;
 use super::release::Release;
-use super::router::Bootable;
 use super::stages::OPENWRT_IMAGE;
 use crate::cli::openwrt::OpenWrt;
 use crate::stage::{Inputs, stage};
@@ -41,7 +41,7 @@ pub(super) fn image(ctx: &Ctx, release: &Release, machine: &Machine) -> Result<B
         about: About {
             label: format!("OpenWrt {} for {}, Linux {kernel}", resolved.release, resolved.published),
             kernel: line(&kernel).to_owned(),
-            origin: release.origin(),
+            origin: Origin::Release,
         },
         kernel_version,
         wiring: Some(wiring()?),

@@ -16,8 +16,8 @@ use sdk::openwrt::drive::{self, Expected, Literals, Patience, Tree};
 use sdk::openwrt::{Artifact, Lockfile, Resolved, Role, Row};
 
 use super::at_once::both;
+use super::packages::Packages;
 use super::programs;
-use super::provider::Packages;
 use super::release::Release;
 use super::stages::{PACKAGES, SDK};
 use crate::lint::Allowed;

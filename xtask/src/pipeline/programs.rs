@@ -8,8 +8,9 @@ use sdk::program::{self, Extras, Sources};
 use sdk::recipe;
 use sdk::{CargoBuild, Made, Profile, Recipes, RustTarget, StaticBinary, Toolchain};
 
+use super::offline::offline;
 use super::stages::{OPKG, ROUTER_PROGRAMS, RUST_SOURCES, ZIG};
-use super::stand_in::offline;
+
 use crate::Ctx;
 use crate::code::Workspace;
 use crate::stage::{Inputs, stage};

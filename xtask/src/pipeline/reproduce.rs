@@ -3,8 +3,8 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use model::{Exit, Failure, Problem, Result};
 
-use super::job::Job;
-use super::provider::{Provider, package_files};
+use super::job::{Job, Provider};
+use super::packages::package_files;
 use super::stand_in::StandIn;
 use crate::Ctx;
 

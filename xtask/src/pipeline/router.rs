@@ -6,15 +6,16 @@ use camino::{Utf8Path, Utf8PathBuf};
 use model::{Accel, Deadline, Event, Exit, Failure, Result, WantedAccel};
 use scenarios::Trust;
 use vm::accel;
-use vm::guest::{About, Guest};
+use vm::guest::Guest;
 use vm::lab::{Lab, Plan, Side};
 use vm::machine::{Links, Machine};
-use vm::openwrt::{self, Wiring};
+use vm::openwrt;
 use vm::process::Qemu;
 use vm::session::{self, Image, Launch, Session};
 use vm::state;
 
 use super::at_once::both;
+use super::bootable::Bootable;
 use super::feed::{Feed, signed};
 use super::job::Job;
 use super::stages::STATE;
@@ -72,24 +73,6 @@ pub(super) fn trust(feed: &Feed) -> Result<Trust> {
         .map(|(_, file, line)| (file.to_owned(), line + "\n"));
     let keys = feed.keys.public_files()?.into_iter().map(|key| (key.path(), key.text));
     Ok(Trust { files: sources.into_iter().chain(keys).collect() })
-}
-
-/// What is booted, of either kind.
-pub(super) struct Bootable {
-    /// What QEMU runs.
-    pub(super) image: Image,
-    /// What tells soon whether KVM runs its kernel.
-    pub(super) probe: Image,
-    /// The stage that the kernel is of.
-    pub(super) kernel: Utf8PathBuf,
-    /// The stage that the image is of.
-    pub(super) folder: Utf8PathBuf,
-    /// What it is, for reports and scenarios.
-    pub(super) about: About,
-    /// The version of the package `kernel` that packages for it must depend on, where that is known.
-    pub(super) kernel_version: Option<String>,
-    /// How a booted one becomes the router of the lab; the stand-in is that already.
-    pub(super) wiring: Option<Wiring>,
 }
 
 /// The signed feed, and the router for it.

@@ -1,44 +1,17 @@
-//! The provider `release`: packages by the SDK of a release of OpenWrt, and its own image.
+//! A release's answers.
 
 use std::collections::BTreeSet;
 
-use model::{Arch, Digest, Result, Target};
-use sdk::openwrt::{Lockfile, Role, Row};
+use model::{Arch, Digest, Result};
 
-use super::job::Job;
-use super::provider::{Origin, Packages, Provider};
-use super::router::Bootable;
-use super::{official, openwrt};
-use crate::cli::openwrt::OpenWrt;
+use super::super::bootable::Bootable;
+use super::super::job::{Job, Origin, Provider};
+use super::super::packages::Packages;
+use super::super::{official, openwrt};
+use super::Release;
 use crate::doctor::{self, Need, Purpose};
 use crate::stage::Inputs;
-use crate::{Ctx, Outcome, upstream};
-
-/// A release for a target.
-pub(super) struct Release {
-    pub(super) row: Row,
-    /// Where it comes from.
-    pub(super) wanted: OpenWrt,
-}
-
-impl Release {
-    /// The row of the matrix that is called so.
-    pub(super) fn new(ctx: &Ctx, name: &str, target: &Target, wanted: OpenWrt) -> Result<Self> {
-        Ok(Release { row: upstream::matrix(ctx)?.row(name, &target.to_string())?, wanted })
-    }
-}
-
-impl Release {
-    /// The SDK's archive as the signed list names it, or the lock.
-    fn sdk(&self, ctx: &Ctx) -> Result<(String, Digest)> {
-        let resolved = match self.wanted.locked {
-            true => Lockfile::load(&upstream::lock_path(ctx))?.get(&self.row)?.clone(),
-            false => upstream::upstream(ctx, &self.wanted.source)?.resolve(&self.row)?,
-        };
-        let sdk = resolved.require(Role::Sdk)?;
-        Ok((format!("https://downloads.openwrt.org/{}", sdk.path), sdk.sha256))
-    }
-}
+use crate::{Ctx, Outcome};
 
 impl Provider for Release {
     fn origin(&self) -> Origin {

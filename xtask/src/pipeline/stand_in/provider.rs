@@ -1,33 +1,28 @@
-//! The provider `stand-in`: kernel, packages and image from Debian's own packages.
+//! The stand-in's answers: its packages, and its image.
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::Format;
 use host::aside;
 use model::{Arch, Digest, Exit, Failure, Problem, Result};
-use sdk::Toolchain;
-use sdk::local::{self, BuildRoot, Kernel};
+use sdk::local::Kernel;
 use vm::guest::About;
 use vm::image;
 use vm::session::Image;
 
-use super::at_once::{Kept, both};
-use super::job::Job;
-use super::ports::Port;
-use super::provider::{Origin, Packages, Provider, files};
-use super::router::Bootable;
-use super::stages::{BUILD_ROOT, DEBIAN_BUILD, DEBIAN_IMAGE, DEBIAN_KERNEL, IMAGE, KERNEL, PACKAGES, PROGRAMS};
-use super::{bench, modules, programs};
-use crate::cli::Kernel as Line;
+use super::super::at_once::both;
+use super::super::bootable::Bootable;
+use super::super::job::{Job, Origin, Provider};
+use super::super::packages::{Packages, files};
+use super::super::ports::Port;
+use super::super::stages::{DEBIAN_KERNEL, IMAGE, PACKAGES};
+use super::super::{bench, modules, programs};
+use super::{STAND_IN, StandIn};
 use crate::doctor::{self, Need, Purpose};
-use crate::stage::{Inputs, Stage, stage};
+use crate::stage::{Inputs, stage};
 use crate::{Ctx, Outcome};
-
-/// The line of releases that it is published as.
-pub const STAND_IN: &str = "stand-in";
 
 /// What the router's network cards need; kernels that have one of them built in are fine.
 const NETWORK_MODULES: [&str; 2] = ["virtio_pci", "virtio_net"];
@@ -51,134 +46,19 @@ const SPARE_MODULES: [&str; 14] = [
     "xfrm_user",
 ];
 
-/// The stand-in of a target, with one of its kernels.
-pub struct StandIn {
-    port: &'static Port,
-    line: Line,
-    /// Where Debian's packages come from, if not from the mirror of the host's apt.
-    mirror: Option<String>,
-    kernel: Kept<Standing>,
-    toolchain: Kept<Toolchain>,
-}
-
-/// A kernel and the stage that it is of.
-pub(super) struct Standing {
-    pub(super) folder: Utf8PathBuf,
-    pub(super) kernel: Kernel,
-}
-
-impl Standing {
-    /// The kernel that QEMU loads.
-    pub(super) fn vmlinux(&self) -> Utf8PathBuf {
-        self.folder.join("vmlinux")
-    }
-}
-
 impl StandIn {
-    pub(super) fn new(port: &'static Port, line: Line, mirror: Option<String>) -> Self {
-        StandIn { port, line, mirror, kernel: Kept::default(), toolchain: Kept::default() }
-    }
-
-    /// OpenWrt's name of the architecture.
-    pub(super) fn arch(&self) -> Arch {
-        Arch(self.port.arch.into())
-    }
-
-    /// The kernel, unpacked once and opened once a run.
-    pub(super) fn kernel(&self, ctx: &Ctx) -> Result<Arc<Standing>> {
-        self.kernel.get_or_make(|| {
-            let debs = self.debian(ctx, &DEBIAN_KERNEL, self.suite()?, &[self.port.kernel.into()])?;
-            let inputs = Inputs::new("the kernel, unpacked").stage("debian-kernel", &debs);
-            let folder = stage(ctx, &KERNEL, &inputs, |out| {
-                let kernel = Kernel::prepare(&files(&debs, ".deb")?, out, &ctx.events, &ctx.cancel)?;
-                Ok(format!("{}, a stand-in for OpenWrt's kernel", kernel.id()))
-            })?;
-            Ok(Standing { kernel: Kernel::open(&folder)?, folder })
-        })
-    }
-
-    /// What makes programs for it, found once a run.
-    fn toolchain(&self, ctx: &Ctx) -> Result<Arc<Toolchain>> {
-        self.toolchain.get_or_make(|| programs::toolchain(ctx, &self.arch(), self.mirror.as_deref()))
-    }
-
-    /// The suite that the kernel is of.
-    fn suite(&self) -> Result<&'static str> {
-        let suites = self.port.suites.iter();
-        let suite = suites.copied().find(|(line, _)| *line == self.line).map(|(_, suite)| suite);
-        suite.ok_or_else(|| no_such_kernel(self.port, self.line))
-    }
-
-    /// The root in which modules are compiled for the kernel.
-    pub(super) fn build_root(&self, ctx: &Ctx, standing: &Standing) -> Result<Utf8PathBuf> {
-        if self.port.debian != "amd64" {
-            return Err(no_compiler(self.port));
-        }
-        let (suite, mirror, kernel) = (self.suite()?, self.mirror.as_deref(), &standing.kernel);
-        let about = format!("headers and compiler of Linux {}, of Debian {suite}", kernel.id().version);
-        let inputs = Inputs::new(&about)
-            .text("suite", suite)
-            .text("packages", BuildRoot::packages(kernel).join(" "))
-            .text("mirror", mirror.unwrap_or("of the host"));
-        let debs = stage(ctx, &DEBIAN_BUILD, &inputs, |out| {
-            if ctx.offline {
-                return Err(offline(&about));
-            }
-            BuildRoot::may_enter(&ctx.cancel)?;
-            let debs = BuildRoot::fetch(kernel, suite, mirror, out, &ctx.events, &ctx.cancel)?;
-            Ok(format!("{} packages, verified by apt", debs.len()))
-        })?;
-        let inputs = Inputs::new(format!("{about}, unpacked")).stage("debian-build", &debs);
-        stage(ctx, &BUILD_ROOT, &inputs, |out| {
-            BuildRoot::prepare(&files(&debs, ".deb")?, kernel, out, &ctx.cancel)?;
-            Ok(String::new())
-        })
-    }
-
-    /// The programs of an image, unpacked.
-    pub(super) fn image_programs(&self, ctx: &Ctx, recipe: &image::Recipe) -> Result<Utf8PathBuf> {
-        let suite = self.port.programs;
-        let debs = self.debian(ctx, &DEBIAN_IMAGE, suite, &recipe.packages_of(suite))?;
-        let inputs = Inputs::new("the image's programs, unpacked").stage("debian-image", &debs);
-        stage(ctx, &PROGRAMS, &inputs, |out| {
-            local::unpack(&files(&debs, ".deb")?, out, &ctx.cancel)?;
-            Ok(String::new())
-        })
-    }
-
-    /// Debian packages of a suite, verified by apt.
-    fn debian(&self, ctx: &Ctx, kind: &Stage, suite: &str, packages: &[String]) -> Result<Utf8PathBuf> {
-        let (mirror, architecture) = (self.mirror.as_deref(), self.port.debian);
-        let what = match packages {
-            [one] => one.clone(),
-            [first, rest @ ..] => format!("{first} and {} more", rest.len()),
-            [] => String::new(),
-        };
-        let inputs = Inputs::new(format!("{what} of Debian {suite} for {architecture}"))
-            .text("suite", suite)
-            .text("architecture", architecture)
-            .text("packages", packages.join(" "))
-            .text("mirror", mirror.unwrap_or("of the host"));
-        stage(ctx, kind, &inputs, |out| {
-            if ctx.offline {
-                return Err(offline(&what));
-            }
-            let request = local::Request { suite, architecture, packages, extent: local::Extent::Exactly, mirror };
-            let debs = local::fetch(&request, out, &ctx.events, &ctx.cancel)?;
-            Ok(match &debs[..] {
-                [deb] => format!("{} {}", deb.name, deb.version),
-                debs => format!("{} packages, verified by apt", debs.len()),
-            })
-        })
-    }
-
     /// The programs of the recipes.
     fn programs<'a>(&self, ctx: &Ctx, job: &'a Job) -> Result<Vec<programs::Program<'a>>> {
         programs::made_by(ctx, job.recipes(), &self.arch(), &*self.toolchain(ctx)?)
     }
 
     /// Builds every recipe into an empty directory, whatever the cache holds.
-    pub(super) fn build_into(&self, ctx: &Ctx, job: &Job, out: &Utf8Path) -> Result<Vec<sdk::BuiltPackage>> {
+    pub(in crate::pipeline) fn build_into(
+        &self,
+        ctx: &Ctx,
+        job: &Job,
+        out: &Utf8Path,
+    ) -> Result<Vec<sdk::BuiltPackage>> {
         let made = programs::of_others(ctx, job.recipes(), &self.arch(), self.mirror.as_deref())?;
         let request = sdk::Request {
             recipes: job.recipes(),
@@ -358,37 +238,6 @@ fn build_image(
     Ok(format!("{} MiB initramfs, a stand-in for an OpenWrt image", bytes.len() >> 20))
 }
 
-pub(super) fn offline(what: &str) -> Failure {
-    Failure::of(Problem {
-        exit: Exit::Upstream,
-        id: "NET001",
-        what: format!("{what} must be fetched, and --offline forbids it"),
-        why: "the cache holds no earlier download of them",
-        fix: "run once without --offline",
-    })
-}
-
-fn no_such_kernel(port: &Port, line: Line) -> Failure {
-    let lines: Vec<&str> = port.suites.iter().map(|(line, _)| line.word()).collect();
-    Failure::of(Problem {
-        exit: Exit::Usage,
-        id: "USE005",
-        what: format!("there is no stand-in for {} with kernel {}", port.target, line.word()),
-        why: "Debian has no such kernel for its architecture",
-        fix: format!("leave --kernel away, or give one that there is: {}", lines.join(", ")),
-    })
-}
-
-fn no_compiler(port: &Port) -> Failure {
-    Failure::of(Problem {
-        exit: Exit::Usage,
-        id: "USE009",
-        what: format!("modules cannot be compiled from source for the stand-in of {}", port.target),
-        why: "Debian's compiler and headers of its kernel are programs for its own processor",
-        fix: "leave the recipe's `source` away, take --target x86/64, or the SDK of a release with --release",
-    })
-}
-
 fn nothing_published() -> Failure {
     Failure::of(Problem {
         exit: Exit::Usage,
@@ -402,31 +251,9 @@ fn nothing_published() -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ctx::tests::ctx;
-    use crate::pipeline::ports;
-    use model::Events;
 
     #[test]
-    fn offline_with_an_empty_cache_says_what_is_missing_and_leaves_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut ctx = ctx(Utf8Path::from_path(folder.path()).unwrap(), Events::discard());
-        ctx.offline = true;
-        let failure = StandIn::new(&ports::ALL[0], Line::V6_12, None).kernel(&ctx).err().unwrap();
-        assert_eq!((failure.id(), failure.exit()), ("NET001", Exit::Upstream));
-        assert_eq!(files(&ctx.cache.join("debian-kernel"), ".deb").unwrap(), [""; 0]);
-    }
-
-    #[test]
-    fn what_no_stand_in_has_is_refused() {
-        static OLD: Port = Port { suites: &[(Line::V6_1, "bookworm")], ..ports::ALL[0] };
-        let ctx = ctx("/nowhere".into(), Events::discard());
-        let failure = StandIn::new(&OLD, Line::Newest, None).kernel(&ctx).err().unwrap();
-        assert_eq!((failure.id(), failure.exit()), ("USE005", Exit::Usage));
-        assert!(failure.finding().what.contains("x86/64 with kernel newest"), "{failure}");
-        assert!(failure.finding().fix.ends_with(": 6.1"), "{failure}");
-        let failure = no_compiler(&ports::ALL[1]);
-        assert_eq!((failure.id(), failure.exit()), ("USE009", Exit::Usage));
-        assert!(failure.finding().what.contains("armsr/armv8"), "{failure}");
+    fn nobody_publishes_a_stand_in() {
         assert_eq!((nothing_published().id(), nothing_published().exit()), ("USE006", Exit::Usage));
     }
 }

@@ -1,7 +1,8 @@
 //! What is asked for is what is done, or it is refused.
 
+use camino::Utf8Path;
 use clap::Parser as _;
-use model::Events;
+use model::{Event, Events, Severity};
 use vm::guest::Origin;
 
 use super::*;

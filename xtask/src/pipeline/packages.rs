@@ -1,59 +1,10 @@
-//! Where kernel, packages and image come from: one answer for each question, from the stand-in or from a release.
-
-use std::collections::BTreeSet;
+//! Checked packages, and the files of a folder of them.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::Format;
-use model::{Arch, Digest, Failure, Result};
+use model::{Arch, Failure, Result};
 
-use super::brought::Copies;
-use super::job::Job;
-use super::router::Bootable;
-use crate::doctor::{Need, Purpose};
 use crate::lint::Allowed;
-use crate::stage::Inputs;
-use crate::{Ctx, Outcome};
-
-pub(super) use vm::guest::Origin;
-
-/// The stand-in, made of Debian's packages, or a release of OpenWrt.
-pub(super) trait Provider: Send + Sync {
-    /// What routers of it are.
-    fn origin(&self) -> Origin;
-
-    /// What it needs on this host.
-    fn needs(&self, job: &Job, purpose: Purpose) -> Result<Vec<Need>>;
-
-    /// What its routers are.
-    fn arch(&self) -> Arch;
-
-    /// The kernel line that they run: as on the command line, or the release's.
-    fn kernel_line(&self) -> String;
-
-    /// Names of the packages that every router of it has, as far as they are known beforehand.
-    fn image_packages(&self) -> Result<Option<BTreeSet<String>>>;
-
-    /// Every recipe as a checked package.
-    fn packages(&self, ctx: &Ctx, job: &Job) -> Result<Packages>;
-
-    /// Everything that goes into the packages, told without making them; the recipes are the caller's.
-    fn goes_in(&self, ctx: &Ctx, inputs: Inputs) -> Result<Inputs>;
-
-    /// What its packages are published as: line, target and release.
-    fn row(&self, job: &Job) -> [String; 3];
-
-    /// What the packages were made from: where it is from, and the digest of its file.
-    fn materials(&self, ctx: &Ctx) -> Result<Vec<(String, Digest)>>;
-
-    /// What is booted.
-    fn image(&self, ctx: &Ctx, job: &Job) -> Result<Bootable>;
-
-    /// Compares packages with what is published of it; differences are listed by file.
-    fn compare(&self, ctx: &Ctx, packages: &Packages) -> Result<Outcome>;
-
-    /// Tells what is known about the cost of forwarding from earlier runs.
-    fn tell_costs(&self, ctx: &Ctx, job: &Job) -> Result<()>;
-}
 
 /// Checked packages.
 pub(super) struct Packages {
@@ -83,6 +34,15 @@ impl Packages {
         let brought = self.brought.iter().flat_map(|brought| &brought.files);
         brought.filter(|(copy, _origin)| copy == file).map(|(_copy, origin)| origin.as_path()).next().unwrap_or(file)
     }
+}
+
+/// Packages from elsewhere, as they go into the feed.
+#[derive(Debug, Clone)]
+pub(super) struct Copies {
+    /// The stage's directory.
+    pub(super) folder: Utf8PathBuf,
+    /// Each file there, and where it comes from.
+    pub(super) files: Vec<(Utf8PathBuf, Utf8PathBuf)>,
 }
 
 /// The package files of a folder, of any format: sorted within each.
