@@ -20,7 +20,7 @@ use host::aside::Aside;
 use model::{Exit, Failure, Problem, Result};
 
 use crate::explain;
-use crate::published::Trust;
+use crate::trust::Trust;
 
 /// Largest key file that is read; a real one has about 230 bytes.
 const MAX_BYTES: u64 = 4096;
@@ -321,6 +321,16 @@ fn refuse_work_tree(path: &Utf8Path) -> Result<()> {
             fix: "set XDG_CONFIG_HOME, OPENWRT_OFFLOAD_USIGN_KEY or OPENWRT_OFFLOAD_EC_KEY to a place outside",
         })
         .at(path)),
+    }
+}
+
+impl Trust {
+    /// The keys that sign now, and those that will.
+    pub fn of(keys: &Keys) -> Self {
+        Trust {
+            usign: keys.opkg.all().map(|(key, _)| key.public()).collect(),
+            ec: keys.apk.all().map(|(key, _)| key.public()).collect(),
+        }
     }
 }
 

@@ -23,6 +23,7 @@ mod opkg;
 mod published;
 mod refused;
 pub mod serve;
+mod trust;
 mod verify;
 
 use model::{Exit, Failure, Problem};
@@ -31,8 +32,8 @@ pub use assemble::{Contents, assemble};
 pub use diff::{Part, diff};
 pub use layout::{Kernel, folder};
 pub use merge::{Kmods, merge};
-pub use published::Trust;
 pub use refused::{Spoil, spoil};
+pub use trust::Trust;
 pub use verify::{Verified, verify};
 
 /// An error of the `formats` crate, for the user's eyes.

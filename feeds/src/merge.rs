@@ -13,7 +13,8 @@ use model::{Arch, Exit, Failure, Problem, Result};
 use crate::entry::{About, Entry, admit};
 use crate::keys::Keys;
 use crate::layout::{Kernel, Place, folder, places};
-use crate::published::{self, Item, Trust};
+use crate::published::{self, Item};
+use crate::trust::Trust;
 use crate::{apk, opkg};
 
 /// A folder of the merged feed.

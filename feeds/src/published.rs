@@ -12,27 +12,8 @@ use formats::{Format, Limits, ec, usign};
 use model::{Exit, Failure, Problem, Result};
 
 use crate::entry::Entry as _;
-use crate::keys::Keys;
+use crate::trust::Trust;
 use crate::{apk, explain, opkg};
-
-/// Public keys of whoever may have signed a feed.
-#[derive(Debug, Clone, Default)]
-pub struct Trust {
-    /// For opkg's indexes.
-    pub usign: Vec<usign::PublicKey>,
-    /// For apk's indexes.
-    pub ec: Vec<ec::PublicKey>,
-}
-
-impl Trust {
-    /// The keys that sign now, and those that will.
-    pub fn of(keys: &Keys) -> Self {
-        Trust {
-            usign: keys.opkg.all().map(|(key, _)| key.public()).collect(),
-            ec: keys.apk.all().map(|(key, _)| key.public()).collect(),
-        }
-    }
-}
 
 /// A package file that the index vouches for.
 #[derive(Debug, Clone, PartialEq, Eq)]

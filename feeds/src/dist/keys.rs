@@ -9,7 +9,7 @@ use model::{Digest, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::keys::Keys;
-use crate::published::Trust;
+use crate::trust::Trust;
 
 /// Name of the list.
 pub(crate) const LIST: &str = "keys/keys.json";

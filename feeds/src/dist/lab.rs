@@ -10,8 +10,8 @@ use model::{Failure, Result};
 
 use super::{Made, Outcome, Published, Request, compose, sums};
 use crate::keys::Keys;
-use crate::published::Trust;
 use crate::refused::{of_other_kernel, spoil};
+use crate::trust::Trust;
 use crate::{Spoil, layout};
 
 /// What trees are made of.

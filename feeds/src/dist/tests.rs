@@ -12,7 +12,7 @@ use super::sandbox::{Sandbox, System, list};
 use super::*;
 use crate::assemble::tests::{keys, snapshot};
 use crate::keys::Keys;
-use crate::published::Trust;
+use crate::trust::Trust;
 use crate::verify::Router;
 
 const URL: &str = "https://example.org/feed";

@@ -10,7 +10,8 @@ use super::keys::{self, KnownKeys};
 use super::records::{Build, Feed, FolderRecord};
 use super::sums::{self, Sums};
 use crate::explain;
-use crate::published::{Trust, untrusted};
+use crate::published::untrusted;
+use crate::trust::Trust;
 
 /// Name of the tree's description.
 pub(crate) const FEED: &str = "feed.json";

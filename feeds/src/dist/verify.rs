@@ -9,7 +9,7 @@ use super::records::FolderRecord;
 use super::sandbox::{self, Sandbox, System};
 use super::sums::{self, Sums};
 use super::tree::Published;
-use crate::published::Trust;
+use crate::trust::Trust;
 use crate::verify::verify_folder;
 
 /// Looks at a tree that was opened: each folder's index with the keys that the tree gives to routers, and every package

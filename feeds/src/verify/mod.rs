@@ -8,7 +8,7 @@ use model::{Arch, Exit, Failure, Problem, Result};
 
 use crate::keys::Keys;
 use crate::layout::{Kernel, folder};
-use crate::published::Trust;
+use crate::trust::Trust;
 
 pub(crate) use router::Router;
 

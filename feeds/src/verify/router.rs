@@ -7,7 +7,7 @@ use formats::{Format, Package};
 use model::{Arch, Exit, Failure, Result};
 
 use crate::explain;
-use crate::published::Trust;
+use crate::trust::Trust;
 
 /// The C library of the image: everything that OpenWrt builds depends on it, in no certain version.
 const LIBC: (&str, &str) = ("libc", "1");

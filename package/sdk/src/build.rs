@@ -1,19 +1,18 @@
 //! All recipes to package files: planned once, written in every format that is asked for.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use camino::Utf8Path;
 use formats::Format;
-use model::{Arch, Cancel, Events, Exit, Failure, Problem, Result, parallel, processors};
+use model::{Arch, Cancel, Events, Exit, Failure, Problem, Result};
 
 use crate::built::BuiltPackage;
-use crate::kmod::{self, CompiledKmods, Plan, STAGE};
+use crate::kmod::{self, CompiledKmods};
 use crate::local::Kernel;
 use crate::own::{self, Made, PackRequest};
 use crate::program::{self, CargoBuild, Profile, Toolchain};
 use crate::recipe::Recipes;
-use crate::write::write_one;
+use crate::write::write_all;
 
 /// What to build.
 #[derive(Debug, Clone, Copy)]
@@ -74,28 +73,6 @@ pub fn build(request: &Request<'_>, out: &Utf8Path, events: &Events, cancel: &Ca
         only_static: true,
     })?);
     write_all(&plans, request.formats, out, events, cancel)
-}
-
-/// Writes packages in parallel; the first failure ends the work.
-pub(crate) fn write_all(
-    plans: &[Plan],
-    formats: &[Format],
-    out: &Utf8Path,
-    events: &Events,
-    cancel: &Cancel,
-) -> Result<Vec<BuiltPackage>> {
-    let files: Vec<(&Plan, Format)> =
-        plans.iter().flat_map(|plan| formats.iter().map(move |format| (plan, *format))).collect();
-    let total = u64::try_from(files.len()).ok();
-    let written = AtomicU64::new(0);
-    let mut packages = parallel(&files, processors(), |(plan, format)| {
-        cancel.check()?;
-        let built = write_one(plan, *format, out)?;
-        events.progress(STAGE, written.fetch_add(1, Ordering::Relaxed) + 1, total);
-        Ok(built)
-    })?;
-    packages.sort_by(|a, b| (&a.name, a.format).cmp(&(&b.name, b.format)));
-    Ok(packages)
 }
 
 /// The time that the environment gives to packages, if it does.

@@ -8,11 +8,11 @@ use formats::{Content, Entry, Format, Owner, Package, Scripts};
 use host::files;
 use model::{Arch, Cancel, Events, Exit, Failure, Problem, Result};
 
-use crate::build::write_all;
 use crate::built::BuiltPackage;
 use crate::kmod::{MAINTAINER, Plan};
 use crate::program::check_static;
 use crate::recipe::{Files, Item, OtherProgram, Recipes};
+use crate::write::write_all;
 
 /// A program of others, as it was made.
 #[derive(Debug, Clone, PartialEq, Eq)]

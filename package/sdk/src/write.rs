@@ -1,15 +1,38 @@
-//! One package file: written, then read back and compared with its plan.
+//! Package files: each is written, then read back and compared with its plan.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write as _};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use camino::Utf8Path;
 use formats::{Entry, Format, Kind, Limits, Package, apk, ipk};
 use model::sha256::{Digest, Hasher};
-use model::{Exit, Failure, Problem, Result};
+use model::{Cancel, Events, Exit, Failure, Problem, Result, parallel, processors};
 
 use crate::built::BuiltPackage;
-use crate::kmod::Plan;
+use crate::kmod::{Plan, STAGE};
+
+/// Writes packages in parallel; the first failure ends the work.
+pub(crate) fn write_all(
+    plans: &[Plan],
+    formats: &[Format],
+    out: &Utf8Path,
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<Vec<BuiltPackage>> {
+    let files: Vec<(&Plan, Format)> =
+        plans.iter().flat_map(|plan| formats.iter().map(move |format| (plan, *format))).collect();
+    let total = u64::try_from(files.len()).ok();
+    let written = AtomicU64::new(0);
+    let mut packages = parallel(&files, processors(), |(plan, format)| {
+        cancel.check()?;
+        let built = write_one(plan, *format, out)?;
+        events.progress(STAGE, written.fetch_add(1, Ordering::Relaxed) + 1, total);
+        Ok(built)
+    })?;
+    packages.sort_by(|a, b| (&a.name, a.format).cmp(&(&b.name, b.format)));
+    Ok(packages)
+}
 
 /// Writes a package in one format into the directory `out`.
 pub(crate) fn write_one(plan: &Plan, format: Format, out: &Utf8Path) -> Result<BuiltPackage> {
