@@ -1,6 +1,7 @@
 //! Programs for routers whose processor this machine has not: made with what is declared for it, and run by QEMU.
 
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::Format;
@@ -33,9 +34,17 @@ fn runs(emulator: &str, program: &Utf8Path) {
     assert!(size < LIMIT, "{program} has {size} bytes");
 }
 
+/// A place with what programs for MIPS are made with. The tests of this file do not wait for each other's locks: compiling
+/// may take longer than a run waits.
+fn with_toolchain() -> Place {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    Place::after(&["build", "--target", "ramips/mt7621"])
+}
+
 #[test]
 fn programs_for_mips_run_in_either_byte_order() {
-    let place = Place::after(&["build", "--target", "ramips/mt7621"]);
+    let place = with_toolchain();
     let programs = place.results("router-programs");
     runs("qemu-mipsel", &programs[0].join("offloadctl"));
 
@@ -69,7 +78,7 @@ fn made(place: &Place) -> Utf8PathBuf {
 /// Answers of the kernel are in its byte order, so what reads them is tested where it is the other one.
 #[test]
 fn offloadctl_reads_the_answers_of_a_kernel_of_the_other_byte_order() {
-    let place = Place::after(&["build", "--target", "ramips/mt7621"]);
+    let place = with_toolchain();
     let first = |stage: &str| Ok(place.results(stage)[0].clone());
     let kept = place.path("toolchains");
     let extras = Extras { sources: &|_| Sources::open(&first("rust-sources")?), zig: &|| first("zig"), kept: &kept };
