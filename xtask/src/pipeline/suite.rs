@@ -15,6 +15,7 @@ use super::installed::{self, Installed};
 use super::job::Job;
 use super::payload::payload as payload_of;
 use super::proved::Proved;
+use super::trees::trees;
 use super::{console, router};
 use crate::cli::{Break, TestArgs};
 use crate::{Ctx, Outcome};
@@ -78,7 +79,7 @@ fn on_kernel(
         |ctx| {
             wanted
                 .into_iter()
-                .map(|variant| Ok((variant, variant_of(ctx, &feed, for_tests.as_ref(), variant)?)))
+                .map(|variant| Ok((variant, variant_of(ctx, job, &feed, for_tests.as_ref(), variant)?)))
                 .collect()
         },
     )?;
@@ -241,10 +242,17 @@ fn in_tree(ctx: &Ctx, mut scenario: Scenario) -> Scenario {
 }
 
 /// The feed's directory, that of one with more packages, or that of a copy spoiled in one way.
-fn variant_of(ctx: &Ctx, feed: &Feed, for_tests: Option<&Feed>, variant: FeedVariant) -> Result<Utf8PathBuf> {
+fn variant_of(
+    ctx: &Ctx,
+    job: &Job,
+    feed: &Feed,
+    for_tests: Option<&Feed>,
+    variant: FeedVariant,
+) -> Result<Utf8PathBuf> {
     let spoil = match variant {
         FeedVariant::Published => return Ok(feed.folder.clone()),
         FeedVariant::Tests => return Ok(for_tests.unwrap_or(feed).folder.clone()),
+        FeedVariant::Trees => return trees(ctx, job, feed, scenarios::FEED_URL),
         FeedVariant::WrongKey => feeds::Spoil::WrongKey,
         FeedVariant::FlippedPackage => feeds::Spoil::FlippedPackage(SPOILED_PACKAGE),
         FeedVariant::FlippedIndex => feeds::Spoil::FlippedIndex,

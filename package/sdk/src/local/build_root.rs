@@ -86,7 +86,7 @@ impl BuildRoot {
         let but_for = [image, ("linux-base".into(), "9999".into())];
         let packages = BuildRoot::packages(kernel);
         let extent = Extent::WithDependencies { but_for: &but_for };
-        let request = Request { suite, packages: &packages, extent, mirror };
+        let request = Request { suite, architecture: "amd64", packages: &packages, extent, mirror };
         fetch(&request, out, events, cancel).map_err(|failure| not_fetched(failure, kernel.release()))
     }
 
