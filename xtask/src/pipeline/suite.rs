@@ -6,7 +6,7 @@ use camino::Utf8PathBuf;
 use formats::Format;
 use model::{Events, Exit, Failure, Problem, Result, Sabotage};
 use scenarios::{Bench, FeedVariant, Feeds, Keep, Manner, Routers, Scenario, Start};
-use vm::guest::{Guest, Origin};
+use vm::guest::Guest;
 use vm::lab::Lab;
 
 use super::at_once::both;
@@ -54,8 +54,8 @@ fn on_kernel(
     let trust = router::trust(&feed)?;
     let payload = payload_of(&feed.packages.files()?)?;
     let wanted: BTreeSet<FeedVariant> = chosen.iter().map(|scenario| scenario.feed).collect();
-    let origin = router.guest.about.origin;
-    let card = origin == Origin::StandIn && chosen.iter().any(|scenario| scenario.router == Start::Card);
+    let has_card = job.provider.has_card();
+    let card = has_card && chosen.iter().any(|scenario| scenario.router == Start::Card);
     // Without it, scenarios that need the card find nothing out, and the others run.
     let (for_tests, no_card) = match (card || wanted.contains(&FeedVariant::Tests)).then(|| test_feed(ctx, job)) {
         Some(Err(failure)) if !wanted.contains(&FeedVariant::Tests) && failure.exit() != Exit::Interrupted => {
@@ -92,7 +92,7 @@ fn on_kernel(
         ctx.events.notice("keep", "the router is as the scenario left it, and goes when you leave it");
         console::run(ctx, guest).map(|_outcome| ())
     };
-    let routers = Prepared { ctx, router: &router, installed: &installed, no_card };
+    let routers = Prepared { ctx, router: &router, installed: &installed, has_card, no_card };
     let run = |events: &Events, sabotage| {
         let bench = Bench {
             routers: &routers,
@@ -131,7 +131,8 @@ struct Prepared<'a> {
     router: &'a router::Router,
     /// By what a scenario begins with.
     installed: &'a BTreeMap<Start, Installed<'a>>,
-    /// Why there is no card.
+    /// Whether there are routers with a card that offloads, and why there are none all the same.
+    has_card: bool,
     no_card: Option<Failure>,
 }
 
@@ -141,8 +142,8 @@ impl Routers for Prepared<'_> {
     }
 
     fn lack(&self, start: Start) -> Option<&'static str> {
-        let is_lacking = start == Start::Card && self.router.guest.about.origin == Origin::Release;
-        is_lacking.then_some("the card that offloads is there for the stand-in's kernels only")
+        let is_lacking = start == Start::Card && !self.has_card;
+        is_lacking.then_some("the card that offloads is there for the stand-in of x86/64 only")
     }
 
     fn boot(&self, lab: &Lab, start: Start, manager: Format) -> Result<Box<dyn Guest>> {
