@@ -52,6 +52,11 @@ pub(super) trait Provider: Send + Sync {
     /// What routers of it are.
     fn origin(&self) -> Origin;
 
+    /// Whether there is a card that offloads for its routers: the driver was tried on their kernels, and is compiled there.
+    fn has_card(&self) -> bool {
+        false
+    }
+
     /// What it needs on this host.
     fn needs(&self, job: &Job, purpose: Purpose) -> Result<Vec<Need>>;
 

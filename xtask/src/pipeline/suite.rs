@@ -7,7 +7,7 @@ use formats::Format;
 use model::{Events, Exit, Failure, Problem, Result, Sabotage};
 use scenarios::scenario::File;
 use scenarios::{Bench, FeedVariant, Feeds, Keep, Manner, Routers, Scenario, Start};
-use vm::guest::{Guest, Origin};
+use vm::guest::Guest;
 use vm::lab::Lab;
 
 use super::at_once::both;
@@ -73,8 +73,8 @@ fn on_kernel(
         chosen.extend(of_modules);
     }
     let wanted: BTreeSet<FeedVariant> = chosen.iter().flat_map(Scenario::feeds).collect();
-    let origin = router.guest.about.origin;
-    let card = origin == Origin::StandIn && chosen.iter().any(|scenario| scenario.router == Start::Card);
+    let has_card = job.provider.has_card();
+    let card = has_card && chosen.iter().any(|scenario| scenario.router == Start::Card);
     let for_tests = (card || wanted.contains(&FeedVariant::Tests)).then(|| test_feed(ctx, job)).transpose()?;
     let made = for_tests.as_ref().and_then(|made| made.as_ref().ok());
     // It holds the published packages too.
@@ -115,6 +115,7 @@ fn on_kernel(
         ctx,
         router: &router,
         installed: &installed,
+        has_card,
         no_card: for_tests.as_ref().and_then(|made| made.as_ref().err().cloned()),
     };
     let run = |events: &Events, sabotage| {
@@ -159,7 +160,8 @@ struct Prepared<'a> {
     router: &'a router::Router,
     /// By what a scenario begins with.
     installed: &'a BTreeMap<Start, Installed<'a>>,
-    /// Why there is no card.
+    /// Whether there are routers with a card that offloads, and why there are none all the same.
+    has_card: bool,
     no_card: Option<Failure>,
 }
 
@@ -169,8 +171,8 @@ impl Routers for Prepared<'_> {
     }
 
     fn lack(&self, start: Start) -> Option<&'static str> {
-        let is_lacking = start == Start::Card && self.router.guest.about.origin == Origin::Release;
-        is_lacking.then_some("the card that offloads is there for the stand-in's kernels only")
+        let is_lacking = start == Start::Card && !self.has_card;
+        is_lacking.then_some("the card that offloads is there for the stand-in of x86/64 only")
     }
 
     fn boot(&self, lab: &Lab, start: Start, manager: Format) -> Result<Box<dyn Guest>> {

@@ -82,6 +82,10 @@ impl Provider for StandIn {
         Origin::StandIn
     }
 
+    fn has_card(&self) -> bool {
+        self.port.debian == "amd64"
+    }
+
     fn needs(&self, job: &Job, purpose: Purpose) -> Result<Vec<Need>> {
         let emulator = if purpose >= Purpose::Test { job.emulator()? } else { None };
         Ok(doctor::stand_in_needs(purpose, &self.arch(), emulator))
