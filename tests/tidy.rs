@@ -565,6 +565,12 @@ fn pinned_actions(tree: &Tree) -> Vec<String> {
                 problems.push(format!("{path}: pin `{action}` by its full commit"));
             }
         }
+        for image in text.lines().filter_map(|line| line.trim().strip_prefix("image: ")) {
+            let digest = image.split_once("@sha256:").map(|(_, digest)| digest);
+            if !digest.is_some_and(|digest| digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+                problems.push(format!("{path}: pin the image `{image}` by its digest"));
+            }
+        }
         if path.starts_with(".github/workflows") && !text.contains("\npermissions:") {
             problems.push(format!("{path}: say which permissions the workflow needs"));
         }
@@ -573,7 +579,7 @@ fn pinned_actions(tree: &Tree) -> Vec<String> {
 }
 
 #[test]
-fn workflows_pin_their_actions_and_their_permissions() {
+fn workflows_pin_their_actions_and_images_and_their_permissions() {
     let path = ".github/workflows/ci.yml";
     let workflow = |uses: &str| format!("on: push\npermissions:\n  contents: read\n    - uses: {uses}");
     hold(
@@ -583,6 +589,7 @@ fn workflows_pin_their_actions_and_their_permissions() {
             &[(path, &workflow("actions/checkout@v4"))],
             &[(path, &workflow("actions/checkout"))],
             &[(path, "on: push\njobs:\n")],
+            &[(path, "on: push\npermissions:\n  contents: read\n      image: debian:13\n")],
         ],
     );
 }

@@ -192,7 +192,7 @@ fn apk_of_other_kernel(bytes: &[u8], changed: &mut usize) -> std::result::Result
 }
 
 /// `6.12.1~abc-r1` becomes `6.12.1~bcd-r1`: every hex digit one further.
-fn of_other_kernel(version: &str) -> String {
+pub(crate) fn of_other_kernel(version: &str) -> String {
     let Some((before, rest)) = version.split_once('~') else { return version.to_owned() };
     let (hash, release) = rest.split_once('-').unwrap_or((rest, ""));
     let next = |digit: char| digit.to_digit(16).and_then(|value| char::from_digit((value + 1) % 16, 16));

@@ -19,5 +19,6 @@ mod modules;
 mod on_purpose;
 mod openwrt;
 mod place;
+mod programs;
 mod reports;
 mod run;

@@ -75,6 +75,14 @@ impl Place {
         place
     }
 
+    /// A place outside of every git repository, in which the stages are finished that these words need.
+    pub(crate) fn after(words: &[&str]) -> Place {
+        let place = Place::at(tempfile::Builder::new().prefix("e2e-").tempdir().unwrap());
+        let made = made_by(words).unwrap_or_else(|said| panic!("{words:?}: {said}"));
+        made.iter().for_each(|finished| place.adopt(finished));
+        place
+    }
+
     /// A place in which every stage is finished.
     pub(crate) fn warm() -> Place {
         Place::warm_without(&[])

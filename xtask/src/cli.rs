@@ -185,14 +185,8 @@ pub struct Selection {
     /// A release of OpenWrt.
     #[command(flatten)]
     pub openwrt: OpenWrt,
-    /// Kernel line of the stand-in SDK; `test` takes several, `6.1,6.12,newest`.
-    #[arg(
-        long = "kernel",
-        value_name = "LINE",
-        value_delimiter = ',',
-        default_value = "6.12",
-        conflicts_with = "release"
-    )]
+    /// Kernel line of the stand-in SDK; `test` takes several, `6.1,6.12,newest` [default: 6.12, or the one there is].
+    #[arg(long = "kernel", value_name = "LINE", value_delimiter = ',', conflicts_with = "release")]
     pub kernels: Vec<Kernel>,
     /// Package formats: ipk for opkg (24.10 and older), apk (25.12 and later).
     #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', default_value = "ipk,apk")]

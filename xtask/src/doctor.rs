@@ -9,6 +9,7 @@ mod openwrt;
 mod path;
 
 use model::{Arch, Exit, Failure, Problem, Result};
+use sdk::RustTarget;
 
 pub use check::{Check, Host};
 pub use openwrt::needs as openwrt_needs;
@@ -66,16 +67,20 @@ pub struct Need {
     pub remedy: Remedy,
 }
 
+/// The architecture that tests make programs for.
+const FOREIGN: &str = "mips_24kc";
+
 /// The emulator of a PC.
 const QEMU: Need =
     qemu("QEMU", "runs the router; `-netdev stream` came with 7.2", "qemu-system-x86_64", &["qemu-system-x86"]);
 
 /// The emulators of all machines in `qemu/machines/`.
-const EMULATORS: [Need; 4] = [
+const EMULATORS: [Need; 5] = [
     QEMU,
     qemu("QEMU for ARM", "runs the routers of armsr/armv8", "qemu-system-aarch64", &["qemu-system-arm"]),
     qemu("QEMU for ARM", "runs the routers of armsr/armv7", "qemu-system-arm", &["qemu-system-arm"]),
     qemu("QEMU for MIPS", "runs the routers of malta/be", "qemu-system-mips", &["qemu-system-mips"]),
+    qemu("QEMU for MIPS", "runs those that stand for ramips/mt7621", "qemu-system-mipsel", &["qemu-system-mips"]),
 ];
 
 const fn qemu(
@@ -162,6 +167,14 @@ pub const NEEDS: &[Need] = &[
         remedy: Remedy::Apt(&["e2fsprogs"]),
     },
     Need {
+        name: "QEMU for programs",
+        purpose: Purpose::Ci,
+        what_for: "runs programs for MIPS",
+        check: Check::Program("qemu-mips"),
+        starts: &["qemu-mipsel"],
+        remedy: Remedy::Apt(&["qemu-user"]),
+    },
+    Need {
         name: "cpio",
         purpose: Purpose::Ci,
         what_for: "reads the archives that we write",
@@ -188,10 +201,27 @@ pub struct Checked {
     pub found: Result<String, String>,
 }
 
-/// What `purpose` needs, for the stand-in SDK; the tests also drive what stands for a release's.
+/// What `purpose` needs, for the stand-in SDK; the tests also drive what stands for a release's, and make programs for
+/// a processor that no machine has that runs them.
 pub fn needs(purpose: Purpose) -> Vec<Need> {
-    let of_tests = if purpose == Purpose::Ci { openwrt::of_tests() } else { Vec::new() };
-    NEEDS.iter().filter(|need| need.purpose <= purpose).copied().chain(of_tests).collect()
+    let mut needs: Vec<Need> = NEEDS.iter().filter(|need| need.purpose <= purpose).copied().collect();
+    if purpose == Purpose::Ci {
+        let programs = router_programs(&Arch(FOREIGN.into())).into_iter();
+        needs.extend(openwrt::of_tests().into_iter().chain(programs.map(|need| Need { purpose, ..need })));
+    }
+    needs
+}
+
+/// What a stand-in of an architecture needs; where it is not the host's own, its emulator takes the place of a PC's.
+pub fn stand_in_needs(purpose: Purpose, arch: &Arch, emulator: Option<Need>) -> Vec<Need> {
+    let is_qemu = |need: &Need| need.name == QEMU.name;
+    let mut needs = needs(purpose);
+    if let Some(emulator) = emulator.filter(|emulator| !is_qemu(emulator)) {
+        needs.retain(|need| !is_qemu(need));
+        needs.push(emulator);
+    }
+    needs.extend(router_programs(arch));
+    needs
 }
 
 /// What building with OpenWrt's SDK needs: what its programs ask for, and what we start them with.
@@ -200,18 +230,17 @@ pub fn sdk_needs(host: sdk::openwrt::HostNeeds) -> Vec<Need> {
     ours.chain(openwrt::needs(host)).collect()
 }
 
-/// What programs for routers of this architecture are compiled with, where Rust has it ready; those for our own need
-/// nothing more.
-pub fn router_programs(arch: &Arch) -> Option<Need> {
-    let target = sdk::rust_target(arch).ok().filter(|target| !target.starts_with("x86_64-"))?;
-    Some(Need {
-        name: "Rust target",
-        purpose: Purpose::Build,
-        what_for: "compiles programs for the router",
-        check: Check::RustTarget(target),
-        starts: &[],
-        remedy: Remedy::RustTarget(target),
-    })
+/// What programs for routers of this architecture are compiled and linked with, where they can be; those for our own
+/// need nothing more.
+pub fn router_programs(arch: &Arch) -> Vec<Need> {
+    let Some(target) = RustTarget::of(arch).ok().filter(|target| !target.is_of_host()) else { return Vec::new() };
+    let need =
+        |name, what_for, check, remedy| Need { name, purpose: Purpose::Build, what_for, check, starts: &[], remedy };
+    let brought = if target.ready { Remedy::RustTarget(target.triple) } else { Remedy::Rustup("rust-src") };
+    vec![
+        need("Rust target", "compiles programs for the router", Check::Compiles(target), brought),
+        need("cross linker", "links them", Check::Links(target), Remedy::Apt(&["python3", "python3-pip"])),
+    ]
 }
 
 /// Checks each of these needs.
@@ -343,12 +372,18 @@ mod tests {
 
     #[test]
     fn another_architecture_needs_its_rust_target() {
-        let need = router_programs(&Arch("aarch64_generic".into())).unwrap();
-        let failure = lacks(&Host::this(), &[Checked { need, found: Err("not there".into()) }]);
-        let fix = &failure.finding().fix;
-        assert!(fix.starts_with("rustup target add aarch64-unknown-linux-musl\n"), "{failure}");
-        for without in ["x86_64", "mips_24kc"] {
-            assert!(router_programs(&Arch(without.into())).is_none(), "{without}");
+        for (arch, command) in [
+            ("aarch64_generic", "rustup target add aarch64-unknown-linux-musl\n"),
+            ("mips_24kc", "rustup component add rust-src\n"),
+        ] {
+            let needs = router_programs(&Arch(arch.into()));
+            let checked: Vec<_> = needs.into_iter().map(|need| Checked { need, found: Err("no".into()) }).collect();
+            let failure = lacks(&Host::this(), &checked);
+            let fix = &failure.finding().fix;
+            assert!(fix.contains(command) && fix.contains("python3-pip"), "{failure}");
+        }
+        for without in ["x86_64", "powerpc_464fp"] {
+            assert_eq!(router_programs(&Arch(without.into())).len(), 0, "{without}");
         }
     }
 

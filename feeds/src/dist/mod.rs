@@ -15,6 +15,7 @@ mod folder;
 mod html;
 mod keyring;
 mod keys;
+mod lab;
 mod provenance;
 mod prune;
 mod records;
@@ -29,6 +30,7 @@ mod upload;
 mod verify;
 
 pub use compose::{Composed, Request, compose};
+pub use lab::{Lab, lab};
 pub use prune::{Prunable, prunable};
 pub use records::{Build, Crate, Feed, FolderRecord, Material, Missing, Row, RowRecord, Verdict};
 pub use tree::Published;

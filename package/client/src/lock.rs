@@ -4,7 +4,7 @@
 //! who we are, for the message of a run that waited in vain, and is gone when nobody works.
 
 use std::io::{self, ErrorKind};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -57,7 +57,7 @@ impl Lock {
         let mut made = Vec::new();
         for folder in root.missing_parents(path) {
             let (parent, name) = root.parent(&folder)?;
-            match rustix::fs::mkdirat(&parent, &name, Mode::from_raw_mode(0o755)) {
+            match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)) {
                 Ok(()) => made.push(folder),
                 Err(Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
@@ -65,9 +65,9 @@ impl Lock {
         }
         let (folder, name) = root.parent(path)?;
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&folder, &name, flags, Mode::from_raw_mode(0o644))?;
+        let file = rustix::fs::openat(&folder, name, flags, Mode::from_raw_mode(0o644))?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) if still_there(&folder, &name, &file) => {
+            Ok(()) if still_there(&*folder, name, &file) => {
                 rustix::fs::ftruncate(&file, 0)?;
                 rustix::io::write(&file, format!("{}\n", std::process::id()).as_bytes())?;
                 Ok(Attempt::Taken(Lock { root: root.clone(), path: path.to_owned(), made, _file: file }))
@@ -90,7 +90,7 @@ impl Drop for Lock {
 }
 
 /// Whether the name still leads to the file that was locked.
-fn still_there(folder: &OwnedFd, name: &str, file: &OwnedFd) -> bool {
+fn still_there(folder: impl AsFd, name: &str, file: &OwnedFd) -> bool {
     let named = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
     match (named, rustix::fs::fstat(file)) {
         (Ok(named), Ok(held)) => (named.st_dev, named.st_ino) == (held.st_dev, held.st_ino),

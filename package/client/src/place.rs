@@ -47,22 +47,24 @@ pub(crate) fn path_of(entry: &Entry) -> Utf8PathBuf {
 /// Holds all packages of a transaction against the root and against each other. `owned` are the files of
 /// packages that stay as they are, with their names; `going` are the files of those that are taken away. With `overwrite`
 /// it is no matter that a file has an owner.
-pub(crate) fn check(
+pub(crate) fn check<'a>(
     root: &Root,
-    owned: impl IntoIterator<Item = (Utf8PathBuf, String)>,
+    owned: impl IntoIterator<Item = (Utf8PathBuf, &'a str)>,
     going: BTreeSet<Utf8PathBuf>,
-    bundles: &[Bundle<'_>],
+    bundles: &'a [Bundle<'a>],
     overwrite: bool,
 ) -> Result<()> {
+    let root = &root.remembering();
     let mut places = Places { root, known: HashMap::new() };
-    let mut owners: BTreeMap<Utf8PathBuf, String> =
+    let mut owners: HashMap<Utf8PathBuf, &str> =
         owned.into_iter().map(|(path, name)| (places.canonical(&path), name)).collect();
-    let mut ways = Ways { root, passed: BTreeSet::new(), changing: changing(going, bundles) };
+    let changing = changing(going, bundles);
     let folders = folders(&mut places, bundles);
     let mut needed: u64 = 0;
     for bundle in bundles {
+        let mut ways = Ways { root, bundle, changing: &changing, passed: HashSet::new() };
         for item in &bundle.items {
-            ways.check(bundle, &path_of(item.entry))?;
+            ways.check(&path_of(item.entry))?;
         }
     }
     for bundle in bundles {
@@ -75,7 +77,7 @@ pub(crate) fn check(
                     let holder = "a folder comes to the same place".to_owned();
                     return Err(Error::Clash { package: bundle.name.into(), path, holder });
                 }
-                let holder = owners.insert(place, bundle.name.to_owned());
+                let holder = owners.insert(place, bundle.name);
                 if let Some(holder) = holder.filter(|_| !overwrite) {
                     let holder = format!("that file is already provided by package {holder}");
                     return Err(Error::Clash { package: bundle.name.into(), path, holder });
@@ -95,9 +97,10 @@ fn folders(places: &mut Places<'_>, bundles: &[Bundle<'_>]) -> HashSet<Utf8PathB
         let path = path_of(item.entry);
         let is_folder = item.entry.kind == Content::Dir;
         for folder in path.ancestors().skip(usize::from(!is_folder)).take_while(|folder| *folder != "/") {
-            if !seen.insert(folder.to_owned()) {
+            if seen.contains(folder) {
                 break;
             }
+            seen.insert(folder.to_owned());
             folders.insert(places.canonical(folder));
         }
     }
@@ -133,6 +136,7 @@ pub(crate) fn obsolete<'a>(
     if old.is_empty() {
         return old;
     }
+    let root = &root.remembering();
     let mut places = Places { root, known: HashMap::new() };
     let mut seen: HashSet<&Utf8Path> = HashSet::new();
     let mut kept: HashSet<Utf8PathBuf> = HashSet::new();
@@ -202,19 +206,22 @@ fn changing<'a>(going: BTreeSet<Utf8PathBuf>, bundles: &'a [Bundle<'a>]) -> BTre
     paths
 }
 
-/// The directories that files of the transaction go through.
+/// The directories that files of one package go through.
 struct Ways<'a> {
     root: &'a Root,
-    passed: BTreeSet<Utf8PathBuf>,
-    changing: BTreeMap<Utf8PathBuf, Option<&'a str>>,
+    bundle: &'a Bundle<'a>,
+    changing: &'a BTreeMap<Utf8PathBuf, Option<&'a str>>,
+    /// Those that were found good, and with each one those above it.
+    passed: HashSet<Utf8PathBuf>,
 }
 
 impl Ways<'_> {
     /// Every directory on the way must be one, or be missing, and stay what it is.
-    fn check(&mut self, bundle: &Bundle<'_>, path: &Utf8Path) -> Result<()> {
-        for folder in path.ancestors().skip(1).filter(|folder| *folder != "/") {
+    fn check(&mut self, path: &Utf8Path) -> Result<()> {
+        let bundle = self.bundle;
+        for folder in path.ancestors().skip(1).take_while(|folder| *folder != "/") {
             if self.passed.contains(folder) {
-                continue;
+                break;
             }
             let own = self.changing.get(folder).map(|owner| *owner == Some(bundle.name));
             let problem = match self.root.kind(folder)? {

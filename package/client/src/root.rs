@@ -7,8 +7,8 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use model::Digest;
@@ -52,6 +52,26 @@ impl Access {
 pub struct Root {
     dir: Arc<OwnedFd>,
     path: Utf8PathBuf,
+    /// Whether new files get the owner that they should have: only root may give files away.
+    owns: bool,
+    /// The folder that was walked to last, where that is remembered.
+    last: Option<Arc<Mutex<Option<Arc<Folder>>>>>,
+}
+
+/// A folder that was walked to.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    dir: OwnedFd,
+    /// Its path as it was asked for.
+    path: Utf8PathBuf,
+    /// Its path with all links followed.
+    real: Utf8PathBuf,
+}
+
+impl AsFd for Folder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
 }
 
 impl Root {
@@ -60,7 +80,14 @@ impl Root {
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = rustix::fs::open(path.as_std_path(), flags, Mode::empty())
             .map_err(|error| Error::io("open the root", path)(error.into()))?;
-        Ok(Root { dir: Arc::new(dir), path: path.to_owned() })
+        let owns = rustix::process::geteuid().is_root();
+        Ok(Root { dir: Arc::new(dir), path: path.to_owned(), owns, last: None })
+    }
+
+    /// The same root, which keeps the last folder open: for one file after the other while nobody else, such as a
+    /// script, makes changes.
+    pub(crate) fn remembering(&self) -> Root {
+        Root { last: Some(Arc::default()), ..self.clone() }
     }
 
     /// Where it is on this system.
@@ -77,7 +104,7 @@ impl Root {
     pub(crate) fn kind(&self, path: &Utf8Path) -> Result<Option<Kind>> {
         let stat = self
             .parent(path)
-            .and_then(|(folder, name)| Ok(rustix::fs::statat(&folder, &name, AtFlags::SYMLINK_NOFOLLOW)?));
+            .and_then(|(folder, name)| Ok(rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW)?));
         match stat {
             Ok(stat) => Ok(Some(match FileType::from_raw_mode(stat.st_mode) {
                 FileType::RegularFile => Kind::File,
@@ -103,10 +130,10 @@ impl Root {
             for _link in 0..MAX_LINKS {
                 let (folder, name) = self.parent(&path)?;
                 let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-                match rustix::fs::openat(&folder, &name, flags, Mode::empty()) {
+                match rustix::fs::openat(&folder, name, flags, Mode::empty()) {
                     Ok(file) => return Ok(File::from(file)),
                     Err(Errno::LOOP) => {
-                        let target = read_link(&folder, &name)?;
+                        let target = read_link(&folder, name)?;
                         let place = path.parent().unwrap_or(Utf8Path::new("/")).to_owned();
                         path = place.join(target);
                     }
@@ -144,7 +171,7 @@ impl Root {
     /// Names of the entries of a directory, sorted; none when there is no directory.
     pub(crate) fn names(&self, path: &Utf8Path) -> Result<Vec<String>> {
         let mut names = Vec::new();
-        let Ok((folder, _)) = self.walk(path) else { return Ok(names) };
+        let Ok(folder) = self.walk(path) else { return Ok(names) };
         let read = || -> io::Result<rustix::fs::Dir> { Ok(rustix::fs::Dir::read_from(reopen(&folder)?)?) };
         for entry in read().map_err(Error::io("list", path))? {
             let entry = entry.map_err(|error| Error::io("list", path)(error.into()))?;
@@ -163,14 +190,21 @@ impl Root {
         let mut write = || -> io::Result<()> {
             let (folder, name) = self.parent(path)?;
             let aside = aside(path);
-            remove_at(&folder, &aside)?;
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let mut file = File::from(rustix::fs::openat(&folder, &aside, flags, Mode::from_raw_mode(0o600))?);
+            let open = || rustix::fs::openat(&folder, &aside, flags, Mode::from_raw_mode(0o600));
+            let opened = match open() {
+                Err(Errno::EXIST) => {
+                    remove_at(&folder, &aside)?;
+                    open()?
+                }
+                opened => opened?,
+            };
+            let mut file = File::from(opened);
             let filled = (|| -> io::Result<()> {
                 io::copy(content, &mut file)?;
                 file.flush()?;
                 // The owner first: changing it drops setuid.
-                own(&file, access)?;
+                self.own(&file, access)?;
                 rustix::fs::fchmod(&file, Mode::from_raw_mode(access.mode))?;
                 if let Some(time) = access.time {
                     set_time(&file, time)?;
@@ -178,7 +212,8 @@ impl Root {
                 if durable {
                     rustix::fs::fsync(&file)?;
                 }
-                Ok(rustix::fs::renameat(&folder, &aside, &folder, &name)?)
+                self.changes(&folder, name);
+                Ok(rustix::fs::renameat(&folder, &aside, &folder, name)?)
             })();
             if filled.is_err() {
                 let _gone = remove_at(&folder, &aside);
@@ -198,7 +233,8 @@ impl Root {
             let aside = aside(path);
             remove_at(&folder, &aside)?;
             rustix::fs::symlinkat(target, &folder, &aside)?;
-            Ok(rustix::fs::renameat(&folder, &aside, &folder, &name)?)
+            self.changes(&folder, name);
+            Ok(rustix::fs::renameat(&folder, &aside, &folder, name)?)
         };
         link().map_err(Error::io("link", path))
     }
@@ -210,8 +246,9 @@ impl Root {
             let (target_folder, target_name) = self.parent(target)?;
             let aside = aside(path);
             remove_at(&folder, &aside)?;
-            rustix::fs::linkat(&target_folder, &target_name, &folder, &aside, AtFlags::empty())?;
-            rustix::fs::renameat(&folder, &aside, &folder, &name)?;
+            rustix::fs::linkat(&target_folder, target_name, &folder, &aside, AtFlags::empty())?;
+            self.changes(&folder, name);
+            rustix::fs::renameat(&folder, &aside, &folder, name)?;
             // Renaming does nothing when both names are of the same file already.
             remove_at(&folder, &aside)?;
             Ok(())
@@ -223,8 +260,8 @@ impl Root {
     /// names itself is not looked at.
     pub(crate) fn canonical(&self, path: &Utf8Path) -> Utf8PathBuf {
         for folder in path.ancestors().skip(1) {
-            if let (Ok((_, real)), Ok(rest)) = (self.walk(folder), path.strip_prefix(folder)) {
-                return real.join(rest);
+            if let (Ok(walked), Ok(rest)) = (self.walk(folder), path.strip_prefix(folder)) {
+                return walked.real.join(rest);
             }
         }
         path.to_owned()
@@ -253,7 +290,7 @@ impl Root {
     pub(crate) fn make_folder(&self, path: &Utf8Path, access: Access) -> Result<bool> {
         let make = || -> io::Result<bool> {
             let (folder, name) = self.parent(path)?;
-            if rustix::fs::statat(&folder, &name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+            if rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
                 return Ok(false);
             }
             let aside = aside(path);
@@ -263,9 +300,9 @@ impl Root {
             }
             let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let made = rustix::fs::openat(&folder, &aside, flags, Mode::empty())?;
-            own(&made, access)?;
+            self.own(&made, access)?;
             rustix::fs::fchmod(&made, Mode::from_raw_mode(access.mode))?;
-            rustix::fs::renameat(&folder, &aside, &folder, &name)?;
+            rustix::fs::renameat(&folder, &aside, &folder, name)?;
             Ok(true)
         };
         make().map_err(Error::io("make the folder", path))
@@ -276,7 +313,8 @@ impl Root {
         let remove = || -> io::Result<bool> {
             let (folder, name) = self.parent(path)?;
             remove_at(&folder, &aside(path))?;
-            remove_at(&folder, &name)
+            self.changes(&folder, name);
+            remove_at(&folder, name)
         };
         match remove() {
             Err(error) if missing(&error) => Ok(false),
@@ -289,7 +327,8 @@ impl Root {
     pub(crate) fn remove_empty(&self, path: &Utf8Path) -> bool {
         self.parent(path).is_ok_and(|(folder, name)| {
             let _gone = rustix::fs::unlinkat(&folder, aside(path), AtFlags::REMOVEDIR);
-            rustix::fs::unlinkat(&folder, &name, AtFlags::REMOVEDIR).is_ok()
+            self.changes(&folder, name);
+            rustix::fs::unlinkat(&folder, name, AtFlags::REMOVEDIR).is_ok()
         })
     }
 
@@ -305,14 +344,37 @@ impl Root {
     }
 
     /// The open directory that holds `path`, and the last component.
-    pub(crate) fn parent(&self, path: &Utf8Path) -> io::Result<(OwnedFd, String)> {
+    pub(crate) fn parent<'a>(&self, path: &'a Utf8Path) -> io::Result<(Arc<Folder>, &'a str)> {
         let name = path.file_name().ok_or(Errno::INVAL)?;
-        let (folder, _) = self.walk(path.parent().unwrap_or(Utf8Path::new("/")))?;
-        Ok((folder, name.to_owned()))
+        Ok((self.walk(path.parent().unwrap_or(Utf8Path::new("/")))?, name))
     }
 
     /// Opens the directory `path`, following links inside the root, and says where it really is.
-    fn walk(&self, path: &Utf8Path) -> io::Result<(OwnedFd, Utf8PathBuf)> {
+    fn walk(&self, path: &Utf8Path) -> io::Result<Arc<Folder>> {
+        let Some(last) = &self.last else { return self.walk_all(path).map(Arc::new) };
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(folder) = last.as_ref().filter(|folder| folder.path == path) {
+            return Ok(Arc::clone(folder));
+        }
+        let folder = Arc::new(self.walk_all(path)?);
+        // Where links lead, a change elsewhere could be one of the way.
+        *last = (folder.real == folder.path).then(|| Arc::clone(&folder));
+        Ok(folder)
+    }
+
+    /// Something of this name is about to be replaced or removed: what is remembered must not lead through it.
+    fn changes(&self, folder: &Folder, name: &str) {
+        let Some(last) = &self.last else { return };
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        let leads_through = |way: &Arc<Folder>| {
+            way.real
+                .strip_prefix(&folder.real)
+                .is_ok_and(|below| below.iter().next().is_some_and(|first| first == name))
+        };
+        last.take_if(|way| leads_through(way));
+    }
+
+    fn walk_all(&self, path: &Utf8Path) -> io::Result<Folder> {
         // From the root to where we are; `..` goes back in it and so never above the root.
         let mut way: Vec<(OwnedFd, String)> = Vec::new();
         let mut left: Vec<String> = components(path.as_str());
@@ -343,10 +405,19 @@ impl Root {
         }
         let mut real = Utf8PathBuf::from("/");
         real.extend(way.iter().map(|(_, name)| name));
-        match way.pop() {
-            Some((folder, _)) => Ok((folder, real)),
-            None => Ok((self.dir.try_clone()?, real)),
+        let dir = match way.pop() {
+            Some((folder, _)) => folder,
+            None => self.dir.try_clone()?,
+        };
+        Ok(Folder { dir, path: path.to_owned(), real })
+    }
+
+    fn own(&self, file: impl AsFd, access: Access) -> io::Result<()> {
+        if self.owns {
+            let owner = (Uid::from_raw(access.user), Gid::from_raw(access.group));
+            rustix::fs::fchown(file, Some(owner.0), Some(owner.1))?;
         }
+        Ok(())
     }
 }
 
@@ -362,10 +433,11 @@ fn read_link(folder: impl AsFd, name: &str) -> io::Result<String> {
 
 /// The name a file has until it is complete: the same for each try, so that nothing piles up.
 fn aside(path: &Utf8Path) -> String {
-    format!(".opkg-{:.16}", Digest::of(path.as_str()).to_string())
+    let [a, b, c, d, e, f, g, h, ..] = Digest::of(path.as_str()).0;
+    format!(".opkg-{:016x}", u64::from_be_bytes([a, b, c, d, e, f, g, h]))
 }
 
-fn remove_at(folder: &OwnedFd, name: &str) -> io::Result<bool> {
+fn remove_at(folder: &Folder, name: &str) -> io::Result<bool> {
     match rustix::fs::unlinkat(folder, name, AtFlags::empty()) {
         Ok(()) => Ok(true),
         Err(Errno::NOENT) => Ok(false),
@@ -374,16 +446,8 @@ fn remove_at(folder: &OwnedFd, name: &str) -> io::Result<bool> {
 }
 
 /// An `O_PATH` directory as one that can be synced.
-fn reopen(folder: &OwnedFd) -> io::Result<OwnedFd> {
+fn reopen(folder: &Folder) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat(folder, ".", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
-}
-
-fn own(file: impl AsFd, access: Access) -> io::Result<()> {
-    if rustix::process::geteuid().is_root() {
-        let owner = (Uid::from_raw(access.user), Gid::from_raw(access.group));
-        rustix::fs::fchown(file, Some(owner.0), Some(owner.1))?;
-    }
-    Ok(())
 }
 
 fn set_time(file: impl AsFd, seconds: u64) -> io::Result<()> {
@@ -396,120 +460,4 @@ fn missing(error: &io::Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::{PermissionsExt, symlink};
-
-    fn scratch() -> (tempfile::TempDir, Root) {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("root")).unwrap();
-        let root = Root::open(&Utf8Path::from_path(folder.path()).unwrap().join("root")).unwrap();
-        (folder, root)
-    }
-
-    fn put(root: &Root, path: &str) -> Result<()> {
-        root.make_parents(path.into())?;
-        root.write(path.into(), Access::root(0o640), false, &mut &b"text"[..])
-    }
-
-    #[test]
-    fn links_are_resolved_as_if_the_root_were_the_system() {
-        let (folder, root) = scratch();
-        let outside = folder.path().join("outside");
-        std::fs::create_dir(&outside).unwrap();
-        std::fs::create_dir_all(folder.path().join("root/usr/lib")).unwrap();
-        let inside = |path: &str| folder.path().join("root").join(path);
-        symlink("usr/lib", inside("lib")).unwrap();
-        symlink("/usr/lib", inside("absolute")).unwrap();
-        symlink("../../../../..", inside("up")).unwrap();
-        symlink(&outside, inside("out")).unwrap();
-        symlink("loop", inside("loop")).unwrap();
-
-        put(&root, "/lib/one").unwrap();
-        put(&root, "/absolute/two").unwrap();
-        put(&root, "/up/three").unwrap();
-        assert!(inside("usr/lib/one").is_file() && inside("usr/lib/two").is_file() && inside("three").is_file());
-        assert_eq!(inside("usr/lib/one").metadata().unwrap().permissions().mode() & 0o7777, 0o640);
-        let error = put(&root, "/out/four").unwrap_err();
-        assert_eq!(error.id(), "INST003", "the link leads to a folder that the root does not have");
-        assert_eq!(put(&root, "/loop/five").unwrap_err().id(), "INST003");
-        assert_eq!(put(&root, "/usr/lib/one/six").unwrap_err().id(), "INST003", "a file is no folder");
-        assert_eq!(outside.read_dir().unwrap().count(), 0, "nothing was written outside");
-        assert_eq!(root.canonical("/lib/one".into()), "/usr/lib/one");
-        assert_eq!(root.canonical("/up/lib/new/two".into()), "/usr/lib/new/two");
-        assert_eq!(root.kind("/lib".into()).unwrap(), Some(Kind::Link));
-        assert_eq!(root.kind("/usr/lib/one".into()).unwrap(), Some(Kind::File));
-        assert_eq!(root.kind("/nowhere/at/all".into()).unwrap(), None);
-    }
-
-    #[test]
-    fn a_link_in_place_of_a_file_is_replaced_and_not_followed() {
-        let (folder, root) = scratch();
-        std::fs::write(folder.path().join("secret"), "secret").unwrap();
-        symlink(folder.path().join("secret"), folder.path().join("root/etc")).unwrap();
-        put(&root, "/etc").unwrap();
-        assert_eq!(std::fs::read_to_string(folder.path().join("secret")).unwrap(), "secret");
-        assert_eq!(root.kind("/etc".into()).unwrap(), Some(Kind::File));
-        root.link("/etc".into(), "/secret").unwrap();
-        assert_eq!(root.kind("/etc".into()).unwrap(), Some(Kind::Link));
-        assert!(root.open_file("/etc".into()).unwrap().is_none(), "the root has no /secret");
-    }
-
-    #[test]
-    fn a_write_that_fails_leaves_the_old_file_and_nothing_aside() {
-        struct Broken;
-        impl Read for Broken {
-            fn read(&mut self, _buffer: &mut [u8]) -> io::Result<usize> {
-                Err(io::Error::other("torn"))
-            }
-        }
-        let (folder, root) = scratch();
-        put(&root, "/file").unwrap();
-        let error = root.write("/file".into(), Access::root(0o644), true, &mut Broken).unwrap_err();
-        assert!(error.id() == "INST003" && error.line().contains("torn"), "{}", error.line());
-        assert_eq!(root.read("/file".into(), 10).unwrap().unwrap(), b"text");
-        assert_eq!(folder.path().join("root").read_dir().unwrap().count(), 1);
-        assert_eq!(root.read("/file".into(), 3).unwrap_err().id(), "INST024");
-    }
-
-    #[test]
-    fn only_missing_folders_are_made_and_only_empty_ones_removed() {
-        let (_folder, root) = scratch();
-        let made = root.make_parents("/a/b/c".into()).unwrap();
-        assert_eq!(made, ["/a", "/a/b"]);
-        assert!(root.make_parents("/a/b/c".into()).unwrap().is_empty());
-        assert!(!root.remove_empty("/a".into()) && root.remove_empty("/a/b".into()));
-        assert!(root.remove_empty("/a".into()));
-        assert!(!root.remove("/a/b/c".into()).unwrap());
-    }
-
-    proptest::proptest! {
-        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
-
-        #[test]
-        fn no_mesh_of_links_leads_out(
-            links in proptest::collection::vec(("[ab](/[ab]){0,1}", "OUT|(\\.\\./){1,3}outside|/?((\\.\\.|[ab])/){0,3}[ab]"), 1..6),
-            path in "(/[ab]){1,4}",
-        ) {
-            let (folder, root) = scratch();
-            std::fs::create_dir(folder.path().join("outside")).unwrap();
-            for (place, target) in links {
-                // Made by the system, so that they are as wild as an attacker could make them.
-                let place = folder.path().join("root").join(place);
-                let _exists = std::fs::create_dir_all(place.parent().unwrap());
-                if place.parent().unwrap().canonicalize().is_ok_and(|real| real.starts_with(root.path())) {
-                    let outside = folder.path().join("outside");
-                    let _exists = symlink(target.replace("OUT", outside.to_str().unwrap()), place);
-                }
-            }
-            let path = Utf8Path::new(&path);
-            let _refused = put(&root, path.as_str());
-            let _refused = root.link(path, "../../outside/link");
-            let _refused = root.hard_link(&path.join("a"), path);
-            let _refused = root.make_folder(&path.join("b"), Access::root(0o755));
-            let _refused = root.remove(path);
-            proptest::prop_assert_eq!(folder.path().join("outside").read_dir().unwrap().count(), 0);
-            proptest::prop_assert_eq!(folder.path().read_dir().unwrap().count(), 2);
-        }
-    }
-}
+mod tests;

@@ -19,10 +19,20 @@ const ANYWHERE: [&str; 2] = ["/build_dir/target-", "/staging_dir/"];
 /// Paths reported of one file; more of them say nothing new.
 const MOST_PATHS: usize = 3;
 
+/// Where a file for MIPS says how it was compiled, unless its sections were stripped: then a segment does.
+const MIPS_ABI: &[u8] = b".MIPS.abiflags";
+
+/// The place of `fp_abi` in it (binutils, include/elf/mips.h).
+const FP_ABI: usize = 7;
+
 /// An ELF file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Elf {
     pub(crate) machine: Machine,
+    /// What the header says of the instruction set and of how functions call each other, in the machine's own bits.
+    pub(crate) flags: u32,
+    /// How a file for MIPS passes numbers with a fraction (`fp_abi`), where it says so.
+    pub(crate) mips_float: Option<u8>,
     /// Not linked yet, as kernel modules are.
     pub(crate) relocatable: bool,
     pub(crate) has_symbols: bool,
@@ -61,6 +71,8 @@ fn read<Header: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> object::Result
     let endian = header.endian()?;
     let mut found = Elf {
         machine: Machine { architecture: Architecture::Unknown, little_endian: endian == Endianness::Little },
+        flags: header.e_flags(endian).0,
+        mips_float: None,
         relocatable: header.e_type(endian) == elf::ET_REL,
         has_symbols: false,
         has_debug: false,
@@ -73,6 +85,14 @@ fn read<Header: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> object::Result
             found.has_symbols |= section.sh_type(endian) == elf::SHT_SYMTAB;
             let name = sections.section_name(endian, section).unwrap_or_default();
             found.has_debug |= name.starts_with(b".debug_") || name.starts_with(b".zdebug_");
+            if name == MIPS_ABI {
+                found.mips_float = section.data(endian, bytes)?.get(FP_ABI).copied();
+            }
+        }
+    }
+    for segment in header.program_headers(endian, bytes)? {
+        if header.e_machine(endian) == elf::EM_MIPS && segment.p_type(endian) == elf::PT_MIPS_ABIFLAGS {
+            found.mips_float = segment.data(endian, bytes).ok().and_then(|data| data.get(FP_ABI)).copied();
         }
     }
     dynamic::<Header>(header, endian, bytes, &mut found)?;

@@ -9,8 +9,8 @@ use model::{Arch, Cancel, Events, Exit, Failure, Problem, Result, parallel, proc
 use crate::built::BuiltPackage;
 use crate::kmod::{self, CompiledKmods, Plan, STAGE};
 use crate::local::Kernel;
+use crate::program::{self, CargoBuild, Profile, Toolchain};
 use crate::recipe::Recipes;
-use crate::userspace::{self, CargoBuild, Profile};
 use crate::write::write_one;
 
 /// What to build.
@@ -24,6 +24,8 @@ pub struct Request<'a> {
     pub compiled: &'a CompiledKmods,
     /// OpenWrt package architecture.
     pub arch: &'a Arch,
+    /// What makes the programs.
+    pub toolchain: &'a Toolchain,
     /// Formats to write; each package comes in all of them.
     pub formats: &'a [Format],
     /// Time of every file, in seconds since 1970; `None`: SOURCE_DATE_EPOCH, or else when the kernel was built.
@@ -57,7 +59,7 @@ pub fn build(request: &Request<'_>, out: &Utf8Path, events: &Events, cancel: &Ca
             profile: Profile::Router,
             offline: request.offline,
         };
-        plans.push(userspace::plan(program, &build, request.arch, epoch, events, cancel)?);
+        plans.push(program::plan(program, &build, request.toolchain, request.arch, epoch, events, cancel)?);
     }
     write_all(&plans, request.formats, out, events, cancel)
 }
@@ -131,8 +133,10 @@ mod tests {
             ("kmod-top.yaml", "package: kmod-top\ntitle: Top\nmodules: [{name: top}]\ndepends: [kmod-nl]\n"),
         ])
         .unwrap();
+        let toolchain = Toolchain::of_host(&Cancel::default()).unwrap();
         let (kernel, compiled, arch) = (fixture.open(), CompiledKmods::new(), Arch("x86_64".into()));
         let request = |epoch| Request {
+            toolchain: &toolchain,
             recipes: &recipes,
             kernel: &kernel,
             compiled: &compiled,

@@ -16,16 +16,12 @@ mod kbuild;
 mod kmod;
 pub mod local;
 pub mod openwrt;
+pub mod program;
 pub mod recipe;
-mod rust_target;
-mod userspace;
 mod write;
 
 pub use build::{Request, build, source_date_epoch};
 pub use built::BuiltPackage;
 pub use kmod::{CompiledKmods, check_options};
+pub use program::{CargoBuild, Profile, RustTarget, StaticBinary, Toolchain};
 pub use recipe::Recipes;
-pub use rust_target::of as rust_target;
-pub use userspace::{
-    CargoBuild, Profile, StaticBinary, cargo_static, is_installed as has_rust_target, router_program, static_target,
-};

@@ -40,13 +40,15 @@ const LIBRARY_FOLDERS: [&str; 4] = ["usr/lib", "lib", "usr/lib64", "lib64"];
 
 /// What goes into the image, read from `qemu/local/image.yaml`.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Recipe {
     #[expect(dead_code, reason = "checked by model::yaml")]
     version: u32,
-    /// Names of Debian packages, for apt.
-    pub packages: Vec<String>,
-    /// Path in the image, and the paths at which packages may have it.
+    /// Names of Debian packages that every suite has, for apt.
+    packages: Vec<String>,
+    /// Further ones, by suite.
+    packages_of: BTreeMap<String, Vec<String>>,
+    /// Path in the image, and the paths at which packages may have it; `*` stands for the folder of the architecture.
     pub programs: BTreeMap<String, Vec<String>>,
     /// Addresses with prefix length, by network device.
     pub addresses: BTreeMap<String, Vec<String>>,
@@ -56,6 +58,11 @@ impl Recipe {
     /// The recipe that this program was built with.
     pub fn embedded() -> Result<Recipe> {
         model::yaml::parse("qemu/local/image.yaml".into(), RECIPE)
+    }
+
+    /// Names of the packages of a suite.
+    pub fn packages_of(&self, suite: &str) -> Vec<String> {
+        self.packages.iter().chain(self.packages_of.get(suite).into_iter().flatten()).cloned().collect()
     }
 }
 
@@ -74,6 +81,8 @@ pub struct Inputs<'a> {
     pub kernel: &'a KernelId,
     /// OpenWrt's name of the architecture.
     pub arch: &'a Arch,
+    /// OpenWrt's target.
+    pub target: &'a str,
     /// Further files, such as `/bin/opkg`.
     pub extra: &'a [Extra],
 }
@@ -114,7 +123,9 @@ pub fn build(recipe: &Recipe, inputs: &Inputs<'_>) -> Result<Vec<u8>> {
 pub fn probe(recipe: &Recipe, packages: &[Utf8PathBuf]) -> Result<Vec<u8>> {
     let mut tree = Tree::default();
     add_console(&mut tree);
-    tree.file("/bin/busybox", 0o755, find_program("/bin/busybox", recipe, packages)?);
+    let busybox = "/bin/busybox";
+    let candidates = recipe.programs.get(busybox).map(Vec::as_slice).unwrap_or_default();
+    tree.file(busybox, 0o755, find_program(busybox, candidates, packages)?);
     tree.file("/init", 0o755, format!("#!/bin/busybox sh\necho '{PROBE_READY}'\n/bin/busybox poweroff -f\n"));
     Ok(tree.archive())
 }
@@ -124,7 +135,7 @@ fn add_console(tree: &mut Tree) {
 }
 
 fn add_skeleton(tree: &mut Tree, recipe: &Recipe, inputs: &Inputs<'_>) {
-    let Inputs { kernel, arch, .. } = inputs;
+    let Inputs { kernel, arch, target, .. } = inputs;
     add_console(tree);
     let folders = "proc sys root sbin overlay usr/bin usr/sbin etc/modules.d etc/nftables.d etc/opkg/keys";
     for folder in folders.split(' ') {
@@ -153,7 +164,7 @@ fn add_skeleton(tree: &mut Tree, recipe: &Recipe, inputs: &Inputs<'_>) {
         "/etc/openwrt_release",
         0o644,
         format!(
-            "DISTRIB_ID='stand-in'\nDISTRIB_RELEASE='local'\nDISTRIB_ARCH='{arch}'\n\
+            "DISTRIB_ID='stand-in'\nDISTRIB_RELEASE='stand-in'\nDISTRIB_TARGET='{target}'\nDISTRIB_ARCH='{arch}'\n\
          DISTRIB_DESCRIPTION='A stand-in for OpenWrt: kernel and programs are of Debian'\n"
         ),
     );
@@ -187,8 +198,11 @@ fn add_boot_modules(tree: &mut Tree, inputs: &Inputs<'_>) -> Result<()> {
 /// Adds the programs, and of the libraries those that something needs.
 fn add_programs(tree: &mut Tree, recipe: &Recipe, packages: &[Utf8PathBuf]) -> Result<()> {
     let mut wanted = BTreeSet::new();
-    for path in recipe.programs.keys() {
-        let bytes = find_program(path, recipe, packages)?;
+    let architecture = architecture_folder(packages);
+    for (path, candidates) in &recipe.programs {
+        let path = &path.replace('*', &architecture);
+        let candidates: Vec<String> = candidates.iter().map(|place| place.replace('*', &architecture)).collect();
+        let bytes = find_program(path, &candidates, packages)?;
         let needs = needs_of(path, &bytes)?;
         wanted.extend(needs.libraries);
         if let Some(loader) = needs.interpreter.filter(|loader| !tree.contains(loader)) {
@@ -221,8 +235,7 @@ fn needs_of(path: &str, bytes: &[u8]) -> Result<elf::Needs> {
     })
 }
 
-fn find_program(path: &str, recipe: &Recipe, packages: &[Utf8PathBuf]) -> Result<Vec<u8>> {
-    let candidates = recipe.programs.get(path).map(Vec::as_slice).unwrap_or_default();
+fn find_program(path: &str, candidates: &[String], packages: &[Utf8PathBuf]) -> Result<Vec<u8>> {
     let mut files = packages.iter().flat_map(|package| candidates.iter().map(move |place| package.join(place)));
     match files.find(|file| file.is_file()) {
         Some(file) => read(&file),
@@ -254,6 +267,13 @@ fn find_library(name: &str, needed_by: &str, packages: &[Utf8PathBuf]) -> Result
         why: format!("{needed_by} does not start without it"),
         fix: "fetch the packages again together with what they depend on",
     }))
+}
+
+/// The name of the first such folder that packages have.
+fn architecture_folder(packages: &[Utf8PathBuf]) -> String {
+    let folders = packages.iter().flat_map(|package| LIBRARY_FOLDERS.map(|folder| package.join(folder)));
+    let mut found = folders.flat_map(|folder| multiarch_folders(&folder));
+    found.find_map(|folder| folder.file_name().map(str::to_owned)).unwrap_or_default()
 }
 
 /// Folders such as `x86_64-linux-gnu`, in order.

@@ -64,6 +64,7 @@ fn image(packages: &Packages, folders: &[&str], extra: &[Extra]) -> Result<Vec<u
             spare_modules: &[],
             kernel: &kernel(),
             arch: &Arch("x86_64".into()),
+            target: "x86/64",
             extra,
         },
     )

@@ -160,6 +160,7 @@ impl Parts {
             spare_modules: &[],
             kernel: &kernel,
             arch: &Arch(ARCH.into()),
+            target: "x86/64",
             extra: &[vm::image::Extra { path: "/bin/opkg".into(), source: self.client.clone(), mode: 0o755 }],
         };
         let archive = scratch.join("stand-in.cpio");

@@ -27,24 +27,12 @@ pub struct DistArgs {
     /// Public key that may have signed the published tree, beside those of today; may be given several times.
     #[arg(long = "key", value_name = "FILE")]
     pub keys: Vec<Utf8PathBuf>,
-    /// Rows: releases of OpenWrt, lines, `all`, or `stand-in` [default: stand-in].
+    /// Which rows, and where they come from.
     #[command(flatten)]
-    pub rows: Rows,
-    /// Kernel lines of the stand-in, a row each.
-    #[arg(long = "kernel", value_name = "LINE", value_delimiter = ',', default_value = "6.12")]
-    pub kernels: Vec<Kernel>,
-    /// Package formats of the stand-in.
-    #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', default_value = "ipk,apk")]
-    pub formats: Vec<Format>,
-    /// Debian mirror for the stand-in, a URL or a directory [default: the one of the host's apt].
-    #[arg(long, value_name = "URL|DIR", env = super::DEBIAN_MIRROR)]
-    pub debian_mirror: Option<String>,
-    /// Use the files that openwrt.lock names, and no others.
-    #[arg(long)]
-    pub locked: bool,
-    /// Where releases come from.
-    #[command(flatten)]
-    pub source: Source,
+    pub rows: RowFlags,
+    /// Folder with rows that `dist row` made, elsewhere or before: nothing is built here.
+    #[arg(long, value_name = "DIR")]
+    pub made: Option<Utf8PathBuf>,
     /// End with 0 though rows are missing; they are told all the same.
     #[arg(long)]
     pub allow_missing: bool,
@@ -67,6 +55,29 @@ pub struct DistArgs {
     pub upload: Option<String>,
 }
 
+/// Rows of a tree.
+#[derive(Debug, Clone, Args)]
+pub struct RowFlags {
+    /// Rows: releases of OpenWrt, lines, `all`, or `stand-in` [default: stand-in].
+    #[command(flatten)]
+    pub rows: Rows,
+    /// Kernel lines of the stand-in, a row each.
+    #[arg(long = "kernel", value_name = "LINE", value_delimiter = ',', default_value = "6.12")]
+    pub kernels: Vec<Kernel>,
+    /// Package formats of the stand-in.
+    #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', default_value = "ipk,apk")]
+    pub formats: Vec<Format>,
+    /// Debian mirror for the stand-in, a URL or a directory [default: the one of the host's apt].
+    #[arg(long, value_name = "URL|DIR", env = super::DEBIAN_MIRROR)]
+    pub debian_mirror: Option<String>,
+    /// Use the files that openwrt.lock names, and no others.
+    #[arg(long)]
+    pub locked: bool,
+    /// Where releases come from.
+    #[command(flatten)]
+    pub source: Source,
+}
+
 /// What happens to folders that may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Prune {
@@ -79,6 +90,12 @@ pub enum Prune {
 /// `dist verify` and so on
 #[derive(Debug, Clone, Subcommand)]
 pub enum DistAction {
+    /// Make the packages of rows into OUT, a folder each, for a later `dist --made OUT`. No key is read.
+    Row {
+        /// Which rows, and where they come from.
+        #[command(flatten)]
+        rows: Box<RowFlags>,
+    },
     /// Look at a tree as the routers of every row would: keys, indexes, the digest of every file, subscribe.sh in a sandbox.
     Verify {
         /// The tree, a folder or an http:// address.

@@ -45,6 +45,9 @@ pub struct PlanArgs {
     /// Which rows [default: all].
     #[command(flatten)]
     pub rows: Rows,
+    /// As JSON, a matrix of matrices: one may have 256 jobs at most, so that each part has no more.
+    #[arg(long)]
+    pub parts: bool,
 }
 
 /// `lock`

@@ -3,6 +3,7 @@
 
 mod crates;
 mod drift;
+mod made;
 mod place;
 mod rows;
 mod upload;
@@ -18,7 +19,7 @@ use model::{Event, Exit, Failure, Finding, Problem, Result, Severity};
 use crate::cli::dist::{DistAction, DistArgs, Prune};
 use crate::feed_config::FeedConfig;
 use crate::stage::{lock, timed};
-use crate::{Ctx, Outcome, upstream};
+use crate::{Ctx, Outcome, pipeline, upstream};
 
 use place::Place;
 
@@ -43,12 +44,13 @@ pub fn run(ctx: &Ctx, args: &DistArgs) -> Result<Outcome> {
             let published = open(ctx, tree, utf8(&copy), keys)?;
             drift::run(ctx, &published, rows, source)
         }
+        Some(DistAction::Row { rows }) => made::save(ctx, rows),
         None => publish(ctx, args),
     }
 }
 
 fn publish(ctx: &Ctx, args: &DistArgs) -> Result<Outcome> {
-    let jobs = rows::jobs(ctx, args)?;
+    let jobs = rows::jobs(ctx, &args.rows)?;
     let config = FeedConfig::load(ctx)?;
     let keys = config.key_files(ctx).load_or_create()?;
     let place = Place::at(&ctx.out)?;
@@ -69,7 +71,10 @@ fn publish(ctx: &Ctx, args: &DistArgs) -> Result<Outcome> {
     let (shown, pruned) = pruned(ctx, args, published.as_ref())?;
     let mut outcomes = Vec::new();
     for (row, job) in &jobs {
-        outcomes.push(rows::outcome(ctx, row, job, published.as_ref())?);
+        outcomes.push(match &args.made {
+            Some(folder) => made::load(ctx, folder, row)?,
+            None => rows::outcome(ctx, row, job, published.as_ref())?,
+        });
     }
 
     let tree = place.aside()?;
@@ -112,7 +117,7 @@ fn pruned(ctx: &Ctx, args: &DistArgs, published: Option<&Published>) -> Result<(
     let (Some(how), Some(published)) = (args.prune, published) else { return Ok(Default::default()) };
     let mut lines: BTreeSet<String> =
         upstream::matrix(ctx)?.select(&[], &[])?.into_iter().map(|row| row.line).collect();
-    lines.insert(rows::STAND_IN.to_owned());
+    lines.insert(pipeline::STAND_IN.to_owned());
     let found = dist::prunable(&published.feed, |line| lines.contains(line), args.keep);
     let word = if how == Prune::Remove { "removed" } else { "may be removed" };
     let shown = found.iter().map(|found| format!("{} {word}: {}", found.place, found.why)).collect();

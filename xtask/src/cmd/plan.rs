@@ -8,17 +8,24 @@ use crate::Outcome;
 use crate::cli::openwrt::PlanArgs;
 use crate::{Ctx, upstream};
 
+/// How many jobs a matrix may have on GitHub.
+const MOST_JOBS: usize = 256;
+
 /// Prints the rows of the matrix. Nothing is fetched.
 pub fn run(ctx: &Ctx, args: &PlanArgs) -> Result<Outcome> {
     let rows = upstream::matrix(ctx)?.select(&args.rows.releases, &args.rows.targets)?;
     let lock = Lockfile::load(&upstream::lock_path(ctx))?;
-    let data = if ctx.json { matrix(&rows, &lock).to_string() } else { table(&rows, &lock) };
+    let data = match (ctx.json, args.parts) {
+        (true, true) => parts(&rows, &lock).to_string(),
+        (true, false) => matrix(&rows, &lock).to_string(),
+        (false, _) => table(&rows, &lock),
+    };
     Ok(Outcome::done(data))
 }
 
 /// What GitHub's `strategy.matrix` takes: a job for each row. `name` has no character that names of artifacts must
-/// not have; `snapshot` tells that what is published changes, so that a job may be allowed to fail; without a
-/// `rust-target` no program can be built, so that a router has modules only.
+/// not have; `snapshot` tells that what is published changes, so that a job may be allowed to fail; without
+/// `own-images` there is no router of the target, and its packages are proven on those of `proven-on`.
 fn matrix(rows: &[Row], lock: &Lockfile) -> Value {
     let job = |row: &Row| {
         json!({
@@ -29,7 +36,9 @@ fn matrix(rows: &[Row], lock: &Lockfile) -> Value {
             "arch": row.arch.0,
             "format": row.format.to_string(),
             "kernel-line": row.kernel_line,
-            "rust-target": sdk::rust_target(&row.arch).ok(),
+            "proven-on": row.proven_on.as_ref().unwrap_or(&row.target).to_string(),
+            "own-images": row.proven_on.is_none(),
+            "rust-target": sdk::RustTarget::of(&row.arch).ok().map(|target| target.triple),
             "snapshot": row.release.is_snapshot(),
             "locked": lock.has(row),
         })
@@ -37,16 +46,26 @@ fn matrix(rows: &[Row], lock: &Lockfile) -> Value {
     json!({ "include": rows.iter().map(job).collect::<Vec<Value>>() })
 }
 
+/// Matrices of no more jobs than GitHub allows, each as the `part` of a job that calls a workflow with it.
+fn parts(rows: &[Row], lock: &Lockfile) -> Value {
+    let parts = rows.chunks(MOST_JOBS).map(|rows| json!({ "part": matrix(rows, lock) }));
+    json!({ "include": parts.collect::<Vec<Value>>() })
+}
+
 fn table(rows: &[Row], lock: &Lockfile) -> String {
-    let line = |words: [&str; 6]| {
-        let [release, target, arch, format, kernel, locked] = words;
-        format!("{release:15} {target:12} {arch:26} {format:6} {kernel:6} {locked}").trim_end().to_owned()
+    let line = |words: [&str; 7]| {
+        let [release, target, arch, format, kernel, locked, proven] = words;
+        format!("{release:15} {target:18} {arch:26} {format:6} {kernel:6} {locked:6} {proven}").trim_end().to_owned()
     };
-    let head = line(["RELEASE", "TARGET", "ARCHITECTURE", "FORMAT", "KERNEL", "LOCKED"]);
+    let head = line(["RELEASE", "TARGET", "ARCHITECTURE", "FORMAT", "KERNEL", "LOCKED", "PROVEN ON"]);
     let row = |row: &Row| {
         let locked = if lock.has(row) { "yes" } else { "no" };
         let (target, format) = (row.target.to_string(), row.format.to_string());
-        line([&row.release.0, &target, &row.arch.0, &format, &row.kernel_line, locked])
+        let proven = row.proven_on.as_ref().map_or("its own image".to_owned(), |on| match *on == row.target {
+            true => "a stand-in".to_owned(),
+            false => format!("routers of {on}"),
+        });
+        line([&row.release.0, &target, &row.arch.0, &format, &row.kernel_line, locked, &proven])
     };
     std::iter::once(head).chain(rows.iter().map(row)).collect::<Vec<_>>().join("\n")
 }
@@ -59,7 +78,8 @@ mod tests {
     use model::{Events, Exit};
 
     fn args(release: &str, target: &str) -> PlanArgs {
-        PlanArgs { rows: Rows { releases: vec![release.into()], targets: vec![target.into()] } }
+        let rows = Rows { releases: vec![release.into()], targets: vec![target.into()] };
+        PlanArgs { rows, parts: false }
     }
 
     #[test]
@@ -67,6 +87,14 @@ mod tests {
         let mut ctx = ctx("/tmp/openwrt-offload-never-made".into(), Events::discard());
         let text = run(&ctx, &PlanArgs::default()).unwrap().data;
         assert!(text.starts_with("RELEASE") && text.contains("\n22.03.7 ") && text.contains("malta/be"), "{text}");
+        for (target, proven) in [
+            ("x86/64 ", "its own image"),
+            ("ramips/mt7621 ", "a stand-in"),
+            ("mediatek/filogic", "routers of armsr/armv8"),
+        ] {
+            let rows: Vec<&str> = text.lines().filter(|line| line.contains(target)).collect();
+            assert!(!rows.is_empty() && rows.iter().all(|row| row.ends_with(proven)), "{target} in\n{text}");
+        }
         ctx.json = true;
         let text = run(&ctx, &args("24.10", "armsr/armv8")).unwrap().data;
         let plan: Value = serde_json::from_str(&text).unwrap();
@@ -78,15 +106,31 @@ mod tests {
             (&"ipk".into(), &false.into(), &"aarch64_generic".into())
         );
         assert_eq!(job["rust-target"], "aarch64-unknown-linux-musl");
-        let mips = run(&ctx, &args("24.10", "malta/be")).unwrap().data;
-        assert!(mips.contains("\"rust-target\":null"), "{mips}");
+        let parted = run(&ctx, &PlanArgs { parts: true, ..args("24.10", "armsr/armv8") }).unwrap().data;
+        let parted: Value = serde_json::from_str(&parted).unwrap();
+        assert_eq!(parted["include"][0]["part"], plan, "one part is enough");
+        assert_eq!((&job["proven-on"], &job["own-images"]), (&"armsr/armv8".into(), &true.into()));
+        let mips: Value = serde_json::from_str(&run(&ctx, &args("24.10", "ath79/generic")).unwrap().data).unwrap();
+        let job = &mips["include"][0];
+        assert_eq!((&job["proven-on"], &job["own-images"]), (&"malta/be".into(), &false.into()));
+        assert_eq!(job["rust-target"], "mips-unknown-linux-musl");
         assert!(!ctx.cache.exists(), "looking changes nothing");
+    }
+
+    #[test]
+    fn a_part_has_no_more_jobs_than_a_matrix_may_have() {
+        let ctx = ctx("/tmp".into(), Events::discard());
+        let row = upstream::matrix(&ctx).unwrap().select(&[], &[]).unwrap().remove(0);
+        let parts = parts(&vec![row; 600], &Lockfile::default());
+        let parts = parts["include"].as_array().unwrap();
+        let sizes: Vec<_> = parts.iter().map(|part| part["part"]["include"].as_array().unwrap().len()).collect();
+        assert_eq!(sizes, [256, 256, 88]);
     }
 
     #[test]
     fn what_is_not_in_the_matrix_ends_with_usage() {
         let ctx = ctx("/tmp".into(), Events::discard());
-        for (release, target) in [("17.01", "x86/64"), ("24.10", "ath79/generic")] {
+        for (release, target) in [("17.01", "x86/64"), ("24.10", "ath79/nand")] {
             assert_eq!(run(&ctx, &args(release, target)).unwrap_err().exit(), Exit::Usage);
         }
     }

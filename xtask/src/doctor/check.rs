@@ -6,8 +6,13 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use host::{Job, cmd};
 use model::Result;
+use sdk::RustTarget;
+use sdk::program;
 
 use crate::Ctx;
+
+/// Runs pip.
+const PYTHON: &str = "python3";
 
 /// How long a program may take to tell its version.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -35,8 +40,10 @@ pub enum Check {
         /// What it is asked.
         arguments: &'static [&'static str],
     },
-    /// The standard library of a Rust target, in the toolchain that runs us.
-    RustTarget(&'static str),
+    /// What compiles for a Rust target: its standard library, or the sources of it.
+    Compiles(RustTarget),
+    /// What links for a Rust target: the linker that comes with it, or one that pip brings.
+    Links(RustTarget),
 }
 
 impl Check {
@@ -44,7 +51,8 @@ impl Check {
     pub fn program(self) -> Option<&'static str> {
         match self {
             Check::Program(program) | Check::Version { program, .. } | Check::Runs { program, .. } => Some(program),
-            Check::Keyring(_) | Check::Header(_) | Check::RustTarget(_) => None,
+            Check::Links(_) => Some(PYTHON),
+            Check::Keyring(_) | Check::Header(_) | Check::Compiles(_) => None,
         }
     }
 }
@@ -111,9 +119,13 @@ impl Host {
                 Some(path) => self.runs(ctx, &path, arguments)?,
                 None => Err(format!("no `{program}` in PATH")),
             },
-            Check::RustTarget(target) => match sdk::has_rust_target(target, &ctx.cancel)? {
-                true => Ok(format!("standard library of {target}")),
-                false => Err(format!("the standard library of {target} is not installed")),
+            Check::Compiles(target) => program::how_compiled(&target, &ctx.cancel)?,
+            Check::Links(RustTarget { triple, .. }) if program::has_rust_target(triple, &ctx.cancel)? => {
+                Ok(format!("comes with {triple}"))
+            }
+            Check::Links(_) => match self.find(PYTHON) {
+                Some(path) => self.output(ctx, &path, &["-m", "pip", "--version"])?.map(|_| "zig, by pip".to_owned()),
+                None => Err(format!("no `{PYTHON}` in PATH")),
             },
         })
     }

@@ -82,7 +82,7 @@ impl<'a> Guest<'a> {
         machine.append.push(format!("rdinit={}", cost::FIRST_PROCESS));
         let qemu = Qemu::find(&machine.qemu)?;
         let recipe = image::Recipe::embedded()?;
-        let programs = |ctx: &Ctx| stand_in.image_programs(ctx, &recipe.packages);
+        let programs = |ctx: &Ctx| stand_in.image_programs(ctx, &recipe);
         let (standing, programs) = both(ctx, |ctx| stand_in.kernel(ctx), programs)?;
         let (machine_file, arch) = (job.machine_file(), stand_in.arch());
         Ok(Guest { ctx, machine, machine_file, qemu, standing, arch, recipe, programs })
@@ -122,6 +122,7 @@ impl<'a> Guest<'a> {
                 spare_modules: &[],
                 kernel: kernel.id(),
                 arch: &self.arch,
+                target: "",
                 extra: &extra(plan, out)?,
             };
             aside::write(&out.join("initramfs"), image::build(&self.recipe, &inputs)?)?;

@@ -12,10 +12,10 @@ use super::ports::{self, Port};
 use super::provider::Provider;
 use super::release::Release;
 use super::stand_in::StandIn;
-use crate::Ctx;
-use crate::cli::Selection;
+use crate::cli::{Kernel, Selection};
 use crate::doctor::{self, Need, Purpose};
 use crate::feed_config::FeedConfig;
+use crate::{Ctx, upstream};
 
 /// What is built and run.
 pub struct Job {
@@ -35,6 +35,8 @@ struct Files {
     all_recipes: Arc<Recipes>,
     feed: Arc<FeedConfig>,
     machine: Utf8PathBuf,
+    /// Where packages are proven, if there is no machine.
+    proven_on: Option<Target>,
     /// Read when it is first asked for: packages need none.
     read_machine: Arc<OnceLock<Machine>>,
 }
@@ -65,10 +67,10 @@ impl Job {
         match asked {
             Asked::StandIn(port) => {
                 let stand_in = |&kernel| StandIn::new(port, kernel, selection.debian_mirror.clone());
-                let kernels = selection.kernels.iter();
-                Ok(kernels.map(|kernel| files.job(formats(selection), Arc::new(stand_in(kernel)))).collect())
+                let kernels = kernels(selection, port);
+                Ok(kernels.iter().map(|kernel| files.job(formats(selection), Arc::new(stand_in(kernel)))).collect())
             }
-            Asked::Release(_) if selection.kernels.len() != 1 => Err(one_kernel(selection.kernels.len())),
+            Asked::Release(_) if selection.kernels.len() > 1 => Err(one_kernel(selection.kernels.len())),
             Asked::Release(name) => {
                 let release = Release::new(ctx, name, &target, selection.openwrt.clone())?;
                 let formats = formats(selection);
@@ -91,7 +93,7 @@ impl Job {
             Asked::Release(release) => return Err(stand_in_only(release)),
         };
         let files = Files::read(ctx, &target, purpose)?;
-        let [kernel] = selection.kernels[..] else { return Err(one_kernel(selection.kernels.len())) };
+        let [kernel] = kernels(selection, port)[..] else { return Err(one_kernel(selection.kernels.len())) };
         let stand_in = Arc::new(StandIn::new(port, kernel, selection.debian_mirror.clone()));
         Ok((files.job(formats(selection), stand_in.clone()), stand_in))
     }
@@ -125,6 +127,12 @@ impl Job {
         &self.files.feed
     }
 
+    /// What it is published as.
+    pub fn row(&self) -> feeds::dist::Row {
+        let [line, target, release] = self.provider.row(self);
+        feeds::dist::Row { line, target, release }
+    }
+
     /// The packages of this workspace that the recipes' programs are.
     pub fn programs(&self) -> impl Iterator<Item = &str> {
         self.files.recipes.programs.values().map(|program| program.cargo.package.as_str())
@@ -156,6 +164,7 @@ impl Files {
             all_recipes: Arc::new(recipes),
             feed: Arc::new(FeedConfig::load(ctx)?),
             machine: machine_file(ctx, target),
+            proven_on: upstream::matrix(ctx)?.proven_on(target).cloned(),
             read_machine: Arc::default(),
         };
         if purpose >= Purpose::Test {
@@ -171,6 +180,7 @@ impl Files {
     fn machine(&self) -> Result<&Machine> {
         match self.read_machine.get() {
             Some(machine) => Ok(machine),
+            None if !self.machine.exists() => Err(no_machine(&self.target, self.proven_on.as_ref())),
             None => Machine::load(&self.machine).map(|machine| self.read_machine.get_or_init(|| machine)),
         }
     }
@@ -185,9 +195,13 @@ fn machine_file(ctx: &Ctx, target: &Target) -> Utf8PathBuf {
     ctx.root.join("qemu/machines").join(format!("{}.yaml", target.slug()))
 }
 
-/// The emulator of a target's machine, as [`Job::emulator`].
+/// The emulator of a target's machine, as [`Job::emulator`]; none where there is no machine.
 pub fn emulator(ctx: &Ctx, target: &Target) -> Result<Option<Need>> {
-    Ok(doctor::emulator(&Machine::load(&machine_file(ctx, target))?.qemu.binary))
+    let file = machine_file(ctx, target);
+    if !file.exists() {
+        return Ok(None);
+    }
+    Ok(doctor::emulator(&Machine::load(&file)?.qemu.binary))
 }
 
 /// The target that was asked for; which ones a release has is the matrix's to say.
@@ -233,6 +247,18 @@ fn unknown_target(asked: &str, why: String) -> Failure {
         what: format!("unknown target `{asked}`"),
         why,
         fix: format!("the nearest is `--target {nearest}`; there are: {}", targets.join(", ")),
+    })
+}
+
+/// A target whose routers run on boards that QEMU has not.
+fn no_machine(target: &Target, proven_on: Option<&Target>) -> Failure {
+    let on = proven_on.map_or("x86/64".to_owned(), ToString::to_string);
+    Failure::of(Problem {
+        exit: Exit::Usage,
+        id: "USE008",
+        what: format!("there is no router of {target} to boot"),
+        why: "QEMU has no board that its images run on; `build`, `lint` and `feed` need none",
+        fix: format!("prove the packages on routers of the same instruction set: --target {on}"),
     })
 }
 
@@ -290,6 +316,12 @@ fn tell_of_makefiles(ctx: &Ctx, recipes: &Recipes) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The kernel lines that were asked for, or the one that the target's stand-in has by default.
+fn kernels(selection: &Selection, port: &Port) -> Vec<Kernel> {
+    let default = port.suites.first().map(|(line, _)| *line);
+    if selection.kernels.is_empty() { default.into_iter().collect() } else { selection.kernels.clone() }
 }
 
 /// The formats that were asked for, each once and always in the same order.

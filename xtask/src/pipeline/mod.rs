@@ -34,6 +34,7 @@ mod row;
 pub mod stages;
 mod stand_in;
 mod suite;
+mod trees;
 
 use std::net::SocketAddr;
 
@@ -48,10 +49,11 @@ use linted::linted;
 
 pub use bench::bench;
 pub use job::{Job, emulator, target};
+pub use programs::toolchains;
 pub use reproduce::reproduce;
 pub use router::boot;
 pub use row::{RowPackages, row_inputs, row_packages};
-pub use stand_in::StandIn;
+pub use stand_in::{STAND_IN, StandIn};
 pub use suite::{check as check_scenarios, list, test};
 
 /// Builds and checks the packages.

@@ -74,6 +74,9 @@ fn roles(kind: Kind) -> &'static [Role] {
 fn kind(machine: &Machine, resolved: &Resolved) -> Result<Kind> {
     let has = |kind: &&Kind| roles(**kind).iter().all(|&role| resolved.artifact(role).is_some());
     machine.images.iter().find(has).copied().ok_or_else(|| {
+        if machine.images.is_empty() {
+            return stand_in_only(machine);
+        }
         let names = |roles: &[Role]| roles.iter().map(|role| role.name()).collect::<Vec<_>>().join(" with ");
         let boots: Vec<String> = machine.images.iter().map(|&kind| names(roles(kind))).collect();
         let there: Vec<&str> = resolved.artifacts.iter().map(|artifact| artifact.role.name()).collect();
@@ -84,6 +87,17 @@ fn kind(machine: &Machine, resolved: &Resolved) -> Result<Kind> {
             why: format!("needed is {}; in the signed list are {}", boots.join(", or "), there.join(", ")),
             fix: "take another release or target; if the files are there under other names, add their ends to feeds/matrix.yaml",
         })
+    })
+}
+
+/// A machine that is not the target's own board.
+fn stand_in_only(machine: &Machine) -> Failure {
+    Failure::of(Problem {
+        exit: Exit::Usage,
+        id: "IMG004",
+        what: format!("no image of OpenWrt for {} can be booted here", machine.target),
+        why: "QEMU has no board that they run on; the machine of this target is for its stand-in",
+        fix: "leave --release away to prove packages on the stand-in, which has the same instruction set",
     })
 }
 

@@ -9,19 +9,58 @@ pub(super) struct Port {
     pub(super) target: &'static str,
     /// OpenWrt's architecture of packages for it.
     pub(super) arch: &'static str,
+    /// Debian's name of the architecture.
+    pub(super) debian: &'static str,
+    /// What reports call the router.
+    pub(super) label: &'static str,
     /// Debian's kernel: a meta package, of the same name in every suite.
     pub(super) kernel: &'static str,
-    /// The suites that hold it, by kernel line.
+    /// The suites that hold it, by kernel line: that of the default first.
     pub(super) suites: &'static [(Kernel, &'static str)],
     /// The suite that programs of the image come from, whatever its kernel is.
     pub(super) programs: &'static str,
 }
 
+/// Every line that is asked for, from Debian's stable, old stable and unstable suite.
+const EVERY_LINE: &[(Kernel, &str)] = &[(Kernel::V6_12, "trixie"), (Kernel::V6_1, "bookworm"), (Kernel::Newest, "sid")];
+
 /// All of them.
-pub(super) const ALL: [Port; 1] = [Port {
-    target: "x86/64",
-    arch: "x86_64",
-    kernel: "linux-image-amd64",
-    suites: &[(Kernel::V6_12, "trixie"), (Kernel::V6_1, "bookworm"), (Kernel::Newest, "sid")],
-    programs: "trixie",
-}];
+pub(super) const ALL: [Port; 4] = [
+    Port {
+        target: "x86/64",
+        arch: "x86_64",
+        debian: "amd64",
+        label: "stand-in router",
+        kernel: "linux-image-amd64",
+        suites: EVERY_LINE,
+        programs: "trixie",
+    },
+    Port {
+        target: "armsr/armv8",
+        arch: "aarch64_generic",
+        debian: "arm64",
+        label: "arm64 stand-in router",
+        kernel: "linux-image-arm64",
+        suites: EVERY_LINE,
+        programs: "trixie",
+    },
+    Port {
+        target: "armsr/armv7",
+        arch: "arm_cortex-a15_neon-vfpv4",
+        debian: "armhf",
+        label: "armhf stand-in router",
+        kernel: "linux-image-armmp",
+        suites: EVERY_LINE,
+        programs: "trixie",
+    },
+    // Debian 12 is the last with MIPS, and its kernel is for another board of the same instruction set.
+    Port {
+        target: "ramips/mt7621",
+        arch: "mipsel_24kc",
+        debian: "mipsel",
+        label: "mipsel stand-in router (a malta board in place of mt7621)",
+        kernel: "linux-image-4kc-malta",
+        suites: &[(Kernel::V6_1, "bookworm")],
+        programs: "bookworm",
+    },
+];

@@ -27,6 +27,9 @@ pub(super) trait Provider: Send + Sync {
     /// Everything that goes into the packages, told without making them; the recipes are the caller's.
     fn goes_in(&self, ctx: &Ctx, inputs: Inputs) -> Result<Inputs>;
 
+    /// What its packages are published as: line, target and release.
+    fn row(&self, job: &Job) -> [String; 3];
+
     /// What the packages were made from: where it is from, and the digest of its file.
     fn materials(&self, ctx: &Ctx) -> Result<Vec<(String, Digest)>>;
 

@@ -1,7 +1,7 @@
 //! Every stage, and who does its work. A test sees that what puts a stage together goes through no other crate.
 
-use sdk::local;
 use sdk::openwrt::{drive, image};
+use sdk::{local, program};
 
 use crate::stage::{By, Stage};
 
@@ -29,6 +29,10 @@ pub const MODULES: Stage = by_crates("modules", &["sdk"]);
 pub const PROGRAMS: Stage = by_version("programs", local::UNPACKED);
 /// The SDK of a release, the tree that is in its archive.
 pub const SDK: Stage = by_version(drive::UNPACK_STAGE, drive::UNPACKED);
+/// The sources of Rust's standard library, from Debian.
+pub const RUST_SOURCES: Stage = by_version("rust-sources", program::SOURCES_FETCHED);
+/// zig, which links for other architectures, from PyPI.
+pub const ZIG: Stage = by_version("zig", program::ZIG_FETCHED);
 /// Programs for a release's routers; what they are compiled from is an input.
 pub const ROUTER_PROGRAMS: Stage = by_crates("router-programs", &["sdk"]);
 /// The packages, of either kind.
@@ -39,6 +43,8 @@ pub const LINT: Stage = by_crates(crate::lint::STAGE, &["formats"]);
 pub const FEED: Stage = by_crates("feed", &["feeds"]);
 /// A feed that must be refused.
 pub const SPOILED_FEED: Stage = by_crates("spoiled-feed", &["feeds"]);
+/// Published trees for routers to subscribe to, good ones and others.
+pub const TREES: Stage = by_crates("trees", &["feeds"]);
 /// The package manager of the stand-in's image; what it is compiled from is an input.
 pub const OPKG: Stage = by_crates("opkg", &["sdk"]);
 /// The stand-in's image.
@@ -55,7 +61,7 @@ pub const BENCH_IMAGE: Stage = by_crates("bench-image", &["scenarios", "sdk"]);
 pub const MEASURED: Stage = by_crates("measured", &["scenarios", "sdk"]);
 
 /// All of them.
-pub const ALL: [Stage; 20] = [
+pub const ALL: [Stage; 23] = [
     DEBIAN_KERNEL,
     DEBIAN_BUILD,
     DEBIAN_IMAGE,
@@ -64,11 +70,14 @@ pub const ALL: [Stage; 20] = [
     MODULES,
     PROGRAMS,
     SDK,
+    RUST_SOURCES,
+    ZIG,
     ROUTER_PROGRAMS,
     PACKAGES,
     LINT,
     FEED,
     SPOILED_FEED,
+    TREES,
     OPKG,
     IMAGE,
     OPENWRT_IMAGE,

@@ -7,6 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use formats::Format;
 use host::aside;
 use model::{Arch, Digest, Exit, Failure, Problem, Result};
+use sdk::Toolchain;
 use sdk::local::{self, BuildRoot, Kernel};
 use vm::guest::About;
 use vm::image;
@@ -23,6 +24,9 @@ use crate::cli::Kernel as Line;
 use crate::doctor::{self, Need, Purpose};
 use crate::stage::{Inputs, Stage, stage};
 use crate::{Ctx, Outcome};
+
+/// The line of releases that it is published as.
+pub const STAND_IN: &str = "stand-in";
 
 /// What the router's network cards need; kernels that have one of them built in are fine.
 const NETWORK_MODULES: [&str; 2] = ["virtio_pci", "virtio_net"];
@@ -53,6 +57,7 @@ pub struct StandIn {
     /// Where Debian's packages come from, if not from the mirror of the host's apt.
     mirror: Option<String>,
     kernel: Kept<Standing>,
+    toolchain: Kept<Toolchain>,
 }
 
 /// A kernel and the stage that it is of.
@@ -70,7 +75,7 @@ impl Standing {
 
 impl StandIn {
     pub(super) fn new(port: &'static Port, line: Line, mirror: Option<String>) -> Self {
-        StandIn { port, line, mirror, kernel: Kept::default() }
+        StandIn { port, line, mirror, kernel: Kept::default(), toolchain: Kept::default() }
     }
 
     /// OpenWrt's name of the architecture.
@@ -91,15 +96,26 @@ impl StandIn {
         })
     }
 
+    /// What makes programs for it, found once a run.
+    fn toolchain(&self, ctx: &Ctx) -> Result<Arc<Toolchain>> {
+        self.toolchain.get_or_make(|| programs::toolchain(ctx, &self.arch(), self.mirror.as_deref()))
+    }
+
     /// The suite that the kernel is of.
     fn suite(&self) -> Result<&'static str> {
         let suites = self.port.suites.iter();
         let suite = suites.copied().find(|(line, _)| *line == self.line).map(|(_, suite)| suite);
-        suite.ok_or_else(|| no_such_kernel(self.port.target, self.line))
+        suite.ok_or_else(|| no_such_kernel(self.port, self.line))
     }
 
     /// The root in which modules are compiled for the kernel.
     pub(super) fn build_root(&self, ctx: &Ctx, standing: &Standing) -> Result<Utf8PathBuf> {
+        if self.port.debian != "amd64" {
+            return Err(no_compiler(self.port));
+        }
+        if self.port.debian != local::BUILD_ARCHITECTURE {
+            return Err(not_compiled(self.port.target));
+        }
         let (suite, mirror, kernel) = (self.suite()?, self.mirror.as_deref(), &standing.kernel);
         let about = format!("headers and compiler of Linux {}, of Debian {suite}", kernel.id().version);
         let inputs = Inputs::new(&about)
@@ -122,8 +138,9 @@ impl StandIn {
     }
 
     /// The programs of an image, unpacked.
-    pub(super) fn image_programs(&self, ctx: &Ctx, packages: &[String]) -> Result<Utf8PathBuf> {
-        let debs = self.debian(ctx, &DEBIAN_IMAGE, self.port.programs, packages)?;
+    pub(super) fn image_programs(&self, ctx: &Ctx, recipe: &image::Recipe) -> Result<Utf8PathBuf> {
+        let suite = self.port.programs;
+        let debs = self.debian(ctx, &DEBIAN_IMAGE, suite, &recipe.packages_of(suite))?;
         let inputs = Inputs::new("the image's programs, unpacked").stage("debian-image", &debs);
         stage(ctx, &PROGRAMS, &inputs, |out| {
             local::unpack(&files(&debs, ".deb")?, out, &ctx.cancel)?;
@@ -133,27 +150,33 @@ impl StandIn {
 
     /// Debian packages of a suite, verified by apt.
     fn debian(&self, ctx: &Ctx, kind: &Stage, suite: &str, packages: &[String]) -> Result<Utf8PathBuf> {
-        let mirror = self.mirror.as_deref();
+        let (mirror, architecture) = (self.mirror.as_deref(), self.port.debian);
         let what = match packages {
             [one] => one.clone(),
             [first, rest @ ..] => format!("{first} and {} more", rest.len()),
             [] => String::new(),
         };
-        let inputs = Inputs::new(format!("{what} of Debian {suite}"))
+        let inputs = Inputs::new(format!("{what} of Debian {suite} for {architecture}"))
             .text("suite", suite)
+            .text("architecture", architecture)
             .text("packages", packages.join(" "))
             .text("mirror", mirror.unwrap_or("of the host"));
         stage(ctx, kind, &inputs, |out| {
             if ctx.offline {
                 return Err(offline(&what));
             }
-            let request = local::Request { suite, packages, extent: local::Extent::Exactly, mirror };
+            let request = local::Request { suite, architecture, packages, extent: local::Extent::Exactly, mirror };
             let debs = local::fetch(&request, out, &ctx.events, &ctx.cancel)?;
             Ok(match &debs[..] {
                 [deb] => format!("{} {}", deb.name, deb.version),
                 debs => format!("{} packages, verified by apt", debs.len()),
             })
         })
+    }
+
+    /// The programs of the recipes.
+    fn programs<'a>(&self, ctx: &Ctx, job: &'a Job) -> Result<Vec<programs::Program<'a>>> {
+        programs::made_by(ctx, job.recipes(), &self.arch(), &*self.toolchain(ctx)?)
     }
 
     /// Builds every recipe into an empty directory, whatever the cache holds.
@@ -163,6 +186,7 @@ impl StandIn {
             kernel: &self.kernel(ctx)?.kernel,
             compiled: &modules::compiled(ctx, self, job)?,
             arch: &self.arch(),
+            toolchain: &*self.toolchain(ctx)?,
             formats: &job.formats,
             source_date_epoch: None,
             workspace: &ctx.root,
@@ -178,13 +202,13 @@ impl Provider for StandIn {
         Origin::StandIn
     }
 
-    fn needs(&self, _job: &Job, purpose: Purpose) -> Result<Vec<Need>> {
-        Ok(doctor::needs(purpose))
+    fn needs(&self, job: &Job, purpose: Purpose) -> Result<Vec<Need>> {
+        let emulator = if purpose >= Purpose::Test { job.emulator()? } else { None };
+        Ok(doctor::stand_in_needs(purpose, &self.arch(), emulator))
     }
 
     fn packages(&self, ctx: &Ctx, job: &Job) -> Result<Packages> {
-        let (standing, programs) =
-            both(ctx, |ctx| self.kernel(ctx), |ctx| programs::of_recipes(ctx, job.recipes(), &self.arch()))?;
+        let (standing, programs) = both(ctx, |ctx| self.kernel(ctx), |ctx| self.programs(ctx, job))?;
         let compiled = modules::compiled(ctx, self, job)?;
         let inputs = Inputs::new(format!("packages for {}", job.target()))
             .stage("kernel", &standing.folder)
@@ -212,6 +236,10 @@ impl Provider for StandIn {
             .text("mirror", self.mirror.as_deref().unwrap_or("of the host")))
     }
 
+    fn row(&self, job: &Job) -> [String; 3] {
+        [STAND_IN.into(), job.target().to_string(), self.line.word().into()]
+    }
+
     fn materials(&self, ctx: &Ctx) -> Result<Vec<(String, Digest)>> {
         let suite = self.suite()?;
         let debs = self.debian(ctx, &DEBIAN_KERNEL, suite, &[self.port.kernel.into()])?;
@@ -228,16 +256,20 @@ impl Provider for StandIn {
         let (standing, (programs, opkg)) = both(
             ctx,
             |ctx| self.kernel(ctx),
-            |ctx| both(ctx, |ctx| self.image_programs(ctx, &recipe.packages), programs::package_manager),
+            |ctx| {
+                let manager = |ctx: &Ctx| programs::package_manager(ctx, &*self.toolchain(ctx)?);
+                both(ctx, |ctx| self.image_programs(ctx, &recipe), manager)
+            },
         )?;
         let inputs = Inputs::new(format!("stand-in image for {}", job.target()))
             .stage("kernel", &standing.folder)
             .stage("programs", &programs)
             .path("opkg", &opkg)
             .text("arch", self.arch())
+            .text("target", self.port.target)
             .text("modules", [&NETWORK_MODULES[..], &SPARE_MODULES[..]].concat().join(" "));
         let folder = stage(ctx, &IMAGE, &inputs, |out| {
-            build_image(&standing.kernel, &self.arch(), &recipe, &programs, &opkg, out)
+            build_image(&standing.kernel, self.port, &recipe, &programs, &opkg, out)
         })?;
         let id = standing.kernel.id();
         Ok(Bootable {
@@ -246,7 +278,7 @@ impl Provider for StandIn {
             kernel: standing.folder.clone(),
             folder,
             about: About {
-                label: format!("stand-in router, Linux {}", id.version),
+                label: format!("{}, Linux {}", self.port.label, id.version),
                 kernel: self.line.word().to_owned(),
                 origin: self.origin(),
             },
@@ -266,12 +298,13 @@ impl Provider for StandIn {
 
 fn build_image(
     kernel: &Kernel,
-    arch: &Arch,
+    port: &Port,
     recipe: &image::Recipe,
     programs: &Utf8Path,
     opkg: &Utf8Path,
     out: &Utf8Path,
 ) -> Result<String> {
+    let arch = &Arch(port.arch.into());
     let take = |names: &[&str], folder: &str| -> Result<Vec<Utf8PathBuf>> {
         let folder = out.join(folder);
         Ok(kernel.take(names, &folder)?.iter().map(|file| folder.join(file)).collect())
@@ -292,6 +325,7 @@ fn build_image(
         spare_modules: &spare_modules,
         kernel: kernel.id(),
         arch,
+        target: port.target,
         extra: &extra,
     };
     let bytes = image::build(recipe, &inputs)?;
@@ -300,7 +334,7 @@ fn build_image(
     Ok(format!("{} MiB initramfs, a stand-in for an OpenWrt image", bytes.len() >> 20))
 }
 
-fn offline(what: &str) -> Failure {
+pub(super) fn offline(what: &str) -> Failure {
     Failure::of(Problem {
         exit: Exit::Upstream,
         id: "NET001",
@@ -310,13 +344,35 @@ fn offline(what: &str) -> Failure {
     })
 }
 
-fn no_such_kernel(target: &str, line: Line) -> Failure {
+fn no_such_kernel(port: &Port, line: Line) -> Failure {
+    let lines: Vec<&str> = port.suites.iter().map(|(line, _)| line.word()).collect();
     Failure::of(Problem {
         exit: Exit::Usage,
         id: "USE005",
-        what: format!("there is no stand-in for {target} with kernel {}", line.word()),
+        what: format!("there is no stand-in for {} with kernel {}", port.target, line.word()),
         why: "Debian has no such kernel for its architecture",
-        fix: "give another line with --kernel: 6.1, 6.12 or newest",
+        fix: format!("leave --kernel away, or give one that there is: {}", lines.join(", ")),
+    })
+}
+
+fn no_compiler(port: &Port) -> Failure {
+    Failure::of(Problem {
+        exit: Exit::Usage,
+        id: "USE009",
+        what: format!("modules cannot be compiled from source for the stand-in of {}", port.target),
+        why: "Debian's compiler and headers of its kernel are programs for its own processor",
+        fix: "leave the recipe's `source` away, take --target x86/64, or the SDK of a release with --release",
+    })
+}
+
+/// The tools of a kernel's build are programs of its own architecture.
+fn not_compiled(target: &str) -> Failure {
+    Failure::of(Problem {
+        exit: Exit::Usage,
+        id: "USE010",
+        what: format!("modules from source are not compiled for the stand-in of {target}"),
+        why: "Debian's compiler and headers of that kernel would have to run in an emulator",
+        fix: "leave such a recipe out of --recipes, use the stand-in of x86/64, or a release's SDK with --release",
     })
 }
 
@@ -354,6 +410,11 @@ mod tests {
         let failure = StandIn::new(&OLD, Line::Newest, None).kernel(&ctx).err().unwrap();
         assert_eq!((failure.id(), failure.exit()), ("USE005", Exit::Usage));
         assert!(failure.finding().what.contains("x86/64 with kernel newest"), "{failure}");
+        assert!(failure.finding().fix.ends_with(": 6.1"), "{failure}");
+        let failure = no_compiler(&ports::ALL[1]);
+        assert_eq!((failure.id(), failure.exit()), ("USE009", Exit::Usage));
+        assert_eq!((not_compiled("armsr/armv8").id(), not_compiled("armsr/armv8").exit()), ("USE010", Exit::Usage));
+        assert!(failure.finding().what.contains("armsr/armv8"), "{failure}");
         assert_eq!((nothing_published().id(), nothing_published().exit()), ("USE006", Exit::Usage));
     }
 }

@@ -15,6 +15,7 @@ use super::installed::Installed;
 use super::job::Job;
 use super::payload::payload as payload_of;
 use super::proved::Proved;
+use super::trees::trees;
 use super::{console, router};
 use crate::cli::{Break, TestArgs};
 use crate::{Ctx, Outcome};
@@ -220,6 +221,7 @@ impl Served {
                     Err(failure) if failure.exit() == Exit::Interrupted => return Err(failure),
                     Err(failure) => Err(failure),
                 },
+                FeedVariant::Trees => Ok(trees(ctx, job, feed, scenarios::FEED_URL)?),
                 FeedVariant::WrongKey => Ok(feed.spoiled(ctx, feeds::Spoil::WrongKey)?),
                 FeedVariant::FlippedPackage => Ok(feed.spoiled(ctx, feeds::Spoil::FlippedPackage(SPOILED_PACKAGE))?),
                 FeedVariant::FlippedIndex => Ok(feed.spoiled(ctx, feeds::Spoil::FlippedIndex)?),

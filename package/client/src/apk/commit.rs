@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::config::Config;
 use super::database::Database;
-use super::installed::{Installed, checksum};
+use super::installed::{Checksum, Installed};
 use super::owners::Owners;
 use super::prepare::Prepared;
 use super::{Progress, Step, scripts, sidecars};
@@ -47,44 +47,48 @@ pub(super) struct Commit<'a> {
 impl Commit<'_> {
     /// Puts a package in place of whatever version of it there is. A script that fails afterwards is told
     /// by the second result: the files are all there.
-    pub(super) fn install(&mut self, package: &mut Prepared) -> Result<Result<()>> {
-        let name = package.name().to_owned();
-        let before = self.database.0.get(&name).cloned();
-        let mut after = Installed::new(&package.metadata, package.size, self.owners, &package.left);
+    pub(super) fn install(&mut self, package: &Prepared) -> Result<Result<()>> {
+        let name = package.name();
+        let before = self.database.0.get(name).cloned();
+        let mut during = Installed::new(&package.metadata, package.size, self.owners, &package.left);
         let old_version = before.as_ref().filter(|old| old.is_complete()).map(|old| old.info.version.clone());
         let (pre, post) = match old_version {
             None => (Script::PreInstall, Script::PostInstall),
             Some(_) => (Script::PreUpgrade, Script::PostUpgrade),
         };
-        let mut words = vec![after.info.version.clone()];
+        let mut words = vec![during.info.version.clone()];
         words.extend(old_version);
-        self.script(&after, pre, &words)?;
+        self.script(&during, pre, &words)?;
 
-        let mut during = after.clone();
-        during.set_complete(false);
         // What is there now is the old files, with the checksums that others recorded.
-        let taken = self.database.take_over(&name, &package.files().collect());
+        let taken = self.database.take_over(name, &package.files().collect());
+        let lists_more = before.is_some() || taken.files().next().is_some();
+        let after = lists_more.then(|| during.clone());
+        during.set_complete(false);
         for old in before.iter().chain([&taken]) {
             during.list_also(old);
         }
         self.set(during, true)?;
-        let brought: Vec<(Utf8PathBuf, bool)> = package.paths().collect();
+        // From here on no script runs until all files are there.
+        let root = self.root.remembering();
+        let brought: Vec<(Utf8PathBuf, bool)> = before.iter().flat_map(|_| package.paths()).collect();
         if let Some(before) = &before {
             let yields = before.files().map(|(path, _)| path).filter(|path| !is_protected(path)).collect();
-            place::make_way(self.root, &yields, brought.iter().map(|(path, is_folder)| (path.as_path(), *is_folder)))?;
+            place::make_way(&root, &yields, brought.iter().map(|(path, is_folder)| (path.as_path(), *is_folder)))?;
         }
-        self.files(package, before.iter().chain([&taken]))?;
+        self.files(&root, package, before.iter().chain([&taken]))?;
         if let Some(before) = &before {
             let brought: Vec<Utf8PathBuf> = brought.into_iter().map(|(path, _)| path).collect();
-            self.remove_obsolete(before, &brought)?;
+            self.remove_obsolete(&root, before, &brought)?;
         }
         if self.root.path() == "/" {
             self.root.sync()?;
         }
-        let has_script = self.config.run_scripts && after.scripts.contains_key(&post);
-        after.set_configured(!has_script);
-        self.set(after.clone(), false)?;
-        Ok(self.configure(&after, post, &words))
+        let mut after = after.or_else(|| self.database.0.remove(name)).unwrap_or_default();
+        after.set_complete(true);
+        after.set_configured(!(self.config.run_scripts && after.scripts.contains_key(&post)));
+        self.set(after, false)?;
+        Ok(self.configure(name, post, &words))
     }
 
     /// Runs the script that a package still lacks, if scripts run at all.
@@ -92,14 +96,16 @@ impl Commit<'_> {
         if !self.config.run_scripts {
             return Ok(());
         }
-        let Some(package) = self.database.0.get(name).cloned() else { return Ok(()) };
+        let Some(package) = self.database.0.get(name) else { return Ok(()) };
         let words = [package.info.version.clone()];
-        self.configure(&package, Script::PostInstall, &words)
+        self.configure(name, Script::PostInstall, &words)
     }
 
-    fn configure(&mut self, package: &Installed, script: Script, words: &[String]) -> Result<()> {
-        self.script(package, script, words)?;
-        if let Some(package) = self.database.0.get_mut(&package.info.name).filter(|package| !package.is_configured()) {
+    fn configure(&mut self, name: &str, script: Script, words: &[String]) -> Result<()> {
+        if let Some(package) = self.database.0.get(name) {
+            run_script(self.root, self.config, self.scratch, self.on, package, script, words)?;
+        }
+        if let Some(package) = self.database.0.get_mut(name).filter(|package| !package.is_configured()) {
             package.set_configured(true);
             self.database.save(self.root)?;
         }
@@ -113,10 +119,11 @@ impl Commit<'_> {
         if package.is_complete() {
             self.script(&package, Script::PreDeinstall, &words)?;
         }
-        let mut during = package.clone();
-        during.set_complete(false);
-        self.set(during, false)?;
-        self.remove_obsolete(&package, &[])?;
+        if let Some(during) = self.database.0.get_mut(name) {
+            during.set_complete(false);
+        }
+        self.database.save(self.root)?;
+        self.remove_obsolete(&self.root.remembering(), &package, &[])?;
         self.script(&package, Script::PostDeinstall, &words)?;
         self.database.0.remove(name);
         sidecars::save(self.root, &self.database.0)?;
@@ -130,12 +137,7 @@ impl Commit<'_> {
     }
 
     fn script(&mut self, package: &Installed, script: Script, words: &[String]) -> Result<()> {
-        if !self.config.run_scripts || !package.scripts.contains_key(&script) {
-            return Ok(());
-        }
-        (self.on)(Step::Executing { package: package.title(), script: script.name() }.into());
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        scripts::run(self.root, self.scratch, package, script, &words)
+        run_script(self.root, self.config, self.scratch, self.on, package, script, words)
     }
 
     /// Writes an entry of the database; the files beside it too when the version is a new one.
@@ -148,27 +150,31 @@ impl Commit<'_> {
     }
 
     /// Directories first, then files with content as they come, then empty files and links.
-    fn files<'a>(&mut self, package: &mut Prepared, before: impl Iterator<Item = &'a Installed>) -> Result<()> {
-        let title = package.metadata.info.name.clone();
-        let left = package.left.clone();
-        let here = |member: &&Member| !left.contains(&place::path_of(&member.entry));
-        let members: Vec<Member> = package.metadata.members.iter().filter(here).cloned().collect();
-        if members.iter().any(|member| !member.xattrs.is_empty()) {
+    fn files<'a>(
+        &mut self,
+        root: &Root,
+        package: &Prepared,
+        before: impl Iterator<Item = &'a Installed>,
+    ) -> Result<()> {
+        let title = package.name();
+        let here = |member: &Member| package.left.is_empty() || !package.left.contains(&place::path_of(&member.entry));
+        let members = || package.metadata.members.iter().filter(|member| here(member));
+        if members().any(|member| !member.xattrs.is_empty()) {
             let text = format!("Package {title} has extended attributes, which this client does not set.");
             (self.on)(Progress::Note { text });
         }
-        let recorded: BTreeMap<Utf8PathBuf, &str> =
+        let recorded: BTreeMap<Utf8PathBuf, &Checksum> =
             before.flat_map(Installed::files).filter_map(|(path, sum)| Some((path, sum?))).collect();
         let is_folder = |member: &&Member| member.entry.kind == Kind::Dir && !member.entry.path.is_empty();
-        for member in members.iter().filter(is_folder) {
-            self.put(&title, member, &recorded, &mut io::empty())?;
+        for member in members().filter(is_folder) {
+            self.put(root, title, member, &recorded, &mut io::empty())?;
         }
         let mut failure = None;
-        let read = apk::visit(package.open()?, &Limits::default(), |_verified| Ok(()), &mut |member, content| {
-            if !here(&member) {
+        let read = apk::revisit(package.open()?, &Limits::default(), &package.metadata, &mut |member, content| {
+            if !here(member) {
                 return Ok(());
             }
-            self.put(&title, member, &recorded, content).map_err(|error| {
+            self.put(root, title, member, &recorded, content).map_err(|error| {
                 let stop = io::Error::other(error.to_string());
                 failure = Some(error);
                 stop
@@ -177,25 +183,26 @@ impl Commit<'_> {
         match (failure, read) {
             (Some(error), _) => return Err(error),
             (None, Err(error)) => {
-                return Err(Error::Package { file: title, problem: format!("{error} ({})", error.id()) });
+                return Err(Error::Package { file: title.into(), problem: format!("{error} ({})", error.id()) });
             }
-            (None, Ok(_)) => {}
+            (None, Ok(())) => {}
         }
         let is_late = |member: &&Member| match member.entry.kind {
             Kind::File(_) => member.length == 0,
             _ => member.entry.kind != Kind::Dir,
         };
-        for member in members.iter().filter(is_late) {
-            self.put(&title, member, &recorded, &mut io::empty())?;
+        for member in members().filter(is_late) {
+            self.put(root, title, member, &recorded, &mut io::empty())?;
         }
         Ok(())
     }
 
     fn put(
         &mut self,
+        root: &Root,
         package: &str,
         member: &Member,
-        recorded: &BTreeMap<Utf8PathBuf, &str>,
+        recorded: &BTreeMap<Utf8PathBuf, &Checksum>,
         content: &mut dyn Read,
     ) -> Result<()> {
         let entry = &member.entry;
@@ -206,56 +213,77 @@ impl Commit<'_> {
             (self.on)(Progress::Note { text });
         }
         let replaces_file = entry.kind != Kind::Dir;
-        if replaces_file && self.is_changed(&path, recorded.get(&path).copied(), member.sha256.as_ref())? {
+        if replaces_file && is_changed(root, &path, recorded.get(&path).copied(), member.sha256.as_ref())? {
             path = format!("{path}.apk-new").into();
             (self.on)(Progress::Note { text: format!("Installing file to {path}") });
         }
         let (user, group) = self.owners.of(entry);
         let access = Access { mode: entry.mode, user, group, time: Some(member.time) };
-        place::put(self.root, package, entry, &path, access, content)
-    }
-
-    /// Whether a file is there that its owner changed, and that neither is what the database says nor what
-    /// comes now.
-    fn is_changed(&self, path: &Utf8Path, recorded: Option<&str>, new: Option<&Digest>) -> Result<bool> {
-        if !is_protected(path) || self.root.kind(path)? != Some(There::File) {
-            return Ok(false);
-        }
-        let there = self.root.sha256(path)?;
-        Ok(there.is_some_and(|there| Some(&there) != new && Some(checksum(&there).as_str()) != recorded))
+        place::put(root, package, entry, &path, access, content)
     }
 
     /// Removes what a package had and `brought` has not, unless it is another's by now.
-    fn remove_obsolete(&mut self, package: &Installed, brought: &[Utf8PathBuf]) -> Result<()> {
+    fn remove_obsolete(&mut self, root: &Root, package: &Installed, brought: &[Utf8PathBuf]) -> Result<()> {
         let name = &package.info.name;
-        let others = self.database.files_of_others(|other| other == name);
-        let recorded: BTreeMap<Utf8PathBuf, Option<&str>> = package.files().collect();
-        for path in place::obsolete(self.root, recorded.keys().cloned(), brought, others.keys()) {
-            self.remove_file(&path, recorded.get(&path).copied().flatten())?;
+        let others: Vec<Utf8PathBuf> =
+            self.database.files_of_others(|other| other == name).map(|(path, _)| path).collect();
+        let protected = package.files().filter(|(path, _)| is_protected(path));
+        let recorded: BTreeMap<Utf8PathBuf, Option<&Checksum>> = protected.collect();
+        let old: BTreeSet<Utf8PathBuf> = package.files().map(|(path, _)| path).collect();
+        for path in place::obsolete(root, old, brought, &others) {
+            self.remove_file(root, &path, recorded.get(&path).copied().flatten())?;
         }
         // Innermost first; one that still holds something, or that another package has, stays.
         let folders: BTreeSet<Utf8PathBuf> = package.folders().collect();
-        for folder in place::obsolete(self.root, folders, brought, &self.database.folders_of_others(name)).iter().rev()
-        {
-            let _not_empty = self.root.remove_empty(folder);
+        for folder in place::obsolete(root, folders, brought, &self.database.folders_of_others(name)).iter().rev() {
+            let _not_empty = root.remove_empty(folder);
         }
         Ok(())
     }
 
-    fn remove_file(&mut self, path: &Utf8Path, recorded: Option<&str>) -> Result<()> {
+    fn remove_file(&mut self, root: &Root, path: &Utf8Path, recorded: Option<&Checksum>) -> Result<()> {
         self.touch(path);
         if is_protected(path) {
-            self.root.remove(Utf8Path::new(&format!("{path}.apk-new")))?;
+            root.remove(Utf8Path::new(&format!("{path}.apk-new")))?;
         }
-        if self.is_changed(path, recorded, None)? {
+        if is_changed(root, path, recorded, None)? {
             (self.on)(Progress::Note { text: format!("Not deleting modified file {path}") });
-        } else if self.root.kind(path)? != Some(There::Folder) {
-            self.root.remove(path)?;
+        } else if root.kind(path)? != Some(There::Folder) {
+            root.remove(path)?;
         }
         Ok(())
     }
 
     fn touch(&mut self, path: &Utf8Path) {
-        self.touched.extend(path.parent().map(Utf8Path::to_owned));
+        if let Some(folder) = path.parent().filter(|folder| !self.touched.contains(*folder)) {
+            self.touched.insert(folder.to_owned());
+        }
     }
+}
+
+/// Whether a file is there that its owner changed, and that neither is what the database says nor what
+/// comes now.
+fn is_changed(root: &Root, path: &Utf8Path, recorded: Option<&Checksum>, new: Option<&Digest>) -> Result<bool> {
+    if !is_protected(path) || root.kind(path)? != Some(There::File) {
+        return Ok(false);
+    }
+    let there = root.sha256(path)?;
+    Ok(there.is_some_and(|there| Some(&there) != new && Some(&Checksum::of(&there)) != recorded))
+}
+
+fn run_script(
+    root: &Root,
+    config: &Config,
+    scratch: &TempDir,
+    on: &mut dyn FnMut(Progress),
+    package: &Installed,
+    script: Script,
+    words: &[String],
+) -> Result<()> {
+    if !config.run_scripts || !package.scripts.contains_key(&script) {
+        return Ok(());
+    }
+    on(Step::Executing { package: package.title(), script: script.name() }.into());
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    scripts::run(root, scratch, package, script, &words)
 }

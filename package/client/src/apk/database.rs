@@ -1,7 +1,7 @@
 //! What is installed: `/lib/apk/db/installed`, in the text form that apk has written since version 2, with the files
 //! beside it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -50,22 +50,24 @@ impl Database {
 
     /// The file as text.
     pub(super) fn text(&self) -> String {
-        self.0.values().map(Installed::text).collect()
+        let mut text = String::new();
+        self.0.values().for_each(|package| package.write(&mut text));
+        text
     }
 
     /// The files of all packages but those that `without` says, with their owners.
-    pub(super) fn files_of_others(&self, without: impl Fn(&str) -> bool) -> BTreeMap<Utf8PathBuf, String> {
-        let others = self.0.values().filter(|package| !without(&package.info.name));
-        others.flat_map(|package| package.files().map(|(path, _)| (path, package.info.name.clone()))).collect()
+    pub(super) fn files_of_others(&self, without: impl Fn(&str) -> bool) -> impl Iterator<Item = (Utf8PathBuf, &str)> {
+        let others = self.0.values().filter(move |package| !without(&package.info.name));
+        others.flat_map(|package| package.files().map(|(path, _)| (path, package.info.name.as_str())))
     }
 
     /// Takes files out of the entries of all packages but one, and returns them as they stood there.
-    pub(super) fn take_over(&mut self, name: &str, paths: &BTreeSet<Utf8PathBuf>) -> Installed {
+    pub(super) fn take_over(&mut self, name: &str, paths: &HashSet<Utf8PathBuf>) -> Installed {
         let mut taken = Installed::default();
         for package in self.0.values_mut().filter(|package| package.info.name != name) {
             for folder in &mut package.folders {
                 let place = Utf8Path::new("/").join(&folder.path);
-                let ours = |file: &mut File| paths.contains(&place.join(&file.name));
+                let ours = |file: &mut File| paths.contains(&place.join(&*file.name));
                 let files: Vec<File> = folder.files.extract_if(.., ours).collect();
                 if !files.is_empty() {
                     taken.folders.push(Folder { path: folder.path.clone(), access: folder.access.clone(), files });

@@ -7,6 +7,7 @@
 //! how far an installation came: with `f` some files may be missing, with `s` a script has still to run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -57,18 +58,43 @@ pub(super) struct Folder {
     pub(super) files: Vec<File>,
 }
 
-/// A file or link of a package.
+/// A file or link of a package. There can be many, so they are kept small.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct File {
-    pub(super) name: String,
-    pub(super) access: Option<String>,
-    /// `Q1` and base64.
-    pub(super) checksum: Option<String>,
+    pub(super) name: Box<str>,
+    pub(super) access: Option<Box<str>>,
+    pub(super) checksum: Option<Checksum>,
 }
 
-/// The form in which apk writes a digest: its first 20 bytes.
-pub(super) fn checksum(digest: &Digest) -> String {
-    identity_text(&identity_in_index(digest))
+/// What a file was when it was put in place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Checksum {
+    /// The start of its SHA-256: `Q1` and base64.
+    Sha256([u8; SHORT]),
+    /// Something else, kept as it is.
+    Other(Box<str>),
+}
+
+impl Checksum {
+    /// That of a file with this digest.
+    pub(super) fn of(digest: &Digest) -> Checksum {
+        Checksum::Sha256(identity_in_index(digest))
+    }
+
+    pub(super) fn parse(text: &str) -> Checksum {
+        // What another program spells otherwise stays as it is.
+        let known = parse_identity(text).filter(|bytes| identity_text(bytes) == text);
+        known.map_or_else(|| Checksum::Other(text.into()), Checksum::Sha256)
+    }
+}
+
+impl fmt::Display for Checksum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Checksum::Sha256(bytes) => f.write_str(&identity_text(bytes)),
+            Checksum::Other(text) => f.write_str(text),
+        }
+    }
 }
 
 /// `Q1` and base64.
@@ -91,7 +117,9 @@ impl Installed {
     /// The entry of a package that was just taken apart, without the files that it leaves to others.
     pub(super) fn new(metadata: &Metadata, file_size: u64, owners: &Owners, left: &BTreeSet<Utf8PathBuf>) -> Installed {
         let mut folders: Vec<Folder> = Vec::new();
-        let here = |member: &&Member| member.entry.kind == Kind::Dir || !left.contains(&path_of(&member.entry));
+        let here = |member: &&Member| {
+            member.entry.kind == Kind::Dir || left.is_empty() || !left.contains(&path_of(&member.entry))
+        };
         for member in metadata.members.iter().filter(here) {
             let (user, group) = owners.of(&member.entry);
             let access = |usual: u32| {
@@ -107,8 +135,9 @@ impl Installed {
                 Kind::Symlink(target) => Some(Digest::of(target)),
                 _ => member.sha256,
             };
-            let name = member.entry.path.rsplit('/').next().unwrap_or_default().to_owned();
-            let file = File { name, access: access(USUAL.1), checksum: digest.as_ref().map(checksum) };
+            let name = member.entry.path.rsplit('/').next().unwrap_or_default().into();
+            let access = access(USUAL.1).map(String::into_boxed_str);
+            let file = File { name, access, checksum: digest.as_ref().map(Checksum::of) };
             if let Some(folder) = folders.last_mut() {
                 folder.files.push(file);
             }
@@ -191,10 +220,10 @@ impl Installed {
     }
 
     /// Absolute paths of its files and links, with the checksum of each.
-    pub(super) fn files(&self) -> impl Iterator<Item = (Utf8PathBuf, Option<&str>)> {
+    pub(super) fn files(&self) -> impl Iterator<Item = (Utf8PathBuf, Option<&Checksum>)> {
         self.folders.iter().flat_map(|folder| {
             let place = Utf8Path::new("/").join(&folder.path);
-            folder.files.iter().map(move |file| (place.join(&file.name), file.checksum.as_deref()))
+            folder.files.iter().map(move |file| (place.join(&*file.name), file.checksum.as_ref()))
         })
     }
 
@@ -237,33 +266,36 @@ impl Installed {
 
     fn field(&mut self, field: &str, value: &str, line: &str) -> Result<(), String> {
         let info = &mut self.info;
-        let text = value.to_owned();
+        let text = || value.to_owned();
         match field {
             "F" if value.is_empty() => self.folders.push(Folder::default()),
             "F" => self.folders.push(Folder { path: path(value)?, ..Folder::default() }),
-            "M" => self.folders.last_mut().ok_or("it belongs to no directory")?.access = Some(text),
+            "M" => self.folders.last_mut().ok_or("it belongs to no directory")?.access = Some(text()),
             "R" if value.contains('/') => return Err("a file name has a slash".into()),
             "R" => {
-                let file = File { name: path(value)?, ..File::default() };
+                let file = File { name: path(value)?.into(), ..File::default() };
                 self.folders.last_mut().ok_or("it belongs to no directory")?.files.push(file);
             }
             "a" | "Z" => {
                 let last = self.folders.last_mut().and_then(|folder| folder.files.last_mut());
                 let file = last.ok_or("it belongs to no file")?;
-                *(if field == "a" { &mut file.access } else { &mut file.checksum }) = Some(text);
+                match field {
+                    "a" => file.access = Some(value.into()),
+                    _ => file.checksum = Some(Checksum::parse(value)),
+                }
             }
             _ if !self.folders.is_empty() => return Err("it comes after the directories".into()),
             "C" => info.unique_id = Some(identity(value)?),
-            "P" => info.name = text,
-            "V" => info.version = text,
-            "A" => info.arch = text,
+            "P" => info.name = text(),
+            "V" => info.version = text(),
+            "A" => info.arch = text(),
             "S" => self.file_size = number(value)?,
             "I" => info.installed_size = number(value)?,
-            "T" => info.description = text,
-            "U" => info.url = text,
-            "L" => info.license = text,
-            "o" => info.origin = text,
-            "m" => info.maintainer = text,
+            "T" => info.description = text(),
+            "U" => info.url = text(),
+            "L" => info.license = text(),
+            "o" => info.origin = text(),
+            "m" => info.maintainer = text(),
             "t" => info.build_time = Some(number(value)?),
             "k" => info.provider_priority = Some(number(value)?),
             "c" => info.repo_commit = Some(commit(value)?),
@@ -283,59 +315,60 @@ impl Installed {
         Ok(())
     }
 
-    /// One package of the file, with the empty line that ends it.
-    pub(super) fn text(&self) -> String {
+    /// Adds one package of the file, with the empty line that ends it.
+    pub(super) fn write(&self, text: &mut String) {
         let info = &self.info;
         let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
         let list = |list: &[Dependency]| list.iter().map(Dependency::to_string).collect::<Vec<_>>().join(" ");
-        let mut text = String::new();
-        let mut always = |field: char, value: &str| text.push_str(&format!("{field}:{}\n", value.replace('\n', " ")));
-        always('C', &self.identity());
-        always('P', &info.name);
-        always('V', &info.version);
-        always('A', &info.arch);
-        always('S', &self.file_size.to_string());
-        always('I', &info.installed_size.to_string());
-        always('T', &info.description);
-        always('U', &info.url);
-        always('L', &info.license);
-        let mut set = |field: char, value: &str| {
+        let mut line = |field: &str, value: &str| {
+            for part in [field, ":", value, "\n"] {
+                text.push_str(part);
+            }
+        };
+        let mut always = |field: &str, value: &str| line(field, &value.replace('\n', " "));
+        always("C", &self.identity());
+        always("P", &info.name);
+        always("V", &info.version);
+        always("A", &info.arch);
+        always("S", &self.file_size.to_string());
+        always("I", &info.installed_size.to_string());
+        always("T", &info.description);
+        always("U", &info.url);
+        always("L", &info.license);
+        let mut set = |field: &str, value: &str| {
             if !value.is_empty() {
                 always(field, value)
             }
         };
-        set('o', &info.origin);
-        set('m', &info.maintainer);
-        set('t', &number(info.build_time));
-        set('c', &info.repo_commit.map(|commit| Hex(&commit).to_string()).unwrap_or_default());
-        set('k', &number(info.provider_priority));
-        set('D', &list(&info.depends));
-        set('p', &list(&info.provides));
-        set('i', &list(&info.install_if));
-        set('g', &info.tags.join(" "));
-        set('r', &list(&info.replaces));
-        set('q', &number(Some(self.replaces_priority).filter(|priority| *priority > 0)));
-        for line in &self.kept {
-            text.push_str(&format!("{line}\n"));
+        set("o", &info.origin);
+        set("m", &info.maintainer);
+        set("t", &number(info.build_time));
+        set("c", &info.repo_commit.map(|commit| Hex(&commit).to_string()).unwrap_or_default());
+        set("k", &number(info.provider_priority));
+        set("D", &list(&info.depends));
+        set("p", &list(&info.provides));
+        set("i", &list(&info.install_if));
+        set("g", &info.tags.join(" "));
+        set("r", &list(&info.replaces));
+        set("q", &number(Some(self.replaces_priority).filter(|priority| *priority > 0)));
+        for kept in &self.kept {
+            let (field, value) = kept.split_once(':').unwrap_or((kept, ""));
+            line(field, value);
         }
-        let mut set = |field: char, value: Option<&str>| {
-            if let Some(value) = value {
-                text.push_str(&format!("{field}:{value}\n"));
-            }
-        };
         let marks: String = self.marks.iter().rev().collect();
-        set('f', Some(marks.as_str()).filter(|marks| !marks.is_empty()));
+        if !marks.is_empty() {
+            line("f", &marks);
+        }
         for folder in &self.folders {
-            set('F', Some(&folder.path));
-            set('M', folder.access.as_deref());
+            line("F", &folder.path);
+            folder.access.iter().for_each(|access| line("M", access));
             for file in &folder.files {
-                set('R', Some(&file.name));
-                set('a', file.access.as_deref());
-                set('Z', file.checksum.as_deref());
+                line("R", &file.name);
+                file.access.iter().for_each(|access| line("a", access));
+                file.checksum.iter().for_each(|checksum| line("Z", &checksum.to_string()));
             }
         }
         text.push('\n');
-        text
     }
 }
 

@@ -285,11 +285,11 @@ impl Client {
                 step(commit.on, name, None);
                 commit.remove(name)?;
             }
-            for mut package in plan.install {
-                let info = package.metadata.info.clone();
+            for package in plan.install {
+                let info = &package.metadata.info;
                 step(commit.on, &info.name, Some(&info.version));
                 // Those after one that cannot be put in place may need it; its own last script is another matter.
-                let configured = commit.install(&mut package)?;
+                let configured = commit.install(&package)?;
                 failures.add(configured, commit.on);
             }
             Ok(())

@@ -156,7 +156,7 @@ impl Planner<'_> {
         let leaves = |name: &str| coming.contains(name) || going.contains(name);
         let stay = self.database.0.values().filter(|package| !leaves(&package.info.name));
         let taken: BTreeSet<Utf8PathBuf> = replaces::settle(stay, &mut plan.install);
-        let owned = self.database.files_of_others(leaves).into_iter().filter(|(path, _)| !taken.contains(path));
+        let owned = self.database.files_of_others(leaves).filter(|(path, _)| !taken.contains(path));
         let old_files =
             |name: &str| self.database.0.get(name).into_iter().flat_map(Installed::files).map(|(path, _)| path);
         let mut bundles: Vec<_> = plan.install.iter().map(Prepared::bundle).collect();

@@ -40,9 +40,9 @@ impl Prepared {
     }
 
     /// The package file, from its start.
-    pub(super) fn open(&mut self) -> Result<&mut File> {
-        rewind(&mut self.file, &self.metadata.info.name)?;
-        Ok(&mut self.file)
+    pub(super) fn open(&self) -> Result<&File> {
+        rewind(&self.file, &self.metadata.info.name)?;
+        Ok(&self.file)
     }
 
     /// Absolute paths of everything but directories, without what stays with others.
@@ -61,7 +61,8 @@ impl Prepared {
     pub(super) fn bundle(&self) -> Bundle<'_> {
         // The entry of the root itself has no path, and nothing is done about it.
         let here = |member: &&apk::Member| {
-            !member.entry.path.is_empty() && !self.left.contains(&place::path_of(&member.entry))
+            !member.entry.path.is_empty()
+                && (self.left.is_empty() || !self.left.contains(&place::path_of(&member.entry)))
         };
         let members = self.metadata.members.iter().filter(here);
         let length = |member: &apk::Member| if matches!(member.entry.kind, Kind::File(_)) { member.length } else { 0 };
@@ -128,18 +129,18 @@ fn scratch_file(scratch: &TempDir) -> Result<File> {
     tempfile::tempfile_in(scratch).map_err(Error::io("make a file in", scratch.path().to_string_lossy().as_ref()))
 }
 
-fn rewind(file: &mut File, name: &str) -> Result<()> {
+fn rewind(mut file: &File, name: &str) -> Result<()> {
     file.seek(SeekFrom::Start(0)).map(|_start| ()).map_err(Error::io("read the copy of", name))
 }
 
 /// Reads the whole package once and keeps everything but the content.
 fn inspect(
-    mut file: File,
+    file: File,
     size: u64,
     trusted: impl FnOnce(&Adb) -> Result<(), formats::Error>,
     explain: impl FnOnce(formats::Error) -> Error,
 ) -> Result<Prepared> {
-    rewind(&mut file, "the package")?;
+    rewind(&file, "the package")?;
     match apk::inspect(&file, &Limits::default(), trusted) {
         Ok(metadata) => Ok(Prepared { metadata, size, left: BTreeSet::new(), file }),
         Err(error) => Err(explain(error)),

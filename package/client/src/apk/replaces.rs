@@ -4,7 +4,7 @@
 //! wins and the other does without the file. Packages of one recipe may always take over from each other. All of it
 //! as in apk; what nobody declared stays a clash.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use camino::Utf8PathBuf;
 use formats::Kind;
@@ -59,7 +59,11 @@ impl Claim<'_> {
 /// Decides about the files of packages that come, in their order, against those of packages that stay. What a package
 /// has to leave to others is noted in it; the files that change hands are returned.
 pub(super) fn settle<'a>(stay: impl Iterator<Item = &'a Installed>, coming: &mut [Prepared]) -> BTreeSet<Utf8PathBuf> {
-    let mut claims: BTreeMap<Utf8PathBuf, Claim<'_>> = BTreeMap::new();
+    let stay: Vec<&Installed> = stay.collect();
+    if !can_take_over(&stay, coming) {
+        return BTreeSet::new();
+    }
+    let mut claims: HashMap<Utf8PathBuf, Claim<'_>> = HashMap::new();
     for package in stay {
         let claim = Claim { info: &package.info, priority: package.replaces_priority, coming: None };
         claims.extend(package.files().map(|(path, _)| (path, claim)));
@@ -96,6 +100,14 @@ pub(super) fn settle<'a>(stay: impl Iterator<Item = &'a Installed>, coming: &mut
         package.left = left;
     }
     taken
+}
+
+/// Whether any package could take over a file of another one: most declare nothing of the kind.
+fn can_take_over(stay: &[&Installed], coming: &[Prepared]) -> bool {
+    let infos = stay.iter().map(|package| &package.info).chain(coming.iter().map(|package| &package.metadata.info));
+    let mut origins = HashSet::new();
+    let mut shares = |info: &'_ str| !info.is_empty() && !origins.insert(info.to_owned());
+    infos.into_iter().any(|info| !info.replaces.is_empty() || shares(&info.origin))
 }
 
 /// Files that hard links of the same package lead to.

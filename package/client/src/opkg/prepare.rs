@@ -153,7 +153,7 @@ pub(crate) fn check_against(
         let files = read_paths(root, name, "list")?;
         match leaving.contains(name) {
             true => going.extend(files),
-            false => owned.extend(files.into_iter().map(|path| (path, name.clone()))),
+            false => owned.extend(files.into_iter().map(|path| (path, name.as_str()))),
         }
     }
     let mut bundles = Vec::new();

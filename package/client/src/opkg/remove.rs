@@ -152,19 +152,21 @@ pub(crate) fn remove(
     let (conffiles, links) = (package.conffiles.clone(), alternatives::links(&package.control));
     status.save(root)?;
 
+    // No script runs before all files are gone.
+    let alone = root.remembering();
     let others = status.paths_of_others(root, name, "list")?;
-    for path in place::obsolete(root, read_paths(root, name, "list")?, [], &others) {
+    for path in place::obsolete(&alone, read_paths(root, name, "list")?, [], &others) {
         let recorded = conffiles.get(&path);
-        if recorded.is_some() && root.sha256(&path)?.is_some_and(|there| Some(&there) != recorded) {
+        if recorded.is_some() && alone.sha256(&path)?.is_some_and(|there| Some(&there) != recorded) {
             on(Step::ConffileNotRemoved { path }.into());
-        } else if root.kind(&path)? != Some(Kind::Folder) {
-            root.remove(&path)?;
+        } else if alone.kind(&path)? != Some(Kind::Folder) {
+            alone.remove(&path)?;
         }
     }
     // Innermost first; one that still holds something, or that another one needs, stays.
     let others = status.paths_of_others(root, name, "dirs")?;
-    for folder in place::obsolete(root, read_paths(root, name, "dirs")?, [], &others).iter().rev() {
-        let _not_empty = root.remove_empty(folder);
+    for folder in place::obsolete(&alone, read_paths(root, name, "dirs")?, [], &others).iter().rev() {
+        let _not_empty = alone.remove_empty(folder);
     }
     script("postrm")?;
     remove_info(root, name, &[])?;

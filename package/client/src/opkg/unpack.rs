@@ -3,7 +3,7 @@
 //! Order matters more than anything here: the status says *half-installed* before the first change and
 //! *unpacked* after the last one, and the list of files on disk always covers the files on disk.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{self, Read};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -176,11 +176,16 @@ impl Unpacker<'_> {
     fn folders(&self, package: &Prepared) -> Result<BTreeSet<Utf8PathBuf>> {
         let mut made = self.status.paths_of_others(self.root, package.name(), "dirs")?;
         made.extend(read_paths(self.root, package.name(), "dirs")?);
-        let mut folders = BTreeSet::new();
+        let (mut folders, mut seen) = (BTreeSet::new(), HashSet::new());
         for member in &package.members {
             let path = path_of(member);
-            let itself = (member.entry.kind == Kind::Dir).then_some(path.as_path());
-            for folder in path.ancestors().skip(1).chain(itself).filter(|folder| *folder != "/") {
+            let is_folder = member.entry.kind == Kind::Dir;
+            for folder in path.ancestors().skip(usize::from(!is_folder)).take_while(|folder| *folder != "/") {
+                // Those above one that was seen were seen with it.
+                if seen.contains(folder) {
+                    break;
+                }
+                seen.insert(folder.to_owned());
                 if made.contains(folder) || !self.root.is_folder(folder) {
                     folders.insert(folder.to_owned());
                 }
@@ -195,14 +200,15 @@ impl Unpacker<'_> {
         let conffiles: BTreeSet<_> = package.metadata.conffiles.iter().map(Utf8PathBuf::from).collect();
         let recorded = self.status.0.get(&name).map(|package| package.conffiles.clone()).unwrap_or_default();
         let mut digests = BTreeMap::new();
+        let root = self.root.remembering();
         let mut failure = None;
         let read = ipk::visit(package.open()?, &Limits::default(), &mut |member, content| {
             let path = path_of(member);
             let written = match conffiles.contains(&path) && matches!(member.entry.kind, Kind::File(_)) {
-                true => self.conffile(&path, member, recorded.get(&path), content).map(|digest| {
+                true => self.conffile(&root, &path, member, recorded.get(&path), content).map(|digest| {
                     digests.insert(path, digest);
                 }),
-                false => self.file(&name, &path, member, content),
+                false => self.file(&root, &name, &path, member, content),
             };
             written.map_err(|error| {
                 let stop = io::Error::other(error.to_string());
@@ -217,17 +223,25 @@ impl Unpacker<'_> {
         }
     }
 
-    fn file(&mut self, package: &str, path: &Utf8Path, member: &Member, content: &mut dyn Read) -> Result<()> {
+    fn file(
+        &mut self,
+        root: &Root,
+        package: &str,
+        path: &Utf8Path,
+        member: &Member,
+        content: &mut dyn Read,
+    ) -> Result<()> {
         if matches!(member.entry.kind, Kind::File(_)) && member.entry.mode & 0o6000 != 0 {
             let text = format!("Package {package} installs {path} with the rights of its owner or group.");
             (self.on)(Progress::Note { text });
         }
-        place::put(self.root, package, &member.entry, path, access(member), content)
+        place::put(root, package, &member.entry, path, access(member), content)
     }
 
     /// A conffile that the owner changed stays, and the new one is put beside it.
     fn conffile(
         &mut self,
+        root: &Root,
         path: &Utf8Path,
         member: &Member,
         recorded: Option<&Digest>,
@@ -236,8 +250,8 @@ impl Unpacker<'_> {
         let mut bytes = Vec::new();
         content.read_to_end(&mut bytes).map_err(Error::io("unpack", path))?;
         let new = Digest::of(&bytes);
-        self.root.make_parents(path)?;
-        let place = match self.root.sha256(path)? {
+        root.make_parents(path)?;
+        let place = match root.sha256(path)? {
             Some(there) if there == new => return Ok(new),
             Some(there) if Some(&there) != recorded => {
                 let beside = Utf8PathBuf::from(format!("{path}-opkg"));
@@ -246,7 +260,7 @@ impl Unpacker<'_> {
             }
             _ => path.to_owned(),
         };
-        self.root.write(&place, access(member), false, &mut &bytes[..])?;
+        root.write(&place, access(member), false, &mut &bytes[..])?;
         Ok(new)
     }
 
@@ -256,13 +270,14 @@ impl Unpacker<'_> {
         if files.is_empty() {
             return Ok(());
         }
+        let root = self.root.remembering();
         let others = self.status.paths_of_others(self.root, name, "list")?;
-        for path in place::obsolete(self.root, files.iter().cloned(), brought, &others) {
+        for path in place::obsolete(&root, files.iter().cloned(), brought, &others) {
             let recorded = self.status.0.get(name).and_then(|package| package.conffiles.get(&path));
-            if recorded.is_some() && self.root.sha256(&path)?.as_ref() != recorded {
+            if recorded.is_some() && root.sha256(&path)?.as_ref() != recorded {
                 (self.on)(Step::ConffileNotRemoved { path }.into());
             } else {
-                self.root.remove(&path)?;
+                root.remove(&path)?;
             }
         }
         Ok(())

@@ -40,5 +40,5 @@ pub use dump::dump;
 pub use info::{Dependency, Info};
 pub use metadata::{Member, Metadata, Script};
 pub use plan::from_plan;
-pub use read::{inspect, read, visit};
+pub use read::{inspect, read, revisit, visit};
 pub use write::{Plan, seal, write};

@@ -62,6 +62,18 @@ pub fn visit(
     Ok(metadata)
 }
 
+/// Reads the files of a package once more whose metadata is known from [`inspect`] or [`visit`], and hands each that has
+/// bytes to `each`, as [`visit`] does.
+pub fn revisit(
+    mut input: impl Read,
+    limits: &Limits,
+    metadata: &Metadata,
+    each: &mut dyn FnMut(&Member, &mut dyn Read) -> io::Result<()>,
+) -> Result<(), Error> {
+    let (_, blocks) = Adb::open(&mut input as &mut dyn Read, limits)?;
+    files(blocks, &metadata.members, each)
+}
+
 /// Checks a whole package, whoever made it, and keeps its metadata and their digest.
 pub(super) fn digest(input: &mut dyn Read, limits: &Limits) -> Result<(Digest, Metadata), Error> {
     let (adb, blocks) = Adb::open(input, limits)?;

@@ -8,8 +8,8 @@ use std::cell::LazyCell;
 use model::{Finding, Severity};
 use object::Architecture;
 
-use super::Rule;
 use super::set::Set;
+use super::{Rule, processor};
 use crate::elf::{Elf, Machine, build_path};
 use crate::opened::{File, Opened};
 
@@ -62,7 +62,7 @@ static RUN_PATH: Rule = Rule {
 };
 
 pub(super) const RULES: &[&Rule] =
-    &[&UNSTRIPPED, &BUILD_PATH, &MISSING_LIBRARY, &OTHER_MACHINE, &NOT_FOR_ALL, &RUN_PATH];
+    &[&UNSTRIPPED, &BUILD_PATH, &MISSING_LIBRARY, &OTHER_MACHINE, &NOT_FOR_ALL, &RUN_PATH, &processor::OTHER_PROCESSOR];
 
 /// Libraries of the C library and the compiler, which every image has.
 const BASE_LIBRARIES: [&str; 11] = [
@@ -147,6 +147,8 @@ pub(super) fn check(subject: &Opened, set: &Set<'_>, findings: &mut Vec<Finding>
                 spelled(machine)
             );
             report(&OTHER_MACHINE, what);
+        } else if let Some(what) = processor::misfit(&subject.architecture, elf) {
+            report(&processor::OTHER_PROCESSOR, what);
         }
         let is_base = |library: &&String| BASE_LIBRARIES.iter().any(|base| library.starts_with(base));
         for library in elf.needed.iter().filter(|library| !is_base(library)) {

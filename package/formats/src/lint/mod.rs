@@ -10,7 +10,7 @@
 //! | `LINT001`… | reading | `read.rs` |
 //! | `LINT1xx` | kernel modules | `kmod.rs` |
 //! | `LINT2xx` | files, owners, modes, links | `files.rs` |
-//! | `LINT3xx` | programs and libraries | `binaries.rs` |
+//! | `LINT3xx` | programs and libraries | `binaries.rs`, `processor.rs` |
 //! | `LINT4xx` | names, versions, sizes, scripts | `metadata.rs` |
 //! | `LINT5xx` | indexes and their signatures | `index.rs` |
 //! | `LINT6xx` | what the router's own programs read | `system.rs` |
@@ -45,6 +45,7 @@ mod index;
 mod kmod;
 mod listed;
 mod metadata;
+mod processor;
 mod read;
 mod set;
 mod shell;

@@ -81,6 +81,22 @@ static BROKEN_JSON: Rule = Rule {
     fix: "correct it at the named place (`python3 -m json.tool` shows it)",
 };
 
+static UNNAMEABLE: Rule = Rule {
+    id: "LINT610",
+    severity: Severity::Warning,
+    title: "settings that uci cannot name",
+    why: "on uci's command line and in scripts a dot or equals sign ends the name of the file, and names with blanks or other letters are passed over",
+    fix: "name the file with letters, digits, `-` and `_`, or put what is no uci file elsewhere",
+};
+
+static ODD_USER: Rule = Rule {
+    id: "LINT611",
+    severity: Severity::Warning,
+    title: "user or group that is not made as it should be",
+    why: "the router's functions take it as it stands: who has the number of another one has its rights, and what is no number breaks a line of /etc/passwd or /etc/group",
+    fix: "write `USERID:=name=number:group=number` with numbers of their own, or without numbers",
+};
+
 pub(super) const RULES: &[&Rule] = &[
     &FOLDER_MODE,
     &NO_CONFFILE,
@@ -91,6 +107,8 @@ pub(super) const RULES: &[&Rule] = &[
     &SAME_PRIORITY,
     &BROKEN_ALTERNATIVE,
     &BROKEN_JSON,
+    &UNNAMEABLE,
+    &ODD_USER,
 ];
 
 /// Folders that every image has, with mode 0755.
@@ -127,6 +145,22 @@ const SYSTEM: [&str; 27] = [
 const PROGRAMS: [&str; 7] =
     ["etc/init.d/", "bin/", "sbin/", "usr/bin/", "usr/sbin/", "usr/libexec/rpcd/", "www/cgi-bin/"];
 
+/// Users and groups that every image has.
+const USERS: [(&str, u32); 5] = [("root", 0), ("daemon", 1), ("ftp", 55), ("network", 101), ("nobody", 65534)];
+const GROUPS: [(&str, u32); 11] = [
+    ("root", 0),
+    ("daemon", 1),
+    ("adm", 4),
+    ("mail", 8),
+    ("dialout", 20),
+    ("audio", 29),
+    ("www-data", 33),
+    ("ftp", 55),
+    ("users", 100),
+    ("network", 101),
+    ("nogroup", 65534),
+];
+
 /// One package.
 pub(super) fn check(subject: &Opened, findings: &mut Vec<Finding>) {
     for file in &subject.files {
@@ -139,6 +173,10 @@ pub(super) fn check(subject: &Opened, findings: &mut Vec<Finding>) {
         }
         if path.starts_with("etc/config/") && is_file && !is_conffile(subject, path) {
             report(&NO_CONFFILE, "it is no conffile".to_owned());
+        }
+        let settings = path.strip_prefix("etc/config/").filter(|name| is_file && !name.contains('/'));
+        if let Some(odd) = settings.and_then(|name| name.chars().find(|c| ".=".contains(*c) || !c.is_ascii_graphic())) {
+            report(&UNNAMEABLE, format!("its name has {odd:?} in it"));
         }
         let is_program =
             PROGRAMS.iter().any(|folder| path.strip_prefix(folder).is_some_and(|rest| !rest.contains('/')));
@@ -168,6 +206,11 @@ pub(super) fn check(subject: &Opened, findings: &mut Vec<Finding>) {
         };
         check_script(&script.text, &mut report);
     }
+    for user in &subject.users {
+        if let Some(problem) = user_problem(user) {
+            findings.push(ODD_USER.at(&subject.path, format!("`{user}`: {problem}")));
+        }
+    }
     for alternative in &subject.alternatives {
         if let Some(problem) = alternative_problem(subject, alternative) {
             findings.push(BROKEN_ALTERNATIVE.at(&subject.path, format!("`{alternative}`: {problem}")));
@@ -192,6 +235,24 @@ fn check_script(text: &str, report: &mut impl FnMut(&'static Rule, String)) {
     } else if let Some((line, why)) = shell::scan(text).broken {
         report(&BROKEN_SCRIPT, format!("line {line}: {why}"));
     }
+}
+
+/// What is wrong with `user=number:group=number:group=number,…`, of which all but one name may be left out.
+fn user_problem(item: &str) -> Option<String> {
+    let mut parts = item.splitn(3, ':');
+    let (user, group) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let more = parts.next().unwrap_or_default().split(',').map(|group| (group, &GROUPS[..]));
+    [(user, &USERS[..]), (group, &GROUPS[..])].into_iter().chain(more).find_map(|(word, own)| {
+        let (name, number) = word.split_once('=').map_or((word, None), |(name, number)| (name, Some(number)));
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+        let number = number?;
+        let Ok(value) = number.parse::<u32>() else { return Some(format!("`{number}` is not a number")) };
+        if name.is_empty() || !name.chars().all(is_plain) {
+            return Some(format!("`{name}` is not a name"));
+        }
+        let (owner, _) = own.iter().find(|(owner, taken)| *taken == value && *owner != name)?;
+        Some(format!("the number {value} is that of {owner}"))
+    })
 }
 
 /// `priority:link:program`

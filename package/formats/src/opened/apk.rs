@@ -6,7 +6,7 @@ use std::io::Read;
 use model::{Digest, Format};
 
 use super::facts::{Facts, facts};
-use super::{File, FileIdentity, Need, Opened, Script, Tally, alternatives};
+use super::{File, FileIdentity, Need, Opened, Script, Tally, alternatives, words};
 use crate::adb::Adb;
 use crate::package::Kind;
 use crate::version::apk::Match;
@@ -66,6 +66,7 @@ fn opened(path: &str, metadata: apk::Metadata, mut facts: HashMap<String, Facts>
             .unwrap_or_default()
     };
     let alternatives = alternatives(list("alternatives"), Format::Apk);
+    let users = words(list("rusers"));
     let versioned = info.provides.iter().filter(|item| item.version.is_some()).map(|item| item.name.clone());
     let exclusive = std::iter::once(info.name.clone()).chain(versioned).collect();
     // What is in the list without digest need not exist yet.
@@ -87,6 +88,7 @@ fn opened(path: &str, metadata: apk::Metadata, mut facts: HashMap<String, Facts>
         exclusive,
         versioned: Vec::new(),
         alternatives,
+        users,
         odd_conffiles: Vec::new(),
         stored: None,
         replaces: names(&info.replaces),

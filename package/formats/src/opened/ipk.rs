@@ -6,7 +6,7 @@ use model::Format;
 use model::sha256::{Digest, HashingReader};
 
 use super::facts::facts;
-use super::{File, FileIdentity, Need, Opened, Script, Tally, alternatives};
+use super::{File, FileIdentity, Need, Opened, Script, Tally, alternatives, words};
 use crate::depend::{Dependency, Term};
 use crate::package::Kind;
 use crate::version::Operator;
@@ -76,6 +76,7 @@ fn opened(path: &str, metadata: ipk::Metadata, files: Vec<File>, file: FileIdent
             .map(ToString::to_string)
             .collect(),
         alternatives: alternatives(&text("Alternatives"), Format::Ipk),
+        users: words(&text("Require-User")),
         odd_conffiles: metadata.odd_conffiles,
         stored: Some(metadata.data_length),
         replaces: text("Replaces").split(',').map(|name| name.trim().to_owned()).collect(),

@@ -52,6 +52,8 @@ pub struct Opened {
     /// `name=version` in opkg's world, where nobody finds the name.
     pub(crate) versioned: Vec<String>,
     pub(crate) alternatives: Vec<String>,
+    /// Users and groups that are made for it: `user=number:group=number:more groups`.
+    pub(crate) users: Vec<String>,
     /// Packages whose place it takes.
     pub replaces: Vec<String>,
     /// What the package says about its size, in bytes.
@@ -176,6 +178,11 @@ pub fn module_name(name: &str) -> String {
 fn alternatives(list: &str, format: Format) -> Vec<String> {
     let is_end = |c: char| c == ',' || format == Format::Apk && c.is_whitespace();
     list.split(is_end).map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+}
+
+/// What stands between blanks.
+fn words(list: &str) -> Vec<String> {
+    list.split_whitespace().map(str::to_owned).collect()
 }
 
 /// Counts and hashes what passes through.

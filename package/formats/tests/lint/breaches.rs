@@ -8,9 +8,9 @@ use formats::lint::{self, Options};
 use formats::{Content, Device, Entry, Kind, Owner, Package, apk, ipk};
 use model::Severity;
 
-use crate::elf::Elf;
+use crate::elf::{Elf, mips};
 use crate::support::{
-    File, RELEASE, apk_file, apk_plain, hello, ids, in_both, ipk_file, judge, kmod, module_path, program, with,
+    File, RELEASE, apk_file, apk_plain, hello, ids, in_both, ipk_file, judge, kmod, module_path, on_mips, program, with,
 };
 
 /// A change to a faultless package, and the one rule that it breaks.
@@ -93,6 +93,10 @@ const BREACHES: &[Breach] = &[
     ("LINT304", || vec![bin(Elf { is_arm: true, ..Elf::default() })]),
     ("LINT305", || vec![Package { architecture: "all".into(), ..hello() }]),
     ("LINT306", || vec![bin(Elf { run_path: Some("$ORIGIN/../lib:/opt/lib"), ..Elf::default() })]),
+    ("LINT304", || vec![on_mips("mips_24kc", mips(true, 0x7000_1007, 3))]),
+    ("LINT304", || vec![on_mips("mipsel_24kc", mips(false, 0x7000_1007, 3))]),
+    ("LINT307", || vec![on_mips("mips_24kc", mips(false, 0x7000_1007, 1))]),
+    ("LINT307", || vec![on_mips("mipsel_mips32", mips(true, 0x7000_1007, 3))]),
     ("LINT403", || vec![Package { license: String::new(), ..hello() }]),
     ("LINT404", || vec![Package { description: String::new(), ..hello() }]),
     ("LINT405", || vec![Package { maintainer: String::new(), ..hello() }]),

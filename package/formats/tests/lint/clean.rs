@@ -6,8 +6,8 @@ use formats::depend::Dependency;
 use formats::{Content, Entry, Package};
 use proptest::prelude::*;
 
-use crate::elf::Elf;
-use crate::support::{RELEASE, apk_plain, hello, ids, in_both, ipk_file, kmod, module_path, program, with};
+use crate::elf::{Elf, mips};
+use crate::support::{RELEASE, apk_plain, hello, ids, in_both, ipk_file, kmod, module_path, on_mips, program, with};
 
 #[test]
 fn packages_without_a_fault_yield_nothing() {
@@ -86,6 +86,18 @@ fn kmods_of_an_older_kernel_may_stay_in_the_feed() {
     };
     let packages = [kmod("a", ""), kmod("b", "a"), old("a", ""), old("b", "a")];
     assert_eq!(in_both(&packages), [BTreeSet::new(), BTreeSet::new()]);
+}
+
+#[test]
+fn a_router_with_mips_takes_programs_without_a_floating_point_unit_in_its_byte_order() {
+    for (architecture, program) in [
+        ("mips_24kc", mips(false, 0x7000_1007, 3)),
+        ("mipsel_24kc", mips(true, 0x7000_1005, 3)),
+        ("mipsel_24kc", mips(true, 0x5000_1007, 0)),
+        ("mipsel_24kc_24kf", mips(true, 0x7000_1007, 1)),
+    ] {
+        assert_eq!(in_both(&[on_mips(architecture, program)]), [BTreeSet::new(), BTreeSet::new()], "{architecture}");
+    }
 }
 
 #[test]

@@ -111,3 +111,18 @@ fn append(file: &mut Vec<u8>, bytes: &[u8]) -> u64 {
 fn words(values: &[u64]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
+
+/// The smallest program for a router with MIPS, of which all sections are stripped: flags of its header, and what it says
+/// of numbers with a fraction.
+pub(crate) fn mips(is_little: bool, flags: u32, float: u8) -> Vec<u8> {
+    let half = |value: u16| if is_little { value.to_le_bytes() } else { value.to_be_bytes() };
+    let word = |value: u32| if is_little { value.to_le_bytes() } else { value.to_be_bytes() };
+    let mut file = [0x7f, b'E', b'L', b'F', 1, if is_little { 1 } else { 2 }, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0].to_vec();
+    file.extend([half(2), half(8)].concat());
+    file.extend([word(1), word(0x40_0000), word(52), word(0), word(flags)].concat());
+    file.extend([52, 32, 1, 40, 0, 0].map(half).concat());
+    file.extend([0x7000_0003, 84, 0, 0, 24, 24, 4, 8].map(word).concat());
+    file.extend([0, 0, 32, 2, 1, 0, 0, float]);
+    file.extend([0; 16]);
+    file
+}

@@ -65,6 +65,13 @@ pub(crate) fn program(elf: &Elf) -> Content {
     elf.bytes().into()
 }
 
+/// `hello` for an architecture of MIPS, with this program.
+pub(crate) fn on_mips(architecture: &str, program: Vec<u8>) -> Package {
+    let mut package = Package { architecture: architecture.into(), ..hello() };
+    package.files[1] = Entry::file("usr/bin/hello", 0o755, Content::from(program));
+    package
+}
+
 /// `hello` with one more file.
 pub(crate) fn with(entry: Entry) -> Package {
     let mut package = hello();

@@ -41,6 +41,44 @@ fn settings_are_conffiles() {
 }
 
 #[test]
+fn settings_have_names_that_uci_takes() {
+    for (name, id) in [("my.app", Some("LINT610")), ("a=b", Some("LINT610")), ("a b", Some("LINT610")), ("a-b_2", None)]
+    {
+        let path = format!("etc/config/{name}");
+        let package = with(text(&path, 0o600, "config x\n"));
+        let conffiles = vec!["/etc/config/hello".into(), format!("/{path}")];
+        found(&[Package { conffiles, ..package }], id.as_slice());
+    }
+    // It is no file of uci's there.
+    found(&[with(text("etc/hello/my.app", 0o644, ""))], &[]);
+}
+
+#[test]
+fn users_have_names_and_numbers_of_their_own() {
+    for (users, is_odd) in [
+        ("svc=850:svc=850", false),
+        ("svc:svc=850 other", false),
+        ("root=0:root=0", false),
+        ("svc=850:svc=850:dialout=20,net-dev", false),
+        (":audit=900", false),
+        (":x=1", true),
+        ("svc=0:svc=850", true),
+        ("svc=850:svc=850:video=29", true),
+        ("svc=abc", true),
+        ("=850:svc=850", true),
+        ("s/vc=850", true),
+    ] {
+        let package = Package { require_user: users.into(), ..hello() };
+        found(&[package], if is_odd { &["LINT611"] } else { &[] });
+    }
+}
+
+#[test]
+fn a_plus_belongs_to_names() {
+    found(&[Package { name: "cpp-tool++".into(), ..hello() }], &[]);
+}
+
+#[test]
 fn programs_can_be_executed() {
     let rc = "#!/bin/sh /etc/rc.common\nSTART=9\n";
     for path in ["usr/sbin/x", "usr/bin/x", "usr/libexec/rpcd/x", "www/cgi-bin/x"] {
@@ -225,6 +263,8 @@ fn packages_from_the_field_yield_what_is_wrong_with_them() {
                 ("cf6", "LINT408"),
             ],
         ),
+        ("uci-bad-name", &[("ucn", "LINT610")]),
+        ("require-user", &[("gnv", "LINT611")]),
         ("names", &[("nm1", ""), ("nm2", ""), ("nm3", ""), ("nm5", ""), ("nm7", ""), ("nm8", "LINT003")]),
     ] {
         for (name, id) in expected {

@@ -19,10 +19,56 @@ pub(crate) const CONNECTIONS: &str = include_str!("../recorded/connections.hex")
 pub(crate) const NOW: Duration = Duration::from_secs(1_700_000_000);
 pub(crate) const PROC_LIST: &str = include_str!("../recorded/nf_conntrack.txt");
 
-/// The datagrams of a recording.
+/// The datagrams of a recording, as a kernel of this machine's byte order sends them.
 pub(crate) fn datagrams(hex: &str) -> Vec<Vec<u8>> {
     let byte = |pair: &[u8]| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
-    hex.lines().map(|line| line.as_bytes().chunks(2).map(byte).collect()).collect()
+    let mut datagrams: Vec<Vec<u8>> = hex.lines().map(|line| line.as_bytes().chunks(2).map(byte).collect()).collect();
+    if cfg!(target_endian = "big") {
+        datagrams.iter_mut().for_each(|datagram| turn_messages(datagram));
+    }
+    datagrams
+}
+
+/// Headers of messages and attributes are in the kernel's byte order, which was the little-endian one; what the recorded
+/// attributes hold is in that of the network.
+fn turn_messages(mut bytes: &mut [u8]) {
+    const HEADER: usize = 16;
+    const NETFILTER: usize = 4;
+    while bytes.len() >= HEADER {
+        let length = usize::try_from(u32::from_le_bytes(*bytes.first_chunk().unwrap())).unwrap();
+        for field in [0..4, 4..6, 6..8, 8..12, 12..16] {
+            bytes[field].reverse();
+        }
+        let (message, rest) = bytes.split_at_mut(length.next_multiple_of(4));
+        turn_attributes(&mut message[HEADER + NETFILTER..length]);
+        bytes = rest;
+    }
+}
+
+/// The length of an attribute that may begin here.
+fn attribute_length(bytes: &[u8]) -> Option<usize> {
+    let length = usize::from(u16::from_le_bytes(*bytes.first_chunk()?));
+    (4..=bytes.len()).contains(&length).then_some(length)
+}
+
+/// Whether this is nothing but attributes: nftables does not mark those that hold others.
+fn are_attributes(bytes: &[u8]) -> bool {
+    bytes.is_empty()
+        || attribute_length(bytes)
+            .is_some_and(|length| are_attributes(bytes.get(length.next_multiple_of(4)..).unwrap_or_default()))
+}
+
+fn turn_attributes(mut bytes: &mut [u8]) {
+    while let Some(length) = attribute_length(bytes) {
+        bytes[..2].reverse();
+        bytes[2..4].reverse();
+        let end = length.next_multiple_of(4).min(bytes.len());
+        let (attribute, rest) = bytes.split_at_mut(end);
+        if are_attributes(&attribute[4..length]) {
+            turn_attributes(&mut attribute[4..length]);
+        }
+        bytes = rest;
+    }
 }
 
 /// Reads each message of a recording except the ends of dumps.

@@ -37,6 +37,8 @@ const QUERY_LIMIT: Duration = Duration::from_secs(60);
 pub struct Request<'a> {
     /// Code name of a Debian suite: `trixie`, `bookworm`, `sid`.
     pub suite: &'a str,
+    /// Debian's name of an architecture: `amd64`, `arm64`.
+    pub architecture: &'a str,
     /// Exactly these packages, as `name` or `name=version`. A `linux-image-…` stands for the kernel
     /// packages that it depends on.
     pub packages: &'a [String],
@@ -86,7 +88,7 @@ pub fn fetch(request: &Request<'_>, out: &Utf8Path, events: &Events, cancel: &Ca
         Some(named) => Mirror::named(named)?,
         None => Mirror::of_host(cancel)?,
     };
-    let apt = Apt::new(&mirror, request.suite, KEYRING, out)?;
+    let apt = Apt::new(&mirror, request.suite, request.architecture, KEYRING, out)?;
     events.line(STAGE, format!("reading the index of {} from {mirror}", request.suite));
     apt.update(cancel)?;
     let wanted = match request.extent {
@@ -123,7 +125,7 @@ struct Apt {
 
 impl Apt {
     /// Lays out the directory below `parent`.
-    fn new(mirror: &Mirror, suite: &str, keyring: &str, parent: &Utf8Path) -> Result<Self> {
+    fn new(mirror: &Mirror, suite: &str, architecture: &str, keyring: &str, parent: &Utf8Path) -> Result<Self> {
         let directory = tempfile::Builder::new()
             .prefix(".apt-")
             .tempdir_in(parent)
@@ -136,7 +138,7 @@ impl Apt {
         files::write(&root.join("status"), b"")?;
         let sources = format!("Types: deb\nURIs: {mirror}\nSuites: {suite}\nComponents: main\nSigned-By: {keyring}\n");
         files::write(&root.join("mirror.sources"), sources.as_bytes())?;
-        files::write(&root.join("apt.conf"), configuration(root)?.as_bytes())?;
+        files::write(&root.join("apt.conf"), configuration(root, architecture)?.as_bytes())?;
         Ok(apt)
     }
 
@@ -288,7 +290,7 @@ impl Apt {
 }
 
 /// Ours on top of the host's configuration: `-c FILE` is read last.
-fn configuration(root: &Utf8Path) -> Result<String> {
+fn configuration(root: &Utf8Path, architecture: &str) -> Result<String> {
     // apt.conf(5) has no escape for these.
     if root.as_str().contains(['"', '\n', '\\']) {
         return Err(bad_path(root.as_str()));
@@ -310,8 +312,8 @@ Dir::Etc::sourcelist "{root}/mirror.sources";
 Dir::Etc::sourceparts "/dev/null";
 Dir::Etc::preferences "/dev/null";
 Dir::Etc::preferencesparts "/dev/null";
-APT::Architecture "amd64";
-APT::Architectures {{ "amd64"; }};
+APT::Architecture "{architecture}";
+APT::Architectures {{ "{architecture}"; }};
 APT::Default-Release "";
 APT::Update::Error-Mode "any";
 APT::Get::AllowUnauthenticated "false";
@@ -399,7 +401,7 @@ mod tests {
 
         fn fetch_from(&self, mirror: &str, suite: &str, packages: &[&str]) -> Result<Vec<Deb>> {
             let cancel = Cancel::default();
-            let apt = Apt::new(&Mirror::named(mirror)?, suite, &self.keyring, &self.out())?;
+            let apt = Apt::new(&Mirror::named(mirror)?, suite, "amd64", &self.keyring, &self.out())?;
             apt.update(&cancel)?;
             let packages: Vec<String> = packages.iter().map(|name| (*name).to_owned()).collect();
             let wanted = apt.resolve(&packages, &cancel)?;
@@ -452,7 +454,8 @@ mod tests {
     #[test]
     fn what_packages_depend_on_comes_with_them_but_for_what_is_taken_for_installed() {
         let Some(place) = Place::new() else { return };
-        let apt = Apt::new(&Mirror::named(place.mirror().as_str()).unwrap(), "trixie", &place.keyring, &place.out());
+        let apt =
+            Apt::new(&Mirror::named(place.mirror().as_str()).unwrap(), "trixie", "amd64", &place.keyring, &place.out());
         let (apt, cancel) = (apt.unwrap(), Cancel::default());
         apt.update(&cancel).unwrap();
         let wanted = ["linux-image-6.12.1+deb13-amd64=6.12.1-1".to_owned()];
@@ -515,7 +518,8 @@ mod tests {
     #[test]
     fn a_file_that_changed_after_apt_is_refused() {
         let Some(place) = Place::new() else { return };
-        let apt = Apt::new(&Mirror::named(place.mirror().as_str()).unwrap(), "trixie", &place.keyring, &place.out());
+        let apt =
+            Apt::new(&Mirror::named(place.mirror().as_str()).unwrap(), "trixie", "amd64", &place.keyring, &place.out());
         let (apt, cancel) = (apt.unwrap(), Cancel::default());
         apt.update(&cancel).unwrap();
         let mut wanted = apt.resolve(&["busybox-static".into()], &cancel).unwrap();
@@ -550,14 +554,15 @@ mod tests {
         let Some(place) = Place::new() else { return };
         let cancel = Cancel::default();
         cancel.cancel();
-        let apt = Apt::new(&Mirror::named(place.mirror().as_str()).unwrap(), "trixie", &place.keyring, &place.out());
+        let apt =
+            Apt::new(&Mirror::named(place.mirror().as_str()).unwrap(), "trixie", "amd64", &place.keyring, &place.out());
         assert_eq!(apt.unwrap().update(&cancel).unwrap_err().id(), "RUN001");
     }
 
     #[test]
     fn a_directory_that_apt_cannot_spell_is_refused() {
         for path in ["/tmp/a\"b", "/tmp/a\nb", "/tmp/a\\b"] {
-            let failure = configuration(Utf8Path::new(path)).unwrap_err();
+            let failure = configuration(Utf8Path::new(path), "amd64").unwrap_err();
             assert_eq!((failure.id(), failure.exit()), ("APT014", Exit::Usage));
         }
     }

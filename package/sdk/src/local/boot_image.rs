@@ -1,8 +1,16 @@
-//! The uncompressed kernel inside a `bzImage`.
+//! What QEMU boots of a kernel as Debian ships it, and the line that says which kernel it is.
 //!
-//! QEMU boots an ELF `vmlinux` through its PVH entry and so skips the decompressor, which is most of a
-//! boot under emulation. Where the payload lies is told by the setup header of the x86 boot protocol,
-//! version 2.08 or later (Documentation/arch/x86/boot.rst in the kernel's sources).
+//! | Magic number | What it is | What QEMU is given |
+//! |---|---|---|
+//! | `HdrS` at 0x202 | x86's `bzImage` | the ELF file inside: entered by its PVH note, it skips the decompressor, most of an emulated boot |
+//! | `MZ`, `zimg` at 4 | a compressed kernel behind an EFI program | the kernel inside, which QEMU before 8 does not find itself |
+//! | `ARM\x64` at 56 | arm64's `Image` | the file, decompressed if it is |
+//! | 0x016f2818 at 0x24 | arm's `zImage` | the file |
+//! | `\x7fELF` | MIPS's kernel, or what unpacks it | the file |
+//!
+//! Where the payload of a `bzImage` lies is told by the setup header of the x86 boot protocol, version 2.08 or later
+//! (Documentation/arch/x86/boot.rst in the kernel's sources); arm's header is in arch/arm/boot/compressed/head.S, arm64's in
+//! Documentation/arch/arm64/booting.rst, that of EFI in drivers/firmware/efi/libstub/zboot-header.S.
 
 use super::unpack::decompress;
 
@@ -16,20 +24,116 @@ const PAYLOAD_LENGTH: usize = 0x24c;
 
 const SECTOR: usize = 512;
 
-/// A boot image whose setup header was understood.
+/// What the magic numbers say, the first that fits.
+const ZBOOT: (usize, &[u8]) = (4, b"zimg");
+const ARM64: (usize, &[u8]) = (56, b"ARM\x64");
+const ARM: (usize, &[u8]) = (0x24, &[0x18, 0x28, 0x6f, 0x01]);
+const ELF: (usize, &[u8]) = (0, b"\x7fELF");
+
+/// Fields of the EFI header.
+const ZBOOT_OFFSET: usize = 8;
+const ZBOOT_LENGTH: usize = 12;
+
+/// How the version begins in every kernel.
+const VERSION: &[u8] = b"Linux version ";
+
+/// A version is a line of some 150 characters.
+const VERSION_LIMIT: usize = 500;
+
+/// Magic numbers of what the kernel's build compresses with.
+const COMPRESSED: [&[u8]; 3] = [&[0x1f, 0x8b, 8], &[0xfd, b'7', b'z', b'X', b'Z', 0], &[0x28, 0xb5, 0x2f, 0xfd]];
+
+/// A boot image that was recognised.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct BootImage<'a> {
+pub(super) enum BootImage<'a> {
+    /// x86's.
+    X86(Bzimage<'a>),
+    /// Compressed, behind an EFI program.
+    Efi(&'a [u8]),
+    /// Compressed as a whole.
+    Packed(&'a [u8]),
+    /// What is booted as it is, be it the kernel or what unpacks it.
+    Whole(&'a [u8]),
+}
+
+impl<'a> BootImage<'a> {
+    /// Recognises one. The error is the end of a sentence about the file.
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, String> {
+        let is = |(at, magic): (usize, &[u8])| bytes.get(at..at + magic.len()) == Some(magic);
+        Ok(match () {
+            () if is((MAGIC, b"HdrS")) => BootImage::X86(Bzimage::read(bytes)?),
+            () if is((0, b"MZ")) && is(ZBOOT) => BootImage::Efi(bytes),
+            () if is((0, COMPRESSED[0])) => BootImage::Packed(bytes),
+            () if is(ARM) || is(ARM64) || is(ELF) => BootImage::Whole(bytes),
+            () => return Err("it is no boot image of x86, arm64, arm or MIPS".into()),
+        })
+    }
+
+    /// The line that the kernel prints as its version: release, builder, and the build's own words.
+    pub(super) fn banner(&self) -> Result<String, String> {
+        match self {
+            BootImage::X86(image) => image.banner(),
+            BootImage::Efi(_) | BootImage::Packed(_) => version(&self.kernel()?).ok_or_else(no_version),
+            BootImage::Whole(bytes) => {
+                let inside = || packed(bytes).find_map(|kernel| version(&kernel));
+                version(bytes).or_else(inside).ok_or_else(no_version)
+            }
+        }
+    }
+
+    /// What QEMU boots.
+    pub(super) fn kernel(&self) -> Result<Vec<u8>, String> {
+        match self {
+            BootImage::X86(image) => image.vmlinux(),
+            BootImage::Whole(bytes) => Ok(bytes.to_vec()),
+            BootImage::Packed(bytes) => unpacked(bytes),
+            BootImage::Efi(bytes) => {
+                let (offset, length) = (long(bytes, ZBOOT_OFFSET)?, long(bytes, ZBOOT_LENGTH)?);
+                let payload = offset.checked_add(length).and_then(|end| bytes.get(offset..end));
+                unpacked(payload.ok_or("its payload lies outside the file")?)
+            }
+        }
+    }
+}
+
+fn no_version() -> String {
+    "its version text is missing".into()
+}
+
+fn unpacked(payload: &[u8]) -> Result<Vec<u8>, String> {
+    decompress(payload).ok_or("its payload is compressed by something other than zstd, xz or gzip")?
+}
+
+/// The version that a kernel has in it, without the words in front.
+fn version(kernel: &[u8]) -> Option<String> {
+    // The first one may be a pattern with holes.
+    let mut rest = kernel;
+    while let Some(at) = rest.windows(VERSION.len()).position(|window| window == VERSION) {
+        rest = &rest[at + VERSION.len()..];
+        let line = rest.get(..rest.len().min(VERSION_LIMIT))?.split(|&byte| byte == b'\n' || byte == 0).next()?;
+        if line.first().is_some_and(u8::is_ascii_digit) {
+            return Some(String::from_utf8_lossy(line).into_owned());
+        }
+    }
+    None
+}
+
+/// What is compressed in a file whose header does not say where.
+fn packed(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let begins = |at: &usize| COMPRESSED.iter().any(|magic| bytes[*at..].starts_with(magic));
+    (0..bytes.len()).filter(begins).filter_map(|at| decompress(&bytes[at..])?.ok())
+}
+
+/// x86's boot image, whose setup header was understood.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bzimage<'a> {
     bytes: &'a [u8],
     /// Where the protected-mode part begins.
     start: usize,
 }
 
-impl<'a> BootImage<'a> {
-    /// Reads the setup header. The error is the end of a sentence about the file.
-    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, String> {
-        if bytes.get(MAGIC..MAGIC + 4) != Some(b"HdrS") {
-            return Err("it has no setup header of the x86 boot protocol".into());
-        }
+impl<'a> Bzimage<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self, String> {
         let protocol = word(bytes, PROTOCOL)?;
         if protocol < 0x208 {
             return Err(format!("its boot protocol {}.{:02} is older than 2.08", protocol >> 8, protocol & 0xff));
@@ -38,28 +142,23 @@ impl<'a> BootImage<'a> {
             0 => 4, // "for backwards compatibility", says the protocol
             count => usize::from(count),
         };
-        Ok(BootImage { bytes, start: (sectors + 1) * SECTOR })
+        Ok(Bzimage { bytes, start: (sectors + 1) * SECTOR })
     }
 
-    /// The line that the kernel prints as its version: release, builder, and the build's own words.
-    pub(super) fn banner(&self) -> Result<String, String> {
+    fn banner(&self) -> Result<String, String> {
         let at = SECTOR + usize::from(word(self.bytes, VERSION_POINTER)?);
         let text = self.bytes.get(at..self.start).and_then(|rest| rest.split(|&byte| byte == 0).next());
-        text.map(|text| String::from_utf8_lossy(text).into_owned()).ok_or_else(|| "its version text is missing".into())
+        text.map(|text| String::from_utf8_lossy(text).into_owned()).ok_or_else(no_version)
     }
 
     /// The ELF file inside.
-    pub(super) fn vmlinux(&self) -> Result<Vec<u8>, String> {
+    fn vmlinux(&self) -> Result<Vec<u8>, String> {
         let offset = long(self.bytes, PAYLOAD_OFFSET)?;
         let length = long(self.bytes, PAYLOAD_LENGTH)?;
         let begin = self.start.checked_add(offset);
         let range = begin.and_then(|begin| Some(begin..begin.checked_add(length)?));
-        let payload = range.and_then(|range| self.bytes.get(range));
-        let payload = payload.ok_or("its payload lies outside the file")?;
-        let elf = match decompress(payload) {
-            Some(unpacked) => unpacked?,
-            None => return Err("its payload is compressed by something other than zstd, xz or gzip".into()),
-        };
+        let payload = range.and_then(|range| self.bytes.get(range)).ok_or("its payload lies outside the file")?;
+        let elf = unpacked(payload)?;
         // The build appends the uncompressed length, whatever the compression.
         let announced = long(payload, payload.len().saturating_sub(4))?;
         if announced != elf.len() {
@@ -105,7 +204,7 @@ pub(super) mod tests {
     }
 
     fn vmlinux(bytes: &[u8]) -> Result<Vec<u8>, String> {
-        BootImage::read(bytes)?.vmlinux()
+        BootImage::read(bytes)?.kernel()
     }
 
     #[test]
@@ -122,7 +221,7 @@ pub(super) mod tests {
             bytes[at] = value;
             vmlinux(&bytes).unwrap_err()
         };
-        assert!(damaged(MAGIC, b'h').contains("no setup header"));
+        assert!(damaged(MAGIC, b'h').contains("no boot image"));
         assert!(damaged(PROTOCOL, 7).contains("2.07"));
         assert!(damaged(PAYLOAD_OFFSET, 15).contains("other than"));
         assert!(damaged(PAYLOAD_OFFSET + 3, 0xff).contains("outside"));
@@ -133,7 +232,55 @@ pub(super) mod tests {
         assert!(vmlinux(&bytes[..0x24a]).unwrap_err().contains("cut off"));
     }
 
+    /// A kernel with this header, and a version behind a pattern for one.
+    fn kernel(magic: (usize, &[u8])) -> Vec<u8> {
+        let mut bytes = vec![0; 64];
+        bytes[magic.0..magic.0 + magic.1.len()].copy_from_slice(magic.1);
+        bytes.extend(b"Linux version %s (%s)\0Linux version 6.12.1-arm64 (x) #1\nmore");
+        bytes
+    }
+
+    #[test]
+    fn kernels_of_other_architectures_are_known_by_their_magic_numbers() {
+        let version = "6.12.1-arm64 (x) #1";
+        let plain = kernel(ARM64);
+        let mut efi = b"MZ\0\0zimg".to_vec();
+        let payload = gzip(&plain);
+        efi.extend([24, u32::try_from(payload.len()).unwrap()].map(u32::to_le_bytes).concat());
+        efi.extend([0; 8]);
+        efi.extend(&payload);
+        for bytes in [&plain, &efi, &payload] {
+            let image = BootImage::read(bytes).unwrap();
+            assert_eq!(image.banner().unwrap(), version);
+            assert_eq!(image.kernel().unwrap(), plain, "what QEMU boots is not compressed");
+        }
+        assert!(vmlinux(&efi[..efi.len() - 1]).unwrap_err().contains("outside"));
+        let elf = kernel(ELF);
+        assert_eq!(BootImage::read(&elf).unwrap().banner().unwrap(), version);
+        // A zImage is booted as it is; its version is in what it unpacks.
+        let mut zimage = vec![0; 64];
+        zimage[ARM.0..ARM.0 + 4].copy_from_slice(ARM.1);
+        assert!(BootImage::read(&zimage).unwrap().banner().unwrap_err().contains("missing"));
+        zimage.extend(COMPRESSED[0]);
+        zimage.extend(gzip(&plain));
+        let image = BootImage::read(&zimage).unwrap();
+        assert_eq!((image.banner().unwrap().as_str(), image.kernel().unwrap()), (version, zimage.clone()));
+    }
+
     proptest::proptest! {
+        #[test]
+        fn any_header_of_other_architectures_is_an_error_or_harmless(
+            which in 0_usize..5, at in 0_usize..80, value: u8, end in 0_usize..200,
+        ) {
+            let magic = [ARM64, ARM, ELF, (0, b"MZ\0\0zimg".as_slice()), (0, COMPRESSED[0])][which];
+            let mut bytes = kernel(magic);
+            bytes[at] = value;
+            bytes.truncate(end);
+            if let Ok(image) = BootImage::read(&bytes) {
+                let _any = (image.banner(), image.kernel());
+            }
+        }
+
         #[test]
         fn any_change_is_an_error_or_harmless(at in 0_usize..1700, value: u8, end in 0_usize..1700) {
             let mut bytes = image("x");
@@ -141,7 +288,7 @@ pub(super) mod tests {
             bytes[at.min(last)] = value;
             bytes.truncate(end);
             if let Ok(image) = BootImage::read(&bytes) {
-                let _any = (image.banner(), image.vmlinux());
+                let _any = (image.banner(), image.kernel());
             }
         }
     }

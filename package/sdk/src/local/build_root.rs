@@ -19,6 +19,9 @@ use super::symbols::Exports;
 /// Version of what [`BuildRoot::prepare`] makes of the same packages.
 pub const BUILD_ROOT: u32 = 2;
 
+/// Debian's name of the architecture that modules are compiled on, and for: the programs of the kernel's build are of it.
+pub const ARCHITECTURE: &str = "amd64";
+
 /// What a build calls besides compiler and headers.
 const TOOLS: [&str; 9] = ["binutils", "coreutils", "dash", "diffutils", "findutils", "grep", "make", "mawk", "sed"];
 
@@ -86,7 +89,7 @@ impl BuildRoot {
         let but_for = [image, ("linux-base".into(), "9999".into())];
         let packages = BuildRoot::packages(kernel);
         let extent = Extent::WithDependencies { but_for: &but_for };
-        let request = Request { suite, packages: &packages, extent, mirror };
+        let request = Request { suite, architecture: ARCHITECTURE, packages: &packages, extent, mirror };
         fetch(&request, out, events, cancel).map_err(|failure| not_fetched(failure, kernel.release()))
     }
 

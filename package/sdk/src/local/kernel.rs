@@ -39,8 +39,8 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Unpacks kernel packages into the empty directory `out`, takes the uncompressed kernel out of the
-    /// boot image, and opens the result.
+    /// Unpacks kernel packages into the empty directory `out`, takes what QEMU boots out of the boot image, and opens
+    /// the result.
     ///
     /// # Errors
     /// As [`unpack`] and [`Kernel::open`].
@@ -48,8 +48,8 @@ impl Kernel {
         unpack(debs, &out.join("root"), cancel)?;
         let boot_image = locate(out)?.vmlinuz;
         let bytes = files::read(&boot_image)?;
-        let vmlinux = BootImage::read(&bytes).and_then(|image| image.vmlinux());
-        files::write(&out.join("vmlinux"), &vmlinux.map_err(|why| unreadable_image(why, &boot_image))?)?;
+        let booted = BootImage::read(&bytes).and_then(|image| image.kernel());
+        files::write(&out.join("vmlinux"), &booted.map_err(|why| unreadable_image(why, &boot_image))?)?;
         let kernel = Kernel::open(out)?;
         events.line(STAGE, format!("kernel {} with {} modules", kernel.release, kernel.modules.len()));
         Ok(kernel)
@@ -111,7 +111,7 @@ impl Kernel {
         self.built
     }
 
-    /// The uncompressed kernel, an ELF file with a PVH entry.
+    /// What QEMU boots: uncompressed, where it would not do that itself or only slowly.
     pub fn vmlinux(&self) -> Utf8PathBuf {
         self.directory.join("vmlinux")
     }

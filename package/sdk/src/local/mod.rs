@@ -19,7 +19,7 @@ mod symbols;
 mod unpack;
 
 pub use apt::{Deb, Extent, FETCHED, Request, fetch};
-pub use build_root::{BUILD_ROOT, BuildRoot};
+pub use build_root::{ARCHITECTURE as BUILD_ARCHITECTURE, BUILD_ROOT, BuildRoot};
 pub use compile::{Compile, compile};
 pub(crate) use compile::{Compiled, Use, compiled};
 pub(crate) use config::Config;

@@ -73,18 +73,22 @@ pub enum Distutils {
 
 /// A target and its images.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Listed {
     name: Target,
     arch: Arch,
+    since: Option<String>,
     #[serde(default)]
     formerly: BTreeMap<String, Former>,
+    #[serde(default)]
     kernel: Vec<String>,
     #[serde(default)]
     initramfs: Vec<String>,
+    #[serde(default)]
     rootfs: Vec<String>,
     #[serde(default)]
     combined: Vec<String>,
+    proven_on: Option<Target>,
 }
 
 /// What a target was in an old line.
@@ -131,15 +135,19 @@ pub struct Row {
     pub host: HostNeeds,
     /// Names of images.
     pub images: Images,
+    /// The target on whose routers its packages are proven, where no machine here runs its own images.
+    pub proven_on: Option<Target>,
 }
 
 impl Matrix {
     /// Reads the description.
     ///
     /// # Errors
-    /// `CONF…` for a file that is not one, `MTX003` for a malformed key number.
+    /// `CONF…` for a file that is not one, `MTX003` for a malformed key number, `MTX006` for a target that is first in a
+    /// line or proven on a target that is not in the file.
     pub fn load(path: &Utf8Path) -> Result<Self> {
         let matrix: Matrix = model::yaml::load(path)?;
+        matrix.targets.iter().try_for_each(|listed| matrix.check(listed)).map_err(|failure| failure.at(path))?;
         matrix.rows().map(|_| matrix)
     }
 
@@ -161,11 +169,12 @@ impl Matrix {
     /// The row of one release and target.
     ///
     /// # Errors
-    /// As [`Matrix::select`]; `all` is no release here.
+    /// As [`Matrix::select`]; `all` is no release here. `MTX005` for a release that does not have the target yet.
     pub fn row(&self, release: &str, target: &str) -> Result<Row> {
         let mut rows = self.select(&[release.to_owned()], &[target.to_owned()])?;
         match (rows.pop(), rows.is_empty()) {
             (Some(row), true) => Ok(row),
+            (None, _) if release != ALL => Err(too_old(release, target)),
             _ => Err(unknown_release(release, &self.releases())),
         }
     }
@@ -173,11 +182,44 @@ impl Matrix {
     fn rows(&self) -> Result<Vec<Row>> {
         let of_line = |line: &Line| -> Result<Vec<Row>> {
             let keys = line.keys.iter().map(|number| key_number(number)).collect::<Result<Vec<_>>>()?;
-            let pairs =
-                line.releases.iter().flat_map(|release| self.targets.iter().map(move |listed| (release, listed)));
+            let there: Vec<&Listed> = self.targets.iter().filter(|listed| self.has(line, listed)).collect();
+            let pairs = line.releases.iter().flat_map(|release| there.iter().map(move |listed| (release, *listed)));
             Ok(pairs.map(|(release, listed)| row(line, release, listed, &keys)).collect())
         };
         Ok(self.lines.iter().map(of_line).collect::<Result<Vec<_>>>()?.concat())
+    }
+
+    /// Whether a line has a target: lines are listed with the oldest first.
+    fn has(&self, line: &Line, listed: &Listed) -> bool {
+        let place = |name: &str| self.lines.iter().position(|line| line.name == name);
+        listed.since.as_ref().is_none_or(|since| place(&line.name) >= place(since))
+    }
+
+    /// What a target says of others must be there.
+    fn check(&self, listed: &Listed) -> Result<()> {
+        let Listed { name, since, proven_on, kernel, .. } = listed;
+        let why = match (since, proven_on) {
+            (Some(since), _) if self.lines.iter().all(|line| line.name != *since) => {
+                format!("no line is called {since}")
+            }
+            (_, Some(other)) if self.targets.iter().all(|listed| listed.name != *other) => {
+                format!("no target is called {other}")
+            }
+            (_, None) if kernel.is_empty() => "it has neither images nor `proven-on`".into(),
+            _ => return Ok(()),
+        };
+        Err(Failure::of(Problem {
+            exit: Exit::Usage,
+            id: "MTX006",
+            what: format!("the matrix's target {name} cannot be understood"),
+            why,
+            fix: "compare its `since`, `proven-on` and images with those of other targets",
+        }))
+    }
+
+    /// The target on whose routers packages of this one are proven, where it has none of its own.
+    pub fn proven_on(&self, target: &Target) -> Option<&Target> {
+        self.targets.iter().find(|listed| listed.name == *target)?.proven_on.as_ref()
     }
 
     fn releases(&self) -> Vec<&str> {
@@ -222,7 +264,7 @@ impl Matrix {
 }
 
 fn row(line: &Line, release: &str, listed: &Listed, keys: &[Fingerprint]) -> Row {
-    let Listed { name, arch, formerly, kernel, initramfs, rootfs, combined } = listed;
+    let Listed { name, arch, since: _, formerly, kernel, initramfs, rootfs, combined, proven_on } = listed;
     let (published, arch) = formerly.get(&line.name).map_or((name, arch), |former| (&former.name, &former.arch));
     Row {
         release: Release(release.to_owned()),
@@ -243,6 +285,7 @@ fn row(line: &Line, release: &str, listed: &Listed, keys: &[Fingerprint]) -> Row
             rootfs: rootfs.clone(),
             combined: combined.clone(),
         },
+        proven_on: proven_on.clone(),
     }
 }
 
@@ -255,6 +298,16 @@ fn key_number(text: &str) -> Result<Fingerprint> {
             why: "the keys of a release line are named by 16 lower-case hex digits",
             fix: "write it as the file in feeds/openwrt-keys is called",
         })
+    })
+}
+
+fn too_old(release: &str, target: &str) -> Failure {
+    Failure::of(Problem {
+        exit: Exit::Usage,
+        id: "MTX005",
+        what: format!("{release} has no target {target}"),
+        why: "the target came with a later line: see `since` in feeds/matrix.yaml",
+        fix: format!("take a later release; `cargo xtask plan --target {target}` shows them"),
     })
 }
 
@@ -294,13 +347,23 @@ mod tests {
     }
 
     #[test]
-    fn the_repositorys_matrix_is_every_release_for_every_target() {
+    fn the_repositorys_matrix_is_every_release_for_every_target_that_it_has() {
         let matrix = matrix();
         let all = matrix.select(&[], &[]).unwrap();
-        assert_eq!(all.len(), matrix.releases().len() * matrix.targets.len());
+        let of = |target: &str| all.iter().filter(|row| row.target.to_string() == target).count();
+        let releases = matrix.releases().len();
+        assert_eq!([of("x86/64"), of("ramips/mt7621"), of("mediatek/filogic")], [releases, releases, releases - 1]);
+        assert!(all.len() <= 256, "more than a matrix of GitHub's takes");
         assert_eq!(matrix.select(&words(&["all"]), &words(&["all"])).unwrap(), all);
         for row in &all {
-            assert!(!row.keys.is_empty() && !row.images.kernel.is_empty() && !row.images.rootfs.is_empty(), "{row:?}");
+            assert!(!row.keys.is_empty());
+            let has_images = !row.images.kernel.is_empty() && !row.images.rootfs.is_empty();
+            assert_eq!(has_images, row.proven_on.is_none(), "{row:?}");
+            let on = row.proven_on.as_ref().map(|on| matrix.row("25.12", &on.to_string()).unwrap().arch);
+            // The instruction set is the first word; a processor of it runs what others of it run.
+            let first = |arch: &Arch| arch.0.split('_').next().unwrap_or_default().to_owned();
+            assert!(on.is_none_or(|arch| first(&arch) == first(&row.arch)), "{row:?}");
+            assert!(crate::RustTarget::of(&row.arch).is_ok(), "{}", row.arch);
             let apk = ["25.12", "main"].contains(&row.line.as_str());
             assert_eq!(row.format == Format::Apk, apk, "{row:?}");
             let of_line = row.release.0.starts_with(&row.line) || row.line == "main" && row.release.0 == "SNAPSHOT";
@@ -317,7 +380,8 @@ mod tests {
         let row = matrix.row("25.12-SNAPSHOT", "armsr/armv8").unwrap();
         assert_eq!((row.published.to_string().as_str(), row.arch.0.as_str()), ("armsr/armv8", "aarch64_generic"));
         assert_eq!(matrix.row("main", "malta/be").unwrap().release.0, "SNAPSHOT");
-        assert_eq!(matrix.select(&words(&["24.10"]), &[]).unwrap().len(), 4);
+        assert_eq!(matrix.row("23.05", "qualcommax/ipq807x").unwrap().published.to_string(), "ipq807x/generic");
+        assert_eq!(matrix.row("23.05", "airoha/an7581").unwrap_err().id(), "MTX005");
         let host = |release: &str| matrix.row(release, "x86/64").map(|row| row.host);
         assert_eq!(host("24.10-SNAPSHOT").unwrap(), host("24.10").unwrap());
         assert_eq!(host("17.01").unwrap_err().exit(), Exit::Usage);
@@ -350,6 +414,9 @@ mod tests {
             ("format: ipk", "format: deb", "CONF001"),
             ("x86/64", "x86-64", "CONF001"),
             ("rootfs:", "rotfs:", "CONF001"),
+            ("since: \"23.05\"", "since: \"23.04\"", "MTX006"),
+            ("proven-on: malta/be", "proven-on: malta/le", "MTX006"),
+            ("    proven-on: malta/be\n", "", "MTX006"),
         ] {
             std::fs::write(&path, text.replace(right, wrong)).unwrap();
             assert_eq!(Matrix::load(&path).unwrap_err().id(), id, "{wrong}");

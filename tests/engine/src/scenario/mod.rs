@@ -166,4 +166,6 @@ pub enum FeedVariant {
     FlippedIndex,
     /// Properly signed, but the kmods depend on another kernel.
     OtherKernel,
+    /// Several published trees, as `dist` makes them, each below a folder of its name; the router knows none of them yet.
+    Trees,
 }

@@ -5,14 +5,12 @@ use model::{Digest, Event, Exit, Failure, Result};
 
 use super::crates;
 use crate::cli::Selection;
-use crate::cli::dist::DistArgs;
+use crate::cli::dist::RowFlags;
 use crate::cli::openwrt::OpenWrt;
 use crate::doctor::Purpose;
-use crate::pipeline::{Job, row_inputs, row_packages};
+use crate::pipeline::{Job, STAND_IN, row_inputs, row_packages};
 use crate::{Ctx, upstream};
 
-/// The line of the stand-in, and the word that asks for it.
-pub(super) const STAND_IN: &str = "stand-in";
 /// The target of a stand-in that nobody asked for another one of.
 const TARGET: &str = "x86/64";
 
@@ -20,7 +18,7 @@ const TARGET: &str = "x86/64";
 ///
 /// # Errors
 /// Those of the matrix for a release or target that is not there.
-pub(super) fn jobs(ctx: &Ctx, args: &DistArgs) -> Result<Vec<(Row, Job)>> {
+pub(super) fn jobs(ctx: &Ctx, args: &RowFlags) -> Result<Vec<(Row, Job)>> {
     let (stand_ins, releases): (Vec<&String>, Vec<&String>) =
         args.rows.releases.iter().partition(|release| release.as_str() == STAND_IN);
     let mut jobs = Vec::new();
@@ -31,26 +29,20 @@ pub(super) fn jobs(ctx: &Ctx, args: &DistArgs) -> Result<Vec<(Row, Job)>> {
         };
         for target in targets {
             let selection = selection(args, &target, None);
-            let made = Job::each(ctx, &selection, Purpose::Build)?;
-            for (kernel, job) in args.kernels.iter().zip(made) {
-                let release = kernel.word().to_owned();
-                jobs.push((Row { line: STAND_IN.to_owned(), target: target.clone(), release }, job));
-            }
+            jobs.extend(Job::each(ctx, &selection, Purpose::Build)?);
         }
     }
     if !releases.is_empty() {
         let releases: Vec<String> = releases.into_iter().cloned().collect();
         for row in upstream::matrix(ctx)?.select(&releases, &args.rows.targets)? {
             let target = row.target.to_string();
-            let job = Job::new(ctx, &selection(args, &target, Some(&row.release.0)), Purpose::Build)?;
-            // Routers call the target as their release does.
-            jobs.push((Row { line: row.line, target: row.published.to_string(), release: row.release.0 }, job));
+            jobs.push(Job::new(ctx, &selection(args, &target, Some(&row.release.0)), Purpose::Build)?);
         }
     }
-    Ok(jobs)
+    Ok(jobs.into_iter().map(|job| (job.row(), job)).collect())
 }
 
-fn selection(args: &DistArgs, target: &str, release: Option<&str>) -> Selection {
+fn selection(args: &RowFlags, target: &str, release: Option<&str>) -> Selection {
     Selection {
         target: target.to_owned(),
         openwrt: OpenWrt {
@@ -70,7 +62,7 @@ fn selection(args: &DistArgs, target: &str, release: Option<&str>) -> Selection 
 /// # Errors
 /// Only when the user interrupts: a row that fails is an outcome too.
 pub(super) fn outcome(ctx: &Ctx, row: &Row, job: &Job, published: Option<&Published>) -> Result<Outcome> {
-    match made(ctx, row, job, published) {
+    match unchanged_or_made(ctx, row, job, published) {
         Ok(outcome) => Ok(outcome),
         Err(failure) if failure.exit() == Exit::Interrupted || failure.exit() == Exit::Bug => Err(failure),
         Err(failure) => {
@@ -81,7 +73,7 @@ pub(super) fn outcome(ctx: &Ctx, row: &Row, job: &Job, published: Option<&Publis
     }
 }
 
-fn made(ctx: &Ctx, row: &Row, job: &Job, published: Option<&Published>) -> Result<Outcome> {
+fn unchanged_or_made(ctx: &Ctx, row: &Row, job: &Job, published: Option<&Published>) -> Result<Outcome> {
     let inputs = row_inputs(ctx, job)?;
     let is_this = |record: &&feeds::dist::RowRecord| record.row == *row && record.inputs == inputs;
     if let Some(record) = published.and_then(|tree| tree.feed.rows.iter().find(is_this)) {
@@ -89,13 +81,21 @@ fn made(ctx: &Ctx, row: &Row, job: &Job, published: Option<&Published>) -> Resul
         ctx.events.emit(Event::StageSkipped { stage: super::DIST.into(), why });
         return Ok(Outcome::Unchanged(row.clone()));
     }
+    Ok(Outcome::Made(Box::new(made(ctx, row, job, inputs)?)))
+}
+
+/// Makes a row's packages.
+///
+/// # Errors
+/// Whatever keeps them from being made.
+pub(super) fn made(ctx: &Ctx, row: &Row, job: &Job, inputs: String) -> Result<Made> {
     job.require(ctx, Purpose::Build)?;
     let packages = row_packages(ctx, job)?;
     let mut materials: Vec<Material> =
         packages.materials.into_iter().map(|(uri, digest)| Material { uri, sha256: digest.to_string() }).collect();
     materials.push(own(ctx, "Cargo.lock")?);
     let has_programs = packages.files.iter().any(|file| !file.file_name().unwrap_or_default().starts_with("kmod-"));
-    Ok(Outcome::Made(Box::new(Made {
+    Ok(Made {
         row: row.clone(),
         inputs,
         kernel_version: packages.kernel_version,
@@ -104,7 +104,7 @@ fn made(ctx: &Ctx, row: &Row, job: &Job, published: Option<&Published>) -> Resul
         materials,
         crates: if has_programs { crates::of_programs(ctx, job)? } else { Vec::new() },
         verdicts: Vec::new(),
-    })))
+    })
 }
 
 /// A file of this source tree.

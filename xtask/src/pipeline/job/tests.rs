@@ -25,11 +25,12 @@ fn refused(words: &[&str]) -> (&'static str, Exit) {
 
 #[test]
 fn an_unknown_target_names_the_nearest() {
-    for text in ["x86/46", "x86", "ath79/generic", "../.."] {
+    for text in ["x86/46", "x86", "x86/generic", "../.."] {
         let failure = target(&selection(&["--target", text])).unwrap_err();
         assert_eq!((failure.id(), failure.exit()), ("USE002", Exit::Usage), "{text}");
         assert!(failure.finding().fix.contains("x86/64"), "{failure}");
     }
+    assert!(target(&selection(&["--target", "ath79/generic"])).unwrap_err().finding().fix.contains("armsr/armv8"));
     assert_eq!(target(&selection(&[])).unwrap().slug(), "x86-64");
 }
 
@@ -44,6 +45,27 @@ fn a_release_has_its_own_targets_and_some_verbs_have_none() {
     let (job, _stand_in) = Job::stand_in(&here(), &selection(&[]), Purpose::Build).unwrap();
     assert_eq!((job.target().to_string().as_str(), job.provider.origin()), ("x86/64", Origin::StandIn));
     assert_eq!(refused(&["--release", "25.12.5", "--target", "no/such"]).1, Exit::Usage);
+}
+
+#[test]
+fn a_target_without_a_machine_is_built_for_and_proven_elsewhere() {
+    let release = selection(&["--release", "25.12.5", "--target", "mediatek/filogic"]);
+    assert!(Job::new(&here(), &release, Purpose::Build).is_ok());
+    let failure = Job::new(&here(), &release, Purpose::Test).err().unwrap();
+    assert_eq!((failure.id(), failure.exit()), ("USE008", Exit::Usage));
+    assert!(failure.finding().fix.contains("--target armsr/armv8"), "{failure}");
+}
+
+#[test]
+fn a_stand_in_has_a_kernel_of_its_own_by_default() {
+    for target in ["x86/64", "armsr/armv8", "armsr/armv7", "ramips/mt7621"] {
+        let jobs = Job::each(&here(), &selection(&["--target", target]), Purpose::Test).unwrap();
+        assert_eq!(jobs.len(), 1, "{target}");
+        assert_eq!(jobs[0].target().to_string(), target);
+    }
+    let kernels = |target| kernels(&selection(&[]), port(&target).unwrap());
+    assert_eq!(kernels("x86/64".parse().unwrap()), [Kernel::V6_12]);
+    assert_eq!(kernels("ramips/mt7621".parse().unwrap()), [Kernel::V6_1]);
 }
 
 #[test]

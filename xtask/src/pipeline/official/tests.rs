@@ -43,12 +43,15 @@ impl Lab {
     }
 
     fn guest(&self) -> Result<Bootable> {
+        self.guest_of(&Machine::load(&self.ctx.root.join("qemu/machines/x86-64.yaml"))?)
+    }
+
+    fn guest_of(&self, machine: &Machine) -> Result<Bootable> {
         let source =
             Source { mirror: Some(self.mirror.root().to_string()), release_keys: vec![self.mirror.key_file()] };
         let wanted = OpenWrt { release: Some(RELEASE.into()), locked: false, source };
-        let machine = Machine::load(&self.ctx.root.join("qemu/machines/x86-64.yaml"))?;
         let release = Release::new(&self.ctx, RELEASE, &TARGET.parse().unwrap(), wanted)?;
-        image(&self.ctx, &release, &machine)
+        image(&self.ctx, &release, machine)
     }
 
     /// The id of the failure that there has to be, and whether any image was unpacked.
@@ -96,6 +99,15 @@ fn the_machine_takes_the_first_kind_that_there_is() {
     let image = lab.guest().unwrap().image;
     assert!(image.kernel.is_none() && image.append.is_empty() && image.disk.is_some(), "{image:?}");
     assert_eq!(Lab::new(&[(KERNEL_BIN, b"kernel")]).refused(), ("IMG001", Exit::Upstream, false));
+}
+
+#[test]
+fn a_machine_that_stands_for_a_board_boots_no_image_of_a_release() {
+    let lab = Lab::new(&[(KERNEL_BIN, b"kernel"), (ROOTFS, &packed())]);
+    let machine = Machine::load(&lab.ctx.root.join("qemu/machines/ramips-mt7621.yaml")).unwrap();
+    let failure = lab.guest_of(&machine).err().unwrap();
+    assert_eq!((failure.id(), failure.exit()), ("IMG004", Exit::Usage));
+    assert!(failure.finding().what.contains("ramips/mt7621"), "{failure}");
 }
 
 #[test]

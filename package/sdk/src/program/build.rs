@@ -1,8 +1,6 @@
 //! Programs of this workspace for the router: built by cargo, linked statically, checked.
 //!
-//! With Rust's musl target installed that is used; otherwise the host's glibc, linked in by
-//! `+crt-static`. Paths of this machine are mapped away, so that the bytes depend on sources and toolchain
-//! only.
+//! Paths of this machine are mapped away, so that the bytes depend on sources and toolchain only.
 
 use std::time::Duration;
 
@@ -16,18 +14,12 @@ use object::elf::{DT_NEEDED, ET_DYN, ET_EXEC, FileHeader32, FileHeader64, PT_INT
 use object::read::elf::{Dyn as _, FileHeader, ProgramHeader as _};
 use serde::Deserialize;
 
+use super::toolchain::{Ready, Toolchain};
 use crate::kmod::{Plan, STAGE};
 use crate::recipe::Program;
-use crate::rust_target;
 
 /// Link-time optimisation of everything, on a busy machine.
 const BUILD_LIMIT: Duration = Duration::from_secs(1800);
-
-/// Rust's target for static programs, where its standard library is installed.
-const MUSL: &str = "x86_64-unknown-linux-musl";
-
-/// The target that comes with every toolchain on this architecture.
-const GNU: &str = "x86_64-unknown-linux-gnu";
 
 /// How the workspace compiles what runs on routers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,59 +73,25 @@ pub struct StaticBinary {
 /// # Errors
 /// `CRG001` it does not compile, `CRG002` cargo made no such binary, `CRG003` the binary is not static,
 /// `CRG005` this host cannot link it, `CRG006` a crate cannot be had.
-pub fn cargo_static(build: &CargoBuild<'_>, events: &Events, cancel: &Cancel) -> Result<StaticBinary> {
-    cargo(build, static_target(cancel)?, &[], events, cancel)
-}
-
-/// Builds a recipe's program for routers of any architecture that Rust has a musl target for.
-///
-/// # Errors
-/// As [`cargo_static`]; `CRG004` it is larger than its recipe allows, `RST001` the target's standard library
-/// is not installed, `RST002` Rust has none ready.
-pub fn router_program(
-    program: &Program,
+pub fn cargo_static(
     build: &CargoBuild<'_>,
-    arch: &Arch,
-    events: &Events,
-    cancel: &Cancel,
-) -> Result<StaticBinary> {
-    let built = cargo_cross(build, arch, events, cancel)?;
-    let size = std::fs::metadata(&built.file).map_err(|error| Failure::io("read the program", &built.file, &error))?;
-    check_size(program, &built, size.len())?;
-    Ok(built)
-}
-
-fn cargo_cross(build: &CargoBuild<'_>, arch: &Arch, events: &Events, cancel: &Cancel) -> Result<StaticBinary> {
-    let target = rust_target::of(arch)?;
-    if target == MUSL {
-        return cargo_static(build, events, cancel);
-    }
-    if !is_installed(target, cancel)? {
-        return Err(rust_target::not_installed(target, arch));
-    }
-    // The host's linker knows its own architecture only; Rust's knows them all, and musl comes with the target.
-    cargo(build, target, &["-Clinker=rust-lld", "-Clink-self-contained=yes"], events, cancel)
-}
-
-fn cargo(
-    build: &CargoBuild<'_>,
-    target: &'static str,
-    link: &[&str],
+    toolchain: &Toolchain,
     events: &Events,
     cancel: &Cancel,
 ) -> Result<StaticBinary> {
     let CargoBuild { workspace, target_directory, package, binary, profile, offline } = *build;
+    let (target, is_small) = (toolchain.triple, profile == Profile::Router);
+    let Ready { cargo, library, environment, flags: own } = toolchain.ready(is_small)?;
     let shell = host::shell()?;
     shell.change_dir(workspace);
     // This variable outranks RUSTFLAGS and configuration files: nothing of the host leaks in.
-    let flags = [flags(workspace), link.iter().copied().map(str::to_owned).collect()].concat().join("\x1f");
-    shell.set_var("CARGO_ENCODED_RUSTFLAGS", flags);
-    let (cargo, profile) = (cargo_program(), profile.name());
-    let offline = offline.then_some("--offline");
+    shell.set_var("CARGO_ENCODED_RUSTFLAGS", [flags(workspace), own].concat().join("\x1f"));
+    environment.iter().for_each(|(name, value)| shell.set_var(name, value));
+    let (profile, offline) = (profile.name(), offline.then_some("--offline"));
     let command = cmd!(
         shell,
         "{cargo} build --locked --profile {profile} --target {target} --package {package} --bin {binary}
-            --target-dir {target_directory} --message-format=json-render-diagnostics {offline...}"
+            --target-dir {target_directory} --message-format=json-render-diagnostics {library...} {offline...}"
     );
     events.line(STAGE, format!("building {binary} for {target}"));
     let output = Job::new(command, BUILD_LIMIT).from_package("rustup").over_network().family().output(cancel)?;
@@ -185,31 +143,6 @@ fn why_cargo_failed(stderr: &str, last_words: &str, build: &CargoBuild<'_>) -> F
     }
     let fix = format!("see the whole of it: cargo build --profile {} -p {package}", profile.name());
     Failure::of(Problem { exit: Exit::Failed, id: "CRG001", what, why: last_words, fix })
-}
-
-/// The Rust target that static programs are built for on this host: part of what their bytes depend on.
-///
-/// # Errors
-/// `CMD…` when there is no rustc.
-pub fn static_target(cancel: &Cancel) -> Result<&'static str> {
-    Ok(if is_installed(MUSL, cancel)? { MUSL } else { GNU })
-}
-
-/// Whether the toolchain has the standard library of a target.
-///
-/// # Errors
-/// `HOST…` for a host without `rustc`, `RUN001` when the user interrupted.
-pub fn is_installed(target: &str, cancel: &Cancel) -> Result<bool> {
-    let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
-    let shell = host::shell()?;
-    let command = cmd!(shell, "{rustc} --print target-libdir --target {target}");
-    let output = Job::new(command, Duration::from_secs(60)).from_package("rustup").output(cancel)?;
-    Ok(output.success && Utf8Path::new(output.stdout.trim()).is_dir())
-}
-
-/// The cargo that started us, or the one in PATH.
-fn cargo_program() -> String {
-    std::env::var("CARGO").unwrap_or_else(|_| "cargo".into())
 }
 
 /// Compiler flags: static, and without this machine's paths in panic messages.
@@ -303,6 +236,23 @@ fn not_static(why: &str, file: &Utf8Path) -> Failure {
     .at(file)
 }
 
+/// Builds a recipe's program, which must not be larger than its recipe allows.
+///
+/// # Errors
+/// As [`cargo_static`]; `CRG004` it is larger.
+pub fn router_program(
+    program: &Program,
+    build: &CargoBuild<'_>,
+    toolchain: &Toolchain,
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<StaticBinary> {
+    let built = cargo_static(build, toolchain, events, cancel)?;
+    let size = std::fs::metadata(&built.file).map_err(|error| Failure::io("read the program", &built.file, &error))?;
+    check_size(program, &built, size.len())?;
+    Ok(built)
+}
+
 /// Makes the package of a program.
 ///
 /// # Errors
@@ -310,14 +260,14 @@ fn not_static(why: &str, file: &Utf8Path) -> Failure {
 pub(crate) fn plan(
     program: &Program,
     build: &CargoBuild<'_>,
+    toolchain: &Toolchain,
     arch: &Arch,
     epoch: u64,
     events: &Events,
     cancel: &Cancel,
 ) -> Result<Plan> {
-    let built = cargo_static(build, events, cancel)?;
+    let built = router_program(program, build, toolchain, events, cancel)?;
     let bytes = files::read(&built.file)?;
-    check_size(program, &built, u64::try_from(bytes.len()).unwrap_or(u64::MAX))?;
     let description = format!("{}\n{}", program.title, program.description);
     let package = Package {
         name: program.package.clone(),
@@ -389,7 +339,8 @@ mod tests {
                 profile: Profile::Router,
                 offline: true,
             };
-            cargo_static(&build, &Events::discard(), &Cancel::default())
+            let cancel = Cancel::default();
+            cargo_static(&build, &Toolchain::of_host(&cancel)?, &Events::discard(), &cancel)
         }
     }
 
@@ -423,8 +374,9 @@ mod tests {
             profile: Profile::Router,
             offline: true,
         };
-        let plan =
-            |budget| plan(&program(budget), &build, &Arch("x86_64".into()), 7, &Events::discard(), &Cancel::default());
+        let (arch, cancel) = (Arch("x86_64".into()), Cancel::default());
+        let toolchain = Toolchain::of_host(&cancel).unwrap();
+        let plan = |budget| plan(&program(budget), &build, &toolchain, &arch, 7, &Events::discard(), &cancel);
         let package = plan(u64::MAX).unwrap().package;
         assert_eq!((package.name.as_str(), package.version.as_str()), ("x", "1.2.3-r4"));
         assert_eq!(package.description, "Title\nMore");

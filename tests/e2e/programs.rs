@@ -1,0 +1,98 @@
+//! Programs for routers whose processor this machine has not: made with what is declared for it, and run by QEMU.
+
+use std::process::Command;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use formats::Format;
+use model::{Arch, Cancel};
+use sdk::Toolchain;
+use sdk::openwrt::drive::mini::MiniSdk;
+use sdk::openwrt::fixture::{KERNEL_HASH, MiniMirror};
+use sdk::program::{Extras, Sources};
+
+use crate::place::{Place, sources};
+use crate::run::SLOW;
+
+/// A processor of MIPS32's second release, without a floating-point unit.
+const PROCESSOR: [&str; 2] = ["-cpu", "24Kc"];
+
+/// The flash that it may take on a router that has least of it.
+const LIMIT: u64 = 700_000;
+
+/// What the program says there.
+fn says(emulator: &str, program: &Utf8Path, words: &[&str]) -> String {
+    let ran = Command::new(emulator).args(PROCESSOR).arg(program).args(words).output().unwrap();
+    assert!(ran.status.success(), "{emulator} {program}: {}", String::from_utf8_lossy(&ran.stderr));
+    String::from_utf8(ran.stdout).unwrap()
+}
+
+fn runs(emulator: &str, program: &Utf8Path) {
+    assert!(says(emulator, program, &["--version"]).starts_with("offloadctl "));
+    assert!(says(emulator, program, &["status"]).contains("Kernel "));
+    let size = std::fs::metadata(program).unwrap().len();
+    assert!(size < LIMIT, "{program} has {size} bytes");
+}
+
+#[test]
+fn programs_for_mips_run_in_either_byte_order() {
+    let place = Place::after(&["build", "--target", "ramips/mt7621"]);
+    let programs = place.results("router-programs");
+    runs("qemu-mipsel", &programs[0].join("offloadctl"));
+
+    // Debian has no kernel of the other byte order; a release's SDK needs none.
+    let release = "24.10.8";
+    let recipes = sdk::Recipes::load(&[sources().join("package/recipes")]).unwrap();
+    let plain = MiniSdk::new(&recipes, "6.6.110", KERNEL_HASH, Format::Ipk);
+    let sdk = MiniSdk { target: ("malta", "be"), arch: "mips_24kc", ..plain };
+    let mirror = MiniMirror::new();
+    let archive = mirror.publish_standard(release, "malta/be");
+    mirror.publish(release, "malta/be", &[(&archive, &sdk.archive(&archive))]);
+    let (root, key) = (mirror.root().to_string(), mirror.key_file().into_string());
+    let words = ["build", "--release", release, "--target", "malta/be", "--mirror", &root, "--release-key", &key];
+    // Sources and linker are there: what is left needs no network but for crates, which are there as well.
+    let built = place.start(&[&words[..], &["--offline"]].concat()).ends_within(10 * SLOW);
+    built.fine();
+    runs("qemu-mips", &made(&place));
+    let again = place.run(&[&words[..], &["--offline"]].concat());
+    again.fine();
+    assert!(!again.err.contains("building offloadctl"), "{}", again.err);
+}
+
+/// The program that the place itself has made.
+fn made(place: &Place) -> Utf8PathBuf {
+    let entries = place.cache().join("router-programs").read_dir_utf8().unwrap();
+    let mut folders =
+        entries.map(|entry| entry.unwrap().into_path()).filter(|path| path.is_dir() && !path.is_symlink());
+    folders.next().unwrap().join("offloadctl")
+}
+
+/// Answers of the kernel are in its byte order, so what reads them is tested where it is the other one.
+#[test]
+fn offloadctl_reads_the_answers_of_a_kernel_of_the_other_byte_order() {
+    let place = Place::after(&["build", "--target", "ramips/mt7621"]);
+    let first = |stage: &str| Ok(place.results(stage)[0].clone());
+    let kept = place.path("toolchains");
+    let extras = Extras { sources: &|_| Sources::open(&first("rust-sources")?), zig: &|| first("zig"), kept: &kept };
+    let toolchain = Toolchain::find(&Arch("mips_24kc".into()), &extras, &Cancel::default()).unwrap();
+    let ready = toolchain.ready(false).unwrap();
+    let flags = [vec!["-Ctarget-feature=+crt-static".to_owned()], ready.flags].concat().join("\x1f");
+    let runner = format!("qemu-mips {}", PROCESSOR.join(" "));
+    // Those that start the program itself cannot: this machine's kernel does not start it.
+    for tests in [&["--test", "readers", "--test", "rules", "--test", "measured"][..], &["--lib", "netlink"]] {
+        let tested = Command::new(&ready.cargo)
+            .args(["test", "--offline", "--locked", "--package", "offloadctl", "--target", "mips-unknown-linux-musl"])
+            // The features of the library that tests need, which catch panics, are those that it has by default.
+            .arg(ready.library[0])
+            .args(["--target-dir", sources().join("target/router-tests").as_str()])
+            .args(tests)
+            .envs(ready.environment.clone())
+            .env("CARGO_ENCODED_RUSTFLAGS", &flags)
+            .env("CARGO_TARGET_MIPS_UNKNOWN_LINUX_MUSL_RUNNER", &runner)
+            .current_dir(sources())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&tested.stdout);
+        assert!(tested.status.success(), "{said}{}", String::from_utf8_lossy(&tested.stderr));
+        assert!(said.contains("test result: ok"), "{said}");
+    }
+}
