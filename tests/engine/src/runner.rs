@@ -142,7 +142,13 @@ impl Bench<'_> {
     fn attempt(&self, case: &Case<'_>, told: &mut Recorder) -> Result<Verdict> {
         let Case { scenario, manager, name } = case;
         self.cancel.check()?;
-        let feed = bench::folder(self.feeds.folders, scenario.feed)?;
+        let feed = match bench::folder(self.feeds.folders, scenario.feed) {
+            // There is none for such a router: nothing broke.
+            Err(failure) if failure.exit() == Exit::Usage => {
+                return Ok(Verdict::Skip { reason: failure.finding().what.clone() });
+            }
+            feed => feed?,
+        };
         let plan = scenario.topology.plan();
         let captures = self.manner.captures.map(|captures| captures.join(name));
         let lab = bench::lab(self.routers.wires()?, &plan, captures, self.cancel)?;

@@ -88,7 +88,7 @@ fn a_feed_that_nobody_prepared_is_our_defect() {
 
 #[test]
 fn a_feed_that_could_not_be_made_is_the_verdict_of_those_that_name_it() {
-    for (exit, fails) in [(Exit::Failed, true), (Exit::Host, false)] {
+    for (exit, verdict) in [(Exit::Failed, "fail"), (Exit::Host, "blocked"), (Exit::Usage, "skip")] {
         let (sender, received) = std::sync::mpsc::channel();
         let (mut place, events) = (Place::default(), Events::to(sender));
         let failure = Failure::of(Problem { exit, id: "VM009", what: "no module", why: "it is a test", fix: "none" });
@@ -99,11 +99,13 @@ fn a_feed_that_could_not_be_made_is_the_verdict_of_those_that_name_it() {
         let none = Boots("6.12", || Err(no_guest()));
         run(&place.bench(&none, &events), &two);
         let verdicts = received.try_iter().filter_map(|event| match event {
-            Event::CaseEnd { verdict: Verdict::Fail { finding }, .. } => Some((finding.id, true)),
-            Event::CaseEnd { verdict: Verdict::Blocked { finding }, .. } => Some((finding.id, false)),
+            Event::CaseEnd { verdict: Verdict::Fail { finding }, .. } => Some((finding.what, "fail")),
+            Event::CaseEnd { verdict: Verdict::Blocked { finding }, .. } => Some((finding.what, "blocked")),
+            Event::CaseEnd { verdict: Verdict::Skip { reason }, .. } => Some((reason, "skip")),
             _ => None,
         });
-        assert_eq!(verdicts.collect::<BTreeMap<_, _>>(), BTreeMap::from([("VM000", false), ("VM009", fails)]));
+        let wanted = BTreeMap::from([("no guest".to_owned(), "blocked"), ("no module".to_owned(), verdict)]);
+        assert_eq!(verdicts.collect::<BTreeMap<_, _>>(), wanted);
     }
 }
 
