@@ -21,6 +21,17 @@ fn host(folder: &Path, on_install: &str) {
 for tool in sh env ln setpriv dpkg-deb; do ln -s "$(command -v $tool)" $tool; done
 for tool in {made_up}; do printf '#!/bin/sh\necho version 99.1\n' > $tool; chmod +x $tool; done
 touch ncurses.h
+mkdir -p rust/lib/rustlib/src/rust/library/std
+touch rust/lib/rustlib/src/rust/library/std/Cargo.toml
+cat > rustc <<END
+#!/bin/sh
+case "\$*" in
+"--print sysroot") echo {folder}/rust ;;
+"--version --verbose") echo "release: 1.99.0" ;;
+*) exit 1 ;;
+esac
+END
+chmod +x rustc
 cat > apt-get <<END
 #!/bin/sh
 echo "\$DEBIAN_FRONTEND: \$*" >> {folder}/calls
@@ -82,4 +93,14 @@ fn an_installation_that_changes_nothing_or_fails_is_told() {
         assert_eq!(output.status.code(), Some(3), "{told}");
         assert!(told.contains(id), "{told}");
     }
+}
+
+#[test]
+fn a_host_without_rust_is_told_so_with_all_else() {
+    let folder = tempfile::tempdir().unwrap();
+    host(folder.path(), "true");
+    std::fs::remove_file(folder.path().join("rustc")).unwrap();
+    let (output, told) = doctor(folder.path(), &[]);
+    assert_eq!(output.status.code(), Some(3), "{told}");
+    assert!(told.contains("HOST001") && told.contains("`rustc` is not installed"), "{told}");
 }

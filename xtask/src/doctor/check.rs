@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use host::{Job, cmd};
-use model::Result;
+use model::{Exit, Result};
 use sdk::RustTarget;
 use sdk::program;
 
@@ -54,6 +54,14 @@ impl Check {
             Check::Links(_) => Some(PYTHON),
             Check::Keyring(_) | Check::Header(_) | Check::Compiles(_) => None,
         }
+    }
+}
+
+/// A host without Rust lacks what it would be asked for, and doctor goes on.
+fn or_lacking<T>(asked: Result<Result<T, String>>) -> Result<Result<T, String>> {
+    match asked {
+        Err(failure) if failure.exit() == Exit::Host => Ok(Err(failure.finding().what.clone())),
+        asked => asked,
     }
 }
 
@@ -119,8 +127,10 @@ impl Host {
                 Some(path) => self.runs(ctx, &path, arguments)?,
                 None => Err(format!("no `{program}` in PATH")),
             },
-            Check::Compiles(target) => program::how_compiled(&target, &ctx.cancel)?,
-            Check::Links(RustTarget { triple, .. }) if program::has_rust_target(triple, &ctx.cancel)? => {
+            Check::Compiles(target) => or_lacking(program::how_compiled(&target, &ctx.cancel))?,
+            Check::Links(RustTarget { triple, .. })
+                if or_lacking(program::has_rust_target(triple, &ctx.cancel).map(Ok))? == Ok(true) =>
+            {
                 Ok(format!("comes with {triple}"))
             }
             Check::Links(_) => match self.find(PYTHON) {

@@ -8,14 +8,13 @@ use camino::Utf8PathBuf;
 use model::{Arch, Exit, Failure, Problem, Result};
 use sdk::Toolchain;
 use sdk::local::{self, BuildRoot, Kernel};
-use vm::image;
 
 use super::at_once::Kept;
 use super::offline::offline;
 use super::packages::files;
 use super::ports::Port;
 use super::programs;
-use super::stages::{BUILD_ROOT, DEBIAN_BUILD, DEBIAN_IMAGE, DEBIAN_KERNEL, KERNEL, PROGRAMS};
+use super::stages::{BUILD_ROOT, DEBIAN_BUILD, DEBIAN_KERNEL, KERNEL};
 use crate::Ctx;
 use crate::cli::Kernel as Line;
 use crate::stage::{Inputs, Stage, stage};
@@ -103,17 +102,6 @@ impl StandIn {
         let inputs = Inputs::new(format!("{about}, unpacked")).stage("debian-build", &debs);
         stage(ctx, &BUILD_ROOT, &inputs, |out| {
             BuildRoot::prepare(&files(&debs, ".deb")?, kernel, out, &ctx.cancel)?;
-            Ok(String::new())
-        })
-    }
-
-    /// The programs of an image, unpacked.
-    pub(super) fn image_programs(&self, ctx: &Ctx, recipe: &image::Recipe) -> Result<Utf8PathBuf> {
-        let suite = self.port.programs;
-        let debs = self.debian(ctx, &DEBIAN_IMAGE, suite, &recipe.packages_of(suite))?;
-        let inputs = Inputs::new("the image's programs, unpacked").stage("debian-image", &debs);
-        stage(ctx, &PROGRAMS, &inputs, |out| {
-            local::unpack(&files(&debs, ".deb")?, out, &ctx.cancel)?;
             Ok(String::new())
         })
     }

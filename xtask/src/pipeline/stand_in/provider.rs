@@ -7,7 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use formats::Format;
 use host::aside;
 use model::{Arch, Digest, Exit, Failure, Problem, Result};
-use sdk::local::Kernel;
+use sdk::local::{self, Kernel};
 use vm::guest::About;
 use vm::image;
 use vm::session::Image;
@@ -17,7 +17,7 @@ use super::super::bootable::Bootable;
 use super::super::job::{Job, Origin, Provider};
 use super::super::packages::{Packages, files};
 use super::super::ports::Port;
-use super::super::stages::{DEBIAN_KERNEL, IMAGE, PACKAGES};
+use super::super::stages::{DEBIAN_IMAGE, DEBIAN_KERNEL, IMAGE, PACKAGES, PROGRAMS};
 use super::super::{bench, modules, programs};
 use super::{STAND_IN, StandIn};
 use crate::doctor::{self, Need, Purpose};
@@ -47,6 +47,17 @@ const SPARE_MODULES: [&str; 14] = [
 ];
 
 impl StandIn {
+    /// The programs of an image, unpacked.
+    pub(in crate::pipeline) fn image_programs(&self, ctx: &Ctx, recipe: &image::Recipe) -> Result<Utf8PathBuf> {
+        let suite = self.port.programs;
+        let debs = self.debian(ctx, &DEBIAN_IMAGE, suite, &recipe.packages_of(suite))?;
+        let inputs = Inputs::new("the image's programs, unpacked").stage("debian-image", &debs);
+        stage(ctx, &PROGRAMS, &inputs, |out| {
+            local::unpack(&files(&debs, ".deb")?, out, &ctx.cancel)?;
+            Ok(String::new())
+        })
+    }
+
     /// The programs of the recipes.
     fn programs<'a>(&self, ctx: &Ctx, job: &'a Job) -> Result<Vec<programs::Program<'a>>> {
         programs::made_by(ctx, job.recipes(), &self.arch(), &*self.toolchain(ctx)?)
