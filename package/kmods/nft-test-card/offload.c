@@ -276,8 +276,10 @@ static void card_unbound(void *priv)
 	kfree(priv);
 }
 
-static LIST_HEAD(card_block_list);
-
+/*
+ * Kept in no list of the driver: two flowtables may come and go at the same time, each under a lock of its own, and
+ * nothing has to be found but in its own flowtable.
+ */
 static int card_bind(struct card_port *port, struct flow_block_offload *block)
 {
 	struct card_binding *binding;
@@ -293,7 +295,6 @@ static int card_bind(struct card_port *port, struct flow_block_offload *block)
 		return PTR_ERR(cb);
 	}
 	flow_block_cb_add(cb, block);
-	list_add_tail(&cb->driver_list, &card_block_list);
 	return 0;
 }
 
@@ -305,7 +306,6 @@ static int card_unbind(struct card_port *port, struct flow_block_offload *block)
 		return -ENOENT;
 	/* The kernel frees it, and then card_unbound() is called. */
 	flow_block_cb_remove(cb, block);
-	list_del(&cb->driver_list);
 	return 0;
 }
 
@@ -317,7 +317,6 @@ int card_setup_tc(struct net_device *dev, enum tc_setup_type type, void *data)
 	if (type != TC_SETUP_FT || port->offload == CARD_OFFLOAD_NONE ||
 	    block->binder_type != FLOW_BLOCK_BINDER_TYPE_CLSACT_INGRESS)
 		return -EOPNOTSUPP;
-	block->driver_block_list = &card_block_list;
 	switch (block->command) {
 	case FLOW_BLOCK_BIND:
 		/* Whoever switched it off with `ethtool -K` wants no more. */
