@@ -132,10 +132,10 @@ static int read_mangle(const struct flow_action_entry *action, struct card_rule 
 			return -EOPNOTSUPP;
 		return 0;
 	case FLOW_ACT_MANGLE_HDR_TYPE_IP6:
-		/* Source and destination lie side by side, at the end of the header as in the tuple. */
+		/* Source and destination lie side by side, at the end of the header as at the start of the tuple. */
 		if (!rule->key.ipv6 || at < offsetof(struct ipv6hdr, saddr) || at + 4 > sizeof(struct ipv6hdr))
 			return -EOPNOTSUPP;
-		mangle((u8 *)&rule->to.src + at - offsetof(struct ipv6hdr, saddr), action);
+		mangle((u8 *)&rule->to + at - offsetof(struct ipv6hdr, saddr), action);
 		return 0;
 	case FLOW_ACT_MANGLE_HDR_TYPE_TCP:
 	case FLOW_ACT_MANGLE_HDR_TYPE_UDP:
