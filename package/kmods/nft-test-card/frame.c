@@ -108,7 +108,7 @@ static bool read_frame(const struct card_port *in, struct sk_buff *skb, struct c
 
 	memset(frame, 0, sizeof(*frame));
 	memset(key, 0, sizeof(*key));
-	key->in = in->dev->ifindex;
+	key->in = in->number;
 	if (skb_is_gso(skb) || skb->ip_summed == CHECKSUM_PARTIAL ||
 	    is_multicast_ether_addr(eth_hdr(skb)->h_dest))
 		return false;

@@ -211,7 +211,7 @@ static int card_replace(struct card_binding *binding, struct flow_cls_offload *f
 	rule->cookie = flow->cookie;
 	rule->binding = binding;
 	rule->in = port;
-	rule->key.in = port->dev->ifindex;
+	rule->key.in = port->number;
 	rule->used = jiffies;
 	rule->told = jiffies;
 

@@ -136,6 +136,7 @@ static void card_wire_gro(struct net_device *wire, bool on)
 
 static int card_attach(struct net_device *dev, struct net_device *wire, struct netlink_ext_ack *extack)
 {
+	static atomic_t numbers;
 	struct card_port *port = netdev_priv(dev);
 	int err;
 
@@ -145,6 +146,7 @@ static int card_attach(struct net_device *dev, struct net_device *wire, struct n
 	}
 	port->dev = dev;
 	port->wire = wire;
+	port->number = atomic_inc_return(&numbers);
 	port->offload = card_offload;
 	if (port->offload == CARD_OFFLOAD_FULL) {
 		dev->features |= NETIF_F_HW_TC;
