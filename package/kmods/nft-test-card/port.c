@@ -10,6 +10,9 @@
 #include <linux/if_arp.h>
 #include <linux/module.h>
 #include <linux/version.h>
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0)
+#include <net/netdev_lock.h>
+#endif
 #include <net/rtnetlink.h>
 
 #include "card.h"
@@ -79,6 +82,8 @@ static int card_init_port(struct net_device *dev)
 {
 	struct card_port *port = netdev_priv(dev);
 
+	/* Its queue is locked while its wire, of the same type, locks one of its own. */
+	netdev_lockdep_set_classes(dev);
 	if (port->offload == CARD_OFFLOAD_FULL)
 		card_show_table(true);
 	return 0;
