@@ -7,6 +7,7 @@
  * ports and VLAN, and headers that are to be changed. It does not say that a packet loses one of its hop limit, or
  * that the PPPoE header it came with goes: who routes packets does both.
  */
+#include <linux/bitops.h>
 #include <linux/etherdevice.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
@@ -102,10 +103,17 @@ static int read_match(const struct flow_rule *flow, struct card_key *key)
  */
 static void mangle(void *word, const struct flow_action_entry *action)
 {
-	u32 value;
+	u32 mask = action->mangle.mask, val = action->mangle.val, value;
 
+#ifdef __BIG_ENDIAN
+	/* But for the word that two MAC addresses share: their halves are shifted as is right for little-endian. */
+	if (action->mangle.htype == FLOW_ACT_MANGLE_HDR_TYPE_ETH && action->mangle.offset == 4) {
+		mask = ror32(mask, 16);
+		val = ror32(val, 16);
+	}
+#endif
 	memcpy(&value, word, sizeof(value));
-	value = (value & action->mangle.mask) | action->mangle.val;
+	value = (value & mask) | val;
 	memcpy(word, &value, sizeof(value));
 }
 
