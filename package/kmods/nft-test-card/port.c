@@ -55,9 +55,12 @@ static netdev_tx_t card_xmit(struct sk_buff *skb, struct net_device *dev)
 {
 	struct card_port *port = netdev_priv(dev);
 	unsigned int length = skb->len;
+	int sent;
 
 	skb->dev = port->wire;
-	if (likely(dev_queue_xmit(skb) == NET_XMIT_SUCCESS)) {
+	sent = dev_queue_xmit(skb);
+	/* A congested queue may have dropped another frame in its place. */
+	if (likely(sent == NET_XMIT_SUCCESS || sent == NET_XMIT_CN)) {
 		DEV_STATS_INC(dev, tx_packets);
 		DEV_STATS_ADD(dev, tx_bytes, length);
 	} else {
