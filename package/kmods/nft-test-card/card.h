@@ -47,6 +47,7 @@ void card_show_table(bool show);
 struct card_port {
 	struct net_device *dev;
 	struct net_device *wire;
+	u32 number;			/* among all ports; an index is one of a namespace only */
 	enum card_offload offload;	/* as it was when the port was made */
 	bool wire_had_gro;
 	bool gone;			/* takes no rules any more; under the table's lock */
@@ -67,7 +68,7 @@ struct card_tuple {
 /* What a frame is looked up by. Hashed and compared as bytes: has no holes, and is made with all bytes set. */
 struct card_key {
 	struct card_tuple tuple;
-	u32 in;			/* index of the port that it came in on */
+	u32 in;			/* number of the port that it came in on */
 	u16 vid;		/* its VLAN; 0 without a tag */
 	u8 l4proto;
 	u8 ipv6;

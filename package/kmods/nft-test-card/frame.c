@@ -108,7 +108,7 @@ static bool read_frame(const struct card_port *in, struct sk_buff *skb, struct c
 
 	memset(frame, 0, sizeof(*frame));
 	memset(key, 0, sizeof(*key));
-	key->in = in->dev->ifindex;
+	key->in = in->number;
 	if (skb_is_gso(skb) || skb->ip_summed == CHECKSUM_PARTIAL ||
 	    is_multicast_ether_addr(eth_hdr(skb)->h_dest))
 		return false;
@@ -201,12 +201,12 @@ static bool transmit(struct sk_buff *skb, const struct card_frame *frame, const 
 	rewrite(skb, frame, rule);
 
 	skb_pull(skb, frame->l3);
-	skb_reset_network_header(skb);
 	skb->protocol = htons(rule->key.ipv6 ? ETH_P_IPV6 : ETH_P_IP);
 	if (skb_cow_head(skb, PPPOE_SES_HLEN + VLAN_HLEN + LL_RESERVED_SPACE(wire)))
 		return false;
 	if (rule->pppoe_push)
 		push_pppoe(skb, rule);
+	skb_reset_network_header(skb);
 	if (rule->vlan_pop)
 		__vlan_hwaccel_clear_tag(skb);
 	if (rule->vlan_push)

@@ -7,6 +7,7 @@
  * ports and VLAN, and headers that are to be changed. It does not say that a packet loses one of its hop limit, or
  * that the PPPoE header it came with goes: who routes packets does both.
  */
+#include <linux/bitops.h>
 #include <linux/etherdevice.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
@@ -102,10 +103,17 @@ static int read_match(const struct flow_rule *flow, struct card_key *key)
  */
 static void mangle(void *word, const struct flow_action_entry *action)
 {
-	u32 value;
+	u32 mask = action->mangle.mask, val = action->mangle.val, value;
 
+#ifdef __BIG_ENDIAN
+	/* But for the word that two MAC addresses share: their halves are shifted as is right for little-endian. */
+	if (action->mangle.htype == FLOW_ACT_MANGLE_HDR_TYPE_ETH && action->mangle.offset == 4) {
+		mask = ror32(mask, 16);
+		val = ror32(val, 16);
+	}
+#endif
 	memcpy(&value, word, sizeof(value));
-	value = (value & action->mangle.mask) | action->mangle.val;
+	value = (value & mask) | val;
 	memcpy(word, &value, sizeof(value));
 }
 
@@ -132,10 +140,10 @@ static int read_mangle(const struct flow_action_entry *action, struct card_rule 
 			return -EOPNOTSUPP;
 		return 0;
 	case FLOW_ACT_MANGLE_HDR_TYPE_IP6:
-		/* Source and destination lie side by side, at the end of the header as in the tuple. */
+		/* Source and destination lie side by side, at the end of the header as at the start of the tuple. */
 		if (!rule->key.ipv6 || at < offsetof(struct ipv6hdr, saddr) || at + 4 > sizeof(struct ipv6hdr))
 			return -EOPNOTSUPP;
-		mangle((u8 *)&rule->to.src + at - offsetof(struct ipv6hdr, saddr), action);
+		mangle((u8 *)&rule->to + at - offsetof(struct ipv6hdr, saddr), action);
 		return 0;
 	case FLOW_ACT_MANGLE_HDR_TYPE_TCP:
 	case FLOW_ACT_MANGLE_HDR_TYPE_UDP:
@@ -211,7 +219,7 @@ static int card_replace(struct card_binding *binding, struct flow_cls_offload *f
 	rule->cookie = flow->cookie;
 	rule->binding = binding;
 	rule->in = port;
-	rule->key.in = port->dev->ifindex;
+	rule->key.in = port->number;
 	rule->used = jiffies;
 	rule->told = jiffies;
 
@@ -276,8 +284,10 @@ static void card_unbound(void *priv)
 	kfree(priv);
 }
 
-static LIST_HEAD(card_block_list);
-
+/*
+ * Kept in no list of the driver: two flowtables may come and go at the same time, each under a lock of its own, and
+ * nothing has to be found but in its own flowtable.
+ */
 static int card_bind(struct card_port *port, struct flow_block_offload *block)
 {
 	struct card_binding *binding;
@@ -293,7 +303,6 @@ static int card_bind(struct card_port *port, struct flow_block_offload *block)
 		return PTR_ERR(cb);
 	}
 	flow_block_cb_add(cb, block);
-	list_add_tail(&cb->driver_list, &card_block_list);
 	return 0;
 }
 
@@ -305,7 +314,6 @@ static int card_unbind(struct card_port *port, struct flow_block_offload *block)
 		return -ENOENT;
 	/* The kernel frees it, and then card_unbound() is called. */
 	flow_block_cb_remove(cb, block);
-	list_del(&cb->driver_list);
 	return 0;
 }
 
@@ -317,7 +325,6 @@ int card_setup_tc(struct net_device *dev, enum tc_setup_type type, void *data)
 	if (type != TC_SETUP_FT || port->offload == CARD_OFFLOAD_NONE ||
 	    block->binder_type != FLOW_BLOCK_BINDER_TYPE_CLSACT_INGRESS)
 		return -EOPNOTSUPP;
-	block->driver_block_list = &card_block_list;
 	switch (block->command) {
 	case FLOW_BLOCK_BIND:
 		/* Whoever switched it off with `ethtool -K` wants no more. */

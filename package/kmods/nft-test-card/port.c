@@ -10,6 +10,9 @@
 #include <linux/if_arp.h>
 #include <linux/module.h>
 #include <linux/version.h>
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0)
+#include <net/netdev_lock.h>
+#endif
 #include <net/rtnetlink.h>
 
 #include "card.h"
@@ -52,9 +55,12 @@ static netdev_tx_t card_xmit(struct sk_buff *skb, struct net_device *dev)
 {
 	struct card_port *port = netdev_priv(dev);
 	unsigned int length = skb->len;
+	int sent;
 
 	skb->dev = port->wire;
-	if (likely(dev_queue_xmit(skb) == NET_XMIT_SUCCESS)) {
+	sent = dev_queue_xmit(skb);
+	/* A congested queue may have dropped another frame in its place. */
+	if (likely(sent == NET_XMIT_SUCCESS || sent == NET_XMIT_CN)) {
 		DEV_STATS_INC(dev, tx_packets);
 		DEV_STATS_ADD(dev, tx_bytes, length);
 	} else {
@@ -79,6 +85,8 @@ static int card_init_port(struct net_device *dev)
 {
 	struct card_port *port = netdev_priv(dev);
 
+	/* Its queue is locked while its wire, of the same type, locks one of its own. */
+	netdev_lockdep_set_classes(dev);
 	if (port->offload == CARD_OFFLOAD_FULL)
 		card_show_table(true);
 	return 0;
@@ -136,6 +144,7 @@ static void card_wire_gro(struct net_device *wire, bool on)
 
 static int card_attach(struct net_device *dev, struct net_device *wire, struct netlink_ext_ack *extack)
 {
+	static atomic_t numbers;
 	struct card_port *port = netdev_priv(dev);
 	int err;
 
@@ -145,6 +154,7 @@ static int card_attach(struct net_device *dev, struct net_device *wire, struct n
 	}
 	port->dev = dev;
 	port->wire = wire;
+	port->number = atomic_inc_return(&numbers);
 	port->offload = card_offload;
 	if (port->offload == CARD_OFFLOAD_FULL) {
 		dev->features |= NETIF_F_HW_TC;
