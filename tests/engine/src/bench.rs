@@ -25,7 +25,7 @@ pub trait Routers: Sync {
     }
 
     /// Why there are no routers that begin so, if there are none.
-    fn lack(&self, _start: Start) -> Option<&'static str> {
+    fn lack(&self, _start: Start) -> Option<String> {
         None
     }
 

@@ -18,6 +18,9 @@ use crate::scenario::{Counts, Lane, Path, Proto};
 /// The first packets of a flow, in each direction, that take the slow path whatever follows: a new flow is put
 /// into the table by its second or third packet.
 const FIRST_PACKETS: u64 = 3;
+/// The first packets of a flow, in each direction, that a card has no rule for: of TCP those that open the connection, the
+/// first data and what acknowledges it. The kernel tells the card of a flow some time after it is in the table.
+const BEFORE_RULES: u64 = 6;
 /// The longest of them in bytes.
 const LONGEST_PACKET: u64 = 1500;
 /// TCP segments may be merged before they are counted, so that three packets are more bytes than that: one in
@@ -66,7 +69,7 @@ impl Way {
 
     /// Whether the card sent on all but these, and no others came up to the router's processor.
     fn is_in_hardware(&self, more: u64) -> bool {
-        let most = FIRST_PACKETS + more;
+        let most = BEFORE_RULES + more;
         self.card.is_some_and(|card| {
             let (taken, came_up) = card.packets();
             came_up <= most && taken + most >= self.arrived.packets

@@ -93,7 +93,7 @@ impl Bench<'_> {
             return Exit::Done;
         }
         if let Some(reason) = self.routers.lack(case.scenario.router) {
-            self.skip(case.name.clone(), blank(), reason.to_owned());
+            self.skip(case.name.clone(), blank(), reason);
             return Exit::Done;
         }
         if !KERNELS.contains(&self.routers.kernel()) && case.scenario.differs_between_kernels() {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::Utf8PathBuf;
 use formats::Format;
-use model::{Events, Exit, Failure, Problem, Result, Sabotage};
+use model::{Events, Exit, Failure, Finding, Problem, Result, Sabotage};
 use scenarios::scenario::File;
 use scenarios::{Bench, FeedVariant, Feeds, Keep, Manner, Routers, Scenario, Start};
 use vm::guest::Guest;
@@ -170,9 +170,16 @@ impl Routers for Prepared<'_> {
         &self.router.guest.about.kernel
     }
 
-    fn lack(&self, start: Start) -> Option<&'static str> {
-        let is_lacking = start == Start::Card && !self.has_card;
-        is_lacking.then_some("the card that offloads is there for the stand-in of x86/64 only")
+    fn lack(&self, start: Start) -> Option<String> {
+        if start != Start::Card {
+            return None;
+        }
+        if !self.has_card {
+            return Some("the card that offloads is there for the stand-in of x86/64 only".into());
+        }
+        let failure = self.no_card.as_ref().filter(|failure| failure.exit() == Exit::Host)?;
+        let Finding { id, what, .. } = failure.finding();
+        Some(format!("the driver of the card that offloads cannot be compiled on this host: {id}, {what}"))
     }
 
     fn boot(&self, lab: &Lab, start: Start, manager: Format) -> Result<Box<dyn Guest>> {

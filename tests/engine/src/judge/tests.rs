@@ -138,7 +138,7 @@ fn what_the_card_did_is_proved_by_its_table_its_counters_and_what_came_up() {
     // One direction is enough for the mark.
     assert_eq!(path(&carded(PACKETS, 0, "[HW_OFFLOAD]"), Path::Hardware), Some("PROOF019"));
     assert_eq!(path(&carded(PACKETS, 9, "[HW_OFFLOAD]"), Path::Hardware), Some("PROOF020"));
-    assert_eq!(path(&carded(PACKETS, PACKETS - 4, "[HW_OFFLOAD]"), Path::Hardware), Some("PROOF020"));
+    assert_eq!(path(&carded(PACKETS, PACKETS - 7, "[HW_OFFLOAD]"), Path::Hardware), Some("PROOF020"));
     assert_eq!(path(&carded(PACKETS, PACKETS, "[OFFLOAD]"), Path::Hardware), Some("PROOF021"));
     assert_eq!(path(&hardware(), Path::Fast), Some("PROOF022"));
     assert_eq!(path(&carded(0, 0, "[OFFLOAD]"), Path::Fast), None);

@@ -15,7 +15,7 @@ use crate::attempt::Attempt;
 use crate::flows::Span;
 use crate::forward::Look;
 use crate::judge::{self, Wanted};
-use crate::scenario::{Ending, Exchange, Family, FlowPlan, Path, Proto, Side, Target};
+use crate::scenario::{Ending, Exchange, Family, FlowPlan, Lane, Path, Proto, Side, Target};
 
 pub(crate) use conntrack::conntrack;
 pub(crate) use ftp::ftp;
@@ -118,6 +118,11 @@ pub(crate) fn exchange(
 /// some time after the first packets, and what comes until then is offloaded in software. Whether it has them then is
 /// judged with the rest.
 fn bind(attempt: &mut Attempt<'_>, names: &[String], path: Path) -> Result<()> {
+    if !path.has(Lane::Hardware) {
+        return Ok(());
+    }
+    // What the card had at the last look may be gone by now.
+    look(attempt, names, "exchange")?;
     let mut unbound = Vec::new();
     for name in names {
         if !attempt.net.flows.get(name)?.is_bound(path) {
