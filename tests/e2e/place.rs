@@ -38,6 +38,15 @@ pub(crate) struct Place {
 /// What a path of the cache is: bytes, inode and time of change.
 pub(crate) type Print = BTreeMap<Utf8PathBuf, (u64, u64, i64)>;
 
+/// Whether this user may compile no modules here: a container may forbid user namespaces. What says so then is `doctor`.
+pub(crate) fn may_not_compile() -> bool {
+    let Err(failure) = sdk::local::BuildRoot::may_enter(&Cancel::default()) else { return false };
+    assert_eq!((failure.id(), failure.exit()), ("BLD001", model::Exit::Host));
+    let told = Place::empty().run(&["doctor"]);
+    assert!(told.out.contains("modules") || told.err.contains("modules"), "{}{}", told.out, told.err);
+    true
+}
+
 impl Place {
     /// A place with an empty cache.
     pub(crate) fn empty() -> Place {

@@ -29,7 +29,13 @@ fn says(emulator: &str, program: &Utf8Path, words: &[&str]) -> String {
 
 fn runs(emulator: &str, program: &Utf8Path) {
     assert!(says(emulator, program, &["--version"]).starts_with("offloadctl "));
-    assert!(says(emulator, program, &["status"]).contains("Kernel "));
+    // Offload is off on this machine, as the code tells.
+    let status = Command::new(emulator).args(PROCESSOR).arg(program).arg("status").output().unwrap();
+    let told = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(
+        matches!(status.status.code(), Some(0 | 1 | 3)) && told.contains("Kernel "),
+        "{emulator} {program}: {status:?}"
+    );
     let size = std::fs::metadata(program).unwrap().len();
     assert!(size < LIMIT, "{program} has {size} bytes");
 }

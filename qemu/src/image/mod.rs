@@ -186,7 +186,7 @@ fn add_skeleton(tree: &mut Tree, recipe: &Recipe, inputs: &Inputs<'_>) {
     for (name, version) in std::iter::once(("kernel", kernel_version.as_str())).chain(recipe.others()) {
         let about = if name == "kernel" { "Virtual package of the running kernel" } else { "Part of the stand-in" };
         status.push_str(&format!(
-            "Package: {name}\nVersion: {version}\nStatus: install hold installed\nArchitecture: {arch}\nInstalled-Time: 0\n\n"
+            "Package: {name}\nVersion: {version}\nStatus: install hold,user installed\nArchitecture: {arch}\nInstalled-Time: 0\n\n"
         ));
         tree.file(
             &format!("/usr/lib/opkg/info/{name}.control"),

@@ -86,7 +86,7 @@ fn the_image_has_programs_libraries_and_what_packages_touch() {
         "lib/functions.sh\0",
         "sbin/fw4\0",
         "etc/nftables.d\0",
-        "Version: 6.12.107~0123456789abcdef0123456789abcdef-r1\nStatus: install hold installed\n",
+        "Version: 6.12.107~0123456789abcdef0123456789abcdef-r1\nStatus: install hold,user installed\n",
         "arch x86_64 10\n",
         "DISTRIB_ID='stand-in'",
         "/lib/modules/6.12.107+deb13-amd64/virtio_net.ko\n",
