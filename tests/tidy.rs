@@ -54,6 +54,9 @@ const HOSTS_AND_HOMES: &[&str] = &[
     "archive.ubuntu.com",
     "static.crates.io",
     "index.crates.io",
+    "pypi.org",
+    "files.pythonhosted.org",
+    "registry.npmjs.org",
     "/home/",
 ];
 
@@ -452,6 +455,7 @@ fn no_mirror_or_home_is_written_down() {
         &[
             &[("a.rs", concat!("https://deb.debian", ".org/debian"))],
             &[("b.md", "see /home/me/notes")],
+            &[("b.md", concat!("from https://pypi", ".org/project/x"))],
             &[("c.md", root().as_str())],
         ],
     );
