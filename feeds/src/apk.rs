@@ -14,10 +14,11 @@ use crate::entry::{About, Admitted, Entry, write};
 use crate::explain;
 use crate::keys::Pair;
 
-/// Name of the index, as OpenWrt's feeds have it.
+/// File name of the index, as in OpenWrt's feeds.
 pub(crate) const INDEX: &str = "packages.adb";
 
-/// Fills an empty folder. The index is signed by the next key too, if there is one.
+/// Fills an empty folder with the packages and their index, which is signed by the current key and the next one, if
+/// there is one.
 pub(crate) fn fill(
     admitted: Admitted<'_, Listed>,
     architecture: &Arch,
@@ -42,14 +43,14 @@ pub(crate) fn publish(mut adb: Adb, keys: &[&SecretKey], folder: &Utf8Path) -> R
     store(&adb, folder)
 }
 
-/// Writes an index as it is.
+/// Writes an index without signing it.
 pub(crate) fn store(adb: &Adb, folder: &Utf8Path) -> Result<()> {
     let mut bytes = Vec::new();
     adb.write(&mut bytes, Compression::Deflate).map_err(|error| explain(Exit::Bug, folder, &error))?;
     write(&folder.join(INDEX), &bytes)
 }
 
-/// The metadata of a package or index file, and the file's length. Whom to trust is the caller's question.
+/// The metadata of a package or index file, and the file's length. The caller decides whom to trust.
 pub(crate) fn open(path: &Utf8Path) -> Result<(Adb, u64)> {
     let io = |error: std::io::Error| Failure::io("read the file", path, &error);
     let file = File::open(path).map_err(io)?;
@@ -61,7 +62,7 @@ pub(crate) fn open(path: &Utf8Path) -> Result<(Adb, u64)> {
 impl Entry for Listed {
     const ANYWHERE: &str = "noarch";
 
-    /// Every byte of the file is looked at.
+    /// Reads every byte of the file.
     fn list(path: &Utf8Path) -> Result<Self> {
         let io = |error: std::io::Error| Failure::io("read the package", path, &error);
         let file = File::open(path).map_err(io)?;

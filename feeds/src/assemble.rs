@@ -11,24 +11,24 @@ use crate::keys::Keys;
 use crate::layout::{Kernel, folder};
 use crate::{apk, opkg};
 
-/// What a feed lists.
+/// The packages that a feed lists.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Contents {
-    /// For opkg, by file name.
+    /// opkg's packages, by file name.
     pub opkg: Vec<Listed>,
-    /// For apk, by file name.
+    /// apk's packages, by file name.
     pub apk: Index,
 }
 
 /// Fills the empty directory `out` with a feed of the given packages, for routers with this kernel; returns what it
 /// lists.
 ///
-/// Every package is read and checked. The virtual package `kernel` belongs to an image: its file is
-/// kept out of the feed, as OpenWrt's indexes leave it out. The same input gives the same bytes.
+/// Every package is read and checked. The virtual package `kernel` belongs to an image: its file is left out, as in
+/// OpenWrt's indexes. The same input gives the same bytes.
 ///
 /// # Errors
-/// `FEED002` a package for another architecture, `FEED003` one that is there twice, `FEED012` one for another kernel,
-/// and what is wrong with a package that cannot be read.
+/// `FEED002` for a package of another architecture, `FEED003` for two files of one package, `FEED012` for a package of
+/// another kernel, and errors about a package that cannot be read.
 pub fn assemble(
     files: &[Utf8PathBuf],
     architecture: &Arch,
@@ -101,7 +101,7 @@ pub(crate) mod tests {
         Format::ALL.into_iter().flat_map(|format| plans.iter().map(move |plan| (format, plan))).map(put).collect()
     }
 
-    /// The kernel of the feed.
+    /// The kernel that the test feed is for.
     pub(crate) fn kernel() -> Kernel {
         Kernel::of_package("6.12.1~aa-r1")
     }
@@ -117,7 +117,7 @@ pub(crate) mod tests {
         (guard, feed)
     }
 
-    /// Path and content of every file of a feed.
+    /// Path and content of every file in a feed.
     pub(crate) fn snapshot(feed: &Utf8Path) -> Vec<(String, Vec<u8>)> {
         let mut files = Vec::new();
         let mut folders = vec![feed.to_owned()];

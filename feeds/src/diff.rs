@@ -1,6 +1,6 @@
-//! What changed between two feeds: ours or anybody's, whole folders or single indexes, of either manager.
+//! What changed between two feeds: ours or other people's, whole folders or single indexes, of either manager.
 //!
-//! Signatures are not looked at: this tells what two feeds offer, not whether to believe them.
+//! Signatures are not checked: this compares what two feeds offer, and does not say whether to trust them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -15,21 +15,21 @@ use serde::Deserialize;
 
 use crate::{apk, explain, opkg};
 
-/// Names of index files, the ones that say more first; of those in one folder the first one is read.
+/// Names of index files, the most detailed first; of several in one folder, the first is read.
 const NAMES: [&str; 5] = [apk::INDEX, opkg::INDEX, "Packages.gz", "Packages.manifest", "index.json"];
-/// Folders below each other that are looked into: a published tree has `targets/x86/64/kmods/…` at most.
+/// How many levels of folders are searched: a published tree has `targets/x86/64/kmods/…` at most.
 const DEPTH: usize = 8;
 
 /// The changes of one index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// Its folder seen from the feed, such as `apk`; empty for a single index.
+    /// The index's folder, relative to the feed, such as `apk`; empty for a single index.
     pub name: String,
-    /// What changed.
+    /// The changes of its packages.
     pub changes: Changes,
 }
 
-/// `+` added, `-` removed, `>` another version, `!` other bytes under the same version; one package a line.
+/// Marks `+` added, `-` removed, `>` another version, `!` other bytes under the same version; one package a line.
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Changes { added, removed, changed, rebuilt } = &self.changes;
@@ -43,31 +43,31 @@ impl fmt::Display for Part {
     }
 }
 
-/// An index, and what kind it is.
+/// An index, and how much it says.
 struct Side {
     newest: Newest,
-    /// The same as `index.json` says it: names without ABI version, and no digests.
+    /// The same as `index.json` would say it: names without ABI version, and no digests.
     plain: Newest,
     kind: Kind,
 }
 
-/// What an index knows beside names and versions.
+/// What an index says beyond names and versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// Digests of package files.
     Opkg,
     /// Digests of the metadata in package files.
     Apk,
-    /// Nothing.
+    /// Nothing more.
     Full,
     /// Not even the ABI version in names.
     Plain,
 }
 
-/// Compares two feeds, index by index. Where each has only one, those are compared whatever their formats are.
+/// Compares two feeds, index by index. If each has only one index, those are compared, whatever their formats are.
 ///
 /// # Errors
-/// `FEED006` for a folder without an index, and what is wrong with an index that cannot be read.
+/// `FEED006` for a folder without an index, and errors about an index that cannot be read.
 pub fn diff(old: &Utf8Path, new: &Utf8Path) -> Result<Vec<Part>> {
     let (mut old, mut new) = (sides(old)?, sides(new)?);
     if let ([_], [_]) = (&old.keys().collect::<Vec<_>>()[..], &new.keys().collect::<Vec<_>>()[..]) {
@@ -85,8 +85,8 @@ pub fn diff(old: &Utf8Path, new: &Utf8Path) -> Result<Vec<Part>> {
     Ok(names.into_iter().map(&mut part).collect())
 }
 
-/// Feeds of one kernel each have their indexes in folders of different names, `apk/kmods/KERNEL`: what takes the place
-/// of what is compared all the same.
+/// Feeds for one kernel have their indexes in folders named after it, `apk/kmods/KERNEL`. If each feed has one such
+/// folder, they are compared although the kernels differ.
 fn same_name_for_one_kernel(old: &mut BTreeMap<String, Side>, new: &BTreeMap<String, Side>) {
     let parent = |name: &str| name.rsplit_once('/').map(|(parent, _)| parent.to_owned());
     let gone: Vec<String> = old.keys().filter(|name| !new.contains_key(*name)).cloned().collect();
@@ -104,7 +104,7 @@ fn same_name_for_one_kernel(old: &mut BTreeMap<String, Side>, new: &BTreeMap<Str
     }
 }
 
-/// What two indexes of different kinds both know is compared.
+/// Compares what two indexes of different kinds both say.
 fn between(mut old: Side, new: Side) -> Changes {
     if old.kind != new.kind && (old.kind == Kind::Plain || new.kind == Kind::Plain) {
         return Changes::between(&old.plain, &new.plain);
@@ -115,7 +115,7 @@ fn between(mut old: Side, new: Side) -> Changes {
     Changes::between(&old.newest, &new.newest)
 }
 
-/// Every index of a feed by its folder; a file is one index.
+/// The indexes of a feed by their folders; a file is a single index.
 fn sides(feed: &Utf8Path) -> Result<BTreeMap<String, Side>> {
     let mut sides = BTreeMap::new();
     if !feed.is_dir() {
@@ -141,7 +141,7 @@ fn sides(feed: &Utf8Path) -> Result<BTreeMap<String, Side>> {
             exit: Exit::Usage,
             id: "FEED006",
             what: format!("{feed} holds no index"),
-            why: format!("a feed has one of these in some folder: {}", NAMES.join(", ")),
+            why: format!("a feed has one of these files in at least one folder: {}", NAMES.join(", ")),
             fix: "name the folder of a feed, or an index file",
         })
         .at(feed));
@@ -163,11 +163,15 @@ fn read(path: &Utf8Path) -> Result<Side> {
             Ok(Side { newest: index.newest(), plain, kind: Kind::Apk })
         }
         Some("json") => read_json(path, &bytes),
+        // apk prints YAML unless it is asked for JSON, and it begins with a comment.
+        _ if bytes.starts_with(b"#%SCHEMA") || is_query(&bytes) => {
+            Err(unreadable(path, "apk printed it for people: give `apk` the option `--format json`".into()))
+        }
         _ => {
             if bytes.starts_with(&[0x1f, 0x8b]) {
                 bytes = packages::decompress(&bytes[..], &limits).map_err(refuse)?;
             }
-            // A stanza that nobody could install hides no other; lint tells what is wrong with it.
+            // A stanza that cannot be installed must not hide the others; lint reports what is wrong with it.
             let (listed, oddities) = packages::read_each(&bytes, &limits).map_err(refuse)?;
             if let Some(oddity) = oddities.into_iter().find(|oddity| oddity.is_refused && listed.is_empty()) {
                 return Err(refuse(oddity.problem));
@@ -178,7 +182,25 @@ fn read(path: &Utf8Path) -> Result<Side> {
     }
 }
 
-/// `index.json` of a feed, or what `apk adbdump --format json` and `apk query --format json` print.
+/// Whether it is what `apk query --format yaml` prints: `# 2 items`, then a list.
+fn is_query(bytes: &[u8]) -> bool {
+    let mut lines = bytes.split(|&byte| byte == b'\n');
+    lines.next().is_some_and(|first| first.starts_with(b"# ") && first.ends_with(b" items"))
+        && lines.next().is_some_and(|second| second.starts_with(b"- "))
+}
+
+fn unreadable(path: &Utf8Path, why: String) -> Failure {
+    Failure::of(Problem {
+        exit: Exit::Failed,
+        id: "FEED007",
+        what: format!("cannot read {}", path.file_name().unwrap_or("index.json")),
+        why,
+        fix: "compare one of the other indexes beside it, or build the feed again",
+    })
+    .at(path)
+}
+
+/// Reads `index.json` of a feed, or what `apk adbdump --format json` and `apk query --format json` print.
 fn read_json(path: &Utf8Path, bytes: &[u8]) -> Result<Side> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -193,14 +215,11 @@ fn read_json(path: &Utf8Path, bytes: &[u8]) -> Result<Side> {
         version: String,
     }
     let json: Json = serde_json::from_slice(bytes).map_err(|error| {
-        Failure::of(Problem {
-            exit: Exit::Failed,
-            id: "FEED007",
-            what: format!("{} cannot be read", path.file_name().unwrap_or("index.json")),
-            why: error.to_string(),
-            fix: "compare one of the other indexes beside it, or have the feed made anew",
-        })
-        .at(path)
+        let why = match error.is_data() {
+            true => "it is none of the three: index.json of a feed, `apk adbdump` of an index, `apk query`".into(),
+            false => error.to_string(),
+        };
+        unreadable(path, why)
     })?;
     let (entries, kind): (Vec<(String, String)>, Kind) = match json {
         Json::Index { packages } => (packages.into_iter().collect(), Kind::Plain),
@@ -257,11 +276,11 @@ mod tests {
                 "> notes 5-r1 -> 6.12.1-r1\n! kmod-nft-offload 6.12.1-r1"
             )]
         );
-        // What takes the place of another kernel's is compared with it.
+        // The folder of the next kernel is compared with that of the old one.
         let kmods = new.join("apk/kmods");
         std::fs::rename(kmods.join("6.12.1-1-aa"), kmods.join("6.12.2-1-bb")).unwrap();
         assert_eq!(parts(&old, &new)[0], format!("apk/kmods/6.12.2-1-bb: {same}"));
-        // A part that only one of them has.
+        // A folder that only one of the feeds has.
         std::fs::remove_dir_all(new.join("apk")).unwrap();
         std::fs::create_dir(new.join("kmods")).unwrap();
         std::fs::copy(new.join("opkg/kmods/6.12.1-1-aa/Packages"), new.join("kmods/Packages")).unwrap();
@@ -297,7 +316,7 @@ mod tests {
         let json = put("index.json", r#"{"version":2,"architecture":"x","packages":{"libfoo":"1-r1","plain":"1-r1"}}"#);
         let same = "index: 0 added, 0 removed, 0 with another version, 0 with other bytes";
         assert_eq!((parts(&listed, &json), parts(&json, &listed)), (vec![same.to_owned()], vec![same.to_owned()]));
-        // An odd stanza hides no other.
+        // A stanza that cannot be installed hides no other.
         let odd = put("odd", &format!("{}Package: odd\nVersion: 1\n\n{}", stanza("libfoo3", "3"), stanza("plain", "")));
         assert_eq!(parts(&listed, &odd), [same]);
     }
@@ -310,9 +329,14 @@ mod tests {
         std::fs::create_dir(&empty).unwrap();
         assert_eq!(diff(&empty, &feed).unwrap_err().id(), "FEED006");
         assert_eq!(diff(&feed, &root.join("absent")).unwrap_err().id(), "IO004");
-        for (name, text, id) in
-            [("index.json", "{", "FEED007"), ("packages.adb", "x", "ADB001"), ("Packages", "x", "CTL002")]
-        {
+        for (name, text, id) in [
+            ("index.json", "{", "FEED007"),
+            ("package.json", "{\"name\": \"a\"}", "FEED007"),
+            ("packages.adb", "x", "ADB001"),
+            ("Packages", "x", "CTL002"),
+            ("dump", "#%SCHEMA: 78646E69\npackages: # 1 items\n", "FEED007"),
+            ("query", "# 2 items\n- package: a-1\n", "FEED007"),
+        ] {
             let path = empty.join(name);
             std::fs::write(&path, text).unwrap();
             assert_eq!(diff(&path, &feed.join("opkg")).unwrap_err().id(), id);

@@ -1,4 +1,4 @@
-//! Which packages belong into a feed, and how their files get there: the same for both managers.
+//! Which packages belong in a feed, and how their files get there, for both managers.
 
 use std::collections::HashMap;
 
@@ -8,41 +8,41 @@ use model::{Arch, Exit, Failure, Problem, Result, parallel, processors};
 
 use crate::layout::Kernel;
 
-/// An index entry of either manager.
+/// An index entry, for opkg or apk.
 pub(crate) trait Entry: Sized + Send {
-    /// The architecture of packages that fit every router.
+    /// The architecture that fits every router: `all` or `noarch`.
     const ANYWHERE: &str;
-    /// Reads a package file.
+    /// Reads a package file into an entry.
     fn list(file: &Utf8Path) -> Result<Self>;
     fn name(&self) -> &str;
     fn architecture(&self) -> &str;
-    /// Version of the package `kernel` that it is bound to, if it is.
+    /// The version of the package `kernel` that it depends on, if any.
     fn kernel(&self) -> Option<&str>;
-    /// What lists of contents say of it.
+    /// Its row in lists of contents.
     fn about(&self) -> About;
 }
 
-/// What is said of a package in lists of contents.
+/// A package's row in lists of contents.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct About {
-    /// Name of the file.
+    /// Name of the package file.
     pub(crate) file: String,
     pub(crate) name: String,
     pub(crate) version: String,
-    /// SPDX expression, or nothing.
+    /// SPDX expression; empty when unknown.
     pub(crate) license: String,
 }
 
-/// What belongs into a feed.
+/// Packages that were checked and belong in the feed.
 pub(crate) struct Admitted<'a, T> {
-    /// In the order of the files.
+    /// Sorted by file name.
     pub(crate) entries: Vec<T>,
     files: Vec<&'a Utf8Path>,
 }
 
-/// Reads each file and says whether it belongs into the feed.
+/// Reads each file and checks that it belongs in the feed.
 pub(crate) fn admit<'a, T: Entry>(files: &[&'a Utf8Path], architecture: &Arch) -> Result<Admitted<'a, T>> {
-    // The order in which packages are given shows in the bytes of the index: the shell's, as in OpenWrt's build.
+    // The order of packages affects the bytes of the index: it is the shell's order, as in OpenWrt's build.
     let mut files = files.to_vec();
     files.sort_by_key(|file| file.file_name());
     let entries = parallel(&files, processors(), |file| T::list(file))?;
@@ -55,7 +55,10 @@ pub(crate) fn admit<'a, T: Entry>(files: &[&'a Utf8Path], architecture: &Arch) -
                 exit: Exit::Failed,
                 id: "FEED002",
                 what: format!("{name} is for {own}"),
-                why: format!("a feed of {architecture} with it would offer routers what they can't install"),
+                why: format!(
+                    "a feed for {architecture} that lists it would offer routers a package that they cannot \
+                    install"
+                ),
                 fix: "build the package for this target, or leave it out",
             })
             .at(file));
@@ -67,9 +70,9 @@ pub(crate) fn admit<'a, T: Entry>(files: &[&'a Utf8Path], architecture: &Arch) -
             return Err(Failure::of(Problem {
                 exit: Exit::Failed,
                 id: "FEED003",
-                what: format!("{name} is there twice: {twin} and {file}"),
-                why: "which of them a router installs would be chance",
-                fix: "keep one of the files",
+                what: format!("the feed has two files of {name}: {twin} and {file}"),
+                why: "it would be chance which of them a router installs",
+                fix: "remove one of the files",
             })
             .at(file));
         }
@@ -80,7 +83,7 @@ pub(crate) fn admit<'a, T: Entry>(files: &[&'a Utf8Path], architecture: &Arch) -
 }
 
 impl<T: Entry> Admitted<'_, T> {
-    /// Refuses what is bound to another kernel than the one that the folder is for; with `None` nothing.
+    /// Refuses packages that depend on another kernel than the folder's; `None` refuses nothing.
     pub(crate) fn only_for(self, kernel: Option<&Kernel>) -> Result<Self> {
         let Some(kernel) = kernel else { return Ok(self) };
         let foreign = |entry: &T| entry.kernel().map(Kernel::of_package).filter(|bound| bound != kernel);
@@ -97,7 +100,7 @@ impl<T: Entry> Admitted<'_, T> {
         }
     }
 
-    /// Places the files in the feed while `publish` makes the index of the entries: either takes about as long.
+    /// Copies the files into the feed while `publish` makes the index from the entries; both take about as long.
     pub(crate) fn place<R>(self, out: &Utf8Path, publish: impl FnOnce(Vec<T>) -> Result<R>) -> Result<R> {
         let place_all =
             || self.files.iter().try_for_each(|file| place(file, &out.join(file.file_name().unwrap_or_default())));
@@ -110,7 +113,7 @@ impl<T: Entry> Admitted<'_, T> {
     }
 }
 
-/// A hard link where the file system allows it, else a copy: packages are never changed in place.
+/// Makes a hard link where the file system allows it, otherwise a copy: packages are never changed in place.
 pub(crate) fn place(from: &Utf8Path, to: &Utf8Path) -> Result<()> {
     if std::fs::hard_link(from, to).is_ok() {
         return Ok(());

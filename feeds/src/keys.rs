@@ -1,12 +1,12 @@
-//! The keys that sign the feed, one for each package manager: files outside any work tree, mode 0600.
+//! The keys that sign the feed, one for each package manager: files of mode 0600 outside any work tree.
 //!
-//! A key is replaced without a day on which routers refuse the feed: the next key is made first
-//! ([`Files::create_next`]) and its public half published, and only when routers know it does it take over
-//! ([`Files::rotate`]). In between apk's index carries the signatures of both; opkg's has room for one.
+//! Keys are rotated without a day on which routers refuse the feed: first the next key is made ([`Files::create_next`])
+//! and its public half published; it takes over only when routers know it ([`Files::rotate`]). In between, apk's index
+//! carries both signatures; opkg's has room for one.
 //!
 //! ```text
 //! usign.sec       signs            ec.pem       signs
-//! usign.sec.next  is made known    ec.pem.next  signs too
+//! usign.sec.next  is announced     ec.pem.next  signs too
 //! usign.sec.old   signed before    ec.pem.old   signed before
 //! ```
 
@@ -22,77 +22,77 @@ use model::{Exit, Failure, Problem, Result};
 use crate::explain;
 use crate::trust::Trust;
 
-/// Largest key file that is read; a real one has about 230 bytes.
+/// The largest key file that is read; a real one has about 230 bytes.
 const MAX_BYTES: u64 = 4096;
 
-/// Where the secret keys are.
+/// The paths of the secret keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Files {
-    /// Signs opkg's index: a usign key, Ed25519.
+    /// usign key (Ed25519) that signs opkg's index.
     pub opkg: Utf8PathBuf,
-    /// Signs apk's index: a PEM file with a key on P-256.
+    /// PEM file with a P-256 key that signs apk's index.
     pub apk: Utf8PathBuf,
 }
 
 /// The secret keys of a feed.
 #[derive(Debug, Clone)]
 pub struct Keys {
-    /// For opkg.
+    /// opkg's keys, usign.
     pub opkg: Pair<usign::SecretKey>,
-    /// For apk.
+    /// apk's keys, P-256.
     pub apk: Pair<ec::SecretKey>,
 }
 
-/// The key that signs, and the one that will.
+/// The current key and the next one.
 #[derive(Debug, Clone)]
 pub struct Pair<K> {
-    /// Signs now.
+    /// Signs the feed now.
     pub current: K,
-    /// Takes over at the next rotation, if one is prepared.
+    /// Takes over at the next rotation; `None` if none was made.
     pub next: Option<K>,
 }
 
-/// A public key as a file of a router that trusts it.
+/// A public key, as a file on a router that trusts it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicFile {
-    /// Which packages it is for.
+    /// The format of the feeds that it signs.
     pub format: Format,
-    /// Fingerprint or key id in hex digits.
+    /// opkg's key id (its "fingerprint") or apk's, in hex digits.
     pub id: String,
-    /// Whether it signs only after the next rotation.
+    /// Whether it is the next key, which opkg's index does not use yet.
     pub is_next: bool,
-    /// Name of the file: opkg looks keys up by it, apk takes any.
+    /// File name: opkg finds keys by it, apk takes any name.
     pub name: String,
-    /// What is in it.
+    /// Content of the file.
     pub text: String,
 }
 
 impl PublicFile {
-    /// Where the router's package manager looks for it.
+    /// Path on a router at which the package manager looks for it.
     pub fn path(&self) -> String {
         format!("/etc/{}/keys/{}", self.format.manager(), self.name)
     }
 }
 
 impl Files {
-    /// Reads the keys; makes those that do not exist, which no two first runs at once do twice.
+    /// Reads the keys and makes missing ones; two runs at once end with the same keys.
     pub fn load_or_create(&self) -> Result<Keys> {
         load_or_create::<usign::SecretKey>(&self.opkg)?;
         load_or_create::<ec::SecretKey>(&self.apk)?;
         self.load()
     }
 
-    /// Reads the keys. `KEY003` when one was never made.
+    /// Reads the keys; `KEY003` when one does not exist.
     pub fn load(&self) -> Result<Keys> {
         Ok(Keys { opkg: pair(&self.opkg)?, apk: pair(&self.apk)? })
     }
 
-    /// Reads the keys, if any was ever made.
+    /// Reads the keys; `None` when none exists.
     pub fn load_if_made(&self) -> Result<Option<Keys>> {
         if self.opkg.exists() || self.apk.exists() { self.load().map(Some) } else { Ok(None) }
     }
 
-    /// Public halves of the keys that signed until the last rotation, if there was one.
+    /// Public halves of the keys that signed until the last rotation, if any.
     pub fn former(&self) -> Result<Trust> {
         let opkg: Option<usign::SecretKey> = read(&beside(&self.opkg, "old"))?;
         let apk: Option<ec::SecretKey> = read(&beside(&self.apk, "old"))?;
@@ -102,7 +102,7 @@ impl Files {
         })
     }
 
-    /// Makes the keys that take over at the next rotation, unless they are there already.
+    /// Makes the keys that take over at the next rotation, unless they exist.
     pub fn create_next(&self) -> Result<Keys> {
         self.load()?;
         load_or_create::<usign::SecretKey>(&beside(&self.opkg, "next"))?;
@@ -110,8 +110,8 @@ impl Files {
         self.load()
     }
 
-    /// Lets the next keys take over; those that signed so far are kept as `.old`. A rotation that was
-    /// interrupted between the two kinds is finished by another one. `KEY004` when no key is prepared.
+    /// Makes the next keys the current ones; the old ones are kept as `.old`. A rotation that was interrupted between
+    /// the two kinds of keys is finished by calling it again. `KEY004` when there is no next key.
     pub fn rotate(&self) -> Result<Keys> {
         let keys = self.load()?;
         let prepared = [(&self.opkg, keys.opkg.next.is_some()), (&self.apk, keys.apk.next.is_some())];
@@ -119,7 +119,7 @@ impl Files {
             return Err(Failure::of(Problem {
                 exit: Exit::Usage,
                 id: "KEY004",
-                what: "no next key is prepared",
+                what: "there is no next key",
                 why: "a key that routers do not know yet would lock them out of the feed",
                 fix: "run `cargo xtask keys new --next`, publish the feed, give routers the new public keys, then rotate",
             })
@@ -134,7 +134,7 @@ impl Files {
 }
 
 impl Keys {
-    /// New keys, in memory only.
+    /// Makes new keys, in memory only.
     pub fn generate() -> Result<Self> {
         Ok(Keys {
             opkg: Pair { current: Secret::generate()?, next: None },
@@ -142,7 +142,7 @@ impl Keys {
         })
     }
 
-    /// What a router must have to trust the feed, now and after the next rotation.
+    /// The files that a router needs to trust the feed, now and after the next rotation.
     pub fn public_files(&self) -> Result<Vec<PublicFile>> {
         let Keys { opkg, apk } = self;
         let mut files = Vec::new();
@@ -162,20 +162,20 @@ impl Keys {
 }
 
 impl<K> Pair<K> {
-    /// Both, each with whether it is the next one.
+    /// Both keys; `true` marks the next one.
     pub fn all(&self) -> impl Iterator<Item = (&K, bool)> {
         std::iter::once((&self.current, false)).chain(self.next.iter().map(|key| (key, true)))
     }
 }
 
-/// The key in a file, and the next one beside it.
+/// Reads the key in a file, and the next one beside it.
 fn pair<K: Secret>(path: &Utf8Path) -> Result<Pair<K>> {
     let current = read(path)?.ok_or_else(|| {
         Failure::of(Problem {
             exit: Exit::Usage,
             id: "KEY003",
-            what: format!("there is no key to sign {} feeds with", K::FORMAT.manager()),
-            why: "it is made by the first run that signs a feed, or by hand",
+            what: format!("there is no key to sign {} feeds", K::FORMAT.manager()),
+            why: "the first run that signs a feed makes it, or you do",
             fix: "run `cargo xtask keys new`",
         })
         .at(path)
@@ -185,10 +185,10 @@ fn pair<K: Secret>(path: &Utf8Path) -> Result<Pair<K>> {
 
 /// What the two kinds of secret keys have in common.
 trait Secret: Sized {
-    /// The packages whose index it signs.
+    /// The format of the feeds that it signs.
     const FORMAT: Format;
     fn generate() -> Result<Self>;
-    /// Reads a file and makes sure that what the key signs can be verified.
+    /// Reads a secret key and checks that its public half verifies what it signs.
     fn parse(text: &str) -> std::result::Result<Self, Error>;
     fn to_text(&self) -> std::result::Result<String, Error>;
 }
@@ -202,7 +202,7 @@ impl Secret for usign::SecretKey {
 
     fn parse(text: &str) -> std::result::Result<Self, Error> {
         let key = usign::SecretKey::parse(text)?;
-        // The file has both halves, and nothing in it tells that they belong together.
+        // The file has both halves, and nothing in it proves that they belong together.
         key.public().verify(b"test", &key.sign(b"test"))?;
         Ok(key)
     }
@@ -217,7 +217,7 @@ impl Secret for ec::SecretKey {
 
     fn generate() -> Result<Self> {
         loop {
-            // A number that is no key comes up less than once in 2^32 tries.
+            // Random bytes that are no valid key come up less than once in 2^32 tries.
             if let Ok(key) = ec::SecretKey::from_random(random()?) {
                 return Ok(key);
             }
@@ -245,8 +245,7 @@ fn beside(path: &Utf8Path, ending: &str) -> Utf8PathBuf {
     Utf8PathBuf::from(format!("{path}.{ending}"))
 }
 
-/// Two first runs at once end with the same key: the file is written aside and linked into place, which only
-/// one of them can do.
+/// Two first runs at once end with the same key: each writes its file aside, and only one can link it into place.
 fn load_or_create<K: Secret>(path: &Utf8Path) -> Result<K> {
     refuse_work_tree(path)?;
     match read(path)? {
@@ -255,7 +254,7 @@ fn load_or_create<K: Secret>(path: &Utf8Path) -> Result<K> {
     }
 }
 
-/// The key in a file, or `None` where no file is.
+/// The key in a file; `None` when the file does not exist.
 fn read<K: Secret>(path: &Utf8Path) -> Result<Option<K>> {
     let io = |error: &std::io::Error| Failure::io("read the signing key", path, error);
     let file = match File::open(path) {
@@ -269,7 +268,7 @@ fn read<K: Secret>(path: &Utf8Path) -> Result<Option<K>> {
         return Err(Failure::of(Problem {
             exit: Exit::Usage,
             id: "KEY001",
-            what: format!("the signing key can be read by others (mode {mode:04o})"),
+            what: format!("other users can read the signing key (mode {mode:04o})"),
             why: "whoever reads it can publish packages that routers trust",
             fix: format!("chmod 600 {path}, and replace the key if somebody else had access to it"),
         })
@@ -298,7 +297,7 @@ fn create<K: Secret>(path: &Utf8Path) -> Result<K> {
     }
 }
 
-/// At no moment is there no current key: the next one replaces it in one step.
+/// The next key replaces the current one in one step, so there always is a current key.
 fn take_over(current: &Utf8Path) -> std::io::Result<()> {
     let old = beside(current, "old");
     match std::fs::remove_file(&old) {
@@ -309,7 +308,7 @@ fn take_over(current: &Utf8Path) -> std::io::Result<()> {
     std::fs::rename(beside(current, "next"), current)
 }
 
-/// A secret inside a work tree ends up in a commit sooner or later.
+/// Refuses a path inside a git work tree, where the secret would end up in a commit sooner or later.
 fn refuse_work_tree(path: &Utf8Path) -> Result<()> {
     match path.ancestors().skip(1).find(|folder| folder.join(".git").exists()) {
         None => Ok(()),
@@ -325,7 +324,7 @@ fn refuse_work_tree(path: &Utf8Path) -> Result<()> {
 }
 
 impl Trust {
-    /// The keys that sign now, and those that will.
+    /// Trusts the current and the next keys.
     pub fn of(keys: &Keys) -> Self {
         Trust {
             usign: keys.opkg.all().map(|(key, _)| key.public()).collect(),
@@ -368,7 +367,7 @@ mod tests {
     fn two_first_runs_agree_on_one_key() {
         let (_guard, files) = folder();
         let first = files.load_or_create().unwrap();
-        // The loser of the race finds the file where it wanted to put its own.
+        // Whoever loses the race finds the other's file in its place.
         let second: usign::SecretKey = create(&files.opkg).unwrap();
         assert_eq!(second.fingerprint(), first.opkg.current.fingerprint());
         let second: ec::SecretKey = create(&files.apk).unwrap();

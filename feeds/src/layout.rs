@@ -1,13 +1,13 @@
-//! Where packages are in a feed: **one address, one kernel**.
+//! Where packages lie in a feed: **one address, one kernel**.
 //!
 //! ```text
 //! opkg/kmods/6.12.94-1-HASH/      the kmods of this kernel, the programs beside them, and opkg's index
 //! apk/kmods/6.12.94-1-HASH/       likewise for apk
 //! ```
 //!
-//! An index that a router reads must never come to hold kmods of a kernel that the router does not run: apk then ends
-//! every `upgrade` with 2, and both managers refuse to install what would fit. So the line that a router has names its
-//! kernel, and everything that the line has to bring is in that one folder.
+//! An index must never list kmods of a kernel that its routers do not run: apk would end every `upgrade` with exit code
+//! 2, and both managers would refuse to install what fits. So a router's line names its kernel, and the folder at that
+//! address has everything that the router needs.
 
 use std::fmt;
 
@@ -16,15 +16,16 @@ use formats::Format;
 use model::{Failure, Result};
 use serde::{Deserialize, Serialize};
 
-/// Folder of the kernels, below that of the manager.
+/// The folder that holds one folder for each kernel, below that of the manager.
 const KMODS: &str = "kmods";
 
-/// A kernel as the folder of its kmods is called, on OpenWrt's own site too: `6.12.94-1-HASH`.
+/// A kernel as its folder is named, also on OpenWrt's own site: `6.12.94-1-HASH`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Kernel(String);
 
 impl Kernel {
-    /// By the version of the package `kernel`: `6.12.94~HASH-r1`; before 24.10 it is spelled as the folder is.
+    /// From the version of the package `kernel`: `6.12.94~HASH-r1`; before 24.10 that version is spelled as the folder
+    /// is.
     pub fn of_package(version: &str) -> Self {
         let parts = version.split_once('~').and_then(|(version, rest)| Some((version, rest.rsplit_once("-r")?)));
         Kernel(match parts {
@@ -33,7 +34,7 @@ impl Kernel {
         })
     }
 
-    /// By the name of the folder.
+    /// From the name of a folder.
     pub fn of_folder(name: &str) -> Self {
         Kernel(name.to_owned())
     }
@@ -50,12 +51,12 @@ impl fmt::Display for Kernel {
     }
 }
 
-/// What one package manager reads of a feed for routers with this kernel. Below an address as below a folder.
+/// The folder that a package manager reads on routers with this kernel. Works for addresses as for paths.
 pub fn folder(feed: &Utf8Path, format: Format, kernel: &Kernel) -> Utf8PathBuf {
     feed.join(format.manager()).join(KMODS).join(&kernel.0)
 }
 
-/// A folder with an index.
+/// A folder with an index, and what it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) format: Format,
@@ -63,7 +64,7 @@ pub(crate) struct Place {
     pub(crate) folder: Utf8PathBuf,
 }
 
-/// Every folder of a feed, by manager and name.
+/// All such folders of a feed, sorted by manager and name.
 pub(crate) fn places(feed: &Utf8Path) -> Result<Vec<Place>> {
     let mut places = Vec::new();
     for format in Format::ALL {

@@ -1,4 +1,4 @@
-//! The signed feed of both package managers: keys, indexes, serving, and copies of it that a client must refuse.
+//! The signed feed for both package managers: keys, indexes, serving, and spoiled copies that a client must refuse.
 //!
 //! ```text
 //!                            ┌─> opkg/kmods/KERNEL/  *.ipk  Packages{,.gz,.manifest,.sig}  index.json
@@ -6,9 +6,9 @@
 //!                            └─> apk/kmods/KERNEL/   *.apk  packages.adb  index.json
 //! ```
 //!
-//! A folder is there if packages of its format are. The signature of opkg's index covers the uncompressed
-//! `Packages`; that of apk's is inside of it. Packages themselves are not signed: they are bound to the index
-//! by their SHA-256, ipk as a whole, apk by its metadata, which has the digest of every file.
+//! A manager's folder exists only if there are packages of its format. The signature of opkg's index covers the
+//! uncompressed `Packages`; apk's index contains its signature. Packages themselves are not signed: the index has their
+//! SHA-256, for ipk of the whole file, for apk of the metadata, which has the digest of every file.
 
 mod apk;
 mod assemble;
@@ -36,9 +36,9 @@ pub use refused::{Spoil, spoil};
 pub use trust::Trust;
 pub use verify::{Verified, verify};
 
-/// An error of the `formats` crate, for the user's eyes.
+/// Turns an error of the `formats` crate into a failure for the user.
 pub fn explain(exit: Exit, place: impl std::fmt::Display, error: &formats::Error) -> Failure {
-    let strict = || "the reader accepts nothing that it does not understand".to_owned();
+    let strict = || "the reader accepts only what it understands".to_owned();
     let why = error.why().unwrap_or_else(strict);
     Failure::of(Problem { exit, id: error.id(), what: error.what(), why, fix: error.fix() }).at(place)
 }

@@ -1,45 +1,43 @@
-//! Anybody's feed where it lies: index, signature and files fetched as a router would fetch them, to be looked at.
-//! Nothing of them is installed or run.
-
-use std::fs::File;
-use std::io::BufWriter;
+//! Copies somebody's live feed: fetches index, signature and files as a router would, to check them. Nothing of it is
+//! installed or run.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::apk::index::Index;
 use formats::{Limits, adb, packages};
+use host::web::{ABSENT, Web};
 use model::{Cancel, Exit, Failure, Problem, Result};
 
 use crate::{apk, explain, opkg};
 
-/// Largest index that is fetched.
+/// The largest index that is fetched.
 const LARGEST_INDEX: u64 = 64 << 20;
-/// Largest signature.
+/// The largest signature that is fetched.
 const LARGEST_SIGNATURE: u64 = 4 << 10;
-/// The compressed index, which routers fetch, and its signature.
+/// The compressed index that routers fetch.
 const COMPRESSED: &str = "Packages.gz";
 const SIGNATURE: &str = "Packages.sig";
 
 /// A file of a live feed.
 #[derive(Debug)]
 pub struct Item {
-    /// Its address.
+    /// The address that it was fetched from.
     pub url: String,
-    /// Where its copy is; else why there is none, unless the server does not have it.
+    /// Path of the copy; or why it was not fetched. Files that the server does not have are left out.
     pub copy: std::result::Result<Utf8PathBuf, String>,
 }
 
-/// Whether a word of the command line is an address and not a path.
+/// Whether an argument is a web address and not a path.
 pub fn is_address(word: &str) -> bool {
     word.starts_with("http://") || word.starts_with("https://")
 }
 
-/// Copies a feed into the folder `into`: the one whose index `url` is, or those of either manager at `url`. `progress` is
-/// told how many files of how many are there. A file that the server does not have is left out.
+/// Copies a feed into the folder `into`. `url` names an index, or a folder with the index of either manager. Calls
+/// `progress` with the number of files fetched, and of all files. A file that the server does not have is left out.
 ///
 /// # Errors
-/// `FEED011` when there is no index, and what is wrong with one that cannot be read.
+/// `FEED011` when there is no index, and errors about one that cannot be read.
 pub fn copy(url: &str, into: &Utf8Path, cancel: &Cancel, progress: &mut dyn FnMut(u64, u64)) -> Result<Vec<Item>> {
-    let mut copy = Copy { into, items: Vec::new() };
+    let mut copy = Copy { web: Web::new(cancel)?, into, items: Vec::new() };
     let name = url.rsplit('/').next().unwrap_or_default();
     let base = url.strip_suffix(name).unwrap_or(url).trim_end_matches('/');
     let mut wanted = Vec::new();
@@ -54,19 +52,20 @@ pub fn copy(url: &str, into: &Utf8Path, cancel: &Cancel, progress: &mut dyn FnMu
         wanted.extend(copy.apk(base, apk::INDEX).map_err(|problem| problems.push(problem)).unwrap_or_default());
     }
     if copy.items.is_empty() {
-        let why = problems.into_iter().map(|problem| problem.to_string()).collect::<Vec<_>>().join("; ");
+        let why = |problem: &Failure| format!("{}: {}", problem.finding().what, problem.finding().why);
+        let why = problems.iter().map(why).collect::<Vec<_>>().join("; ");
         return Err(Failure::of(Problem {
             exit: Exit::Upstream,
             id: "FEED011",
-            what: format!("no index of a feed could be had from {url}"),
+            what: format!("found no feed index at {url}"),
             why,
-            fix: "give the address that routers have in /etc/opkg or /etc/apk: a folder with Packages.gz, or packages.adb itself",
+            fix: "give the address as in the router's /etc/opkg or /etc/apk: a folder with Packages.gz, or \
+                  packages.adb itself",
         }));
     }
-    // An index that is there and cannot be read has its own finding; what else it lists is not known.
+    // An index that cannot be read has its own finding; the files that it lists are not known.
     let total = wanted.len() as u64;
     for (number, Wanted { url, address, size }) in (1..).zip(wanted) {
-        cancel.check()?;
         copy.fetch(&url, &address, size)?;
         progress(number, total);
     }
@@ -75,14 +74,15 @@ pub fn copy(url: &str, into: &Utf8Path, cancel: &Cancel, progress: &mut dyn FnMu
 
 /// A file that an index lists.
 struct Wanted {
-    /// As it is shown, and found beside the index.
+    /// Its address for messages, and for finding it beside the index.
     url: String,
-    /// As it is asked for.
+    /// Its address as requested from the server.
     address: String,
     size: u64,
 }
 
 struct Copy<'a> {
+    web: Web,
     into: &'a Utf8Path,
     items: Vec<Item>,
 }
@@ -91,7 +91,7 @@ impl Copy<'_> {
     fn opkg(&mut self, base: &str) -> std::result::Result<Vec<Wanted>, Failure> {
         let compressed = self.small(&format!("{base}/{COMPRESSED}"), LARGEST_INDEX)?;
         let limits = Limits::default();
-        // The rules say what is wrong with one that cannot be read.
+        // An index that cannot be read is reported by the lint rules.
         let Ok(text) = packages::decompress(&compressed[..], &limits) else { return Ok(Vec::new()) };
         self.put(&format!("{base}/{}", opkg::INDEX), &text)?;
         let _missing = self.small(&format!("{base}/{SIGNATURE}"), LARGEST_SIGNATURE);
@@ -118,7 +118,7 @@ impl Copy<'_> {
         index.packages.iter().map(wanted).collect()
     }
 
-    /// A place of its own for each file, since names may be anything.
+    /// Each file gets a folder of its own, since its name may be anything.
     fn place(&self) -> Utf8PathBuf {
         self.into.join(self.items.len().to_string())
     }
@@ -131,9 +131,8 @@ impl Copy<'_> {
     }
 
     fn small(&mut self, url: &str, limit: u64) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let size = client::download(url, limit, &mut bytes).map_err(failure)?;
-        if size > limit {
+        let bytes = self.web.get(url, limit)?;
+        if bytes.len() as u64 > limit {
             return Err(explain(Exit::Failed, url, &formats::Error::IndexTooLarge { limit }));
         }
         self.put(url, &bytes)?;
@@ -141,27 +140,17 @@ impl Copy<'_> {
     }
 
     fn fetch(&mut self, url: &str, address: &str, size: u64) -> Result<()> {
-        let place = self.place();
-        let file =
-            File::create(&place).map_err(|error| Failure::io("keep the copy of a feed's file", &place, &error))?;
-        // One byte more than the index says is enough to see that it is too long.
-        match client::download(address, size, &mut BufWriter::new(file)) {
-            Ok(_size) => self.items.push(Item { url: url.to_owned(), copy: Ok(place) }),
-            Err(error) if told(&error).contains("404") => {}
-            Err(error) => self.items.push(Item { url: url.to_owned(), copy: Err(told(&error)) }),
+        // One byte more than the index says is enough to see that the file is too long.
+        match self.web.get(address, size) {
+            Ok(bytes) => self.put(url, &bytes),
+            Err(failure) if failure.exit() == Exit::Interrupted => Err(failure),
+            Err(failure) if failure.id() == ABSENT => Ok(()),
+            Err(failure) => {
+                self.items.push(Item { url: url.to_owned(), copy: Err(failure.finding().why.clone()) });
+                Ok(())
+            }
         }
-        Ok(())
     }
-}
-
-/// Why the client failed.
-fn told(error: &client::Error) -> String {
-    error.why().unwrap_or_default()
-}
-
-fn failure(error: client::Error) -> Failure {
-    let (what, why, fix) = (error.what(), told(&error), error.fix());
-    Failure::of(Problem { exit: Exit::Upstream, id: error.id(), what, why, fix })
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
-//! A new feed on top of a published one, with the folders of other kernels kept.
+//! Merges a new feed into a published one, keeping the folders of other kernels.
 //!
-//! A router that runs another kernel keeps finding what its line names, also when a newer kernel is published. Nothing
-//! is kept that no trusted key vouches for. Every index is signed anew, so a rotation of keys reaches the older folders
-//! too.
+//! So a router with another kernel still finds its packages when a newer kernel is published. Only what a trusted key
+//! signed is kept. Every index is signed again, so a key rotation reaches the older folders too.
 
 use std::collections::BTreeMap;
 
@@ -20,29 +19,29 @@ use crate::{apk, opkg};
 /// A folder of the merged feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kmods {
-    /// For which manager.
+    /// The format of its packages.
     pub format: Format,
-    /// For which kernel.
+    /// The kernel that it is for.
     pub kernel: Kernel,
-    /// How many packages there are.
+    /// How many packages it has.
     pub packages: usize,
-    /// Whether they are those of the published feed.
+    /// Whether it was taken from the published feed.
     pub kept: bool,
 }
 
-/// Makes the feed in the folder `out`, which is empty; the others are only read.
+/// Makes the merged feed in the empty folder `out`; the other folders are only read.
 ///
 /// # Errors
-/// `FEED008` when no trusted key has signed an index, `FEED009` when the new feed has no index, `FEED012` for a kmod in
-/// the folder of another kernel; what is wrong with a package.
+/// `FEED008` when no trusted key signed an index, `FEED009` when the new feed has no index, `FEED012` for a kmod in the
+/// folder of another kernel; errors about a package.
 pub fn merge(published: &Utf8Path, new: &Utf8Path, trust: &Trust, keys: &Keys, out: &Utf8Path) -> Result<Vec<Kmods>> {
     let new_places = places(new)?;
     if new_places.is_empty() {
         return Err(Failure::of(Problem {
             exit: Exit::Usage,
             id: "FEED009",
-            what: format!("{new} is no feed"),
-            why: "the feed to publish has a folder opkg/kmods/KERNEL or apk/kmods/KERNEL with an index in it",
+            what: format!("{new} is not a feed"),
+            why: "a feed to publish has a folder opkg/kmods/KERNEL or apk/kmods/KERNEL with an index in it",
             fix: "name the folder that `cargo xtask feed` prints",
         })
         .at(new));
@@ -53,7 +52,7 @@ pub fn merge(published: &Utf8Path, new: &Utf8Path, trust: &Trust, keys: &Keys, o
         if new_places.iter().any(|place| place.format == format) {
             kernels.extend(older(published, format, trust)?.into_iter().map(|(kernel, items)| (kernel, (true, items))));
         }
-        // The new ones take the whole place of older ones for the same kernel.
+        // A new folder replaces the published one for the same kernel.
         for Place { kernel, folder, .. } in new_places.iter().filter(|place| place.format == format) {
             kernels.insert(kernel.clone(), (false, published::open(folder, format, trust)?));
         }
@@ -67,8 +66,8 @@ pub fn merge(published: &Utf8Path, new: &Utf8Path, trust: &Trust, keys: &Keys, o
     Ok(merged)
 }
 
-/// What was published, by kernel. Of a feed from before kernels had addresses, whose index is beside the folder `kmods`,
-/// every kernel gets the kmods that are its own and the programs for all.
+/// The published packages, by kernel. In an old feed, whose index is beside the folder `kmods`, every kernel gets its
+/// own kmods and the programs for all.
 fn older(published: &Utf8Path, format: Format, trust: &Trust) -> Result<BTreeMap<Kernel, Vec<Item>>> {
     let mut kernels: BTreeMap<Kernel, Vec<Item>> = BTreeMap::new();
     for place in places(published)?.into_iter().filter(|place| place.format == format) {
@@ -92,10 +91,10 @@ fn older(published: &Utf8Path, format: Format, trust: &Trust) -> Result<BTreeMap
     Ok(kernels)
 }
 
-/// Whether packages of one format can be in one folder.
+/// Checks that these packages can share one folder.
 ///
 /// # Errors
-/// `FEED…` for the first that cannot, and what is wrong with a package.
+/// `FEED…` for the first that does not belong there, and errors about a package.
 pub(crate) fn fits(format: Format, files: &[&Utf8Path], architecture: &Arch, kernel: &Kernel) -> Result<()> {
     match format {
         Format::Ipk => admit::<formats::packages::Listed>(files, architecture)?.only_for(Some(kernel)).map(drop),
@@ -103,7 +102,7 @@ pub(crate) fn fits(format: Format, files: &[&Utf8Path], architecture: &Arch, ker
     }
 }
 
-/// Makes the folder and the index of some packages; those of another kernel than `only` are refused. Says what they are.
+/// Fills a folder with packages and their index; refuses those of another kernel than `only`. Returns what it lists.
 pub(crate) fn fill(
     format: Format,
     files: &[Utf8PathBuf],
@@ -126,7 +125,7 @@ pub(crate) fn fill(
     }
 }
 
-/// That of the packages which are not for every router.
+/// The architecture of the packages that are not for every router.
 fn architecture<'a>(mut items: impl Iterator<Item = &'a Item>) -> Arch {
     Arch(items.find_map(|item| item.architecture.clone()).unwrap_or_else(|| "all".into()))
 }
@@ -161,7 +160,7 @@ mod tests {
         Format::ALL.into_iter().flat_map(|format| plans.iter().map(move |plan| (format, plan))).map(put).collect()
     }
 
-    /// A signed feed of them.
+    /// A signed feed with those packages.
     fn feed(hash: &str, version: &str, keys: &Keys) -> (TempDir, Utf8PathBuf) {
         let guard = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(guard.path()).unwrap().to_owned();
@@ -192,7 +191,7 @@ mod tests {
         let both: BTreeMap<_, _> = both.into_iter().collect();
         assert!(both.into_iter().collect::<Vec<_>>() == snapshot(&once), "each folder is what it was alone");
 
-        // A third kernel, and the same one again.
+        // A third kernel, and the second one again.
         let (_c, third) = feed("cc", "6.12.1-r3", &keys);
         let twice = out(&a, "twice");
         assert_eq!(merge(&once, &third, &trust, &keys, &twice).unwrap().len(), 6);
@@ -200,9 +199,9 @@ mod tests {
         let kmods = merge(&twice, &third, &trust, &keys, &again).unwrap();
         assert_eq!(kmods.iter().filter(|kmods| kmods.kept).count(), 4);
         assert!(snapshot(&again) == snapshot(&twice), "the same input gives the same bytes");
-        // The first feed of all has nothing to keep.
+        // The very first feed has nothing to keep.
         assert_eq!(merge(&out(&a, "none"), &third, &trust, &keys, &out(&a, "first")).unwrap().len(), 2);
-        // No address but those of kernels holds an index.
+        // Only the addresses of kernels hold an index.
         let has_kernel =
             |path: &String| path.starts_with("opkg/kmods/6.12.1-1-") || path.starts_with("apk/kmods/6.12.1-1-");
         assert!(snapshot(&twice).iter().all(|(path, _)| has_kernel(path)));
@@ -225,8 +224,8 @@ mod tests {
         assert!(!merged.join("opkg/Packages").exists() && !merged.join("apk/packages.adb").exists());
     }
 
-    /// What happens on a router, with the client of either manager: the line that it has names its kernel, and a newer
-    /// kernel is published.
+    /// What routers see, with the client of either manager: their line names their kernel, and a newer kernel is
+    /// published.
     #[test]
     fn a_router_stays_fine_when_a_newer_kernel_is_published() {
         let keys = keys(7);
@@ -237,7 +236,7 @@ mod tests {
         let mixed = out(&a, "mixed");
         for format in Format::ALL {
             let line = |feed: &Utf8Path| folder(feed, format, &Kernel::of_folder("6.12.1-1-aa"));
-            let router = || Router::new(format, &Arch("x86_64".into()), "6.12.1~aa-r1", &trust).unwrap();
+            let router = || Router::new(format, &Arch("x86_64".into()), "6.12.1~aa-r1", &[], &trust).unwrap();
             let reads = |router: &Router, place: &Utf8Path| {
                 router.reads(&format!("file://{place}")).unwrap();
                 router.update().unwrap();
@@ -252,7 +251,7 @@ mod tests {
             old.install(&tool).unwrap();
             assert_eq!(old.installed().unwrap(), [installed("kmod-a"), installed("tool")], "{format}");
 
-            // The control: both kernels' kmods at one address, as before.
+            // The control: kmods of both kernels at one address, as it was once.
             let place = mixed.join(format.manager());
             let newer = folder(&newer, format, &Kernel::of_folder("6.12.1-1-bb"));
             let files: Vec<_> = newer.read_dir_utf8().unwrap().map(|entry| entry.unwrap().into_path()).collect();
@@ -286,7 +285,7 @@ mod tests {
             let kept = folder(&merged, format, &Kernel::of_folder("6.12.1-1-aa"));
             assert_eq!(published::open(&kept, format, &Trust::of(&new)).unwrap().len(), 2, "signed by today's key");
         }
-        // A file that is not the one that was signed.
+        // A file that differs from the signed one.
         let swap = |from: &str, to: &str| std::fs::copy(second.join(from), first.join(to)).unwrap();
         swap("apk/kmods/6.12.1-1-bb/kmod-a-6.12.1-r2.apk", "apk/kmods/6.12.1-1-aa/kmod-a-6.12.1-r1.apk");
         assert_eq!(refused(&first, &trust, "4"), "IDX004");

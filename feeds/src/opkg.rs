@@ -1,4 +1,4 @@
-//! The feed as opkg reads it: `Packages` in three forms, and its signature in a file of its own.
+//! The feed as opkg reads it: `Packages` in three forms, and its signature in a separate file.
 
 use std::fs::File;
 
@@ -14,12 +14,13 @@ use crate::entry::{About, Admitted, Entry, write};
 use crate::explain;
 use crate::keys::Pair;
 
-/// Name of the index; its signature covers it uncompressed.
+/// Name of the index; the signature covers its uncompressed form.
 pub(crate) const INDEX: &str = "Packages";
-/// Name of the signature.
+/// Name of the signature file.
 pub(crate) const SIGNATURE: &str = "Packages.sig";
 
-/// Fills an empty folder. The signature file has room for one signature: the current key's.
+/// Fills an empty folder with the packages and their index, signed by the current key: the signature file has room for
+/// one.
 pub(crate) fn fill(
     admitted: Admitted<'_, Listed>,
     architecture: &Arch,
@@ -37,19 +38,19 @@ pub(crate) fn fill(
     })
 }
 
-/// Writes `Packages` and `Packages.gz`; a signature has to follow.
+/// Writes `Packages` and `Packages.gz`; the caller signs them.
 pub(crate) fn publish(index: &str, folder: &Utf8Path) -> Result<()> {
     let bug = |error| explain(Exit::Bug, folder, &error);
     write(&folder.join(INDEX), index.as_bytes())?;
     write(&folder.join("Packages.gz"), &packages::compressed(index).map_err(bug)?)
 }
 
-/// Signs `Packages`, as usign does it.
+/// Signs `Packages` as usign does.
 pub(crate) fn sign(folder: &Utf8Path, key: &SecretKey) -> Result<()> {
     let path = folder.join(INDEX);
     let index = std::fs::read(&path).map_err(|error| Failure::io("read the index", &path, &error))?;
     let signature = key.sign(&index);
-    // Never publish what can't be verified: a key with a wrong public half would sign rubbish.
+    // Never publish what cannot be verified: the public half of the key may not match the secret one.
     key.public().verify(&index, &signature).map_err(|error| explain(Exit::Bug, &path, &error))?;
     write(&folder.join(SIGNATURE), signature.to_text().as_bytes())
 }
@@ -62,7 +63,7 @@ impl Entry for Listed {
         let mut file = HashingReader::new(file);
         let read = ipk::inspect(&mut file, &Limits::default());
         let metadata = read.map_err(|error| explain(Exit::Failed, path, &error))?;
-        // The reader insists that the package ends the file, so all of it was hashed.
+        // The reader checks that nothing follows the package, so the digest covers the whole file.
         let (_file, sha256, size) = file.finish();
         let filename = path.file_name().unwrap_or_default().to_owned();
         Ok(Listed { control: metadata.control, filename, size, sha256 })

@@ -1,4 +1,4 @@
-//! A folder of a feed that was published: whether its index is to be believed, and its files are those it lists.
+//! Reads a folder of a published feed, and checks its index's signature and its files' digests.
 
 use std::fs::File;
 use std::io::Read;
@@ -15,20 +15,20 @@ use crate::entry::Entry as _;
 use crate::trust::Trust;
 use crate::{apk, explain, opkg};
 
-/// A package file that the index vouches for.
+/// A package file that the index lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Item {
     pub(crate) file: Utf8PathBuf,
-    /// Such as `x86_64`; nothing for one that fits every router.
+    /// Such as `x86_64`; `None` for one that fits every router.
     pub(crate) architecture: Option<String>,
-    /// Version of the package `kernel` that it is bound to.
+    /// The version of the package `kernel` that it depends on, if any.
     pub(crate) kernel: Option<String>,
 }
 
-/// Reads a folder: signature, index, and every file that it lists to its last byte.
+/// Reads a folder: its signature, its index, and all bytes of every listed file.
 ///
 /// # Errors
-/// `FEED008` when no trusted key has signed the index; what is wrong with index or file.
+/// `FEED008` when no trusted key signed the index; errors about the index or a file.
 pub(crate) fn open(folder: &Utf8Path, format: Format, trust: &Trust) -> Result<Vec<Item>> {
     match format {
         Format::Ipk => open_opkg(folder, &trust.usign),
@@ -88,9 +88,9 @@ pub(crate) fn untrusted(path: &Utf8Path, why: &str) -> Failure {
     Failure::of(Problem {
         exit: Exit::Mismatch,
         id: "FEED008",
-        what: "no key that is trusted here has signed the published index",
-        why: format!("{why}; to sign what is in there anew would vouch for somebody else's packages"),
-        fix: "give the public key that signed it with --key, if it was yours",
+        what: "no trusted key signed the published index",
+        why: format!("{why}; signing its content again would vouch for somebody else's packages"),
+        fix: "if a key of yours signed it, give its public half with --key",
     })
     .at(path)
 }

@@ -1,4 +1,5 @@
-//! Copies of a feed that a client must refuse, and one that it may upgrade to: what scenarios serve besides the feed.
+//! Copies of a feed that scenarios serve besides the good one: spoiled ones that a client must refuse, and newer ones
+//! to upgrade to.
 //!
 //! A copy is spoiled in the same way for both package managers.
 
@@ -14,26 +15,30 @@ use crate::layout::{Place, folder, places};
 use crate::merge::fill;
 use crate::{apk, explain, opkg};
 
-/// What is wrong with the copy.
+/// How the copy differs from the good feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spoil {
-    /// Signed by keys that nobody trusts.
+    /// Signed by keys that no router trusts.
     WrongKey,
-    /// One byte of this package's files changed after the index was signed.
+    /// One byte of this package's files was changed after the index was signed.
     FlippedPackage(&'static str),
-    /// One byte of the index changed after it was signed.
+    /// One byte of the index was changed after it was signed.
     FlippedIndex,
     /// Properly signed, but every kmod depends on a kernel with another configuration hash.
     OtherKernel,
-    /// Properly signed, and every package in a newer release: what there is to upgrade to.
+    /// Properly signed, and every package has a newer release: something to upgrade to.
     Newer,
+    /// Both of these: what a router sees at an address that moved on to the next kernel.
+    NewKernel,
 }
 
-/// Fills the empty directory `out` with a spoiled copy of `feed`, signed by `keys` where that is not the point.
+/// Fills the empty directory `out` with a spoiled copy of `feed`, signed by `keys` unless the signature is what is
+/// spoiled.
 pub fn spoil(feed: &Utf8Path, spoil: Spoil, architecture: &Arch, keys: &Keys, out: &Utf8Path) -> Result<()> {
     match spoil {
-        Spoil::OtherKernel => return again(feed, architecture, keys, out, Change::Kernel),
-        Spoil::Newer => return again(feed, architecture, keys, out, Change::Release),
+        Spoil::OtherKernel => return again(feed, architecture, keys, out, Change { kernel: true, release: false }),
+        Spoil::Newer => return again(feed, architecture, keys, out, Change { kernel: false, release: true }),
+        Spoil::NewKernel => return again(feed, architecture, keys, out, Change { kernel: true, release: true }),
         _ => {}
     }
     let strangers = Keys::generate()?;
@@ -45,7 +50,7 @@ pub fn spoil(feed: &Utf8Path, spoil: Spoil, architecture: &Arch, keys: &Keys, ou
         }
         match (spoil, format) {
             (Spoil::WrongKey, Format::Ipk) => {
-                // Links are shared with the good feed: what changes is removed first.
+                // The copy's files are hard links to the good feed's, so a file is removed before it is changed.
                 remove(&copy.join(opkg::SIGNATURE))?;
                 opkg::sign(&copy, &strangers.opkg.current)?;
             }
@@ -58,13 +63,13 @@ pub fn spoil(feed: &Utf8Path, spoil: Spoil, architecture: &Arch, keys: &Keys, ou
             (Spoil::FlippedIndex, Format::Ipk) => flip_opkg_index(&good, &copy)?,
             (Spoil::FlippedIndex, Format::Apk) => flip_apk_index(&good, &copy)?,
             (Spoil::FlippedPackage(name), _) => flip_package(name, format, &good, &copy)?,
-            (Spoil::OtherKernel | Spoil::Newer, _) => {}
+            (Spoil::OtherKernel | Spoil::Newer | Spoil::NewKernel, _) => {}
         }
     }
     Ok(())
 }
 
-/// Changes the version of the first package: a change that nothing but the signature can notice.
+/// Changes the version of the first package, which only the signature can detect.
 fn flip_opkg_index(good: &Utf8Path, copy: &Utf8Path) -> Result<()> {
     let path = good.join(opkg::INDEX);
     let text = std::fs::read_to_string(&path).map_err(|error| Failure::io("read the index", &path, &error))?;
@@ -77,7 +82,7 @@ fn flip_opkg_index(good: &Utf8Path, copy: &Utf8Path) -> Result<()> {
     opkg::publish(&changed, copy)
 }
 
-/// Likewise; the signatures inside stay.
+/// Changes the release of the first package; the signatures stay in the index.
 fn flip_apk_index(good: &Utf8Path, copy: &Utf8Path) -> Result<()> {
     let path = good.join(apk::INDEX);
     let (mut adb, _) = apk::open(&path)?;
@@ -110,16 +115,16 @@ fn flip_package(name: &str, format: Format, good: &Utf8Path, copy: &Utf8Path) ->
     write(&target, &bytes)
 }
 
-/// In what packages that are written again differ.
+/// How rebuilt packages differ from the originals.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Change {
-    /// They are for a kernel whose configuration hash differs.
-    Kernel,
-    /// They are the next release.
-    Release,
+struct Change {
+    /// They are for a kernel with another configuration hash.
+    kernel: bool,
+    /// They have the next release number.
+    release: bool,
 }
 
-/// The same packages again, changed in one way.
+/// Rebuilds all packages with one change.
 fn again(feed: &Utf8Path, architecture: &Arch, keys: &Keys, out: &Utf8Path, change: Change) -> Result<()> {
     let aside = tempfile::tempdir().map_err(|error| Failure::io("make a temporary folder", "/tmp", &error))?;
     let aside = Utf8Path::from_path(aside.path()).unwrap_or(Utf8Path::new("/tmp"));
@@ -136,17 +141,14 @@ fn again(feed: &Utf8Path, architecture: &Arch, keys: &Keys, out: &Utf8Path, chan
                 Format::Ipk => ipk_again(&bytes, change, &mut changed),
                 Format::Apk => apk_again(&bytes, change, &mut changed),
             };
-            let target = match change {
-                Change::Kernel => aside.join(name),
-                Change::Release => aside.join(name_of_next(name, format)),
-            };
+            let target = aside.join(if change.release { name_of_next(name, format) } else { name.to_owned() });
             write(&target, &copied.map_err(|error| explain(Exit::Failed, &path, &error))?)?;
             copies.push(target);
         }
         if changed == 0 {
             return Err(nothing_to_spoil(&good, "no package depends on a kernel"));
         }
-        // At the address of the kernel that they are not for: where a router would look.
+        // The feed's address names the original kernel, where the router looks.
         let copy = folder(out, format, &kernel);
         fill(format, &copies, architecture, None, keys, &copy)?;
     }
@@ -161,18 +163,18 @@ fn ipk_again(bytes: &[u8], change: Change, changed: &mut usize) -> std::result::
     let script = |name: &str| metadata.file(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     let mut depends: Vec<Dependency> = control.depends.clone();
     let terms = depends.iter_mut().flat_map(|dependency| &mut dependency.alternatives);
-    for Term { name, constraint } in terms.filter(|_| change == Change::Kernel) {
+    for Term { name, constraint } in terms.filter(|_| change.kernel) {
         if let Some(constraint) = constraint.as_mut().filter(|_| name == Package::KERNEL) {
             constraint.version = of_other_kernel(&constraint.version);
             *changed += 1;
         }
     }
     let mut version = control.version.clone();
-    if change == Change::Release {
+    if change.release {
         version = next_release(&version);
         *changed += 1;
     }
-    // The writer adds this one itself.
+    // The writer adds this name itself.
     let any = format!("{}-any", control.package);
     ipk::to_vec(&Package {
         name: control.package.clone(),
@@ -211,7 +213,7 @@ fn apk_again(bytes: &[u8], change: Change, changed: &mut usize) -> std::result::
     })?;
     let mut plan = Plan {
         info: read.info,
-        files: read.members.into_iter().map(|member| member.entry).filter(|entry| !entry.path.is_empty()).collect(),
+        files: read.members.iter().map(|member| member.entry).filter(|entry| !entry.path.is_empty()).collect(),
         scripts: read.scripts,
         ..Plan::default()
     };
@@ -220,22 +222,20 @@ fn apk_again(bytes: &[u8], change: Change, changed: &mut usize) -> std::result::
             entry.kind = Kind::File(content);
         }
     }
-    match change {
-        Change::Kernel => {
-            for dependency in plan.info.depends.iter_mut().filter(|dependency| dependency.name == Package::KERNEL) {
-                dependency.version = dependency.version.as_deref().map(of_other_kernel);
-                *changed += 1;
-            }
-        }
-        Change::Release => {
-            let old = std::mem::take(&mut plan.info.version);
-            let new = next_release(&old);
-            // Names are provided in the version of the package.
-            let provided = plan.info.provides.iter_mut().filter(|name| name.version.as_deref() == Some(old.as_str()));
-            provided.for_each(|name| name.version = Some(new.clone()));
-            plan.info.version = new;
+    if change.kernel {
+        for dependency in plan.info.depends.iter_mut().filter(|dependency| dependency.name == Package::KERNEL) {
+            dependency.version = dependency.version.as_deref().map(of_other_kernel);
             *changed += 1;
         }
+    }
+    if change.release {
+        let old = std::mem::take(&mut plan.info.version);
+        let new = next_release(&old);
+        // Names without a version of their own are provided in the package's version.
+        let provided = plan.info.provides.iter_mut().filter(|name| name.version.as_deref() == Some(old.as_str()));
+        provided.for_each(|name| name.version = Some(new.clone()));
+        plan.info.version = new;
+        *changed += 1;
     }
     let mut copy = Vec::new();
     write(&plan, &[], Compression::Deflate, &mut copy)?;
@@ -251,7 +251,7 @@ fn next_release(version: &str) -> String {
     }
 }
 
-/// The name of a package's file in the next release.
+/// File name of a package's next release.
 fn name_of_next(file: &str, format: Format) -> String {
     let stem = file.strip_suffix(&format!(".{format}")).unwrap_or(file);
     let next = match (format, stem.split('_').collect::<Vec<_>>().as_slice()) {
@@ -261,7 +261,7 @@ fn name_of_next(file: &str, format: Format) -> String {
     format!("{next}.{format}")
 }
 
-/// `6.12.1~abc-r1` becomes `6.12.1~bcd-r1`: every hex digit one further.
+/// `6.12.1~abc-r1` becomes `6.12.1~bcd-r1`: each hex digit is increased by one.
 pub(crate) fn of_other_kernel(version: &str) -> String {
     let Some((before, rest)) = version.split_once('~') else { return version.to_owned() };
     let (hash, release) = rest.split_once('-').unwrap_or((rest, ""));
@@ -270,7 +270,7 @@ pub(crate) fn of_other_kernel(version: &str) -> String {
     format!("{before}~{hash}-{release}")
 }
 
-/// The files of a folder, sorted.
+/// The files in a folder, sorted.
 fn files(folder: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
     let io = |error: &std::io::Error| Failure::io("list the feed", folder, error);
     let mut files = Vec::new();
@@ -291,7 +291,7 @@ fn nothing_to_spoil(place: &Utf8Path, why: &str) -> Failure {
         id: "FEED004",
         what: "the feed has nothing to spoil for a negative scenario",
         why,
-        fix: "the scenario would prove nothing: adapt it to what the feed holds",
+        fix: "the scenario would prove nothing: adapt it to the packages of the feed",
     })
     .at(place)
 }
@@ -316,7 +316,7 @@ mod tests {
         (guard, out, result)
     }
 
-    /// Whether the signature holds, and whether all files are those of the index.
+    /// Whether the signature is valid, and whether all files are those in the index.
     fn opkg_view(feed: &Utf8Path) -> (bool, bool) {
         let folder = folder(feed, Format::Ipk, &kernel());
         let text = std::fs::read_to_string(folder.join(opkg::SIGNATURE)).unwrap();
@@ -338,7 +338,7 @@ mod tests {
     fn apk_view(feed: &Utf8Path) -> (bool, bool) {
         let (signed, index) = apk_index(feed);
         let folder = folder(feed, Format::Apk, &kernel());
-        // By the digest, not the name: where the index was changed, the name of a file is too.
+        // By digest, not by name, because a changed index may name other files.
         let digests: Vec<Digest> = files(&folder)
             .unwrap()
             .iter()
@@ -383,6 +383,20 @@ mod tests {
         for name in ["notes_6.12.1-r2_all.ipk", "notes-6.12.1-r2.apk"] {
             assert!(names.iter().any(|found| found == name), "{names:?}");
         }
+    }
+
+    /// What a feed whose address names no kernel would serve to routers with the old kernel.
+    #[test]
+    fn a_feed_that_went_on_is_newer_and_for_another_kernel() {
+        let (_guard, out, result) = spoiled(Spoil::NewKernel);
+        result.unwrap();
+        let index = std::fs::read_to_string(folder(&out, Format::Ipk, &kernel()).join(opkg::INDEX)).unwrap();
+        assert!(index.contains("-r2\n") && !index.contains("-r1\n"), "{index}");
+        let (_guard, other, result) = spoiled(Spoil::OtherKernel);
+        result.unwrap();
+        let other = std::fs::read_to_string(folder(&other, Format::Ipk, &kernel()).join(opkg::INDEX)).unwrap();
+        let depends = |index: &str| index.lines().find(|line| line.contains("kernel (=")).map(str::to_owned);
+        assert!(depends(&index).is_some() && depends(&index) == depends(&other), "{index}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use model::{Cancel, Exit, Failure, Problem, Result};
 use tiny_http::{Header, Method, Request, Response, StatusCode};
 
-/// How long a wait for a request lasts before the interrupt is looked at.
+/// How long to wait for a request before checking for an interrupt.
 const LOOK_UP: Duration = Duration::from_millis(200);
 
 /// A listening server; requests are answered by [`Server::run`].
@@ -36,12 +36,12 @@ impl Server {
         Ok(Server { http, address, folder: folder.to_owned() })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Answers requests until the run is cancelled; `log` is told method, path and status of each.
+    /// Answers requests until the run is cancelled; calls `log` with method, path and status of each.
     pub fn run(&self, cancel: &Cancel, mut log: impl FnMut(&str)) -> Result<()> {
         while !cancel.is_cancelled() {
             match self.http.recv_timeout(LOOK_UP) {
@@ -65,7 +65,7 @@ impl Server {
             let _gone = request.respond(status(404));
             return format!("{line} 404");
         };
-        // A client that hangs up half-way is its own problem: the next request is answered as ever.
+        // A client that hangs up early must not stop the server.
         let mut response = Response::from_file(file);
         if let Ok(kind) = Header::from_bytes("Content-Type", "application/octet-stream") {
             response.add_header(kind);
@@ -74,10 +74,10 @@ impl Server {
         format!("{line} 200")
     }
 
-    /// The regular file below the folder that a URL names; `..`, hidden names and links lead nowhere.
+    /// The regular file that a URL names, below the folder; `..`, hidden names and links are not followed.
     fn find(&self, url: &str) -> Option<File> {
         let path = url.split(['?', '#']).next()?.strip_prefix('/')?;
-        // Cut at the slashes before what stands for other characters is put in their place.
+        // Split at slashes before decoding, so an escaped slash does not separate.
         let parts: Vec<String> = path.split('/').map(decoded).collect::<Option<_>>()?;
         let plain = |part: &String| !part.is_empty() && !part.starts_with('.') && !part.contains(['/', '\\', '\0']);
         if !parts.iter().all(plain) {
@@ -91,7 +91,7 @@ impl Server {
     }
 }
 
-/// A part of a path as it was before `%` and two digits stood for its characters: opkg asks for `a%2b%2b_1%3a2.ipk`.
+/// Decodes the `%` escapes in a path component: opkg asks for `a%2b%2b_1%3a2.ipk`.
 fn decoded(part: &str) -> Option<String> {
     let mut bytes = Vec::new();
     let mut rest = part;
@@ -138,7 +138,7 @@ mod tests {
             assert!(answer.starts_with("HTTP/1.1 200") && !answer.contains("Package: a"), "{answer}");
             let odd = "a:b?c#d[e]@!$&'()*+,;=%.ipk";
             std::fs::write(root.join("feed").join(odd), "odd").unwrap();
-            // As opkg asks for it.
+            // The path as opkg escapes it.
             let path = "/a%3ab%3fc%23d%5be%5d%40%21%24%26%27%28%29%2a%2b%2c%3b%3d%25.ipk";
             assert!(ask(address, &format!("GET {path}")).ends_with("odd"));
             for path in ["/a%3", "/a%zz", "/%ff", "/..%2fsecret", "/%2fetc%2fpasswd", "/%00"] {

@@ -1,8 +1,8 @@
-//! Whose signatures count.
+//! The public keys whose signatures are trusted.
 
 use formats::{ec, usign};
 
-/// Public keys of whoever may have signed a feed.
+/// Public keys that may sign a feed.
 #[derive(Debug, Clone, Default)]
 pub struct Trust {
     /// For opkg's indexes.

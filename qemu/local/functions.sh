@@ -14,9 +14,10 @@ package_of_script() {
 # Users and groups that a package asks for, as `user=id:group=id`, where the root does not have them yet.
 add_group_and_user() {
 	local name=${1:-$pkgname} spec user group
+	local apk=$IPKG_INSTROOT/lib/apk/packages/$name.rusers opkg=$IPKG_INSTROOT/usr/lib/opkg/info/$name.control
 	for spec in $(
-		cat "$IPKG_INSTROOT/lib/apk/packages/$name.rusers" 2>/dev/null
-		sed -n 's/^Require-User: //p' "$IPKG_INSTROOT/usr/lib/opkg/info/$name.control" 2>/dev/null
+		[ ! -f "$apk" ] || cat "$apk"
+		[ ! -f "$opkg" ] || sed -n 's/^Require-User: //p' "$opkg"
 	); do
 		user=${spec%%:*} group=${spec#*:}
 		group=${group%%:*}

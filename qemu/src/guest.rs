@@ -43,6 +43,11 @@ pub trait Guest {
     /// Starts the router's system again and waits for its shell.
     fn reboot(&mut self, deadline: Deadline) -> Result<()>;
 
+    /// Starts a fresh system in the place of this one, as an upgrade does: by default the same image again.
+    fn renew(&mut self, deadline: Deadline) -> Result<()> {
+        self.reboot(deadline)
+    }
+
     /// The kernel's log since it booted, or since whoever prepared the router emptied it; see [`crate::splat`] for what
     /// to look for in it.
     fn kernel_log(&mut self, deadline: Deadline) -> Result<String> {

@@ -19,6 +19,7 @@ use host::aside::Aside;
 use model::{Cancel, Deadline, Event, Events, Exit, Failure, Finding, Problem, Result, Severity};
 use serde_json::json;
 
+use crate::guest::Guest as _;
 use crate::machine::{Disk, DiskFormat, Image};
 use crate::qmp::Qmp;
 use crate::session::{self, Launch, Session};
@@ -33,8 +34,17 @@ const BYTES_PER_SECOND: u64 = 64 << 30;
 /// Bytes copied at a time.
 const CHUNK: usize = 1 << 20;
 
+/// Fills memory that nobody uses with zeros: pages of zeros take no room in a state and no time to resume, and what the
+/// boot left behind is half of all. Whether that works nobody needs to know.
+const FORGET: &str = "mkdir -p /tmp/.free && mount -t tmpfs -o size=60% free /tmp/.free && {
+	dd if=/dev/zero of=/tmp/.free/zeros bs=65536
+	umount /tmp/.free
+	rmdir /tmp/.free
+} >/dev/null 2>&1; true";
+
 /// Saves the guest's state to a file, and lets the guest go on.
 pub fn save(session: &mut Session, path: &Utf8Path, deadline: Deadline) -> Result<()> {
+    session.script(FORGET, deadline)?;
     let socket = session.socket_path("outgoing")?;
     let listener = sockets::listen(&socket)?;
     session.qmp.execute("stop", json!({}), deadline)?;

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use host::web::fixture;
 use rustix::process::Signal;
 
 use crate::place::Place;
-use crate::run::{SLOW, until};
+use crate::run::{Run, SLOW, until};
 
 const FIRST: [&str; 3] = ["dist", "--url", "https://example.org/feed"];
 
@@ -53,6 +54,42 @@ fn a_tree_is_published_once_and_verified_and_not_believed_when_changed() {
         std::fs::write(&file, good).unwrap();
     }
     place.run(&["dist", "verify", current.as_str()]).fine();
+}
+
+#[test]
+fn a_tree_and_a_feed_are_read_over_https() {
+    let place = Place::warm();
+    place.run(&FIRST).fine();
+    let served = format!("https://{}", fixture::serve(&place.path("results/current")));
+    let run = |authority: &Utf8Path, words: &[&str]| {
+        let trusting = format!("SSL_CERT_FILE={authority}");
+        Run::with(&place, &["env", &trusting, env!("CARGO_BIN_EXE_xtask")], words).ends_within(SLOW)
+    };
+    let authority = fixture::authority();
+    let verified = run(&authority, &["dist", "verify", &served]);
+    verified.fine();
+    assert!(verified.out.contains("opkg and apk"), "{}", verified.out);
+    // What is published is taken over from there.
+    let again = run(&authority, &["dist", "--published", &served]);
+    again.fine();
+    assert!(again.err.contains("same inputs as the published one"), "{}", again.err);
+
+    let kernel = tree(&place).join("stand-in/x86/64/kmods").read_dir_utf8().unwrap().next().unwrap().unwrap();
+    let feed = format!("{served}/stand-in/x86/64/kmods/{}", kernel.file_name());
+    let keys = ["opkg", "apk"].map(|manager| {
+        let folder = tree(&place).join("keys").join(manager);
+        folder.read_dir_utf8().unwrap().next().unwrap().unwrap().into_path()
+    });
+    let trusted = ["--key", keys[0].as_str(), "--key", keys[1].as_str()];
+    run(&authority, &[&["feed", "verify", &feed][..], &trusted].concat()).fine();
+    run(&authority, &[&["lint", &feed][..], &trusted].concat()).fine();
+
+    let stranger = fixture::stranger();
+    for words in [&["dist", "verify", &served][..], &["dist", "--published", &served]] {
+        run(&stranger, words).refused(4, "WEB002", &["UnknownIssuer"]);
+    }
+    run(&stranger, &["lint", &feed]).refused(4, "FEED011", &["UnknownIssuer"]);
+    run(Utf8Path::new("/nowhere"), &["dist", "verify", &served]).refused(2, "WEB003", &["SSL_CERT_FILE", "/nowhere"]);
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn examples_pass_as_they_are_and_are_never_overwritten() {
     place.run(&["new", "files", "my-files", "--into", place.path("mine").as_str()]).refused(
         2,
         "NEW001",
-        &["is there already"],
+        &["already exists"],
     );
     place.run(&["new", "files", "My_Files"]).refused(2, "NEW002", &["`My_Files`"]);
 }

@@ -2,7 +2,7 @@
 //! is interrupted. Each case asserts the exit code, the id and the words that help, and that nothing
 //! half-made stays behind.
 //!
-//! The real binary runs against a real QEMU, so these tests stand behind the feature `e2e`. Finished
+//! The real binary runs against a real QEMU, so these tests run when `--test e2e` names them. Finished
 //! stages of the user's cache are used and never changed; whatever fails does so in a place of its own.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends where it cannot go on")]
@@ -19,6 +19,8 @@ mod mirror;
 mod modules;
 mod on_purpose;
 mod openwrt;
+mod own_feed;
+mod own_life;
 mod own_packages;
 mod packages;
 mod place;

@@ -65,7 +65,7 @@ fn what_does_not_come_out_is_refused_with_the_reason() {
     for (source, more, id, words) in [
         (with("\treturn gone;"), "", "BLD003", &["it does not compile on 6.12: own.c:4:", "gone"][..]),
         (format!("#include <net/gone.h>\n{SOURCE}"), "", "BLD003", &["own.c:1:10: fatal error: net/gone.h"]),
-        (nobodys, "", "BLD004", &["it uses `nobody_has_it`, which nobody has on 6.12"]),
+        (nobodys, "", "BLD004", &["it uses `nobody_has_it`, which nothing exports on 6.12"]),
         (
             SOURCE.into(),
             "source: {path: ../source, make: {CC: gcc-of-nobody}}\nmodules: [{name: own}]\n",
@@ -77,13 +77,13 @@ fn what_does_not_come_out_is_refused_with_the_reason() {
             SOURCE.into(),
             "source: {path: ../source}\nmodules: [{name: own}, {name: other}]\n",
             "BLD007",
-            &["made no other.ko", "made own.ko"],
+            &["did not make other.ko", "made own.ko"],
         ),
         (
             "#include <linux/module.h>\nMODULE_LICENSE(\"GPL\");\nMODULE_DESCRIPTION(\"own\");\n".into(),
             "",
             "BLD008",
-            &["own.ko has nothing in it"],
+            &["own.ko is empty"],
         ),
         (
             SOURCE.into(),
@@ -106,7 +106,7 @@ fn what_does_not_come_out_is_refused_with_the_reason() {
     }
     place.put(&folder, SOURCE, "");
     std::fs::remove_dir_all(folder.join("source")).unwrap();
-    place.build(&folder).refused(2, "RCP008", &["there is no folder"]);
+    place.build(&folder).refused(2, "RCP008", &["does not exist"]);
     // It is not that anything fails.
     place.put(&folder, &conntrack, &format!("{usual}depends: [kmod-nf-conntrack]\n"));
     place.build(&folder).fine();

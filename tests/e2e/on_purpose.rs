@@ -43,7 +43,7 @@ fn a_package_with_a_mistake_fails_at_the_line_of_its_traffic() {
 #[test]
 fn what_must_be_slow_turns_red_where_its_packets_are_plain() {
     let folder = sources().join("tests/fixtures/red-on-purpose");
-    let cases = failed(&Place::warm(), &["--scenarios", folder.as_str()]);
+    let cases = failed(&Place::warm_with_routers(), &["--scenarios", folder.as_str()]);
     let files = Utf8Path::read_dir_utf8(&folder).unwrap().count();
     assert_eq!((cases.len(), files), (3, 3));
     for case in &cases {

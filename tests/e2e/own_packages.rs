@@ -40,7 +40,8 @@ impl Example {
     }
 }
 
-fn copy(from: &Utf8PathBuf, to: &Utf8PathBuf) {
+/// Copies a folder; links become what they lead to.
+pub(crate) fn copy(from: &Utf8PathBuf, to: &Utf8PathBuf) {
     std::fs::create_dir_all(to).unwrap();
     for entry in from.read_dir_utf8().unwrap().map(Result::unwrap) {
         let (from, to) = (entry.path().to_owned(), to.join(entry.file_name()));
@@ -116,4 +117,23 @@ fn a_module_that_does_not_work_fails_at_its_scenario_and_in_the_table() {
     assert_eq!(ran.code, 1, "{}", ran.err);
     let row = ran.err.lines().find(|line| line.contains("kmod-rx-tally  6.12")).unwrap_or_default();
     assert_eq!((row.matches("yes").count(), row.matches("NO").count()), (5, 1), "{}", ran.err);
+}
+
+#[test]
+fn a_module_that_loses_memory_with_every_load_is_not_clean() {
+    if may_not_compile() {
+        return;
+    }
+    let place = Place::warm();
+    let folder = sources().join("tests/fixtures/leaks");
+    let (recipes, scenarios, json) = (folder.join("recipes"), folder.join("scenarios"), place.path("report.json"));
+    let words = ["test", "--recipes", recipes.as_str(), "--scenarios", scenarios.as_str(), "--format", "apk"];
+    let words = [&words[..], &["--accel", "tcg", "--json", json.as_str()]].concat();
+    let ran = Run::in_users_cache(&place, &words).ends_within(10 * SLOW);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(ran.err.contains("STEP014") && ran.err.contains("the slab cache kmalloc-"), "{}", ran.err);
+    let report: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(json).unwrap()).unwrap();
+    let says: Vec<&str> =
+        report["kmods"][0]["cells"].as_array().unwrap().iter().filter_map(|cell| cell["says"].as_str()).collect();
+    assert_eq!(says, ["yes", "yes", "yes", "yes", "yes", "no"], "{report}");
 }

@@ -70,6 +70,12 @@ fn packages_from_elsewhere_install_and_go_by_both_managers() {
         verdicts(&place, &["--packages", theirs.as_str(), "--packages", ours.as_str()]),
         ["installs-greet/apk", "installs-greet/opkg", "installs-tiny/apk", "installs-tiny/opkg"].map(passes)
     );
+    // A scratch root has what the stand-in's image stands for, and nothing else.
+    let depends = ["libc", "conntrack", "kmod-nft-offload"].map(Dependency::on).into();
+    let asks = folder(&place, "asks", &[Package { depends, ..package("asks") }]);
+    let verified = place.run(&["feed", "verify", "--packages", asks.as_str()]);
+    verified.fine();
+    assert_eq!(verified.out.matches("asks 1.0-r1").count(), 2, "{}", verified.out);
     let scenarios = place.path("scenarios");
     std::fs::create_dir(&scenarios).unwrap();
     let scenario = "version: 1\ntitle: greet greets\nsteps:\n  - manager: update\n  - manager: install\n    \

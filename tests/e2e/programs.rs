@@ -1,17 +1,19 @@
 //! Programs for routers whose processor this machine has not: made with what is declared for it, and run by QEMU.
 
+use std::os::unix::fs::symlink;
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use formats::Format;
+use formats::{Content, Entry, Format, Package};
 use model::{Arch, Cancel};
 use sdk::Toolchain;
 use sdk::openwrt::drive::mini::MiniSdk;
 use sdk::openwrt::fixture::{KERNEL_HASH, MiniMirror};
 use sdk::program::{Extras, Sources};
 
-use crate::place::{Place, sources};
+use crate::place::{Place, sources, users_cache};
 use crate::run::{Ran, SLOW};
 
 /// A processor of MIPS32's second release, without a floating-point unit.
@@ -45,7 +47,12 @@ fn runs(emulator: &str, program: &Utf8Path) {
 fn with_toolchain() -> Place {
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    Place::after(&["build", "--target", "ramips/mt7621"])
+    let place = Place::after(&["build", "--target", "ramips/mt7621"]);
+    // What the linker compiled of a C library is compiled once for all places.
+    let own = place.cache().join("toolchains");
+    std::fs::create_dir_all(&own).unwrap();
+    symlink(users_cache().join("toolchains/zig"), own.join("zig")).unwrap();
+    place
 }
 
 #[test]
@@ -58,7 +65,13 @@ fn programs_for_mips_run_in_either_byte_order() {
     let release = "24.10.8";
     let recipes = sdk::Recipes::load(&[sources().join("package/recipes")]).unwrap();
     let plain = MiniSdk::new(&recipes, "6.12.94", KERNEL_HASH, Format::Ipk);
-    let sdk = MiniSdk { target: ("malta", "be"), arch: "mips_24kc", ..plain };
+    // Its C compiler is zig under another name, and says that it was asked.
+    let (zig, asked) = (place.results("zig")[0].join("ziglang/zig"), place.path("asked"));
+    let gcc = format!(
+        "#!/bin/sh\necho \"$STAGING_DIR\" >>'{asked}'\nexport ZIG_GLOBAL_CACHE_DIR='{asked}.zig'\n\
+         exec '{zig}' cc -target mips-linux-musleabi -mcpu=mips32r2+soft_float \"$@\"\n"
+    );
+    let sdk = MiniSdk { target: ("malta", "be"), arch: "mips_24kc", gcc: Some(&gcc), ..plain };
     let mirror = MiniMirror::new();
     let archive = mirror.publish_standard(release, "malta/be");
     mirror.publish(release, "malta/be", &[(&archive, &sdk.archive(&archive))]);
@@ -73,6 +86,8 @@ fn programs_for_mips_run_in_either_byte_order() {
     };
     assert!(only_modules(&built), "{}", built.err);
     runs("qemu-mips", &made(&place));
+    let staging = std::fs::read_to_string(&asked).expect("the SDK's C compiler links");
+    assert!(staging.lines().all(|line| line.ends_with("/sdk/staging_dir")), "{staging}");
     let again = place.run(&[&words[..], &["--offline"]].concat());
     assert!(only_modules(&again), "{}", again.err);
     assert!(!again.err.contains("building offloadctl"), "{}", again.err);
@@ -86,33 +101,68 @@ fn made(place: &Place) -> Utf8PathBuf {
     folders.next().unwrap().join("offloadctl")
 }
 
-/// Answers of the kernel are in its byte order, so what reads them is tested where it is the other one.
+/// Answers of the kernel are in its byte order, so what reads them is tested where it is the other one; and where musl's
+/// times are wider than the crate libc believes, what gives times to the kernel.
 #[test]
-fn offloadctl_reads_the_answers_of_a_kernel_of_the_other_byte_order() {
+fn programs_work_in_the_other_byte_order() {
     let place = with_toolchain();
     let first = |stage: &str| Ok(place.results(stage)[0].clone());
-    let kept = place.path("toolchains");
-    let extras = Extras { sources: &|_| Sources::open(&first("rust-sources")?), zig: &|| first("zig"), kept: &kept };
+    // In the same folder each time: cargo compiles the library anew where its sources seem to have moved.
+    let kept = users_cache().join("toolchains");
+    let extras =
+        Extras { sources: &|_| Sources::open(&first("rust-sources")?), sdk: None, zig: &|| first("zig"), kept: &kept };
     let toolchain = Toolchain::find(&Arch("mips_24kc".into()), &extras, &Cancel::default()).unwrap();
     let ready = toolchain.ready(false).unwrap();
     let flags = [vec!["-Ctarget-feature=+crt-static".to_owned()], ready.flags].concat().join("\x1f");
     let runner = format!("qemu-mips {}", PROCESSOR.join(" "));
-    // Those that start the program itself cannot: this machine's kernel does not start it.
-    for tests in [&["--test", "readers", "--test", "rules", "--test", "measured"][..], &["--lib", "netlink"]] {
-        let tested = Command::new(&ready.cargo)
-            .args(["test", "--offline", "--locked", "--package", "offloadctl", "--target", "mips-unknown-linux-musl"])
+    let cargo = |words: &[&str]| {
+        let ran = Command::new(&ready.cargo)
+            // Not offline: the features that the library has by default need crates that no program for routers does.
+            .args([words[0], "--locked", "--target", "mips-unknown-linux-musl"])
             // The features of the library that tests need, which catch panics, are those that it has by default.
             .arg(ready.library[0])
             .args(["--target-dir", sources().join("target/router-tests").as_str()])
-            .args(tests)
+            .args(&words[1..])
             .envs(ready.environment.clone())
             .env("CARGO_ENCODED_RUSTFLAGS", &flags)
+            .env("CARGO_PROFILE_DEV_DEBUG", "none")
+            .env("CARGO_INCREMENTAL", "0")
             .env("CARGO_TARGET_MIPS_UNKNOWN_LINUX_MUSL_RUNNER", &runner)
             .current_dir(sources())
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&tested.stdout);
-        assert!(tested.status.success(), "{said}{}", String::from_utf8_lossy(&tested.stderr));
+        let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+        assert!(ran.status.success(), "{said}{}", String::from_utf8_lossy(&ran.stderr));
+        said
+    };
+    // Those that start the program itself cannot: this machine's kernel does not start it.
+    let of_files = ["--test", "readers", "--test", "rules", "--test", "measured"];
+    let of_library = ["--lib", "--", "netlink", "an_attempt_to_read_a_key"];
+    for tests in [&of_files[..], &of_library] {
+        let said = cargo(&[&["test", "--package", "offloadctl"], tests].concat());
         assert!(said.contains("test result: ok"), "{said}");
     }
+    cargo(&["build", "--package", "openwrt-offload-client", "--bin", "opkg"]);
+    keeps_times(&sources().join("target/router-tests/mips-unknown-linux-musl/debug/opkg"), &place);
+}
+
+/// Files of a package have its time, whatever width the C library's times have.
+fn keeps_times(opkg: &Utf8Path, place: &Place) {
+    let time = 1_700_000_000;
+    let (root, file) = (place.path("root"), place.path("tool.ipk"));
+    std::fs::create_dir_all(root.join("etc")).unwrap();
+    let package = Package {
+        name: "tool".into(),
+        version: "1.0-r1".into(),
+        architecture: "all".into(),
+        source_date_epoch: time,
+        files: vec![Entry::file("usr/bin/tool", 0o755, Content::from("#!/bin/sh\n"))],
+        ..Package::default()
+    };
+    let mut bytes = Vec::new();
+    package.write(Format::Ipk, &mut bytes).unwrap();
+    std::fs::write(&file, bytes).unwrap();
+    says("qemu-mips", opkg, &["-o", root.as_str(), "install", file.as_str()]);
+    let modified = std::fs::metadata(root.join("usr/bin/tool")).unwrap().modified().unwrap();
+    assert_eq!(modified, UNIX_EPOCH + Duration::from_secs(time));
 }

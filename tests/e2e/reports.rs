@@ -17,7 +17,7 @@ fn cases() -> Vec<String> {
 
 #[test]
 fn events_report_and_captures_of_a_good_run() {
-    let place = Place::warm();
+    let place = Place::warm_with_routers();
     let (report, captures) = (place.path("reports/junit.xml"), place.path("captures"));
     let (page, data) = (place.path("reports"), place.path("reports/report.json"));
     let flags = [

@@ -1,16 +1,20 @@
-//! Every verb and flag, and nothing else: what they do is in `cmd/<verb>.rs`.
+//! The command line: every verb and flag; what they do is in `cmd/<verb>.rs`.
 //!
-//! A flag is spelled and explained once, in a group that the verbs flatten, so that it means the
-//! same everywhere. Each environment variable that is read is shown with its flag.
+//! A flag is defined and explained once, in a group that verbs flatten, so it means the same everywhere. Each
+//! environment variable is shown with its flag.
 
 pub mod dist;
+pub mod feed;
 pub mod openwrt;
+pub mod partition;
 
 use camino::Utf8PathBuf;
 use clap::builder::PossibleValue;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use feed::{FeedArgs, KeysArgs};
 use model::{Format, Sabotage, WantedAccel};
 use openwrt::OpenWrt;
+use partition::Partition;
 
 /// Builds OpenWrt flow-offload packages, publishes them as a signed feed, boots a router in QEMU,
 /// installs them there and proves with real packets that flows are offloaded.
@@ -20,7 +24,7 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub verb: Verb,
-    /// Flags of every verb.
+    /// Flags that every verb has.
     #[command(flatten)]
     pub global: Global,
 }
@@ -34,6 +38,9 @@ Examples:
   cargo xtask test --list               names of the scenarios
   cargo xtask test NAME --exact --pcap captures
                                         one scenario, with its packets kept
+  cargo xtask test --partition slice:1/3 --json part-1.json
+                                        a third of the scenarios; then on one machine
+  cargo xtask report merge part-*.json --html reports
   cargo xtask lint DIR --key FILE       what is wrong with anybody's packages or feed
   cargo xtask feed --serve              build, sign and serve the feed on loopback
   cargo xtask dist --url https://example.org/feed
@@ -47,8 +54,12 @@ Exit codes:
 
 Environment: XDG_CACHE_HOME (cache), XDG_CONFIG_HOME (keys), OPENWRT_OFFLOAD_DEBIAN_MIRROR,
   OPENWRT_OFFLOAD_MIRROR, OPENWRT_OFFLOAD_RELEASE_KEY (OpenWrt's releases),
-  OPENWRT_OFFLOAD_USIGN_KEY, OPENWRT_OFFLOAD_EC_KEY (secret keys), NO_COLOR, SOURCE_DATE_EPOCH,
+  OPENWRT_OFFLOAD_USIGN_KEY, OPENWRT_OFFLOAD_EC_KEY (secret keys), SSL_CERT_FILE (authorities for
+  https), NO_COLOR, SOURCE_DATE_EPOCH,
   GITHUB_ACTIONS=true (groups, annotations; a summary in GITHUB_STEP_SUMMARY).";
+
+/// What is built for unless said otherwise.
+pub const DEFAULT_TARGET: &str = "x86/64";
 
 /// The verbs; each is implemented in the file of its name.
 #[derive(Debug, Subcommand)]
@@ -57,24 +68,26 @@ pub enum Verb {
     Build(BuildArgs),
     /// Build, publish, boot, install and prove offload.
     Test(TestArgs),
-    /// Hold packages and feeds against numbered rules.
+    /// Check packages and feeds against numbered rules.
     Lint(LintArgs),
     /// Build and sign the feed; serve it or verify it.
     Feed(FeedArgs),
-    /// Publish the feeds of many releases and targets as one tree of static files; verify one.
+    /// Publish the feeds of many releases and targets as one tree of static files; verify such a tree.
     Dist(dist::DistArgs),
-    /// Make, show, check and replace the keys that sign the feed.
+    /// Make, show, check and rotate the keys that sign the feed.
     Keys(KeysArgs),
-    /// Boot the router and give a console, or run one command in it.
+    /// Boot the router and open a console, or run one command in it.
     Boot(BootArgs),
     /// Write a small working example of a recipe or a scenario.
     New(NewArgs),
-    /// Measure how fast things are.
+    /// Measure speed.
     Bench(BenchArgs),
-    /// Show the releases of OpenWrt and the targets that there are; as JSON, the matrix of a CI job.
+    /// Show the supported releases of OpenWrt and targets; as JSON, the matrix of a CI job.
     Plan(openwrt::PlanArgs),
-    /// Write down in openwrt.lock what a mirror holds of them, or check it.
+    /// Lock releases: record in openwrt.lock what a mirror has, or check the record.
     Lock(openwrt::LockArgs),
+    /// Merge the reports of a suite's parts.
+    Report(ReportArgs),
     /// Show what this machine has and lacks.
     Doctor(DoctorArgs),
     /// Run what CI runs: format, lints, all tests, reproducibility, scenarios.
@@ -84,7 +97,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// The word on the command line.
+    /// The verb as typed on the command line.
     pub fn word(&self) -> &'static str {
         match self {
             Verb::Build(_) => "build",
@@ -98,6 +111,7 @@ impl Verb {
             Verb::Bench(_) => "bench",
             Verb::Plan(_) => "plan",
             Verb::Lock(_) => "lock",
+            Verb::Report(_) => "report",
             Verb::Doctor(_) => "doctor",
             Verb::Ci(_) => "ci",
             Verb::Clean(_) => "clean",
@@ -109,7 +123,7 @@ impl Verb {
         matches!(self, Verb::Plan(_))
     }
 
-    /// What is built for, by the verbs that have reports.
+    /// The selected target and kernel, for verbs that write reports.
     pub fn selection(&self) -> Option<&Selection> {
         match self {
             Verb::Test(args) => Some(&args.selection),
@@ -118,7 +132,7 @@ impl Verb {
         }
     }
 
-    /// How the router is run.
+    /// How the router is run (KVM or emulation).
     pub fn accel(&self) -> WantedAccel {
         match self {
             Verb::Test(args) => args.machine.accel,
@@ -127,7 +141,7 @@ impl Verb {
         }
     }
 
-    /// The reports that are wanted, of the verbs that have any.
+    /// The requested reports, for verbs that write any.
     pub fn reports(&self) -> Option<&Reports> {
         match self {
             Verb::Test(args) => Some(&args.reports),
@@ -138,13 +152,13 @@ impl Verb {
     }
 }
 
-/// Flags of every verb.
+/// Flags that every verb has.
 #[derive(Debug, Clone, Args)]
 pub struct Global {
-    /// Say more: also what the programs say that are run.
+    /// Print more, including the output of the programs that are run.
     #[arg(short, long, global = true, action = clap::ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
-    /// Say only what went wrong, and the last line.
+    /// Print only problems and the last line.
     #[arg(short, long, global = true)]
     pub quiet: bool,
     /// When to colour; NO_COLOR turns `auto` off.
@@ -159,20 +173,24 @@ pub struct Global {
     /// Install what the host lacks, with apt (through sudo when not root).
     #[arg(long, global = true)]
     pub install_deps: bool,
-    /// How many jobs at once [default: one a core, and a router more than there are cores].
+    /// Number of parallel jobs [default: one per core; for routers one more].
     #[arg(short, long, global = true, value_name = "N")]
     pub jobs: Option<std::num::NonZeroUsize>,
-    /// Where results go.
+    /// Folder for results.
     #[arg(long, global = true, value_name = "DIR", default_value = "target/offload")]
     pub out: Utf8PathBuf,
-    /// Folder with further recipes of packages; one of the same name takes the place of ours.
+    /// Folder with more recipes; a recipe replaces ours of the same name.
     #[arg(long, global = true, value_name = "DIR")]
     pub recipes: Option<Utf8PathBuf>,
-    /// Packages made elsewhere (.ipk, .apk), or a folder with some: checked, published beside ours, and tested; may be
-    /// given several times.
+    /// Packages built elsewhere (.ipk, .apk), or a folder with some: they are checked, published beside ours, and
+    /// tested; may be given several times.
     #[arg(long, global = true, value_name = "DIR")]
     pub packages: Vec<Utf8PathBuf>,
-    /// Folder with scenarios to run in place of ours.
+    /// Folder of OpenWrt packages with their own Makefiles, in the form of a feed: the release's SDK builds them, and
+    /// they are published beside ours, and tested.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub feed: Option<Utf8PathBuf>,
+    /// Folder with scenarios to run instead of ours.
     #[arg(long, global = true, value_name = "DIR")]
     pub scenarios: Option<Utf8PathBuf>,
     /// How long to wait for another run that holds the same part of the cache, in seconds.
@@ -180,19 +198,20 @@ pub struct Global {
     pub lock_timeout: u64,
 }
 
-/// Environment variable in place of `--debian-mirror`; `ci` hands the flag on in it.
+/// Environment variable for `--debian-mirror`; `ci` passes the flag on in it.
 pub const DEBIAN_MIRROR: &str = "OPENWRT_OFFLOAD_DEBIAN_MIRROR";
 
-/// What to build for.
+/// The target, kernel and formats to build for.
 #[derive(Debug, Clone, Args)]
 pub struct Selection {
     /// OpenWrt target/subtarget.
-    #[arg(long, value_name = "TARGET", default_value = "x86/64")]
+    #[arg(long, value_name = "TARGET", default_value = DEFAULT_TARGET)]
     pub target: String,
-    /// A release of OpenWrt.
+    /// The release of OpenWrt, instead of the stand-in.
     #[command(flatten)]
     pub openwrt: OpenWrt,
-    /// Kernel line of the stand-in SDK; `test` takes several, `6.1,6.12,newest` [default: 6.12, or the one there is].
+    /// Kernel line of the stand-in SDK; `test` takes several, `6.1,6.12,newest` [default: 6.12, or the only one
+    /// available].
     #[arg(long = "kernel", value_name = "LINE", value_delimiter = ',', conflicts_with = "release")]
     pub kernels: Vec<Kernel>,
     /// Package formats: ipk for opkg (24.10 and older), apk (25.12 and later).
@@ -206,10 +225,10 @@ pub struct Selection {
 /// How the router is run.
 #[derive(Debug, Clone, Args)]
 pub struct Machine {
-    /// `auto` uses KVM where a guest really runs in it, else emulation, and says why.
+    /// `auto` uses KVM where a guest really runs in it, otherwise emulation, and says why.
     #[arg(long, value_name = "HOW", default_value = "auto")]
     pub accel: WantedAccel,
-    /// Write what crossed each wire as pcap files.
+    /// Write the packets of each wire as pcap files.
     #[arg(long, value_name = "DIR")]
     pub pcap: Option<Utf8PathBuf>,
     /// How long a router may take to boot, in seconds: it needs a few, and more on a loaded machine.
@@ -217,10 +236,10 @@ pub struct Machine {
     pub boot_deadline: u64,
 }
 
-/// Reports, besides what is printed. Each appears whole, also when the run fails or is interrupted.
+/// Reports, in addition to the output. Each is complete, also when the run fails or is interrupted.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Reports {
-    /// Write a page to look at with a browser: DIR/index.html.
+    /// Write a page for a browser: DIR/index.html.
     #[arg(long, value_name = "DIR")]
     pub html: Option<Utf8PathBuf>,
     /// Write a summary in Markdown.
@@ -254,16 +273,24 @@ pub struct TestArgs {
     /// NAME is the whole name of a scenario.
     #[arg(long, requires = "names")]
     pub exact: bool,
-    /// Print the names of the scenarios that would run, and end.
+    /// Print the names of the scenarios that would run, then exit.
     #[arg(long)]
     pub list: bool,
-    /// Leave the router of the one scenario that runs as it is at the end, with a console, until you leave it.
+    /// Keep the router of the only scenario that runs as it is at the end, and open a console on it until you leave it.
     #[arg(long, requires = "names")]
     pub keep: bool,
-    /// The suite's test of itself: break offload on purpose, after every ruleset, in one way after the other. Only
-    /// scenarios run in which traffic must take the fast path, and one passes when it notices.
+    /// Test the suite itself: break offload on purpose, after every ruleset, in one way after another. Runs only
+    /// scenarios in which traffic must take the fast path; they pass when they notice.
     #[arg(long, value_name = "HOW", value_delimiter = ',', conflicts_with = "keep")]
     pub sabotage: Vec<Break>,
+    /// Ask `offloadctl explain` about the flows of every scenario whose router has it, and fail where its answer is not true
+    /// of their next packets.
+    #[arg(long, conflicts_with = "sabotage")]
+    pub ask_offloadctl: bool,
+    /// Run part K of N of the scenarios: every Nth one, so that parts take about as long; the syntax is nextest's.
+    /// `report merge` merges the reports of all parts.
+    #[arg(long, value_name = "slice:K/N", conflicts_with_all = ["keep", "list"])]
+    pub partition: Option<Partition>,
     /// What to build for.
     #[command(flatten)]
     pub selection: Selection,
@@ -285,92 +312,15 @@ pub struct LintArgs {
     /// Public key that may have signed an index; may be given several times.
     #[arg(long = "key", value_name = "FILE")]
     pub keys: Vec<Utf8PathBuf>,
-    /// Accept what this rule finds, everywhere or where the place contains TEXT.
+    /// Accept breaches of this rule, everywhere or where the place contains TEXT.
     #[arg(long, value_name = "ID[:TEXT]")]
     pub allow: Vec<String>,
-    /// Print the rules, and end.
+    /// Print the rules, then exit.
     #[arg(long)]
     pub list: bool,
     /// What to build for.
     #[command(flatten)]
     pub selection: Selection,
-}
-
-/// `feed`
-#[derive(Debug, Clone, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub struct FeedArgs {
-    /// What else to do with the feed.
-    #[command(subcommand)]
-    pub action: Option<FeedAction>,
-    /// Serve the feed over HTTP until interrupted [default address: 127.0.0.1:8080].
-    #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "127.0.0.1:8080")]
-    pub serve: Option<std::net::SocketAddr>,
-    /// What to build for.
-    #[command(flatten)]
-    pub selection: Selection,
-}
-
-/// `feed verify` and so on
-#[derive(Debug, Clone, Subcommand)]
-pub enum FeedAction {
-    /// Show what changed between two feeds, ours or anybody's: folders, or index files of any format.
-    Diff {
-        /// The older one.
-        old: Utf8PathBuf,
-        /// The newer one.
-        new: Utf8PathBuf,
-    },
-    /// Put a new feed on top of a published one, keeping the folders of other kernels.
-    Merge {
-        /// The feed as it was published; nothing in it is changed.
-        published: Utf8PathBuf,
-        /// The feed that was made now.
-        new: Utf8PathBuf,
-        /// Where the merged feed goes; it must not exist.
-        into: Utf8PathBuf,
-        /// Public key that may have signed the published feed, beside those of today; may be given several times.
-        #[arg(long = "key", value_name = "FILE")]
-        keys: Vec<Utf8PathBuf>,
-    },
-    /// Install every package of the feed into a scratch root, through its signatures, with each manager; or check a live
-    /// feed's index, signature and the digest of each file, and install nothing.
-    Verify {
-        /// Address of anybody's feed or index, `http://…` [default: the feed built here].
-        #[arg(value_name = "URL")]
-        url: Option<String>,
-        /// Public key that may have signed it; may be given several times.
-        #[arg(long = "key", value_name = "FILE", requires = "url")]
-        keys: Vec<Utf8PathBuf>,
-        /// What to build for.
-        #[command(flatten)]
-        selection: Selection,
-    },
-}
-
-/// `keys`
-#[derive(Debug, Clone, Args)]
-pub struct KeysArgs {
-    /// What to do with them.
-    #[command(subcommand)]
-    pub action: KeysAction,
-}
-
-/// `keys new` and so on
-#[derive(Debug, Clone, Copy, Subcommand)]
-pub enum KeysAction {
-    /// Make the keys that do not exist yet.
-    New {
-        /// Make those that will sign after the next rotation; until then routers learn them.
-        #[arg(long)]
-        next: bool,
-    },
-    /// Print the public keys, and where they go on a router.
-    Show,
-    /// Check that the keys can be used, and by nobody else.
-    Check,
-    /// Let the next keys take over; those that signed so far are kept as .old files.
-    Rotate,
 }
 
 /// `boot`
@@ -382,7 +332,8 @@ pub struct BootArgs {
     /// How the router is run.
     #[command(flatten)]
     pub machine: Machine,
-    /// Run this in the router and end: 0 when it succeeded, else 1 with its own code in the text.
+    /// Run this command in the router, then exit with 0 if it succeeded, otherwise with 1; its own exit code is in the
+    /// text.
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
 }
@@ -390,12 +341,12 @@ pub struct BootArgs {
 /// `new`
 #[derive(Debug, Clone, Args)]
 pub struct NewArgs {
-    /// What it is an example of.
+    /// The kind of example.
     pub kind: New,
-    /// Its name.
+    /// Name of the example.
     #[arg(value_name = "NAME")]
     pub name: String,
-    /// Where it goes: into `recipes`, `scenarios` and what belongs to them below this folder.
+    /// Where it goes: into `recipes`, `scenarios` and source folders below this folder.
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub into: Utf8PathBuf,
 }
@@ -426,40 +377,40 @@ pub struct BenchArgs {
 pub enum BenchAction {
     /// Write and read packages and indexes of both formats, with generated content.
     Formats(BenchFormatsArgs),
-    /// What forwarding a packet costs the router, with offload off and on.
+    /// The cost of forwarding a packet, with offload off and on.
     Offload(Box<BenchOffloadArgs>),
 }
 
 /// `bench formats`
 #[derive(Debug, Clone, Args)]
 pub struct BenchFormatsArgs {
-    /// How often everything is measured.
+    /// Number of rounds.
     #[arg(long, value_name = "N", default_value = "3")]
     pub repeat: std::num::NonZeroUsize,
-    /// Folder with the real programs to compare with: apk, ipkg-build, ipkg-make-index.sh and mkhash, or
-    /// some of them [default: those in PATH].
+    /// Folder with the real programs to compare with: apk, ipkg-build, ipkg-make-index.sh and mkhash, or some of them
+    /// [default: those in PATH].
     #[arg(long, value_name = "DIR")]
     pub against: Option<Utf8PathBuf>,
 }
 
-/// What `bench offload` measures unless it is told otherwise.
+/// Packets per measurement in `bench offload`, by default.
 pub const BENCH_PACKETS: u64 = 20_000;
-/// See [`BENCH_PACKETS`].
+/// Rounds of `bench offload`, by default.
 pub const BENCH_ROUNDS: std::num::NonZeroUsize = std::num::NonZeroUsize::MIN.saturating_add(2);
 
 /// `bench offload`
 #[derive(Debug, Clone, Args)]
 pub struct BenchOffloadArgs {
-    /// How often everything is measured.
+    /// Number of rounds.
     #[arg(long, value_name = "N", default_value_t = BENCH_ROUNDS)]
     pub repeat: std::num::NonZeroUsize,
-    /// Packets of one measurement.
+    /// Packets per measurement.
     #[arg(long, value_name = "N", default_value_t = BENCH_PACKETS, value_parser = clap::value_parser!(u64).range(1_000..=10_000_000))]
     pub packets: u64,
-    /// Where throughput is measured too: `auto` does so where KVM works; under emulation it would mean nothing.
+    /// When to measure throughput too: `auto` does so where KVM works; under emulation it would mean nothing.
     #[arg(long, value_name = "HOW", default_value = "auto")]
     pub accel: WantedAccel,
-    /// How long the guest may take, in seconds.
+    /// How long the guest may run, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 1200)]
     pub deadline: u64,
     /// What to build for.
@@ -470,14 +421,41 @@ pub struct BenchOffloadArgs {
     pub reports: Reports,
 }
 
+/// `report`
+#[derive(Debug, Clone, Args)]
+pub struct ReportArgs {
+    /// What to do with reports.
+    #[command(subcommand)]
+    pub action: ReportAction,
+}
+
+/// `report merge`
+#[derive(Debug, Clone, Subcommand)]
+pub enum ReportAction {
+    /// Merge the reports of all parts of a suite, and exit like the worst of them. A missing part is reported, and is
+    /// never green.
+    Merge(MergeArgs),
+}
+
+/// `report merge`
+#[derive(Debug, Clone, Args)]
+pub struct MergeArgs {
+    /// What `test --partition slice:K/N --json FILE` wrote, one file for each part.
+    #[arg(value_name = "FILE", required = true)]
+    pub parts: Vec<Utf8PathBuf>,
+    /// What to write.
+    #[command(flatten)]
+    pub reports: Reports,
+}
+
 /// `doctor`
 #[derive(Debug, Clone, Args)]
 pub struct DoctorArgs {
-    /// Also look for what the SDK and the routers of this release of OpenWrt need, such as 24.10.
+    /// Also check what the SDK and the routers of this release of OpenWrt need, such as 24.10.
     #[arg(long, value_name = "RELEASE")]
     pub release: Option<String>,
     /// Target of the release, for the emulator of its routers.
-    #[arg(long, value_name = "TARGET", default_value = "x86/64", requires = "release")]
+    #[arg(long, value_name = "TARGET", default_value = DEFAULT_TARGET, requires = "release")]
     pub target: String,
 }
 
@@ -498,7 +476,7 @@ pub struct CiArgs {
 /// `clean`
 #[derive(Debug, Clone, Args)]
 pub struct CleanArgs {
-    /// Keep what was used in the last DAYS days.
+    /// Keep stages that were used in the last DAYS days.
     #[arg(long, value_name = "DAYS")]
     pub older_than: Option<u32>,
     /// Only these stages [default: all].
@@ -517,12 +495,12 @@ pub enum Color {
     Never,
 }
 
-/// For whom a run reports.
+/// Who reads the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum MessageFormat {
     /// Text for people, on stderr.
     Human,
-    /// One event a line, on stdout.
+    /// One event per line, on stdout.
     Json,
 }
 
@@ -541,6 +519,15 @@ pub enum Kernel {
 }
 
 impl Kernel {
+    /// The line before.
+    pub fn before(self) -> Option<Kernel> {
+        match self {
+            Kernel::V6_1 => None,
+            Kernel::V6_12 => Some(Kernel::V6_1),
+            Kernel::Newest => Some(Kernel::V6_12),
+        }
+    }
+
     /// The word on the command line, in scenario files and in reports.
     pub fn word(self) -> &'static str {
         match self {

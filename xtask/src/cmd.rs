@@ -13,6 +13,7 @@ pub mod lint;
 pub mod lock;
 pub mod new;
 pub mod plan;
+pub mod report;
 pub mod test;
 
 use model::Result;
@@ -34,6 +35,7 @@ pub fn run(ctx: &Ctx, verb: &Verb) -> Result<Outcome> {
         Verb::Bench(args) => bench::run(ctx, args),
         Verb::Plan(args) => plan::run(ctx, args),
         Verb::Lock(args) => lock::run(ctx, args),
+        Verb::Report(args) => report::run(ctx, args),
         Verb::Doctor(args) => doctor::run(ctx, args),
         Verb::Ci(args) => ci::run(ctx, args),
         Verb::Clean(args) => clean::run(ctx, args),

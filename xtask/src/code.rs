@@ -1,11 +1,11 @@
-//! What this program does, as digests of its own code: an input of every stage.
+//! Digests of this program's own code, an input of every stage.
 //!
-//! Nothing here is a list by hand. Cargo says which crates there are and which needs which; the code of a crate is what
-//! lies in its folder, what it embeds from elsewhere, and the code of all that it needs. A new crate is there by being
-//! linked.
+//! Nothing here is a list by hand. cargo tells which crates exist and which depend on which; the code of a crate is the
+//! files in its folder, files that it embeds from elsewhere, and the code of all its dependencies. A new crate counts
+//! as soon as it is linked.
 //!
-//! When cargo cannot be asked, or when a source was changed after cargo began to compile, nobody knows which code this
-//! program is made of; then its own bytes stand for all of it.
+//! If cargo cannot be asked, or a source was changed after cargo began to compile, the sources may not be those of this
+//! program; then the program's own bytes stand for all of it.
 
 pub(crate) mod fields;
 
@@ -18,15 +18,15 @@ use host::Job;
 use model::{Cancel, Digest, Exit, Failure, Problem, Result};
 use serde::Deserialize;
 
-/// How long cargo may take to read its manifests.
+/// Deadline for cargo to read its manifests.
 const METADATA: Duration = Duration::from_secs(60);
 
 /// The code of a program, by crate.
 #[derive(Debug, Clone)]
 pub struct Code {
-    /// What every stage runs through: this crate, the compiler, and the versions of all dependencies.
+    /// The code that every stage uses: this crate, the compiler, and the versions of all dependencies.
     common: Digest,
-    /// The other crates, by the name that sources have them by.
+    /// The other crates, by their names in sources.
     crates: BTreeMap<String, Part>,
 }
 
@@ -34,19 +34,19 @@ pub struct Code {
 #[derive(Debug, Clone)]
 struct Part {
     digest: Digest,
-    /// Crates that it needs, directly or not.
+    /// Crates that it depends on, directly or not.
     needs: BTreeSet<String>,
 }
 
 impl Code {
-    /// Folders and files of this crate that only call stages, or hear of them in events: no result depends on them. A
-    /// test sees that nothing else of this crate knows them.
+    /// Folders and files of this crate that only call stages, or receive their events: no result depends on them. A
+    /// test checks that nothing else in this crate uses them.
     pub(crate) const ABOVE: [&str; 5] = ["cmd", "report", "sink", "lib", "main"];
 
-    /// Crates that every stage runs through, since this one does.
+    /// Crates that every stage uses, since this one does.
     pub(crate) const BENEATH: [&str; 2] = ["host", "model"];
 
-    /// The code of the program that runs.
+    /// The code of the running program.
     pub(crate) fn of_this_program(cargo: &OsStr, cancel: &Cancel) -> Result<Code> {
         let program = std::env::current_exe()
             .and_then(|path| Utf8PathBuf::from_path_buf(path).map_err(|_| std::io::ErrorKind::InvalidFilename.into()))
@@ -59,7 +59,7 @@ impl Code {
         }
     }
 
-    /// The code of the program that cargo makes of these sources, unless one was changed since `began`.
+    /// The code of the program that cargo builds from these sources, unless one was changed since `began`.
     pub fn of_sources(workspace: &Workspace, began: Option<SystemTime>) -> Result<Code> {
         let mut common = vec![workspace.surroundings()?];
         let mut crates = BTreeMap::new();
@@ -79,7 +79,7 @@ impl Code {
         Ok(Code { common: together(common), crates })
     }
 
-    /// The code of a program that is known by its bytes only.
+    /// The code of a program of which only the bytes are known.
     fn of_bytes(program: &Utf8Path) -> Result<Code> {
         let io = |error: std::io::Error| Failure::io("read this program", program, &error);
         let mut file = std::fs::File::open(program).map_err(io)?;
@@ -87,13 +87,13 @@ impl Code {
         Ok(Code { common, crates: BTreeMap::new() })
     }
 
-    /// Code that is this text, for tests.
+    /// Uses a text as code, for tests.
     #[cfg(test)]
     pub(crate) fn fixed(text: &str) -> Code {
         Code { common: Digest::of(text), crates: BTreeMap::new() }
     }
 
-    /// The digest of what these crates do when this program calls them.
+    /// The digest of the code that runs when this program calls these crates.
     pub fn of(&self, crates: &[&str]) -> Digest {
         let parts = crates.iter().chain(&Code::BENEATH).filter_map(|name| self.crates.get(*name));
         let needed: BTreeSet<&String> = parts.flat_map(|part| &part.needs).collect();
@@ -102,7 +102,7 @@ impl Code {
     }
 }
 
-/// Whoever changes a source while cargo compiles may see it compiled, or not.
+/// Fails if a file was changed since `began`: the compiler may have seen the old one or the new one.
 fn unchanged(file: &Utf8Path, began: Option<SystemTime>) -> Result<()> {
     let changed = std::fs::metadata(file).and_then(|meta| meta.modified());
     let changed = changed.map_err(|error| Failure::io("read a source of this program", file, &error))?;
@@ -114,9 +114,9 @@ fn is_above(file: &Utf8Path, this: &Member) -> bool {
     first.is_some_and(|first| Code::ABOVE.contains(&first.as_str().trim_end_matches(".rs")))
 }
 
-/// When this process began. `cargo run` becomes the program that it runs, so that this is when cargo began.
+/// When this process began. `cargo run` execs the program, so this is when cargo began.
 fn began() -> Option<SystemTime> {
-    const STARTED: usize = 19; // the 22nd field of proc(5), counted from behind the program's name
+    const STARTED: usize = 19; // the 22nd field of proc(5), counted from after the program's name
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     let ticks: f64 = stat.rsplit_once(')')?.1.split_whitespace().nth(STARTED)?.parse().ok()?;
     let uptime: f64 = std::fs::read_to_string("/proc/uptime").ok()?.split_whitespace().next()?.parse().ok()?;
@@ -124,7 +124,7 @@ fn began() -> Option<SystemTime> {
     SystemTime::now().checked_sub(Duration::try_from_secs_f64(uptime - started).ok()?)
 }
 
-/// A cargo workspace: its crates, and what they need of each other.
+/// A cargo workspace: its crates, and their dependencies on each other.
 #[derive(Debug)]
 pub struct Workspace {
     root: Utf8PathBuf,
@@ -134,11 +134,11 @@ pub struct Workspace {
 /// A crate of the workspace.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Member {
-    /// The name that sources have it by.
+    /// Its name in sources.
     name: String,
     package: String,
     folder: Utf8PathBuf,
-    /// The folders of crates that it is linked with.
+    /// The folders of the crates that it is linked with.
     needs: Vec<Utf8PathBuf>,
 }
 
@@ -146,7 +146,7 @@ impl Workspace {
     /// Asks cargo about the workspace in this folder.
     ///
     /// # Errors
-    /// `SRC001` when cargo does not say.
+    /// `SRC001` when cargo fails.
     pub fn read(cargo: &OsStr, root: &Utf8Path, cancel: &Cancel) -> Result<Workspace> {
         let words = ["metadata", "--no-deps", "--offline", "--format-version", "1"].map(OsString::from);
         let words: Vec<OsString> = std::iter::once(cargo.to_owned()).chain(words).collect();
@@ -171,7 +171,7 @@ impl Workspace {
         Workspace { root: root.to_owned(), members: metadata.packages.into_iter().map(member).collect() }
     }
 
-    /// The names that sources have the crates by.
+    /// The names of the crates in sources.
     pub fn crates(&self) -> impl Iterator<Item = &str> {
         self.members.iter().map(|member| member.name.as_str())
     }
@@ -181,13 +181,14 @@ impl Workspace {
         self.members.iter().find(|member| member.name == name).map(|member| member.folder.as_path())
     }
 
-    /// What a crate needs, itself among it.
+    /// The crates that a crate depends on, itself included.
     pub fn needed(&self, name: &str) -> BTreeSet<&str> {
         let members = self.members.iter().filter(|member| member.name == name);
         members.flat_map(|member| self.closure(member)).map(|needed| needed.name.as_str()).collect()
     }
 
-    /// The digest of everything that cargo makes this package of: its folder and those of the crates that it needs.
+    /// The digest of everything that cargo builds this package from: its folder and those of the crates that it depends
+    /// on.
     pub fn package(&self, package: &str) -> Result<Digest> {
         let found = self.members.iter().find(|member| member.package == package);
         let found = found.ok_or_else(|| no_package(&self.root, package))?;
@@ -198,8 +199,8 @@ impl Workspace {
         Ok(together([self.surroundings()?, self.digest(files)?]))
     }
 
-    /// What cargo makes a crate of: the files in its folder, but for those of its tests and of crates below it, and what
-    /// it embeds from elsewhere.
+    /// The files that a crate is built from: those in its folder, without tests and crates below it, and files that it
+    /// embeds from elsewhere.
     fn files(&self, member: &Member) -> Result<Vec<Utf8PathBuf>> {
         const NOT_BUILT: [&str; 4] = ["tests", "tests.rs", "benches", "examples"];
         let mut files = Vec::new();
@@ -211,7 +212,7 @@ impl Workspace {
                 let path = entry.path();
                 match entry.file_type().map_err(io)?.is_dir() {
                     _ if NOT_BUILT.contains(&entry.file_name()) => {}
-                    // What cargo makes, and what belongs to other programs.
+                    // Skips cargo's output and hidden files of other programs.
                     true if entry.file_name() == "target" || entry.file_name().starts_with('.') => {}
                     true if path.join("Cargo.toml").exists() => {}
                     true => folders.push(path.to_owned()),
@@ -229,13 +230,13 @@ impl Workspace {
         Ok(files)
     }
 
-    /// What is compiled with, and the versions of everything that is not of this workspace.
+    /// The compiler, and the versions of all dependencies from outside the workspace.
     fn surroundings(&self) -> Result<Digest> {
         let files = ["Cargo.toml", "Cargo.lock"].map(|name| self.root.join(name));
         Ok(together([Digest::of(env!("XTASK_RUSTC_VERSION")), self.digest(files)?]))
     }
 
-    /// The digest of files, by their names below the root and their contents.
+    /// The digest of files, by their paths below the root and their contents.
     fn digest(&self, files: impl IntoIterator<Item = Utf8PathBuf>) -> Result<Digest> {
         let mut files: Vec<Utf8PathBuf> = files.into_iter().collect();
         files.sort();
@@ -250,7 +251,7 @@ impl Workspace {
         })
     }
 
-    /// A crate and all that it needs.
+    /// A crate and everything that it depends on.
     fn closure<'a>(&'a self, member: &'a Member) -> BTreeSet<&'a Member> {
         let mut found = BTreeSet::new();
         let mut next = vec![member];
@@ -288,14 +289,14 @@ fn unknown(place: &Utf8Path, why: impl Into<String>) -> Failure {
     Failure::of(Problem {
         exit: Exit::Host,
         id: "SRC001",
-        what: "cargo does not say what a program is made of",
+        what: "cargo does not tell what a program is built from",
         why,
-        fix: "run `cargo metadata --no-deps` there, and correct what it names",
+        fix: "run `cargo metadata --no-deps` there, and fix what it reports",
     })
     .at(place)
 }
 
-/// What `cargo metadata` says, as far as it is looked at.
+/// The parts of `cargo metadata`'s output that are used.
 #[derive(Debug, Deserialize)]
 struct Metadata {
     packages: Vec<Package>,

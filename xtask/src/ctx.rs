@@ -1,4 +1,4 @@
-//! What every verb works with: places, limits, and the ways to speak and to be stopped.
+//! What every verb works with: paths, limits, and the ways to report and to be interrupted.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -12,19 +12,21 @@ use model::{Cancel, Events, Exit, Failure, Problem, Result};
 use crate::cli::{Global, MessageFormat};
 use crate::code::{Code, Workspace};
 
-/// Name of our folder below the user's cache and configuration folders.
+/// Name of our folder in the user's cache and configuration folders.
 const FOLDER: &str = "openwrt-offload";
 
-/// Settings of one run. There is no other global state, and nothing depends on the current folder
-/// but relative paths that the user gave.
+/// Settings of one run. There is no other global state, and only relative paths from the user depend on the current
+/// folder.
 #[derive(Debug, Clone)]
 pub struct Ctx {
-    /// The workspace: the folder that holds `xtask/`.
+    /// The workspace: the folder that contains `xtask/`.
     pub root: Utf8PathBuf,
-    /// Folders of recipes: ours, and the user's after it.
+    /// Folders of recipes: ours, then the user's.
     pub recipes: Vec<Utf8PathBuf>,
-    /// Packages made elsewhere, or folders with some.
+    /// Packages that were built elsewhere, or folders with some.
     pub packages: Vec<Utf8PathBuf>,
+    /// Folder of OpenWrt packages with their own Makefiles.
+    pub feed: Option<Utf8PathBuf>,
     /// The folder of scenarios.
     pub scenarios: Utf8PathBuf,
     /// Whether the user named that folder.
@@ -35,13 +37,14 @@ pub struct Ctx {
     pub keys: Utf8PathBuf,
     /// Results for the user.
     pub out: Utf8PathBuf,
-    /// Jobs at once.
+    /// Number of parallel jobs.
     pub jobs: NonZeroUsize,
-    /// Routers at once: scenarios wait for a third of their time, so that one more than there are cores is not too many.
+    /// Number of parallel routers: scenarios spend a third of their time waiting, so one more than there are cores is
+    /// fine.
     pub routers: NonZeroUsize,
-    /// No sockets but loopback.
+    /// Use no sockets but loopback.
     pub offline: bool,
-    /// Programs read what a verb answers, not people.
+    /// Whether programs, not people, read a verb's output.
     pub json: bool,
     /// Install what the host lacks.
     pub install_deps: bool,
@@ -53,14 +56,14 @@ pub struct Ctx {
     pub events: Events,
     /// Set when the user interrupts.
     pub cancel: Cancel,
-    /// Stages that this run has spoken of, so that it does so once.
+    /// Stages that this run has already reported, so that each is reported once.
     pub(crate) told: Arc<Mutex<BTreeSet<Utf8PathBuf>>>,
     /// See [`Ctx::code`].
     pub(crate) code: Arc<OnceLock<Code>>,
 }
 
 impl Ctx {
-    /// Resolves places from the flags and the environment; creates nothing.
+    /// Determines paths from the flags and the environment; creates nothing.
     pub fn new(global: &Global, events: Events, cancel: Cancel) -> Result<Self> {
         Ctx::with_environment(global, events, cancel, |name| std::env::var_os(name))
     }
@@ -85,6 +88,7 @@ impl Ctx {
                 .chain(global.recipes.as_ref().map(|folder| here.join(folder)))
                 .collect(),
             packages: global.packages.iter().map(|path| here.join(path)).collect(),
+            feed: global.feed.as_ref().map(|path| here.join(path)),
             own_scenarios: global.scenarios.is_some(),
             scenarios: global.scenarios.as_ref().map_or(root.join("tests/scenarios"), |folder| here.join(folder)),
             root,
@@ -105,7 +109,7 @@ impl Ctx {
         })
     }
 
-    /// The code of this program, read when it is first asked for.
+    /// The code of this program, read on first use.
     ///
     /// # Errors
     /// When the user interrupts, or the program cannot be read.
@@ -116,16 +120,16 @@ impl Ctx {
         }
     }
 
-    /// The workspace that programs for routers are made of.
+    /// The workspace that programs for routers are built from.
     ///
     /// # Errors
-    /// `SRC001` when cargo does not say.
+    /// `SRC001` when cargo fails.
     pub fn workspace(&self) -> Result<Workspace> {
         Workspace::read(&self.cargo, &self.root, &self.cancel)
     }
 }
 
-/// The nearest folder, from `start` upwards, that holds this workspace.
+/// The nearest folder, from `start` upwards, that contains this workspace.
 fn workspace_above(start: &Utf8Path) -> Result<Utf8PathBuf> {
     start.ancestors().find(|folder| folder.join("xtask/model/Cargo.toml").is_file()).map(Utf8Path::to_owned).ok_or_else(
         || {
@@ -140,8 +144,8 @@ fn workspace_above(start: &Utf8Path) -> Result<Utf8PathBuf> {
     )
 }
 
-/// `$VARIABLE/openwrt-offload`, else `$HOME/FALLBACK/openwrt-offload` (XDG base directories: a value
-/// that is not absolute is ignored).
+/// `$VARIABLE/openwrt-offload`, otherwise `$HOME/FALLBACK/openwrt-offload` (XDG base directories: a value that is not
+/// absolute is ignored).
 fn below_home(environment: &impl Fn(&str) -> Option<OsString>, variable: &str, fallback: &str) -> Result<Utf8PathBuf> {
     let absolute = |name: &str| -> Result<Option<Utf8PathBuf>> {
         let path = environment(name).map(|value| utf8(value, name)).transpose()?;
@@ -193,6 +197,7 @@ pub(crate) mod tests {
             out: "target/offload".into(),
             recipes: None,
             packages: Vec::new(),
+            feed: None,
             scenarios: None,
             lock_timeout: 600,
         }

@@ -1,7 +1,7 @@
 //! What the host must have, as data, and how to get it.
 //!
-//! Each need says how it is checked and what remedies it, so a message never says that something is
-//! missing without the command that installs it.
+//! Each need says how to check for it and how to get it, so each message about something missing includes the command
+//! that installs it.
 
 mod check;
 mod install;
@@ -17,7 +17,7 @@ pub use path::link;
 
 use crate::Ctx;
 
-/// What a run is going to do; each includes what is named before it.
+/// What a run is going to do; each includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Purpose {
     /// Make packages and the feed.
@@ -29,7 +29,7 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// The verb that stands for it.
+    /// The verb with this purpose.
     pub fn verb(self) -> &'static str {
         match self {
             Purpose::Build => "build",
@@ -50,16 +50,16 @@ pub enum Remedy {
     RustTarget(&'static str),
 }
 
-/// One thing that the host must have.
+/// A thing that the host must have.
 #[derive(Debug, Clone, Copy)]
 pub struct Need {
     /// Its name, for people.
     pub name: &'static str,
-    /// What needs it first.
+    /// The first purpose that needs it.
     pub purpose: Purpose,
     /// What it is for.
     pub what_for: &'static str,
-    /// How to see whether it is there.
+    /// How to check for it.
     pub check: Check,
     /// Programs that come with it and are started too, by us or by it.
     pub starts: &'static [&'static str],
@@ -67,8 +67,11 @@ pub struct Need {
     pub remedy: Remedy,
 }
 
-/// The architecture that tests make programs for.
+/// The architecture for which tests build programs.
 const FOREIGN: &str = "mips_24kc";
+
+/// The emulator of the other architecture whose routers `ci` runs scenarios on.
+const FOREIGN_EMULATOR: &str = "qemu-system-aarch64";
 
 /// The emulator of a PC.
 const QEMU: Need =
@@ -93,13 +96,13 @@ const fn qemu(
     Need { name, purpose: Purpose::Test, what_for, check, starts: &[], remedy: Remedy::Apt(packages) }
 }
 
-/// The emulator that is this program.
+/// The need for an emulator, by the name of its program.
 pub fn emulator(binary: &str) -> Option<Need> {
     let is = |need: &Need| matches!(need.check, Check::Version { program, .. } if program == binary);
     EMULATORS.into_iter().find(is)
 }
 
-/// Everything that is needed beyond a Rust toolchain.
+/// Everything that is needed besides a Rust toolchain.
 pub const NEEDS: &[Need] = &[
     Need {
         name: "apt-get",
@@ -130,7 +133,7 @@ pub const NEEDS: &[Need] = &[
         purpose: Purpose::Build,
         what_for: "links the static tool for the router",
         check: Check::Program("cc"),
-        starts: &["gcc", "ld"],
+        starts: &["as", "gcc", "ld"],
         remedy: Remedy::Apt(&["gcc", "libc6-dev"]),
     },
     Need {
@@ -161,7 +164,7 @@ pub const NEEDS: &[Need] = &[
     Need {
         name: "mkfs.ext4",
         purpose: Purpose::Ci,
-        what_for: "makes the disk of the image that the tests take for one of a release",
+        what_for: "makes the disk image with which tests imitate a release's",
         check: Check::Program("mkfs.ext4"),
         starts: &[],
         remedy: Remedy::Apt(&["e2fsprogs"]),
@@ -192,7 +195,7 @@ pub const NEEDS: &[Need] = &[
     },
 ];
 
-/// A need and what was found of it.
+/// A need and the result of its check.
 #[derive(Debug)]
 pub struct Checked {
     /// The need.
@@ -201,18 +204,19 @@ pub struct Checked {
     pub found: Result<String, String>,
 }
 
-/// What `purpose` needs, for the stand-in SDK; the tests also drive what stands for a release's, and make programs for
-/// a processor that no machine has that runs them.
+/// The needs of `purpose` with the stand-in SDK. The tests also drive an imitation of a release's SDK, and build
+/// programs for a processor that needs an emulator.
 pub fn needs(purpose: Purpose) -> Vec<Need> {
     let mut needs: Vec<Need> = NEEDS.iter().filter(|need| need.purpose <= purpose).copied().collect();
     if purpose == Purpose::Ci {
         let programs = router_programs(&Arch(FOREIGN.into())).into_iter();
+        let programs = programs.chain(emulator(FOREIGN_EMULATOR));
         needs.extend(openwrt::of_tests().into_iter().chain(programs.map(|need| Need { purpose, ..need })));
     }
     needs
 }
 
-/// What a stand-in of an architecture needs; where it is not the host's own, its emulator takes the place of a PC's.
+/// The needs of a stand-in for an architecture; if it is not the host's own, its emulator replaces that for x86.
 pub fn stand_in_needs(purpose: Purpose, arch: &Arch, emulator: Option<Need>) -> Vec<Need> {
     let is_qemu = |need: &Need| need.name == QEMU.name;
     let mut needs = needs(purpose);
@@ -224,14 +228,14 @@ pub fn stand_in_needs(purpose: Purpose, arch: &Arch, emulator: Option<Need>) -> 
     needs
 }
 
-/// What building with OpenWrt's SDK needs: what its programs ask for, and what we start them with.
+/// The needs of building with OpenWrt's SDK: those of its programs, and those of ours that start them.
 pub fn sdk_needs(host: sdk::openwrt::HostNeeds) -> Vec<Need> {
     let ours = NEEDS.iter().filter(|need| matches!(need.name, "setpriv" | "C linker")).copied();
     ours.chain(openwrt::needs(host)).collect()
 }
 
-/// What programs for routers of this architecture are compiled and linked with, where they can be; those for our own
-/// need nothing more.
+/// What compiles and links programs for routers of this architecture, if that is possible; for the host's own nothing
+/// more is needed.
 pub fn router_programs(arch: &Arch) -> Vec<Need> {
     let Some(target) = RustTarget::of(arch).ok().filter(|target| !target.is_of_host()) else { return Vec::new() };
     let need =
@@ -243,17 +247,26 @@ pub fn router_programs(arch: &Arch) -> Vec<Need> {
     ]
 }
 
+/// The same where they are linked by a release's SDK, which brings a C compiler of its own.
+pub fn sdk_router_programs(arch: &Arch) -> Vec<Need> {
+    let by_sdk = |need: Need| match need.check {
+        Check::Links(target) => Need { check: Check::LinksBySdk(target), ..need },
+        _ => need,
+    };
+    router_programs(arch).into_iter().map(by_sdk).collect()
+}
+
 /// Checks each of these needs.
 pub fn examine(ctx: &Ctx, host: &Host, needs: &[Need]) -> Result<Vec<Checked>> {
     needs.iter().map(|&need| Ok(Checked { need, found: host.check(ctx, need.check)? })).collect()
 }
 
-/// Makes sure that the host can do `purpose`; installs what is missing if the user asked for it.
+/// Checks that the host can do `purpose`; installs what is missing if the user asked for it.
 pub fn require(ctx: &Ctx, purpose: Purpose) -> Result<()> {
     require_all(ctx, &needs(purpose))
 }
 
-/// Makes sure that the host meets these needs; installs what is missing if the user asked for it.
+/// Checks that the host meets these needs; installs what is missing if the user asked for it.
 pub fn require_all(ctx: &Ctx, needs: &[Need]) -> Result<()> {
     let host = Host::this();
     let checked = examine(ctx, &host, needs)?;
@@ -382,7 +395,7 @@ mod tests {
             let fix = &failure.finding().fix;
             assert!(fix.contains(command) && fix.contains("python3-pip"), "{failure}");
         }
-        for without in ["x86_64", "powerpc_464fp"] {
+        for without in ["x86_64", "powerpc64_e5500"] {
             assert_eq!(router_programs(&Arch(without.into())).len(), 0, "{without}");
         }
     }
@@ -393,6 +406,7 @@ mod tests {
         assert!(first(Purpose::Build).all(|need| !need.name.contains("QEMU")));
         assert_eq!(first(Purpose::Ci).count(), NEEDS.len());
         assert!(needs(Purpose::Ci).iter().any(|need| need.name == "make"), "its tests drive the SDK of a release");
+        assert!(needs(Purpose::Ci).iter().any(|need| need.name == "QEMU for ARM" && need.purpose == Purpose::Ci));
         assert!(needs(Purpose::Test).iter().all(|need| need.purpose <= Purpose::Test && need.name != "make"));
     }
 }

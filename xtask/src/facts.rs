@@ -1,11 +1,18 @@
-//! What a run stands on, told once for reports: figures mean nothing without the machine that they are of.
+//! Facts about the machine, reported once per run: figures mean nothing without them.
 
 use camino::Utf8Path;
 use model::Events;
 
 use crate::Ctx;
 
-/// Tells the host's facts. What the host does not say is left out.
+/// Prefix of the fact that names the packages which the cases of a kernel used; the kernel's line follows.
+pub const PACKAGES: &str = "packages for ";
+/// Name of the fact that tells whose SDK made the packages and whose routers ran them, where these are not the same.
+pub const PROOF: &str = "proof";
+/// Name of the fact that says which part of the scenarios ran.
+pub const PART: &str = "part";
+
+/// Reports the host's facts; unknown ones are left out.
 pub fn host(ctx: &Ctx) {
     tell(&ctx.events, Utf8Path::new("/proc"), ctx.jobs.get());
 }

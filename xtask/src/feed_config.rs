@@ -1,4 +1,4 @@
-//! `feeds/feed.yaml`, and where it says that the signing keys are.
+//! `feeds/feed.yaml`, and the paths of the signing keys in it.
 
 use camino::Utf8PathBuf;
 use feeds::keys::Files;
@@ -7,23 +7,23 @@ use serde::Deserialize;
 
 use crate::Ctx;
 
-/// Environment variable that names another file for the key of opkg's index.
+/// Environment variable with another path for the key of opkg's index.
 const OPKG_KEY: &str = "OPENWRT_OFFLOAD_USIGN_KEY";
-/// Environment variable that names another file for the key of apk's index.
+/// Environment variable with another path for the key of apk's index.
 const APK_KEY: &str = "OPENWRT_OFFLOAD_EC_KEY";
 
-/// The feed as it is described.
+/// The content of `feeds/feed.yaml`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeedConfig {
     #[serde(rename = "version")]
     _version: u32,
-    /// Name in the package managers' configuration.
+    /// Name of the feed in the package managers' configuration.
     pub name: String,
     keys: KeyFiles,
 }
 
-/// File names below the folder for keys.
+/// Names of the key files in the folder for keys.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct KeyFiles {
@@ -32,12 +32,12 @@ struct KeyFiles {
 }
 
 impl FeedConfig {
-    /// Reads the description.
+    /// Reads `feeds/feed.yaml`.
     pub fn load(ctx: &Ctx) -> Result<Self> {
         model::yaml::load(&ctx.root.join("feeds/feed.yaml"))
     }
 
-    /// Where the secret keys are.
+    /// The paths of the secret keys.
     pub fn key_files(&self, ctx: &Ctx) -> Files {
         self.key_files_with(ctx, |variable| std::env::var(variable).ok())
     }

@@ -4,8 +4,8 @@ use model::{Cancel, Exit, Failure, Result};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-/// Starts a thread that turns signals into [`Cancel`]. Children need no help on the second signal:
-/// they are tied to us and end when we do.
+/// Starts a thread that turns signals into [`Cancel`]. The second signal needs no care for children: they are tied to
+/// this process and end with it.
 pub fn listen(cancel: &Cancel) -> Result<()> {
     let refused = |error: std::io::Error| Failure::io("listen for signals", "this process", &error);
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(refused)?;

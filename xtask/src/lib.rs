@@ -1,7 +1,7 @@
-//! The command line of the project: verbs, reports and the cache of finished stages.
+//! The project's command line: verbs, reports and the cache of finished stages.
 //!
-//! `main.rs` only starts what is here. A verb lives in `cmd/<verb>.rs`, its flags in [`cli`]; work is
-//! cached by [`stage`], told through events, and printed by the [`sink`]s alone.
+//! `main.rs` only starts what is here. A verb is in `cmd/<verb>.rs`, its flags in [`cli`]; [`stage`] caches work, which
+//! is reported through events, and only the [`sink`]s print.
 
 pub mod cli;
 pub mod cmd;
@@ -12,6 +12,7 @@ pub mod facts;
 pub mod feed_config;
 pub mod interrupt;
 pub mod lint;
+pub mod newer;
 pub mod outcome;
 pub mod pipeline;
 pub mod process;
@@ -35,7 +36,7 @@ use cli::{Cli, MessageFormat};
 use sink::Reporter;
 use usage::Request;
 
-/// Runs a command line, the program's name first, and returns what the process ends with.
+/// Runs a command line, which starts with the program's name, and returns the exit code.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
     match usage::parse(words) {
         Ok(Request::Run(cli)) => run(&cli),
@@ -53,7 +54,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
 fn run(cli: &Cli) -> Exit {
     let reporter = Reporter::start(&cli.global, &cli.verb);
     let events = reporter.events();
-    // A panic is our defect; the user still gets a report, an id and exit code 70.
+    // A panic is our bug; the user still gets a report, an id and exit code 70.
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let cancel = Cancel::default();
         interrupt::listen(&cancel)?;
@@ -73,7 +74,7 @@ fn run(cli: &Cli) -> Exit {
     exit
 }
 
-/// To stdout; a reader that went away is no failure.
+/// Prints to stdout; a closed pipe is no failure.
 fn print(text: &str) {
     let _gone = writeln!(std::io::stdout(), "{text}");
 }

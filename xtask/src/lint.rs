@@ -1,7 +1,7 @@
-//! Packages and feeds on disk, held against the rules of [`formats::lint`].
+//! Checks packages and feeds on disk against the rules of [`formats::lint`].
 //!
-//! The rules know nothing of files: here they are found, opened in parallel, and what is wrong with them
-//! becomes events. A file that cannot be read is reported like any other fault.
+//! The rules do not access files: this module finds them, reads them in parallel, and turns findings into events. A
+//! file that cannot be read is reported like any other finding.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -15,28 +15,28 @@ use model::{Event, Exit, Failure, Finding, Problem, Result, Severity};
 
 use crate::Ctx;
 
-/// Name in events.
+/// The stage's name in events.
 pub const STAGE: &str = "lint";
 
-/// A breach that the user accepts: an id, and what the place must contain if not all are meant.
+/// A breach that the user accepts: a rule's id, and a text that the place must contain unless all are accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allowed {
     id: String,
     place: String,
 }
 
-/// What was found, by severity.
+/// The number of findings, by severity.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Files that were looked at.
+    /// Files that were checked.
     pub files: usize,
     /// Breaches that break something.
     pub errors: usize,
-    /// Breaches that surprise.
+    /// Breaches that surprise somebody.
     pub warnings: usize,
     /// Remarks.
     pub notes: usize,
-    /// Breaches that the user accepts.
+    /// Breaches that the user accepted.
     pub allowed: usize,
 }
 
@@ -51,12 +51,12 @@ impl Allowed {
             exit: Exit::Usage,
             id: "LNT002",
             what: format!("no rule has the id `{id}`"),
-            why: "a breach is accepted by the id that it was reported under",
+            why: "a breach is accepted by the id with which it was reported",
             fix: "choose from `cargo xtask lint --list`",
         }))
     }
 
-    /// A breach of one rule, at places that contain this text.
+    /// Accepts breaches of one rule at places that contain this text.
     pub fn at(rule: &lint::Rule, place: String) -> Self {
         Allowed { id: rule.id.to_owned(), place }
     }
@@ -66,14 +66,14 @@ impl Allowed {
     }
 }
 
-/// Every rule: id, severity and title, one a line.
+/// Every rule: id, severity and title, one per line.
 pub fn list() -> String {
     let line = |rule: &lint::Rule| format!("{}  {:<7}  {}", rule.id, rule.severity.word(), rule.title);
     lint::rules().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// The packages, indexes and signatures at some paths. A folder is searched to its end; an index stands
-/// for its feed, so what lies beside it is looked at too; any other file is taken as it is.
+/// The packages, indexes and signatures at some paths. Folders are searched recursively; an index stands for its feed,
+/// so the files beside it are checked too; any other file is taken as it is.
 ///
 /// # Errors
 /// `LNT001` when there is nothing at a path.
@@ -95,7 +95,7 @@ pub fn collect(paths: &[Utf8PathBuf]) -> Result<Vec<Utf8PathBuf>> {
             return Err(Failure::of(Problem {
                 exit: Exit::Usage,
                 id: "LNT001",
-                what: format!("there is no package and no index at `{path}`"),
+                what: format!("there is no package or index at `{path}`"),
                 why: "looked for files called *.ipk, *.apk, Packages, Packages.gz, Packages.sig and *.adb",
                 fix: "give the path of a package, of an index, or of a folder with some of them",
             }));
@@ -104,12 +104,12 @@ pub fn collect(paths: &[Utf8PathBuf]) -> Result<Vec<Utf8PathBuf>> {
     Ok(found.into_iter().collect())
 }
 
-/// Links to folders are not followed: they could lead round in circles.
+/// Links to folders are not followed, because they could form loops.
 fn search(folder: &Utf8Path, deep: bool, found: &mut BTreeSet<Utf8PathBuf>) -> Result<()> {
     let io = |error: std::io::Error| Failure::io("list the folder", folder, &error);
     for entry in folder.read_dir_utf8().map_err(io)? {
         let entry = entry.map_err(io)?;
-        // Without `./`, as the user would name it.
+        // Without `./`, as the user would write it.
         let path = entry.path().strip_prefix(".").unwrap_or(entry.path());
         if entry.file_type().map_err(io)?.is_dir() {
             if deep {
@@ -122,13 +122,13 @@ fn search(folder: &Utf8Path, deep: bool, found: &mut BTreeSet<Utf8PathBuf>) -> R
     Ok(())
 }
 
-/// Holds files against the rules, and reports every breach that is not allowed.
+/// Checks files against the rules, and reports every breach that is not accepted.
 pub fn check(ctx: &Ctx, files: &[Utf8PathBuf], options: &Options, allowed: &[Allowed]) -> Result<Counts> {
     let files: Vec<_> = files.iter().map(|path| (path.to_string(), path.clone())).collect();
     check_copies(ctx, &files, options, allowed)
 }
 
-/// The same for copies, under the names of what they are copies of.
+/// The same for copies, reported under the names of the originals.
 pub fn check_copies(
     ctx: &Ctx,
     files: &[(String, Utf8PathBuf)],
@@ -139,7 +139,7 @@ pub fn check_copies(
     check_items(ctx, &files.iter().map(item).collect::<Vec<_>>(), options, allowed, &|_rule| true)
 }
 
-/// The same for what was fetched, under the addresses that it came from; `matters` says by the ids of which rules.
+/// The same for fetched files, reported under their addresses; `matters` selects rules by id.
 pub fn check_items(
     ctx: &Ctx,
     items: &[Item],
@@ -164,7 +164,7 @@ pub fn check_items(
     Ok(counts)
 }
 
-/// Reads the files, several at once; the order of the results is that of the files.
+/// Reads the files, several at once; the results are in the order of the files.
 fn examine(ctx: &Ctx, files: &[Item], options: &Options) -> Result<Vec<Examined>> {
     let total = u64::try_from(files.len()).ok();
     let next = Mutex::new((0..).zip(files));
@@ -210,7 +210,7 @@ fn reader_died() -> Failure {
 }
 
 impl Counts {
-    /// What the verb ends with.
+    /// The exit code of the verb.
     pub fn exit(&self) -> Exit {
         if self.errors > 0 { Exit::Failed } else { Exit::Done }
     }
@@ -236,7 +236,7 @@ mod tests {
     use super::*;
     use crate::ctx::tests::ctx;
 
-    /// A folder with a good package and one that everybody may write.
+    /// A folder with a good package, and one with a world-writable file.
     fn folder() -> (tempfile::TempDir, Utf8PathBuf) {
         let guard = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(guard.path()).unwrap().to_owned();

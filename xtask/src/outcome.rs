@@ -2,18 +2,17 @@
 
 use model::Exit;
 
-/// How a verb ended.
+/// The result of a verb.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// What the process ends with.
+    /// The exit code of the process.
     pub exit: Exit,
-    /// What the user asked for, printed to stdout after everything else; events replace it under
-    /// `--message-format json`.
+    /// What the user asked for, printed to stdout at the end; with `--message-format json` events replace it.
     pub data: String,
 }
 
 impl Outcome {
-    /// Done, with `data` for stdout.
+    /// Success, with `data` for stdout.
     pub fn done(data: impl Into<String>) -> Self {
         Outcome { exit: Exit::Done, data: data.into() }
     }

@@ -1,4 +1,4 @@
-//! Running the host's programs as part of a stage: their output as events.
+//! Runs the host's programs as part of a stage, with their output as events.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use model::Result;
 
 use crate::Ctx;
 
-/// Runs `words` in `folder` until it ends, at most for `limit`; every line of output becomes an event
-/// of `stage` and is handed to `each`. A program that fails is no error here: look at [`Ended`].
+/// Runs `words` in `folder` until it ends, for at most `limit`; every line of output becomes an event of `stage` and is
+/// passed to `each`. A program that fails is no error here: look at [`Ended`].
 pub fn run(
     ctx: &Ctx,
     stage: &str,

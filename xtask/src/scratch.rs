@@ -1,8 +1,8 @@
-//! A folder for sockets and other short-lived files of one run, and the end of those of dead runs.
+//! A folder for sockets and other short-lived files of one run; also removes those of dead runs.
 //!
-//! Whatever a run makes in the temporary folder goes below `openwrt-offload-…/`, which is removed when
-//! the run ends. `kill -9` leaves it behind; the next run removes it. The folder is locked with flock(2),
-//! which ends with its holder, so that a living run's folder is never touched.
+//! All temporary files of a run are below `openwrt-offload-…/` in the temporary folder, which is removed when the run
+//! ends. `kill -9` leaves it behind; the next run removes it. The folder is locked with flock(2), which ends with its
+//! holder, so a running one's folder is never removed.
 
 use std::fs::{File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -11,7 +11,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use host::lock::is_still_at;
 use model::{Failure, Result};
 
-/// How the folders' names begin. Short, because a socket's path may have 107 bytes.
+/// Prefix of the folders' names. Short, because a socket's path may have only 107 bytes.
 const PREFIX: &str = "openwrt-offload-";
 
 /// The folder of this run; removed on drop.
@@ -22,15 +22,15 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Makes the folder below `TMPDIR`, makes it the place for all temporary files of this program, and
-    /// removes what dead runs left there.
+    /// Makes the folder below `TMPDIR`, makes it the place for all temporary files of this program, and removes folders
+    /// of dead runs.
     pub fn take() -> Result<Scratch> {
         let parent = std::env::temp_dir();
         let parent = Utf8PathBuf::from_path_buf(parent)
             .map_err(|path| refused(&path.to_string_lossy(), &std::io::ErrorKind::InvalidFilename.into()))?;
         sweep(&parent);
         let scratch = Scratch::below(&parent)?;
-        // A second run in the same process, as in tests, keeps the first one's place.
+        // A second run in the same process, as in tests, keeps using the first one's folder.
         let _first = tempfile::env::override_temp_dir(scratch.folder.path());
         Ok(scratch)
     }
@@ -42,7 +42,7 @@ impl Scratch {
             let folder =
                 tempfile::Builder::new().prefix(PREFIX).permissions(private).tempdir_in(parent).map_err(failed)?;
             let path = Utf8Path::from_path(folder.path()).unwrap_or(parent).to_owned();
-            // Between its making and its locking it looks like a dead run's, and may be removed as such.
+            // Before it is locked it looks like a dead run's, and may be removed by another run; then try again.
             let Ok(lock) = File::open(&path) else { continue };
             if lock.try_lock().is_ok() && is_still_at(&lock, &path) {
                 return Ok(Scratch { folder, _lock: lock });
@@ -51,7 +51,7 @@ impl Scratch {
     }
 }
 
-/// Removes folders whose run is dead. Best effort: none of them is in anybody's way.
+/// Removes folders whose run is dead. Failures are ignored, since the folders do no harm.
 fn sweep(parent: &Utf8Path) {
     let user = rustix::process::geteuid().as_raw();
     for entry in parent.read_dir_utf8().into_iter().flatten().flatten() {

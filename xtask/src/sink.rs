@@ -1,12 +1,11 @@
-//! Where events become text: the only part of the program that prints.
+//! Turns events into text: the only part of the program that prints.
 //!
-//! The engine sends events over a channel; one thread hands each to every sink. A new kind of report
-//! is a new file here and touches no engine.
+//! The engine sends events over a channel; one thread passes each to every sink. A new kind of report is a new file
+//! here and changes no engine.
 
 pub mod github;
 pub mod human;
 pub mod json;
-pub mod junit;
 pub mod report;
 
 use std::io::IsTerminal;
@@ -14,6 +13,7 @@ use std::sync::mpsc::{self, Sender};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use camino::Utf8PathBuf;
 use clap::ValueEnum;
 use model::{Event, Events, Exit, Failure, Result, SCHEMA, WantedAccel};
 
@@ -21,7 +21,7 @@ use crate::cli::{Color, Global, MessageFormat, Selection, Verb};
 use crate::report::{Run, quoted};
 use crate::stage::millis;
 
-/// Variable that is `true` where GitHub Actions runs us.
+/// The variable that is `true` when we run in GitHub Actions.
 pub const GITHUB_ACTIONS: &str = "GITHUB_ACTIONS";
 
 /// Turns events into a report.
@@ -35,10 +35,10 @@ pub trait Sink: Send {
     }
 }
 
-/// How a run ended, but for what becomes of its reports.
+/// How a run ended, before its reports are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct End {
-    /// What the process would end with.
+    /// The exit code that the process would have.
     pub exit: Exit,
     /// How long it took.
     pub millis: u64,
@@ -69,20 +69,16 @@ impl Reporter {
                 ))]
             }
         };
-        let on_github = std::env::var(GITHUB_ACTIONS).is_ok_and(|value| value == "true");
-        if on_github {
-            // Before the text that its groups fold.
+        if on_github() {
+            // Before the human output, whose lines its groups fold.
             sinks.insert(0, Box::new(github::Github::new(std::io::stderr())));
         }
         if let Some(reports) = verb.reports() {
-            let summary = std::env::var("GITHUB_STEP_SUMMARY").ok().filter(|path| on_github && !path.is_empty());
+            let summary = summary();
             let again = verb.selection().map(|selection| again(selection, verb.accel())).unwrap_or_default();
             let run = Run::new(command(std::env::args().skip(1)), again);
-            if let Some(sink) = report::Report::new(reports, summary.map(Into::into), run) {
+            if let Some(sink) = report::Report::new(reports, summary, run) {
                 sinks.push(Box::new(sink));
-            }
-            if let Some(file) = &reports.junit {
-                sinks.push(Box::new(junit::Junit::new(file.clone())));
             }
         }
         Reporter::with_sinks(sinks, verb.word())
@@ -104,13 +100,13 @@ impl Reporter {
         Reporter { sender, thread, started: Instant::now() }
     }
 
-    /// For the engine.
+    /// The sender for the engine's events.
     pub fn events(&self) -> Events {
         Events::to(self.sender.clone())
     }
 
-    /// Ends the run: reports are closed first, so that the last record tells the code that the process
-    /// really ends with. Returns that code.
+    /// Ends the run: reports are written first, so that the last record has the process's real exit code. Returns that
+    /// code.
     pub fn end(self, exit: Exit) -> Exit {
         let millis = millis(self.started.elapsed());
         let end = |exit: Exit| Event::RunEnd { exit: exit.code(), millis };
@@ -129,15 +125,31 @@ impl Reporter {
     }
 }
 
-/// The command line, as one could type it again.
-fn command(words: impl Iterator<Item = String>) -> String {
+fn on_github() -> bool {
+    std::env::var(GITHUB_ACTIONS).is_ok_and(|value| value == "true")
+}
+
+/// The page of a CI job, to which every step appends.
+pub(crate) fn summary() -> Option<Utf8PathBuf> {
+    std::env::var("GITHUB_STEP_SUMMARY").ok().filter(|path| on_github() && !path.is_empty()).map(Into::into)
+}
+
+/// The command line, quoted for a shell.
+pub(crate) fn command(words: impl Iterator<Item = String>) -> String {
     let words = words.map(|word| quoted(&word));
     ["cargo".into(), "xtask".into()].into_iter().chain(words).collect::<Vec<String>>().join(" ")
 }
 
-/// Flags that a repetition of one scenario needs, where they differ from what is the default.
+/// Flags that are needed to reproduce one scenario, if they differ from the defaults.
 fn again(selection: &Selection, accel: WantedAccel) -> Vec<String> {
     let mut words = Vec::new();
+    if let Some(release) = &selection.openwrt.release {
+        words.extend(["--release".into(), release.clone()]);
+        words.extend(selection.openwrt.locked.then(|| "--locked".into()));
+        words.extend(selection.openwrt.source.mirror.iter().flat_map(|mirror| ["--mirror".into(), mirror.clone()]));
+        let keys = &selection.openwrt.source.release_keys;
+        words.extend(keys.iter().flat_map(|key| ["--release-key".into(), key.to_string()]));
+    }
     if let [only] = selection.formats[..] {
         words.extend(["--format".into(), value(only)]);
     }
@@ -150,12 +162,12 @@ fn again(selection: &Selection, accel: WantedAccel) -> Vec<String> {
     words
 }
 
-/// A value as it is spelled on the command line.
+/// The spelling of a value on the command line.
 fn value(value: impl ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
-/// Whether to colour: the flag wins over NO_COLOR, which wins over the terminal.
+/// Whether to use colours: the flag overrides NO_COLOR, which overrides the terminal.
 fn colored(flag: Color, terminal: bool, no_color: bool) -> bool {
     match flag {
         Color::Always => true,
@@ -171,7 +183,7 @@ mod tests {
     use clap::Parser;
     use std::sync::{Arc, Mutex};
 
-    /// Keeps what it was told; its report cannot be written.
+    /// A sink whose report cannot be written; notes the events that it got.
     struct Broken(Arc<Mutex<Vec<String>>>);
 
     impl Sink for Broken {
@@ -211,6 +223,8 @@ mod tests {
             selection(&["--format", "apk", "--debian-mirror", "/m", "--accel", "tcg"]),
             "--format apk --debian-mirror /m --accel tcg"
         );
+        let release = "--release 24.10 --locked --mirror /m --release-key /k";
+        assert_eq!(selection(&release.split(' ').collect::<Vec<_>>()), release);
         let words = ["test", "a b"].map(str::to_owned).into_iter();
         assert_eq!(command(words), "cargo xtask test 'a b'");
     }

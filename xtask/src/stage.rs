@@ -1,15 +1,14 @@
-//! The one way in which work is cached.
+//! The cache of finished work.
 //!
-//! A stage is a function from inputs to a directory. The inputs are hashed into a key, and
-//! `cache/<name>/<key>/` with a stamp beside it means that the work was done: the stage is skipped
-//! and says so. Otherwise the work goes to a temporary sibling, which is renamed into place and then
-//! stamped; whatever stops us in between leaves nothing that looks finished.
+//! A stage is a function from inputs to a directory. The inputs are hashed into a key; if `cache/<name>/<key>/` exists
+//! with a stamp beside it, the work is done, and the stage is skipped with a message. Otherwise the work is done in a
+//! temporary sibling, which is renamed into place and then stamped, so that an interrupted stage never looks finished.
 //!
 //! ```text
 //! cache/<name>/<key>/        the result
-//! cache/<name>/<key>.stamp   what went in; its time is that of the last use
+//! cache/<name>/<key>.stamp   the inputs; the stamp's time is that of the last use
 //! cache/<name>/<key>.lock    held while working, with the holder's process id
-//! cache/<name>/<key>.tmp/    work in progress, or what a dead run left of it
+//! cache/<name>/<key>.tmp/    work in progress, or leftovers of a dead run
 //! ```
 
 mod key;
@@ -25,29 +24,29 @@ pub use key::Inputs;
 
 use crate::Ctx;
 
-/// A kind of work that is kept.
+/// A kind of cached work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stage {
-    /// The name of its folder in the cache, and in events.
+    /// Its name in the cache and in events.
     pub name: &'static str,
     /// Who does the work.
     pub by: By,
 }
 
-/// Who does a stage's work: another one's result is not taken for it.
+/// Who does a stage's work; it is part of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum By {
-    /// Crates of this workspace, as sources name them: their code and that of all that they need is an input.
+    /// Crates of this workspace, by their names in sources: their code and that of all their dependencies is an input.
     Crates(&'static [&'static str]),
-    /// Foreign programs, or a format's only possible reader, so that our code does not show in the result. The number
-    /// stands beside the function that calls them, and is raised when what it makes of the same inputs changes.
+    /// Foreign programs, or the decoder of a format, so that our code does not affect the result. The number is defined
+    /// beside the function that calls them, and is raised when its result for the same inputs changes.
     Version(u32),
 }
 
-/// Returns the directory of a stage's result, doing the work only if it was not done before.
+/// Returns the directory of a stage's result; does the work only if it was not done before.
 ///
-/// `work` fills the empty directory that it is given, and returns a summary for people. It must not
-/// depend on anything that `inputs` does not name, but for the code that [`Stage::by`] names.
+/// `work` fills the empty directory that it is given, and returns a summary for the user. It must not depend on
+/// anything except `inputs` and the code that [`Stage::by`] names.
 pub fn stage(
     ctx: &Ctx,
     stage: &Stage,
@@ -77,27 +76,27 @@ pub fn stage(
     timed(ctx, name, inputs.about(), || place.fill(&listing, work).map(|summary| (place.result.clone(), summary)))
 }
 
-/// The directory of a stage's result if the work was done before; nothing is told.
+/// The directory of a stage's result, if the work was done before; reports nothing.
 pub fn known(ctx: &Ctx, stage: &Stage, inputs: &Inputs) -> Result<Option<Utf8PathBuf>> {
     let place = Place::new(&ctx.cache.join(stage.name), &inputs.key(stage, ctx.code()?)?);
     Ok(place.is_finished().then_some(place.result))
 }
 
-/// The key that a stage of these inputs has, for results that are kept elsewhere.
+/// The key of a stage with these inputs, for results that are kept elsewhere.
 pub fn key(ctx: &Ctx, stage: &Stage, inputs: &Inputs) -> Result<String> {
     inputs.key(stage, ctx.code()?)
 }
 
-/// Work that is told like a stage but always done; it returns its result and a summary for people.
+/// Work that is reported like a stage but always done; returns its result, after reporting a summary.
 pub fn timed<T>(ctx: &Ctx, name: &str, detail: &str, work: impl FnOnce() -> Result<(T, String)>) -> Result<T> {
     let started = Instant::now();
     ctx.events.emit(Event::StageBegin { stage: name.into(), detail: detail.into() });
     let outcome = work();
     let (status, summary) = match &outcome {
         Ok((_result, summary)) => (Status::Done, summary.clone()),
-        // A part of the work ends when another one fails.
+        // One part of the work is cancelled when another one fails.
         Err(failure) if failure.exit() == Exit::Interrupted && !ctx.cancel.is_whole_cancelled() => {
-            (Status::Failed, "given up, since something else failed".to_owned())
+            (Status::Failed, "cancelled, because something else failed".to_owned())
         }
         Err(failure) => (Status::Failed, failure.finding().what.clone()),
     };
@@ -105,13 +104,13 @@ pub fn timed<T>(ctx: &Ctx, name: &str, detail: &str, work: impl FnOnce() -> Resu
     outcome.map(|(result, _summary)| result)
 }
 
-/// Waits for the lock at `path`, at most as long as the user allows.
+/// Waits for the lock at `path`, for at most as long as the user allows.
 pub(crate) fn lock(ctx: &Ctx, stage: &str, path: &Utf8Path) -> Result<Lock> {
     Lock::take(path, &Waiting { stage, at_most: ctx.lock_timeout, events: &ctx.events, cancel: &ctx.cancel })
 }
 
-/// Removes finished stages that were last used before `before`, and what dead runs left. A stage that
-/// another run works on is left alone. Returns how many results were removed.
+/// Removes finished stages that were last used before `before`, and leftovers of dead runs; skips stages that another
+/// run is working on. Returns how many results were removed.
 pub fn clean(cache: &Utf8Path, names: &[String], before: SystemTime) -> Result<usize> {
     let mut removed = 0;
     for stage in files::entries(cache)?.into_iter().filter(|entry| entry.is_dir()) {
@@ -134,7 +133,7 @@ pub fn clean(cache: &Utf8Path, names: &[String], before: SystemTime) -> Result<u
     Ok(removed)
 }
 
-/// The paths of one key of one stage.
+/// The paths for one key of one stage.
 struct Place {
     result: Utf8PathBuf,
     stamp: Utf8PathBuf,
@@ -156,14 +155,14 @@ impl Place {
         std::fs::metadata(&self.stamp).and_then(|meta| meta.modified()).ok()
     }
 
-    /// Notes the time of use. A cache that can only be read still serves.
+    /// Updates the time of use. A read-only cache still works.
     fn touch(&self) {
         if let Ok(file) = std::fs::File::options().append(true).open(&self.stamp) {
             let _read_only = file.set_modified(SystemTime::now());
         }
     }
 
-    /// Does the work; the caller holds the lock, so what is found in the way is a dead run's.
+    /// Does the work; the caller holds the lock, so existing leftovers are a dead run's.
     fn fill(&self, listing: &str, work: impl FnOnce(&Utf8Path) -> Result<String>) -> Result<String> {
         self.clear()?;
         files::create_folder(&self.temporary)?;
@@ -174,19 +173,19 @@ impl Place {
             Ok(summary)
         });
         if outcome.is_err() {
-            // The failure of the work matters more than one of tidying up after it.
+            // The failure of the work matters more than one of the cleanup.
             let _kept = self.clear();
         }
         outcome
     }
 
-    /// Removes everything but the lock; the stamp first, so that no half-removed result looks finished.
+    /// Removes everything but the lock; the stamp first, so that a half-removed result never looks finished.
     fn clear(&self) -> Result<()> {
         [&self.stamp, &self.result, &self.temporary].into_iter().try_for_each(|path| files::remove(path))
     }
 }
 
-/// Several verbs in one run need the same stage; the user hears of it once.
+/// Reports a skipped stage; once, even if several verbs of a run need it.
 fn skipped(ctx: &Ctx, name: &str, inputs: &Inputs, place: &Place) {
     if first_mention(ctx, place) {
         let why = format!("same inputs as before: {}", inputs.about());
@@ -198,7 +197,7 @@ fn first_mention(ctx: &Ctx, place: &Place) -> bool {
     ctx.told.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(place.result.clone())
 }
 
-/// Whole milliseconds.
+/// The duration in whole milliseconds.
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

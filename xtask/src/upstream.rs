@@ -1,4 +1,4 @@
-//! OpenWrt's releases as the command line and the repository describe them.
+//! OpenWrt's releases, according to the command line and the repository.
 
 use camino::Utf8PathBuf;
 use model::Result;
@@ -7,17 +7,22 @@ use sdk::openwrt::{DEFAULT_MIRROR, Keys, Lockfile, Matrix, Mirror, Patience, Res
 use crate::Ctx;
 use crate::cli::openwrt::{OpenWrt, Source};
 
-/// The releases and targets that there are.
+/// Reads the supported releases and targets.
 pub fn matrix(ctx: &Ctx) -> Result<Matrix> {
-    Matrix::load(&ctx.root.join("feeds/matrix.yaml"))
+    Matrix::load(&matrix_path(ctx))
 }
 
-/// Where the lock is.
+/// Path of the matrix.
+pub fn matrix_path(ctx: &Ctx) -> Utf8PathBuf {
+    ctx.root.join("feeds/matrix.yaml")
+}
+
+/// Path of the lock.
 pub fn lock_path(ctx: &Ctx) -> Utf8PathBuf {
     ctx.root.join("openwrt.lock")
 }
 
-/// The mirror that the flags name, and who is trusted.
+/// The mirror and trusted keys according to the flags.
 pub fn upstream(ctx: &Ctx, source: &Source) -> Result<Upstream> {
     let patience = Patience::default();
     Ok(Upstream {
@@ -32,7 +37,7 @@ pub fn upstream(ctx: &Ctx, source: &Source) -> Result<Upstream> {
     })
 }
 
-/// What a row offers, and its files for these roles in the cache: those that are locked, or those of the mirror.
+/// What a row offers, and its files for these roles in the cache: as locked, or as on the mirror.
 pub fn obtain(ctx: &Ctx, wanted: &OpenWrt, row: &Row, roles: &[Role]) -> Result<(Resolved, Vec<Utf8PathBuf>)> {
     let upstream = upstream(ctx, &wanted.source)?;
     if !wanted.locked {

@@ -1,4 +1,4 @@
-//! Reading the command line, with refusals in the voice of every other failure.
+//! Parses the command line; errors look like all other failures.
 
 use std::ffi::OsString;
 
@@ -17,7 +17,7 @@ pub enum Request {
     Show(String),
 }
 
-/// Reads the words of a command line, the program's name first. No words at all ask for the short help.
+/// Parses a command line, which starts with the program's name. Without arguments it asks for the short help.
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request> {
     let mut words: Vec<OsString> = words.into_iter().collect();
     if words.len() <= 1 {
@@ -32,7 +32,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Request> {
     }
 }
 
-/// clap's message is "error: WHAT", then blocks of tips, usage and a pointer to the help.
+/// Turns clap's message into a failure; it is "error: WHAT", then blocks of tips, usage and a pointer to the help.
 fn refusal(error: &clap::Error) -> Failure {
     let text = error.render().to_string();
     let mut blocks = text.split("\n\n").map(str::trim);

@@ -124,7 +124,9 @@ fn the_workflow_for_other_repositories_uses_flags_that_there_are() {
         let help = help(words);
         let shared = lines().filter(|line| !line.contains(";;"));
         let flags: Vec<String> = shared.chain([own]).flat_map(flags).collect();
-        assert!(flags.contains(&"--release".into()) && flags.contains(&"--recipes".into()), "{flags:?}");
+        for flag in ["--release", "--recipes", "--packages", "--feed", "--scenarios"] {
+            assert!(flags.contains(&flag.into()), "{flag}: {flags:?}");
+        }
         for flag in flags {
             assert!(help.contains(&format!("{flag} ")) || help.contains(&format!("{flag}\n")), "{verb} {flag}");
         }

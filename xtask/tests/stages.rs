@@ -61,7 +61,10 @@ fn copy(from: &Utf8Path, to: &Utf8Path) {
     for entry in from.read_dir_utf8().unwrap() {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
+        let kind = entry.file_type().unwrap();
+        if kind.is_symlink() {
+            std::os::unix::fs::symlink(entry.path().read_link().unwrap(), target).unwrap();
+        } else if kind.is_dir() {
             if ![".git", "target"].contains(&entry.file_name()) {
                 std::fs::create_dir(&target).unwrap();
                 copy(entry.path(), &target);

@@ -1,4 +1,4 @@
-//! Puts a tree together: what is published, with the rows of this run over it.
+//! Puts a tree together from the published one and the rows of this run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,35 +17,35 @@ use super::{Made, Outcome, Published, html, keyring, keys, subscribe};
 use crate::keys::Keys;
 use crate::{explain, merge};
 
-/// What is the same for the whole tree.
+/// What is the same for every row of the tree.
 #[derive(Debug, Clone)]
 pub struct Request<'a> {
     /// Name of the feed.
     pub name: &'a str,
-    /// Where routers find the tree.
+    /// The address at which routers find the tree.
     pub url: &'a str,
-    /// Version of the program.
+    /// Version of this program.
     pub tool: &'a str,
-    /// The commit that it was built from, where that is known.
+    /// The commit that it was built from, if known.
     pub commit: Option<&'a str>,
-    /// The time that is written where one has to be, in seconds since 1970.
+    /// The timestamp to write wherever a format requires one, in seconds since 1970.
     pub epoch: u64,
-    /// Folders that are left out from now on.
+    /// Folders to leave out.
     pub pruned: &'a BTreeSet<String>,
-    /// What scenarios proved, by the [`identity`] of the packages that they ran on.
+    /// What scenarios proved, by the [`identity`] of the packages that they ran with.
     pub verdicts: &'a BTreeMap<String, Vec<Verdict>>,
 }
 
-/// What came of it.
+/// The result of [`compose`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Composed {
-    /// The description of the tree.
+    /// The tree's `feed.json`.
     pub feed: Feed,
-    /// Folders in which a file is another one than is published.
+    /// Folders in which at least one file differs from the published one.
     pub changed: Vec<String>,
-    /// Whether routers are given other keys, or another script, than before.
+    /// Whether keys or `subscribe.sh` differ from the published ones.
     pub others_for_routers: bool,
-    /// Rows of this run that are not in it as they should be.
+    /// Rows of this run that could not be published.
     pub missing: Vec<Missing>,
 }
 
@@ -54,7 +54,7 @@ type Folders = BTreeMap<String, Content>;
 /// Fills the empty folder `out`.
 ///
 /// # Errors
-/// `DIST003` for an address that cannot be in a script; what is wrong with a package that is published.
+/// `DIST003` for an address that a shell script cannot hold; errors about a package that is published.
 pub fn compose(
     request: &Request,
     published: Option<&Published>,
@@ -137,7 +137,7 @@ pub fn compose(
     Ok(Composed { feed, changed, others_for_routers, missing: failed })
 }
 
-/// The folders that are published, but for those that are to go.
+/// Takes over the published folders, without the pruned ones.
 fn take_over(request: &Request, published: &Published, folders: &mut Folders) -> Result<()> {
     let keyring = keyring::name(request.name);
     for record in published.feed.folders.iter().filter(|record| !request.pruned.contains(&record.place())) {
@@ -152,7 +152,7 @@ fn take_over(request: &Request, published: &Published, folders: &mut Folders) ->
     Ok(())
 }
 
-/// Whether a row's packages can be published: a row that cannot does not keep the others from it.
+/// Whether a row's packages can be published. A row that cannot be published must not stop the others.
 fn acceptable(there: Option<&Content>, made: &Made) -> Result<()> {
     for format in Content::formats(&made.files) {
         let of_format = |file: &&Utf8Path| Format::of_file_name(file.as_str()) == Some(format);
@@ -162,8 +162,8 @@ fn acceptable(there: Option<&Content>, made: &Made) -> Result<()> {
     there.map_or(Ok(()), |there| same_bytes(there, made))
 }
 
-/// What was published once under a name and version is never published with other bytes: apk knows packages by their
-/// digest, and opkg says that a checksum does not match.
+/// Bytes that were published under a name and version are never replaced by others: apk identifies packages by their
+/// digest, and opkg reports a checksum mismatch.
 fn same_bytes(there: &Content, made: &Made) -> Result<()> {
     for file in &made.files {
         let same_name = |old: &&Utf8PathBuf| old.file_name() == file.file_name();
@@ -172,9 +172,10 @@ fn same_bytes(there: &Content, made: &Made) -> Result<()> {
             return Err(Failure::of(Problem {
                 exit: Exit::Failed,
                 id: "DIST005",
-                what: format!("{} is published with other bytes", file.file_name().unwrap_or_default()),
-                why: "routers that know the one refuse the other: name and version say that it is the same package",
-                fix: "raise the release of the package in its recipe, or find out why the same build gives other bytes",
+                what: format!("{} is already published with other bytes", file.file_name().unwrap_or_default()),
+                why: "routers that know the published package refuse the new one, because name and version say that \
+                      they are the same",
+                fix: "raise the package's release in its recipe, or find out why the same build gives other bytes",
             })
             .at(file));
         }
@@ -192,7 +193,7 @@ fn put(request: &Request, made: Made, folders: &mut Folders) {
     let names = |files: &[Utf8PathBuf]| -> BTreeSet<String> {
         files.iter().filter_map(|file| file.file_name().map(str::to_owned)).collect()
     };
-    // The same names have the same bytes here; who made them first is who is named.
+    // The same names have the same bytes here, so the record of the first build stays.
     if folders.get(&place).is_some_and(|there| names(&there.files) == names(&files)) {
         return;
     }
@@ -213,7 +214,7 @@ fn put(request: &Request, made: Made, folders: &mut Folders) {
     folders.insert(place, Content { build, files });
 }
 
-/// The public keys that the published tree has.
+/// The public keys in the published tree.
 fn key_texts(published: Option<&Published>) -> Result<BTreeMap<String, String>> {
     let Some(published) = published else { return Ok(BTreeMap::new()) };
     let text = |known: &keys::Known| Ok((known.place(), files::read_text(&published.root.join(known.place()))?));
@@ -228,7 +229,7 @@ fn write_keys(known: &KnownKeys, texts: &BTreeMap<String, String>, out: &Utf8Pat
     files::write(&out.join(keys::LIST), json(known))
 }
 
-/// A keyring that is published in its folder under the same name and version stays as it is.
+/// A keyring package that is already published under this name and version stays as it is.
 fn published_keyrings(
     published: Option<&Published>,
     content: &Content,
@@ -244,7 +245,7 @@ fn published_keyrings(
     new.iter().map(|(format, file)| (*format, there(file).unwrap_or_else(|| file.clone()))).collect()
 }
 
-/// The files at the top, and those of each target.
+/// Writes the files at the top of the tree and those of each target.
 fn describe(feed: &Feed, builds: &[&Build], known: &KnownKeys, out: &Utf8Path) -> Result<()> {
     let mut targets: BTreeMap<(&str, &str), BTreeMap<&str, &str>> = BTreeMap::new();
     for folder in &feed.folders {
@@ -266,7 +267,7 @@ fn describe(feed: &Feed, builds: &[&Build], known: &KnownKeys, out: &Utf8Path) -
     files::write(&out.join(".nojekyll"), "")
 }
 
-/// The list of everything, signed: the last file that is written.
+/// Writes and signs the list of all files; this must come last.
 fn sign(keys: &Keys, out: &Utf8Path) -> Result<Sums> {
     let sums = Sums::of(out)?;
     let text = sums.text();
@@ -282,8 +283,9 @@ fn bad_address(url: &str) -> Failure {
     Failure::of(Problem {
         exit: Exit::Usage,
         id: "DIST003",
-        what: format!("`{url}` cannot be the address of a feed"),
-        why: "routers read it in lines and in a script: a scheme, `://`, then letters, digits and / : . _ - ~ % [ ] only",
+        what: format!("`{url}` cannot be a feed's address"),
+        why: "routers read it in a feed list and in a shell script: it needs a scheme and `://`, followed by letters, \
+              digits and / : . _ - ~ % [ ] only",
         fix: "give --url with the address under which routers will find the tree, such as https://example.org/feed",
     })
 }

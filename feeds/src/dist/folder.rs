@@ -1,4 +1,4 @@
-//! One kernel's folder: its packages, the index, and what is said of them.
+//! The folder of one kernel: its packages, the index, and the files that describe them.
 
 use std::collections::BTreeMap;
 
@@ -15,14 +15,14 @@ use crate::keys::Keys;
 use crate::layout::Kernel;
 use crate::{apk, merge, opkg};
 
-/// Where the packages come from.
+/// The record of where the packages come from.
 pub(crate) const BUILD: &str = "build.json";
 
-/// What a folder is made of.
+/// The packages of a folder and what is known about them.
 #[derive(Debug, Clone)]
 pub(crate) struct Content {
     pub(crate) build: Build,
-    /// Package files, each with the name that it has.
+    /// Package files under their final names.
     pub(crate) files: Vec<Utf8PathBuf>,
 }
 
@@ -46,7 +46,7 @@ impl Content {
     }
 }
 
-/// Fills the folder of a tree.
+/// Fills a kernel's folder of the tree.
 ///
 /// # Errors
 /// `FEED…` for packages that do not belong there.
@@ -88,7 +88,7 @@ pub(crate) fn write(
     write(sums::NAME, Sums::of(&place)?.text())
 }
 
-/// JSON for people too, with a line's end.
+/// Indented JSON that ends with a newline.
 pub(crate) fn json(value: &impl serde::Serialize) -> String {
     format!("{:#}\n", serde_json::json!(value))
 }

@@ -1,17 +1,18 @@
-//! The pages for people: which kernels are there, how a router is subscribed, what is known of each row. They ask for
-//! nothing from anywhere, and say everything without their script too.
+//! The web pages: which kernels the feed has, how to subscribe a router, what was proven for each row. They load
+//! nothing from elsewhere, and work without JavaScript.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use model::Digest;
 use serde_json::json;
 
 use super::keys::KnownKeys;
-use super::records::{Build, Feed, FolderRecord, RowRecord};
+use super::records::{Build, Feed, FolderRecord, Row, RowRecord};
+use super::sandbox::list;
 use crate::entry::About;
 
-/// How pages look.
+/// The style sheet of all pages.
 const STYLE: &str = include_str!("page.css");
-/// What makes the choice of a router's line comfortable.
+/// The script that helps to choose the line for a router.
 const SCRIPT: &str = include_str!("page.js");
 
 fn document(title: &str, body: Markup) -> String {
@@ -31,7 +32,7 @@ fn document(title: &str, body: Markup) -> String {
     .into_string()
 }
 
-/// The first page.
+/// The start page.
 pub(crate) fn page(feed: &Feed, builds: &[&Build], known: &KnownKeys, script: &str) -> String {
     let command = format!(
         "cd /tmp && wget -q {url}/subscribe.sh && echo '{digest}  subscribe.sh' | sha256sum -c && sh subscribe.sh",
@@ -45,8 +46,9 @@ pub(crate) fn page(feed: &Feed, builds: &[&Build], known: &KnownKeys, script: &s
             p { "Kernel modules and programs for flow offload on OpenWrt, for each kernel at an address of its own." }
             section {
                 h2 { "Subscribe a router" }
-                p { "Run this on the router. It finds out which kernel runs, gets the keys and writes the one line that fits; it "
-                    "says what is there where nothing fits, and then changes nothing." }
+                p { "Run this on the router. It finds the running kernel, installs the keys and writes the one line \
+                     that fits. If "
+                    "no line fits, it lists what there is and changes nothing." }
                 (copied("subscribe", &command))
                 p { "Then " code { "opkg install kmod-nft-offload offloadctl" } " or " code { "apk add kmod-nft-offload offloadctl" } "." }
             }
@@ -60,36 +62,41 @@ pub(crate) fn page(feed: &Feed, builds: &[&Build], known: &KnownKeys, script: &s
                         textarea #board rows="3" spellcheck="false" placeholder="{ \"release\": … }" {} }
                 }
                 p #said role="status" {}
-                (copied("line", ""))
+                @for manager in ["opkg", "apk"] {
+                    div id={ "for-" (manager) } hidden { p { "In " code { "/" (list(manager)) } ":" } (copied(&format!("line-{manager}"), "")) }
+                }
+                p { "A router needs the " a href="#keys" { "key" } " too." }
             }
             section {
                 h2 { "What is there" }
-                div.scroll { table {
-                    thead { tr { th { "Release" } th { "Target" } th { "Kernel" } th { "For" } th { "Proven on these bytes" } th { "State" } } }
+                table {
+                    thead { tr { th { "Release" } th { "Target" } th { "State" } th { "Kernel" } th { "For" } th { "Proven on these bytes" } } }
                     tbody {
                         @for record in &feed.rows { (row(feed, record, builds)) }
                         @for missing in feed.missing.iter().filter(|missing| !feed.rows.iter().any(|row| row.row == missing.row)) {
-                            tr { td { (missing.row.line) " " (missing.row.release) } td { (missing.row.target) } td { "–" } td { "–" } td { "–" }
-                                td.bad { "missing: " (missing.what) " (" (missing.id) ")" } }
+                            tr { (cell("Release", &name(&missing.row))) (cell("Target", &missing.row.target))
+                                td.bad data-label="State" { "missing: " (missing.what) " (" (missing.id) ")" } td.wide {} td.wide {} td.wide {} }
                         }
                     }
-                } }
+                }
             }
             (older(feed))
-            section {
+            section #keys {
                 h2 { "Keys" }
-                p { "A router trusts the feed by these. The next key is given out before it signs, in the package "
+                p { "Routers trust the feed by these keys. The next key is distributed before it signs anything, in \
+                     the package "
                     code { (super::keyring::name(&feed.name)) } "." }
-                div.scroll { table {
-                    thead { tr { th { "Key" } th { "For" } th { "State" } th { "SHA-256 of the file" } } }
+                table {
+                    thead { tr { th { "For" } th { "State" } th { "File on the router" } th { "SHA-256 of the file" } } }
                     tbody { @for key in &known.keys {
-                        tr { td { a href=(key.place()) { code { (key.id) } } } td { (key.manager) } td { (key.status.word()) }
-                            td { code { (key.sha256) } } }
+                        tr { (cell("For", &key.manager)) (cell("State", key.status.word()))
+                            td data-label="File" { a href=(key.place()) { code { "/" (key.on_router()) } } }
+                            td data-label="SHA-256" { code { (key.sha256) } } }
                     } }
-                } }
+                }
                 p { "Every file of this site is listed in " a href="sha256sums" { "sha256sums" } ", which "
-                    a href="sha256sums.sig" { "the key for opkg has signed" } "; "
-                    a href="feed.json" { "feed.json" } " says all of this for programs." }
+                    a href="sha256sums.sig" { "signed with opkg's key" } "; "
+                    a href="feed.json" { "feed.json" } " has this page's content for programs." }
             }
             script #data type="application/json" { (PreEscaped(data(feed))) }
             script { (PreEscaped(SCRIPT)) }
@@ -97,7 +104,7 @@ pub(crate) fn page(feed: &Feed, builds: &[&Build], known: &KnownKeys, script: &s
     )
 }
 
-/// A text to be copied with a button, which the script shows.
+/// A text with a button to copy it; the script shows the button.
 fn copied(id: &str, text: &str) -> Markup {
     html! { div.copied { pre #(id) { (text) } button type="button" data-copies=(id) hidden { "Copy" } } }
 }
@@ -108,28 +115,38 @@ fn row(feed: &Feed, record: &RowRecord, builds: &[&Build]) -> Markup {
     let failed = feed.missing.iter().find(|missing| missing.row == record.row);
     html! {
         tr {
-            td { (record.row.line) " " (record.row.release) }
-            td { a href={ (record.row.line) "/" (record.row.target) "/" } { (record.row.target) } }
-            td { a href={ (place) "/" } { code { (record.kernel.as_str()) } } }
-            td { (build.map(|build| build.managers.join(", ")).unwrap_or_default()) }
-            td { (build.map_or_else(String::new, |build| proven(build))) }
+            (cell("Release", &name(&record.row)))
+            td data-label="Target" { a href={ (record.row.line) "/" (record.row.target) "/" } { (record.row.target) } }
             @match failed {
-                None => td.good { "published" },
-                Some(missing) => td.bad { "an older state; the last build failed: " (missing.what) " (" (missing.id) ")" },
+                None => td.good data-label="State" { "published" },
+                Some(missing) => td.bad data-label="State" { "an older build; the last build failed: " (missing.what) " (" (missing.id) ")" },
             }
+            td data-label="Kernel" { a href={ (place) "/" } { code { (record.kernel.as_str()) } } }
+            (cell("For", &build.map(|build| build.managers.join(", ")).unwrap_or_default()))
+            (cell("Proven", &build.map_or_else(String::new, |build| proven(build))))
         }
     }
+}
+
+/// A release's usual name: preceded by its line unless it begins with it.
+fn name(row: &Row) -> String {
+    if row.release.starts_with(&row.line) { row.release.clone() } else { format!("{} {}", row.line, row.release) }
+}
+
+/// A table cell with its own label, for narrow screens, which show no table head.
+fn cell(label: &str, text: &str) -> Markup {
+    html! { td data-label=(label) { (text) } }
 }
 
 fn proven(build: &Build) -> String {
     let passed = build.verdicts.iter().filter(|verdict| verdict.verdict == "pass").count();
     match build.verdicts.len() {
-        0 => "nothing was run on them".into(),
+        0 => "no scenario was run".into(),
         all => format!("{passed} of {all} scenarios"),
     }
 }
 
-/// Kernels that no release has any more.
+/// Kernels that no current release has.
 fn older(feed: &Feed) -> Markup {
     let is_current = |folder: &FolderRecord| {
         feed.rows.iter().any(|row| super::place(&row.row.line, &row.row.target, &row.kernel) == folder.place())
@@ -139,14 +156,14 @@ fn older(feed: &Feed) -> Markup {
         @if !older.is_empty() {
             section {
                 h2 { "Older kernels" }
-                p { "For routers that still run them; nothing newer ever appears at these addresses." }
+                p { "For routers that still run them; nothing newer is published at these addresses." }
                 ul { @for folder in older { li { a href={ (folder.place()) "/" } { code { (folder.place()) } } } } }
             }
         }
     }
 }
 
-/// What the script chooses from.
+/// The data from which the script offers its choices, as JSON.
 fn data(feed: &Feed) -> String {
     let rows: Vec<_> = feed
         .rows
@@ -159,11 +176,11 @@ fn data(feed: &Feed) -> String {
         .map(|folder| json!([folder.line, folder.target, folder.kernel.as_str(), folder.managers]))
         .collect();
     let data = json!({ "name": feed.name, "url": feed.url, "rows": rows, "folders": folders }).to_string();
-    // Nothing in it may end the element that it is in.
+    // The text must not be able to close its own script element.
     data.replace('<', "\\u003c")
 }
 
-/// The page of a line and target.
+/// The page for a line and target.
 pub(crate) fn target(feed: &Feed, line: &str, target: &str, builds: &[&Build]) -> String {
     let rows = feed.rows.iter().filter(|row| row.row.line == line && row.row.target == target);
     let folders = feed.folders.iter().filter(|folder| folder.line == line && folder.target == target);
@@ -183,7 +200,7 @@ pub(crate) fn target(feed: &Feed, line: &str, target: &str, builds: &[&Build]) -
     )
 }
 
-/// The page of a kernel.
+/// The page for a kernel.
 pub(crate) fn folder(build: &Build, packages: &[(About, Digest)], feed: (&str, &str)) -> String {
     let (name, url) = feed;
     let place = super::place(&build.row.line, &build.row.target, &build.kernel);
@@ -199,12 +216,13 @@ pub(crate) fn folder(build: &Build, packages: &[(About, Digest)], feed: (&str, &
             @if build.managers.iter().any(|manager| manager == "apk") {
                 p { "In " code { "/etc/apk/repositories.d/customfeeds.list" } ":" } (copied("apk", &format!("{url}/{place}/packages.adb")))
             }
-            div.scroll { table {
+            table {
                 thead { tr { th { "Package" } th { "Version" } th { "SHA-256" } } }
                 tbody { @for (about, digest) in packages {
-                    tr { td { a href=(about.file) { (about.name) } } td { (about.version) } td { code { (digest) } } }
+                    tr { td data-label="Package" { a href=(about.file) { (about.name) } } (cell("Version", &about.version))
+                        td data-label="SHA-256" { code { (digest) } } }
                 } }
-            } }
+            }
             @if !build.verdicts.is_empty() {
                 h2 { "Proven on these bytes" }
                 ul { @for verdict in &build.verdicts { li { (verdict.scenario) " with " (verdict.manager) ": " (verdict.verdict) } } }

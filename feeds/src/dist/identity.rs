@@ -1,4 +1,4 @@
-//! One digest for the packages of a folder: by it, reports of scenarios are known to be about these very files.
+//! One digest for all packages of a folder; it ties reports of scenarios to these very files.
 
 use camino::Utf8PathBuf;
 use formats::Package;
@@ -6,7 +6,7 @@ use model::{Digest, Result};
 
 use super::sums;
 
-/// The digest of package files, whatever their order; the package `kernel`, which is no part of a feed, is passed over.
+/// The digest of package files, independent of their order. The package `kernel` is left out, as feeds leave it out.
 ///
 /// # Errors
 /// When a file cannot be read.
@@ -19,8 +19,12 @@ pub fn identity(files: &[Utf8PathBuf]) -> Result<String> {
     Ok(Digest::of(lines.concat()).to_string())
 }
 
-/// Whether a file is the package `kernel`, which belongs to an image.
+/// Whether a file is the package `kernel`, which belongs to an image and not to a feed.
 pub(crate) fn is_of_image(file: &Utf8PathBuf) -> bool {
-    let name = file.file_name().unwrap_or_default();
+    is_kernel(file.file_name().unwrap_or_default())
+}
+
+/// As [`is_of_image`], for a file name.
+pub(crate) fn is_kernel(name: &str) -> bool {
     name.strip_prefix(Package::KERNEL).is_some_and(|rest| rest.starts_with(['_', '-']))
 }

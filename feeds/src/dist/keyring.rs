@@ -1,6 +1,6 @@
-//! The keyring packages: how a router that has the feed learns of its next key.
+//! The keyring packages, through which a subscribed router learns the next key.
 //!
-//! Keys add up, and the version counts them, so that an older keyring never takes the place of a newer one.
+//! Keys are only ever added, and the version is their number, so an older keyring never replaces a newer one.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub(crate) fn name(feed: &str) -> String {
     format!("{}-keyring", feed.replace('_', "-"))
 }
 
-/// Writes the package for a manager into `folder`.
+/// Writes the keyring package for a manager into `folder`.
 pub(crate) fn write(
     feed: &str,
     keys: &KnownKeys,
@@ -32,7 +32,7 @@ pub(crate) fn write(
         kept.push_str(&format!("/{}\n", known.on_router()));
         files.push(Entry::file(known.on_router(), 0o644, Content::from(text.into_bytes())));
     }
-    // An upgrade of the system keeps the keys, as it keeps the line.
+    // sysupgrade keeps the keys, as it keeps the feed's line.
     files.push(Entry::file(format!("lib/upgrade/keep.d/{}", name(feed)), 0o644, Content::from(kept.into_bytes())));
     let plan = Package {
         name: name(feed),

@@ -1,4 +1,4 @@
-//! `keys/`: the public keys of the feed, those of before and the next ones too.
+//! `keys/`: the feed's public keys: retired, current and next.
 
 use std::collections::BTreeMap;
 
@@ -11,17 +11,17 @@ use serde::{Deserialize, Serialize};
 use crate::keys::Keys;
 use crate::trust::Trust;
 
-/// Name of the list.
+/// Path of the list in the tree.
 pub(crate) const LIST: &str = "keys/keys.json";
 
-/// `keys.json`
+/// Content of `keys.json`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct KnownKeys {
-    /// Oldest first. Nothing is ever removed: the version of the keyring packages counts them.
+    /// Oldest first. No key is ever removed, because the version of the keyring packages is the number of keys.
     pub(crate) keys: Vec<Known>,
 }
 
-/// A key that routers have, had or will have.
+/// A key that routers trusted, trust, or will trust.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Known {
     /// Key id in hex digits.
@@ -29,20 +29,20 @@ pub(crate) struct Known {
     /// `opkg` or `apk`.
     pub(crate) manager: String,
     pub(crate) status: Status,
-    /// Name of its file, here and on routers.
+    /// Name of its file, in the tree and on routers.
     pub(crate) file: String,
-    /// Digest of the file.
+    /// SHA-256 of the file.
     pub(crate) sha256: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Status {
-    /// Signs now.
+    /// Signs the indexes now.
     Signs,
-    /// Takes over at the next rotation.
+    /// Will sign after the next rotation.
     Next,
-    /// Signed before.
+    /// Signed until an earlier rotation.
     Retired,
 }
 
@@ -57,19 +57,19 @@ impl Status {
 }
 
 impl Known {
-    /// Where it is in the tree.
+    /// Path of the key file in the tree.
     pub(crate) fn place(&self) -> String {
         format!("keys/{}/{}", self.manager, self.file)
     }
 
-    /// Where routers have it.
+    /// Path of the key file on routers.
     pub(crate) fn on_router(&self) -> String {
         format!("etc/{}/keys/{}", self.manager, self.file)
     }
 }
 
 impl KnownKeys {
-    /// What was known, and the keys of today; the texts of the files by their places.
+    /// Adds today's keys to the known ones; also returns the texts of their files by path.
     pub(crate) fn with(
         mut self,
         feed: &str,
@@ -98,21 +98,21 @@ impl KnownKeys {
         Ok((self, texts))
     }
 
-    /// The keys for a manager.
+    /// The keys for one manager.
     pub(crate) fn of(&self, manager: &str) -> impl Iterator<Item = &Known> {
         self.keys.iter().filter(move |known| known.manager == manager)
     }
 
-    /// Reads the key files in the tree that a router of today would be given: those that sign, and the next ones.
+    /// Reads the key files that a router gets today: the current and the next ones, or the current ones only.
     ///
     /// # Errors
-    /// The first file that is missing, or is no key of that id.
+    /// The first file that is missing, or that does not hold the key of that id.
     pub(crate) fn trust(&self, tree: &Utf8Path, signs_only: bool) -> Result<Trust, String> {
         let mut trust = Trust::default();
         for known in &self.keys {
             let text = files::read_text(&tree.join(known.place())).map_err(|failure| failure.to_string())?;
             let wanted = known.status == Status::Signs || (known.status == Status::Next && !signs_only);
-            let other = || format!("{} is not the key {}", known.place(), known.id);
+            let other = || format!("{} does not hold the key {}", known.place(), known.id);
             if Digest::of(&text).to_string() != known.sha256 {
                 return Err(other());
             }

@@ -1,5 +1,5 @@
-//! Trees that routers in scenarios meet: good ones, one that has nothing for them, some that somebody changed, and those
-//! of a rotation of keys.
+//! Trees for the routers in scenarios: good ones, one without their kernel, some with a changed byte, and those of a
+//! key rotation.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,28 +14,30 @@ use crate::refused::{of_other_kernel, spoil};
 use crate::trust::Trust;
 use crate::{Spoil, layout};
 
-/// What trees are made of.
+/// What the trees are made from.
 #[derive(Debug, Clone, Copy)]
 pub struct Lab<'a> {
-    /// The signed feed of the packages.
+    /// A signed feed of the packages.
     pub feed: &'a Utf8Path,
-    /// Its name.
+    /// The feed's name.
     pub name: &'a str,
-    /// Where the folder of the trees is served.
+    /// The address at which the folder of the trees is served.
     pub url: &'a str,
-    /// What signs them.
+    /// The keys that sign the trees.
     pub keys: &'a Keys,
+    /// The packages of an older kernel that there are, too.
+    pub older: Option<&'a Made>,
 }
 
 /// Makes the trees below the empty folder `out`, and returns their names:
 ///
-/// * `good` has the router's kernel; `newer` that and another one,
+/// * `good` has the router's kernel; `newer` has that and another one, `lines` that and an older one that there is,
 /// * `elsewhere` has another kernel only,
-/// * of `key`, `script`, `index` and `package` somebody changed a byte,
-/// * `announced` is `good` with the next keys given out, and `rotated` is signed by those alone.
+/// * `key`, `script`, `index` and `package` have one byte changed in the file that they are named after,
+/// * `announced` is `good` and announces the next keys; `rotated` is signed by those alone.
 ///
 /// # Errors
-/// What is wrong with a package.
+/// When a package cannot be read or published.
 pub fn lab(lab: &Lab, made: &Made, out: &Utf8Path) -> Result<Vec<&'static str>> {
     let aside = tempfile::tempdir().map_err(|error| Failure::io("make a temporary folder", "/tmp", &error))?;
     let aside = Utf8Path::from_path(aside.path()).unwrap_or(Utf8Path::new("/tmp"));
@@ -68,6 +70,9 @@ pub fn lab(lab: &Lab, made: &Made, out: &Utf8Path) -> Result<Vec<&'static str>> 
     };
     make("good", None, vec![of(made)], lab.keys)?;
     make("newer", Some("good"), vec![of(&other)], lab.keys)?;
+    if let Some(older) = lab.older {
+        make("lines", Some("good"), vec![of(older)], lab.keys)?;
+    }
     make("elsewhere", None, vec![of(&other)], lab.keys)?;
     make("announced", Some("good"), Vec::new(), &announced)?;
     make("rotated", Some("announced"), Vec::new(), &rotated)?;
@@ -79,14 +84,15 @@ pub fn lab(lab: &Lab, made: &Made, out: &Utf8Path) -> Result<Vec<&'static str>> 
     }
     Ok(["good", "newer", "elsewhere", "announced", "rotated"]
         .into_iter()
+        .chain(lab.older.map(|_| "lines"))
         .chain(CHANGED.map(|(name, _)| name))
         .collect())
 }
 
-/// The name of a tree, and which of its files are other ones than were signed.
+/// A tree's name, and which of its files are changed after signing.
 type Changed = (&'static str, fn(&str) -> bool);
 
-/// Those trees.
+/// The trees with a changed byte.
 const CHANGED: [Changed; 4] = [
     ("key", |path| path.starts_with("keys/") && !path.ends_with(".json")),
     ("script", |path| path == "subscribe.sh"),
@@ -94,7 +100,7 @@ const CHANGED: [Changed; 4] = [
     ("package", |path| path.contains("/kmod-nf-conntrack-netlink") && Format::of_file_name(path).is_some()),
 ];
 
-/// The packages for another kernel, which were made from these.
+/// Rebuilds the packages for another kernel.
 fn other_kernel(made: &Made, feed: &Utf8Path) -> Result<Made> {
     let mut packages: Vec<Utf8PathBuf> = Vec::new();
     for place in layout::places(feed)? {
@@ -105,14 +111,14 @@ fn other_kernel(made: &Made, feed: &Utf8Path) -> Result<Made> {
     Ok(Made { kernel_version, files: packages, ..made.clone() })
 }
 
-/// Changes a byte in the middle.
+/// Changes one byte in the middle of a file.
 fn flip(path: &Utf8Path) -> Result<()> {
     let mut bytes = files::read(path)?;
     let middle = bytes.len() / 2;
     if let Some(byte) = bytes.get_mut(middle) {
         *byte ^= 1;
     }
-    // The file may be a link to one that stays good.
+    // The file may be a hard link to one that must stay good.
     files::remove(path)?;
     files::write(path, bytes)
 }

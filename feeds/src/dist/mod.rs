@@ -1,14 +1,14 @@
-//! Feeds of many releases and targets as one tree of static files, which any web server, bucket or page host can hold.
+//! Feeds of many releases and targets as one tree of static files, for any web server, bucket or page host.
 //!
 //! ```text
 //! index.html  subscribe.sh  feed.json  sha256sums  sha256sums.sig  .nojekyll
 //! keys/opkg/ID   keys/apk/FEED-ID.pem   keys/keys.json
 //! LINE/TARGET/SUBTARGET/releases.json  index.html
-//! LINE/TARGET/SUBTARGET/kmods/KERNEL/     what a router's one line names: complete, and for this kernel alone
+//! LINE/TARGET/SUBTARGET/kmods/KERNEL/     the address in a router's feed list: complete, for this kernel alone
 //! ```
 //!
-//! Nothing in it depends on when or where it was made, so that the same packages give the same bytes. What is published
-//! already is believed only by signature and digest.
+//! The tree does not depend on when or where it was made: the same packages give the same bytes. A tree that is already
+//! published is trusted only after its signature and digests were checked.
 
 mod compose;
 mod folder;
@@ -41,44 +41,44 @@ pub use verify::verify;
 
 use crate::layout::Kernel;
 
-/// What came of a row in this run.
+/// The result of building one row.
 #[derive(Debug, Clone)]
 pub enum Outcome {
-    /// Its packages were made.
+    /// Its packages were built.
     Made(Box<Made>),
-    /// What goes into it is what went into the published one.
+    /// Its inputs are those of the published row, so nothing was built.
     Unchanged(Row),
-    /// It could not be made. What is published of it stays.
+    /// It could not be built. What is published of it stays.
     Missing(Missing),
 }
 
 /// The packages of a row.
 #[derive(Debug, Clone)]
 pub struct Made {
-    /// Which.
+    /// The row.
     pub row: Row,
-    /// A digest of everything that goes into it.
+    /// A digest of all inputs of the build.
     pub inputs: String,
-    /// Version of the package `kernel`.
+    /// Version of the package `kernel`, `6.12.94~HASH-r1`.
     pub kernel_version: String,
     /// Architecture of packages.
     pub architecture: model::Arch,
     /// The package files.
     pub files: Vec<camino::Utf8PathBuf>,
-    /// What they were made from.
+    /// The sources and archives that they were built from.
     pub materials: Vec<Material>,
-    /// What is compiled into the programs among them.
+    /// The crates that are linked into the programs.
     pub crates: Vec<Crate>,
 }
 
 impl Made {
-    /// The kernel that its address names.
+    /// The kernel, in the form that addresses use.
     pub fn kernel(&self) -> Kernel {
         Kernel::of_package(&self.kernel_version)
     }
 }
 
-/// Where the packages for a kernel are, seen from the tree.
+/// The folder of a kernel's packages, relative to the tree.
 pub(crate) fn place(line: &str, target: &str, kernel: &Kernel) -> String {
     format!("{line}/{target}/kmods/{kernel}")
 }

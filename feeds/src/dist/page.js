@@ -8,7 +8,8 @@
     list.replaceChildren(...[...new Set(values)].map((value) => new Option(value)));
     if (values.includes(before)) list.value = before;
   };
-  const name = (row) => (row[0] === row[1] ? row[0] : `${row[0]} ${row[1]}`);
+  const name = (row) => (row[1].startsWith(row[0]) ? row[1] : `${row[0]} ${row[1]}`);
+  const version = (kernel) => kernel.split("-")[0];
   const chosen = () => data.rows.filter((row) => name(row) === release.value);
   const targets = () => fill(target, chosen().map((row) => row[2]));
   const kernels = () => {
@@ -17,35 +18,41 @@
     const others = data.folders.filter((folder) => lines.includes(folder[0]) && folder[1] === target.value);
     fill(kernel, [...rows.map((row) => row[3]), ...others.map((folder) => folder[2])]);
   };
-  const show = (said = "") => {
+  const show = (said = "", fits = true) => {
     const rows = chosen().filter((row) => row[2] === target.value);
-    const folder = data.folders.find((folder) =>
+    const folder = fits && data.folders.find((folder) =>
       rows.some((row) => row[0] === folder[0]) && folder[1] === target.value && folder[2] === kernel.value);
     part("said").textContent = said;
-    if (!folder) { part("line").textContent = ""; return; }
-    const place = `${data.url}/${folder[0]}/${folder[1]}/kmods/${folder[2]}`;
-    const lines = { opkg: `# /etc/opkg/customfeeds.conf\nsrc/gz ${data.name} ${place}`,
-      apk: `# /etc/apk/repositories.d/customfeeds.list\n${place}/packages.adb` };
-    part("line").textContent = folder[3].map((manager) => lines[manager]).join("\n");
+    const place = folder && `${data.url}/${folder[0]}/${folder[1]}/kmods/${folder[2]}`;
+    const lines = { opkg: `src/gz ${data.name} ${place}`, apk: `${place}/packages.adb` };
+    for (const [manager, line] of Object.entries(lines)) {
+      part(`for-${manager}`).hidden = !folder || !folder[3].includes(manager);
+      part(`line-${manager}`).textContent = line;
+    }
   };
   release.addEventListener("change", () => { targets(); kernels(); show(); });
   target.addEventListener("change", () => { kernels(); show(); });
   kernel.addEventListener("change", () => show());
   part("board").addEventListener("input", (event) => {
     let board;
-    try { board = JSON.parse(event.target.value); } catch { show("That is not yet the whole answer."); return; }
-    const version = board.release && board.release.version;
-    const at = board.release && board.release.target;
-    const row = data.rows.find((row) => row[1] === version && row[2] === at);
-    if (!row) { show(`There is nothing for ${version || "this release"} on ${at || "this target"}.`); return; }
+    try { board = JSON.parse(event.target.value); } catch { show("That is not yet the whole answer.", false); return; }
+    const { version: runs = "", target: at = "" } = board.release || {};
+    const kernelRuns = (board.kernel || "").split(/[-+]/)[0];
+    // A release that is not there may have a kernel that is: that of an older one of its line.
+    const line = runs === "SNAPSHOT" ? "main" : runs.replace(/^([0-9]+[.][0-9]+)[.-].*$/, "$1");
+    const there = data.folders.filter((folder) => folder[0] === line && folder[1] === at);
+    const fits = there.filter((folder) => !kernelRuns || version(folder[2]) === kernelRuns);
+    const row = data.rows.find((row) => row[1] === runs && row[2] === at) ||
+      data.rows.find((row) => row[0] === line && row[2] === at);
+    if (!row) { show(`There is nothing for ${runs || "this release"} on ${at || "this target"}.`, false); return; }
     release.value = name(row);
     targets();
     target.value = at;
     kernels();
-    kernel.value = row[3];
-    const runs = (board.kernel || "").split(/[-+]/)[0];
-    const fits = !runs || row[3].split("-")[0] === runs;
-    show(fits ? "Found." : `It runs kernel ${runs}, and this release has ${row[3].split("-")[0]}: modules would be refused.`);
+    const own = fits.find((folder) => folder[2] === row[3]) || fits[0];
+    kernel.value = own ? own[2] : row[3];
+    show(own ? `Found: kernel ${version(own[2])}.`
+      : `It runs kernel ${kernelRuns}, and there is ${there.map((folder) => version(folder[2])).join(", ")}: modules would be refused.`, Boolean(own));
   });
   for (const button of document.querySelectorAll("[data-copies]")) {
     button.hidden = !navigator.clipboard;

@@ -1,15 +1,15 @@
-//! `provenance.intoto.json`: from what, and by what, the packages of a folder were made. Not signed here: on GitHub
-//! `actions/attest` does that, elsewhere the digest in the signed list of the tree vouches for it.
+//! `provenance.intoto.json`: from which inputs, and by which builder, the packages of a folder were built. It is not
+//! signed itself: on GitHub `actions/attest` signs it, elsewhere its digest is in the signed list of the tree.
 
 use model::Digest;
 use serde_json::{Value, json};
 
 use super::records::Build;
 
-/// Name of the file.
+/// Name of the file in a kernel's folder.
 pub(crate) const NAME: &str = "provenance.intoto.json";
 
-/// The statement about files by their names.
+/// The in-toto statement about `subjects`: file names with digests.
 pub(crate) fn text(build: &Build, subjects: &[(String, Digest)]) -> String {
     let mut dependencies: Vec<Value> = build
         .materials

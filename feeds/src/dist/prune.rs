@@ -1,4 +1,4 @@
-//! What may be removed from a tree: asked for, and shown first.
+//! Which folders of a tree may be removed. They are removed only on request, after they were listed.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use super::records::{Feed, FolderRecord};
 /// A folder that may go, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prunable {
-    /// Where it is in the tree.
+    /// Path of the folder in the tree.
     pub place: String,
-    /// Why nothing is lost.
+    /// Why no router needs it.
     pub why: &'static str,
 }
 
-/// Folders of lines that `is_live` knows no more; and with `keep`, of each target those kernels that no release has and
+/// Folders of lines for which `is_live` is false; and with `keep`, for each target, the kernels that no release has and
 /// that are not among the newest `keep`.
 pub fn prunable(feed: &Feed, is_live: impl Fn(&str) -> bool, keep: Option<usize>) -> Vec<Prunable> {
     let mut found = Vec::new();
@@ -23,7 +23,7 @@ pub fn prunable(feed: &Feed, is_live: impl Fn(&str) -> bool, keep: Option<usize>
     for folder in &feed.folders {
         match is_live(&folder.line) {
             true => targets.entry((&folder.line, &folder.target)).or_default().push(folder),
-            false => found.push(Prunable { place: folder.place(), why: "its line is not built any more" }),
+            false => found.push(Prunable { place: folder.place(), why: "its line is no longer built" }),
         }
     }
     let Some(keep) = keep else { return found };

@@ -1,34 +1,34 @@
-//! What the tree says of itself: `feed.json` for programs, and `build.json` beside each kernel's packages.
+//! The tree's own records: `feed.json` for programs, and `build.json` beside each kernel's packages.
 
 use serde::{Deserialize, Serialize};
 
 use crate::layout::Kernel;
 
-/// `feed.json`
+/// Content of `feed.json`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Feed {
-    /// Of the format of this file.
+    /// Version of this file's format.
     pub version: u32,
-    /// As package managers call it.
+    /// Name of the feed in a router's feed list.
     pub name: String,
-    /// Where routers find it.
+    /// The address at which routers find it.
     pub url: String,
     /// Which kernel each release has.
     pub rows: Vec<RowRecord>,
-    /// What there is, older kernels included.
+    /// All folders, including those of older kernels.
     pub folders: Vec<FolderRecord>,
-    /// What could not be made, and why. Of such a row an older state may be published.
+    /// Rows that could not be built, and why. An older build of such a row may be published.
     pub missing: Vec<Missing>,
 }
 
 /// A release for a target.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Row {
-    /// Its line, such as `25.12`, or `stand-in`.
+    /// The release line, such as `25.12`, or `stand-in`.
     pub line: String,
-    /// Such as `x86/64`.
+    /// The target, such as `x86/64`.
     pub target: String,
-    /// Such as `25.12.5`.
+    /// The release, such as `25.12.5`.
     pub release: String,
 }
 
@@ -41,106 +41,106 @@ impl std::fmt::Display for Row {
 /// A row that is published.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowRecord {
-    /// Which.
+    /// The row.
     #[serde(flatten)]
     pub row: Row,
     /// The kernel of this release.
     pub kernel: Kernel,
-    /// A digest of everything that went into its packages.
+    /// A digest of all inputs of its packages.
     pub inputs: String,
 }
 
-/// A folder that a router's line names.
+/// A folder that a router's feed list names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FolderRecord {
-    /// Line of releases.
+    /// The release line.
     pub line: String,
-    /// Target.
+    /// The target, such as `x86/64`.
     pub target: String,
-    /// Kernel.
+    /// The kernel, in the form that addresses use.
     pub kernel: Kernel,
-    /// Version of the package `kernel`.
+    /// Version of the package `kernel`, `6.12.94~HASH-r1`.
     pub kernel_version: String,
-    /// Architecture of packages.
+    /// Architecture of the packages.
     pub architecture: String,
-    /// The package managers that it is for.
+    /// The package managers that it has an index for.
     pub managers: Vec<String>,
 }
 
 impl FolderRecord {
-    /// Where it is in the tree.
+    /// Path of the folder in the tree.
     pub fn place(&self) -> String {
         super::place(&self.line, &self.target, &self.kernel)
     }
 }
 
-/// A row that could not be made.
+/// A row that could not be built.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Missing {
-    /// Which.
+    /// The row.
     #[serde(flatten)]
     pub row: Row,
-    /// Of the failure.
+    /// Id of the failure, such as `SDK005`.
     pub id: String,
-    /// What went wrong.
+    /// The failure's first sentence.
     pub what: String,
 }
 
 /// `build.json`: where the packages of a folder come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Build {
-    /// Of the format of this file.
+    /// Version of this file's format.
     pub version: u32,
-    /// The row that they were made for.
+    /// The row that they were built for.
     #[serde(flatten)]
     pub row: Row,
-    /// The kernel that they are for.
+    /// The kernel that they were built for.
     pub kernel: Kernel,
-    /// Version of the package `kernel`.
+    /// Version of the package `kernel`, `6.12.94~HASH-r1`.
     pub kernel_version: String,
-    /// Architecture of packages.
+    /// Architecture of the packages.
     pub architecture: String,
-    /// The package managers that they are for.
+    /// The package managers that the folder has packages for.
     pub managers: Vec<String>,
-    /// Version of the program that made them.
+    /// Version of the program that built them.
     pub tool: String,
-    /// The commit that it was built from, where that is known.
+    /// The commit that it was built from, if known.
     pub commit: Option<String>,
-    /// What they were made from.
+    /// The sources and archives that they were built from.
     pub materials: Vec<Material>,
-    /// What is compiled into the programs.
+    /// The crates that are linked into the programs.
     pub crates: Vec<Crate>,
     /// What scenarios proved on these very files.
     pub verdicts: Vec<Verdict>,
 }
 
-/// Something that packages were made from.
+/// An input of the packages.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Material {
-    /// What it is, as a URI where it has one.
+    /// Its URI, or its name if it has none.
     pub uri: String,
-    /// Its digest.
+    /// SHA-256 of its bytes.
     pub sha256: String,
 }
 
-/// A crate inside a program.
+/// A crate that is linked into a program.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Crate {
     /// Its name.
     pub name: String,
     /// Its version.
     pub version: String,
-    /// Digest of its archive, for those that come from the registry.
+    /// SHA-256 of its archive, for crates from the registry.
     pub sha256: Option<String>,
 }
 
-/// What a scenario found.
+/// The result of a scenario.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Verdict {
-    /// Its name.
+    /// Name of the scenario.
     pub scenario: String,
-    /// With which package manager.
+    /// The package manager that it ran with.
     pub manager: String,
-    /// Such as `pass`.
+    /// The word of the verdict, such as `pass`.
     pub verdict: String,
 }

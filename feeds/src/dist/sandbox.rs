@@ -1,5 +1,5 @@
-//! `subscribe.sh` on what looks like a router: a folder for its root, and stand-ins for its programs. Nothing outside of
-//! the folder is touched.
+//! Runs `subscribe.sh` against an imitation of a router: a folder as its root, and stand-ins for its programs. Nothing
+//! outside of the folder is changed.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
@@ -12,20 +12,20 @@ use model::{Cancel, Failure, Result};
 /// Programs of busybox that the script may use.
 const APPLETS: [&str; 13] =
     ["awk", "cat", "cp", "grep", "head", "mkdir", "mktemp", "mv", "rm", "sed", "sha256sum", "sh", "tail"];
-/// What the router's own programs are replaced by.
+/// The router's programs that are replaced by stand-ins.
 const PROGRAMS: [&str; 4] = ["apk", "opkg", "uname", "wget"];
-/// The script takes far less.
+/// The deadline; the script takes far less.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// A router that is none.
+/// An imitated router.
 pub(crate) struct Sandbox {
     folder: tempfile::TempDir,
     variables: Vec<(String, String)>,
-    /// What stands before the name of an applet.
+    /// The words before the name of an applet.
     shell: Vec<String>,
 }
 
-/// What the router says of itself.
+/// What the router says about itself.
 #[derive(Debug, Clone)]
 pub(crate) struct System<'a> {
     pub(crate) release: &'a str,
@@ -33,19 +33,19 @@ pub(crate) struct System<'a> {
     pub(crate) manager: &'a str,
     /// Version of its package `kernel`.
     pub(crate) kernel_version: &'a str,
-    /// What `uname -r` says.
+    /// What `uname -r` prints.
     pub(crate) running: &'a str,
 }
 
 impl Sandbox {
-    /// A router for which `tree` is at the address `base`.
+    /// A router that finds `tree` at the address `base`.
     pub(crate) fn new(tree: &Utf8Path, base: &str, system: &System) -> Result<Sandbox> {
         let folder = tempfile::tempdir().map_err(|error| Failure::io("make a sandbox", "/tmp", &error))?;
         let mut sandbox = Sandbox { folder, variables: Vec::new(), shell: Vec::new() };
         let bin = sandbox.path("bin");
         files::create_folder(&bin)?;
         let mut path = bin.to_string();
-        // With busybox the script has what a router has, and no more.
+        // With busybox the script has what it has on a router, and nothing else.
         match find_program("busybox") {
             Some(busybox) => {
                 sandbox.shell = vec![busybox.to_string()];
@@ -88,15 +88,15 @@ impl Sandbox {
         Ok(sandbox)
     }
 
-    /// Changes a variable that the programs look at.
+    /// Sets an environment variable that the stand-ins read.
     pub(crate) fn set(&mut self, name: &str, value: &str) {
         self.variables.retain(|(known, _)| known != name);
         self.variables.push((name.to_owned(), value.to_owned()));
     }
 
-    /// Runs a script.
+    /// Runs a script on the router.
     pub(crate) fn run(&self, script: &Utf8Path, cancel: &Cancel) -> Result<Output> {
-        // Children are started through programs that the router's path does not have.
+        // Children are started by programs that are not in the router's PATH.
         let mut words = self.shell.clone();
         words.extend(["env".into(), "-i".into()]);
         words.extend(self.variables.iter().map(|(name, value)| format!("{name}={value}")));
@@ -105,19 +105,19 @@ impl Sandbox {
         Job::of_words(&words, &self.path(""), LIMIT).family().output(cancel)
     }
 
-    /// The root of the router.
+    /// The folder that is the router's root.
     pub(crate) fn root(&self) -> Utf8PathBuf {
         self.path("root")
     }
 
-    /// Makes a file of the router.
+    /// Writes a file on the router.
     pub(crate) fn put(&self, path: &str, text: &str) -> Result<()> {
         let path = self.root().join(path);
         files::create_folder(path.parent().unwrap_or(&path))?;
         files::write(&path, text)
     }
 
-    /// The text of a file of the router; nothing where none is.
+    /// Reads a file of the router; empty when it does not exist.
     pub(crate) fn text(&self, path: &str) -> String {
         std::fs::read_to_string(self.root().join(path)).unwrap_or_default()
     }
@@ -127,7 +127,7 @@ impl Sandbox {
     }
 }
 
-/// Where the list of feeds is on a router with this manager.
+/// Path of the feed list on a router with this manager.
 pub(crate) fn list(manager: &str) -> &'static str {
     match manager {
         "apk" => "etc/apk/repositories.d/customfeeds.list",

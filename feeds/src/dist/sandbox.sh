@@ -3,7 +3,7 @@
 set -eu
 here() { printf '%s' "$TREE/${1#"$BASE"/}"; }
 case ${0##*/} in
-uname) printf '%s\n' "$RUNNING" ;;
+uname) case $1 in -r) printf '%s\n' "$RUNNING" ;; *) printf '%s\n' "${BUILT:-#0 SMP}" ;; esac ;;
 wget)
 	[ -z "${DOWN:-}" ] || exit 4
 	cp "$(here "$4")" "$3" 2>/dev/null || exit 8

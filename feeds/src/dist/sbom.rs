@@ -1,16 +1,17 @@
-//! `Packages.bom.cdx.json`: what is in a folder, as CycloneDX, under the name that OpenWrt's own feeds have it by.
+//! `Packages.bom.cdx.json`: a folder's contents as a CycloneDX bill of materials, named as in OpenWrt's own feeds.
 
 use model::Digest;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::records::Build;
 use crate::entry::About;
 
-/// Name of the file.
+/// Name of the file in a kernel's folder.
 pub(crate) const NAME: &str = "Packages.bom.cdx.json";
 
-/// The list. `index` is the digest of the index that it belongs to, from which its number comes; `epoch` the time that
-/// it gives.
+/// The bill of materials. Its serial number is derived from `index`, the digest of the folder's index; `epoch` is its
+/// timestamp.
 pub(crate) fn text(build: &Build, packages: &[(About, Digest)], index: Digest, epoch: u64) -> String {
     let bom = json!({
         "bomFormat": "CycloneDX",
@@ -86,26 +87,20 @@ fn crate_component(part: &super::Crate) -> Value {
     component
 }
 
-/// In a package URL `+` and `~` stand for themselves only where they are escaped.
+/// `+` and `~` must be escaped in a package URL.
 fn escaped(version: &str) -> String {
     version.replace('+', "%2B").replace('~', "%7E")
 }
 
-/// The digest as a UUID of version 8, which leaves to us what it is made of (RFC 9562).
-fn uuid(digest: Digest) -> String {
-    let mut bytes = [0; 16];
-    bytes.iter_mut().zip(digest.0).for_each(|(byte, from)| *byte = from);
-    bytes[6] = (bytes[6] & 0x0f) | 0x80;
-    bytes[8] = (bytes[8] & 0x3f) | 0x80;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
-    [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-")
+/// Returns a UUID of version 5 (RFC 9562) made from a digest, so that the same index always has the same number.
+fn uuid(digest: Digest) -> Uuid {
+    Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("urn:sha256:{digest}").as_bytes())
 }
 
-/// Seconds since 1970 as `2025-01-31T12:00:00Z`.
+/// Formats seconds since 1970 as `2025-01-31T12:00:00Z`.
 fn timestamp(epoch: u64) -> String {
     let (days, rest) = (epoch / 86_400, epoch % 86_400);
-    // Days since the first of March of the year 0, in which leap days come last.
+    // Counts days from 1 March of year 0, so that leap days come last in a year.
     let days = days + 719_468;
     let (era, day) = (days / 146_097, days % 146_097);
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
@@ -122,8 +117,8 @@ mod tests {
 
     #[test]
     fn numbers_and_times_have_their_shape() {
-        let uuid = uuid(Digest::of("index"));
-        assert_eq!((uuid.len(), uuid.as_bytes()[14], uuid.matches('-').count()), (36, b'8', 4), "{uuid}");
+        // As `uuid.uuid5(uuid.NAMESPACE_URL, …)` of Python has it.
+        assert_eq!(uuid(Digest::of("index")).to_string(), "99cb8d3b-6727-5b00-90e6-e3b60d75cf4e");
         for (epoch, text) in [
             (0, "1970-01-01T00:00:00Z"),
             (951_782_400, "2000-02-29T00:00:00Z"),

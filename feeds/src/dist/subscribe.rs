@@ -1,11 +1,12 @@
-//! `subscribe.sh`: what a router runs to get its keys and its line. The script is [beside this file](subscribe.sh).
+//! `subscribe.sh`, which a router runs to install the feed's keys and its line. The script is [beside this
+//! file](subscribe.sh).
 
 use super::keyring;
 use super::keys::{KnownKeys, Status};
 
 const TEMPLATE: &str = include_str!("subscribe.sh");
 
-/// The script for a feed at this address.
+/// The script for the feed at this address.
 pub(crate) fn script(feed: &str, url: &str, keys: &KnownKeys) -> String {
     let line = |known: &super::keys::Known| format!("{} {} {}", known.manager, known.sha256, known.file);
     let keys = keys.keys.iter().filter(|known| known.status != Status::Retired).map(line);
@@ -17,7 +18,7 @@ pub(crate) fn script(feed: &str, url: &str, keys: &KnownKeys) -> String {
         .replace("@KEYS@", &keys)
 }
 
-/// Whether text can stand between single quotes in a script, and in a line for a package manager.
+/// Whether a text is safe between single quotes in a shell script, and in a feed list.
 pub(crate) fn is_plain(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/:._-~%[]".contains(c);
     !text.is_empty() && text.chars().all(plain)

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Subscribes this router to the feed @NAME@: its keys, and the one line that fits the kernel that runs. Run again, it
-# changes nothing, or points the line anew. It needs nothing but busybox and the router's package manager.
-# MANAGER=opkg or apk chooses where a router has both.
+# Subscribes this router to the feed @NAME@: installs its keys and the one line that fits the running kernel. Run again,
+# it updates the line if the kernel changed. It needs nothing but busybox and the router's package manager.
+# MANAGER=opkg or apk chooses one on a router that has both.
 set -eu
 
 name='@NAME@'
@@ -9,7 +9,7 @@ keyring='@KEYRING@'
 base='@URL@'
 # Manager, digest and file of each key.
 keys='@KEYS@'
-# Where the system is; for tests.
+# Folder of the system; for tests.
 root=${SUBSCRIBE_ROOT:-}
 
 say() { printf '%s: %s\n' "$name" "$*"; }
@@ -20,7 +20,7 @@ die() {
 	exit 1
 }
 
-# Kept on the router too, where it points the line anew after an upgrade of the system: no network is there at that time.
+# Also kept on the router, to update the line after a system upgrade, when there is no network yet.
 functions=$(cat <<'FUNCTIONS'
 # Release line, target and package manager of this router.
 router() {
@@ -51,7 +51,7 @@ router() {
 	esac
 }
 
-# The kernel that the image was made with, as the folder of its modules is called.
+# The kernel that the image was built with, in the form that kmod folders are named.
 kernel() {
 	kernel=
 	if [ -f "$distfeeds" ]; then
@@ -72,7 +72,7 @@ kernel() {
 	fi
 }
 
-# The list of feeds with our line for this kernel, and without an older one.
+# The feed list with our line for this kernel, and without our older one.
 lines() {
 	place=$base/$line/$target/kmods/$kernel
 	case $manager in
@@ -94,7 +94,7 @@ FUNCTIONS
 )
 eval "$functions"
 
-# Makes a file as stdin says, and a word of it if that is a change.
+# Writes stdin to a file, and says so if that changes it.
 put() {
 	text=$(cat)
 	if [ -f "$1" ] && [ "$(cat "$1")" = "$text" ]; then return; fi
@@ -114,8 +114,10 @@ kernel
 [ -n "$kernel" ] || die "this image does not say which kernel it has" \
 	"neither its list of feeds nor its package \`kernel\` does; modules of any kind could not be told to fit"
 running=$(uname -r)
-case $running in
-"${kernel%%-*}" | "${kernel%%-*}"[-+]*) ;;
+case "$running $(uname -v)" in
+"${kernel%%-*}"[-+\ ]*) ;;
+# A stand-in's kernel may keep the name of its line's first one, and says its version beside it.
+*" Debian ${kernel%%-*}-"*) ;;
 *)
 	die "the kernel that runs is $running, and the image says that it has $kernel" \
 		"modules for the one are refused by the other; nothing was changed" \
@@ -181,7 +183,7 @@ false
 DEFAULTS
 } | put "$root/etc/uci-defaults/zz-$name"
 
-# Another feed may be out of order; what counts is ours.
+# Another feed may fail; only ours counts.
 failed() {
 	if [ -s "$before" ]; then put "$list" <"$before"; else rm -f "$list"; fi
 	printf '%s\n' "$said" >&2

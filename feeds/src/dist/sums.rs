@@ -1,4 +1,4 @@
-//! `sha256sums`, as OpenWrt writes them: a line `HASH *PATH` for each file.
+//! `sha256sums`, in OpenWrt's format: a line `HASH *PATH` for each file.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -6,9 +6,9 @@ use std::fs::File;
 use camino::{Utf8Path, Utf8PathBuf};
 use model::{Digest, Failure, Result, parallel, processors};
 
-/// Name of the list.
+/// File name of the list.
 pub(crate) const NAME: &str = "sha256sums";
-/// Name of its signature.
+/// File name of its signature.
 pub(crate) const SIGNATURE: &str = "sha256sums.sig";
 
 /// Digests of files by their paths.
@@ -16,7 +16,7 @@ pub(crate) const SIGNATURE: &str = "sha256sums.sig";
 pub(crate) struct Sums(pub(crate) BTreeMap<String, Digest>);
 
 impl Sums {
-    /// Those of every file below a folder, but for the list itself and its signature.
+    /// Hashes every file below a folder, except the list itself and its signature.
     pub(crate) fn of(folder: &Utf8Path) -> Result<Self> {
         let paths: Vec<String> =
             walk(folder)?.into_iter().filter(|path| !matches!(path.as_str(), NAME | SIGNATURE)).collect();
@@ -24,7 +24,7 @@ impl Sums {
         Ok(Sums(paths.into_iter().zip(digests).collect()))
     }
 
-    /// What is listed below a folder.
+    /// The listed files below a folder.
     pub(crate) fn below(&self, folder: &str) -> Vec<(&str, Digest)> {
         let inside = |path: &&String| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
         self.0.iter().filter(|(path, _)| inside(path)).map(|(path, digest)| (path.as_str(), *digest)).collect()
@@ -34,7 +34,7 @@ impl Sums {
         self.0.iter().map(|(path, digest)| format!("{digest} *{path}\n")).collect()
     }
 
-    /// Reads a list; `None` when it is none, or leads out of its folder.
+    /// Reads a list; `None` when it is malformed, or when a path leads out of the tree.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut sums = BTreeMap::new();
         for line in text.lines() {
@@ -49,14 +49,14 @@ impl Sums {
     }
 }
 
-/// The digest of a file.
+/// The digest of a file on disk.
 pub(crate) fn digest(path: &Utf8Path) -> Result<Digest> {
     let io = |error: std::io::Error| Failure::io("read the file", path, &error);
     Ok(Digest::of_reader(&mut File::open(path).map_err(io)?).map_err(io)?.0)
 }
 
-/// Paths of all files below a folder, relative to it, sorted. What is no file and no folder is listed as a file, so that
-/// reading it fails.
+/// Paths of all files below a folder, relative to it, sorted. Anything that is neither a file nor a folder is listed as
+/// a file, so that reading it fails.
 pub(crate) fn walk(folder: &Utf8Path) -> Result<Vec<String>> {
     let mut found = Vec::new();
     let mut folders = vec![Utf8PathBuf::new()];

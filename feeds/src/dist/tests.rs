@@ -1,4 +1,4 @@
-//! The whole tree: made, believed, changed by the next run, and refused once somebody changed it.
+//! The whole tree: built, trusted, changed by the next run, and refused once somebody changed it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,13 +36,19 @@ impl Trees {
         folder
     }
 
-    /// Packages of a row: a kmod for the kernel and a tool, whose bytes are `text`.
+    /// The packages of a row: a kmod for the kernel, and a tool whose bytes are `text`.
     fn made(&self, line: &str, release: &str, hash: &str, text: &str) -> Outcome {
-        let folder = self.folder(&format!("packages-{line}-{release}-{hash}-{text}"));
+        self.made_for(("x86/64", "x86_64"), line, release, hash, text)
+    }
+
+    /// The same for a target and its architecture.
+    fn made_for(&self, target: (&str, &str), line: &str, release: &str, hash: &str, text: &str) -> Outcome {
+        let (target, architecture) = target;
+        let folder = self.folder(&format!("packages-{architecture}-{line}-{release}-{hash}-{text}"));
         let plan = |name: &str, depends| Package {
             name: name.into(),
             version: "6.12.1-r1".into(),
-            architecture: "x86_64".into(),
+            architecture: architecture.into(),
             description: name.into(),
             license: "GPL-2.0-only".into(),
             depends,
@@ -59,10 +65,10 @@ impl Trees {
             files.push(path);
         }
         Outcome::Made(Box::new(Made {
-            row: Row { line: line.into(), target: "x86/64".into(), release: release.into() },
+            row: Row { line: line.into(), target: target.into(), release: release.into() },
             inputs: format!("{hash}{text}"),
             kernel_version,
-            architecture: Arch("x86_64".into()),
+            architecture: Arch(architecture.into()),
             files,
             materials: vec![Material { uri: "https://example.org/sdk".into(), sha256: "0".repeat(64) }],
             crates: vec![Crate { name: "libc".into(), version: "0.2.1".into(), sha256: Some("1".repeat(64)) }],
@@ -137,7 +143,7 @@ fn a_tree_holds_what_routers_need_and_a_second_run_makes_the_same_bytes() {
     let releases = std::fs::read_to_string(one.join("24.10/x86/64/releases.json")).unwrap();
     assert_eq!(releases, "{\n  \"24.10.8\": \"6.12.1-1-bb\"\n}\n");
 
-    // Made anew, taken over, and made anew over what is there: the same bytes each time.
+    // Built twice, taken over, and built again over the published tree: the same bytes each time.
     let (again, _) = trees.compose("again", None, rows(), &keys).unwrap();
     assert!(snapshot(&again) == snapshot(&one));
     let unchanged = || vec![Outcome::Unchanged(row("stand-in", "6.12")), Outcome::Unchanged(row("24.10", "24.10.8"))];
@@ -154,11 +160,40 @@ fn a_tree_holds_what_routers_need_and_a_second_run_makes_the_same_bytes() {
 }
 
 #[test]
+fn routers_of_each_target_and_kernel_find_theirs_in_one_tree() {
+    let (trees, keys) = (Trees::new(), keys(7));
+    let targets = [("x86/64", "x86_64"), ("armsr/armv8", "aarch64_generic"), ("ramips/mt7621", "mipsel_24kc")];
+    let releases = [("stand-in", "6.1", "aa"), ("stand-in", "6.12", "bb"), ("24.10", "24.10.8", "cc")];
+    let rows = targets.iter().flat_map(|target| {
+        let trees = &trees;
+        releases.iter().map(move |(line, release, hash)| trees.made_for(*target, line, release, hash, "x"))
+    });
+    let (tree, composed) = trees.compose("tree", None, rows.collect(), &keys).unwrap();
+    assert_eq!((composed.missing.len(), composed.feed.rows.len(), composed.feed.folders.len()), (0, 9, 9));
+    assert_eq!(verify(&open(&tree, &keys), None, &Cancel::default()).unwrap().len(), 9);
+    for (target, architecture) in targets {
+        for (line, _, hash) in releases {
+            let release = if line == "24.10" { "24.10.8" } else { line };
+            let version = format!("6.12.1~{hash}-r1");
+            let router = sandbox(&tree, "opkg", |system| {
+                (system.release, system.target, system.kernel_version) = (release, target, &version);
+            });
+            let output = run(&router, &tree);
+            let place = format!("{line}/{target}/kmods/6.12.1-1-{hash}");
+            assert!(output.success, "{place}: {}", output.stderr);
+            assert_eq!(router.text(list("opkg")), format!("src/gz our_feed {URL}/{place}\n"));
+            let index = std::fs::read_to_string(tree.join(&place).join("Packages")).unwrap();
+            assert!(index.contains(&format!("Architecture: {architecture}\n")), "{place}");
+        }
+    }
+}
+
+#[test]
 fn other_kernels_stay_and_what_failed_is_told_and_stays_as_it_was() {
     let (trees, keys) = (Trees::new(), keys(7));
     let (one, _) = trees.compose("one", None, vec![trees.made("stand-in", "6.12", "aa", "x")], &keys).unwrap();
     let first = open(&one, &keys);
-    // The release has another kernel now.
+    // The release moved to another kernel.
     let (two, _) = trees.compose("two", Some(&first), vec![trees.made("stand-in", "6.12", "bb", "x")], &keys).unwrap();
     let second = open(&two, &keys);
     let kernels: Vec<&str> = second.feed.folders.iter().map(|folder| folder.kernel.as_str()).collect();
@@ -178,12 +213,12 @@ fn other_kernels_stay_and_what_failed_is_told_and_stays_as_it_was() {
     let page = std::fs::read_to_string(three.join("index.html")).unwrap();
     assert!(page.contains("no compiler (X001)") && !page.contains("src=\"http"), "{page}");
     verify(&third, None, &Cancel::default()).unwrap();
-    // It is not missing any more once it could be made.
+    // The row is no longer missing once it could be built.
     let (four, _) =
         trees.compose("four", Some(&third), vec![Outcome::Unchanged(row("stand-in", "6.12"))], &keys).unwrap();
     assert_eq!(open(&four, &keys).feed.missing, []);
 
-    // Packages that are for another kernel than the row says, and no packages at all: the row is missing, not the tree.
+    // Packages for another kernel than the row says, and no packages at all: the row is missing, but the tree is built.
     let Outcome::Made(wrong) = trees.made("24.10", "24.10.9", "dd", "x") else { panic!() };
     let foreign = Made { kernel_version: "6.12.1~ee-r1".into(), ..*wrong.clone() };
     let broken = trees.root().join("broken.ipk");
@@ -215,10 +250,10 @@ fn what_scenarios_proved_stands_beside_the_very_files_that_they_ran_on() {
     ]);
     let (one, _) = trees.compose("one", None, vec![made], &keys).unwrap();
     let text = |tree: &Utf8Path| std::fs::read_to_string(tree.join("index.html")).unwrap();
-    assert!(text(&one).contains("nothing was run on them"));
+    assert!(text(&one).contains("no scenario was run"));
     let (two, composed) = trees.proven("two", Some(&open(&one, &keys)), Vec::new(), &keys, &verdicts).unwrap();
     assert!(text(&two).contains("1 of 2 scenarios") && composed.changed.len() == 1);
-    // It stays until others are known.
+    // It is kept until other verdicts are known.
     let (three, _) = trees.compose("three", Some(&open(&two, &keys)), Vec::new(), &keys).unwrap();
     assert!(snapshot(&three) == snapshot(&two));
 }
@@ -242,7 +277,7 @@ fn a_tree_that_somebody_changed_is_not_believed() {
     let failure = verify(&open(&tree, &keys), None, &Cancel::default()).unwrap_err();
     assert_eq!((failure.id(), failure.finding().place.as_deref()), ("DIST004", Some(tree.join("more.ipk").as_str())));
     std::fs::remove_file(tree.join("more.ipk")).unwrap();
-    // Signed, and of another version of this program.
+    // Properly signed, but made by another version of this program.
     std::fs::write(tree.join("feed.json"), "{}").unwrap();
     let text = sums::Sums::of(&tree).unwrap().text();
     std::fs::write(tree.join("sha256sums.sig"), keys.opkg.current.sign(text.as_bytes()).to_text()).unwrap();
@@ -274,7 +309,7 @@ fn keys_are_rotated_without_a_day_on_which_a_router_refuses_the_feed() {
     let unchanged = || vec![Outcome::Unchanged(row("stand-in", "6.12"))];
     let (one, _) = trees.compose("one", None, vec![trees.made("stand-in", "6.12", "aa", "x")], &old).unwrap();
     let (two, _) = trees.compose("two", Some(&open(&one, &old)), unchanged(), &announced).unwrap();
-    // The list is still signed by the key of before.
+    // The list is still signed by the old key.
     let second = open(&two, &old);
     let (three, _) = trees.compose("three", Some(&second), unchanged(), &new).unwrap();
     for (tree, keys) in [(&one, &old), (&two, &announced), (&three, &new)] {
@@ -284,9 +319,10 @@ fn keys_are_rotated_without_a_day_on_which_a_router_refuses_the_feed() {
     assert!(status(&two).contains("\"next\"") && status(&three).contains("\"retired\""));
     for format in Format::ALL {
         let place = |tree: &Utf8Path| format!("file://{tree}/stand-in/x86/64/kmods/6.12.1-1-aa");
-        let router = |trust: &Trust| Router::new(format, &Arch("x86_64".into()), "6.12.1~aa-r1", trust).unwrap();
+        let router = |trust: &Trust| Router::new(format, &Arch("x86_64".into()), "6.12.1~aa-r1", &[], trust).unwrap();
         let keyring = ["our-feed-keyring".to_owned()];
-        // Awake throughout: learns the next key from the keyring, and reads what the next key alone has signed.
+        // A router that was on throughout learns the next key from the keyring, and reads what the next key alone has
+        // signed.
         let awake = router(&Trust::of(&old));
         awake.reads(&place(&one)).unwrap();
         awake.update().unwrap();
@@ -297,7 +333,7 @@ fn keys_are_rotated_without_a_day_on_which_a_router_refuses_the_feed() {
         assert_eq!(awake.installed().unwrap(), [("our-feed-keyring".to_owned(), "2-r1".to_owned())], "{format}");
         awake.reads(&place(&three)).unwrap();
         awake.update().unwrap();
-        // Asleep until after the rotation: refuses, as it must; what it has stays.
+        // A router that was off until after the rotation must refuse the feed; it keeps what it has.
         let asleep = router(&Trust::of(&old));
         asleep.reads(&place(&one)).unwrap();
         asleep.update().unwrap();
@@ -308,8 +344,8 @@ fn keys_are_rotated_without_a_day_on_which_a_router_refuses_the_feed() {
     }
 }
 
-/// A router of the stand-in with this kernel, and the tree that it is subscribed to.
-fn sandbox(tree: &Utf8Path, manager: &str, change: impl Fn(&mut System)) -> Sandbox {
+/// A stand-in's router with this kernel, subscribed to `tree`.
+fn sandbox<'a>(tree: &Utf8Path, manager: &'a str, change: impl Fn(&mut System<'a>)) -> Sandbox {
     let mut system =
         System { release: "24.10.8", target: "x86/64", manager, kernel_version: "6.12.1~aa-r1", running: "6.12.1" };
     change(&mut system);
@@ -320,7 +356,7 @@ fn run(sandbox: &Sandbox, tree: &Utf8Path) -> Output {
     sandbox.run(&tree.join("subscribe.sh"), &Cancel::default()).unwrap()
 }
 
-/// What the router has by now, as far as the script is concerned.
+/// The files of the router that the script may change.
 fn state(sandbox: &Sandbox) -> Vec<(String, Vec<u8>)> {
     snapshot(&sandbox.root())
 }
@@ -356,7 +392,8 @@ fn a_router_is_subscribed_once_and_the_second_time_changes_nothing() {
         assert!(again.success && !again.stdout.contains("wrote"), "{}", again.stdout);
         assert!(state(&router) == before);
 
-        // After an upgrade of the system to another kernel the kept file points the line anew, without a network.
+        // After a system upgrade to another kernel, the kept uci-defaults file points the line to the new kernel,
+        // without a network.
         router.put("lib/apk/db/installed", "P:kernel\nV:6.12.9~cc-r1\n\n").unwrap();
         router.put("usr/lib/opkg/status", "Package: kernel\nVersion: 6.12.9~cc-r1\n\n").unwrap();
         let defaults = router.root().join("etc/uci-defaults/zz-our_feed");
@@ -379,7 +416,7 @@ fn a_router_that_nothing_fits_is_told_why_and_stays_as_it_is() {
         ),
         (|system| system.release = "23.05.6", &["nothing for 23.05 on x86/64"]),
         (|system| system.target = "ath79/generic", &["nothing for 24.10 on ath79/generic"]),
-        // openwrt#24017: the image's database names another kernel than the one that runs.
+        // openwrt#24017: the image's package database names another kernel than the running one.
         (|system| system.running = "6.12.9", &["the kernel that runs is 6.12.9", "says that it has 6.12.1-1-aa"]),
         (|system| system.kernel_version = "", &["does not say which kernel"]),
         (|system| system.target = "", &["does not say which target"]),
@@ -395,6 +432,15 @@ fn a_router_that_nothing_fits_is_told_why_and_stays_as_it_is() {
             }
         }
     }
+    // Debian 12's kernel keeps a name that is older than it, and says its version beside it.
+    for (built, fits) in
+        [("#1 SMP Debian 6.12.1-2 (2026-07-02)", true), ("#1 SMP Debian 6.12.10-1 (2026-07-02)", false)]
+    {
+        let mut old = sandbox(&tree, "opkg", |system| system.running = "6.12.0-50-amd64");
+        old.set("BUILT", built);
+        let output = run(&old, &tree);
+        assert_eq!(output.success, fits, "{built}: {}", output.stderr);
+    }
     let mut down = sandbox(&tree, "opkg", |_| ());
     down.set("DOWN", "yes");
     let output = run(&down, &tree);
@@ -402,7 +448,7 @@ fn a_router_that_nothing_fits_is_told_why_and_stays_as_it_is() {
     let bare = sandbox(&tree, "opkg", |_| ());
     std::fs::remove_file(bare.root().join("etc/openwrt_release")).unwrap();
     assert!(run(&bare, &tree).stderr.contains("this is no OpenWrt"));
-    // The kernel of the list of feeds comes first: the image's maker wrote it.
+    // The kernel in the image's feed list counts more than the package database, because the image's maker wrote it.
     let listed = sandbox(&tree, "opkg", |system| system.kernel_version = "6.12.1~zz-r1");
     let feeds =
         "src/gz openwrt_kmods https://downloads.openwrt.org/releases/24.10.8/targets/x86/64/kmods/6.12.1-1-aa\n";
@@ -437,13 +483,13 @@ fn a_key_or_an_index_that_somebody_changed_is_refused() {
         assert!(run(&router(), &tree).stderr.contains("cannot be fetched"));
         std::fs::write(&key, good).unwrap();
 
-        // The manager refuses our index: the list of feeds is as it was.
+        // The manager refuses our index: the feed list is restored.
         let mut refused = router();
         refused.set("REFUSED", "yes");
         let output = run(&refused, &tree);
         assert!(!output.success && output.stderr.contains("does not take the index"), "{}", output.stderr);
         assert_eq!(refused.text(list(manager)), "# mine\n");
-        // Another feed that is out of order is not our business.
+        // Another feed that fails does not matter.
         let mut other = router();
         other.set("OTHER", "https://example.org/other");
         other.put(list(manager), "").unwrap();

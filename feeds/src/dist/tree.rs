@@ -1,29 +1,36 @@
-//! A tree that was published: believed by its signature, file by file by digest.
+//! A published tree: trusted by its signature, and each file by its digest.
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::usign::{self, Signature};
 use host::files;
+use host::web::Web;
 use model::{Cancel, Exit, Failure, Problem, Result, parallel, processors};
 use serde::de::DeserializeOwned;
 
+use super::identity::is_kernel;
 use super::keys::{self, KnownKeys};
-use super::records::{Build, Feed, FolderRecord};
+use super::records::{Build, Feed, FolderRecord, Row, RowRecord};
 use super::sums::{self, Sums};
 use crate::explain;
 use crate::published::untrusted;
 use crate::trust::Trust;
 
-/// Name of the tree's description.
+/// Path of the tree's description.
 pub(crate) const FEED: &str = "feed.json";
-/// Largest list of digests, and largest file.
+/// The largest list of digests, and the largest file, that are read.
 const LARGEST: u64 = 64 << 20;
+/// How many files are fetched at once.
+const CONNECTIONS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(7);
 
-/// A tree whose every listed file is the one that was signed.
+/// A tree in which every listed file has the signed digest.
 #[derive(Debug)]
 pub struct Published {
-    /// Where it is.
+    /// The folder that holds it.
     pub root: Utf8PathBuf,
-    /// What it says of itself.
+    /// Its `feed.json`.
     pub feed: Feed,
     pub(crate) keys: KnownKeys,
     pub(crate) sums: Sums,
@@ -33,8 +40,8 @@ impl Published {
     /// Opens the tree in a folder.
     ///
     /// # Errors
-    /// `FEED008` when no trusted key has signed it, `DIST001` when it is no tree, `DIST002` for a file that is missing or
-    /// not the one that was signed.
+    /// `FEED008` when no trusted key signed it, `DIST001` when the folder holds no tree, `DIST002` for a file that is
+    /// missing or differs from the signed one.
     pub fn open(root: &Utf8Path, trust: &Trust) -> Result<Self> {
         let (text, signature) = (root.join(sums::NAME), root.join(sums::SIGNATURE));
         let sums = signed(
@@ -46,7 +53,7 @@ impl Published {
         let listed: Vec<(&String, &model::Digest)> = sums.0.iter().collect();
         parallel(&listed, processors(), |(path, wanted)| match sums::digest(&root.join(path)) {
             Ok(found) if found == **wanted => Ok(()),
-            Ok(_) => Err(changed(&root.join(path), "its digest is another than the signed list has")),
+            Ok(_) => Err(changed(&root.join(path), "its digest differs from the one in the signed list")),
             Err(failure) => Err(changed(&root.join(path), &failure.finding().why)),
         })?;
         let feed: Feed = json(root, FEED)?;
@@ -54,29 +61,26 @@ impl Published {
         Ok(Published { root: root.to_owned(), feed, keys, sums })
     }
 
-    /// Copies the tree at an address into the empty folder `into`, and opens it. `progress` is told how many files of
-    /// how many are there.
+    /// Copies the tree at an address into the empty folder `into`, and opens it. Calls `progress` with the number of
+    /// files fetched, and of all files.
     ///
     /// # Errors
-    /// As [`Published::open`], and `INST005` for what cannot be had.
+    /// As [`Published::open`], and `WEB…` for what cannot be fetched.
     pub fn fetch(
         url: &str,
         into: &Utf8Path,
         trust: &Trust,
         cancel: &Cancel,
-        progress: &mut dyn FnMut(u64, u64),
+        progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Result<Self> {
-        let url = url.trim_end_matches('/');
+        let (url, web) = (url.trim_end_matches('/'), Web::new(cancel)?);
         let get = |path: &str| -> Result<Vec<u8>> {
-            let (address, mut bytes) = (format!("{url}/{path}"), Vec::new());
-            let size = client::download(&address, LARGEST, &mut bytes).map_err(|error| {
-                let (what, why, fix) = (error.what(), error.why().unwrap_or_default(), error.fix());
-                Failure::of(Problem { exit: Exit::Upstream, id: error.id(), what, why, fix })
-            })?;
-            if size > LARGEST {
-                return Err(explain(Exit::Mismatch, address, &formats::Error::IndexTooLarge { limit: LARGEST }));
+            let address = format!("{url}/{path}");
+            let bytes = web.get(&address, LARGEST)?;
+            match bytes.len() as u64 > LARGEST {
+                true => Err(explain(Exit::Mismatch, address, &formats::Error::IndexTooLarge { limit: LARGEST })),
+                false => Ok(bytes),
             }
-            Ok(bytes)
         };
         let (text, signature) = (get(sums::NAME)?, get(sums::SIGNATURE)?);
         let sums = signed(&text, &signature, trust, Utf8Path::new(url))?;
@@ -84,17 +88,28 @@ impl Published {
             files::create_folder(into.join(path).parent().unwrap_or(into))?;
             files::write(&into.join(path), bytes)
         };
-        for (number, path) in (1..).zip(sums.0.keys()) {
-            cancel.check()?;
+        let (paths, done) = (sums.0.keys().collect::<Vec<_>>(), AtomicU64::new(0));
+        parallel(&paths, CONNECTIONS, |path| {
             write(path, &get(path)?)?;
-            progress(number, sums.0.len() as u64);
-        }
+            progress(done.fetch_add(1, Ordering::Relaxed) + 1, paths.len() as u64);
+            Ok(())
+        })?;
         write(sums::NAME, &text)?;
         write(sums::SIGNATURE, &signature)?;
         Published::open(into, trust)
     }
 
-    /// How many files there are.
+    /// Whether the row is published with these inputs and these packages (names and digests).
+    pub fn has(&self, row: &Row, inputs: &str, packages: &[(String, String)]) -> bool {
+        let is_this = |record: &&RowRecord| record.row == *row && record.inputs == inputs;
+        let Some(record) = self.feed.rows.iter().find(is_this) else { return false };
+        let place = super::place(&row.line, &row.target, &record.kernel);
+        packages.iter().filter(|(name, _)| !is_kernel(name)).all(|(name, digest)| {
+            self.sums.0.get(&format!("{place}/{name}")).is_some_and(|found| found.to_string() == *digest)
+        })
+    }
+
+    /// How many files the tree has.
     pub fn files_count(&self) -> usize {
         self.sums.0.len()
     }
@@ -106,13 +121,13 @@ impl Published {
         self.sums.0.keys().filter(inside).map(String::as_str)
     }
 
-    /// Where the packages of a folder come from.
+    /// Reads the `build.json` of a folder.
     pub(crate) fn build(&self, folder: &FolderRecord) -> Result<Build> {
         json(&self.root, &format!("{}/{}", folder.place(), super::folder::BUILD))
     }
 }
 
-/// The list, if a trusted key has signed it.
+/// The list of digests, if a trusted key signed it.
 fn signed(text: &[u8], signature: &[u8], trust: &Trust, place: &Utf8Path) -> Result<Sums> {
     let list = place.join(sums::NAME);
     let signature = Signature::parse(&String::from_utf8_lossy(signature));
@@ -127,9 +142,9 @@ fn json<T: DeserializeOwned>(root: &Utf8Path, path: &str) -> Result<T> {
         Failure::of(Problem {
             exit: Exit::Mismatch,
             id: "DIST007",
-            what: format!("{place} cannot be read"),
+            what: format!("cannot read {place}"),
             why: error.to_string(),
-            fix: "publish with the version of this program that made the tree, or begin a new one",
+            fix: "publish with the version of this program that made the tree, or start a new tree",
         })
         .at(&place)
     })
@@ -141,7 +156,7 @@ fn no_tree(root: &Utf8Path) -> Failure {
         id: "DIST001",
         what: format!("there is no published tree at {root}"),
         why: format!("a tree has a list of all its files, {}, with a signature beside it", sums::NAME),
-        fix: "give the folder or address that holds it; `cargo xtask dist --out DIR` makes DIR/current",
+        fix: "give the folder or address of a tree; `cargo xtask dist --out DIR` makes DIR/current",
     })
     .at(root)
 }
@@ -150,9 +165,9 @@ fn changed(path: &Utf8Path, why: &str) -> Failure {
     Failure::of(Problem {
         exit: Exit::Mismatch,
         id: "DIST002",
-        what: format!("{path} is not what was published"),
+        what: format!("{path} differs from what was published"),
         why,
-        fix: "find out who changed it; a good copy of the tree can take its place",
+        fix: "find out who changed it; replace the tree by a good copy",
     })
     .at(path)
 }

@@ -1,4 +1,4 @@
-//! How a tree gets to where it is served, so that a router never sees an index of files that are not there yet.
+//! The order in which a tree is uploaded, so that a router never sees an index whose files are not there yet.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,8 +12,8 @@ use model::{Exit, Failure, Result};
 use super::sums;
 use crate::explain;
 
-/// Every file of a tree in the steps in which it is to be uploaded: packages, then indexes with their signatures, then
-/// what describes them, then what people read. Nothing is to be removed in the run that adds.
+/// All files of a tree, in the steps in which they must be uploaded: packages, then indexes with their signatures, then
+/// the records, then the pages. The same run must not remove anything.
 pub fn order(tree: &Utf8Path) -> Result<Vec<Vec<String>>> {
     let mut steps: BTreeMap<u8, Vec<String>> = BTreeMap::new();
     for path in sums::walk(tree)? {
@@ -34,7 +34,7 @@ fn rank(path: &str) -> u8 {
     }
 }
 
-/// Writes the tree as one archive, as page hosts take it: the same bytes for the same tree.
+/// Writes the tree as one tar archive, which page hosts take: the same bytes for the same tree.
 ///
 /// # Errors
 /// When a file cannot be read or written.

@@ -1,4 +1,4 @@
-//! Verifies a feed the way a router would: through its signatures, every package of it.
+//! Verifies every package of a feed through its signatures, as a router would.
 
 mod router;
 
@@ -15,7 +15,7 @@ pub(crate) use router::Router;
 /// A package that was verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
-    /// In which of the two formats.
+    /// Its format, and so its manager.
     pub format: Format,
     /// Its name.
     pub name: String,
@@ -23,33 +23,41 @@ pub struct Verified {
     pub version: String,
 }
 
-/// Verifies every package of the feed for a router that trusts the public halves of `keys` only and has the
-/// package `kernel` in this version. Returns them by format and name.
+/// Verifies every package of the feed as a router does that trusts only the public halves of `keys`, has the package
+/// `kernel` in this version, and those of `image`: names and versions. Returns the packages, by format and name.
 ///
 /// # Errors
-/// `FEED005` for a feed that lists nothing for this kernel, and whatever a package manager would refuse it for.
-pub fn verify(feed: &Utf8Path, architecture: &Arch, kernel: &str, keys: &Keys) -> Result<Vec<Verified>> {
+/// `FEED005` for a feed that lists nothing for this kernel, and whatever a package manager would refuse.
+pub fn verify(
+    feed: &Utf8Path,
+    architecture: &Arch,
+    kernel: &str,
+    image: &[(String, String)],
+    keys: &Keys,
+) -> Result<Vec<Verified>> {
     let current = Trust { usign: vec![keys.opkg.current.public()], ec: vec![keys.apk.current.public()] };
     let mut all = Vec::new();
     for format in Format::ALL {
         let folder = folder(feed, format, &Kernel::of_package(kernel));
         if folder.is_dir() {
-            let verified = verify_folder(&folder, format, architecture, kernel, &current)?;
+            let verified = verify_folder(&folder, format, architecture, kernel, image, &current)?;
             all.extend(verified.into_iter().map(|(name, version)| Verified { format, name, version }));
         }
     }
     if all.is_empty() { Err(nothing_listed(feed)) } else { Ok(all) }
 }
 
-/// Likewise for one folder: installs every package of its index into a scratch root. Names and versions, by name.
+/// Verifies one folder by installing every package of its index into a scratch root. Returns names and versions, sorted
+/// by name.
 pub(crate) fn verify_folder(
     folder: &Utf8Path,
     format: Format,
     architecture: &Arch,
     kernel: &str,
+    image: &[(String, String)],
     trust: &Trust,
 ) -> Result<Vec<(String, String)>> {
-    let router = Router::new(format, architecture, kernel, trust)?;
+    let router = Router::new(format, architecture, kernel, image, trust)?;
     router.reads(&format!("file://{folder}"))?;
     let names = router.update().and_then(|()| router.available()).map_err(|error| refused(folder, &error))?;
     if names.is_empty() {
@@ -58,7 +66,7 @@ pub(crate) fn verify_folder(
     router.install(&names).and_then(|()| router.installed()).map_err(|error| refused(folder, &error))
 }
 
-/// What a package manager refused, for the user's eyes.
+/// Turns a package manager's refusal into a failure for the user.
 fn refused(feed: &Utf8Path, error: &client::Error) -> Failure {
     let (what, why, fix) = (error.what(), error.why().unwrap_or_default(), error.fix());
     Failure::of(Problem { exit: exit_of(error), id: error.id(), what, why, fix }).at(feed)
@@ -68,7 +76,7 @@ fn refused(feed: &Utf8Path, error: &client::Error) -> Failure {
 fn exit_of(error: &client::Error) -> Exit {
     use client::Error;
     match error {
-        // An index that can't be read was damaged or changed on its way, like one with a bad signature.
+        // An index that cannot be read was damaged or changed in transit, like one with a bad signature.
         Error::Unsigned { .. }
         | Error::UnknownKey { .. }
         | Error::BadSignature { .. }
@@ -86,7 +94,7 @@ fn nothing_listed(folder: &Utf8Path) -> Failure {
         exit: Exit::Failed,
         id: "FEED005",
         what: "the feed lists no package",
-        why: "a feed without packages can't be verified by what is in it",
+        why: "a feed without packages has nothing to verify",
         fix: "build packages first: cargo xtask feed",
     })
     .at(folder)
@@ -110,7 +118,7 @@ mod tests {
     fn every_package_of_a_good_feed_is_verified() {
         let keys = keys(7);
         let (_guard, feed) = feed(&keys);
-        let verified = verify(&feed, &arch(), &kernel("aa"), &keys).unwrap();
+        let verified = verify(&feed, &arch(), &kernel("aa"), &[], &keys).unwrap();
         let names: Vec<_> = verified.iter().map(|package| (package.format, package.name.as_str())).collect();
         let [ipk, apk] = Format::ALL;
         assert_eq!(names, [(ipk, "kmod-nft-offload"), (ipk, "notes"), (apk, "kmod-nft-offload"), (apk, "notes")]);
@@ -121,18 +129,18 @@ mod tests {
         let keys = keys(7);
         let (_guard, good) = feed(&keys);
         let refused = |feed: &Utf8Path, hash: &str, trusted: &Keys| {
-            // Each manager's part alone, so that neither refusal stands for the other.
+            // One manager's folder at a time, so that each refusal is seen.
             Format::ALL.map(|format| {
                 let alone = feed.with_file_name(format!("alone-{format}"));
                 std::fs::create_dir(&alone).unwrap();
                 let manager = format.manager();
                 std::fs::rename(feed.join(manager), alone.join(manager)).unwrap();
-                // A router with another kernel that reads the address of this one.
+                // A router with another kernel that reads this kernel's address.
                 let wanted = folder(&alone, format, &Kernel::of_package(&kernel(hash)));
                 if hash != "aa" {
                     std::fs::rename(folder(&alone, format, &of_feed()), &wanted).unwrap();
                 }
-                let failure = verify(&alone, &arch(), &kernel(hash), trusted).unwrap_err();
+                let failure = verify(&alone, &arch(), &kernel(hash), &[], trusted).unwrap_err();
                 if hash != "aa" {
                     std::fs::rename(&wanted, folder(&alone, format, &of_feed())).unwrap();
                 }
@@ -167,7 +175,7 @@ mod tests {
             std::fs::write(&index, &half[..half.len() / 2]).unwrap();
         }
         assert_eq!(refused(&cut, "aa", &keys), [Exit::Mismatch; 2], "a damaged index");
-        assert_eq!(verify(&good, &arch(), &kernel("bb"), &keys).unwrap_err().id(), "FEED005", "no such address");
+        assert_eq!(verify(&good, &arch(), &kernel("bb"), &[], &keys).unwrap_err().id(), "FEED005", "no such address");
         assert_eq!(refused(&good, "bb", &keys), [Exit::Failed; 2]);
         assert_eq!(refused(&good, "aa", &crate::assemble::tests::keys(8)), [Exit::Mismatch; 2]);
     }
@@ -178,10 +186,10 @@ mod tests {
         let guard = tempfile::tempdir().unwrap();
         let out = Utf8Path::from_path(guard.path()).unwrap();
         crate::assemble(&[], &arch(), &of_feed(), &keys, out).unwrap();
-        assert_eq!(verify(out, &arch(), &kernel("aa"), &keys).unwrap_err().id(), "FEED005");
-        // A kernel alone is a package, but none that a feed lists.
+        assert_eq!(verify(out, &arch(), &kernel("aa"), &[], &keys).unwrap_err().id(), "FEED005");
+        // `kernel` is a package, but feeds do not list it.
         let packages = crate::assemble::tests::packages(out);
         crate::assemble(&packages[..1], &arch(), &of_feed(), &keys, out).unwrap();
-        assert_eq!(verify(out, &arch(), &kernel("aa"), &keys).unwrap_err().id(), "FEED005");
+        assert_eq!(verify(out, &arch(), &kernel("aa"), &[], &keys).unwrap_err().id(), "FEED005");
     }
 }

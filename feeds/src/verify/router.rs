@@ -1,5 +1,5 @@
-//! A scratch root that stands for a router: it trusts some keys, has the package `kernel` in one version, and reads
-//! one address. No maintainer script runs.
+//! A scratch root that imitates a router: it trusts some keys, has the package `kernel` in one version, and reads one
+//! address. No maintainer script is run.
 
 use camino::Utf8Path;
 use client::{apk, opkg};
@@ -9,17 +9,17 @@ use model::{Arch, Exit, Failure, Result};
 use crate::explain;
 use crate::trust::Trust;
 
-/// The C library of the image: everything that OpenWrt builds depends on it, in no certain version.
+/// The image's C library: everything that OpenWrt builds depends on it, in any version.
 const LIBC: (&str, &str) = ("libc", "1");
 
-/// Gone with all that was installed when this is dropped.
+/// Removed, with everything installed in it, on drop.
 pub(crate) struct Router {
     folder: tempfile::TempDir,
     format: Format,
     architecture: Arch,
 }
 
-/// What either manager's client said.
+/// The result of either manager's client.
 type Said<T> = std::result::Result<T, client::Error>;
 
 enum Client {
@@ -28,13 +28,22 @@ enum Client {
 }
 
 impl Router {
-    pub(crate) fn new(format: Format, architecture: &Arch, kernel: &str, trust: &Trust) -> Result<Router> {
+    /// `image`: names and versions of what the image has besides.
+    pub(crate) fn new(
+        format: Format,
+        architecture: &Arch,
+        kernel: &str,
+        image: &[(String, String)],
+        trust: &Trust,
+    ) -> Result<Router> {
         let folder = tempfile::tempdir().map_err(|error| Failure::io("make a scratch root", "/tmp", &error))?;
         if Utf8Path::from_path(folder.path()).is_none() {
             let error = std::io::ErrorKind::InvalidFilename.into();
             return Err(Failure::io("use a scratch root", folder.path().display(), &error));
         }
         let router = Router { folder, format, architecture: architecture.clone() };
+        let mut parts = vec![LIBC];
+        parts.extend(image.iter().map(|(name, version)| (name.as_str(), version.as_str())));
         match format {
             Format::Ipk => {
                 for key in &trust.usign {
@@ -44,14 +53,15 @@ impl Router {
                     let installed = "Status: install user installed";
                     format!("Package: {name}\nVersion: {version}\n{installed}\nArchitecture: {architecture}\n\n")
                 };
-                router.put("usr/lib/opkg/status", &[(Package::KERNEL, kernel), LIBC].map(part).concat())?;
+                let all = std::iter::once((Package::KERNEL, kernel)).chain(parts);
+                router.put("usr/lib/opkg/status", &all.into_iter().map(part).collect::<String>())?;
             }
             Format::Apk => {
                 for key in &trust.ec {
                     let pem = key.to_pem().map_err(|error| explain(Exit::Bug, "the public key", &error))?;
                     router.put(&format!("etc/apk/keys/{}.pem", key.id()), &pem)?;
                 }
-                for (path, text) in apk::image_state_with(kernel, &[LIBC], &architecture.0) {
+                for (path, text) in apk::image_state_with(kernel, &parts, &architecture.0) {
                     router.put(path.trim_start_matches('/'), &text)?;
                 }
             }
@@ -59,7 +69,7 @@ impl Router {
         Ok(router)
     }
 
-    /// Gives it the address that a line names, in place of an earlier one.
+    /// Sets the feed's address, replacing an earlier one.
     pub(crate) fn reads(&self, folder: &str) -> Result<()> {
         match self.format {
             Format::Ipk => self.put("etc/opkg/customfeeds.conf", &format!("src/gz verified {folder}\n")),
@@ -77,7 +87,7 @@ impl Router {
         }
     }
 
-    /// Names of what the address offers.
+    /// Names of the packages at the address.
     pub(crate) fn available(&self) -> Said<Vec<String>> {
         Ok(match self.client()? {
             Client::Opkg(client) => client.available()?.into_iter().map(|control| control.package).collect(),
@@ -92,7 +102,7 @@ impl Router {
         }
     }
 
-    /// Names and versions of what was installed here, by name.
+    /// Names and versions of the packages installed from it, sorted by name.
     pub(crate) fn installed(&self) -> Said<Vec<(String, String)>> {
         let packages: Vec<(String, String)> = match self.client()? {
             Client::Opkg(client) => {

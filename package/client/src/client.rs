@@ -1,8 +1,8 @@
-//! What the clients of both managers are.
+//! The common part of both managers' clients.
 
 use crate::root::Root;
 
-/// Installs into one root, as one configuration says.
+/// One manager's commands on one root, with one configuration.
 #[derive(Debug, Clone)]
 pub struct Client<Config> {
     pub(crate) root: Root,
@@ -10,17 +10,17 @@ pub struct Client<Config> {
 }
 
 impl<Config> Client<Config> {
-    /// A client for `root`. Nothing is read or locked before a command runs.
+    /// A client for `root`. Reads and locks nothing until a command runs.
     pub fn new(root: Root, config: Config) -> Client<Config> {
         Client { root, config }
     }
 
-    /// What it works on.
+    /// The root that commands work on.
     pub fn root(&self) -> &Root {
         &self.root
     }
 
-    /// What it was made with.
+    /// The configuration that it was made with.
     pub fn config(&self) -> &Config {
         &self.config
     }

@@ -1,10 +1,9 @@
-//! Everything the client refuses or cannot do, each under a stable id.
+//! Everything that the client refuses or fails at, each under a stable id.
 //!
-//! `Display` is *what* happened, worded as the package manager in question words it where scripts look
-//! for the text; [`Error::id`], [`Error::why`] and [`Error::fix`] complete it, and [`Error::line`] is all
-//! of it in one line for a terminal.
+//! `Display` is *what* happened, in the words of the package manager where scripts look for them; [`Error::id`],
+//! [`Error::why`] and [`Error::fix`] complete it, and [`Error::line`] is all of it in one line for a terminal.
 //!
-//! Ids say who can meet an error: `INST…` users of both managers, `OPKG…` and `APKC…` those of one.
+//! Ids tell who can see an error: `INST…` users of both managers, `OPKG…` and `APKC…` those of one.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -16,13 +15,13 @@ use camino::Utf8PathBuf;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 model::errors! {
-    /// Why nothing, or not everything, was done.
+    /// Why a command did nothing, or not everything.
     #[derive(Debug)]
     #[non_exhaustive]
     pub enum Error {
-        /// A command line that means nothing.
+        /// An invalid command line.
         Usage {
-            /// The program that was called.
+            /// Name of the program.
             program: &'static str,
             /// What is wrong with it.
             problem: String,
@@ -32,7 +31,7 @@ model::errors! {
             why: "the command line is not understood",
             fix: "see `{program} --help`",
         }
-        /// A line of a configuration file of opkg that means nothing.
+        /// An invalid line of a configuration file of opkg.
         Config {
             /// The file, seen from the root.
             file: Utf8PathBuf,
@@ -60,21 +59,21 @@ model::errors! {
             why: "{source}",
             fix: ("{}", after_refusal(source)),
         }
-        /// The root does not have room for the payload.
+        /// The root lacks space for the files.
         Space {
-            /// Bytes of all files of the transaction.
+            /// Bytes of all files in the transaction.
             needed: u64,
-            /// Bytes that the file system of the root has left.
+            /// Bytes that are free on the root's file system.
             free: u64,
         } => {
             id: "INST025",
             what: "No space left for the packages: {needed} bytes are needed and {free} are free",
-            why: "the space is checked before the first file is written",
-            fix: "remove something, or choose fewer packages",
+            why: "the space is checked before any file is written",
+            fix: "remove packages, or install fewer",
         }
         /// A file of the feed could not be fetched.
         Download {
-            /// What was asked for.
+            /// The address that was requested.
             url: String,
             /// What went wrong.
             problem: String,
@@ -86,9 +85,9 @@ model::errors! {
         }
         /// The feed has no signature.
         Unsigned {
-            /// Name of the source.
+            /// Name of the feed.
             feed: String,
-            /// What happened when the signature was asked for.
+            /// What the request for the signature gave.
             problem: String,
         } => {
             id: "OPKG006",
@@ -98,33 +97,34 @@ model::errors! {
         }
         /// The feed is signed by a key that the root does not trust.
         UnknownKey {
-            /// Name of the source.
+            /// Name of the feed.
             feed: String,
-            /// 16 hex digits.
+            /// The key's fingerprint: 16 hex digits.
             fingerprint: String,
         } => {
             id: "OPKG007",
             what: "Signature check failed. The feed {feed} is signed by the unknown key {fingerprint}",
-            why: "nobody this system trusts vouches for the index",
+            why: "no key that this system trusts signed the index",
             fix: "if you trust the feed, put its public key into /etc/opkg/keys/{fingerprint}",
         }
-        /// The signature is not one of this index.
+        /// The signature does not belong to this index.
         BadSignature {
-            /// Name of the source.
+            /// Name of the feed.
             feed: String,
-            /// What the check said.
+            /// The problem that the check found.
             problem: String,
         } => {
             id: "OPKG008",
             what: "Signature check failed. The signature of the feed {feed} does not belong to its index",
             why: "{problem}",
-            fix: "the index was changed after signing or is from another day: run `opkg update` again, then ask the publisher",
+            fix: "the index was changed after signing, or signature and index were fetched from different updates: \
+                  run `opkg update` again, then ask the publisher",
         }
-        /// The index cannot be read, signed or not.
+        /// The index, signed or not, is malformed.
         Index {
-            /// Name of the source.
+            /// Name of the feed.
             feed: String,
-            /// What the reader said.
+            /// The reader's error.
             problem: String,
         } => {
             id: "INST009",
@@ -132,11 +132,11 @@ model::errors! {
             why: "{problem}",
             fix: "the publisher has to rebuild the feed; the list was not kept",
         }
-        /// The index describes a package in a way that its file could not be verified, or not be found safely.
+        /// An index entry from which the package file cannot be located or verified safely.
         IndexEntry {
-            /// Name of the source.
+            /// Name of the feed.
             feed: String,
-            /// Which entry, and what is missing or wrong.
+            /// The entry, and what is missing or wrong.
             problem: String,
         } => {
             id: "OPKG010",
@@ -144,35 +144,35 @@ model::errors! {
             why: "{problem}",
             fix: "the publisher has to rebuild the index with Filename, Size and SHA256sum for every package",
         }
-        /// What was downloaded is not what the signed index describes.
+        /// A downloaded file differs from the signed index.
         Mismatch {
             /// Name in the index.
             package: String,
-            /// Wanted and found.
+            /// The wanted and the found value.
             problem: String,
         } => {
             id: "OPKG004",
             what: "Checksum or size mismatch for package {package}",
             why: "{problem}",
-            fix: "run `opkg update`; if it stays so, the feed or the way to it was tampered with",
+            fix: "run `opkg update`; if that does not help, somebody changed the feed, or the data on its way",
         }
-        /// The index entry points at the file of another package, version or architecture.
+        /// The index entry points to the file of another package, version or architecture.
         Foreign {
             /// Name in the index.
             package: String,
-            /// Which field differs, and how.
+            /// The field that differs, and how.
             problem: String,
         } => {
             id: "INST011",
-            what: "The file of package {package} is another package",
+            what: "The file listed for package {package} holds another package",
             why: "{problem}",
             fix: "the publisher has to rebuild the index from the package files",
         }
-        /// A package file that the reader refuses.
+        /// A malformed package file.
         Package {
             /// Name of the file.
             file: String,
-            /// The reader's own id and text.
+            /// The reader's id and error.
             problem: String,
         } => {
             id: "INST012",
@@ -180,13 +180,13 @@ model::errors! {
             why: "{problem}",
             fix: "fetch or build the package again; nothing of it was installed",
         }
-        /// A file of a package would not land below the root, or not where its path says.
+        /// A file of a package would be written outside the root, or elsewhere than its path says.
         Escape {
-            /// Its name.
+            /// Name of the package.
             package: String,
-            /// The path in the package.
+            /// Its path in the package.
             path: Utf8PathBuf,
-            /// How.
+            /// How it would escape.
             problem: String,
         } => {
             id: "INST013",
@@ -196,9 +196,9 @@ model::errors! {
         }
         /// A device, pipe or socket in a package.
         Special {
-            /// Its name.
+            /// Name of the package.
             package: String,
-            /// The path in the package.
+            /// Its path in the package.
             path: Utf8PathBuf,
         } => {
             id: "INST014",
@@ -206,11 +206,11 @@ model::errors! {
             why: "device nodes, pipes and sockets give access that no package of this feed needs",
             fix: "do not install this package: nothing of it was written",
         }
-        /// No such package in the lists, or nothing installed of that name.
+        /// The lists have no such package, or no such package is installed.
         Unknown {
-            /// What was asked for.
+            /// The name that was given.
             name: String,
-            /// Why it may be unknown.
+            /// Why the name may be unknown.
             problem: String,
         } => {
             id: "OPKG015",
@@ -218,13 +218,25 @@ model::errors! {
             why: "{problem}",
             fix: "run `opkg update` and check the spelling with `opkg list`",
         }
+        /// A name that stands for a package which the same command has installed under another name.
+        GivenTwice {
+            /// The name that was given.
+            name: String,
+            /// The package that provides it.
+            package: String,
+        } => {
+            id: "OPKG020",
+            what: "{package} is already installed by the same command",
+            why: "{name} stands for {package}, and opkg fails where it finds a package unpacked that it is to install",
+            fix: "leave {name} out",
+        }
         /// A dependency that neither the root nor the lists satisfy.
         Dependency {
-            /// What was asked for.
+            /// The package that was asked for.
             package: String,
-            /// The dependency as the package states it.
+            /// The dependency as the package writes it.
             dependency: String,
-            /// What there is instead.
+            /// What is available instead.
             problem: String,
         } => {
             id: "OPKG016",
@@ -246,11 +258,11 @@ model::errors! {
         }
         /// Built for another architecture.
         Architecture {
-            /// Its name.
+            /// Name of the package.
             package: String,
             /// Its architecture.
             arch: String,
-            /// The configured ones.
+            /// The architectures of this system.
             known: String,
         } => {
             id: "OPKG017",
@@ -258,35 +270,35 @@ model::errors! {
             why: "this system accepts {known}",
             fix: "use a feed of this system's architecture",
         }
-        /// The package `kernel` describes the running kernel and is never replaced by installing.
+        /// The package `kernel` describes the running kernel; installing never replaces it.
         KernelHeld {
             /// The installed version.
             installed: String,
-            /// The one that was asked for.
+            /// The version that was asked for.
             wanted: String,
         } => {
             id: "OPKG019",
             what: "Package kernel is held at {installed}",
-            why: "it names the kernel that runs, which installing {wanted} would not change",
+            why: "it stands for the running kernel, which installing {wanted} would not change",
             fix: "upgrade the whole system image instead",
         }
-        /// A file that another package, or the root itself, already has.
+        /// Another package, or the root itself, already has a file at this path.
         Clash {
-            /// Its name.
+            /// Name of the package.
             package: String,
             /// The path.
             path: Utf8PathBuf,
-            /// Completes the sentence: who has it.
+            /// Completes the sentence: what is there.
             holder: String,
         } => {
             id: "INST020",
             what: "Package {package} wants to install file {path}, but {holder}",
-            why: "two owners of one file would break each other",
-            fix: "remove the other owner first, or report it to the packages' maintainers",
+            why: "two packages with the same file would break each other",
+            fix: "remove the other package or file first, or report it to the packages' maintainers",
         }
         /// A maintainer script that failed.
         Script {
-            /// Its name.
+            /// Name of the package.
             package: String,
             /// `preinst`, `postinst`, `prerm` or `postrm`.
             script: &'static str,
@@ -302,9 +314,9 @@ model::errors! {
         Locked {
             /// The lock file, seen from the root.
             path: Utf8PathBuf,
-            /// Who holds it, as it says itself.
+            /// The holder, as the lock file describes it.
             holder: String,
-            /// How long was waited.
+            /// How long this run waited.
             waited: Duration,
         } => {
             id: "INST022",
@@ -312,11 +324,11 @@ model::errors! {
             why: ("it is held by {holder}, for longer than {} s", waited.as_secs_f32()),
             fix: "wait until that run has ended",
         }
-        /// Installed packages need what is to be removed.
+        /// Installed packages need a package that is to be removed.
         Needed {
-            /// What was to be removed.
+            /// The package to remove.
             package: String,
-            /// Who needs it.
+            /// The packages that need it.
             dependents: String,
         } => {
             id: "INST023",
@@ -324,11 +336,11 @@ model::errors! {
             why: "they would stop working",
             fix: "remove those first, in the same command if you like",
         }
-        /// The package manager's own state of the root cannot be read.
+        /// The package manager's own files in the root are malformed.
         State {
             /// The file, seen from the root.
             path: Utf8PathBuf,
-            /// What the reader said.
+            /// The reader's error.
             problem: String,
         } => {
             id: "INST024",
@@ -336,7 +348,7 @@ model::errors! {
             why: "{problem}",
             fix: "restore the file from a backup; it is plain text",
         }
-        /// A line of apk's configuration that means nothing.
+        /// An invalid line of apk's configuration.
         Repositories {
             /// The file, seen from the root.
             file: Utf8PathBuf,
@@ -350,11 +362,11 @@ model::errors! {
             why: "a repository is the address of an index, `URL/packages.adb`, or `v3 URL [COMPONENT…]`",
             fix: "correct the named line",
         }
-        /// An index of apk that nobody trusted has signed.
+        /// No trusted key signed an index of apk.
         UntrustedIndex {
-            /// Where it came from.
+            /// Its address.
             url: String,
-            /// Its signatures, and the keys they were compared with.
+            /// Its signatures, and the keys that they were compared with.
             problem: String,
         } => {
             id: "APKC002",
@@ -362,11 +374,11 @@ model::errors! {
             why: "{problem}",
             fix: "if you trust the feed, put its public key into /etc/apk/keys; the index was not kept",
         }
-        /// A package file of apk that was given by name and that nobody trusted has signed.
+        /// No trusted key signed a package file of apk that was given by name.
         UntrustedPackage {
             /// Name of the file.
             file: String,
-            /// Its signatures, and the keys they were compared with.
+            /// Its signatures, and the keys that they were compared with.
             problem: String,
         } => {
             id: "APKC003",
@@ -374,49 +386,49 @@ model::errors! {
             why: "{problem}",
             fix: "install it by name from a signed feed, or sign it with a key that is in /etc/apk/keys",
         }
-        /// What was downloaded is not what the signed index of apk describes.
+        /// A downloaded file differs from apk's signed index.
         Integrity {
             /// Name and version in the index.
             package: String,
-            /// Wanted and found.
+            /// The wanted and the found value.
             problem: String,
         } => {
             id: "APKC004",
             what: "{package}: ADB integrity error",
             why: "{problem}",
-            fix: "run `apk update`; if it stays so, the feed or the way to it was tampered with",
+            fix: "run `apk update`; if that does not help, somebody changed the feed, or the data on its way",
         }
-        /// No set of packages satisfies all wishes.
+        /// No set of packages satisfies world.
         Selection {
-            /// Who breaks or misses what, laid out as apk does, each line after a line break.
+            /// What breaks or is missing, in apk's layout; each line begins with a line break.
             conflicts: String,
-            /// The same in words.
+            /// The same in a sentence.
             problem: String,
         } => {
             id: "APKC005",
             what: "unable to select packages:{conflicts}",
             why: "{problem}",
-            fix: "choose others, or use a feed that was built for this system and run `apk update`",
+            fix: "choose other packages, or use a feed that was built for this system and run `apk update`",
         }
-        /// A package that is to be installed once more and that no index has.
+        /// No index has a package that is to be installed again.
         NotOffered {
             /// Name and version.
             package: String,
         } => {
             id: "APKC007",
             what: "{package} cannot be installed again: no repository has it",
-            why: "its files can only come from where it came from, and in the same version",
-            fix: "run `apk update`, or `apk upgrade` to get the version that there is now",
+            why: "its files must come from a repository that has this same version",
+            fix: "run `apk update`, or `apk upgrade` to get the available version",
         }
-        /// A name that apk's user gave and that stands for nothing installed.
+        /// A name that the user gave and that nothing refers to.
         NoSuchPackage {
-            /// It.
+            /// The name.
             name: String,
         } => {
             id: "APKC006",
             what: "No such package: {name}",
-            why: "nothing of that name is installed or wished for",
-            fix: "see `apk list -I` for what is installed",
+            why: "no package of that name is installed, offered or wanted, and none refers to it",
+            fix: "run `apk list` to see what is available, `apk list -I` to see what is installed",
         }
     }
 }
@@ -428,7 +440,7 @@ impl Error {
         move |source| Error::Io { doing, path, source }
     }
 
-    /// Id, what, why and fix in one line, as opkg collects its errors.
+    /// Id, what, why and fix in one line, as in opkg's list of errors.
     pub fn line(&self) -> String {
         format!("[{}] {self}: {} — {}", self.id(), self.why().unwrap_or_default(), self.fix())
     }
@@ -449,7 +461,7 @@ impl std::error::Error for Error {
     }
 }
 
-/// What to do when the operating system refused a file operation.
+/// The fix for a file operation that the operating system refused.
 fn after_refusal(error: &io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {

@@ -1,14 +1,14 @@
-//! Several things are tried, and some may fail.
+//! Collects the failures of several attempts.
 
 use crate::error::{Error, Result};
 use crate::progress::Progress;
 
-/// The first failure of several; the others are told on the way.
+/// Keeps the first failure; the others are reported as they come.
 #[derive(Default)]
 pub(crate) struct Failures(Option<Error>);
 
 impl Failures {
-    /// Keeps a failure if it is the first one, and tells it otherwise.
+    /// Keeps a failure if it is the first one, otherwise reports it.
     pub(crate) fn add<Step>(&mut self, result: Result<()>, on: &mut dyn FnMut(Progress<Step>)) {
         match result {
             Ok(()) => {}
@@ -22,7 +22,7 @@ impl Failures {
         self.0.is_none()
     }
 
-    /// The first one.
+    /// Returns the first failure, if any.
     pub(crate) fn end(self) -> Result<()> {
         self.0.map_or(Ok(()), Err)
     }

@@ -1,8 +1,8 @@
-//! Fetching the files of a feed: over HTTP, or from a directory of this system.
+//! Fetches the files of a feed: over HTTP, or from a directory of this system.
 //!
-//! There is no TLS on purpose: trust comes from signatures and digests, and it would triple the size
-//! of a static binary. Each connection, each answer and each file as a whole has a deadline, and a
-//! file that is larger than it may be ends the transfer instead of filling the memory of a router.
+//! There is no TLS on purpose: trust comes from signatures and digests, and TLS would triple the size of a static
+//! binary. Each connection, each response and each file has a deadline, and a file that exceeds its limit ends the
+//! transfer before it fills a router's memory.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -12,11 +12,11 @@ use model::sha256::{Digest, Hasher};
 
 use crate::error::{Error, Result};
 
-/// How long a server may take.
+/// The deadlines for a server.
 struct Patience {
-    /// To accept a connection.
+    /// For accepting a connection.
     connect: Duration,
-    /// Without a sign of life, before its answer and within it.
+    /// The longest pause before and within a response.
     silence: Duration,
     /// For one file in all.
     whole: Duration,
@@ -25,17 +25,17 @@ struct Patience {
 const PATIENCE: Patience =
     Patience { connect: Duration::from_secs(10), silence: Duration::from_secs(30), whole: Duration::from_secs(600) };
 
-/// What was fetched.
+/// The result of a download.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Fetched {
-    /// Bytes received: one more than allowed when there was more.
+    /// Bytes received; limit + 1 when the file is larger than the limit.
     pub(crate) size: u64,
-    /// Digest of them.
+    /// Their SHA-256.
     pub(crate) sha256: Digest,
 }
 
-/// Fetches `http://…`, `file:///…` or a plain path into `into`, reading at most one byte more than
-/// `limit`: the caller knows whether that is a wrong size or a file too large.
+/// Fetches `http://…`, `file:///…` or a plain path into `into`, at most `limit` + 1 bytes: the caller knows whether
+/// more than `limit` is a wrong size or a file too large.
 pub(crate) fn fetch(url: &str, limit: u64, into: &mut dyn Write) -> Result<Fetched> {
     let mut content = open(url, &PATIENCE)?.take(limit + 1);
     let mut into = Hasher::new(into);
@@ -44,11 +44,11 @@ pub(crate) fn fetch(url: &str, limit: u64, into: &mut dyn Write) -> Result<Fetch
     Ok(Fetched { size, sha256: into.finish().1 })
 }
 
-/// Fetches `http://…`, `file:///…` or a plain path into `into`, with the deadlines of a router. Returns how many bytes
-/// came: one more than `limit` when there are more.
+/// Fetches `http://…`, `file:///…` or a plain path into `into`, with a router's deadlines. Returns how many bytes came:
+/// `limit` + 1 when the file is larger.
 ///
 /// # Errors
-/// `INST005` when it cannot be had.
+/// `INST005` when it cannot be fetched.
 pub fn download(url: &str, limit: u64, into: &mut dyn Write) -> Result<u64> {
     Ok(fetch(url, limit, into)?.size)
 }
@@ -66,6 +66,8 @@ pub(crate) fn fetch_small(url: &str, limit: u64) -> Result<Vec<u8>> {
 fn open(url: &str, patience: &Patience) -> Result<Box<dyn Read>> {
     let failed = |problem: String| Error::Download { url: url.to_owned(), problem };
     let path = match url.split_once("://") {
+        // opkg accepts a single slash, too.
+        None => url.strip_prefix("file:").filter(|path| path.starts_with('/')).unwrap_or(url),
         Some(("http", _)) => {
             let settings = ureq::Agent::config_builder()
                 .timeout_connect(Some(patience.connect))
@@ -83,7 +85,6 @@ fn open(url: &str, patience: &Patience) -> Result<Box<dyn Read>> {
         Some((scheme, _)) => {
             return Err(failed(format!("`{scheme}:` is not supported: only http:// and file:/// addresses are")));
         }
-        None => url,
     };
     let file = File::open(path).map_err(|error| failed(error.to_string()))?;
     match file.metadata() {
@@ -99,7 +100,7 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
     use std::time::Instant;
 
-    /// Answers one request with `answer` and hangs up.
+    /// Serves one request with `answer` and closes the connection.
     fn serve(answer: &'static str) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/file", listener.local_addr().unwrap());
@@ -118,7 +119,7 @@ mod tests {
         std::fs::write(&path, "abc").unwrap();
         let path = path.to_str().unwrap();
         let http = serve("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc");
-        for url in [&http, path, &format!("file://{path}")] {
+        for url in [&http, path, &format!("file://{path}"), &format!("file:{path}")] {
             let mut bytes = Vec::new();
             let fetched = fetch(url, 100, &mut bytes).unwrap();
             assert_eq!((bytes.as_slice(), fetched), (&b"abc"[..], Fetched { size: 3, sha256: Digest::of("abc") }));
@@ -159,14 +160,14 @@ mod tests {
                 let silent = std::thread::spawn(move || {
                     let (mut stream, _peer) = listener.accept().unwrap();
                     stream.write_all(begins.as_bytes()).unwrap();
-                    // Until the client hangs up.
+                    // Waits until the client closes the connection.
                     while stream.read(&mut [0; 4096]).is_ok_and(|length| length > 0) {}
                 });
                 let patience = Patience { connect: LIMIT, silence, whole };
                 let read = open(&url, &patience).map(|mut content| content.read_to_end(&mut Vec::new()).is_err());
                 assert!(read.is_err() || read.is_ok_and(|failed| failed), "{begins:?}");
                 assert!(begin.elapsed() < LIMIT, "{begins:?} with {silence:?} and {whole:?}");
-                // On a busy machine the time may be over before there was a connection at all.
+                // On a busy machine the deadline may pass before the client connects.
                 drop(TcpStream::connect(address));
                 silent.join().unwrap();
             }

@@ -1,10 +1,9 @@
 //! A package client for routers: installs from a signed feed into a root directory.
 //!
-//! It understands both managers of OpenWrt: [`opkg`] with ipk packages, and [`apk`] with those of version 3.
-//! The root is the running system, or a directory somewhere else: the same code is `/bin/opkg` or
-//! `/usr/bin/apk` on a router and checks a feed on a build machine by installing all of it. Trust starts at a key of the
-//! root; from there every byte is verified before the first file is written, and no package can write
-//! outside of the root.
+//! It speaks for both of OpenWrt's managers: [`opkg`] with ipk packages, and [`apk`] with those of version 3. The root
+//! is the running system, or another directory: the same code is `/bin/opkg` or `/usr/bin/apk` on a router, and checks
+//! a feed on a build machine by installing all of it. Trust starts at a key in the root; every byte is verified before
+//! the first file is written, and no package can write outside the root.
 //!
 //! ```no_run
 //! use client::opkg::{Client, Config, Root};
@@ -18,7 +17,7 @@
 //! # Ok::<(), client::Error>(())
 //! ```
 //!
-//! With [`apk`] the same is:
+//! The same with [`apk`]:
 //!
 //! ```no_run
 //! use client::apk::{Client, Config, Root};

@@ -1,7 +1,7 @@
 //! One run at a time for each root.
 //!
-//! The lock belongs to the open file, so it ends with the process however that dies. The file holds
-//! who we are, for the message of a run that waited in vain, and is gone when nobody works.
+//! The lock belongs to the open file, so it ends with the process, however that dies. The file names its holder, for
+//! the message of a run that gives up waiting, and is removed when the run ends.
 
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,10 +14,10 @@ use rustix::io::Errno;
 use crate::error::{Error, Result};
 use crate::root::Root;
 
-/// How often a waiting run looks again: flock has no wait with a deadline.
+/// How often a waiting run tries again: flock has no wait with a deadline.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// Held until dropped.
+/// The lock; held until dropped.
 #[derive(Debug)]
 pub(crate) struct Lock {
     root: Root,
@@ -26,10 +26,10 @@ pub(crate) struct Lock {
     _file: OwnedFd,
 }
 
-/// What one try came to.
+/// The result of one attempt.
 enum Attempt {
     Taken(Lock),
-    /// By whom.
+    /// Another run holds it; its description.
     Held(String),
 }
 
@@ -39,7 +39,7 @@ impl Lock {
         let failed = Error::io("lock", path);
         let deadline = Instant::now() + patience;
         loop {
-            // All of it again each time: a run that ends takes the file, and a folder it made, with it.
+            // Starts over each time, because the run that ends removes the file and any folder it made.
             match Lock::try_take(root, path) {
                 Ok(Attempt::Taken(lock)) => return Ok(lock),
                 Ok(Attempt::Held(holder)) if Instant::now() >= deadline => {
@@ -81,7 +81,7 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Removed while still held, so nobody can lose a lock that he took in between.
+        // Removed while still locked, so that nobody locks a file that is then removed.
         let _gone = self.root.remove(&self.path);
         for folder in self.made.iter().rev() {
             let _in_use = self.root.remove_empty(folder);
@@ -89,7 +89,7 @@ impl Drop for Lock {
     }
 }
 
-/// Whether the name still leads to the file that was locked.
+/// Whether the name still leads to the locked file.
 fn still_there(folder: impl AsFd, name: &str, file: &OwnedFd) -> bool {
     let named = rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
     match (named, rustix::fs::fstat(file)) {
@@ -98,7 +98,7 @@ fn still_there(folder: impl AsFd, name: &str, file: &OwnedFd) -> bool {
     }
 }
 
-/// Who the lock file says holds it.
+/// The holder, as the lock file describes it.
 fn holder(file: &OwnedFd) -> String {
     let mut text = [0; 20];
     let length = rustix::io::read(file, &mut text).unwrap_or(0);

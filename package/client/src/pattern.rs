@@ -1,6 +1,6 @@
-//! Patterns for names.
+//! Patterns for package names.
 
-/// Whether a name fits a pattern, in which a `*` stands for anything.
+/// Whether a name matches a pattern, in which `*` stands for any text.
 pub fn matches(pattern: &str, name: &str) -> bool {
     let Some((start, rest)) = pattern.split_once('*') else { return pattern == name };
     let Some(mut left) = name.strip_prefix(start) else { return false };

@@ -1,10 +1,11 @@
-//! Whether the files of a transaction may go where they want to, and putting them there.
+//! Checks that the files of a transaction may be written to their paths, and writes them.
 //!
-//! The check comes before the first change and covers all packages at once: who owns a path, what is
-//! there already, what lies on the way to it, how much space is left.
+//! The check comes before the first change and covers all packages at once: who owns a path, what is there, what lies
+//! on the way to it, how much space is left.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::Read;
+use std::ops::Range;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::{Entry, Kind as Content};
@@ -12,91 +13,251 @@ use formats::{Entry, Kind as Content};
 use crate::error::{Error, Result};
 use crate::root::{Access, Kind, Root};
 
-/// A file, link or directory of a package.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Item<'a> {
-    pub(crate) entry: &'a Entry,
-    /// Bytes that it takes.
-    pub(crate) length: u64,
+/// The kind of an item, as far as its path is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sort {
+    Folder,
+    /// A symbolic link, which can lead elsewhere.
+    Link,
+    File,
 }
 
-/// What one package brings.
-#[derive(Debug)]
+impl Sort {
+    pub(crate) fn of(entry: &Entry) -> Sort {
+        match entry.kind {
+            Content::Dir => Sort::Folder,
+            Content::Symlink(_) => Sort::Link,
+            _ => Sort::File,
+        }
+    }
+}
+
+/// A file, link or directory of a package.
+#[derive(Debug, Clone)]
+pub(crate) struct Item {
+    /// Seen from the root.
+    pub(crate) path: Utf8PathBuf,
+    pub(crate) sort: Sort,
+    /// Its size in bytes.
+    pub(crate) length: u64,
+    /// The target of a symbolic link.
+    pub(crate) target: Option<String>,
+}
+
+/// The items one after the other; there can be very many, so they are not collected.
+pub(crate) type Items<'a> = Box<dyn Iterator<Item = Item> + 'a>;
+
+/// The items of one package.
 pub(crate) struct Bundle<'a> {
     /// Name of the package.
     pub(crate) name: &'a str,
-    pub(crate) items: Vec<Item<'a>>,
+    /// Iterates over its items from the start.
+    pub(crate) items: Box<dyn Fn() -> Items<'a> + 'a>,
     /// Files and links of the version that it replaces.
     pub(crate) replaced: BTreeSet<Utf8PathBuf>,
-    /// Those of them that a folder of the new version may take the place of: nobody's changes are in them.
+    /// Those of them that a folder of the new version may replace: files that the user does not edit.
     pub(crate) yields: BTreeSet<Utf8PathBuf>,
 }
 
 impl Bundle<'_> {
-    /// Whether a folder may be made where something else is now: it is this package's own.
+    /// Whether a folder may replace what is at this path, because it is the package's own.
     fn makes_way(&self, root: &Root, path: &Utf8Path) -> bool {
         self.yields.contains(path) && !root.is_folder(path)
     }
 }
 
-/// Where an entry goes, seen from the root.
+/// Path of an entry, seen from the root.
 pub(crate) fn path_of(entry: &Entry) -> Utf8PathBuf {
     Utf8Path::new("/").join(&entry.path)
 }
 
-/// Holds all packages of a transaction against the root and against each other. `owned` are the files of
-/// packages that stay as they are, with their names; `going` are the files of those that are taken away. With `overwrite`
-/// it is no matter that a file has an owner.
+/// The target of a symbolic link; `None` for other entries.
+pub(crate) fn target_of(entry: &Entry) -> Option<String> {
+    match &entry.kind {
+        Content::Symlink(target) => Some(target.clone()),
+        _ => None,
+    }
+}
+
+/// Checks all packages of a transaction against the root and against each other. `owned` are the files of packages that
+/// stay, with the package names; `going` are the files of removed packages. With `overwrite` a file's owner does not
+/// matter.
 pub(crate) fn check<'a>(
     root: &Root,
     owned: impl IntoIterator<Item = (Utf8PathBuf, &'a str)>,
     going: BTreeSet<Utf8PathBuf>,
-    bundles: &'a [Bundle<'a>],
+    bundles: &[Bundle<'a>],
     overwrite: bool,
 ) -> Result<()> {
     let root = &root.remembering();
     let mut places = Places { root, known: HashMap::new() };
-    let mut owners: HashMap<Utf8PathBuf, &str> =
-        owned.into_iter().map(|(path, name)| (places.canonical(&path), name)).collect();
-    let changing = changing(going, bundles);
+    let mut claims = Claims::default();
+    // Folders of files that are reached through a link, each with a package that has a file there.
+    let mut linked: BTreeMap<Utf8PathBuf, &str> = BTreeMap::new();
+    for (path, name) in owned {
+        let place = places.canonical(&path);
+        if let (Some(folder), true) = (path.parent(), place.parent() != path.parent())
+            && !linked.contains_key(folder)
+        {
+            linked.insert(folder.to_owned(), name);
+        }
+        claims.add(&place, name);
+    }
+    let staying = claims.len();
     let folders = folders(&mut places, bundles);
+    let replaced = bundles.iter().flat_map(|bundle| bundle.replaced.iter().map(|path| (path, bundle.name)));
+    let leaving = going.iter().map(|path| (path, "a package that is removed")).chain(replaced);
+    check_turned_links(root, bundles, linked, leaving)?;
+    let changing = changing(going, bundles);
     let mut needed: u64 = 0;
     for bundle in bundles {
         let mut ways = Ways { root, bundle, changing: &changing, passed: HashSet::new() };
-        for item in &bundle.items {
-            ways.check(&path_of(item.entry))?;
+        for item in (bundle.items)() {
+            ways.check(&item.path)?;
         }
     }
     for bundle in bundles {
-        for item in &bundle.items {
-            let path = path_of(item.entry);
-            check_place(root, bundle, item.entry, &path)?;
-            if item.entry.kind != Content::Dir {
+        for item in (bundle.items)() {
+            let Item { path, sort, length, target: _ } = item;
+            check_place(root, bundle, sort, &path)?;
+            if sort != Sort::Folder {
                 let place = places.canonical(&path);
                 if folders.contains(&place) {
                     let holder = "a folder comes to the same place".to_owned();
                     return Err(Error::Clash { package: bundle.name.into(), path, holder });
                 }
-                let holder = owners.insert(place, bundle.name);
-                if let Some(holder) = holder.filter(|_| !overwrite) {
-                    let holder = format!("that file is already provided by package {holder}");
-                    return Err(Error::Clash { package: bundle.name.into(), path, holder });
-                }
+                claims.add(&place, bundle.name);
             }
-            needed = needed.saturating_add(item.length);
+            needed = needed.saturating_add(length);
         }
+    }
+    if let Some((path, holder, package)) = claims.clash(staying).filter(|_| !overwrite) {
+        let holder = format!("that file is already provided by package {holder}");
+        return Err(Error::Clash { package: package.into(), path, holder });
     }
     check_space(needed, root.free())
 }
 
-/// Where the folders of the packages will be: those that they bring, and those above all that they bring.
+/// Refuses to replace a link to a folder, or to change its target, while packages' files are reached through it: they
+/// would be lost, and removing them would delete files of the same name elsewhere. `linked` are folders of remaining
+/// files that are reached through links; `leaving` are the files that the transaction removes.
+fn check_turned_links<'p, 'a: 'p>(
+    root: &Root,
+    bundles: &'p [Bundle<'a>],
+    mut linked: BTreeMap<Utf8PathBuf, &'p str>,
+    leaving: impl Iterator<Item = (&'p Utf8PathBuf, &'p str)>,
+) -> Result<()> {
+    // The links that the transaction replaces, and those that lead elsewhere afterwards.
+    let mut replaced = Vec::new();
+    let mut turned: HashMap<Utf8PathBuf, (&str, Utf8PathBuf)> = HashMap::new();
+    for bundle in bundles {
+        for Item { path, target, .. } in (bundle.items)().filter(|item| item.sort != Sort::Folder) {
+            if let Some(now) = root.folder_of(&path).filter(|_| root.is_link(&path)) {
+                let target = target.and_then(|target| Some(path.parent()?.join(target)));
+                replaced.push((root.canonical(&path), bundle.name, path, now, target));
+            }
+        }
+    }
+    loop {
+        let known = turned.len();
+        for (link, package, path, now, target) in &replaced {
+            let stays = target.as_ref().is_some_and(|target| {
+                let way = root.links_into(target);
+                root.folder_of(target).as_ref() == Some(now)
+                    && !way.iter().any(|passed| passed == link || turned.contains_key(passed))
+            });
+            if !stays {
+                turned.insert(link.clone(), (package, path.clone()));
+            }
+        }
+        if turned.len() == known {
+            break;
+        }
+    }
+    if turned.is_empty() {
+        return Ok(());
+    }
+    for (path, name) in leaving {
+        if let Some(folder) = path.parent() {
+            linked.insert(folder.to_owned(), name);
+        }
+    }
+    for (folder, owner) in linked {
+        if let Some((package, path)) = root.links_into(&folder).iter().find_map(|link| turned.get(link)) {
+            let holder = format!("it is a link through which files of {owner} are reached");
+            return Err(Error::Clash { package: (*package).into(), path: path.clone(), holder });
+        }
+    }
+    Ok(())
+}
+
+/// Which package has which file. There can be very many, so folders have numbers, and all names lie in one string.
+#[derive(Default)]
+struct Claims<'a> {
+    folders: HashMap<Utf8PathBuf, u32>,
+    owners: Vec<&'a str>,
+    names: String,
+    claims: Vec<Claim>,
+}
+
+/// A file in a folder.
+struct Claim {
+    folder: u32,
+    owner: u32,
+    /// Position of its name in that string.
+    name: Range<u32>,
+}
+
+impl<'a> Claims<'a> {
+    fn len(&self) -> usize {
+        self.claims.len()
+    }
+
+    /// Notes that `owner` has the file at `place`, a path without links.
+    fn add(&mut self, place: &Utf8Path, owner: &'a str) {
+        let (folder, name) = (place.parent().unwrap_or("/".into()), place.file_name().unwrap_or_default());
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let folder = match self.folders.get(folder) {
+            Some(&known) => known,
+            None => {
+                let new = number(self.folders.len());
+                self.folders.insert(folder.to_owned(), new);
+                new
+            }
+        };
+        if self.owners.last() != Some(&owner) {
+            self.owners.push(owner);
+        }
+        let start = number(self.names.len());
+        self.names.push_str(name);
+        let name = start..number(self.names.len());
+        self.claims.push(Claim { folder, owner: number(self.owners.len() - 1), name });
+    }
+
+    /// The first claim after `start` to a file that was claimed before: the path, its owner, and the claimant.
+    fn clash(&self, start: usize) -> Option<(Utf8PathBuf, &'a str, &'a str)> {
+        let place = |at: usize| {
+            let claim = &self.claims[at];
+            (claim.folder, &self.names[claim.name.start as usize..claim.name.end as usize])
+        };
+        let mut order: Vec<usize> = (0..self.claims.len()).collect();
+        order.sort_by_key(|&at| place(at));
+        let same = order.windows(2).filter(|pair| place(pair[0]) == place(pair[1]) && pair[1] >= start);
+        let pair = same.min_by_key(|pair| pair[1])?;
+        let owner = |at: usize| self.owners[self.claims[at].owner as usize];
+        let (number, name) = place(pair[1]);
+        let folder = self.folders.iter().find(|(_, known)| **known == number).map(|(folder, _)| folder.join(name))?;
+        Some((folder, owner(pair[0]), owner(pair[1])))
+    }
+}
+
+/// The real paths of all folders that the packages bring or that their items need.
 fn folders(places: &mut Places<'_>, bundles: &[Bundle<'_>]) -> HashSet<Utf8PathBuf> {
     let mut seen: HashSet<Utf8PathBuf> = HashSet::new();
     let mut folders = HashSet::new();
-    for item in bundles.iter().flat_map(|bundle| &bundle.items) {
-        let path = path_of(item.entry);
-        let is_folder = item.entry.kind == Content::Dir;
-        for folder in path.ancestors().skip(usize::from(!is_folder)).take_while(|folder| *folder != "/") {
+    for item in bundles.iter().flat_map(|bundle| (bundle.items)()) {
+        let is_folder = item.sort == Sort::Folder;
+        for folder in item.path.ancestors().skip(usize::from(!is_folder)).take_while(|folder| *folder != "/") {
             if seen.contains(folder) {
                 break;
             }
@@ -107,7 +268,7 @@ fn folders(places: &mut Places<'_>, bundles: &[Bundle<'_>]) -> HashSet<Utf8PathB
     folders
 }
 
-/// Takes away the package's own files and links where the new version has folders. `paths` is what it brings.
+/// Removes the package's own files and links where the new version has folders. `paths` is what it brings.
 pub(crate) fn make_way<'a>(
     root: &Root,
     yields: &BTreeSet<Utf8PathBuf>,
@@ -123,34 +284,47 @@ pub(crate) fn make_way<'a>(
     Ok(())
 }
 
-/// Which paths of an old version are nobody's any more once the new one is in place. Links on the way can lead two paths
-/// to one file, so what counts is where a path leads; and a link that the new version uses as a folder stays. `new` is
-/// what the new version brings, folders too, and `others` what other packages have.
-pub(crate) fn obsolete<'a>(
+/// The paths of an old version that must stay once the new one is in place, because somebody still has them. Links can
+/// make two paths lead to one file, so real paths are compared; a link stays if a kept file is reached through it.
+/// `new` is what the new version brings, folders included, and `others` what other packages have.
+pub(crate) fn kept<'a>(
     root: &Root,
     old: impl IntoIterator<Item = Utf8PathBuf>,
     new: impl IntoIterator<Item = &'a Utf8PathBuf>,
-    others: impl IntoIterator<Item = &'a Utf8PathBuf>,
-) -> Vec<Utf8PathBuf> {
-    let old: Vec<Utf8PathBuf> = old.into_iter().collect();
-    if old.is_empty() {
-        return old;
+    others: impl IntoIterator<Item = Utf8PathBuf>,
+) -> HashSet<Utf8PathBuf> {
+    let mut old = old.into_iter().peekable();
+    if old.peek().is_none() {
+        return HashSet::new();
     }
     let root = &root.remembering();
     let mut places = Places { root, known: HashMap::new() };
     let mut seen: HashSet<&Utf8Path> = HashSet::new();
-    let mut kept: HashSet<Utf8PathBuf> = HashSet::new();
+    let mut taken: HashSet<Utf8PathBuf> = HashSet::new();
     for path in new {
-        // The folders above one that was seen were seen with it.
+        // The folders above a visited one were already visited.
         for path in path.ancestors().take_while(|path| *path != "/" && seen.insert(path)) {
-            kept.insert(places.canonical(path));
+            let place = places.canonical(path);
+            if place != path || root.is_link(path) {
+                taken.extend(root.links_into(path));
+            }
+            taken.insert(place);
         }
     }
-    kept.extend(others.into_iter().map(|path| places.canonical(path)));
-    old.into_iter().filter(|path| !kept.contains(&places.canonical(path))).collect()
+    for path in others {
+        let place = places.canonical(&path);
+        if let (Some(folder), true) = (path.parent(), place.parent() != path.parent()) {
+            taken.extend(root.links_into(folder));
+        }
+        taken.insert(place);
+    }
+    if taken.is_empty() {
+        return HashSet::new();
+    }
+    old.filter(|path| taken.contains(&places.canonical(path))).collect()
 }
 
-/// Those of `paths` that lead to where one of `others` leads.
+/// Those of `paths` with the same real path as one of `others`.
 pub(crate) fn shared<'a>(
     root: &Root,
     paths: &'a BTreeSet<Utf8PathBuf>,
@@ -161,7 +335,7 @@ pub(crate) fn shared<'a>(
     paths.iter().filter(|path| others.contains(&places.canonical(path))).collect()
 }
 
-/// Puts one entry in place, and the directories above it that are missing.
+/// Creates one entry, and the missing directories above it.
 pub(crate) fn put(
     root: &Root,
     package: &str,
@@ -181,7 +355,7 @@ pub(crate) fn put(
     }
 }
 
-/// A file system that does not say how much is free, such as the one of an initramfs, is believed to do.
+/// A file system that does not report its free space, such as an initramfs, is assumed to have enough.
 fn check_space(needed: u64, free: Option<u64>) -> Result<()> {
     match free {
         Some(free) if free < needed => Err(Error::Space { needed, free }),
@@ -189,34 +363,34 @@ fn check_space(needed: u64, free: Option<u64>) -> Result<()> {
     }
 }
 
-/// Paths that are, or may be, links before the transaction and something else after it, each with the one package
-/// that may go through it: a path of its own old version, which stays what it is or makes way for a folder. Links
-/// that the transaction brings, and what goes with other packages, are nobody's to go through.
-fn changing<'a>(going: BTreeSet<Utf8PathBuf>, bundles: &'a [Bundle<'a>]) -> BTreeMap<Utf8PathBuf, Option<&'a str>> {
+/// Paths that are, or may be, links before the transaction and something else afterwards, each with the one package
+/// whose files may pass through it: it is a path of that package's old version, which stays a link or makes way for a
+/// folder. No file may pass through links that the transaction brings, or that are removed with other packages.
+fn changing<'a>(going: BTreeSet<Utf8PathBuf>, bundles: &[Bundle<'a>]) -> BTreeMap<Utf8PathBuf, Option<&'a str>> {
     let mut paths = BTreeMap::new();
     for bundle in bundles {
         paths.extend(bundle.replaced.iter().cloned().map(|path| (path, Some(bundle.name))));
     }
     paths.extend(going.into_iter().map(|path| (path, None)));
-    for item in bundles.iter().flat_map(|bundle| &bundle.items) {
-        if matches!(item.entry.kind, Content::Symlink(_)) {
-            paths.insert(path_of(item.entry), None);
+    for item in bundles.iter().flat_map(|bundle| (bundle.items)()) {
+        if item.sort == Sort::Link {
+            paths.insert(item.path, None);
         }
     }
     paths
 }
 
-/// The directories that files of one package go through.
-struct Ways<'a> {
-    root: &'a Root,
-    bundle: &'a Bundle<'a>,
-    changing: &'a BTreeMap<Utf8PathBuf, Option<&'a str>>,
-    /// Those that were found good, and with each one those above it.
+/// The directories that lead to the files of one package.
+struct Ways<'w, 'a> {
+    root: &'w Root,
+    bundle: &'w Bundle<'a>,
+    changing: &'w BTreeMap<Utf8PathBuf, Option<&'a str>>,
+    /// Directories that were checked, together with all above them.
     passed: HashSet<Utf8PathBuf>,
 }
 
-impl Ways<'_> {
-    /// Every directory on the way must be one, or be missing, and stay what it is.
+impl Ways<'_, '_> {
+    /// Checks that everything on the way is a directory, or missing, and stays what it is.
     fn check(&mut self, path: &Utf8Path) -> Result<()> {
         let bundle = self.bundle;
         for folder in path.ancestors().skip(1).take_while(|folder| *folder != "/") {
@@ -225,18 +399,18 @@ impl Ways<'_> {
             }
             let own = self.changing.get(folder).map(|owner| *owner == Some(bundle.name));
             let problem = match self.root.kind(folder)? {
-                // A link that its old version had stays, as it is used as a folder.
+                // A link that the old version had, and that the new one uses as a folder, stays.
                 Some(Kind::Link) if own == Some(true) && self.root.is_folder(folder) => continue,
                 Some(Kind::File | Kind::Link) if own == Some(true) && bundle.makes_way(self.root, folder) => continue,
                 _ if own.is_some() => {
                     format!(
-                        "its way leads through {folder}, a link or file that the same transaction brings or replaces"
+                        "its path goes through {folder}, a link or file that the same transaction installs or replaces"
                     )
                 }
                 Some(Kind::Link) if !self.root.is_folder(folder) => {
-                    format!("the link {folder} on its way leads to no folder")
+                    format!("its path goes through the link {folder}, which leads to no folder")
                 }
-                Some(Kind::File | Kind::Other) => format!("{folder} on its way is no folder"),
+                Some(Kind::File | Kind::Other) => format!("its path goes through {folder}, which is not a folder"),
                 _ => {
                     self.passed.insert(folder.to_owned());
                     continue;
@@ -248,21 +422,21 @@ impl Ways<'_> {
     }
 }
 
-/// A folder is not replaced by a file, nor the other way round, unless the file is the package's own.
-fn check_place(root: &Root, bundle: &Bundle<'_>, entry: &Entry, path: &Utf8Path) -> Result<()> {
-    let holder = match (&entry.kind, root.kind(path)?) {
-        (Content::Dir, None | Some(Kind::Folder)) => return Ok(()),
-        (Content::Dir, Some(_)) if root.is_folder(path) => return Ok(()),
-        (Content::Dir, Some(Kind::File | Kind::Link)) if bundle.makes_way(root, path) => return Ok(()),
-        (Content::Dir, Some(_)) => "something that is no folder is there",
-        (_, Some(Kind::Folder)) => "a folder is there",
-        (_, Some(Kind::Other)) => "a special file is there",
+/// Refuses to replace a folder by a file or a file by a folder, unless the file is the package's own.
+fn check_place(root: &Root, bundle: &Bundle<'_>, sort: Sort, path: &Utf8Path) -> Result<()> {
+    let holder = match (sort, root.kind(path)?) {
+        (Sort::Folder, None | Some(Kind::Folder)) => return Ok(()),
+        (Sort::Folder, Some(_)) if root.is_folder(path) => return Ok(()),
+        (Sort::Folder, Some(Kind::File | Kind::Link)) if bundle.makes_way(root, path) => return Ok(()),
+        (Sort::Folder, Some(_)) => "there is something else than a folder",
+        (_, Some(Kind::Folder)) => "there is a folder",
+        (_, Some(Kind::Other)) => "there is a special file",
         (_, _) => return Ok(()),
     };
     Err(Error::Clash { package: bundle.name.into(), path: path.to_owned(), holder: holder.into() })
 }
 
-/// Paths with the links on their way followed, so that one file has one name; remembers folders.
+/// Resolves the links on the way to a path, so that each file has one name; caches folders.
 struct Places<'a> {
     root: &'a Root,
     known: HashMap<Utf8PathBuf, Utf8PathBuf>,

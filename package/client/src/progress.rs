@@ -1,21 +1,21 @@
-//! What happens while a command runs.
+//! What a command reports while it runs.
 
 use std::fmt;
 
-/// Something that happened, or that the user should know. `Display` is a line of the package manager's output.
+/// Something that happened, or that the user should know. Displays as a line of the package manager's output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Progress<Step> {
-    /// Something is done, or about to be.
+    /// Something that is done, or about to be.
     Step(Step),
-    /// Something worth knowing that is no error.
+    /// Something worth knowing that is not an error.
     Note {
         /// One sentence.
         text: String,
     },
-    /// One of several feeds or packages failed while the work went on; the first failure is returned.
+    /// A feed or package failed while the work went on; the command returns the first failure.
     Failed {
-        /// The whole message.
+        /// The whole message, in one line.
         line: String,
     },
 }

@@ -1,26 +1,27 @@
 //! The directory that packages are installed into, and file operations that cannot leave it.
 //!
-//! A path is walked one component at a time from the open root, and a symbolic link on the way is
-//! resolved as if the root were `/`: absolute links start again at the root and `..` ends there. This
-//! is what the system itself will see once it runs from that root, and nothing a package or an
-//! earlier package's link says can reach a file outside. Every path is absolute, seen from the root.
+//! A path is walked one component at a time from the open root, and symbolic links are resolved as if the root were
+//! `/`: absolute links start at the root, and `..` does not leave it. This is what the system sees once it runs from
+//! that root, and no package, and no link of an earlier one, can reach a file outside. Every path is absolute, seen
+//! from the root.
 
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::fs::{File, FileTimes};
+use std::io::{self, BufWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use model::Digest;
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
 
-/// Links followed on one path before it counts as a loop, as in the kernel.
-const MAX_LINKS: u32 = 40;
+/// How many links are followed on one path before it counts as a loop, as in the kernel.
+const MAX_LINKS: usize = 40;
 
-/// What a path names; a link is not followed.
+/// What is at a path; links are not followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     File,
@@ -29,19 +30,19 @@ pub(crate) enum Kind {
     Other,
 }
 
-/// Mode, owner and age of something new. The owner is only set when we may: by root.
+/// Mode, owner and time of a new file or folder. The owner is only set when we run as root.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Access {
     /// Permission bits, with setuid, setgid and sticky.
     pub(crate) mode: u32,
     pub(crate) user: u32,
     pub(crate) group: u32,
-    /// When a file was last changed, in seconds since 1970; now unless given.
+    /// Time of last change, in seconds since 1970; `None` for now.
     pub(crate) time: Option<u64>,
 }
 
 impl Access {
-    /// Root's own, with these permission bits.
+    /// Owned by root, with these permission bits.
     pub(crate) fn root(mode: u32) -> Access {
         Access { mode, user: 0, group: 0, time: None }
     }
@@ -52,9 +53,9 @@ impl Access {
 pub struct Root {
     dir: Arc<OwnedFd>,
     path: Utf8PathBuf,
-    /// Whether new files get the owner that they should have: only root may give files away.
+    /// Whether we run as root, and so can set the owner of new files.
     owns: bool,
-    /// The folder that was walked to last, where that is remembered.
+    /// The last folder that was walked to, if it is cached.
     last: Option<Arc<Mutex<Option<Arc<Folder>>>>>,
 }
 
@@ -62,10 +63,12 @@ pub struct Root {
 #[derive(Debug)]
 pub(crate) struct Folder {
     dir: OwnedFd,
-    /// Its path as it was asked for.
+    /// The path that was asked for.
     path: Utf8PathBuf,
-    /// Its path with all links followed.
+    /// The path after all links were followed.
     real: Utf8PathBuf,
+    /// Real paths of the links that were followed.
+    links: Vec<Utf8PathBuf>,
 }
 
 impl AsFd for Folder {
@@ -75,7 +78,7 @@ impl AsFd for Folder {
 }
 
 impl Root {
-    /// Opens `path`, `/` for the running system or a directory to install into from outside.
+    /// Opens `path`: `/` for the running system, or a directory.
     pub fn open(path: &Utf8Path) -> Result<Root> {
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = rustix::fs::open(path.as_std_path(), flags, Mode::empty())
@@ -84,23 +87,23 @@ impl Root {
         Ok(Root { dir: Arc::new(dir), path: path.to_owned(), owns, last: None })
     }
 
-    /// The same root, which keeps the last folder open: for one file after the other while nobody else, such as a
-    /// script, makes changes.
+    /// The same root, but it keeps the last folder open: for many files in a row, while nothing else, such as a script,
+    /// makes changes.
     pub(crate) fn remembering(&self) -> Root {
         Root { last: Some(Arc::default()), ..self.clone() }
     }
 
-    /// Where it is on this system.
+    /// Its path on the host.
     pub fn path(&self) -> &Utf8Path {
         &self.path
     }
 
-    /// A path of the root as this system sees it, for programs that take a path.
+    /// Turns a path in the root into a path on the host, for programs.
     pub(crate) fn outside(&self, path: &Utf8Path) -> Utf8PathBuf {
         self.path.join(path.as_str().trim_start_matches('/'))
     }
 
-    /// What `path` names, or nothing.
+    /// What is at `path`; `None` when nothing is.
     pub(crate) fn kind(&self, path: &Utf8Path) -> Result<Option<Kind>> {
         let stat = self
             .parent(path)
@@ -122,9 +125,30 @@ impl Root {
         self.walk(path).is_ok()
     }
 
-    /// Opens a regular file for reading; nothing when there is none.
+    /// Whether `path` is a symbolic link.
+    pub(crate) fn is_link(&self, path: &Utf8Path) -> bool {
+        matches!(self.kind(path), Ok(Some(Kind::Link)))
+    }
+
+    /// The real path of the directory that `path` leads to; `None` when it leads to none.
+    pub(crate) fn folder_of(&self, path: &Utf8Path) -> Option<Utf8PathBuf> {
+        self.walk(path).ok().map(|folder| folder.real.clone())
+    }
+
+    /// The permission bits of the directory that `path` leads to; `None` when it leads to none.
+    pub(crate) fn folder_mode(&self, path: &Utf8Path) -> Option<u32> {
+        let folder = self.walk(path).ok()?;
+        Some(rustix::fs::fstat(&folder).ok()?.st_mode & 0o7777)
+    }
+
+    /// Real paths of the links that are followed on the way into the directory `path`.
+    pub(crate) fn links_into(&self, path: &Utf8Path) -> Vec<Utf8PathBuf> {
+        self.walk(path).map(|folder| folder.links.clone()).unwrap_or_default()
+    }
+
+    /// Opens a regular file for reading; `None` when there is none.
     pub(crate) fn open_file(&self, path: &Utf8Path) -> Result<Option<File>> {
-        // A link as the last component is resolved like those before it.
+        // A link in the last component is resolved like the others.
         let open = |path: &Utf8Path| -> io::Result<File> {
             let mut path = path.to_owned();
             for _link in 0..MAX_LINKS {
@@ -149,7 +173,7 @@ impl Root {
         }
     }
 
-    /// Reads a file of at most `limit` bytes; nothing when there is none.
+    /// Reads a file of at most `limit` bytes; `None` when there is none.
     pub(crate) fn read(&self, path: &Utf8Path, limit: u64) -> Result<Option<Vec<u8>>> {
         let Some(file) = self.open_file(path)? else { return Ok(None) };
         let mut bytes = Vec::new();
@@ -161,14 +185,23 @@ impl Root {
         Ok(Some(bytes))
     }
 
-    /// The digest of a file's content; nothing when there is no file.
+    /// The digest of a file's content; `None` when there is no file.
     pub(crate) fn sha256(&self, path: &Utf8Path) -> Result<Option<Digest>> {
         let Some(mut file) = self.open_file(path)? else { return Ok(None) };
         let (digest, _length) = Digest::of_reader(&mut file).map_err(Error::io("read", path))?;
         Ok(Some(digest))
     }
 
-    /// Names of the entries of a directory, sorted; none when there is no directory.
+    /// The target of a link; `None` when there is no link.
+    pub(crate) fn link_target(&self, path: &Utf8Path) -> Result<Option<String>> {
+        match self.parent(path).and_then(|(folder, name)| read_link(&folder, name)) {
+            Ok(target) => Ok(Some(target)),
+            Err(error) if missing(&error) || error.kind() == io::ErrorKind::InvalidInput => Ok(None),
+            Err(error) => Err(Error::io("read the link", path)(error)),
+        }
+    }
+
+    /// Names of the entries in a directory, sorted; empty when there is no directory.
     pub(crate) fn names(&self, path: &Utf8Path) -> Result<Vec<String>> {
         let mut names = Vec::new();
         let Ok(folder) = self.walk(path) else { return Ok(names) };
@@ -184,9 +217,19 @@ impl Root {
         Ok(names)
     }
 
-    /// Puts a file in place in one step: written aside, then renamed. With `durable` it also outlives
-    /// a power cut right after.
+    /// Writes a file in one step: aside, then renamed. With `durable` it also survives a power cut right afterwards.
     pub(crate) fn write(&self, path: &Utf8Path, access: Access, durable: bool, content: &mut dyn Read) -> Result<()> {
+        self.write_with(path, access, durable, &mut |file| io::copy(content, file).map(drop))
+    }
+
+    /// As [`Root::write`], with content that `fill` writes piece by piece.
+    pub(crate) fn write_with(
+        &self,
+        path: &Utf8Path,
+        access: Access,
+        durable: bool,
+        fill: &mut dyn FnMut(&mut File) -> io::Result<()>,
+    ) -> Result<()> {
         let mut write = || -> io::Result<()> {
             let (folder, name) = self.parent(path)?;
             let aside = aside(path);
@@ -201,9 +244,9 @@ impl Root {
             };
             let mut file = File::from(opened);
             let filled = (|| -> io::Result<()> {
-                io::copy(content, &mut file)?;
+                fill(&mut file)?;
                 file.flush()?;
-                // The owner first: changing it drops setuid.
+                // Set the owner first: changing it clears setuid.
                 self.own(&file, access)?;
                 rustix::fs::fchmod(&file, Mode::from_raw_mode(access.mode))?;
                 if let Some(time) = access.time {
@@ -225,8 +268,7 @@ impl Root {
         write().map_err(Error::io("write", path))
     }
 
-    /// Puts a symbolic link in place in one step. Where it leads is not looked at: following it stays
-    /// in the root.
+    /// Makes a symbolic link in one step. Any target is allowed: following it cannot leave the root.
     pub(crate) fn link(&self, path: &Utf8Path, target: &str) -> Result<()> {
         let link = || -> io::Result<()> {
             let (folder, name) = self.parent(path)?;
@@ -239,7 +281,7 @@ impl Root {
         link().map_err(Error::io("link", path))
     }
 
-    /// Gives the file `target` a further name in one step.
+    /// Makes a hard link to the file `target` in one step.
     pub(crate) fn hard_link(&self, path: &Utf8Path, target: &Utf8Path) -> Result<()> {
         let link = || -> io::Result<()> {
             let (folder, name) = self.parent(path)?;
@@ -249,15 +291,14 @@ impl Root {
             rustix::fs::linkat(&target_folder, target_name, &folder, &aside, AtFlags::empty())?;
             self.changes(&folder, name);
             rustix::fs::renameat(&folder, &aside, &folder, name)?;
-            // Renaming does nothing when both names are of the same file already.
+            // rename(2) does nothing when both names already are the same file.
             remove_at(&folder, &aside)?;
             Ok(())
         };
         link().map_err(Error::io("link", path))
     }
 
-    /// The path that `path` has once the links on its way are followed, as far as it exists; what it
-    /// names itself is not looked at.
+    /// `path` with the links on its way resolved, as far as it exists; its last component is not followed.
     pub(crate) fn canonical(&self, path: &Utf8Path) -> Utf8PathBuf {
         for folder in path.ancestors().skip(1) {
             if let (Ok(walked), Ok(rest)) = (self.walk(folder), path.strip_prefix(folder)) {
@@ -267,7 +308,7 @@ impl Root {
         path.to_owned()
     }
 
-    /// Makes the directories above `path` that are missing, and says which.
+    /// Makes the missing directories above `path`, and returns them.
     pub(crate) fn make_parents(&self, path: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
         let mut made = Vec::new();
         for folder in self.missing_parents(path) {
@@ -278,7 +319,7 @@ impl Root {
         Ok(made)
     }
 
-    /// The directories above `path` that do not exist, outermost first.
+    /// The missing directories above `path`, outermost first.
     pub(crate) fn missing_parents(&self, path: &Utf8Path) -> Vec<Utf8PathBuf> {
         let mut missing: Vec<_> =
             path.ancestors().skip(1).take_while(|folder| !self.is_folder(folder)).map(Utf8Path::to_owned).collect();
@@ -286,7 +327,7 @@ impl Root {
         missing
     }
 
-    /// Makes one directory, in one step with its mode and owner; false when it was there.
+    /// Makes one directory in one step, with mode and owner; false when it exists.
     pub(crate) fn make_folder(&self, path: &Utf8Path, access: Access) -> Result<bool> {
         let make = || -> io::Result<bool> {
             let (folder, name) = self.parent(path)?;
@@ -308,7 +349,7 @@ impl Root {
         make().map_err(Error::io("make the folder", path))
     }
 
-    /// Removes a file or link, and what an interrupted write of it left; false when there was none.
+    /// Removes a file or link, and leftovers of an interrupted write; false when it did not exist.
     pub(crate) fn remove(&self, path: &Utf8Path) -> Result<bool> {
         let remove = || -> io::Result<bool> {
             let (folder, name) = self.parent(path)?;
@@ -322,7 +363,7 @@ impl Root {
         }
     }
 
-    /// Removes a file or link that was put in place completely; false when there was none, or a folder is there.
+    /// Removes a file or link that was written completely; false when it did not exist, or is a folder.
     pub(crate) fn remove_whole(&self, path: &Utf8Path) -> Result<bool> {
         let remove = || -> io::Result<bool> {
             let (folder, name) = self.parent(path)?;
@@ -335,8 +376,8 @@ impl Root {
         }
     }
 
-    /// Removes a directory that is empty, and what an interrupted making of it left; false when it is
-    /// not empty, or is no directory.
+    /// Removes an empty directory, and leftovers of an interrupted creation; false when it is not empty, or not a
+    /// directory.
     pub(crate) fn remove_empty(&self, path: &Utf8Path) -> bool {
         self.parent(path).is_ok_and(|(folder, name)| {
             let _gone = rustix::fs::unlinkat(&folder, aside(path), AtFlags::REMOVEDIR);
@@ -345,12 +386,27 @@ impl Root {
         })
     }
 
-    /// Asks the system to put everything written so far on the disk.
+    /// As [`Root::write`], with text that is written piece by piece, because there can be very much of it.
+    pub(crate) fn write_text(
+        &self,
+        path: &Utf8Path,
+        access: Access,
+        durable: bool,
+        text: &dyn Fn(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<()> {
+        self.write_with(path, access, durable, &mut |file| {
+            let mut file = BufWriter::with_capacity(64 << 10, file);
+            text(&mut file)?;
+            file.flush()
+        })
+    }
+
+    /// Flushes everything written so far to disk.
     pub(crate) fn sync(&self) -> Result<()> {
         rustix::fs::syncfs(&*self.dir).map_err(|error| Error::io("sync", &self.path)(error.into()))
     }
 
-    /// Bytes that an ordinary user can still write; nothing where the file system has no such number.
+    /// Bytes that an ordinary user can still write; `None` when the file system does not say.
     pub(crate) fn free(&self) -> Option<u64> {
         let stat = rustix::fs::fstatvfs(&*self.dir).ok()?;
         (stat.f_blocks > 0).then(|| stat.f_bavail.saturating_mul(stat.f_frsize))
@@ -362,7 +418,7 @@ impl Root {
         Ok((self.walk(path.parent().unwrap_or(Utf8Path::new("/")))?, name))
     }
 
-    /// Opens the directory `path`, following links inside the root, and says where it really is.
+    /// Opens the directory `path`, following links inside the root; also tells its real path.
     fn walk(&self, path: &Utf8Path) -> io::Result<Arc<Folder>> {
         let Some(last) = &self.last else { return self.walk_all(path).map(Arc::new) };
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -370,12 +426,12 @@ impl Root {
             return Ok(Arc::clone(folder));
         }
         let folder = Arc::new(self.walk_all(path)?);
-        // Where links lead, a change elsewhere could be one of the way.
+        // A path that goes through links is not cached, because a change elsewhere could redirect it.
         *last = (folder.real == folder.path).then(|| Arc::clone(&folder));
         Ok(folder)
     }
 
-    /// Something of this name is about to be replaced or removed: what is remembered must not lead through it.
+    /// Something with this name is about to be replaced or removed: forget a cached folder below it.
     fn changes(&self, folder: &Folder, name: &str) {
         let Some(last) = &self.last else { return };
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -388,10 +444,14 @@ impl Root {
     }
 
     fn walk_all(&self, path: &Utf8Path) -> io::Result<Folder> {
-        // From the root to where we are; `..` goes back in it and so never above the root.
+        // The directories from the root to here; `..` pops one, so it never leaves the root.
         let mut way: Vec<(OwnedFd, String)> = Vec::new();
         let mut left: Vec<String> = components(path.as_str());
-        let mut links = 0;
+        let real = |way: &[(OwnedFd, String)]| {
+            let names = way.iter().map(|(_, name)| name.as_str());
+            std::iter::once("/").chain(names).collect::<Utf8PathBuf>()
+        };
+        let mut links = Vec::new();
         while let Some(name) = left.pop() {
             if name == ".." {
                 way.pop();
@@ -403,10 +463,10 @@ impl Root {
             match FileType::from_raw_mode(rustix::fs::fstat(&next)?.st_mode) {
                 FileType::Directory => way.push((next, name)),
                 FileType::Symlink => {
-                    links += 1;
-                    if links > MAX_LINKS {
+                    if links.len() == MAX_LINKS {
                         return Err(Errno::LOOP.into());
                     }
+                    links.push(real(&way).join(&name));
                     let target = read_link(here, &name)?;
                     if target.starts_with('/') {
                         way.clear();
@@ -416,13 +476,12 @@ impl Root {
                 _ => return Err(Errno::NOTDIR.into()),
             }
         }
-        let mut real = Utf8PathBuf::from("/");
-        real.extend(way.iter().map(|(_, name)| name));
+        let real = real(&way);
         let dir = match way.pop() {
             Some((folder, _)) => folder,
             None => self.dir.try_clone()?,
         };
-        Ok(Folder { dir, path: path.to_owned(), real })
+        Ok(Folder { dir, path: path.to_owned(), real, links })
     }
 
     fn own(&self, file: impl AsFd, access: Access) -> io::Result<()> {
@@ -434,17 +493,17 @@ impl Root {
     }
 }
 
-/// The components of a path, last first, ready to be popped.
+/// The components of a path, last first, to be popped.
 fn components(path: &str) -> Vec<String> {
     path.split('/').filter(|name| !name.is_empty() && *name != ".").rev().map(str::to_owned).collect()
 }
 
 fn read_link(folder: impl AsFd, name: &str) -> io::Result<String> {
     let target = rustix::fs::readlinkat(folder, name, Vec::new())?;
-    target.into_string().map_err(|_not_utf8| Errno::INVAL.into())
+    target.into_string().map_err(|_not_utf8| Errno::ILSEQ.into())
 }
 
-/// The name a file has until it is complete: the same for each try, so that nothing piles up.
+/// The temporary name of a file: the same in each attempt, so that leftovers do not pile up.
 fn aside(path: &Utf8Path) -> String {
     let [a, b, c, d, e, f, g, h, ..] = Digest::of(path.as_str()).0;
     format!(".opkg-{:016x}", u64::from_be_bytes([a, b, c, d, e, f, g, h]))
@@ -458,14 +517,15 @@ fn remove_at(folder: &Folder, name: &str) -> io::Result<bool> {
     }
 }
 
-/// An `O_PATH` directory as one that can be synced.
+/// Reopens an `O_PATH` directory so that it can be synced.
 fn reopen(folder: &Folder) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat(folder, ".", OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-fn set_time(file: impl AsFd, seconds: u64) -> io::Result<()> {
-    let time = Timespec { tv_sec: i64::try_from(seconds).unwrap_or(i64::MAX), tv_nsec: 0 };
-    Ok(rustix::fs::futimens(file, &Timestamps { last_access: time, last_modification: time })?)
+/// Not by rustix 1.1, which takes musl's time for one of 64 bits where the crate libc has one of 32: on MIPS.
+fn set_time(file: &File, seconds: u64) -> io::Result<()> {
+    let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).ok_or(io::ErrorKind::InvalidInput)?;
+    file.set_times(FileTimes::new().set_accessed(time).set_modified(time))
 }
 
 fn missing(error: &io::Error) -> bool {

@@ -1,7 +1,7 @@
 //! Runs one maintainer script.
 //!
-//! Through `/bin/sh`, so that a script without an interpreter line works. A script is not ended when we
-//! are: half a `postinst` is worse than a late one. One that does not end within its deadline is ended.
+//! Through `/bin/sh`, so that a script without an interpreter line works. A script is not killed when we are: half a
+//! `postinst` is worse than a late one. A script that misses its deadline is killed.
 
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -11,34 +11,34 @@ use camino::Utf8Path;
 use crate::error::{Error, Result};
 use crate::root::Root;
 
-/// How long a script may take: starting services and loading modules takes seconds.
+/// The deadline of a script: starting services and loading modules takes seconds.
 const DEADLINE: Duration = Duration::from_secs(600);
 
-/// How often a running script is looked at: there is no wait with a deadline.
+/// How often a running script is checked: there is no wait with a deadline.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// One call of one script.
 #[derive(Debug)]
 pub(crate) struct Script<'a> {
-    /// The package.
+    /// Name of the package.
     pub(crate) package: &'a str,
-    /// What the package manager calls it, such as `postinst`.
+    /// The script's name, such as `postinst`.
     pub(crate) name: &'static str,
-    /// Where it is on this system.
+    /// Its path on the host.
     pub(crate) path: &'a Utf8Path,
-    /// What it is told.
+    /// Its arguments.
     pub(crate) words: &'a [&'a str],
-    /// Variables that it can look at, beside our own.
+    /// Variables that are set for it, besides our own.
     pub(crate) environment: Vec<(&'static str, &'a str)>,
 }
 
-/// The root as scripts of OpenWrt want to hear it: empty for the system that they run on.
+/// The root as OpenWrt's scripts expect it: empty for the running system.
 pub(crate) fn outside(root: &Root) -> &str {
     if root.path() == "/" { "" } else { root.path().as_str().trim_end_matches('/') }
 }
 
 impl Script<'_> {
-    /// Runs it and waits; anything but exit code 0 is an error.
+    /// Runs it and waits; any exit code but 0 is an error.
     pub(crate) fn run(self) -> Result<()> {
         let failed = |problem: String| Error::Script { package: self.package.to_owned(), script: self.name, problem };
         let mut child = Command::new("/bin/sh")
@@ -68,6 +68,6 @@ impl Script<'_> {
 fn describe(status: ExitStatus) -> String {
     match status.code() {
         Some(code) => format!("it ended with exit code {code}"),
-        None => format!("it was ended: {status}"),
+        None => format!("it was killed: {status}"),
     }
 }

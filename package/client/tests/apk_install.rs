@@ -1,4 +1,4 @@
-//! What works with apk: packages come from a signed feed, change with it, and go again without a trace.
+//! What works with apk: packages are installed from a signed feed, upgraded, and removed without a trace.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails is a failed test")]
 
 mod common;
@@ -43,7 +43,7 @@ fn packages_come_with_what_they_need_and_go_without_a_trace() {
     assert!(!database.contains("f:f"), "{database}");
     root.apk(&["add", "tool"]).done().says("OK: ");
 
-    // What the first one needs stays until nobody needs it; shared folders go with the last user.
+    // A dependency stays as long as another package needs it; shared folders are removed with their last user.
     root.apk(&["add", "kmod-base"]).done();
     root.apk(&["del", "kmod-base"]).done().says("not removed due to:\n  kmod-base: kmod-top");
     root.apk(&["add", "kmod-base"]).done();
@@ -194,7 +194,7 @@ fn a_signed_package_can_be_given_as_a_file_and_is_kept_as_it_is() {
     root.apk(&["add", path.as_str()]).done();
     assert_eq!(root.apk_installed(), ["local-1"]);
     assert!(root.read("etc/apk/world").contains("\nlocal><Q1"));
-    // A newer one in a feed does not replace it.
+    // A newer version in a feed does not replace it.
     let feed = Feed::new(&[package("local", "2", ""), package("other", "1", "local")]);
     root.repositories(&[&feed.url()]);
     root.apk(&["update"]).done();
@@ -289,7 +289,7 @@ fn a_fix_puts_the_files_back() {
     root.apk(&["fix", "tool"]).done().says("(1/1) Reinstalling tool (1.0-r1)");
     assert_eq!(root.tree(), whole);
 
-    // Another build of the version is not the package that is installed.
+    // Another build of the same version is not the installed package.
     let mut other = package("tool", "1.0-r1", "");
     other.files = vec![file("usr/sbin/tool", "other")];
     root.repositories(&[&Feed::new(&[other]).url()]);
@@ -319,7 +319,7 @@ fn sharing(name: &str, replaces: &str, priority: Option<u64>) -> Plan {
     plan
 }
 
-/// What the database says about who has a file.
+/// The packages that own a file according to the database.
 fn owners(root: &Scratch, file: &str) -> Vec<String> {
     let has = |name: &&str| root.apk(&["info", "-L", name]).out.lines().any(|line| line == file);
     ["old", "new"].into_iter().filter(has).map(str::to_owned).collect()
@@ -348,7 +348,7 @@ fn a_package_takes_over_files_of_those_that_it_replaces() {
         assert!(!root.has("usr/share/shared") && root.has("usr/share/old/version"), "they were its own by then");
         root.apk(&["del", "old"]).done();
     }
-    // What the owner changed gives way to neither of them.
+    // A file that the user changed is overwritten by neither.
     root.apk(&["add", "old"]).done();
     root.write("etc/shared", "mine");
     root.apk(&["add", "new"]).done();
@@ -380,9 +380,11 @@ fn the_other_commands_answer() {
     let answer = root.apk(&["version", "-c", "1.0-r1", "1.0-1", "x"]);
     assert_eq!((answer.code, answer.out.as_str()), (1, "1.0-1\nx\n"));
     root.apk(&["--help"]).done().says("usage: apk");
+    // Without a name it makes what world asks for.
+    root.apk(&["add"]).done();
     for words in [
         &[][..],
-        &["add"],
+        &["del"],
         &["add", "a=x"],
         &["list", "x"],
         &["--allow-untrusted", "add", "tool"],

@@ -1,4 +1,4 @@
-//! What apk's view refuses: each with its own id, and each leaves the root exactly as it was.
+//! What apk's client refuses, each with its own id; each refusal leaves the root exactly as it was.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails is a failed test")]
 
 mod common;
@@ -12,13 +12,13 @@ fn stranger() -> SecretKey {
     SecretKey::from_random([9; 32]).unwrap()
 }
 
-/// The command is refused with the id, says the text, and changes nothing.
+/// Asserts that the command is refused with this id and text, and changes nothing.
 #[track_caller]
 fn refused(root: &Scratch, words: &[&str], id: &str, text: &str) {
     root.refuses(Format::Apk, words, id, text);
 }
 
-/// `update` is refused, and there is nothing to install afterwards.
+/// Asserts that `update` is refused, and that nothing can be installed afterwards.
 #[track_caller]
 fn no_index(root: &Scratch) {
     root.apk(&["update"]).refused_by_apk("APKC002").says("packages.adb: UNTRUSTED signature\n");
@@ -33,7 +33,7 @@ fn an_index_that_nobody_or_a_stranger_signed_or_that_was_changed() {
     for spoil in [
         &(|feed: &Feed| feed.publish(None)) as &dyn Fn(&Feed),
         &|feed| feed.publish(Some(&stranger())),
-        // The signature of a package is worth nothing on an index.
+        // A package's signature is worth nothing for an index.
         &|feed| std::fs::write(feed.url(), bytes(&apk::from_plan(&pair()[0]).unwrap(), &[&stranger()])).unwrap(),
     ] {
         feed.publish(Some(&key()));
@@ -57,7 +57,7 @@ fn without_a_key_nothing_is_trusted() {
     let feed = Feed::new(&pair());
     let root = Scratch::with_index(&feed);
     std::fs::remove_file(root.path("etc/apk/keys/any-name.pem")).unwrap();
-    // Not even what was trusted when it was fetched.
+    // The index was trusted when it was fetched, but is checked again.
     refused(&root, &["add", "top"], "APKC002", "UNTRUSTED signature");
     no_index(&root);
     root.write("etc/apk/keys/broken.pem", "no key");
@@ -87,7 +87,7 @@ fn one_bad_feed_does_not_hide_a_good_one() {
 fn a_package_with_one_byte_changed_or_another_one_in_its_place() {
     let feed = Feed::new(&pair());
     let root = Scratch::with_index(&feed);
-    // Wherever it is: in the compression, the metadata or the content.
+    // Damage is found in the compression, the metadata and the content.
     let good = std::fs::read(feed.path().join("top-1.apk")).unwrap();
     for place in (0..good.len()).step_by(9) {
         let mut bad = good.clone();
@@ -98,7 +98,7 @@ fn a_package_with_one_byte_changed_or_another_one_in_its_place() {
     std::fs::write(feed.path().join("top-1.apk"), "short").unwrap();
     refused(&root, &["add", "top"], "APKC004", "bytes, the file has 5");
     assert!(root.apk_installed().is_empty(), "not even what it needs");
-    // The same name and version, well-formed, and even signed by a trusted key.
+    // Same name and version, well-formed, and even signed by a trusted key.
     let mut other = package("top", "1", "");
     other.files = vec![file("etc/evil", "evil")];
     std::fs::write(feed.path().join("top-1.apk"), bytes(&apk::from_plan(&other).unwrap(), &[&key()])).unwrap();
@@ -107,7 +107,7 @@ fn a_package_with_one_byte_changed_or_another_one_in_its_place() {
 
 #[test]
 fn content_that_is_not_what_the_metadata_says() {
-    // Good metadata, found good by index and signature; only the content of a file differs.
+    // Index and signature vouch for the metadata; only the content of a file differs.
     let mut plan = package("a", "1", "");
     plan.files = vec![file("usr/a", &"content ".repeat(100))];
     let plan = apk::from_plan(&plan).unwrap();
@@ -138,7 +138,7 @@ fn modules_of_another_kernel() {
     let kmod_a = package("kmod-a", "6.12.1-r1", &format!("{depends}, kmod-b"));
     let feed = Feed::new(&[kmod_a, package("kmod-b", "6.12.1-r1", &depends)]);
     let root = Scratch::with_index(&feed);
-    // Nothing is even fetched.
+    // The package is not even fetched.
     std::fs::remove_file(feed.path().join("kmod-a-6.12.1-r1.apk")).unwrap();
     let shown = format!(
         "ERROR: unable to select packages:\n  kernel-{KERNEL}:\n    breaks: kmod-a-6.12.1-r1[kernel={other}]\n[APKC005] \
@@ -199,7 +199,7 @@ fn scripts_that_fail() {
     root.apk_live(&["add", "pre"]).refused_by_apk("INST021").says("The pre-install script of package pre failed");
     assert!(root.apk_installed().is_empty() && !root.has("usr/share/pre"));
     root.apk_live(&["del", "pre"]).done();
-    // The files are there, and the script is run again when the package is wished for again.
+    // The files are in place, and the script runs again when the package is added again.
     root.apk_live(&["add", "post", "fine"]).refused_by_apk("INST021").says("exit code 4");
     assert!(root.has("usr/share/post/version") && root.has("usr/share/fine/version"));
     assert!(root.read("lib/apk/db/installed").contains("\nf:sS\n"));

@@ -1,4 +1,4 @@
-//! What works: packages come from a signed feed, change with it, and go again without a trace.
+//! What works with opkg: packages are installed from a signed feed, upgraded, and removed without a trace.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails is a failed test")]
 
 mod common;
@@ -40,12 +40,12 @@ fn packages_come_with_what_they_need_and_go_without_a_trace() {
     assert_eq!(root.read("usr/lib/opkg/info/kmod-top.list"), "/etc/modules.d/top\n/lib/modules/6.12.1/top.ko\n");
     root.opkg(&["install", "tool"]).done().says("Package tool (1.0-r1) installed in root is up to date.");
 
-    // What the first one needs stays until nobody needs it; shared folders go with the last user.
+    // A dependency stays as long as another package needs it; shared folders are removed with their last user.
     root.opkg(&["remove", "kmod-base"]).refused("INST023").says("depended upon by packages: kmod-top");
     root.opkg(&["remove", "kmod-top"]).done().says("Removing package kmod-top from root...");
     assert!(!root.has("etc/modules.d") && root.has("lib/modules/6.12.1/base.ko"));
     root.opkg(&["install", "kmod-top"]).done();
-    let answer = root.opkg(&["remove", "tool", "kmod-base", "kmod-top"]).done();
+    let answer = root.opkg(&["remove", "tool", "kmod-top", "kmod-base"]).done();
     let place = |name: &str| answer.out.find(&format!("Removing package {name} ")).unwrap();
     assert!(place("kmod-top") < place("kmod-base"), "{}", answer.out);
     assert!(root.installed().is_empty());
@@ -167,7 +167,7 @@ fn set_user_id_is_allowed_and_told_and_so_is_what_is_left_out() {
 }
 
 #[test]
-fn an_upgrade_is_for_what_is_installed_and_leaves_it_what_it_was() {
+fn an_upgrade_leaves_a_package_what_it_was() {
     let feed = Feed::new(&modules_and_tool());
     let root = Scratch::updated(&feed);
     root.opkg(&["install", "kmod-top"]).done();
@@ -177,7 +177,10 @@ fn an_upgrade_is_for_what_is_installed_and_leaves_it_what_it_was() {
     root.write("etc/opkg/feeds.conf", &format!("src/gz feed0 {}\n", feed.path()));
     root.opkg(&["update"]).done();
     assert_eq!(root.opkg(&["list-upgradable"]).done().out, "kmod-base - 6.12.1-r1 - 6.12.1-r2\n");
-    root.opkg(&["upgrade", "new"]).refused("OPKG015").says("it is not installed");
+    // As with opkg, what is not installed yet is installed.
+    root.opkg(&["upgrade", "new"]).done().says("Installing new (1)");
+    assert!(!root.opkg(&["status", "new"]).done().out.contains("Auto-Installed"));
+    root.opkg(&["upgrade", "gone"]).refused("OPKG015");
     let hold =
         root.read("usr/lib/opkg/status").replace("Status: install ok installed", "Status: install hold installed");
     root.write("usr/lib/opkg/status", &hold);
@@ -191,7 +194,20 @@ fn an_upgrade_is_for_what_is_installed_and_leaves_it_what_it_was() {
     root.opkg(&["upgrade", "kmod-base"]).done().says("is up to date");
 }
 
-/// A package whose program is offered under another name, too.
+#[test]
+fn a_folder_that_exists_keeps_its_mode_and_that_is_said() {
+    let mut plan = package("open", "1", "");
+    plan.files.extend([Entry::dir("etc", 0o775), Entry::dir("srv", 0o775)]);
+    let feed = Feed::new(&[plan]);
+    let root = Scratch::updated(&feed);
+    root.opkg(&["install", "open"])
+        .done()
+        .says("Package open has /etc with mode 775, which opkg sets; here it keeps 755.");
+    let mode = |path: &str| root.path(path).metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("etc"), mode("srv")), (0o755, 0o775));
+}
+
+/// A package that offers its program as an alternative, too.
 fn editor(name: &str, version: &str, alternatives: &[&str]) -> Package {
     let files = vec![file(&format!("usr/bin/{name}"), name)];
     Package {
@@ -226,7 +242,7 @@ fn a_link_leads_to_the_best_of_its_alternatives() {
     root.opkg(&["install", "mg"]).done();
     assert_eq!(lead("usr/bin/edit"), "/usr/bin/mg", "of two with the same priority that of the first name");
 
-    // A version that offers it no more makes way, and so does a package that goes.
+    // A version that no longer offers the alternative makes room, and so does a removed package.
     let newer = Feed::new(&[editor("mg", "2", &[])]);
     root.write("etc/opkg/feeds.conf", &format!("src/gz feed0 {}\n", newer.path()));
     root.opkg(&["update"]).done();
@@ -288,7 +304,7 @@ fn another_build_of_the_same_version_comes_when_it_is_forced() {
     root.opkg(&["update"]).done();
     root.opkg(&["install", "kmod-base"]).done().says("up to date");
     assert_eq!(root.read("lib/modules/6.12.1/base.ko"), "base");
-    // One that nobody has yet is installed on the way.
+    // A package that is not installed yet is simply installed.
     root.opkg(&["install", "--force-reinstall", "kmod-base", "tool"]).done();
     root.write("usr/sbin/tool", "spoilt");
     let file = ours.path().join("tool_1.0-r1_all.ipk");

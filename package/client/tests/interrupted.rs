@@ -1,4 +1,4 @@
-//! Two runs at once, and runs that die at any moment: the next one goes on from what it finds.
+//! Two runs at once, and runs that are killed at any moment: the next run completes the work.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails is a failed test")]
 
 mod common;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use common::{Answer, AnyFeed, Feed, Scratch, apk, file, package};
 use formats::{Format, Package, Scripts};
 
-/// Longest wait for something that takes milliseconds.
+/// The longest wait for something that takes milliseconds.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn installed(manager: Format, root: &Scratch) -> Vec<String> {
@@ -28,7 +28,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A script that says it runs and goes on once `hold` is gone, at the latest after a minute.
+/// A script that reports that it runs, and ends once the file `hold` is gone, at the latest after a minute.
 fn blocking() -> Option<String> {
     Some("#!/bin/sh\n: > $IPKG_INSTROOT/running\nn=0\nwhile [ -e $IPKG_INSTROOT/hold ] && [ $n -lt 600 ]; do sleep 0.1; n=$((n+1)); done\n".into())
 }
@@ -37,7 +37,7 @@ fn spawn(manager: Format, root: &Scratch, words: &[&str]) -> Child {
     root.command_of(manager, words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// Starts an installation that stops in a script, and kills it there.
+/// Starts an installation that blocks in a script, and kills it there.
 fn killed_in_script(manager: Format, scripts: Scripts) -> (Scratch, AnyFeed) {
     let scripted = Package { scripts, ..package("a", "1", "b") };
     let feed = AnyFeed::new(manager, &[scripted, package("b", "1", ""), package("needs-a", "1", "a")]);
@@ -68,7 +68,7 @@ fn apk_killed_before_the_last_script() {
     for word in ["a", "needs-a"] {
         let (root, _feed) = killed_in_script(Format::Apk, Scripts { postinst: blocking(), ..Scripts::default() });
         assert_eq!(root.apk_installed(), ["a-1", "b-1"]);
-        // By name, or because something needs it.
+        // Installed by name, or as a dependency.
         let answer = root.apk_live(&["add", word]).done().says("Executing a-1.post-install");
         assert!(!answer.out.contains("Installing a "), "the files are all there: {}", answer.out);
         let again = root.apk_live(&["add", word]).done();
@@ -97,13 +97,13 @@ fn killed_before_the_configuration() {
 fn killed_before_the_configuration_of(word: &str) {
     let (root, _feed) = killed_in_script(Format::Ipk, Scripts { postinst: blocking(), ..Scripts::default() });
     root.opkg(&["status", "a"]).done().says("Status: install user unpacked");
-    // By name, or because something needs it.
+    // Installed by name, or as a dependency.
     let answer = root.live(&["install", word]).done().says("Configuring a.");
     assert!(!answer.out.contains("Installing a"), "the files are all there: {}", answer.out);
     root.opkg(&["status", "a"]).done().says("Status: install user installed");
 }
 
-/// Two versions with files that stay, come and go, and conffiles.
+/// Two versions with files that stay, are added and are removed, and with conffiles.
 fn version(version: &str, numbers: std::ops::Range<u32>) -> Package {
     let mut plan = package("many", version, "");
     plan.files = numbers.map(|number| file(&format!("usr/many/{number}/file"), &version.repeat(20_000))).collect();
@@ -112,7 +112,7 @@ fn version(version: &str, numbers: std::ops::Range<u32>) -> Package {
     plan
 }
 
-/// What must be equal after an interrupted and an uninterrupted run: everything but times and lists.
+/// What an interrupted and an uninterrupted run must agree on: everything but times and lists.
 fn result(manager: Format, root: &Scratch) -> BTreeMap<String, String> {
     let mut tree = root.tree();
     tree.retain(|path, _| !path.starts_with("var") && path != "usr/lib/opkg/status");
@@ -128,8 +128,7 @@ fn same(manager: Format, root: &Scratch, expected: &BTreeMap<String, String>, st
     assert!(wrong.is_empty(), "after {step} steps these differ: {wrong:?}");
 }
 
-/// Runs `words` on roots made by `prepare`, killed a little later each time, and then again without
-/// being killed.
+/// Runs `words` on roots made by `prepare`: killed a little later each time, then again to the end.
 fn killed_at_any_moment(manager: Format, prepare: impl Fn() -> Scratch, words: &[&str]) {
     const STEPS: u32 = 24;
     let whole = prepare();

@@ -1,6 +1,6 @@
-//! Packages and feeds that are wrong in one way each: what the real managers do with them, and what we do.
+//! Packages and feeds with one defect each: what the real managers do with them, and what we do.
 //!
-//! Those of apk are the golden ones of crate `formats`; some of both try to write to `/golden-outside`.
+//! Those of apk are the golden files of the crate `formats`; some of both try to write to `/golden-outside`.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails is a failed test")]
 
 mod common;
@@ -13,7 +13,7 @@ use common::Scratch;
 use formats::Format;
 use formats::usign::PublicKey;
 
-/// Name, what is wrong, what opkg does, and the id we refuse it with.
+/// Name, defect, what opkg does, and the id with which we refuse it.
 const OPKG_REFUSED: &[(&str, &str, &str, &str)] = &[
     ("trunc-outer", "the outer gzip is cut off", "refuses", "INST012"),
     ("trunc-data", "data.tar.gz is cut off", "installs what came out", "INST012"),
@@ -47,17 +47,17 @@ const OPKG_REFUSED: &[(&str, &str, &str, &str)] = &[
     ("dup", "a path twice", "installs the second", "INST012"),
 ];
 
-/// Those that are installed, and the files that come of them.
+/// Packages that we install, and the files that they bring.
 const OPKG_ACCEPTED: &[(&str, &[&str])] = &[
     ("good", &["/a", "/b", "/c"]),
-    // Where a link leads is no matter: following it stays in the root.
+    // Any target is allowed: following the link cannot leave the root.
     ("symabs", &["/s"]),
     ("setuid", &["/su"]),
     // A dependency on itself, 18 kB of it.
     ("longline", &["/a"]),
 ];
 
-/// What is refused with each id. Apk installs many of them, and crashes on some.
+/// What is refused with each id. apk installs many of them, and crashes on some.
 const APK_REFUSED: &[(&str, &str)] = &[
     (
         "APKC003",
@@ -80,18 +80,18 @@ const APK_REFUSED: &[(&str, &str)] = &[
     ),
 ];
 
-/// Those that are installed, and the files that come of them.
+/// Packages that we install, and the files that they bring.
 const APK_ACCEPTED: &[(&str, &[&str])] = &[
     ("good", &["/etc/foo"]),
     ("sig-bad-then-good", &["/etc/foo"]),
     ("sig-huge", &["/etc/foo"]),
     ("adb-ver-9", &["/etc/foo"]),
-    // Where a link leads is no matter: following it stays in the root.
+    // Any target is allowed: following the link cannot leave the root.
     ("symlink-abs-target", &["/s"]),
 ];
 
-/// Name, what the real one does, what to install, the id that `update` fails with, and that of the installation; no id
-/// where it succeeds.
+/// Name, what the real manager does, what to install, and the ids of the errors of `update` and of the installation; an
+/// empty id means success.
 type FeedCase = (&'static str, &'static str, &'static str, &'static str, &'static str);
 
 const OPKG_FEEDS: &[FeedCase] = &[
@@ -155,7 +155,7 @@ fn golden(manager: Format, path: &str) -> Utf8PathBuf {
     Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(path)
 }
 
-/// A root that trusts the key that the golden files are signed with.
+/// A root that trusts the key that signed the golden files.
 fn root(manager: Format, feeds: &[&str]) -> Scratch {
     let key = |path| fs::read_to_string(golden(manager, path)).unwrap();
     match manager {
@@ -173,7 +173,7 @@ fn root(manager: Format, feeds: &[&str]) -> Scratch {
     }
 }
 
-/// The command ends with this id and changes nothing; without an id it succeeds.
+/// Asserts that the command ends with this id and changes nothing; an empty id means success.
 fn ends(manager: Format, root: &Scratch, words: &[&str], id: &str, shown: &str) {
     let before = root.tree();
     let answer = root.run_live(manager, words);
@@ -188,7 +188,7 @@ fn ends(manager: Format, root: &Scratch, words: &[&str], id: &str, shown: &str) 
     assert!(!Utf8Path::new("/golden-outside/evil").exists(), "{shown}");
 }
 
-/// Each of `refused`, with how it is shown and the id, and each of `accepted` of a folder.
+/// Checks the `refused` packages of a folder, with how each is shown and its id, and the `accepted` ones.
 fn packages(manager: Format, folder: &str, refused: &[(&str, String, &str)], accepted: &[(&str, &[&str])]) {
     let file = |name: &str| golden(manager, &format!("{folder}/{name}.{manager}"));
     let add = common::add(manager);
@@ -208,7 +208,7 @@ fn packages(manager: Format, folder: &str, refused: &[(&str, String, &str)], acc
     assert_eq!(known.len(), fs::read_dir(golden(manager, folder)).unwrap().count(), "every package has its line");
 }
 
-/// `index` completes the address of a feed, and `file` is what the one package of all of them brings.
+/// Checks feeds: `index` completes the address of each, and `file` is what the one package of all of them installs.
 fn feeds(manager: Format, folder: &str, index: &str, file: &str, cases: &[FeedCase]) {
     for (name, real, package, update, install) in cases {
         let root = root(manager, &[golden(manager, &format!("{folder}/{name}{index}")).as_str()]);

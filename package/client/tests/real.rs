@@ -1,4 +1,5 @@
-//! Our client chooses what the real programs chose: apk-tools and opkg-lede on the same feeds, as recorded in `golden/real`.
+//! Our client makes the same choices as the real programs, apk-tools and opkg-lede, on the same feeds, as recorded in
+//! `golden/real`.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails is a failed test")]
 
 mod common;
@@ -8,7 +9,7 @@ use std::fs;
 use camino::{Utf8Path, Utf8PathBuf};
 use common::Scratch;
 
-/// Feeds of which opkg installs a package that we refuse, with the reason; the table of oddities has the rest.
+/// Feeds of which opkg installs a package that we refuse, with the reason; more are in the table of oddities.
 const REFUSED: &[(&str, &str)] = &[
     ("idx-filename-up", "the file lies outside the feed"),
     ("idx-greedy", "what a greedy dependency brings is not said"),
@@ -16,13 +17,13 @@ const REFUSED: &[(&str, &str)] = &[
     ("idx-version-slash", "no dependency can name the version"),
 ];
 
-/// Feeds that real opkg reads in another way, with the reason.
+/// Feeds that real opkg reads differently, with the reason.
 const OTHERWISE: &[(&str, &str)] = &[
     ("opkg-solver/o15", "opkg takes a field Version2 for Version"),
     ("opkg-solver/r4", "it has Recommends, Suggests and Pre-Depends, which OpenWrt's build never writes"),
 ];
 
-/// Where the router's feed changes to its newer state: case and step.
+/// The case and step in which the router's feed changes to its newer state.
 const NEWER_FROM: &[(&str, usize)] = &[
     ("upgrade all", 2),
     ("upgrade one lib user", 2),
@@ -37,7 +38,7 @@ fn golden(path: &str) -> Utf8PathBuf {
     Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/real").join(path)
 }
 
-/// The rows of a table after its head.
+/// The rows of a table without its header.
 fn rows(path: &str) -> Vec<Vec<String>> {
     let text = fs::read_to_string(golden(path)).unwrap();
     let fields = |line: &str| {
@@ -156,7 +157,7 @@ fn opkg_chooses_what_real_opkg_chose() {
         let libc = "Package: libc\nVersion: 1\nStatus: install user installed\nArchitecture: all\n\n";
         root.write("usr/lib/opkg/status", &(root.read("usr/lib/opkg/status") + libc));
         let root = client::opkg::Root::open(&root.path("")).map(|open| (root, open)).unwrap();
-        // Nor did real opkg look at signatures, which not all of the feeds have.
+        // Real opkg did not check signatures either, because some of the feeds have none.
         let config =
             client::opkg::Config { check_signature: false, ..client::opkg::Config::load_offline(&root.1).unwrap() };
         let client = client::opkg::Client::new(root.1.clone(), config);

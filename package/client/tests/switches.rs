@@ -1,4 +1,4 @@
-//! What opkg does only when it is told to, and what not even then.
+//! What opkg does only with a switch, and what not even then.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails is a failed test")]
 
 mod common;
@@ -8,13 +8,13 @@ use std::fs;
 use common::{Answer, Feed, KERNEL, Scratch, file, package};
 use formats::{Format, Package, ipk};
 
-/// `a` needs `b`, that and `c` need `d`, and `a` needs something virtual that `v2` is.
+/// `a` needs `b`, which like `c` needs `d`; `a` also needs a virtual package that `v2` provides.
 fn chain() -> Vec<Package> {
     let virtual_one = Package { provides: vec!["v".parse().unwrap()], ..package("v2", "1", "") };
     vec![package("a", "1", "b, v"), package("b", "1", "d"), package("c", "1", "d"), package("d", "1", ""), virtual_one]
 }
 
-/// Writes a package file into the root's folder, and says where.
+/// Writes a package file into the root's folder, and returns its path.
 fn write(root: &Scratch, package: &Package) -> String {
     let path = root.path(&format!("{}.ipk", package.name));
     fs::write(&path, ipk::to_vec(package).unwrap()).unwrap();
@@ -43,7 +43,7 @@ fn what_came_along_goes_with_the_last_one_that_needs_it() {
     root.opkg(&["--autoremove", "remove", "c"]).done();
     assert_eq!(names(&root), "");
 
-    // What the user asked for stays, by whatever name; so does everything without the option.
+    // What the user asked for stays, under any name; so does everything without the option.
     root.opkg(&["install", "d", "v"]).done();
     root.opkg(&["install", "a"]).done();
     root.opkg(&["remove", "--autoremove", "a"]).done();
@@ -59,14 +59,14 @@ fn what_came_along_with_an_old_version_goes_with_it() {
     let feed = Feed::new(&[package("a", "1", "b, c"), b, c, package("d", "1", ""), package("e", "1", "c")]);
     let root = Scratch::updated(&feed);
     root.opkg(&["install", "a"]).done();
-    // The new version has even a file of what it does without.
+    // The new version even has a file of the package that it no longer needs.
     let mut newer = package("a", "2", "c");
     newer.files.push(file("usr/share/b/version", "of a"));
     let newer = write(&root, &newer);
     let answer = root.opkg(&["install", &newer]).done().says("b was autoinstalled and is now orphaned, removing.");
     assert!(!answer.out.contains("package d "), "{}", answer.out);
     assert_eq!((names(&root), root.read("usr/share/b/version")), ("a c d".into(), "of a".into()));
-    // What somebody else needs stays, and what the user asked for.
+    // What another package needs stays, and what the user asked for.
     root.opkg(&["install", "e"]).done();
     let last = write(&root, &package("a", "3", ""));
     root.opkg(&["install", &last, "--autoremove"]).done();
@@ -89,7 +89,7 @@ fn a_package_goes_in_spite_of_those_that_need_it_or_with_them() {
     assert!(place("a") < place("b") && place("b") < place("d") && place("c") < place("d"), "{}", answer.out);
     assert_eq!(names(&root), "v2");
 
-    // Older scripts write it so.
+    // Older scripts use this spelling.
     root.opkg(&["install", "c"]).done();
     root.opkg(&["-force_depends", "remove", "d"]).done();
     assert_eq!(names(&root), "c v2");
@@ -159,13 +159,18 @@ fn files_are_taken_over_and_belong_to_one() {
     assert_eq!((root.read("usr/f"), root.read("etc/config/x")), ("b".into(), "a".into()), "a conffile is the owner's");
     assert_eq!(root.read("etc/config/x-opkg"), "b");
     assert_eq!(root.read("usr/lib/opkg/info/a.list"), "/usr/a\n");
-    root.refuses(Format::Ipk, &["install", "folder", "--force-overwrite"], "INST013", "/usr/f on its way is no folder");
+    root.refuses(
+        Format::Ipk,
+        &["install", "folder", "--force-overwrite"],
+        "INST013",
+        "its path goes through /usr/f, which is not a folder",
+    );
     root.opkg(&["remove", "a"]).done();
     assert_eq!(root.read("usr/f"), "b");
     root.opkg(&["remove", "b"]).done();
     assert!(!root.has("usr/f") && !root.has("usr/b"));
 
-    // Of two that come together the later one has it; a configuration file can say so, too.
+    // Of two packages in one command, the later one gets the file; a configuration file can set the switch, too.
     root.write("etc/opkg/force.conf", "option force_overwrite\n");
     root.opkg(&["install", "a", "b"]).done();
     assert_eq!((root.read("usr/f"), root.read("usr/lib/opkg/info/a.list")), ("b".into(), "/usr/a\n".into()));

@@ -1,5 +1,5 @@
-//! No upgrade loses a file: whatever two versions of a package hold and whatever links a router has, what the new version
-//! ships is there afterwards, or nothing was changed.
+//! No upgrade loses a file: whatever two versions of a package contain and whatever links a router has, either all
+//! files of the new version are there afterwards, or nothing was changed.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails is a failed test")]
 
 mod common;
@@ -14,7 +14,7 @@ use common::{Scratch, file, package};
 use formats::{Entry, Kind, Package, apk, ipk};
 use proptest::prelude::*;
 
-/// A router's root with one package file in its two versions, and a folder beside the root.
+/// A router's root, with one package in its two versions and a folder beside the root.
 struct Router {
     root: Scratch,
     apk: bool,
@@ -29,9 +29,13 @@ impl Router {
         Router { root, apk }
     }
 
-    /// Installs a version in this process; the id of a refusal.
+    /// Installs a version in this process; fails with the id of a refusal.
     fn install(&self, version: &str, files: &[Entry]) -> Result<(), &'static str> {
-        let plan = Package { files: files.to_vec(), ..package("a", version, "") };
+        self.install_as("a", version, files)
+    }
+
+    fn install_as(&self, name: &str, version: &str, files: &[Entry]) -> Result<(), &'static str> {
+        let plan = Package { files: files.to_vec(), ..package(name, version, "") };
         let (suffix, content) = match self.apk {
             true => (".apk", bytes(&apk::from_plan(&plan).unwrap(), &[&key()])),
             false => (".ipk", ipk::to_vec(&plan).unwrap()),
@@ -66,7 +70,7 @@ impl Router {
         client::opkg::Client::new(root, config)
     }
 
-    /// Where a path leads, with the links on its way followed as the router would.
+    /// Where a path leads on the router, with links followed.
     fn follow(&self, path: &str, last: bool) -> Utf8PathBuf {
         let mut left: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
         let mut way: Vec<String> = Vec::new();
@@ -94,7 +98,7 @@ impl Router {
         self.root.path(&way.join("/"))
     }
 
-    /// What of the entries is not there as the package ships it.
+    /// The entries that are not there as the package ships them.
     fn missing(&self, files: &[Entry]) -> Vec<String> {
         let there = |entry: &&Entry| {
             let place = self.follow(&entry.path, false);
@@ -117,7 +121,7 @@ impl Router {
     }
 }
 
-/// The test files say their version and path.
+/// The test files contain their version and path.
 fn text_of(entry: &Entry) -> String {
     match &entry.kind {
         Kind::File(formats::Content::Bytes(bytes)) => String::from_utf8(bytes.to_vec()).unwrap(),
@@ -131,7 +135,7 @@ fn hard_link(path: &str, target: &str) -> Entry {
 
 const KINDS: [&str; 8] = ["none", "file", "empty", "link", "link to folder", "folder", "empty folder", "hard link"];
 
-/// A payload whose `p/x` is of one kind.
+/// A payload in which `p/x` is of the given kind.
 fn payload(kind: &str, version: &str) -> Vec<Entry> {
     let mut files = vec![file("p/base", &format!("{version} base"))];
     match kind {
@@ -147,7 +151,7 @@ fn payload(kind: &str, version: &str) -> Vec<Entry> {
     files
 }
 
-/// From every kind of path to every other one, then away. What real opkg ends well with works in both formats; a folder
+/// From every kind of path to every other, then removal. What real opkg handles well works in both formats; a folder
 /// that becomes something else is refused, where real opkg leaves it with exit code 0 and real apk loses both.
 #[test]
 fn a_path_may_become_anything_but_a_folder_stays_a_folder() {
@@ -165,7 +169,7 @@ fn a_path_may_become_anything_but_a_folder_stays_a_folder() {
             }
             assert_eq!((done, router.missing(&payload(to, "2"))), (Ok(()), vec![]), "{case}");
             router.remove();
-            // As with opkg, a link that the new version uses as a folder is not its own.
+            // As with opkg, a link that the new version uses as a folder does not belong to it.
             let stays = from == "link to folder" && is_folder(to);
             assert_eq!(router.root.has("p/x"), stays, "{case}");
             assert!(!router.root.has("p/base") && !router.root.has("p/real/f"), "{case}");
@@ -174,7 +178,7 @@ fn a_path_may_become_anything_but_a_folder_stays_a_folder() {
     }
 }
 
-/// A file that moved between two names of one folder, which a link makes one, is there afterwards.
+/// A file that moved between two names of one folder (one is a link to the other) is there afterwards.
 #[test]
 fn a_file_that_moves_to_where_a_link_leads_stays() {
     for apk in [false, true] {
@@ -197,7 +201,7 @@ fn a_file_that_moves_to_where_a_link_leads_stays() {
     }
 }
 
-/// A changed conffile does not make way for a folder.
+/// A changed conffile is not replaced by a folder.
 #[test]
 fn what_the_owner_may_have_changed_makes_way_for_nothing() {
     for apk in [false, true] {
@@ -227,7 +231,29 @@ fn what_the_owner_may_have_changed_makes_way_for_nothing() {
     }
 }
 
-/// A payload over few paths, so that they meet: files, links and folders.
+/// A link to a folder through which files are reached does not get another target: those files would be lost, and `d/x`
+/// would be deleted in place of `b/x`. A link that keeps its target may be shipped.
+#[test]
+fn a_link_that_files_are_reached_through_leads_where_it_led() {
+    for apk in [false, true] {
+        for (target, whose) in [("d", "a"), ("l", "a"), ("d", "other"), ("nowhere", "other")] {
+            let router = Router::new(apk);
+            symlink("b", router.root.path("l")).unwrap();
+            router.root.write("d/x", "foreign");
+            router.install_as(whose, "1", &[file("l/x", "1")]).unwrap();
+            let before = router.tree();
+            assert_eq!(router.install("2", &[Entry::symlink("l", target)]), Err("INST020"), "{target} {whose} {apk}");
+            assert_eq!(router.tree(), before);
+            router.install("2", &[Entry::symlink("l", "../b")]).unwrap();
+            assert_eq!(router.root.has("b/x"), whose == "other");
+            router.remove();
+            let reached = router.missing(&[file("l/x", "1")]).is_empty();
+            assert_eq!((reached, router.root.read("d/x")), (whose == "other", "foreign".to_owned()));
+        }
+    }
+}
+
+/// Payloads over few paths, so that they collide: files, links and folders.
 fn any_payload(version: &'static str) -> impl Strategy<Value = Vec<Entry>> {
     let path = "(b|b64|d|l)(/(x|y|d))?(/x)?";
     let target = "(\\.\\./)?(/)?(b|d|l|x|nowhere|\\.\\./\\.\\./outside)";
@@ -244,7 +270,7 @@ fn any_payload(version: &'static str) -> impl Strategy<Value = Vec<Entry>> {
             let entry = match (kind, first) {
                 (0, _) => Entry::dir(&path, 0o755),
                 (1, _) => Entry::symlink(&path, target),
-                // The writers want the target of a hard link before the link.
+                // The writers need a hard link's target before the link.
                 (2, Some(first)) if first < path => hard_link(&path, &first),
                 _ => file(&path, &format!("{version} {path}")),
             };
@@ -260,6 +286,7 @@ proptest! {
     #[test]
     fn what_the_new_version_ships_is_there_or_nothing_changed(
         links in prop::collection::vec(("(b64|l|d/y|b/d)", "(b|d|/d|\\.\\./b|\\.\\./\\.\\./\\.\\./outside|nowhere)"), 0..4),
+        other in any_payload("3"),
         one in any_payload("1"),
         two in any_payload("2"),
         is_apk in any::<bool>(),
@@ -268,6 +295,9 @@ proptest! {
         for (place, target) in links {
             let _exists = symlink(target, router.root.path(&place));
         }
+        let came = router.install_as("other", "3", &other).is_ok();
+        // Its folders may be links of the router, which can come to belong to another package.
+        let other: Vec<Entry> = other.into_iter().filter(|entry| came && entry.kind != Kind::Dir).collect();
         let before = router.tree();
         if router.install("1", &one).is_err() {
             prop_assert_eq!(router.tree(), before);
@@ -283,9 +313,11 @@ proptest! {
         for path in ["b/keep", "d/keep", "p/real/keep"] {
             prop_assert_eq!(router.root.read(path), "foreign");
         }
+        prop_assert_eq!(router.missing(&other), Vec::<String>::new());
         router.remove();
         for path in ["b/keep", "d/keep", "p/real/keep"] {
             prop_assert_eq!(router.root.read(path), "foreign");
         }
+        prop_assert_eq!(router.missing(&other), Vec::<String>::new());
     }
 }

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 
 use model::Digest;
 
-/// The newest version of each name in an index, and the digest that identifies its bytes where there is one.
+/// The newest version of each name in an index, and a digest of its bytes if there is one.
 ///
-/// Digests of different formats are of different things: ipk's of the file, apk's of the metadata.
+/// The digests of the two formats cannot be compared: ipk's is of the file, apk's of the metadata.
 pub type Newest = BTreeMap<String, (String, Option<Digest>)>;
 
-/// The difference of two indexes, by package name; only the newest version of each counts.
+/// The difference of two indexes, by package name; only the newest version of each name counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// In the new index only, with its version.
+    /// Only in the new index, with its version.
     pub added: BTreeMap<String, String>,
-    /// In the old index only, with its version.
+    /// Only in the old index, with its version.
     pub removed: BTreeMap<String, String>,
     /// In both, with old and new version.
     pub changed: BTreeMap<String, (String, String)>,
@@ -23,7 +23,7 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// From one to the other. A package without a digest on either side is not known to be rebuilt.
+    /// Compares two indexes. If a digest is missing on either side, a package does not count as rebuilt.
     pub fn between(old: &Newest, new: &Newest) -> Self {
         let mut changes = Changes::default();
         for (name, (version, digest)) in new {

@@ -1,19 +1,18 @@
 //! Control data: the text stanzas that describe a package, in the package and in an index.
 //!
-//! A [`Stanza`] is any block of `Field: value` lines; a [`Control`] is one whose fields make sense as
-//! a package.
+//! A [`Stanza`] is any block of `Field: value` lines; a [`Control`] is one whose fields describe a package.
 
 use std::fmt;
 
 use crate::depend::{self, Dependency, Provide, Term};
 use crate::{Error, Package};
 
-/// Fields in a stanza beyond which it is refused.
+/// A stanza with more fields is refused.
 const MOST_FIELDS: usize = 200;
 
-/// Fields and their values in the order they were written.
+/// Fields and values in their original order.
 ///
-/// Lines of a value are joined by `\n`, without the blank that continues them.
+/// The lines of a value are joined by `\n`, without the blank that starts a continuation line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stanza {
     fields: Vec<(String, String)>,
@@ -25,7 +24,7 @@ impl Stanza {
         self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())
     }
 
-    /// Sets a field, at the end if it is new.
+    /// Sets a field; a new one is added at the end.
     pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
         let (name, value) = (name.into(), value.into());
         match self.fields.iter_mut().find(|(field, _)| *field == name) {
@@ -34,7 +33,7 @@ impl Stanza {
         }
     }
 
-    /// Takes a field away.
+    /// Removes a field.
     pub fn remove(&mut self, name: &str) {
         self.fields.retain(|(field, _)| field != name);
     }
@@ -66,8 +65,8 @@ impl Stanza {
             .collect()
     }
 
-    /// Reads stanzas one by one, so that an odd one does not hide the others. Lines that say nothing about a package, which
-    /// opkg passes over without a word, are left out and named.
+    /// Reads stanzas one by one, so that a malformed one does not hide the others. Lines that say nothing about a
+    /// package, which opkg ignores, are left out and reported.
     pub fn parse_each(text: &[u8]) -> Vec<Block> {
         blocks(text)
             .into_iter()
@@ -94,7 +93,7 @@ impl Stanza {
             return Err(refuse("it has control characters, such as the line ends of Windows"));
         }
         if let Some(more) = line.strip_prefix([' ', '\t']) {
-            let (_, value) = self.fields.last_mut().ok_or_else(|| refuse("it continues no field"))?;
+            let (_, value) = self.fields.last_mut().ok_or_else(|| refuse("it continues a field that is not there"))?;
             value.push('\n');
             value.push_str(more.trim_end());
             return Ok(());
@@ -114,14 +113,14 @@ impl Stanza {
     }
 }
 
-/// A stanza of a text with several, read as far as it goes.
+/// One stanza of a text, read as far as possible.
 #[derive(Debug)]
 pub struct Block {
     /// Its first line, from 1.
     pub line: usize,
-    /// What it says, or why it cannot be read.
+    /// Its fields, or why it cannot be read.
     pub stanza: Result<Stanza, Error>,
-    /// Lines that were left out, each as the reason.
+    /// Lines that were left out, each with the reason.
     pub ignored: Vec<Error>,
 }
 
@@ -129,8 +128,12 @@ pub struct Block {
 fn blocks(text: &[u8]) -> Vec<Vec<(usize, &[u8])>> {
     let mut blocks = Vec::new();
     let mut current = Vec::new();
-    for (position, line) in text.split(|&byte| byte == b'\n').enumerate() {
-        if !line.is_empty() && line != b"\r" {
+    let mut lines = text.split(|&byte| byte == b'\n').enumerate().peekable();
+    while let Some((position, line)) = lines.next() {
+        // A line of blanks belongs to a description, unless the next package follows.
+        let next_is_package = lines.peek().is_some_and(|(_, next)| next.starts_with(b"Package:"));
+        let ends = line.is_empty() || line == b"\r" || next_is_package && line.iter().all(u8::is_ascii_whitespace);
+        if !ends {
             current.push((position + 1, line));
         } else if !current.is_empty() {
             blocks.push(std::mem::take(&mut current));
@@ -146,7 +149,7 @@ fn is_field_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
 
-/// Whether a line is none of the fields by which a package is found, fetched, checked and put together with others.
+/// Whether a line is not one of the fields by which a package is found, fetched, checked or resolved.
 fn says_nothing(line: &[u8]) -> bool {
     const SAYING: [&str; 14] = [
         "Package",
@@ -169,8 +172,8 @@ fn says_nothing(line: &[u8]) -> bool {
         && line.split_once(':').is_none_or(|(name, _)| !SAYING.contains(&name))
 }
 
-/// Prints one line a field, continuation lines with one blank in front. `Description` has a second
-/// blank after its colon, as OpenWrt writes it.
+/// Prints one line for each field, continuation lines with one blank in front. `Description` has a second blank after
+/// its colon, as OpenWrt writes it.
 impl fmt::Display for Stanza {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, value) in &self.fields {
@@ -181,10 +184,10 @@ impl fmt::Display for Stanza {
     }
 }
 
-/// What a package says about itself, parsed and checked.
+/// The metadata of a package, parsed and checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Control {
-    /// Published name, ABI suffix included.
+    /// Published name, with ABI suffix.
     pub package: String,
     /// Version with release.
     pub version: String,
@@ -194,18 +197,18 @@ pub struct Control {
     pub depends: Vec<Dependency>,
     /// What must not be installed.
     pub conflicts: Vec<Term>,
-    /// Other names.
+    /// Other names that this package provides.
     pub provides: Vec<Provide>,
     /// Links managed by `alternatives`: `priority:path:target`.
     pub alternatives: Vec<String>,
-    /// Bytes of the uncompressed payload archive.
+    /// Bytes of the payload archive, uncompressed.
     pub installed_size: Option<u64>,
     /// Every field as it was written.
     pub stanza: Stanza,
 }
 
 impl Control {
-    /// Checks the fields of a stanza; the ones that opkg cannot do without must be there.
+    /// Checks the fields of a stanza; those that opkg needs must be there.
     pub fn new(stanza: Stanza) -> Result<Self, Error> {
         let required =
             |field| stanza.get(field).filter(|value| !value.is_empty()).ok_or(Error::ControlMissing { field });
@@ -258,11 +261,11 @@ impl Control {
         Self::new(Stanza::parse(text)?)
     }
 
-    /// Whether this package satisfies the term, by its own name or by one that it provides. Provided
-    /// names have no version: opkg compares the constraint with the version of the package itself, so
-    /// that `libfoo (>= 1)` accepts the package `libfoo3` that provides `libfoo`.
+    /// Whether this package satisfies the term, by its own name or a provided one. Provided names have no version: opkg
+    /// compares the constraint with the package's own version, so `libfoo (>= 1)` accepts the package `libfoo3` that
+    /// provides `libfoo`.
     pub fn satisfies(&self, term: &Term) -> bool {
-        // Opkg takes `x=1` for a name that somebody would have to ask for.
+        // opkg treats `x=1` as a whole name, which hardly anybody depends on.
         let provides = || self.provides.iter().any(|provide| provide.version.is_none() && provide.name == term.name);
         (self.package == term.name || provides()) && term.accepts(&term.name, &self.version)
     }
@@ -272,14 +275,14 @@ fn bad_value(field: &'static str, value: &str, why: &'static str) -> Error {
     Error::ControlValue { field, value: value.chars().take(80).collect(), why }
 }
 
-/// The name of a package itself: it becomes a file name, so the rules are tight.
+/// Whether a text is a package name. It becomes a file name, so the rules are strict.
 pub(crate) fn is_package_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.len() <= 128
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "+._-".contains(c))
 }
 
-/// The control data of a plan, fields in OpenWrt's order and absent when empty.
+/// The control data of a plan, with the fields in OpenWrt's order, empty ones left out.
 ///
 /// `installed_size` is the length of the uncompressed payload archive.
 pub fn of_package(package: &Package, installed_size: u64) -> Result<Control, Error> {
@@ -325,7 +328,7 @@ pub fn of_package(package: &Package, installed_size: u64) -> Result<Control, Err
         }
         stanza.set(name, value.trim());
     }
-    // Blanks at the start of a source line collapse into the one that continues the field.
+    // Blanks at the start of a source line collapse into the one that starts a continuation line.
     let lines: Vec<&str> = package.description.trim().lines().map(str::trim).collect();
     if lines.iter().any(|line| line.contains(char::is_control)) {
         return Err(bad_value("Description", &package.description, "it has control characters"));

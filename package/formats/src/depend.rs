@@ -9,19 +9,19 @@ use std::str::FromStr;
 use crate::Error;
 use crate::version::{Operator, opkg};
 
-/// One item of `Depends`: any of the alternatives will do.
+/// One item of `Depends`: any of the alternatives satisfies it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Dependency {
-    /// At least one; in order of preference.
+    /// At least one term; in order of preference.
     pub alternatives: Vec<Term>,
 }
 
 /// A package name with an optional version constraint, as in `kernel (=6.12.94~abc-r1)`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Term {
-    /// Name of a package, or of something that packages provide.
+    /// A package name, or a name that packages provide.
     pub name: String,
-    /// What its version must satisfy.
+    /// What the version must satisfy; `None` for any version.
     pub constraint: Option<Constraint>,
 }
 
@@ -34,12 +34,12 @@ pub struct Constraint {
     pub version: String,
 }
 
-/// Another name that a package answers to. Opkg knows names only, apk also versions.
+/// Another name that a package provides. opkg knows only names, apk also versions.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Provide {
     /// The name.
     pub name: String,
-    /// The version it is provided in (apk only).
+    /// The version under which it is provided (apk only).
     pub version: Option<String>,
 }
 
@@ -71,7 +71,7 @@ impl Constraint {
 }
 
 impl Term {
-    /// Whether a package of this name and version satisfies the term, provides left aside.
+    /// Whether a package of this name and version satisfies the term, without looking at provides.
     pub fn accepts(&self, name: &str, version: &str) -> bool {
         self.name == name && self.constraint.as_ref().is_none_or(|constraint| constraint.accepts(version))
     }
@@ -80,8 +80,8 @@ impl Term {
 impl FromStr for Term {
     type Err = Error;
 
-    /// Reads `name` or `name (operator version)`. A trailing `*`, opkg's mark for a greedy
-    /// dependency, and operators that opkg would ignore are refused.
+    /// Parses `name` or `name (operator version)`. Refuses a trailing `*`, opkg's mark for a greedy dependency, and
+    /// operators that opkg would ignore.
     fn from_str(text: &str) -> Result<Self, Error> {
         let refuse = |why| Error::Dependency { text: text.chars().take(80).collect(), why };
         let (name, rest) = match text.split_once('(') {
@@ -115,7 +115,7 @@ impl FromStr for Dependency {
 impl FromStr for Provide {
     type Err = Error;
 
-    /// Reads `name`, or `name=version` as apk writes it.
+    /// Parses `name`, or `name=version` as apk writes it.
     fn from_str(text: &str) -> Result<Self, Error> {
         let (name, version) = match text.trim().split_once('=') {
             Some((name, version)) => (name, Some(version)),
@@ -131,7 +131,7 @@ impl FromStr for Provide {
     }
 }
 
-/// Reads a comma-separated list; an empty text is an empty list.
+/// Parses a comma-separated list; an empty text is an empty list.
 pub fn list<T: FromStr<Err = Error>>(text: &str) -> Result<Vec<T>, Error> {
     if text.trim().is_empty() {
         return Ok(Vec::new());
@@ -139,7 +139,8 @@ pub fn list<T: FromStr<Err = Error>>(text: &str) -> Result<Vec<T>, Error> {
     text.split(',').map(|item| item.trim().parse()).collect()
 }
 
-/// Reads a list of provided names as opkg does: it ends one at a comma or a blank, and passes over a version in parentheses.
+/// Parses a list of provided names as opkg does: a comma or a blank ends a name, and versions in parentheses are
+/// ignored.
 pub fn provides(text: &str) -> Result<Vec<Provide>, Error> {
     let mut plain = String::new();
     let mut depth = 0_u32;
@@ -154,18 +155,18 @@ pub fn provides(text: &str) -> Result<Vec<Provide>, Error> {
     plain.split(|c: char| c == ',' || c.is_whitespace()).filter(|item| !item.is_empty()).map(str::parse).collect()
 }
 
-/// Prints a list as OpenWrt joins it: `, ` between the items.
+/// Prints a list as OpenWrt does: with `, ` between the items.
 pub fn join<T: fmt::Display>(items: &[T]) -> String {
     items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// The characters of versions; an operator could be taken for the start of anything else.
+/// Whether a text has only characters of versions, so that no part is taken for an operator.
 pub(crate) fn is_version(version: &str) -> bool {
     version.starts_with(|c: char| c.is_ascii_alphanumeric())
         && version.chars().all(|c| c.is_ascii_alphanumeric() || ".+~_:-".contains(c))
 }
 
-/// The characters of package names in both worlds, provides with `:`, `/` and brackets included.
+/// Whether a text has only characters of names in either format, including provided names with `:`, `/` and brackets.
 pub(crate) fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "+._-:/[]".contains(c))

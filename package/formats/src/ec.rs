@@ -1,9 +1,9 @@
-//! The keys and signatures of apk v3: ECDSA on P-256 over SHA-512, with deterministic nonces. Keys of RSA verify, too.
+//! Keys and signatures of apk v3: ECDSA on P-256 over SHA-512, with deterministic nonces. Signatures of RSA keys are
+//! verified, too.
 //!
-//! A signature block is `version 0, hash 4 (SHA-512), key id[16], DER signature`. What is signed is
-//! the schema of the file, the first 18 bytes of the block and the SHA-512 of the metadata, so that a
-//! package's signature is worth nothing on an index. The key id is the start of the SHA-512 of the
-//! public point, so any file name will do for a key.
+//! A signature block is `version 0, hash 4 (SHA-512), key id[16], DER signature`. The signature covers the schema of
+//! the file, the first 18 bytes of the block and the SHA-512 of the metadata, so a package's signature is worth nothing
+//! on an index. The key id is the start of the SHA-512 of the public point, so a key file may have any name.
 
 use std::fmt;
 
@@ -18,13 +18,13 @@ use model::Hex;
 
 use crate::{Error, rsa};
 
-/// Bytes of a signature block in front of the signature.
+/// Bytes of a signature block before the signature.
 const HEADER: usize = 18;
 const VERSION: u8 = 0;
-/// Apk's number of SHA-512; its readers also take SHA-256 and a shortened one, we do not.
+/// apk's number for SHA-512; apk also accepts SHA-256 and a truncated one, we do not.
 const SHA512: u8 = 4;
 
-/// Which key: 32 lower-case hex digits.
+/// Id of a key: 32 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(pub [u8; 16]);
 
@@ -40,7 +40,7 @@ impl fmt::Debug for KeyId {
     }
 }
 
-/// SHA-512 of a file's metadata, the part of the message that depends on it.
+/// SHA-512 of a file's metadata, which is part of the signed message.
 pub fn digest(payload: &[u8]) -> [u8; 64] {
     Sha512::digest(payload).into()
 }
@@ -65,7 +65,7 @@ enum Kind {
 }
 
 impl SecretKey {
-    /// A new key from 32 random bytes. The very few values that are no key are refused.
+    /// A new key from 32 random bytes. The very few values that are not a valid key are refused.
     pub fn from_random(random: [u8; 32]) -> Result<Self, Error> {
         let key = p256::SecretKey::from_slice(&random)
             .map_err(|_| Error::EcFormat { expected: "private key", why: "the random number is zero or too large" })?;
@@ -93,8 +93,8 @@ impl SecretKey {
         PublicKey::new(Kind::P256(self.key.public_key().into()))
     }
 
-    /// A signature block for a file of this schema and metadata digest. The nonce is derived from key and
-    /// message (RFC 6979), so the same file always gets the same signature.
+    /// A signature block for a file with this schema and metadata digest. The nonce is derived from key and message
+    /// (RFC 6979), so the same file always gets the same signature.
     pub(crate) fn sign(&self, schema: [u8; 4], digest: &[u8; 64]) -> Result<Vec<u8>, Error> {
         let header = [&[VERSION, SHA512][..], &self.public().id.0].concat();
         let message = message(schema, &header, digest);
@@ -121,8 +121,8 @@ impl PublicKey {
         PublicKey { key, id: KeyId(id) }
     }
 
-    /// Reads a PEM file. A point in compressed form is refused: apk gives such a key another id, so
-    /// that none of its signatures would ever match.
+    /// Reads a PEM file. A point in compressed form is refused: apk computes another id for such a key, so none of its
+    /// signatures would match.
     pub fn parse(pem: &str) -> Result<Self, Error> {
         let refuse = |why| Error::EcFormat { expected: "public key", why };
         let pem = pem.trim();
@@ -148,13 +148,13 @@ impl PublicKey {
         }
     }
 
-    /// Which key this is.
+    /// The key's id.
     pub fn id(&self) -> KeyId {
         self.id
     }
 
-    /// Whether a signature block was made by this key for a file of this schema and metadata digest.
-    /// Blocks of other keys, versions and hashes are no match, and no error.
+    /// Whether this key made a signature block for a file with this schema and metadata digest. Blocks of other keys,
+    /// versions and hashes do not match, which is no error.
     pub(crate) fn verify(&self, schema: [u8; 4], digest: &[u8; 64], block: &[u8]) -> bool {
         let Some((header, signature)) = block.split_at_checked(HEADER) else { return false };
         if header[..2] != [VERSION, SHA512] || header[2..] != self.id.0 {

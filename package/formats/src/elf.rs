@@ -1,51 +1,51 @@
-//! What an ELF file tells about itself, sections or not: OpenWrt strips even the section headers.
+//! Reads what an ELF file says about itself, with or without sections: OpenWrt strips even the section headers.
 
 use object::elf::{self, FileHeader32, FileHeader64};
 use object::read::elf::{Dyn as _, FileHeader, ProgramHeader as _, SectionHeader as _};
 use object::read::{FileKind, Object as _};
 use object::{Architecture, Endianness};
 
-/// Places that only build machines have, with what may stand in front of them.
+/// Folders that exist only on build machines, with the text that may precede them.
 ///
-/// An absolute path starts a text or follows something that cannot be part of a path; the folders of
-/// OpenWrt's build system tell enough in the middle of one.
-/// Some are written in two parts, so that a search for such paths in this source finds none.
+/// An absolute path starts a text or follows a character that paths do not have; the folders of OpenWrt's build system
+/// are recognised in the middle of a path, too. Some are written in two parts, so that a search for such paths does not
+/// find this source.
 const ABSOLUTE: [&str; 6] =
     ["/home", concat!("/root", "/.cargo"), concat!("/root", "/.rustup"), "/build", "/builder", "/builds"];
-/// Where every build machine of Debian unpacks sources, so that the path tells of none of them.
+/// Where all of Debian's build machines unpack sources, so that the path reveals nothing about the machine.
 const AGREED: &str = "/build/reproducible-path/";
 const ANYWHERE: [&str; 2] = ["/build_dir/target-", "/staging_dir/"];
 
-/// Paths reported of one file; more of them say nothing new.
+/// The most paths that are reported for one file.
 const MOST_PATHS: usize = 3;
 
-/// Where a file for MIPS says how it was compiled, unless its sections were stripped: then a segment does.
+/// The section in which a MIPS file says how it was compiled; if sections were stripped, a segment has the same.
 const MIPS_ABI: &[u8] = b".MIPS.abiflags";
 
-/// The place of `fp_abi` in it (binutils, include/elf/mips.h).
+/// Offset of `fp_abi` in it (binutils, include/elf/mips.h).
 const FP_ABI: usize = 7;
 
-/// An ELF file.
+/// The parts of an ELF file that rules look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Elf {
     pub(crate) machine: Machine,
-    /// What the header says of the instruction set and of how functions call each other, in the machine's own bits.
+    /// The header's flags for instruction set and calling convention; their meaning depends on the machine.
     pub(crate) flags: u32,
-    /// How a file for MIPS passes numbers with a fraction (`fp_abi`), where it says so.
+    /// `fp_abi` of a MIPS file: how functions pass floating-point numbers, if it says so.
     pub(crate) mips_float: Option<u8>,
-    /// Not linked yet, as kernel modules are.
+    /// Whether it is not linked yet, like a kernel module.
     pub(crate) relocatable: bool,
     pub(crate) has_symbols: bool,
     pub(crate) has_debug: bool,
-    /// Libraries that it asks the loader for (`DT_NEEDED`).
+    /// Libraries that the loader must find (`DT_NEEDED`).
     pub(crate) needed: Vec<String>,
-    /// Folders that it has the loader look into (`DT_RPATH`, `DT_RUNPATH`).
+    /// Folders that the loader searches (`DT_RPATH`, `DT_RUNPATH`).
     pub(crate) run_paths: Vec<String>,
-    /// Paths of the machine that it was built on.
+    /// Paths of the machine that built it.
     pub(crate) build_paths: Vec<String>,
 }
 
-/// What it runs on.
+/// The machine that it runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Machine {
     pub(crate) architecture: Architecture,
@@ -53,7 +53,7 @@ pub(crate) struct Machine {
 }
 
 impl Elf {
-    /// Reads an ELF file; `None` for anything else, and for a damaged one.
+    /// Reads an ELF file; `None` for anything else, or a damaged file.
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
         let mut elf = match FileKind::parse(bytes).ok()? {
             FileKind::Elf32 => read::<FileHeader32<Endianness>>(bytes).ok()?,
@@ -99,7 +99,7 @@ fn read<Header: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> object::Result
     Ok(found)
 }
 
-/// Reads the dynamic segment, whose addresses are those of memory.
+/// Reads the dynamic segment, whose addresses are memory addresses.
 fn dynamic<Header: FileHeader<Endian = Endianness>>(
     header: &Header,
     endian: Endianness,
@@ -157,7 +157,7 @@ pub(crate) fn build_path(text: &str) -> Option<String> {
     let is_path = |c: char| c.is_ascii_alphanumeric() || "/._-+~".contains(c);
     let absolute = ABSOLUTE.iter().find_map(|place| {
         let mut hits = text.match_indices(place).map(|(at, _)| at);
-        // Something has to be in it: a program may well speak of the folder itself.
+        // There must be something below the folder: a program may well mention the folder itself.
         let is_inside = |rest: &str| rest.strip_prefix('/').is_some_and(|rest| rest.starts_with(is_path));
         hits.find(|&at| {
             let (before, path) = text.split_at(at);

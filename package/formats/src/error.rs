@@ -1,12 +1,12 @@
-//! What can be wrong with foreign bytes, or with a plan that cannot be written.
+//! What can be wrong with untrusted bytes, or with a plan that cannot be written.
 //!
-//! One list for the whole crate, so that ids stay unique and a caller can show any of them. `Display` is what is
-//! wrong, and why that matters.
+//! One list for the whole crate keeps the ids unique, and lets a caller show any of them. `Display` says what is wrong,
+//! and why that matters.
 
 use std::{fmt, io};
 
 const RECIPE: &str = "correct the recipe that the package is made from";
-const FETCH_AGAIN: &str = "fetch the file again; if it stays like this, ask its publisher to upload it anew";
+const FETCH_AGAIN: &str = "fetch the file again; if that does not help, ask its publisher to upload it again";
 const RAISE_LIMIT: &str = "raise the limit if the file is trusted and really this large; otherwise do not use it";
 const TRUST: &str = "install the feed's public key if you trust its owner; if it is installed, do not use this file";
 const USIGN_FILE: &str = "use a key or signature file as usign writes it";
@@ -15,12 +15,12 @@ const MODULE_FILE: &str = "give the uncompressed .ko file of a kernel module";
 const BUILD_AGAIN: &str = "do not install this package; build it again with OpenWrt's tools or with ours";
 
 model::errors! {
-    /// Why bytes were refused, or could not be written. The texts tell what the fields are.
+    /// Why bytes were refused, or could not be written. The texts explain the fields.
     #[derive(Debug)]
     #[non_exhaustive]
     #[allow(missing_docs)]
     pub enum Error {
-        /// The reader or writer below failed.
+        /// Reading or writing failed in the layer below.
         Io { source: io::Error } => {
             id: "FMT001",
             what: "reading or writing failed",
@@ -47,23 +47,23 @@ model::errors! {
         GzipCorrupt => {
             id: "GZ003",
             what: "compressed data is damaged",
-            why: "the deflate stream makes no sense",
+            why: "the deflate stream is invalid",
             fix: "{FETCH_AGAIN}",
         }
-        /// CRC or length after the stream disagree with what came out.
+        /// CRC or length at the end do not match the decompressed bytes.
         GzipChecksum => {
             id: "GZ004",
             what: "compressed data is damaged",
             why: "its checksum does not match (opkg would install it unnoticed)",
             fix: "{FETCH_AGAIN}",
         }
-        /// Bytes follow the end of the stream.
+        /// Bytes follow the end of the compressed data.
         GzipTrailing => {
             id: "GZ005",
-            what: "there are bytes after the end of the compressed data, which nothing accounts for",
+            what: "there are bytes after the end of the compressed data, which belong to nothing",
             fix: "{BUILD_AGAIN}",
         }
-        /// More came out than the limit allows.
+        /// Decompression exceeds the limit.
         GzipTooLarge { limit: u64 } => {
             id: "GZ006",
             what: "compressed data unpacks to more than {limit} bytes, the limit",
@@ -96,7 +96,7 @@ model::errors! {
             why: "base-256 and negative numbers derail opkg",
             fix: "{BUILD_AGAIN}",
         }
-        /// A path that leaves the root, or could be read in two ways.
+        /// A path that leaves the root, or that is ambiguous.
         TarPath { path: String, why: &'static str } => {
             id: "TAR004",
             what: "path {path} is refused",
@@ -110,7 +110,7 @@ model::errors! {
             why: "it would lose the rest of the archive",
             fix: "{BUILD_AGAIN}",
         }
-        /// A device node or fifo where none is expected.
+        /// A device node or fifo.
         TarDevice { path: String } => {
             id: "TAR006",
             what: "{path} is a device node or fifo, which packages do not ship",
@@ -136,7 +136,7 @@ model::errors! {
             what: "hard link {path} points to {target}, which is not an earlier file of this archive",
             fix: "{BUILD_AGAIN}",
         }
-        /// A long-name header that is too long, or belongs to nothing.
+        /// A long-name header that is too long, or that no member follows.
         TarLongName => {
             id: "TAR010",
             what: "a long-name header is too long or belongs to no member",
@@ -158,10 +158,10 @@ model::errors! {
         /// Something other than zeros after the end marker.
         TarTrailing => {
             id: "TAR013",
-            what: "there are bytes after the end of the archive, which nothing accounts for",
+            what: "there are bytes after the end of the archive, which belong to nothing",
             fix: "{BUILD_AGAIN}",
         }
-        /// A value does not fit into a tar header.
+        /// A value that does not fit into a tar header.
         TarCannotStore { path: String, why: &'static str } => {
             id: "TAR014",
             what: "{path} cannot be stored in a tar archive",
@@ -176,7 +176,7 @@ model::errors! {
             what: "the package has no {member}",
             fix: "{BUILD_AGAIN}",
         }
-        /// A member of the outer archive that does not belong there, or is out of order.
+        /// An unexpected member of the outer archive, or one out of order.
         IpkMember { member: String, why: &'static str } => {
             id: "IPK002",
             what: "the package has the unexpected member {member} ({why})",
@@ -210,7 +210,7 @@ model::errors! {
             why: "{why}",
             fix: "{BUILD_AGAIN}",
         }
-        /// A field that a package cannot be without.
+        /// A required field is missing.
         ControlMissing { field: &'static str } => {
             id: "CTL002",
             what: "the control data has no {field}",
@@ -244,11 +244,11 @@ model::errors! {
             what: "the index is larger than {limit} bytes, the limit",
             fix: "{RAISE_LIMIT}",
         }
-        /// An index entry without one of the fields that make the package verifiable.
+        /// An index entry lacks a field without which the package cannot be verified.
         IndexMissing { package: String, field: &'static str } => {
             id: "IDX002",
             what: "the index entry of {package} has no {field}",
-            why: "its package cannot be verified",
+            why: "its package could not be verified",
             fix: "{INDEX_AGAIN}",
         }
         /// A file name that leaves the feed's directory.
@@ -258,7 +258,7 @@ model::errors! {
             why: "{why}",
             fix: "{INDEX_AGAIN}",
         }
-        /// The package file is not the one that the index describes.
+        /// The package file differs from its index entry.
         IndexMismatch { package: String, field: &'static str, index: String, file: String } => {
             id: "IDX004",
             what: "{package}: the index says {field} {index}, the package file says {file}",
@@ -266,7 +266,7 @@ model::errors! {
         }
 
         // usign
-        /// A key or signature file that is not two lines of the expected content.
+        /// A key or signature file that does not consist of the two expected lines.
         UsignFormat { expected: &'static str, why: &'static str } => {
             id: "SIG001",
             what: "this is not a usign {expected}",
@@ -286,7 +286,7 @@ model::errors! {
             why: "its checksum does not match",
             fix: "{USIGN_FILE}",
         }
-        /// Signed by another key.
+        /// Another key made the signature.
         UsignOtherKey { signed_by: String, key: String } => {
             id: "SIG004",
             what: "the signature was made by key {signed_by}, not by {key}",
@@ -296,7 +296,7 @@ model::errors! {
         UsignBadSignature { key: String } => {
             id: "SIG005",
             what: "the signature by key {key} does not match",
-            why: "the data was changed after signing, or the key is a forgery",
+            why: "the data was changed after signing, or somebody else made a key with the same id",
             fix: "{TRUST}",
         }
 
@@ -321,7 +321,7 @@ model::errors! {
             why: "{why}",
             fix: "{BUILD_AGAIN}",
         }
-        /// Made for a newer reader.
+        /// The file needs a newer reader.
         AdbVersion => {
             id: "ADB004",
             what: "the apk file needs a newer reader",
@@ -341,10 +341,10 @@ model::errors! {
             why: "{what}",
             fix: "{BUILD_AGAIN}",
         }
-        /// Shared values that would unfold into far more than was stored.
+        /// Shared values that would expand to far more than is stored.
         AdbBudget => {
             id: "ADB007",
-            what: "the apk metadata unfolds into more values than any package has",
+            what: "the apk metadata expands to more values than any package has",
             fix: "{BUILD_AGAIN}",
         }
         /// Metadata of 256 MiB or more.
@@ -353,47 +353,47 @@ model::errors! {
             what: "the metadata is larger than an apk file can hold",
             fix: "split the package or index",
         }
-        /// No signature by a known key.
+        /// No trusted key made any of the signatures.
         AdbUntrusted { signatures: usize, keys: usize } => {
             id: "ADB009",
             what: "none of the {signatures} signatures was made by one of the {keys} trusted keys",
             fix: "{TRUST}",
         }
-        /// A field that a package cannot be without, or with a value that makes no sense.
+        /// A required field is missing, or a value is invalid.
         ApkField { field: &'static str, why: &'static str } => {
             id: "APK001",
             what: "the apk metadata has a bad {field}",
             why: "{why}",
             fix: "{BUILD_AGAIN}",
         }
-        /// A path that leaves the root, is there twice, or lies below a link.
+        /// A path that leaves the root, is duplicated, or lies below a link.
         ApkPath { path: String, why: &'static str } => {
             id: "APK002",
             what: "path {path:?} of the package is refused",
             why: "{why}",
             fix: "{BUILD_AGAIN}",
         }
-        /// Entries that are not in the order apk looks them up in.
+        /// Entries that are not sorted as apk needs them.
         ApkOrder { list: &'static str } => {
             id: "APK003",
             what: "{list} of the apk metadata is not sorted, or has duplicates",
             why: "apk would not find its entries",
             fix: "{BUILD_AGAIN}",
         }
-        /// The bytes of a file are not the ones that the metadata describes.
+        /// The content of a file does not match the metadata.
         ApkContent { path: String } => {
             id: "APK004",
             what: "the content of {path} does not match its SHA-256 in the metadata",
             fix: "{FETCH_AGAIN}",
         }
-        /// File data that is missing, out of order or too much.
+        /// File data is missing, out of order or superfluous.
         ApkData { why: &'static str } => {
             id: "APK005",
             what: "the file data of the package does not fit its list of files",
             why: "{why}",
             fix: "{BUILD_AGAIN}",
         }
-        /// A device node or fifo where none is expected.
+        /// A device node or fifo.
         ApkDevice { path: String } => {
             id: "APK006",
             what: "{path} is a device node or fifo, which packages do not ship",
@@ -417,7 +417,7 @@ model::errors! {
             why: "{why}",
             fix: "{MODULE_FILE}",
         }
-        /// An ELF file without module information.
+        /// An ELF file without the section `.modinfo`.
         ModuleInfo => {
             id: "MOD002",
             what: "this ELF file is not a kernel module",
@@ -426,7 +426,7 @@ model::errors! {
         }
 
         // plans
-        /// A plan that no package can be made from.
+        /// A plan from which no package can be made.
         Plan { what: String } => {
             id: "FMT002",
             what: "the package cannot be written",
@@ -452,7 +452,7 @@ impl std::error::Error for Error {
     }
 }
 
-/// Readers stack on [`io::Read`]: an error of ours travels through it and comes out as itself.
+/// Readers are stacked on [`io::Read`]: our errors pass through it and are unwrapped here.
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         error.downcast::<Error>().unwrap_or_else(|source| Error::Io { source })

@@ -1,4 +1,4 @@
-//! One package written as either format. What the managers do differently is told, and done, in
+//! Writes a package in either format. The differences between the managers are handled, and listed, in
 //! [`apk::from_plan`].
 
 use std::io::{Cursor, Read, Seek, Write};
@@ -9,7 +9,7 @@ use crate::adb::Compression;
 use crate::{Error, Package, apk, ipk};
 
 impl Package {
-    /// The name of its file, as OpenWrt's feeds have it.
+    /// The package's file name, as in OpenWrt's feeds.
     pub fn file_name(&self, format: Format) -> String {
         match format {
             Format::Ipk => ipk::file_name(self),
@@ -17,14 +17,14 @@ impl Package {
         }
     }
 
-    /// Writes it as OpenWrt's build does; apk packages unsigned, as it is the index that is signed.
-    /// The compressed payload of an ipk is held in memory meanwhile.
+    /// Writes the package as OpenWrt's build does; apk packages are not signed, as their index is. The compressed
+    /// payload of an ipk is held in memory.
     pub fn write(&self, format: Format, out: impl Write) -> Result<(), Error> {
         self.write_with_scratch(format, out, Cursor::new(Vec::new()))
     }
 
-    /// Like [`Package::write`]; what has to wait until its length is known goes to `scratch`, for instance a
-    /// temporary file, so that memory is bounded.
+    /// Like [`Package::write`], but with bounded memory: what must wait until its length is known goes to `scratch`,
+    /// such as a temporary file.
     pub fn write_with_scratch(
         &self,
         format: Format,

@@ -1,7 +1,7 @@
-//! Gzip with a fixed header, and a reader that believes nothing.
+//! Gzip with a fixed header, and a reader that trusts nothing.
 //!
-//! OpenWrt compresses with `gzip -n`: no name, no time (RFC 1952). Real opkg ignores the checksum,
-//! the length and a cut-off end; [`Reader`] refuses each, and whatever follows the stream.
+//! OpenWrt compresses with `gzip -n`: no name, no time (RFC 1952). Real opkg ignores the checksum, the length and a
+//! cut-off end; [`Reader`] checks them all, and refuses bytes after the stream.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
@@ -11,7 +11,7 @@ use crate::Error;
 use crate::deflate::Encoder;
 use crate::inflate::Inflate;
 
-/// What the header says about how hard was compressed; it is always done equally well.
+/// The compression level that the header claims; the encoder itself has only one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
     /// `gzip -n`, used inside packages.
@@ -38,7 +38,7 @@ impl<W: Write> Writer<W> {
         Ok(Writer { deflate: Encoder::new(out), crc: Crc::new() })
     }
 
-    /// Writes what is pending and the checksum, and gives the inner writer back.
+    /// Writes what is pending and the checksum; returns the inner writer.
     pub fn finish(self) -> io::Result<W> {
         let mut out = self.deflate.finish()?;
         out.write_all(&self.crc.sum().to_le_bytes())?;
@@ -66,17 +66,17 @@ pub fn compress(bytes: &[u8], level: Level) -> Result<Vec<u8>, Error> {
     Ok(writer.finish()?)
 }
 
-/// Unpacks exactly one gzip member, at most `limit` bytes.
+/// Decompresses exactly one gzip member, to at most `limit` bytes.
 pub fn decompress(input: impl Read, limit: u64) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     Reader::new(input, limit)?.read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Decompresses one gzip member and insists that it ends the input.
+/// Decompresses one gzip member, which must end the input.
 ///
-/// Errors travel as [`io::Error`] and turn back into [`Error`] by `From`. What was read is only
-/// good once `read` has returned 0.
+/// Errors travel as [`io::Error`] and become [`Error`] again by `From`. What was read is good only once `read` has
+/// returned 0.
 pub struct Reader<R: Read> {
     inflate: Inflate<BufReader<R>>,
     crc: Crc,
@@ -86,7 +86,7 @@ pub struct Reader<R: Read> {
 }
 
 impl<R: Read> Reader<R> {
-    /// Reads the header; `limit` bounds the bytes that come out.
+    /// Reads the header; `limit` bounds the decompressed bytes.
     pub fn new(input: R, limit: u64) -> Result<Self, Error> {
         let mut input = BufReader::with_capacity(16 << 10, input);
         read_header(&mut input)?;
@@ -130,7 +130,7 @@ impl<R: Read> Read for Reader<R> {
     }
 }
 
-/// Reads the fixed header and skips the optional fields, each of them bounded.
+/// Reads the fixed header and skips the optional fields, all bounded.
 fn read_header(input: &mut impl BufRead) -> Result<(), Error> {
     const HEADER_CRC: u8 = 1 << 1;
     const EXTRA: u8 = 1 << 2;
@@ -180,7 +180,7 @@ fn truncated(error: io::Error) -> Error {
     if error.kind() == io::ErrorKind::UnexpectedEof { Error::GzipTruncated } else { error.into() }
 }
 
-/// Names the usual things that are mistaken for a package.
+/// Names what is often mistaken for a package.
 fn looks_like(start: &[u8]) -> &'static str {
     match start {
         [] => "an empty file",

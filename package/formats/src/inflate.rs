@@ -1,4 +1,4 @@
-//! Raw deflate decoding that knows the difference between "ended" and "cut off".
+//! Raw deflate decoding that distinguishes "ended" from "cut off".
 
 use std::cell::Cell;
 use std::io::{self, BufRead, Read};
@@ -8,14 +8,14 @@ use flate2::{Decompress, FlushDecompress, Status};
 use crate::Error;
 
 thread_local! {
-    /// The state of the last stream that this thread read: setting it up costs more than reading a tiny stream.
+    /// The decoder of this thread's last stream, for reuse: setting one up costs more than reading a tiny stream.
     static SPARE: Cell<Option<Decompress>> = const { Cell::new(None) };
 }
 
-/// Decodes one raw deflate stream and leaves the input directly behind its end.
+/// Decodes one raw deflate stream and leaves the input right after its end.
 pub(crate) struct Inflate<R> {
     input: R,
-    /// Nothing once the stream has ended.
+    /// `None` once the stream has ended.
     state: Option<Decompress>,
     truncated: fn() -> Error,
 }
@@ -30,7 +30,7 @@ impl<R> Inflate<R> {
         Inflate { input, state: Some(used.unwrap_or_else(|| Decompress::new(false))), truncated }
     }
 
-    /// What follows the stream, once [`Read::read`] has returned 0.
+    /// The input after the stream, once [`Read::read`] has returned 0.
     pub(crate) fn get_mut(&mut self) -> &mut R {
         &mut self.input
     }
@@ -56,7 +56,7 @@ impl<R: BufRead> Read for Inflate<R> {
             if produced > 0 {
                 return Ok(produced);
             }
-            // No progress: more input is the only thing that could help.
+            // No progress at the end of the input: the stream is cut off.
             if self.state.is_some() && consumed == 0 && ended {
                 return Err((self.truncated)().into());
             }

@@ -1,25 +1,25 @@
-//! How much a reader may take from foreign bytes.
+//! Limits for readers of untrusted bytes.
 
-/// Bytes of paths that a reader remembers for one archive; long paths compress too well to go by the
-/// number of members alone.
+/// Bytes of paths that a reader keeps for one archive; long paths compress so well that a limit on the number of
+/// members is not enough.
 pub(crate) const MOST_PATH_BYTES: usize = 64 << 20;
 
-/// Bounds for every reader: what lies beyond them is refused, never cut off silently.
+/// Limits for every reader: what exceeds them is refused, never silently cut off.
 ///
 /// The defaults are far above any package that OpenWrt ships.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes that one compressed stream may unpack to.
+    /// Bytes to which one compressed stream may decompress.
     pub unpacked: u64,
-    /// Members of one archive.
+    /// Members in one archive.
     pub entries: usize,
-    /// Bytes of one control file or maintainer script.
+    /// Bytes in one control file or maintainer script.
     pub control: u64,
-    /// Bytes of an index.
+    /// Bytes in an index.
     pub index: u64,
-    /// Whether device nodes and fifos may be in a payload.
+    /// Whether a payload may have device nodes and fifos.
     pub devices: bool,
-    /// Whether lines of `conffiles` that name no path are kept apart for the reader to judge, and refuse nothing.
+    /// Whether lines of `conffiles` that are not a path are reported separately, and not refused.
     pub odd_conffiles: bool,
 }
 

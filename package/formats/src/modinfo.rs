@@ -1,4 +1,4 @@
-//! What a Linux kernel module says about itself: the `.modinfo` section of a `.ko` file.
+//! Reads the metadata of a Linux kernel module: the `.modinfo` section of a `.ko` file.
 //!
 //! The section is a list of `key=value` texts, each ended by NUL (`include/linux/module.h`).
 
@@ -18,17 +18,17 @@ pub struct ModuleInfo {
     pub vermagic: String,
     /// Names of the modules whose symbols it uses.
     pub depends: Vec<String>,
-    /// Hints to load others too, such as `pre: libcrc32c`.
+    /// Hints to load other modules too, such as `pre: libcrc32c`.
     pub softdep: Vec<String>,
-    /// Licences; more than one when the module says so.
+    /// Licences; there can be several.
     pub license: Vec<String>,
-    /// Built from the kernel's own tree.
+    /// Whether it was built from the kernel's own tree.
     pub in_tree: bool,
-    /// What the module is compiled for.
+    /// The machine that it is compiled for.
     pub machine: Machine,
-    /// What the linker made of its content, in hexadecimal digits; OpenWrt takes it out of its modules.
+    /// The linker's build id in hex digits; OpenWrt strips it from its modules.
     pub build_id: Option<String>,
-    /// Everything, in the order it is stored.
+    /// All fields in stored order.
     pub fields: Vec<(String, String)>,
 }
 
@@ -63,7 +63,7 @@ impl ModuleInfo {
         };
         for text in data.split(|&byte| byte == 0).filter(|text| !text.is_empty()) {
             let text = String::from_utf8_lossy(text);
-            // Padding and garbage without a key carry nothing.
+            // Padding and text without a key have no meaning.
             let Some((key, value)) = text.split_once('=') else { continue };
             info.take(key, value);
         }
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The smallest 64-bit little-endian x86 ELF object with one section of the given name and bytes.
+    /// The smallest 64-bit little-endian x86 ELF object with one section of this name and content.
     fn elf(section: &str, data: &[u8]) -> Vec<u8> {
         const HEADER: u64 = 64;
         let names = format!("\0{section}\0.shstrtab\0");

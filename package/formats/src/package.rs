@@ -1,4 +1,4 @@
-//! The neutral plan of a package, from which every format is written.
+//! The neutral plan of a package, from which both formats are written.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,10 +8,10 @@ use std::sync::Arc;
 use crate::Error;
 use crate::depend::{Dependency, Provide, Term};
 
-/// Everything a package is made of, before a format is chosen.
+/// Everything that makes up a package, before a format is chosen.
 ///
-/// Empty strings and lists mean "absent". What the formats spell differently is stored in opkg's
-/// words (architecture `all`, [`crate::depend`] syntax) and translated by the writer.
+/// Empty strings and lists mean "absent". Where the formats differ, opkg's terms are stored (architecture `all`,
+/// [`crate::depend`] syntax), and the writer translates them.
 #[derive(Debug, Clone, Default)]
 pub struct Package {
     /// Name without ABI suffix, such as `kmod-nft-offload` or `libfoo`.
@@ -26,11 +26,11 @@ pub struct Package {
     pub depends: Vec<Dependency>,
     /// What must not be installed.
     pub conflicts: Vec<Term>,
-    /// Other names this package answers to.
+    /// Other names that this package provides.
     pub provides: Vec<Provide>,
-    /// apk installs it by itself once all of these are; opkg knows nothing of the kind.
+    /// apk installs the package automatically once all of these are installed; opkg has no such thing.
     pub install_if: Vec<Dependency>,
-    /// One line, then more lines if wanted.
+    /// One line, optionally followed by more.
     pub description: String,
     /// SPDX expression.
     pub license: String,
@@ -46,23 +46,23 @@ pub struct Package {
     pub source: String,
     /// Name of the source package.
     pub source_name: String,
-    /// Seconds since 1970, stored as time of every file; nothing is younger or older.
+    /// Time of every file, in seconds since 1970.
     pub source_date_epoch: u64,
     /// CPE identifier.
     pub cpe_id: String,
     /// Users and groups to create, `user=uid:group=gid`, separated by blanks.
     pub require_user: String,
-    /// Cannot be removed without force.
+    /// Whether it can only be removed by force.
     pub essential: bool,
-    /// Is not upgraded unless asked for by name.
+    /// Whether it is only upgraded when it is named.
     pub hold: bool,
     /// Links managed by `alternatives`: `priority:path:target`.
     pub alternatives: Vec<String>,
-    /// Absolute paths that hold the owner's settings.
+    /// Absolute paths of settings that belong to the user.
     pub conffiles: Vec<String>,
     /// The package's own scripts.
     pub scripts: Scripts,
-    /// Payload, in any order; missing parent directories are added as root's with mode 0755.
+    /// Payload, in any order; missing parent directories are added, owned by root and with mode 0755.
     pub files: Vec<Entry>,
 }
 
@@ -80,18 +80,18 @@ pub struct Scripts {
 }
 
 impl Package {
-    /// The name of the package that every kernel module depends on in one exact version. It has no files:
-    /// an image says by it which kernel it runs.
+    /// The name of the package that every kernel module depends on, in one exact version. It has no files; it tells
+    /// which kernel an image runs.
     pub const KERNEL: &str = "kernel";
 
-    /// The published name: with the ABI version attached, except for kernel modules.
+    /// The published name: with the ABI version appended, except for kernel modules.
     ///
     /// `libfoo` + `3` is `libfoo3`, `libsqlite3` + `0` is `libsqlite3-0`.
     pub fn full_name(&self) -> String {
         self.with_abi(&self.name)
     }
 
-    /// `name` with this package's ABI version attached.
+    /// `name` with this package's ABI version appended.
     pub(crate) fn with_abi(&self, name: &str) -> String {
         if self.abi_version.is_empty() || name.starts_with("kmod-") {
             return name.to_owned();
@@ -100,8 +100,8 @@ impl Package {
         format!("{name}{dash}{}", self.abi_version)
     }
 
-    /// The payload with all parent directories, checked and in the order of `tar --sort=name`:
-    /// each directory's entries by bytes, a directory directly before what it holds.
+    /// The payload with all parent directories, checked and in the order of `tar --sort=name`: a directory's entries
+    /// sorted by bytes, each directory directly before its contents.
     pub fn tree(&self) -> Result<Vec<Entry>, Error> {
         let mut seen = BTreeSet::new();
         let mut entries = Vec::with_capacity(self.files.len());
@@ -128,7 +128,7 @@ impl Package {
     }
 }
 
-/// Nothing but a directory may have something below it.
+/// Checks that only directories have something below them.
 fn check_parents(sorted: &[Entry]) -> Result<(), Error> {
     let mut files = BTreeSet::new();
     for entry in sorted {
@@ -144,7 +144,7 @@ fn check_parents(sorted: &[Entry]) -> Result<(), Error> {
     Ok(())
 }
 
-/// A hard link is a further name of a file that was unpacked before.
+/// Checks that each hard link comes after the file that it links to.
 fn check_hard_links(sorted: &[Entry]) -> Result<(), Error> {
     let mut files = BTreeSet::new();
     for entry in sorted {
@@ -166,28 +166,28 @@ fn check_hard_links(sorted: &[Entry]) -> Result<(), Error> {
 pub struct Entry {
     /// Path below the root, without leading or trailing slash.
     pub path: String,
-    /// Permission bits with set-user-id, set-group-id and sticky bit: at most `0o7777`.
+    /// Permission bits including setuid, setgid and sticky: at most `0o7777`.
     pub mode: u32,
     /// Owner.
     pub owner: Owner,
     /// Group.
     pub group: Owner,
-    /// What it is.
+    /// Its kind and content.
     pub kind: Kind,
 }
 
 impl Entry {
-    /// A regular file of root's.
+    /// A regular file owned by root.
     pub fn file(path: impl Into<String>, mode: u32, content: Content) -> Self {
         Entry { path: path.into(), mode, owner: Owner::root(), group: Owner::root(), kind: Kind::File(content) }
     }
 
-    /// A directory of root's.
+    /// A directory owned by root.
     pub fn dir(path: impl Into<String>, mode: u32) -> Self {
         Entry { path: path.into(), mode, owner: Owner::root(), group: Owner::root(), kind: Kind::Dir }
     }
 
-    /// A symbolic link of root's.
+    /// A symbolic link owned by root.
     pub fn symlink(path: impl Into<String>, target: impl Into<String>) -> Self {
         Entry {
             path: path.into(),
@@ -204,17 +204,17 @@ impl Entry {
 pub enum Kind {
     /// A directory.
     Dir,
-    /// A regular file with its bytes.
+    /// A regular file and its content.
     File(Content),
-    /// A symbolic link and its text.
+    /// A symbolic link and its target.
     Symlink(String),
-    /// A further name of an earlier file of the same package, given by its path.
+    /// A hard link to an earlier file of the same package, given by its path.
     HardLink(String),
     /// A device node or fifo.
     Device(Device),
 }
 
-/// A special file; only ever read when [`crate::Limits::devices`] allows it.
+/// A special file; only read when [`crate::Limits::devices`] allows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Device {
     /// A character device.
@@ -245,7 +245,7 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// Stands for the number of a user or group that only its name is known of.
+    /// The id of a user or group of which only the name is known.
     pub const UNKNOWN_ID: u32 = u32::MAX;
 
     /// User or group 0.
@@ -254,14 +254,14 @@ impl Owner {
     }
 }
 
-/// The bytes of a file: in memory, or read again each time they are needed.
+/// The content of a file: in memory, or read again each time it is needed.
 #[derive(Clone)]
 pub enum Content {
     /// Bytes in memory.
     Bytes(Arc<[u8]>),
     /// Bytes from elsewhere, so that a large package need not be held in memory.
     Source {
-        /// Exact number of bytes; another number is an error when written.
+        /// Exact number of bytes; if the source has more or fewer, writing fails.
         length: u64,
         /// Opens the source from its start.
         open: Arc<dyn Fn() -> io::Result<Box<dyn Read>> + Send + Sync>,
@@ -285,7 +285,7 @@ impl Content {
         }
     }
 
-    /// The bytes, when they are in memory.
+    /// The bytes, if they are in memory.
     pub fn bytes(&self) -> Option<&[u8]> {
         match self {
             Content::Bytes(bytes) => Some(bytes),
@@ -318,7 +318,7 @@ impl fmt::Debug for Content {
     }
 }
 
-/// Equal when both are in memory with the same bytes, or come from the very same source.
+/// Equal if both are in memory with the same bytes, or both are the very same source.
 impl PartialEq for Content {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {

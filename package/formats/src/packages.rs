@@ -1,4 +1,4 @@
-//! The feed's index: `Packages.manifest`, `Packages` and `index.json`.
+//! opkg's index: `Packages.manifest`, `Packages` and `index.json`.
 //!
 //! The signature of a feed covers the uncompressed bytes of `Packages`; check it before [`read`].
 
@@ -13,10 +13,10 @@ use crate::control::{Block, Control, Stanza};
 use crate::version::opkg;
 use crate::{Error, Limits, gzip, tar};
 
-/// A package as an index lists it.
+/// A package as listed in an index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// The package's control data, as far as the index keeps it.
+    /// The package's control data, as far as the index has it.
     pub control: Control,
     /// Path of the package file, relative to the index.
     pub filename: String,
@@ -27,13 +27,13 @@ pub struct Listed {
 }
 
 impl Listed {
-    /// Checks length and digest of the package file.
+    /// Checks size and digest of the package file.
     pub fn check_file(&self, size: u64, sha256: Digest) -> Result<(), Error> {
         self.same("Size", self.size, size)?;
         self.same("SHA256sum", self.sha256, sha256)
     }
 
-    /// Checks that the file is the package that the index promised; opkg would install any other.
+    /// Checks that the file is the package that the index describes; opkg would install any other.
     pub fn check_control(&self, file: &Control) -> Result<(), Error> {
         self.same("Package", &self.control.package, &file.package)?;
         self.same("Version", &self.control.version, &file.version)?;
@@ -49,8 +49,8 @@ impl Listed {
     }
 }
 
-/// `Packages.manifest`: everything about every package, sorted by path. The virtual packages
-/// `kernel` and `libc` belong to an image, not to a feed, and are left out.
+/// `Packages.manifest`: everything about every package, sorted by path. The virtual packages `kernel` and `libc` belong
+/// to an image, not to a feed, and are left out.
 pub fn manifest(packages: &[Listed]) -> String {
     let mut sorted: Vec<_> =
         packages.iter().filter(|listed| !matches!(listed.control.package.as_str(), "kernel" | "libc")).collect();
@@ -62,7 +62,7 @@ pub fn manifest(packages: &[Listed]) -> String {
     text
 }
 
-/// File name, size and digest stand before the description.
+/// File name, size and digest come before the description.
 fn stanza(listed: &Listed) -> Stanza {
     let mut stanza = listed.control.stanza.clone();
     let description = stanza.get("Description").unwrap_or_default().to_owned();
@@ -74,14 +74,14 @@ fn stanza(listed: &Listed) -> Stanza {
     stanza
 }
 
-/// `Packages`, made from the text of the manifest: what a router does not need is left out.
+/// `Packages`, made from the text of the manifest without the fields that a router does not need.
 ///
 /// Old verifiers have a wrong SHA-512 for some lengths; two empty lines at the end avoid these.
 pub fn packages(manifest: &str) -> String {
     const LEFT_OUT: [&str; 4] = ["Maintainer", "LicenseFiles", "Source", "Require"];
     let mut keep = true;
     let kept = manifest.lines().filter(|line| {
-        // A line that continues a field goes or stays with it.
+        // A continuation line is kept or dropped with its field.
         if !line.starts_with([' ', '\t']) {
             keep = !LEFT_OUT.iter().any(|prefix| line.starts_with(prefix));
         }
@@ -99,7 +99,7 @@ pub fn compressed(packages: &str) -> Result<Vec<u8>, Error> {
     gzip::compress(packages.as_bytes(), gzip::Level::Best)
 }
 
-/// `index.json`, version 2: name without ABI version, and version, in the order of the index.
+/// `index.json`, version 2: names without ABI version, and versions, in the order of the index.
 pub fn index_json(architecture: &str, packages: &[Listed]) -> String {
     let names = packages.iter().map(|Listed { control, .. }| {
         let abi = control.stanza.get("ABIVersion").unwrap_or_default();
@@ -108,7 +108,7 @@ pub fn index_json(architecture: &str, packages: &[Listed]) -> String {
     json(architecture, names)
 }
 
-/// The JSON itself; of a name that comes twice, the later version stays.
+/// The JSON text; if a name comes twice, the later version stays.
 pub(crate) fn json<'a>(architecture: &str, packages: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut names: Vec<(&str, &str)> = Vec::new();
     let mut positions = HashMap::new();
@@ -121,7 +121,7 @@ pub(crate) fn json<'a>(architecture: &str, packages: impl Iterator<Item = (&'a s
     }
     let mut text = format!("{{\n  \"version\": 2,\n  \"architecture\": {architecture:?},\n  \"packages\": {{");
     for (position, (name, version)) in names.iter().enumerate() {
-        // For ASCII, which names and versions were checked to be, Rust escapes as JSON does.
+        // Names and versions are ASCII, which was checked, so Rust escapes them as JSON does.
         let comma = if position == 0 { "" } else { "," };
         let _ = write!(text, "{comma}\n    {name:?}: {version:?}");
     }
@@ -129,8 +129,8 @@ pub(crate) fn json<'a>(architecture: &str, packages: impl Iterator<Item = (&'a s
     text
 }
 
-/// Adds the packages of an older index that the newer one does not have; for the same name and version
-/// the newer one's entry stays. So a feed keeps its older packages.
+/// Adds the packages of an older index that the newer one lacks; for the same name and version the newer one's entry
+/// stays. So a feed keeps its older packages.
 pub fn merge(newer: &mut Vec<Listed>, older: Vec<Listed>) {
     let key = |listed: &Listed| (listed.control.package.clone(), listed.control.version.clone());
     let known: HashSet<_> = newer.iter().map(key).collect();
@@ -154,7 +154,7 @@ pub fn changes(old: &[Listed], new: &[Listed]) -> Changes {
     Changes::between(&newest(old), &newest(new))
 }
 
-/// Reads `Packages`, plain text. One odd stanza is an error: for an index that has to be right as a whole.
+/// Reads `Packages`, plain text. A malformed stanza is an error: for an index that must be right as a whole.
 pub fn read(text: &[u8], limits: &Limits) -> Result<Vec<Listed>, Error> {
     let (listed, oddities) = read_each(text, limits)?;
     match oddities.into_iter().next() {
@@ -168,17 +168,17 @@ pub fn read(text: &[u8], limits: &Limits) -> Result<Vec<Listed>, Error> {
 pub struct Oddity {
     /// The first line of its stanza, from 1.
     pub line: usize,
-    /// The package that the stanza is about, if it says so.
+    /// The package that the stanza describes, if it says so.
     pub package: Option<String>,
-    /// What is odd.
+    /// What is wrong.
     pub problem: Error,
-    /// Whether the package was passed over; if not, it was read without what is odd.
+    /// Whether the package was skipped; if not, it was read without the odd part.
     pub is_refused: bool,
 }
 
-/// Reads `Packages` stanza by stanza, so that an odd one does not hide the others. Refused is what could not be verified
-/// or is read in another way by opkg; what says nothing about a package is left out, as opkg does. `tests/oddities.rs`
-/// has the table.
+/// Reads `Packages` stanza by stanza, so that an odd one does not hide the others. Stanzas are refused if the package
+/// could not be verified or if opkg reads them differently; lines that say nothing about a package are ignored, as in
+/// opkg. `tests/oddities.rs` has the table.
 pub fn read_each(text: &[u8], limits: &Limits) -> Result<(Vec<Listed>, Vec<Oddity>), Error> {
     if text.len() as u64 > limits.index {
         return Err(Error::IndexTooLarge { limit: limits.index });
@@ -206,14 +206,14 @@ pub fn read_each(text: &[u8], limits: &Limits) -> Result<(Vec<Listed>, Vec<Oddit
     Ok((packages, oddities))
 }
 
-/// The package of a stanza that cannot be read.
+/// The name of the package in a stanza that cannot be read.
 fn named(text: &[u8], line: usize) -> Option<String> {
     let lines = text.split(|&byte| byte == b'\n').skip(line - 1).take_while(|line| !line.is_empty());
     let names = lines.filter_map(|line| line.strip_prefix(b"Package:"));
     names.map(|name| String::from_utf8_lossy(name).trim().chars().filter(|c| !c.is_control()).take(80).collect()).next()
 }
 
-/// Takes out what opkg does not mind either.
+/// Removes what opkg ignores too.
 fn mend(stanza: &mut Stanza) -> Vec<Error> {
     let mut mended = Vec::new();
     let odd = |field, value: &str, why| Error::ControlValue { field, value: value.chars().take(80).collect(), why };
@@ -226,7 +226,9 @@ fn mend(stanza: &mut Stanza) -> Vec<Error> {
     for field in ["Depends", "Conflicts"] {
         let Some(list) = stanza.get(field).map(str::to_owned) else { continue };
         let items: Vec<&str> = list.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
-        if !list.trim().is_empty() && items.len() != list.split(',').count() {
+        // At an item of blanks opkg crashes, and with it every command on the router: that is for the reader to refuse.
+        let crashes = list.split(',').any(|item| !item.is_empty() && item.trim().is_empty());
+        if !crashes && !list.trim().is_empty() && items.len() != list.split(',').count() {
             mended.push(odd(field, &list, "an item between commas is empty"));
             stanza.set(field, items.join(", "));
         }
@@ -234,7 +236,7 @@ fn mend(stanza: &mut Stanza) -> Vec<Error> {
     mended
 }
 
-/// Unpacks `Packages.gz`; check the signature of the result before reading it.
+/// Decompresses `Packages.gz`; check the signature of the result before reading it.
 pub fn decompress(input: impl Read, limits: &Limits) -> Result<Vec<u8>, Error> {
     gzip::decompress(input, limits.index)
 }

@@ -1,39 +1,39 @@
-//! RSA signatures, PKCS #1 version 1.5 over SHA-512, verified only: published feeds have such keys beside those on P-256.
+//! Verifies RSA signatures, PKCS #1 version 1.5 over SHA-512: published feeds have such keys besides those on P-256.
 //!
-//! Everything here is public, so nothing is done in constant time, and the arithmetic is the plainest there is.
+//! All inputs are public, so nothing needs constant time, and the arithmetic is the simplest.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest as _, Sha512};
 
-/// The smallest and largest modulus, in bits. Smaller ones are no protection any more.
+/// The smallest and largest modulus, in bits. Smaller ones are no longer secure.
 const BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 const BEGIN: &str = "-----BEGIN PUBLIC KEY-----";
 const END: &str = "-----END PUBLIC KEY-----";
 /// `SEQUENCE { OBJECT rsaEncryption, NULL }`
 const ALGORITHM: [u8; 15] = [0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00];
-/// What stands before the digest in a signature: its length, and that it is SHA-512.
+/// The bytes before the digest in a signature: they encode its length, and that it is SHA-512.
 const DIGEST_INFO: [u8; 19] =
     [0x30, 0x51, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x03, 0x05, 0x00, 0x04, 0x40];
 
 /// A key that verifies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PublicKey {
-    /// `RSAPublicKey`, by whose digest apk recognises the key.
+    /// DER of `RSAPublicKey`, whose digest is apk's key id.
     pub(crate) der: Vec<u8>,
     modulus: Number,
     exponent: u32,
 }
 
 impl PublicKey {
-    /// Reads a PEM file with the key as OpenSSL writes it (`BEGIN PUBLIC KEY`). Nothing when it is something else.
+    /// Reads a PEM file with a key as OpenSSL writes it (`BEGIN PUBLIC KEY`); `None` for anything else.
     pub(crate) fn parse(pem: &str) -> Option<PublicKey> {
         let text: String = pem.trim().strip_prefix(BEGIN)?.strip_suffix(END)?.split_whitespace().collect();
         let bytes = BASE64_STANDARD.decode(text).ok()?;
         let (info, rest) = element(&bytes, 0x30)?;
         let key = info.strip_prefix(&ALGORITHM)?;
         let (bits, after) = element(key, 0x03)?;
-        // No bit of the last byte is unused.
+        // The number of unused bits in the last byte must be 0.
         let der = bits.strip_prefix(&[0])?;
         let (fields, behind) = element(der, 0x30)?;
         let (modulus, fields) = element(fields, 0x02)?;
@@ -56,7 +56,7 @@ impl PublicKey {
         format!("{BEGIN}\n{}{END}\n", lines.collect::<String>())
     }
 
-    /// Whether this key made the signature of the message.
+    /// Whether this key signed the message.
     pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         let length = self.modulus.bits().div_ceil(8);
         let number = Number::from_bytes(signature);
@@ -70,7 +70,7 @@ impl PublicKey {
     }
 }
 
-/// The content of the first DER element, which must have this tag, and what follows it.
+/// The content of the first DER element, which must have this tag, and the bytes after it.
 fn element(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
     let (&[first, length], rest) = bytes.split_first_chunk::<2>()?;
     let (length, rest) = match length {
@@ -99,7 +99,7 @@ fn encoded(tag: u8, content: &[u8]) -> Vec<u8> {
     [&head[..], content].concat()
 }
 
-/// A natural number; the least significant part first, no empty parts at the end.
+/// A natural number: least significant part first, without zeros at the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Number(Vec<u32>);
 
@@ -140,7 +140,7 @@ impl Number {
         key(self) < key(other)
     }
 
-    /// The sum of two numbers below the modulus, below it again.
+    /// The sum of two numbers below the modulus, modulo it.
     fn plus(&self, other: &Number, modulus: &Number) -> Number {
         let mut sum = Vec::with_capacity(modulus.0.len() + 1);
         let mut carry = 0_u64;
@@ -155,7 +155,7 @@ impl Number {
         if sum.is_less(modulus) { sum } else { sum.minus(modulus) }
     }
 
-    /// The difference to a number that is not larger.
+    /// The difference; `other` must not be larger.
     fn minus(&self, other: &Number) -> Number {
         let mut borrow = false;
         let part = |(at, &part): (usize, &u32)| {
@@ -167,7 +167,7 @@ impl Number {
         Number(self.0.iter().enumerate().map(part).collect()).trimmed()
     }
 
-    /// By doubling and adding, one bit after the other.
+    /// The product modulo the modulus, by doubling and adding bit by bit.
     fn times(&self, other: &Number, modulus: &Number) -> Number {
         let mut product = Number(Vec::new());
         for at in (0..self.bits()).rev() {
@@ -191,7 +191,7 @@ impl Number {
     }
 }
 
-/// The low and the high half.
+/// The low and the high half of a number.
 fn halves(number: u64) -> [u32; 2] {
     let [a, b, c, d, e, f, g, h] = number.to_le_bytes();
     [u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h])]

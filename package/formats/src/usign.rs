@@ -1,7 +1,7 @@
 //! usign: the Ed25519 signatures of opkg feeds and release files.
 //!
-//! A key or signature is two lines, a comment that proves nothing and base64. The fingerprint is
-//! eight random bytes, not a hash of the key; it only says which key file to look for.
+//! A key or signature file has two lines: a comment, which proves nothing, and base64. The fingerprint is eight random
+//! bytes, not a hash of the key; it only tells which key file to look for.
 //!
 //! A signed list, such as `sha256sums` of a release with its `.sig`:
 //!
@@ -35,7 +35,7 @@ const ALGORITHM: &[u8; 2] = b"Ed";
 const KEY_DERIVATION: &[u8; 2] = b"BK";
 const COMMENT: &str = "untrusted comment: ";
 
-/// Which key: 16 lower-case hex digits, the file name in `/etc/opkg/keys`.
+/// Id of a key: 16 lower-case hex digits, the file name in `/etc/opkg/keys`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint(pub [u8; 8]);
 
@@ -62,7 +62,7 @@ pub struct SecretKey {
 /// A key that verifies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey {
-    /// Which key this is.
+    /// The key's id.
     pub fingerprint: Fingerprint,
     key: VerifyingKey,
 }
@@ -70,7 +70,7 @@ pub struct PublicKey {
 /// A signature over the bytes of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signature {
-    /// Which key made it.
+    /// Id of the key that made it.
     pub fingerprint: Fingerprint,
     bytes: [u8; 64],
 }
@@ -112,7 +112,7 @@ impl SecretKey {
         encode(comment, &parts.concat())
     }
 
-    /// Which key this is.
+    /// The key's id.
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }
@@ -149,8 +149,8 @@ impl PublicKey {
         encode(comment, &[ALGORITHM, &self.fingerprint.0[..], self.key.as_bytes()].concat())
     }
 
-    /// Checks that this key signed the message. Unlike usign, which looks the key up by the
-    /// fingerprint or does not compare it at all, a signature of another key is told apart.
+    /// Checks that this key signed the message. usign finds the key by the fingerprint, or does not compare it at all;
+    /// here a signature of another key is a separate error.
     pub fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), Error> {
         if signature.fingerprint != self.fingerprint {
             let (signed_by, key) = (signature.fingerprint.to_string(), self.fingerprint.to_string());
@@ -162,7 +162,7 @@ impl PublicKey {
     }
 }
 
-/// Checks that one of the keys signed the message, and says which: what opkg does with the keys of a router.
+/// Checks that one of the keys signed the message, and returns it, as opkg does with the keys of a router.
 pub fn verify<'a>(message: &[u8], signature: &Signature, keys: &'a [PublicKey]) -> Result<&'a PublicKey, Error> {
     let named = |key: &&PublicKey| key.fingerprint == signature.fingerprint;
     let list = || keys.iter().map(|key| key.fingerprint.to_string()).collect::<Vec<_>>().join(", ");
@@ -191,7 +191,7 @@ impl Signature {
     }
 }
 
-/// Detects typing errors in a secret key, not forgeries.
+/// Detects typos in a secret key, not forgeries.
 fn checksum(seed: &[u8; 32], public: &[u8; 32]) -> [u8; 8] {
     part(&Sha512::new().chain_update(seed).chain_update(public).finalize(), 0)
 }
@@ -208,7 +208,7 @@ fn encode(comment: &str, bytes: &[u8]) -> String {
     format!("{COMMENT}{comment}\n{}\n", STANDARD.encode(bytes))
 }
 
-/// The second line, which must hold exactly `N` bytes that start with the algorithm.
+/// Decodes the second line, which must hold exactly `N` bytes that start with the algorithm.
 fn decode<const N: usize>(text: &str, expected: &'static str) -> Result<[u8; N], Error> {
     let refuse = |why| Error::UsignFormat { expected, why };
     let mut lines = text.lines();
@@ -220,7 +220,7 @@ fn decode<const N: usize>(text: &str, expected: &'static str) -> Result<[u8; N],
         return Err(refuse("there are more than two lines"));
     }
     let bytes = STANDARD.decode(encoded.trim()).map_err(|_| refuse("the second line is not base64"))?;
-    let bytes: [u8; N] = bytes.try_into().map_err(|_| refuse("it has another length"))?;
+    let bytes: [u8; N] = bytes.try_into().map_err(|_| refuse("its length is wrong"))?;
     if &bytes[..2] != ALGORITHM {
         return Err(refuse("the algorithm is not Ed25519"));
     }
@@ -279,7 +279,7 @@ mod tests {
         let error = verify(b"list", &signature, &[keys[0].clone(), keys[2].clone()]).unwrap_err();
         assert!(error.id() == "SIG004" && error.to_string().contains(&keys[2].fingerprint.to_string()), "{error}");
         assert_eq!(verify(b"list", &signature, &[]).unwrap_err().id(), "SIG004");
-        // Two keys may have the same fingerprint: it is random, and anybody's to choose.
+        // Two keys may have the same fingerprint: it is random, and anybody can choose it.
         let twin = PublicKey { fingerprint: keys[1].fingerprint, ..keys[0].clone() };
         assert!(verify(b"list", &signature, &[twin, keys[1].clone()]).is_ok());
     }

@@ -1,23 +1,23 @@
-//! What becomes of oddities in a feed's index, beside what opkg does with them: the one table.
+//! The one table of oddities in a feed's index: what opkg does with each, and what we do.
 #![allow(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
 
 use formats::Limits;
 use formats::packages::{self, Oddity};
 
-/// What is done with the package of an odd stanza.
+/// What happens to the package of an odd stanza.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
-    /// Read like any other.
+    /// It is read like any other.
     Taken,
-    /// Read without what is odd, which is named.
+    /// It is read without the odd part, which is reported.
     Warned,
-    /// Passed over, and named with the reason.
+    /// It is skipped and reported with the reason.
     Refused,
 }
 
 const DIGEST: &str = "4ec6cadf2f683f5298e9c1423dae25dc6b19473f875916b49299f1c3b45df312";
 
-/// Each with: lines put in place of what a plain stanza has, what we do, what opkg-lede 38eccbb did when asked to install
+/// Each row: lines that replace those of a plain stanza, what we do, what opkg-lede 38eccbb did when asked to install
 /// the package, and why we differ or not.
 const TABLE: &[(&str, &str, &str, Fate, &str, &str)] = &[
     ("a comment", "Version: ", "# made by hand\nVersion: 1", Fate::Warned, "installs", "it says nothing"),
@@ -92,6 +92,14 @@ const TABLE: &[(&str, &str, &str, Fate, &str, &str)] = &[
         "it decides nothing",
     ),
     ("an empty item", "Depends: ", "Depends: libc,", Fate::Warned, "installs", "it says nothing"),
+    (
+        "an item of blanks",
+        "Depends: ",
+        "Depends: libc, , foo",
+        Fate::Refused,
+        "crashes, whatever was asked",
+        "no router can read the feed",
+    ),
     ("a field with an underscore", "License: ", "X_Note: a", Fate::Warned, "installs", "it says nothing"),
     (
         "a digest in capitals",
@@ -152,7 +160,7 @@ fn plain() -> Vec<String> {
     lines.map(str::to_owned).to_vec()
 }
 
-/// The stanza with what stands in `lines` in place of the fields that these name, or of `field` when they name none.
+/// A stanza in which `lines` replace the fields that they name, or `field` when they name none.
 fn odd(field: &str, lines: &str) -> String {
     let names: Vec<&str> = lines.lines().filter_map(|line| line.split_once(": ")).map(|(name, _)| name).collect();
     let mut text = String::new();
@@ -164,6 +172,16 @@ fn odd(field: &str, lines: &str) -> String {
         }
     }
     text
+}
+
+#[test]
+fn blanks_between_two_stanzas_do_not_make_them_one() {
+    let other = plain().join("\n").replace("odd", "other");
+    let text = format!("{}\n \n more of it\n \n{other}\n", plain().join("\n"));
+    let (listed, oddities) = packages::read_each(text.as_bytes(), &Limits::default()).unwrap();
+    assert!(oddities.is_empty(), "{oddities:?}");
+    assert_eq!(listed[0].control.stanza.get("Description"), Some("A thing\n\nmore of it"));
+    assert_eq!(listed[1].control.package, "other");
 }
 
 #[test]
@@ -181,7 +199,7 @@ fn one_odd_stanza_does_not_hide_the_others() {
         assert_eq!(found, expected, "{what}: {oddities:?}");
         assert!(oddities.iter().all(|oddity| oddity.package.as_deref().is_some_and(|name| name.contains("odd"))));
         assert!(oddities.iter().all(|oddity| oddity.line == plain().len() + 2), "{what}: {oddities:?}");
-        // The index as a whole is right or wrong with it.
+        // Reading the index as a whole fails with it, or not.
         assert_eq!(packages::read(text.as_bytes(), &Limits::default()).is_ok(), *fate == Fate::Taken, "{what}");
     }
 }

@@ -117,6 +117,7 @@ int card_table_show(struct seq_file *seq, void *unused);
 struct card_counts {
 	atomic_t rules;		/* in the table now */
 	atomic64_t hits;	/* frames that the card sent on */
+	atomic64_t dropped;	/* frames that it had a rule for, and could not send */
 	atomic64_t misses;	/* frames that went up to a port */
 	atomic64_t refused;	/* rules: a parameter says so, or the card cannot */
 	atomic64_t full;	/* rules: the table was full */
@@ -127,6 +128,9 @@ extern struct card_counts card_counts;
 /* offload.c */
 int card_setup_tc(struct net_device *dev, enum tc_setup_type type, void *data);
 
+/* any.c */
+void card_any_exit(void);
+
 /* frame.c */
 bool card_forward(struct card_port *in, struct sk_buff *skb);
 
@@ -135,5 +139,7 @@ extern struct rtnl_link_ops card_link_ops;
 extern struct notifier_block card_notifier;
 
 bool card_is_port(const struct net_device *dev);
+bool card_has_link(const struct card_port *port);
+bool card_send(const struct card_port *port, struct sk_buff *skb);
 
 #endif

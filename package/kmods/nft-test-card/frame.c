@@ -109,8 +109,7 @@ static bool read_frame(const struct card_port *in, struct sk_buff *skb, struct c
 	memset(frame, 0, sizeof(*frame));
 	memset(key, 0, sizeof(*key));
 	key->in = in->number;
-	if (skb_is_gso(skb) || skb->ip_summed == CHECKSUM_PARTIAL ||
-	    is_multicast_ether_addr(eth_hdr(skb)->h_dest))
+	if (skb_is_gso(skb) || is_multicast_ether_addr(eth_hdr(skb)->h_dest))
 		return false;
 	if (skb_vlan_tag_present(skb)) {
 		key->vid = skb_vlan_tag_get_id(skb);
@@ -131,10 +130,10 @@ static void rewrite(struct sk_buff *skb, const struct card_frame *frame, const s
 	void *l3 = skb->data + frame->l3, *l4 = skb->data + frame->l4;
 	bool udp = rule->key.l4proto == IPPROTO_UDP;
 	__sum16 *check = udp ? &((struct udphdr *)l4)->check : &((struct tcphdr *)l4)->check;
-	/* A datagram may have none. */
+	/* A datagram may have none, unless that is still to come: wires that are virtual leave it to whoever needs it. */
 	__sum16 none = 0;
 
-	if (udp && !*check)
+	if (udp && !*check && skb->ip_summed != CHECKSUM_PARTIAL)
 		check = &none;
 
 	if (rule->key.ipv6) {
@@ -187,23 +186,24 @@ static void push_ethernet(struct sk_buff *skb, const struct card_rule *rule)
 	skb_reset_mac_header(skb);
 }
 
-/* Consumes the skb, unless it fails. */
+/* Whether the frame was sent. Consumes the skb either way. */
 static bool transmit(struct sk_buff *skb, const struct card_frame *frame, const struct card_rule *rule)
 {
 	struct net_device *wire = rule->out->wire;
 
-	skb->ip_summed = CHECKSUM_NONE;
+	if (skb->ip_summed != CHECKSUM_PARTIAL)
+		skb->ip_summed = CHECKSUM_NONE;
 	if (skb_ensure_writable(skb, min_t(unsigned int, frame->l4 + sizeof(struct tcphdr), skb->len)))
-		return false;
+		goto drop;
 	/* Short frames came with padding. */
 	if (pskb_trim(skb, frame->l3 + frame->length))
-		return false;
+		goto drop;
 	rewrite(skb, frame, rule);
 
 	skb_pull(skb, frame->l3);
 	skb->protocol = htons(rule->key.ipv6 ? ETH_P_IPV6 : ETH_P_IP);
 	if (skb_cow_head(skb, PPPOE_SES_HLEN + VLAN_HLEN + LL_RESERVED_SPACE(wire)))
-		return false;
+		goto drop;
 	if (rule->pppoe_push)
 		push_pppoe(skb, rule);
 	skb_reset_network_header(skb);
@@ -214,9 +214,21 @@ static bool transmit(struct sk_buff *skb, const struct card_frame *frame, const 
 	push_ethernet(skb, rule);
 
 	skb_clear_tstamp(skb);
-	skb->dev = wire;
-	dev_queue_xmit(skb);
-	return true;
+	return card_send(rule->out, skb);
+
+drop:
+	kfree_skb(skb);
+	return false;
+}
+
+/* How long a packet may be as it leaves: a VLAN's device may say less than its port. Under RCU. */
+static unsigned int card_mtu(const struct card_rule *rule)
+{
+	const struct net_device *dev = rule->out->dev, *vlan = NULL;
+
+	if (rule->vlan_push)
+		vlan = __vlan_find_dev_deep_rcu(rule->out->dev, htons(ETH_P_8021Q), rule->vid);
+	return READ_ONCE((vlan ?: dev)->mtu);
 }
 
 /* Whether the card took the frame, and with it the skb. Under RCU. */
@@ -230,17 +242,20 @@ bool card_forward(struct card_port *in, struct sk_buff *skb)
 	if (!read_frame(in, skb, &frame, &key))
 		return false;
 	rule = card_table_lookup(&key);
-	if (!rule || READ_ONCE(card_bypass) || !netif_running(rule->out->dev) || !netif_carrier_ok(rule->out->dev))
+	if (!rule || READ_ONCE(card_bypass) || !card_has_link(rule->out))
 		return false;
 	/* Whoever sent it has to learn that it is too large. */
 	length = frame.length + (rule->pppoe_push ? PPPOE_SES_HLEN : 0);
-	if (length > READ_ONCE(rule->out->dev->mtu))
+	if (length > card_mtu(rule))
 		return false;
 
+	if (!transmit(skb, &frame, rule)) {
+		atomic64_inc(&card_counts.dropped);
+		return true;
+	}
+	atomic64_inc(&card_counts.hits);
 	atomic64_inc(&rule->packets);
 	atomic64_add(frame.length, &rule->bytes);
 	WRITE_ONCE(rule->used, jiffies);
-	if (!transmit(skb, &frame, rule))
-		kfree_skb(skb);
 	return true;
 }

@@ -143,10 +143,10 @@ DEFINE_SHOW_ATTRIBUTE(card_table);
 
 static int card_counts_show(struct seq_file *seq, void *unused)
 {
-	seq_printf(seq, "rules=%d hits=%lld misses=%lld refused=%lld full=%lld\n",
+	seq_printf(seq, "rules=%d hits=%lld dropped=%lld misses=%lld refused=%lld full=%lld\n",
 		   atomic_read(&card_counts.rules), atomic64_read(&card_counts.hits),
-		   atomic64_read(&card_counts.misses), atomic64_read(&card_counts.refused),
-		   atomic64_read(&card_counts.full));
+		   atomic64_read(&card_counts.dropped), atomic64_read(&card_counts.misses),
+		   atomic64_read(&card_counts.refused), atomic64_read(&card_counts.full));
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(card_counts);
@@ -176,16 +176,20 @@ static int __init card_init(void)
 
 	err = register_netdevice_notifier(&card_notifier);
 	if (err)
-		return err;
+		goto no_notifier;
 	err = rtnl_link_register(&card_link_ops);
-	if (err) {
-		unregister_netdevice_notifier(&card_notifier);
-		return err;
-	}
+	if (err)
+		goto no_link;
 	/* Whether that works nobody needs to know. */
 	card_debugfs = debugfs_create_dir(KBUILD_MODNAME, NULL);
 	debugfs_create_file("counts", 0444, card_debugfs, NULL, &card_counts_fops);
 	return 0;
+
+no_link:
+	unregister_netdevice_notifier(&card_notifier);
+no_notifier:
+	card_any_exit();
+	return err;
 }
 
 static void __exit card_exit(void)
@@ -193,6 +197,7 @@ static void __exit card_exit(void)
 	/* Every port goes, and with it its rules and its part in flowtables. */
 	rtnl_link_unregister(&card_link_ops);
 	unregister_netdevice_notifier(&card_notifier);
+	card_any_exit();
 	debugfs_remove_recursive(card_debugfs);
 	/* Rules are freed by kfree_rcu(), which needs nothing of this module. */
 }

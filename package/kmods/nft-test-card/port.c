@@ -40,10 +40,8 @@ static rx_handler_result_t card_receive(struct sk_buff **pskb)
 		kfree_skb(skb);
 		return RX_HANDLER_CONSUMED;
 	}
-	if (card_forward(port, skb)) {
-		atomic64_inc(&card_counts.hits);
+	if (card_forward(port, skb))
 		return RX_HANDLER_CONSUMED;
-	}
 	atomic64_inc(&card_counts.misses);
 	DEV_STATS_INC(port->dev, rx_packets);
 	DEV_STATS_ADD(port->dev, rx_bytes, skb->len + ETH_HLEN);
@@ -51,16 +49,33 @@ static rx_handler_result_t card_receive(struct sk_buff **pskb)
 	return RX_HANDLER_ANOTHER;
 }
 
-static netdev_tx_t card_xmit(struct sk_buff *skb, struct net_device *dev)
+/* Whether both the port and its wire are up, and something is at the other end. */
+bool card_has_link(const struct card_port *port)
 {
-	struct card_port *port = netdev_priv(dev);
-	unsigned int length = skb->len;
+	return netif_running(port->dev) && netif_running(port->wire) && netif_carrier_ok(port->wire);
+}
+
+/* Whether the port's wire took the frame. Consumes the skb either way. */
+bool card_send(const struct card_port *port, struct sk_buff *skb)
+{
 	int sent;
 
+	/* The queue of a wire without a link drops what it gets, and says the same as a congested one. */
+	if (!card_has_link(port)) {
+		kfree_skb(skb);
+		return false;
+	}
 	skb->dev = port->wire;
 	sent = dev_queue_xmit(skb);
 	/* A congested queue may have dropped another frame in its place. */
-	if (likely(sent == NET_XMIT_SUCCESS || sent == NET_XMIT_CN)) {
+	return sent == NET_XMIT_SUCCESS || sent == NET_XMIT_CN;
+}
+
+static netdev_tx_t card_xmit(struct sk_buff *skb, struct net_device *dev)
+{
+	unsigned int length = skb->len;
+
+	if (likely(card_send(netdev_priv(dev), skb))) {
 		DEV_STATS_INC(dev, tx_packets);
 		DEV_STATS_ADD(dev, tx_bytes, length);
 	} else {
@@ -128,6 +143,8 @@ static void card_setup(struct net_device *dev)
 	dev->netdev_ops = &card_netdev_ops;
 	dev->ethtool_ops = &card_ethtool_ops;
 	dev->needs_free_netdev = true;
+	/* What a port may carry its wire says; until then whoever makes it may want anything. */
+	dev->max_mtu = ETH_MAX_MTU;
 	dev->priv_flags |= IFF_NO_QUEUE;
 	dev->priv_flags &= ~IFF_TX_SKB_SHARING;
 }
@@ -142,7 +159,7 @@ static void card_wire_gro(struct net_device *wire, bool on)
 	netdev_update_features(wire);
 }
 
-static int card_attach(struct net_device *dev, struct net_device *wire, struct netlink_ext_ack *extack)
+static int card_attach(struct net_device *dev, struct net_device *wire, bool has_mtu, struct netlink_ext_ack *extack)
 {
 	static atomic_t numbers;
 	struct card_port *port = netdev_priv(dev);
@@ -150,6 +167,10 @@ static int card_attach(struct net_device *dev, struct net_device *wire, struct n
 
 	if (wire->type != ARPHRD_ETHER || wire->flags & IFF_LOOPBACK || card_is_port(wire)) {
 		NL_SET_ERR_MSG(extack, "A port needs an Ethernet device below it");
+		return -EINVAL;
+	}
+	if (has_mtu && dev->mtu > wire->mtu) {
+		NL_SET_ERR_MSG(extack, "The MTU is larger than that of the device below");
 		return -EINVAL;
 	}
 	port->dev = dev;
@@ -162,7 +183,8 @@ static int card_attach(struct net_device *dev, struct net_device *wire, struct n
 	}
 	/* As the wire filters nothing, and so that it says who a frame is for. */
 	eth_hw_addr_inherit(dev, wire);
-	dev->mtu = wire->mtu;
+	if (!has_mtu)
+		dev->mtu = wire->mtu;
 	dev->max_mtu = wire->mtu;
 	dev->needed_headroom = LL_RESERVED_SPACE(wire);
 
@@ -225,7 +247,7 @@ static int card_newlink(struct net *net, struct net_device *dev, struct nlattr *
 #endif
 	struct net_device *wire = __dev_get_by_index(net, nla_get_u32(tb[IFLA_LINK]));
 
-	return wire ? card_attach(dev, wire, extack) : -ENODEV;
+	return wire ? card_attach(dev, wire, tb[IFLA_MTU], extack) : -ENODEV;
 }
 
 struct rtnl_link_ops card_link_ops = {
@@ -247,7 +269,15 @@ static struct net_device *card_port_of(const struct net_device *wire)
 	return port->dev;
 }
 
-/* A port has the link of its wire, and goes with it. */
+/* The wire takes no longer packets than this now. A port that wants less keeps that, as VLANs do. */
+static void card_follow_mtu(struct net_device *dev, unsigned int mtu)
+{
+	if (dev->mtu > mtu)
+		dev_set_mtu(dev, mtu);
+	dev->max_mtu = mtu;
+}
+
+/* A port has link and address of its wire, carries no more than that, and goes with it. */
 static int card_event(struct notifier_block *unused, unsigned long event, void *info)
 {
 	struct net_device *wire = netdev_notifier_info_to_dev(info);
@@ -259,9 +289,19 @@ static int card_event(struct notifier_block *unused, unsigned long event, void *
 
 	switch (event) {
 	case NETDEV_UP:
-	case NETDEV_DOWN:
 	case NETDEV_CHANGE:
 		netif_stacked_transfer_operstate(wire, dev);
+		break;
+	case NETDEV_DOWN:
+		/* A wire that is switched off may still say that it has a carrier. */
+		netif_carrier_off(dev);
+		break;
+	case NETDEV_CHANGEADDR:
+		eth_hw_addr_set(dev, wire->dev_addr);
+		call_netdevice_notifiers(NETDEV_CHANGEADDR, dev);
+		break;
+	case NETDEV_CHANGEMTU:
+		card_follow_mtu(dev, wire->mtu);
 		break;
 	case NETDEV_UNREGISTER:
 		if (wire->reg_state != NETREG_UNREGISTERING)

@@ -61,7 +61,7 @@ pub fn write_json(out: &mut dyn Write, facts: &Facts, explanation: &Explanation)
     let mut json = Json::new(out);
     json.object();
     json.name("schema").text(SCHEMA);
-    json.name("offloaded").boolean(Some(explanation.exit_code() == 0));
+    json.name("offloaded").boolean(explanation.is_offloaded());
     report::findings_json(&mut json, "causes", &explanation.causes)?;
     json.name("matching").number(Some(facts.matching));
     json.name("connection");

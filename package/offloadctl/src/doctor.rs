@@ -75,7 +75,7 @@ pub struct Conflict {
 }
 
 /// All that is known, the most disturbing first.
-pub const CONFLICTS: [Conflict; 14] = [
+pub const CONFLICTS: [Conflict; 15] = [
     Conflict {
         id: "OCTL301",
         what: "modules for offload are there for another kernel only",
@@ -143,6 +143,17 @@ pub const CONFLICTS: [Conflict; 14] = [
         },
     },
     Conflict {
+        id: "OCTL315",
+        what: "a tunnel of IPv6 in IPv4 is in the flowtable",
+        why: "TCP through it stalls: the kernel merges segments that come in by the tunnel, and loses them where the flowtable \
+              takes them from there; datagrams pass",
+        fix: "have the flowtable do without the tunnel: what comes in by it takes the slow path then, and arrives",
+        probe: |facts| {
+            let is_one = |name: &&str| facts.devices.get(name).is_some_and(|device| device.kind == Kind::SixInFour);
+            seen(facts.offloaded().filter(is_one))
+        },
+    },
+    Conflict {
         id: "OCTL305",
         what: "routes are chosen by marks",
         why: "an offloaded connection keeps the route of its first packets, found without the mark perhaps, so that mwan3, \
@@ -170,7 +181,7 @@ pub const CONFLICTS: [Conflict; 14] = [
         fix: "move what has to see every packet to a device's ingress or egress hook, or except it from offload",
         probe: |facts| {
             // Changed TCP options, which every OpenWrt has, concern the first packets only.
-            let names = ["payload set", "quota", "limit", ruleset::LIMIT_BYTES];
+            let names = ["payload set", ruleset::ADDRESS_SET, "quota", "limit", ruleset::LIMIT_BYTES];
             facts.passed_by(&|rule| names.iter().any(|name| passed::has(rule, name)) && !passed::has(rule, "log"))
         },
     },

@@ -32,8 +32,8 @@ mod attribute {
     pub(super) const BIT_IS_SET: u16 = 3;
 }
 
-/// What a driver says about hardware offload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a driver says about hardware offload, the best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Capability {
     /// It is able to, and ready.
     On,

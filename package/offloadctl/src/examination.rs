@@ -35,10 +35,8 @@ pub fn look(files: &Files, status: &Status) -> Facts {
         modules: procfs::loaded_modules(&files.read_or_empty("/proc/modules")),
         flowtables: flowtables(status),
         ruleset: inquiry::ruleset(&modules::survey(files)).unwrap_or_default(),
-        redirecting: queues
+        redirecting: queues::redirecting(&queues)
             .iter()
-            .filter(|(_, kind)| kind == "ingress" || kind == "clsact")
-            .filter(|(device, _)| queues::redirects(*device).unwrap_or(false))
             .filter_map(|(device, _)| devices.name(*device).map(String::from))
             .collect(),
         queues: queues

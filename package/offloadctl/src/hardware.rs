@@ -6,10 +6,32 @@
 use std::net::IpAddr;
 
 use crate::conntrack::{Direction, Flow};
-use crate::ethtool::Capability;
+use crate::ethtool::{self, Capability};
 use crate::files::Files;
 
 const DEBUG: &str = "/sys/kernel/debug";
+const NET: &str = "/sys/class/net";
+
+/// What drivers say, by device; `None` where the kernel does not tell.
+pub fn capabilities(files: &Files) -> Option<Vec<(String, Capability)>> {
+    ethtool::capabilities().ok().map(|told| through_conduits(files, told))
+}
+
+/// Every port of a switch says that it can, and hands flows on to its conduit: that one's word counts.
+pub fn through_conduits(files: &Files, told: Vec<(String, Capability)>) -> Vec<(String, Capability)> {
+    let read = |name: &str, file: &str| files.read_or_empty(&format!("{NET}/{name}/{file}"));
+    let mut says = told.clone();
+    for (name, own) in &mut says {
+        if read(name, "uevent").contains("DEVTYPE=dsa") {
+            let link = read(name, "iflink");
+            let conduit = told.iter().find(|(known, _)| read(known, "ifindex") == link);
+            if let Some((_, conduit)) = conduit {
+                *own = (*own).max(*conduit);
+            }
+        }
+    }
+    says
+}
 
 /// What the hardware has bound; `None` without such hardware.
 pub fn bound(files: &Files) -> Option<String> {

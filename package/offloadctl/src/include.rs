@@ -6,7 +6,6 @@
 use std::collections::BTreeSet;
 
 use crate::devices::{Devices, Kind, Seen};
-use crate::ethtool;
 use crate::files::Files;
 use crate::finding::Finding;
 use crate::hardware;
@@ -109,7 +108,7 @@ table inet offloadctl {{
 /// # Errors
 /// The kernel says of all of them that they cannot.
 pub fn check_hardware(devices: &Devices, names: &[String], files: &Files) -> Result<(), Finding> {
-    let capabilities = ethtool::capabilities().ok();
+    let capabilities = hardware::capabilities(files);
     let below = |name: &String| devices.ways(name, None).into_iter().flat_map(|way| way.devices);
     let concerned: BTreeSet<String> = names.iter().flat_map(below).collect();
     let offers =

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use crate::conntrack::{self, Counters, Flow, Path};
 use crate::devices::{self, Devices, Kind, Side};
-use crate::ethtool;
 use crate::explain::{Facts, Question};
 use crate::files::Files;
 use crate::finding::Stop;
@@ -45,10 +44,18 @@ pub fn ask(files: &Files, question: Question) -> Result<Facts, Stop> {
     let timeout =
         format!("/proc/sys/net/netfilter/nf_flowtable_{}_timeout", if protocol == Some(17) { "udp" } else { "tcp" });
     let is_known = modules::state_of(&modules, "nf_tables") != State::Loadable;
+    let is_shown = |family: &str| {
+        files.read_or_empty(&format!("/proc/sys/net/bridge/bridge-nf-call-{family}tables")).trim() == "1"
+    };
+    let bridge =
+        near.as_ref().zip(far.as_ref()).filter(|(near, far)| near.name == far.name).map(|(near, _)| &near.name);
+    let may_be_bridged = bridge.and_then(|name| devices.get(name)).is_some_and(|device| device.kind == Kind::Bridge)
+        && is_shown(if question.source.is_ipv4() { "ip" } else { "ip6" });
     Ok(Facts {
         question,
         flow,
         matching,
+        may_be_bridged,
         devices: (near, far),
         is_local: routes.ends.iter().any(|(_, route)| route.is_some_and(|route| route.is_local)),
         marks: routes.marks,
@@ -57,7 +64,11 @@ pub fn ask(files: &Files, question: Question) -> Result<Facts, Stop> {
         ipsec: xfrm::policies(files).unwrap_or_default(),
         ruleset,
         flowtables: if is_known { nftables::flowtables().or_else(none_there).map_err(unreadable)? } else { Vec::new() },
-        hardware: ethtool::capabilities().ok(),
+        hardware: hardware::capabilities(files),
+        redirecting: queues::redirecting(&queues::queues().unwrap_or_default())
+            .into_iter()
+            .filter_map(|(device, redirects)| Some((devices.name(device)?.to_owned(), redirects)))
+            .collect(),
         bound: flow.as_ref().zip(hardware::bound(files)).map(|(flow, text)| hardware::directions(&text, flow)),
     })
 }
@@ -66,12 +77,15 @@ pub fn ask(files: &Files, question: Question) -> Result<Facts, Stop> {
 fn side(files: &Files, devices: &Devices, route: Route, address: IpAddr) -> Option<Side> {
     let name = devices.name(route.device)?;
     let side = devices.side(name, None);
-    let [first, _, ..] = &side.ways[..] else { return Some(side) };
+    let [first, ..] = &side.ways[..] else { return Some(side) };
     let is_bridge = |name: &&String| devices.get(name).is_some_and(|device| device.kind == Kind::Bridge);
     let bridge = first.devices.iter().find(is_bridge);
     let link = bridge.and_then(|_| devices::link_address(route.gateway.unwrap_or(address)));
-    let port = bridge.zip(link).and_then(|(bridge, link)| devices::port_behind(files, bridge, &link));
-    Some(port.map(|port| devices.side(name, Some(&port))).unwrap_or(side))
+    let Some((bridge, link)) = bridge.zip(link) else { return Some(side) };
+    Some(match devices::port_behind(files, bridge, &link) {
+        Some(port) => devices.side(name, Some(&port)),
+        None => side.unlearned(),
+    })
 }
 
 fn bytes(flow: &Flow) -> u64 {
@@ -106,6 +120,9 @@ pub fn ruleset(modules: &[Module]) -> Result<Ruleset, Trouble> {
     Ok(Ruleset { chains, rules, sets })
 }
 
+/// Ports of sender and receiver, where they are known.
+type Ports = (Option<u16>, Option<u16>);
+
 /// The routes that packets take, with the marks that the rules give them before a route is chosen.
 struct Routes {
     /// Both ends as the router knows them, behind translation, and the way there; `None` where that is not known.
@@ -118,10 +135,13 @@ impl Routes {
     fn find(question: Question, flow: Option<&Flow>, ruleset: &Ruleset, devices: &Devices) -> Routes {
         let near = flow.and_then(|flow| flow.original.source).unwrap_or(question.source);
         let has_marks = queues::marked_rules().is_ok_and(|number| number > 0);
-        let route = |to: IpAddr, from: IpAddr, through: Option<Route>, mark: Option<u32>| -> Option<Route> {
+        let protocol = flow.map(|flow| flow.protocol).or(question.protocol).unwrap_or(0);
+        let ports = flow.map_or((None, question.port), |flow| (flow.original.source_port, flow.reply.source_port));
+        let route = |to: IpAddr, from: IpAddr, ports: Ports, through: Option<Route>, mark: Option<u32>| {
             let mark = if has_marks { mark? } else { 0 };
             let through = through.filter(|route| !route.is_local);
-            let asked = Asked { to, from: through.map(|route| (from, route.device)), mark };
+            let service = (protocol, ports.0, ports.1);
+            let asked = Asked { to, from: through.map(|route| (from, route.device)), mark, service };
             // As the kernel refuses senders that it would not answer by the same device, then without.
             route::ask(asked).or_else(|_| route::ask(Asked { from: None, ..asked })).ok()
         };
@@ -138,7 +158,7 @@ impl Routes {
         let redirected = if flow.is_none() { begins.redirected } else { None };
         let far = flow.and_then(|flow| flow.reply.source).or(redirected.and_then(|(address, _)| address));
         let far = far.unwrap_or(question.destination);
-        let there = route(far, near, first, begins.marks[0]);
+        let there = route(far, near, ports, first, begins.marks[0]);
         let answer = match flow {
             Some(flow) => Packet::arriving(flow, true),
             None => Packet {
@@ -153,7 +173,7 @@ impl Routes {
         };
         let answer = Packet { devices: (device(devices, there), None), ..answer };
         let mark = ruleset.follow(&answer, Hook::Prerouting, Until::End).marks[0];
-        let back = route(near, far, there, mark);
+        let back = route(near, far, (ports.1, ports.0), there, mark);
         Routes { ends: [(near, back), (far, there)], marks: [begins.marks[0], mark], redirected }
     }
 }

@@ -132,18 +132,26 @@ pub enum Redirected {
     Unconcerned,
 }
 
+/// What becomes of packets of a way that a device redirects as they come in.
+pub fn redirected_on(way: &Way, device: &str, list: &[String]) -> Redirected {
+    let place = |device: &str| way.devices.iter().position(|known| known == device);
+    let Seen::On(seen) = way.seen(list) else { return Redirected::Unconcerned };
+    match (place(device), place(seen)) {
+        (Some(at), Some(seen)) if at < seen => Redirected::PassedBy,
+        (Some(at), Some(seen)) if at == seen => Redirected::Before,
+        // On a device below they are taken away and come back, and are offloaded then.
+        _ => Redirected::Unconcerned,
+    }
+}
+
 /// What becomes of packets that a device redirects as they come in.
 pub fn redirected(device: &str, devices: &Devices, flowtables: &[Flowtable]) -> Redirected {
     let mut answer = Redirected::Unconcerned;
     for (flowtable, way) in ways(devices, flowtables) {
-        let place = |device: &str| way.devices.iter().position(|known| known == device);
-        let Seen::On(seen) = way.seen(&flowtable.devices) else { continue };
-        let (Some(at), Some(seen)) = (place(device), place(seen)) else { continue };
-        if at == seen {
-            return Redirected::Before;
-        }
-        if at < seen {
-            answer = Redirected::PassedBy;
+        match redirected_on(&way, device, &flowtable.devices) {
+            Redirected::Before => return Redirected::Before,
+            Redirected::PassedBy => answer = Redirected::PassedBy,
+            Redirected::Unconcerned => {}
         }
     }
     // A device without routes, or whose routes are not known.

@@ -11,6 +11,12 @@ const QUEUE_HEADER: usize = 20;
 const DEVICE: usize = 4;
 const KIND: u16 = 1;
 const OPTIONS: u16 = 2;
+/// Where the protocol stands whose packets a filter looks at, of all of them, in the order of the network.
+const PROTOCOL: usize = 16;
+const EVERY_PROTOCOL: [u8; 2] = [0, 3];
+/// `TCA_U32_SEL`, and where its first condition begins, with its mask; a condition has 16 bytes.
+const SELECTOR: u16 = 5;
+const CONDITIONS: usize = 16;
 /// `RTM_GETTFILTER`, and where in `struct tcmsg` the parent stands: for what comes in, of `ingress` and `clsact` alike.
 const GET_FILTERS: u16 = 46;
 const PARENT: usize = 12;
@@ -48,38 +54,76 @@ pub fn marked_rules() -> Result<usize, Trouble> {
     Ok(number)
 }
 
-/// Whether packets that come in through a device are redirected to another one.
+/// Which packets that come in through a device are redirected to another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Redirects {
+    /// None.
+    None,
+    /// Some of them: which ones is not looked at.
+    Some,
+    /// All of them.
+    All,
+}
+
+/// Which packets that come in through a device are redirected to another one.
 ///
 /// # Errors
 /// What the kernel refused.
-pub fn redirects(device: u32) -> Result<bool, Trouble> {
+pub fn redirects(device: u32) -> Result<Redirects, Trouble> {
     let mut header = [0; QUEUE_HEADER];
     header[DEVICE..DEVICE + 4].copy_from_slice(&device.to_ne_bytes());
     header[PARENT..PARENT + 4].copy_from_slice(&INCOMING.to_ne_bytes());
-    let mut found = false;
+    let mut found = Redirects::None;
     socket::ask::<Trouble>(Subsystem::Route, Request::dump(GET_FILTERS, &header), |message| {
-        found |= is_redirect(message)?;
+        found = found.max(redirect(message)?);
         Ok(())
     })?;
     Ok(found)
+}
+
+/// Devices that redirect packets as they come in, by their number, of those with such queueing disciplines.
+pub fn redirecting(queues: &[(u32, String)]) -> Vec<(u32, Redirects)> {
+    let incoming = queues.iter().filter(|(_, kind)| kind == "ingress" || kind == "clsact");
+    let asked = incoming.map(|(device, _)| (*device, redirects(*device).unwrap_or(Redirects::None)));
+    asked.filter(|(_, redirects)| *redirects != Redirects::None).collect()
 }
 
 /// Reads one `RTM_NEWTFILTER`: each kind of classifier has its list of actions in an attribute of another number.
 ///
 /// # Errors
 /// A length that does not fit.
-pub fn is_redirect(message: &Message<'_>) -> Result<bool, Malformed> {
-    let (_, rest) = message.payload.split_at_checked(QUEUE_HEADER).ok_or(Malformed)?;
-    let mut found = false;
-    for option in attributes(rest) {
-        let option = option?;
-        if option.kind != OPTIONS {
-            continue;
+pub fn redirect(message: &Message<'_>) -> Result<Redirects, Malformed> {
+    let (header, rest) = message.payload.split_at_checked(QUEUE_HEADER).ok_or(Malformed)?;
+    let of_every_protocol = header.get(PROTOCOL..PROTOCOL + 2).is_some_and(|protocol| {
+        // The lower half of a number in the machine's order.
+        let place = if cfg!(target_endian = "big") { header.get(PROTOCOL + 2..) } else { Some(protocol) };
+        place.is_some_and(|protocol| protocol.starts_with(&EVERY_PROTOCOL))
+    });
+    let (mut is_redirect, mut takes_all) = (false, false);
+    for found in attributes(rest) {
+        let found = found?;
+        match found.kind {
+            KIND => takes_all |= found.text() == "matchall",
+            OPTIONS => {
+                for option in found.nested().flatten() {
+                    is_redirect |= option.nested().flatten().any(|action| is_redirection(&action));
+                    takes_all |= option.kind == SELECTOR && is_empty(option.value);
+                }
+            }
+            _ => {}
         }
-        let lists = option.nested().flatten().flat_map(|list| list.nested().flatten());
-        found |= lists.into_iter().any(|action| is_redirection(&action));
     }
-    Ok(found)
+    Ok(match (is_redirect, takes_all && of_every_protocol) {
+        (false, _) => Redirects::None,
+        (true, false) => Redirects::Some,
+        (true, true) => Redirects::All,
+    })
+}
+
+/// Whether a selector of u32 has no condition that looks at any bit.
+fn is_empty(selector: &[u8]) -> bool {
+    let conditions = selector.get(CONDITIONS..).unwrap_or_default();
+    conditions.chunks_exact(16).all(|condition| condition.starts_with(&[0; 4]))
 }
 
 /// One action: its kind, and in its options what it does.

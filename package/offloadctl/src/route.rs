@@ -20,6 +20,12 @@ const IN_DEVICE: u16 = 3;
 const OUT_DEVICE: u16 = 4;
 const GATEWAY: u16 = 5;
 const MARK: u16 = 16;
+const PROTOCOL: u16 = 27;
+const SOURCE_PORT: u16 = 28;
+const DESTINATION_PORT: u16 = 29;
+/// Protocols that a route can be asked for: TCP and UDP.
+const WITH_PORTS: [u8; 2] = [6, 17];
+
 /// A route towards an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Route {
@@ -40,6 +46,8 @@ pub struct Asked {
     pub from: Option<(IpAddr, u32)>,
     /// Its mark.
     pub mark: u32,
+    /// Its protocol, and the ports of sender and receiver, where they are known: rules may go by them.
+    pub service: (u8, Option<u16>, Option<u16>),
 }
 
 /// Asks for the route to an address, of a packet that the router would send itself.
@@ -47,7 +55,7 @@ pub struct Asked {
 /// # Errors
 /// What the kernel refused, for instance because there is no route; so for the other.
 pub fn towards(address: IpAddr) -> Result<Route, Trouble> {
-    ask(Asked { to: address, from: None, mark: 0 })
+    ask(Asked { to: address, from: None, mark: 0, service: (0, None, None) })
 }
 
 /// Asks for the route of a packet.
@@ -75,6 +83,15 @@ fn request(asked: Asked) -> Request {
     let mut request = Request::one(GET_ROUTE, &header).with(DESTINATION, &bytes(asked.to));
     if let Some((source, device)) = asked.from {
         request = request.with(SOURCE, &bytes(source)).with(IN_DEVICE, &device.to_ne_bytes());
+    }
+    let (protocol, source_port, destination_port) = asked.service;
+    if WITH_PORTS.contains(&protocol) {
+        request = request.with(PROTOCOL, &[protocol]);
+        for (kind, port) in [(SOURCE_PORT, source_port), (DESTINATION_PORT, destination_port)] {
+            if let Some(port) = port {
+                request = request.with(kind, &port.to_be_bytes());
+            }
+        }
     }
     request.with(MARK, &asked.mark.to_ne_bytes())
 }

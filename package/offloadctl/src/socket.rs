@@ -120,6 +120,16 @@ pub fn ask<E: From<Trouble>>(
     request: Request,
     mut each: impl FnMut(&Message<'_>) -> Result<(), E>,
 ) -> Result<Consistency, E> {
+    ask_in_turn(subsystem, request, &mut each)
+}
+
+/// What does it is there once for each kind of error, and not for each question: the program has to be small.
+#[inline(never)]
+fn ask_in_turn<E: From<Trouble>>(
+    subsystem: Subsystem,
+    request: Request,
+    each: &mut dyn FnMut(&Message<'_>) -> Result<(), E>,
+) -> Result<Consistency, E> {
     let (socket, mut buffer) = open(subsystem).map_err(Trouble::from)?;
     send(&socket, &request.into_bytes(), SendFlags::empty()).map_err(Trouble::from)?;
     let mut consistency = Consistency::Steady;

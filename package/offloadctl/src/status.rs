@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::change::Wish;
 use crate::conntrack::Path;
 use crate::devices::{Devices, Seen};
-use crate::ethtool::{self, Capability};
+use crate::ethtool::Capability;
 use crate::files::Files;
 use crate::finding::Finding;
 use crate::flows;
@@ -135,7 +135,7 @@ pub fn ask(files: &Files) -> Status {
             .map(|config| config.as_ref().map(|config| Setting::of(config).with(config, &uncommitted))),
         refused_setting: config.ok().flatten().as_ref().and_then(setting::refused),
         is_uncommitted: !uncommitted.is_empty(),
-        hardware: ethtool::capabilities().ok().map(sorted),
+        hardware: hardware::capabilities(files).map(sorted),
         has_table: hardware::bound(files).is_some(),
         modules,
     };
@@ -200,7 +200,7 @@ fn sort(modules: &[Module], rules: Vec<FlowRule>) -> Result<FlowRules, Finding> 
 pub fn follows(files: &Files, wish: Wish) -> Result<(), Finding> {
     let (flowtables, (rules, _)) = ruleset(&mut modules::survey(files))?;
     fulfils(wish, &flowtables, &rules, &devices(files))?;
-    let capabilities = ethtool::capabilities().ok();
+    let capabilities = hardware::capabilities(files);
     let has_table = hardware::bound(files).is_some();
     is_offered(wish, hardware::offers(capabilities.as_deref(), has_table, |_| true))
 }
@@ -322,7 +322,7 @@ fn modules_not_ready(modules: &[Module], state: State) -> Option<Finding> {
 }
 
 fn about_flowtable(facts: &Facts, flowtable: &Flowtable) -> Vec<Finding> {
-    let name = format!("flowtable {} {} {}", flowtable.family.name(), flowtable.table, flowtable.name);
+    let name = format!("flowtable {}", flowtable.place());
     let mut remarks = Vec::new();
     let (present, absent): (Vec<&str>, Vec<&str>) =
         flowtable.devices.iter().map(String::as_str).partition(|device| facts.is_present(device));
@@ -382,7 +382,6 @@ fn is_trunk(facts: &Facts, flowtable: &Flowtable) -> bool {
 /// Devices that were listed for an uplink whose packets the flowtable still does not see.
 fn about_stacks(facts: &Facts, flowtable: &Flowtable, name: &str) -> Option<Finding> {
     let list = &flowtable.devices;
-    let (family, table) = (flowtable.family.name(), &flowtable.table);
     facts.stacks.tops().find_map(|top| {
         let side = facts.stacks.side(&top.name, None);
         let why = side.useless(list).filter(|_| side.seen(list) == Seen::Not)?;
@@ -392,25 +391,24 @@ fn about_stacks(facts: &Facts, flowtable: &Flowtable, name: &str) -> Option<Find
             format!("{name} does not see the packets of {}", top.name),
             why,
             format!(
-                "have it name {wanted}; until the next reload, and for new connections, run: nft add flowtable {family} \
-                 {table} {} '{{ devices = {{ {wanted} }}; }}'",
-                flowtable.name
+                "have it name {wanted}; until the next reload, and for new connections, run: {}",
+                flowtable.adding(wanted)
             ),
         ))
     })
 }
 
 /// Where the configuration and the kernel do not agree.
-fn about_setting(facts: &Facts, verdict: Verdict) -> Option<Finding> {
+fn about_setting(facts: &Facts, verdict: Verdict) -> Vec<Finding> {
     let no_hardware = facts.offers_hardware() == Some(false);
     let is_accepted = facts.flowtables.iter().any(|flowtable| flowtable.hardware);
     let setting = match &facts.setting {
         Ok(Some(setting)) => *setting,
-        // Rules that somebody wrote ask for it.
-        Ok(None) => return (is_accepted && no_hardware).then(|| about_no_hardware(true)),
-        Err(finding) => return Some(finding.clone()),
+        // Without a configuration nothing disagrees with it.
+        Ok(None) => Setting { offload: matches!(verdict, Verdict::OnHardware | Verdict::OnSoftware), hardware: false },
+        Err(finding) => return vec![finding.clone()],
     };
-    match (setting, verdict) {
+    let remark = match (setting, verdict) {
         (Setting { offload: true, .. }, Verdict::NotWorking) if facts.flowtables.is_empty() => Some(Finding::new(
             "OCTL112",
             "offload is configured and does not run",
@@ -419,7 +417,7 @@ fn about_setting(facts: &Facts, verdict: Verdict) -> Option<Finding> {
             "run: fw4 check, then: service firewall restart; fw4 print shows whether it makes a flowtable",
         )),
         (Setting { offload: true, hardware: true }, Verdict::OnSoftware) if no_hardware => {
-            Some(about_no_hardware(is_accepted))
+            (!is_accepted).then(|| about_no_hardware(false))
         }
         (Setting { offload: true, hardware: true }, Verdict::OnSoftware) => Some(Finding::new(
             "OCTL113",
@@ -434,7 +432,9 @@ fn about_setting(facts: &Facts, verdict: Verdict) -> Option<Finding> {
             "if that is not intended, run: service firewall restart",
         )),
         _ => None,
-    }
+    };
+    // Whoever asked for it: the configuration, or rules that somebody wrote.
+    remark.into_iter().chain((is_accepted && no_hardware).then(|| about_no_hardware(true))).collect()
 }
 
 fn about_no_hardware(is_accepted: bool) -> Finding {
@@ -446,8 +446,8 @@ fn about_no_hardware(is_accepted: bool) -> Finding {
         } else {
             "the kernel refused it, and the firewall fell back to software offload, which works"
         },
-        "run: offloadctl enable (without --hw); where a driver could (off, above), switch it on: ethtool -K DEVICE \
-         hw-tc-offload on",
+        "run: offloadctl enable (without --hw), or take the flag out of your own rules; where a driver could (off, above), \
+         switch it on: ethtool -K DEVICE hw-tc-offload on",
     )
 }
 
@@ -460,7 +460,10 @@ fn about_flows(facts: &Facts, verdict: Verdict) -> Vec<Finding> {
                 remarks.push(Finding::new(
                     "OCTL108",
                     format!("hardware is asked for, and all {software} offloaded flows are in software"),
-                    "the driver refused these flows: it may not know their encapsulation, or its table is full",
+                    match facts.offers_hardware() {
+                        Some(_) => "the driver refused these flows: it may not know their encapsulation, or its table is full",
+                        None => "this kernel does not tell whether a device can: OpenWrt's take 'flags offload' on any device",
+                    },
                     "look at dmesg and at the driver's documentation; software offload goes on working",
                 ));
             }

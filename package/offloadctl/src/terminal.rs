@@ -15,6 +15,12 @@ const CTRL_C: u8 = 3;
 /// Ctrl-D as a character.
 const CTRL_D: u8 = 4;
 
+/// How soon a key is seen. The kernel is not asked to wait: rustix 1.1 takes musl's time for one of 64 bits where the
+/// crate libc has one of 32, on MIPS, where a wait would end at once and be begun again without end.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// The same in any width.
+const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+
 /// What ended a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Key {
@@ -59,10 +65,10 @@ impl Keys {
     /// One attempt; `None` when nothing worth telling came, perhaps before the time was over.
     fn poll(&mut self, patience: Duration) -> Option<Key> {
         let stdin = io::stdin();
-        let patience = Timespec::try_from(patience).ok();
         let mut descriptors = [PollFd::new(&stdin, PollFlags::IN)];
         let watched = if self.is_open { &mut descriptors[..] } else { &mut [] };
-        if !matches!(poll(watched, patience.as_ref()), Ok(1..)) {
+        if !matches!(poll(watched, Some(&AT_ONCE)), Ok(1..)) {
+            std::thread::sleep(patience.min(LOOK_AGAIN));
             return None;
         }
         let mut bytes = [0; 32];
@@ -129,5 +135,14 @@ mod tests {
         for (name, capable) in [(None, false), (Some(""), false), (Some("dumb"), false), (Some("vt102"), true)] {
             assert_eq!(is_capable(name), capable, "{name:?}");
         }
+    }
+
+    /// Also on MIPS, where this test runs too: see [`LOOK_AGAIN`].
+    #[test]
+    fn an_attempt_to_read_a_key_lasts_as_long_as_it_is_asked_to() {
+        let mut keys = Keys { saved: None, is_terminal: false, is_open: false };
+        let (patience, begun) = (LOOK_AGAIN / 2, Instant::now());
+        assert_eq!(keys.poll(patience), None);
+        assert!(begun.elapsed() >= patience, "{:?}", begun.elapsed());
     }
 }

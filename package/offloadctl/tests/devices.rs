@@ -8,7 +8,8 @@ use std::fs;
 
 use common::Tree;
 use offloadctl::devices::{Devices, Kind, Seen, port_behind};
-use offloadctl::include;
+use offloadctl::ethtool::Capability;
+use offloadctl::{hardware, include};
 
 fn names(list: &str) -> Vec<String> {
     list.split_whitespace().map(String::from).collect()
@@ -93,6 +94,45 @@ fn the_lowest_device_counts_or_the_topmost_and_none_between() {
             Seen::Perhaps => "?",
         };
         assert_eq!(seen, expected, "{top} with {list:?}");
+    }
+}
+
+/// Sessions that are not PPPoE's, tunnels, and kernels on which nothing was measured.
+#[test]
+fn what_is_not_known_is_perhaps() {
+    let seen = |tree: &Tree, top: &str, list: &str| {
+        let devices = Devices::read(&tree.files());
+        let side = devices.side(top, None);
+        match side.seen(&names(list)) {
+            Seen::On(device) => device.to_owned(),
+            Seen::Not => "-".into(),
+            Seen::Perhaps => "?".into(),
+        }
+    };
+    let tree = router("perhaps");
+    tree.device("l2tp-vpn", "ppp");
+    tree.device("ipip0", "tunnel");
+    for (top, list, expected) in [
+        ("l2tp-vpn", "eth1", "?"),
+        ("l2tp-vpn", "l2tp-vpn", "l2tp-vpn"),
+        ("l2tp-vpn", "eth0", "-"),
+        ("ipip0", "eth1", "-"),
+        ("ipip0", "ipip0", "ipip0"),
+    ] {
+        assert_eq!(seen(&tree, top, list), expected, "{top} with {list}");
+    }
+    for (kernel, list, expected) in [
+        ("6.18.1", "br-lan.10", "br-lan.10"),
+        ("6.19.0", "br-lan.10", "?"),
+        ("7.1.9", "br-lan.10", "?"),
+        ("7.1.9", "eth0 lan2", "eth0"),
+        ("7.2.13", "br-lan.10", "-"),
+        ("7.2.13", "eth0 lan2", "eth0"),
+    ] {
+        tree.kernel(kernel);
+        assert_eq!(seen(&tree, "br-lan.10", list), expected, "{kernel} with {list}");
+        let below_tunnels = if expected == "br-lan.10" { "-" } else { "?" };
+        assert_eq!(seen(&tree, "ipip0", "eth1"), below_tunnels, "{kernel}");
     }
 }
 
@@ -223,4 +263,24 @@ fn what_a_device_is() {
         assert_eq!(devices.get(name).unwrap().kind, kind, "{name}");
     }
     assert!(!devices.get("eth2").unwrap().has_hardware, "a conduit");
+}
+
+#[test]
+fn a_port_of_a_switch_can_as_much_as_its_conduit() {
+    let tree = Tree::new("conduit");
+    for (name, event, index, link) in
+        [("eth0", "", 2, 2), ("lan1", "DEVTYPE=dsa\n", 3, 2), ("eth1", "", 4, 4), ("lan2", "DEVTYPE=dsa\n", 5, 4)]
+    {
+        for (file, text) in
+            [("uevent", event.to_owned()), ("ifindex", format!("{index}\n")), ("iflink", format!("{link}\n"))]
+        {
+            tree.write(&format!("sys/class/net/{name}/{file}"), &text);
+        }
+    }
+    for eth1 in [Capability::On, Capability::Off, Capability::No] {
+        let on = ["eth0", "lan1", "lan2"].map(|name| (name.to_owned(), Capability::On));
+        let said = hardware::through_conduits(&tree.files(), on.into_iter().chain([("eth1".into(), eth1)]).collect());
+        let of = |name: &str| said.iter().find(|(known, _)| known == name).unwrap().1;
+        assert_eq!((of("lan1"), of("lan2"), of("eth1")), (Capability::On, eth1, eth1));
+    }
 }

@@ -12,7 +12,7 @@ use offloadctl::doctor::{CONFLICTS, Facts, examine};
 use offloadctl::examination;
 use offloadctl::finding::Finding;
 use offloadctl::nftables::Family;
-use offloadctl::queues;
+use offloadctl::queues::{self, Redirects};
 use offloadctl::ruleset::{Base, Chain, Expression, Hook, Rule, Verdict};
 use offloadctl::trace::Ruleset;
 use offloadctl::uci::Config;
@@ -95,7 +95,7 @@ fn found(change: impl FnOnce(&mut Facts)) -> Vec<String> {
 #[test]
 fn each_conflict_is_seen_where_it_is() {
     type Change = fn(&mut Facts);
-    let cases: [(Change, &str); 22] = [
+    let cases: [(Change, &str); 23] = [
         (|facts| facts.kernel = "6.6.9".into(), "OCTL301 6.12.1"),
         (|facts| facts.modules.push("shortcut_fe".into()), "OCTL302 shortcut_fe"),
         (|facts| facts.redirecting.push("wan".into()), "OCTL303 wan"),
@@ -144,6 +144,7 @@ fn each_conflict_is_seen_where_it_is() {
             },
             "OCTL309 lan",
         ),
+        (|facts| facts.devices.list[1].kind = Kind::SixInFour, "OCTL315 wan"),
         (|facts| facts.devices.list[1].mtu = 1492, "OCTL310 lan 1500 wan 1492"),
         (|facts| facts.ipsec_addresses = vec!["10.9.0.1".into()], "OCTL311 10.9.0.1"),
         (|facts| facts.modules.extend(["nf_conntrack_sip".into(), "nf_conntrack_ftp".into()]), "OCTL312 sip ftp"),
@@ -156,8 +157,9 @@ fn each_conflict_is_seen_where_it_is() {
 #[test]
 fn and_not_where_it_is_not() {
     type Change = fn(&mut Facts);
-    let cases: [Change; 23] = [
+    let cases: [Change; 24] = [
         |_| {},
+        |facts| facts.devices.list[2].kind = Kind::SixInFour,
         |facts| {
             facts.flowtables.clear();
             facts.ipsec_addresses = vec!["10.9.0.1".into()];
@@ -351,18 +353,31 @@ fn the_findings_are_written_as_the_readme_shows() {
 
 #[test]
 fn a_redirection_is_found_in_a_filter_of_any_kind() {
-    let filter = |list: u16, kind: &[u8], what: i32| {
+    let filter = |protocol: u16, kind: &[u8], list: u16, action: &[u8], what: i32, more: &[u8]| {
         let parameters = [vec![0; 20], what.to_ne_bytes().to_vec(), vec![0; 4]].concat();
-        let action = [attribute(1, kind), attribute(2, &attribute(2, &parameters))].concat();
-        let options = attribute(list, &attribute(1, &action));
-        [vec![0; 20], attribute(1, b"matchall\0"), attribute(2, &options)].concat()
+        let action = [attribute(1, action), attribute(2, &attribute(2, &parameters))].concat();
+        let options = [more.to_vec(), attribute(list, &attribute(1, &action))].concat();
+        let about = u32::from(protocol.to_be());
+        [vec![0; 16], about.to_ne_bytes().to_vec(), attribute(1, kind), attribute(2, &options)].concat()
     };
-    for list in [2, 3, 7] {
-        assert_eq!(queues::is_redirect(&message(&filter(list, b"mirred\0", 1))), Ok(true));
+    let selector = |mask: u8| attribute(5, &[vec![0; 16], vec![mask], vec![0; 15]].concat());
+    for (protocol, kind, more, expected) in [
+        (3, &b"matchall\0"[..], Vec::new(), Redirects::All),
+        (3, b"u32\0", selector(0), Redirects::All),
+        (3, b"u32\0", selector(1), Redirects::Some),
+        (0x86dd, b"matchall\0", Vec::new(), Redirects::Some),
+        (3, b"flower\0", Vec::new(), Redirects::Some),
+    ] {
+        for list in [2, 3, 7] {
+            let filter = filter(protocol, kind, list, b"mirred\0", 1, &more);
+            assert_eq!(queues::redirect(&message(&filter)), Ok(expected), "{protocol} {kind:?} {list}");
+        }
     }
-    assert_eq!(queues::is_redirect(&message(&filter(2, b"mirred\0", 2))), Ok(false), "a mirror");
-    assert_eq!(queues::is_redirect(&message(&filter(2, b"police\0", 1))), Ok(false));
-    assert!(queues::is_redirect(&message(&[0; 19])).is_err());
+    for (action, what) in [(&b"mirred\0"[..], 2), (b"police\0", 1)] {
+        let filter = filter(3, b"matchall\0", 2, action, what, &[]);
+        assert_eq!(queues::redirect(&message(&filter)), Ok(Redirects::None), "{action:?} {what}");
+    }
+    assert!(queues::redirect(&message(&[0; 19])).is_err());
 }
 
 #[test]

@@ -263,6 +263,12 @@ fn hardware_that_no_device_offers() {
         assert_eq!(accepted(Capability::No), (Verdict::OnSoftware, vec!["OCTL111"]));
         assert_eq!(accepted(Capability::On), (Verdict::OnHardware, vec![]));
     }
+    let own_rules = judged(|facts| {
+        facts.setting = Ok(Some(Setting { offload: false, hardware: false }));
+        facts.flowtables[0].hardware = true;
+        facts.hardware = Some(vec![("lan".into(), Capability::No)]);
+    });
+    assert_eq!(own_rules, (Verdict::OnSoftware, vec!["OCTL114", "OCTL111"]));
     let nothing_runs = judged(|facts| {
         facts.flowtables.clear();
         facts.setting = Ok(Some(Setting { offload: true, hardware: true }));

@@ -18,7 +18,7 @@ use offloadctl::trace::Ruleset;
 use proptest::prelude::*;
 
 /// The devices towards both ends, those of the flowtable, and whether all packets but the first were fast.
-const MEASURED: [(&str, &str, &str, bool); 17] = [
+const MEASURED: [(&str, &str, &str, bool); 22] = [
     ("eth0", "eth1", "eth0 eth1", true),
     ("eth0", "eth1", "eth0", false),
     ("eth0", "eth1", "lo", false),
@@ -41,6 +41,13 @@ const MEASURED: [(&str, &str, &str, bool); 17] = [
     ("eth0", "vwan1", "eth0 eth1", false),
     ("eth0", "vwan1", "eth0 vwan1", true),
     ("eth0", "vwan1", "vwan1", false),
+    // offloadctl-stacks-others
+    ("eth0", "bond1.7", "eth0 eth2", false),
+    ("eth0", "bond1.7", "eth0 eth2 bond1", true),
+    ("eth0", "mac0", "eth0 bond1", false),
+    ("eth0", "mac0", "eth0 bond1 mac0", true),
+    // Through a tunnel of IPv6 in IPv4.
+    ("eth0", "tunnel", "eth0 eth1", false),
 ];
 
 fn router(name: &str) -> Devices {
@@ -57,6 +64,11 @@ fn router(name: &str) -> Devices {
         ("cpu0", ""),
         ("cpu0.1", "lower_cpu0 vlan"),
         ("cpu0.2", "lower_cpu0 vlan"),
+        ("eth2", "device"),
+        ("bond1", "lower_eth2"),
+        ("bond1.7", "lower_bond1 vlan"),
+        ("mac0", "lower_bond1.7"),
+        ("tunnel", ""),
         ("lo", ""),
     ] {
         tree.device(device, parts);
@@ -123,6 +135,8 @@ fn facts(devices: &Devices, near: &str, far: &str, list: &str) -> Facts {
         }],
         hardware: None,
         bound: None,
+        redirecting: Vec::new(),
+        may_be_bridged: false,
     }
 }
 
@@ -144,7 +158,7 @@ proptest! {
     /// Whatever the flowtable has: without the lowest and the topmost device of a side the flow is not said to be offloaded.
     #[test]
     fn no_flow_is_offloaded_that_a_side_keeps_from_it(row in 0..MEASURED.len(), mut list in proptest::collection::vec(
-        prop::sample::select(vec!["eth0", "eth1", "eth1.7", "br-lan", "br-lan.10", "vwan1", "pppoe-wan", "cpu0", "lo"]),
+        prop::sample::select(vec!["eth0", "eth1", "eth1.7", "br-lan", "br-lan.10", "vwan1", "pppoe-wan", "cpu0", "bond1", "mac0", "eth2", "lo"]),
         0..5,
     )) {
         let devices = &ROUTER;

@@ -6,6 +6,7 @@ mod common;
 
 use std::fs;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use offloadctl::conntrack::{Flow, Path};
@@ -111,10 +112,13 @@ fn the_readme_shows_the_flows() {
 
 #[test]
 fn the_readme_names_every_id() {
-    let mut ids = 0;
-    for source in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).unwrap() {
-        // The one folder there holds tests.
-        let Ok(text) = fs::read_to_string(source.unwrap().path()) else { continue };
+    let (mut ids, mut open) = (0, vec![PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))]);
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        let text = if path.ends_with("tests.rs") { String::new() } else { fs::read_to_string(path).unwrap() };
         let code = text.split("#[cfg(test)]").next().unwrap();
         for id in code.split('"').filter(|word| word.starts_with("OCTL") && word.len() == 7) {
             assert!(README.contains(&format!("`{id}`")), "{id} is not explained in README.md");

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use offloadctl::conntrack::{Counters, Direction};
 use offloadctl::nftables::Family;
-use offloadctl::ruleset::{Base, Chain, Element, Expression, Found, Hook, Rule, Set, Verdict};
+use offloadctl::ruleset::{ADDRESS_SET, Base, Chain, Element, Expression, Found, Hook, Rule, Set, Verdict};
 use offloadctl::trace::{Barrier, Match, Packet, Ruleset, STATE_ESTABLISHED, STATE_NEW, Until};
 use proptest::prelude::*;
 
@@ -278,6 +278,33 @@ fn a_forwarded_port_is_followed_for_connections_that_begin() {
     let redirected = |state| rules.follow(&Packet { state, ..packet() }, Hook::Prerouting, Until::End).redirected;
     assert_eq!(redirected(STATE_NEW), Some((address("192.168.1.2"), Some(7101))));
     assert_eq!(redirected(STATE_ESTABLISHED), None);
+}
+
+/// What a rule changes that applies perhaps, or behind a jump that does, is not known afterwards; nor are rewritten addresses.
+#[test]
+fn what_may_have_changed_is_not_known() {
+    let marks =
+        |value: u32| vec![Expression::Immediate { to: 1, value: value.to_ne_bytes().into() }, Expression::SetMark(1)];
+    let limit = || Expression::Other("limit".into());
+    let marked = || [Expression::Meta { key: 3, to: 1 }, compare(0, &7_u32.to_ne_bytes())];
+    let behind = |jump: Vec<Expression>| {
+        let rules = vec![("f", jump), ("called", marks(7)), ("f", then(marked(), Verdict::Drop)), ("f", adds())];
+        ruleset(vec![forward("f", 0), chain("called", None)], rules)
+    };
+    let certain = behind(vec![Expression::Verdict(jump("called"))]);
+    assert!(certain.trace(&packet()).dropped.is_some());
+    let rules = behind(vec![limit(), Expression::Verdict(jump("called"))]);
+    let trace = rules.trace(&packet());
+    assert!(trace.adds.is_some() && trace.dropped.is_none() && !trace.is_certain(), "{trace:?}");
+
+    let to = |what: &str| {
+        let first = vec![Expression::Other(what.into())];
+        let rules = vec![("f", first), ("f", then(port(7103), Verdict::Drop)), ("f", adds())];
+        ruleset(vec![forward("f", 0)], rules)
+    };
+    assert!(to("payload set").trace(&packet()).dropped.is_some());
+    let rules = to(ADDRESS_SET);
+    assert!(rules.trace(&packet()).dropped.is_none() && !rules.trace(&packet()).is_certain());
 }
 
 fn interval(ends: &[(&[u8], bool)]) -> Set {

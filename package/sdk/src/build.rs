@@ -1,4 +1,4 @@
-//! All recipes to package files: planned once, written in every format that is asked for.
+//! Builds package files from all recipes: each is planned once, and written in every requested format.
 
 use std::collections::BTreeMap;
 
@@ -21,32 +21,33 @@ pub struct Request<'a> {
     pub recipes: &'a Recipes,
     /// The kernel whose modules are packed.
     pub kernel: &'a Kernel,
-    /// What was compiled for it: the folder of each kmod with a source.
+    /// What was compiled for this kernel: a folder for each kmod that has a source.
     pub compiled: &'a CompiledKmods,
-    /// Programs of others that cargo made, by the name of their package.
+    /// Programs of other workspaces that cargo built, by package name.
     pub made: &'a BTreeMap<String, Made>,
     /// OpenWrt package architecture.
     pub arch: &'a Arch,
-    /// What makes the programs.
+    /// What compiles and links the programs.
     pub toolchain: &'a Toolchain,
-    /// Formats to write; each package comes in all of them.
+    /// Formats to write; each package is written in all of them.
     pub formats: &'a [Format],
-    /// Time of every file, in seconds since 1970; `None`: SOURCE_DATE_EPOCH, or else when the kernel was built.
+    /// Time of every file, in seconds since 1970; `None` for SOURCE_DATE_EPOCH, or without it the time at which the
+    /// kernel was built.
     pub source_date_epoch: Option<u64>,
     /// Root of the cargo workspace that holds the programs.
     pub workspace: &'a Utf8Path,
     /// Cargo's target directory for them.
     pub target_directory: &'a Utf8Path,
-    /// Never ask the network for crates.
+    /// Whether cargo must not fetch crates from the network.
     pub offline: bool,
 }
 
-/// Builds every recipe that applies to the kernel in the empty directory `out`; returns the files by
-/// name and format.
+/// Builds every recipe that applies to the kernel, into the empty directory `out`; returns the files by name and
+/// format.
 ///
 /// # Errors
-/// `KMOD…`, `CRG…` and `CMD…` as in planning; `PKG001` a package that cannot be written, `PKG002` one
-/// that does not read back as planned, `PKG003` a SOURCE_DATE_EPOCH that is no number.
+/// `KMOD…`, `CRG…` and `CMD…` as in planning; `PKG001` a package that cannot be written, `PKG002` one that does not
+/// read back as planned, `PKG003` a SOURCE_DATE_EPOCH that is not a number.
 pub fn build(request: &Request<'_>, out: &Utf8Path, events: &Events, cancel: &Cancel) -> Result<Vec<BuiltPackage>> {
     let epoch = match request.source_date_epoch {
         Some(epoch) => epoch,
@@ -75,10 +76,10 @@ pub fn build(request: &Request<'_>, out: &Utf8Path, events: &Events, cancel: &Ca
     write_all(&plans, request.formats, out, events, cancel)
 }
 
-/// The time that the environment gives to packages, if it does.
+/// The time that the environment sets for packages, if it does.
 ///
 /// # Errors
-/// `PKG003` when it is no number.
+/// `PKG003` when it is not a number.
 pub fn source_date_epoch() -> Result<Option<u64>> {
     epoch_of_environment(std::env::var("SOURCE_DATE_EPOCH").ok())
 }
@@ -161,7 +162,7 @@ mod tests {
             let bytes = std::fs::read(&a.file).unwrap();
             assert!(bytes == std::fs::read(&b.file).unwrap(), "{} differs", a.name);
             assert_eq!((a.sha256, a.sha256), (Digest::of(&bytes), b.sha256));
-            // The date of the sources is in an ipk; every apk has the same.
+            // An ipk contains the date of the sources; an apk does not.
             assert_eq!(a.sha256 == later.sha256, a.format == Format::Apk, "{}", a.name);
         }
         let module = format!("lib/modules/{RELEASE}/top.ko");
@@ -178,9 +179,11 @@ mod tests {
     #[test]
     fn a_plan_that_cannot_be_written_is_named() {
         let (_directory, out) = scratch();
-        let failure =
-            write_all(&[sample("b"), sample("../b")], &Format::ALL, &out, &Events::discard(), &Cancel::default());
-        let failure = failure.unwrap_err();
+        // In another folder, since both are written at once.
+        let mut bad = sample("../b");
+        bad.package.name = "bad".into();
+        let written = write_all(&[sample("b"), bad], &Format::ALL, &out, &Events::discard(), &Cancel::default());
+        let failure = written.unwrap_err();
         assert_eq!((failure.id(), failure.exit()), ("PKG001", Exit::Failed));
     }
 

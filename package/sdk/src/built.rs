@@ -1,4 +1,4 @@
-//! What comes out of a build: a package file, and what its metadata says.
+//! The result of a build: a package file and its metadata.
 
 use camino::Utf8PathBuf;
 use formats::Format;
@@ -13,14 +13,14 @@ pub struct BuiltPackage {
     pub version: String,
     /// OpenWrt package architecture, or `all`, which apk calls `noarch`.
     pub arch: String,
-    /// What kind of file it is.
+    /// Format of the file.
     pub format: Format,
-    /// Where it lies.
+    /// Path of the file.
     pub file: Utf8PathBuf,
-    /// Digest of the file.
+    /// SHA-256 of the file.
     pub sha256: Digest,
-    /// Bytes that it takes when installed, as its metadata says.
+    /// Installed size in bytes, from its metadata.
     pub installed_size: u64,
-    /// A remark for people.
+    /// A remark for the user.
     pub note: Option<String>,
 }

@@ -1,15 +1,15 @@
-//! What the kernel's own build says, and what it means.
+//! Interprets the output of the kernel's own build.
 
 use std::collections::VecDeque;
 
 use model::{Exit, Failure, Problem};
 
-/// Lines of its output kept for a message.
+/// How many lines of its output a message shows.
 const TAIL: usize = 15;
 
-/// What a build said, as far as it tells why it failed.
+/// The lines of a build's output that may tell why it failed.
 pub(crate) struct Said {
-    /// Paths of the build are told without it.
+    /// Removed from the paths in its output.
     folder: String,
     error: Option<String>,
     missing: Option<String>,
@@ -18,12 +18,12 @@ pub(crate) struct Said {
 }
 
 impl Said {
-    /// Of a build in this folder.
+    /// For a build in this folder.
     pub(crate) fn new(inside: &str) -> Self {
         Said { folder: format!("{inside}/"), error: None, missing: None, compiler: None, tail: VecDeque::new() }
     }
 
-    /// Takes the next line of it.
+    /// Takes the next line of output.
     pub(crate) fn take(&mut self, line: &str) {
         let line = line.replace(&self.folder, "");
         if is_error(&line) {
@@ -41,7 +41,12 @@ impl Said {
         self.tail.push_back(line);
     }
 
-    /// Why it failed on a kernel.
+    /// The compiler's first error.
+    pub(crate) fn error(&self) -> Option<&str> {
+        self.error.as_deref()
+    }
+
+    /// The failure of a build for a kernel.
     pub(crate) fn failure(self, line: &str) -> Failure {
         self.cause(line).unwrap_or_else(|| {
             Failure::of(Problem {
@@ -49,27 +54,27 @@ impl Said {
                 id: "BLD006",
                 what: format!("its build failed on {line}"),
                 why: format!("the end of its output:\n{}", Vec::from(self.tail).join("\n")),
-                fix: "correct the source or its Kbuild file; -v shows all that the build says",
+                fix: "correct the source or its Kbuild file; -v shows the build's whole output",
             })
         })
     }
 
-    /// The same, where it is a cause that is known.
+    /// As [`Said::failure`], if the cause is a known one.
     pub(crate) fn cause(&self, line: &str) -> Option<Failure> {
         let Said { compiler, error, missing, .. } = self;
         let (id, what, why, fix) = if let Some(said) = compiler {
             (
                 "BLD005",
                 format!("there is no compiler for kernel {line}"),
-                format!("the kernel's build asks for the one that made it: {said}"),
-                "see that `make` in the recipe sets no `CC` or `CROSS_COMPILE`; if it does not, `cargo xtask clean` and run \
-                 again",
+                format!("the kernel's build wants the compiler that built the kernel: {said}"),
+                "make sure that `make` in the recipe does not set `CC` or `CROSS_COMPILE`; if it does not, run `cargo \
+                 xtask clean` and try again",
             )
         } else if let Some(said) = error {
             (
                 "BLD003",
                 format!("it does not compile on {line}: {said}"),
-                "that is the first error; what modules may use of the kernel differs from line to line".into(),
+                "that is the first error; the symbols that modules may use differ between kernel lines".into(),
                 "correct the source, with `LINUX_VERSION_CODE` where lines differ, or limit the recipe to kernels that have \
                  what it needs (`kernel: {since: …, before: …}`)",
             )
@@ -77,27 +82,27 @@ impl Said {
             let symbol = missing.as_ref()?;
             (
                 "BLD004",
-                format!("it uses `{symbol}`, which nobody has on {line}"),
+                format!("it uses `{symbol}`, which nothing exports on {line}"),
                 "neither the kernel, nor one of its modules, nor a compiled kmod among its `depends` exports it".into(),
-                "name the kmod whose source has it in `depends`, or do without it",
+                "name the kmod whose source exports it in `depends`, or do not use it",
             )
         };
         Some(Failure::of(Problem { exit: Exit::Failed, id, what, why, fix }))
     }
 }
 
-/// `FILE:LINE:COLUMN: error: TEXT`, as compilers write it.
+/// Whether a line is an error: `FILE:LINE:COLUMN: error: TEXT` of a compiler, or a linker's undefined reference.
 fn is_error(line: &str) -> bool {
-    [": error: ", ": fatal error: "].iter().any(|text| line.contains(text))
+    [": error: ", ": fatal error: ", ": undefined reference to "].iter().any(|text| line.contains(text))
 }
 
-/// From `ERROR: modpost: "SYMBOL" [FILE] undefined!`.
+/// The symbol in `ERROR: modpost: "SYMBOL" [FILE] undefined!`.
 fn undefined(line: &str) -> Option<&str> {
     let rest = line.strip_prefix("ERROR: modpost: \"")?;
     rest.strip_suffix("undefined!").and_then(|_| rest.split('"').next())
 }
 
-/// What shells and `make` say of a program that is not there.
+/// Whether a shell or `make` says that a program is missing.
 fn is_compiler_missing(line: &str) -> bool {
     let gone = ["not found", "No such file or directory"].iter().any(|text| line.ends_with(text));
     gone && !is_error(line) && line.split([' ', ':', '/']).any(|word| word.contains("gcc") && !word.contains('.'))
@@ -113,7 +118,7 @@ mod tests {
         said.failure("6.12")
     }
 
-    /// What gcc 12 to 16, dash and the kernel's `modpost` print.
+    /// The messages of gcc 12 to 16, dash and the kernel's `modpost`.
     #[test]
     fn why_a_build_failed_is_told() {
         for (lines, id, text) in [

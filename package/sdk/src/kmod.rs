@@ -17,28 +17,28 @@ use host::files;
 /// The stage's name in events.
 pub(crate) const STAGE: &str = "packages";
 
-/// What kernel and modules are published under.
+/// Licence of kernel and modules.
 pub(crate) const LICENSE: &str = "GPL-2.0";
 
-/// Whom users of a package tell about its defects.
+/// Maintainer of our packages, to whom users report defects.
 pub(crate) const MAINTAINER: &str = env!("CARGO_PKG_AUTHORS");
 
-/// A package, ready to be written, and what there is to say about it.
+/// A package that is ready to be written.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
-    /// What to write.
+    /// The package to write.
     pub(crate) package: Package,
-    /// A remark for people, such as why it has no module.
+    /// A remark for the user, such as why it has no module.
     pub(crate) note: Option<String>,
 }
 
-/// Plans every kmod that this kernel's line has, and the virtual package `kernel`.
+/// Plans every kmod for this kernel's line, and the virtual package `kernel`.
 ///
 /// # Errors
-/// `KMOD001` an option is not set, `KMOD002` a module is neither a file nor built in, `KMOD003` nothing
-/// would be in the package, `KMOD004` a module was built for another kernel, `KMOD005` a module needs one
-/// that no recipe has, `KMOD006` a kernel version without a line, `KMOD007` a compiled module that uses a symbol of
-/// a kmod which is none of its dependencies.
+/// `KMOD001` an option is not set, `KMOD002` a module is neither a file nor built in, `KMOD003` the package would be
+/// empty, `KMOD004` a module was built for another kernel, `KMOD005` a module needs one that no recipe has, `KMOD006` a
+/// kernel version without a line, `KMOD007` a compiled module that uses a symbol of a kmod which is not among its
+/// dependencies.
 pub(crate) fn plan(
     recipes: &Recipes,
     kernel: &Kernel,
@@ -59,18 +59,21 @@ pub(crate) fn plan(
     Ok(plans)
 }
 
-/// The folders of what was compiled from source, by the kmod's name.
+/// The folders with compiled modules, by the name of the kmod.
 pub type CompiledKmods = BTreeMap<String, Utf8PathBuf>;
 
-/// Checks that the kernel has the options that a kmod asks for.
+/// The id of the failure that a compiled module uses a symbol of a kmod that its recipe does not name.
+pub const SYMBOL_OF_OTHERS: &str = "KMOD007";
+
+/// Checks that the kernel has the options that a kmod needs.
 ///
 /// # Errors
-/// `KMOD001` it does not.
+/// `KMOD001` when it does not.
 pub fn check_options(kmod: &Kmod, kernel: &Kernel) -> Result<()> {
     kmod.kconfig.iter().try_for_each(|option| check_option(kmod, kernel, option))
 }
 
-/// What is the same for every package.
+/// What is the same for every package of a kernel.
 struct Planner<'a> {
     kernel: &'a Kernel,
     compiled: &'a CompiledKmods,
@@ -79,14 +82,14 @@ struct Planner<'a> {
     epoch: u64,
     /// Recipes that apply to this kernel's line.
     active: BTreeMap<&'a str, &'a Kmod>,
-    /// Which of them owns a module.
+    /// The kmod that has each module.
     owners: BTreeMap<String, &'a str>,
 }
 
-/// Dependencies that kmods gained, by the kmod's name.
+/// Dependencies that were added to kmods, by the name of the kmod.
 type Added<'a> = BTreeMap<&'a str, BTreeSet<&'a str>>;
 
-/// The modules of one kmod: as files, and those that are part of the kernel image.
+/// The modules of one kmod: those that are files, and those built into the kernel image.
 #[derive(Default)]
 struct Contents {
     modules: Vec<Module>,
@@ -125,7 +128,7 @@ impl<'a> Planner<'a> {
         Ok(Planner { kernel, compiled, line, arch, epoch, active, owners })
     }
 
-    /// Finds a kmod's modules and checks all that the recipe expects of the kernel.
+    /// Finds a kmod's modules and checks what the recipe expects from the kernel.
     fn contents(&self, kmod: &Kmod) -> Result<Contents> {
         check_options(kmod, self.kernel)?;
         if kmod.source.is_some() {
@@ -157,7 +160,7 @@ impl<'a> Planner<'a> {
                 "KMOD003",
                 "it would be empty".into(),
                 "none of its modules applies to this kernel, and the recipe does not say that this is right",
-                "limit the recipe to kernels that have it (`kernel:`), or say why it is empty (`empty:`)",
+                "limit the recipe to kernels that have its modules (`kernel:`), or say why it is empty (`empty:`)",
             ));
         }
         Ok(contents)
@@ -168,14 +171,14 @@ impl<'a> Planner<'a> {
         self.kernel.is_builtin(&module.name) || module.option.as_ref().is_some_and(set)
     }
 
-    /// The modules that were compiled for it.
+    /// The compiled modules of a kmod.
     fn compiled_contents(&self, kmod: &Kmod) -> Result<Contents> {
         let Some(folder) = self.compiled.get(&kmod.package) else {
             return Err(self.refuse(
                 kmod,
                 "KMOD008",
                 "it was not compiled".into(),
-                "its modules come from a source of its own",
+                "its modules are compiled from a source of its own",
                 "report this together with the command",
             ));
         };
@@ -189,7 +192,7 @@ impl<'a> Planner<'a> {
             }
             let (why, fix) = match kmod_of_it {
                 Some(name) => (
-                    format!("that module is in {name}, which is none of its dependencies"),
+                    format!("that module is in {name}, which is not among its dependencies"),
                     format!("add {name} to `depends`"),
                 ),
                 None => (
@@ -199,7 +202,7 @@ impl<'a> Planner<'a> {
             };
             return Err(self.refuse(
                 kmod,
-                "KMOD007",
+                SYMBOL_OF_OTHERS,
                 format!("{user} uses `{symbol}` of module `{owner}`"),
                 &why,
                 &fix,
@@ -216,14 +219,13 @@ impl<'a> Planner<'a> {
             kmod,
             "KMOD004",
             format!("{} was built for kernel `{}`", module.file_name, module.kernel_release()),
-            "the kernel would refuse to load it, or crash where that check is compiled out",
-            "fetch image and modules of one and the same kernel again",
+            "the kernel would refuse to load it, or crash if that check is compiled out",
+            "fetch image and modules of the same kernel again",
         ))
     }
 
-    /// Dependencies that the kernel's own build makes necessary and the recipe does not have. OpenWrt's
-    /// build stops there (`is missing dependencies for the following libraries`): with its kernel options
-    /// they do not arise.
+    /// Dependencies that this kernel's build needs and the recipe lacks. OpenWrt's build stops in that case (`is
+    /// missing dependencies for the following libraries`); with its kernel options the case does not arise.
     fn missing_dependencies(&self, contents: &BTreeMap<&str, Contents>, events: &Events) -> Result<Added<'a>> {
         let mut added: Added = BTreeMap::new();
         for (name, kmod) in self.dependencies_first() {
@@ -236,13 +238,15 @@ impl<'a> Planner<'a> {
                             "KMOD005",
                             format!("{} needs module `{needed}`", module.file_name),
                             "no recipe that applies to this kernel has that module, so it could never be loaded",
-                            "write a recipe for the kmod that holds it",
+                            "write a recipe for the kmod that has it",
                         )
                     })?;
                     if owner != name && reachable.insert(owner) {
                         added.entry(name).or_default().insert(owner);
-                        let text =
-                            format!("{name}: dependency {owner} added, this kernel's {} needs {needed}", module.name);
+                        let text = format!(
+                            "{name}: added dependency {owner}, because this kernel's {} needs {needed}",
+                            module.name
+                        );
                         events.line(STAGE, text);
                     }
                 }
@@ -251,8 +255,8 @@ impl<'a> Planner<'a> {
         Ok(added)
     }
 
-    /// The kmods, each after those it depends on: what those gained then counts for it too. There are no
-    /// circles, so a kmod reaches more than any that it depends on.
+    /// The kmods, each after those it depends on, so that it also gets the dependencies added to those. There are no
+    /// cycles, so a kmod reaches more kmods than any of its dependencies.
     fn dependencies_first(&self) -> Vec<(&'a str, &'a Kmod)> {
         let mut kmods: Vec<_> = self.active.iter().map(|(name, kmod)| (*name, *kmod)).collect();
         kmods.sort_by_key(|(_, kmod)| self.reachable(kmod, &BTreeMap::new()).len());
@@ -274,7 +278,7 @@ impl<'a> Planner<'a> {
         found
     }
 
-    /// A recipe's dependencies without those that this kernel's line does not have.
+    /// A recipe's dependencies, without those that this kernel's line does not have.
     fn depends<'k>(&self, kmod: &'k Kmod) -> impl Iterator<Item = &'k str> {
         kmod.depends.iter().map(String::as_str).filter(|name| self.active.contains_key(name))
     }
@@ -305,7 +309,7 @@ impl<'a> Planner<'a> {
         Plan { package, note }
     }
 
-    /// What kernel and kmods have in common.
+    /// The fields that the kernel and all kmods share.
     fn base(&self) -> Package {
         Package {
             architecture: self.arch.to_string(),
@@ -342,8 +346,8 @@ impl<'a> Planner<'a> {
         entries
     }
 
-    /// The package that every kmod depends on. An image has it installed; like OpenWrt's it is on hold,
-    /// brings nothing but the lists of what is built in, and stays out of the feed's index.
+    /// The package that every kmod depends on. Images have it installed; as in OpenWrt it is on hold, contains only the
+    /// lists of built-in modules, and is not in the feed's index.
     fn kernel_package(&self) -> Result<Plan> {
         let folder = format!("lib/modules/{}", self.kernel.release());
         let mut entries = Vec::new();
@@ -374,9 +378,9 @@ fn check_option(kmod: &Kmod, kernel: &Kernel, option: &KernelOption) -> Result<(
         Some(Setting::BuiltIn) => return Ok(()),
         Some(Setting::Module) if !builtin => return Ok(()),
         Some(Setting::Module) => (format!("CONFIG_{symbol} is `m`"), "the package needs it built in"),
-        None => (format!("CONFIG_{symbol} is not set"), "OpenWrt's build would make an empty package of it"),
+        None => (format!("CONFIG_{symbol} is not set"), "OpenWrt's build would silently make an empty package"),
     };
-    Err(refuse(kmod, kernel, "KMOD001", what, why, "use a kernel with that option"))
+    Err(refuse(kmod, kernel, "KMOD001", what, why, "use a kernel that has that option"))
 }
 
 fn refuse(kmod: &Kmod, kernel: &Kernel, id: &'static str, what: String, why: &str, fix: &str) -> Failure {
@@ -384,8 +388,8 @@ fn refuse(kmod: &Kmod, kernel: &Kernel, id: &'static str, what: String, why: &st
     Failure::of(Problem { exit: Exit::Failed, id, what, why, fix }).at(place)
 }
 
-/// The title, and for a package without modules the reason: users see it, and it is what the lint tells a
-/// package that is empty on purpose from one that was built with a kernel option off by.
+/// The title; for a package without modules also the reason, which users see, and by which the lint distinguishes a
+/// package that is empty on purpose from one that lacks a kernel option.
 fn description(kmod: &Kmod, contents: &Contents, note: Option<&str>) -> String {
     match note {
         Some(note) if contents.modules.is_empty() => format!("{}\nEmpty: {note}", kmod.title),
@@ -393,7 +397,7 @@ fn description(kmod: &Kmod, contents: &Contents, note: Option<&str>) -> String {
     }
 }
 
-/// Why a package has no module, or fewer than it could.
+/// Why a package has no modules, or fewer than possible.
 fn remark(kmod: &Kmod, contents: &Contents) -> Option<String> {
     let builtin = contents.builtin.join(", ");
     match (&kmod.empty, contents.modules.is_empty(), builtin.is_empty()) {

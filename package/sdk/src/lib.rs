@@ -1,4 +1,4 @@
-//! Where packages come from: recipes, a kernel, and what is built of them.
+//! Where packages come from: recipes, a kernel, and what is built from them.
 //!
 //! ```text
 //! apt ── fetch ──> .deb files ── Kernel::prepare ──> Kernel ─┐
@@ -6,9 +6,8 @@
 //!                                    cargo, static ──────────┘
 //! ```
 //!
-//! Every function fills an empty directory that its caller gives and reports through
-//! [`model::Events`]; stamps, locks and renames are the caller's, but for the downloads of
-//! [`openwrt`], which all work trees share.
+//! Every function fills an empty directory that its caller gives, and reports through [`model::Events`]. The caller
+//! takes care of stamps, locks and renames, except for the downloads of [`openwrt`], which all work trees share.
 
 mod build;
 mod built;
@@ -23,7 +22,7 @@ mod write;
 
 pub use build::{Request, build, source_date_epoch};
 pub use built::BuiltPackage;
-pub use kmod::{CompiledKmods, check_options};
+pub use kmod::{CompiledKmods, SYMBOL_OF_OTHERS, check_options};
 pub use own::{Made, PackRequest, pack};
 pub use program::{CargoBuild, Profile, RustTarget, StaticBinary, Toolchain};
 pub use recipe::Recipes;

@@ -1,4 +1,5 @@
-//! Packages of files and of others' programs: the same for every provider, since nothing of OpenWrt's build is in them.
+//! Packages of files and of other people's programs: the same for every provider, since OpenWrt's build is not
+//! involved.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +15,10 @@ use crate::program::check_static;
 use crate::recipe::{Files, Item, OtherProgram, Recipes};
 use crate::write::write_all;
 
-/// A program of others, as it was made.
+/// A finished program of another workspace or build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {
-    /// Where it lies.
+    /// Path of the program.
     pub file: Utf8PathBuf,
     /// Its version.
     pub version: String,
@@ -28,7 +29,7 @@ pub struct Made {
 pub struct PackRequest<'a> {
     /// From [`Recipes::load`].
     pub recipes: &'a Recipes,
-    /// The programs that cargo made, by the name of their package.
+    /// The programs that cargo built, by the name of their package.
     pub made: &'a BTreeMap<String, Made>,
     /// OpenWrt package architecture.
     pub arch: &'a Arch,
@@ -36,15 +37,15 @@ pub struct PackRequest<'a> {
     pub formats: &'a [Format],
     /// Time of every file, in seconds since 1970.
     pub epoch: u64,
-    /// Whether programs must run without any library of the router's.
+    /// Whether programs must not need any library of the router.
     pub only_static: bool,
 }
 
-/// Packs every recipe of files and of others' programs into the directory `out`.
+/// Packs every recipe of files and of other programs into the directory `out`.
 ///
 /// # Errors
-/// `OWN010` for a recipe that cannot be packed, `OWN011` for a program that is not there for the architecture or does not
-/// run there; `PKG…` as [`crate::build`].
+/// `OWN010` for a recipe that cannot be packed, `OWN011` for a program that does not exist for the architecture or does
+/// not run there; `PKG…` as [`crate::build`].
 pub fn pack(request: &PackRequest<'_>, out: &Utf8Path, events: &Events, cancel: &Cancel) -> Result<Vec<BuiltPackage>> {
     write_all(&plans(request)?, request.formats, out, events, cancel)
 }
@@ -112,7 +113,7 @@ fn of_files(recipe: &Files, epoch: u64) -> Result<Package> {
     })
 }
 
-/// Adds what an item stands for.
+/// Adds the entries of an item.
 fn add(recipe: &Files, item: &Item, entries: &mut Vec<Entry>) -> Result<()> {
     let mode = item.mode.as_ref().and_then(|mode| u32::from_str_radix(mode, 8).ok());
     let mut put = |mut entry: Entry| {
@@ -151,7 +152,7 @@ fn add(recipe: &Files, item: &Item, entries: &mut Vec<Entry>) -> Result<()> {
     Ok(())
 }
 
-/// The files of a folder and those below it, with their paths from there, sorted; hidden ones are left out.
+/// The files below a folder with their relative paths, sorted; hidden ones are left out.
 fn tree(folder: &Utf8Path) -> Result<Vec<(String, Utf8PathBuf)>> {
     let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
     while let Some(next) = folders.pop() {
@@ -177,8 +178,9 @@ fn of_program(recipe: &OtherProgram, request: &PackRequest<'_>) -> Result<Packag
         None => {
             let file = recipe.file.get(&request.arch.0).filter(|file| file.is_file());
             let there = || recipe.file.keys().cloned().collect::<Vec<_>>().join(", ");
-            let file =
-                file.ok_or_else(|| unfit(name, format!("there is none for {}, only for {}", request.arch, there())))?;
+            let file = file.ok_or_else(|| {
+                unfit(name, format!("there is no program for {}, only for {}", request.arch, there()))
+            })?;
             (file.clone(), recipe.package_version.clone().unwrap_or_default())
         }
     };
@@ -189,7 +191,7 @@ fn of_program(recipe: &OtherProgram, request: &PackRequest<'_>) -> Result<Packag
     }
     let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     if let Some(most) = recipe.max_installed_size.filter(|most| size > *most) {
-        return Err(unfit(name, format!("it has {size} bytes, and its recipe allows {most}")).at(&file));
+        return Err(unfit(name, format!("it has {size} bytes, but its recipe allows {most}")).at(&file));
     }
     let depends = recipe.depends.iter().map(|text| text.parse::<Dependency>()).collect::<Result<_, _>>();
     Ok(Package {
@@ -225,7 +227,7 @@ fn program_among_files(package: &str, path: &str) -> Failure {
         exit: Exit::Usage,
         id: "OWN012",
         what: format!("{path} of {package} is a program for one architecture"),
-        why: "a package of files goes to routers of every architecture",
+        why: "a package of files is offered to routers of every architecture",
         fix: "give the program a recipe of its own, with `file:` for each architecture or `cargo:`",
     })
 }
@@ -234,9 +236,10 @@ fn unfit(package: &str, why: String) -> Failure {
     Failure::of(Problem {
         exit: Exit::Usage,
         id: "OWN011",
-        what: format!("the program of {package} is not fit for the router"),
+        what: format!("the program of {package} does not run on the router"),
         why,
-        fix: "correct `file:` or `cargo:` of its recipe, or build the program otherwise: static, for the architecture of the target",
+        fix: "correct `file:` or `cargo:` in its recipe, or build the program differently: static, and for the \
+              target's architecture",
     })
 }
 
@@ -246,7 +249,7 @@ mod tests {
     const FILES: &str =
         "kind: files\npackage: svc\ntitle: A service\nlicense: MIT\npackage-version: \"1.2\"\nrelease: 3\n";
 
-    /// What comes of a recipe, with a file beside it.
+    /// Loads a recipe with a file beside it and passes it to `use_it`.
     fn with<T>(name: &str, text: &str, beside: &str, use_it: impl FnOnce(&Recipes) -> Result<T>) -> Result<T> {
         let directory = tempfile::tempdir().unwrap();
         let folder = Utf8Path::from_path(directory.path()).unwrap();
@@ -319,7 +322,7 @@ mod tests {
         let small = format!("{known}\nmax-installed-size: 9");
         for (recipe, arch, only_static, word) in [
             (known, "mips_24kc", false, "only for x86_64"),
-            (known, "x86_64", true, "no ELF"),
+            (known, "x86_64", true, "not an ELF"),
             (&small, "x86_64", false, "it has 10 bytes"),
         ] {
             let failure = packed(recipe, arch, only_static).unwrap_err();

@@ -1,4 +1,4 @@
-//! Package files: each is written, then read back and compared with its plan.
+//! Writes package files; each is then read back and compared with its plan.
 
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write as _};
@@ -65,16 +65,16 @@ pub(crate) fn write_one(plan: &Plan, format: Format, out: &Utf8Path) -> Result<B
     })
 }
 
-/// Opens the file again and compares it with the plan: exit codes and file names prove nothing.
-/// Returns the installed size.
+/// Reads the file again and compares it with the plan: exit codes and file names prove nothing. Returns the installed
+/// size.
 fn read_back(package: &Package, format: Format, file: &Utf8Path) -> Result<u64> {
     let bad = |why: String| {
         Failure::of(Problem {
             exit: Exit::Bug,
             id: "PKG002",
-            what: format!("package {} does not read back as it was planned", package.name),
+            what: format!("package {} differs from its plan when read back", package.name),
             why,
-            fix: "run the same command again on a healthy disk; if it happens twice, report it",
+            fix: "run the same command again on a healthy disk; if it happens again, report it",
         })
         .at(file)
     };
@@ -111,7 +111,7 @@ fn compare_ipk(package: &Package, file: BufReader<File>) -> std::result::Result<
     control.installed_size.ok_or_else(|| "its control file has no Installed-Size".into())
 }
 
-/// Contents are compared by their digests, so that neither has to be in memory.
+/// Compares contents by digest, so that neither needs to be in memory.
 fn same_entry(planned: &Entry, found: &Entry, mut content: &mut dyn Read) -> std::io::Result<bool> {
     let same_kind = match (&planned.kind, &found.kind) {
         (Kind::File(planned), Kind::File(_)) => {
@@ -123,7 +123,7 @@ fn same_entry(planned: &Entry, found: &Entry, mut content: &mut dyn Read) -> std
 }
 
 fn compare_apk(package: &Package, file: BufReader<File>) -> std::result::Result<u64, String> {
-    // The reader has held each file against its digest, so digests stand for contents.
+    // The reader has checked each file's digest, so equal digests mean equal contents.
     let read = apk::inspect(file, &Limits::default(), |_| Ok(())).map_err(|error| error.to_string())?;
     let plan = apk::from_plan(package).map_err(|error| error.to_string())?;
     let (read_info, planned_info) = (&read.info, &plan.info);
@@ -141,16 +141,16 @@ fn compare_apk(package: &Package, file: BufReader<File>) -> std::result::Result<
     if read.scripts != plan.scripts {
         return Err("its scripts are not the planned ones".into());
     }
-    // Directories are listed too, and the root first; both are in the order of their paths once sorted.
-    let mut found: Vec<&apk::Member> = read.members.iter().filter(|member| !member.entry.path.is_empty()).collect();
+    // The metadata also lists directories and the root; both lists are compared sorted by path.
+    let mut found: Vec<apk::Member> = read.members.iter().filter(|member| !member.entry.path.is_empty()).collect();
     found.sort_by(|a, b| a.entry.path.split('/').cmp(b.entry.path.split('/')));
     let planned = Package { files: plan.files, ..Package::default() }.tree().map_err(|error| error.to_string())?;
     if planned.len() != found.len() {
         return Err("its files are not the planned ones".into());
     }
-    for (planned, found) in planned.iter().zip(found) {
+    for (planned, found) in planned.iter().zip(&found) {
         if !same_member(planned, found).map_err(|error| error.to_string())? {
-            return Err(format!("{} is not as it was planned", found.entry.path));
+            return Err(format!("{} differs from its plan", found.entry.path));
         }
     }
     Ok(read.info.installed_size)

@@ -12,11 +12,14 @@
 //! like an answer. The length tells whether the kernel wrote into the middle of the output.
 
 /// The shell functions that print a frame, one line each; `output` is the file that holds the output
-/// of the last command. `vm_show` prints the last answer once more.
-pub(super) fn functions(output: &str) -> [String; 2] {
+/// of the last command. `vm_show` prints the last answer once more. An answer without output, as many are, starts no
+/// process: under emulation two of them take as long as many a command.
+pub(super) fn functions(output: &str) -> [String; 4] {
     [
+        "vm_begin() { echo; echo \"$vm_token $vm_code $1\"; }".into(),
+        format!("vm_body() {{ vm_begin $(wc -c <{output}); cat {output}; }}"),
         format!(
-            "vm_show() {{ echo; echo \"$1$2 $vm_code $(wc -c <{output})\"; cat {output}; echo; echo \"$1$2 end\"; }}"
+            "vm_show() {{ vm_token=$1$2; if [ -s {output} ]; then vm_body; else vm_begin 0; fi; echo; echo \"$vm_token end\"; }}"
         ),
         "vm_answer() { vm_code=$?; vm_show \"$@\"; }".into(),
     ]

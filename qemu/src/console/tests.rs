@@ -110,7 +110,7 @@ fn exit_codes_and_both_outputs_come_back() {
         ("exit 3", 3, ""),
         ("echo out; echo err >&2", 0, "out\nerr\n"),
         ("printf 'no line end'", 0, "no line end"),
-        ("kill -9 $$", 137, ""),
+        ("exec sh -c 'kill -9 $$'", 137, ""),
         ("cat", 0, ""),
     ] {
         let output = shell.console.script(script, long()).unwrap();

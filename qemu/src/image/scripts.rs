@@ -149,7 +149,13 @@ fn firewall(options: &str, nft: &str, word: &str) -> (Option<i32>, String) {
 
 /// The same with a configuration and a network of one's own; there are eth0, br-lan above it, eth1, and eth1.7 above that.
 fn firewall_of(config: &str, network: &str, nft: &str, word: &str) -> (Option<i32>, String) {
+    firewall_with("", config, network, nft, word)
+}
+
+/// The same with changes that are not committed.
+fn firewall_with(changes: &str, config: &str, network: &str, nft: &str, word: &str) -> (Option<i32>, String) {
     let files = folder(&[
+        ("uci/firewall", changes),
         ("etc/firewall", config),
         ("etc/network", network),
         ("net/eth0/uevent", ""),
@@ -163,6 +169,7 @@ fn firewall_of(config: &str, network: &str, nft: &str, word: &str) -> (Option<i3
     let script = text("/sbin/fw4")
         .replace("/etc/config/firewall", &format!("{}/etc/firewall", files.path))
         .replace("/etc/config/network", &format!("{}/etc/network", files.path))
+        .replace("/tmp/.uci", &format!("{}/uci", files.path))
         .replace("/sys/class/net", &format!("{}/net", files.path))
         .replace("/var/run", files.path.as_str());
     sh(&files.path, &format!("set -- {word}\n{script}"), BTreeMap::new())
@@ -189,6 +196,51 @@ fn the_firewall_has_a_flowtable_when_the_configuration_asks_for_one() {
     assert!(hardware.contains("counter; flags offload; }"), "{hardware}");
     let (_, refused) = firewall(both, "exit 1", "print");
     assert!(refused.contains("falling back to software") && refused.contains(flowtable), "{refused}");
+}
+
+#[test]
+fn a_zone_without_devices_has_its_subnets_or_no_rules() {
+    let print = |zone: &str| {
+        let config =
+            format!("config defaults\noption flow_offloading 1\nconfig zone\noption name z\nlist network no\n{zone}");
+        firewall_of(&config, "", "#!/bin/sh\n", "print")
+    };
+    let (code, subnet) = print("list subnet 192.0.2.0/24\nlist subnet 198.51.100.0/24\n");
+    assert_eq!(code, Some(0), "{subnet}");
+    for rule in [
+        "ip saddr { 192.0.2.0/24, 198.51.100.0/24 } jump forward_z",
+        "ip daddr { 192.0.2.0/24, 198.51.100.0/24 } accept",
+    ] {
+        assert!(subnet.contains(rule), "{subnet}");
+    }
+    let (_, nothing) = print("");
+    assert!(nothing.contains("chain accept_to_z { }") && !nothing.contains("jump forward_z"), "{nothing}");
+    for text in [subnet, nothing] {
+        assert!(!text.contains("\"\"") && !text.contains("flowtable ft {"), "{text}");
+    }
+}
+
+#[test]
+fn changes_that_are_not_committed_are_followed() {
+    let zone = "config zone\noption name z\nlist network lan\n";
+    let network = "config interface 'lan'\noption device eth0\n";
+    let has_flowtable = |changes: &str, defaults: &str| {
+        let config = format!("config x\nconfig defaults{defaults}\n{zone}");
+        firewall_with(changes, &config, network, "#!/bin/sh\n", "print").1.contains("flowtable ft")
+    };
+    let on = "option flow_offloading 1";
+    for (changes, defaults, expected) in [
+        ("", "", false),
+        ("firewall.cfg02e63d.flow_offloading='1'\n", "", true),
+        ("firewall.cfg01e63d.flow_offloading='1'\n", "", false),
+        ("firewall.d.flow_offloading='1'\n", " 'd'", true),
+        ("firewall.other.flow_offloading='1'\n", " 'd'", false),
+        ("firewall.d.flow_offloading='1'\n-firewall.d.flow_offloading\n", " 'd'", false),
+        ("-firewall.cfg02e63d.flow_offloading\n", &format!("\n{on}"), false),
+        ("-firewall.cfg02e63d.input\n", &format!("\n{on}"), true),
+    ] {
+        assert_eq!(has_flowtable(changes, defaults), expected, "{changes} {defaults}");
+    }
 }
 
 /// Compared with what firewall4 itself writes, run with the same configuration.

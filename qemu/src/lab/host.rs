@@ -66,6 +66,9 @@ impl Host {
                 // The list is sized for these by a feature of smoltcp.
                 let _full = list.push(cidr);
             }
+            if let Some((_, near)) = plan.tunnel {
+                let _full = list.push(IpCidr::new(near.into(), prefix4.min(32)));
+            }
         });
         if let Some(gateway) = plan.gateway4 {
             let _full = interface.routes_mut().add_default_ipv4_route(gateway);
@@ -202,7 +205,7 @@ impl Host {
         }
         let question = neighbour::question(&self.plan, hop);
         let Some(outbox) = link.outbox() else { return };
-        let room = Room { outbox, record, specials: &mut self.specials, framing: &self.framing };
+        let room = Room { outbox, record, specials: &mut self.specials, framing: &mut self.framing };
         room.consume(question.len(), |frame| frame.copy_from_slice(&question));
         self.notes.neighbours.insert(hop, Neighbour { asked: now, answered: None });
     }

@@ -80,7 +80,8 @@ struct Connection {
     /// What was received and not yet answered.
     received: Vec<u8>,
     answer: Option<Answer>,
-    active: Instant,
+    /// When something last happened; nothing yet for a socket that waits.
+    active: Option<Instant>,
 }
 
 impl Server {
@@ -122,14 +123,14 @@ impl Server {
                 return;
             }
             listening += 1;
-            self.connections.push(Connection { socket, received: Vec::new(), answer: None, active: Instant::now() });
+            self.connections.push(Connection { socket, received: Vec::new(), answer: None, active: None });
         }
     }
 
     /// When a connection will have been idle for too long.
     pub(super) fn wakeup(&self, host: &Host) -> Option<Instant> {
         let open = |connection: &&Connection| !host.sockets.get::<tcp::Socket<'_>>(connection.socket).is_listening();
-        self.connections.iter().filter(open).map(|connection| connection.active + IDLE).min()
+        self.connections.iter().filter(open).filter_map(|connection| Some(connection.active? + IDLE)).min()
     }
 }
 
@@ -138,14 +139,15 @@ impl Connection {
     fn advance(&mut self, socket: &mut tcp::Socket<'_>, root: &Utf8Path, log: &mut Vec<Request>) -> bool {
         match socket.state() {
             State::Listen => {
-                self.active = Instant::now();
+                self.active = None;
                 return true;
             }
             // What TIME-WAIT protects from, late segments of an old connection, the lab has no use for.
             State::Closed | State::TimeWait => return false,
             _ => {}
         }
-        if self.active.elapsed() >= IDLE {
+        // Nobody looked here while it waited, perhaps for longer than a connection may be idle.
+        if self.active.get_or_insert_with(Instant::now).elapsed() >= IDLE {
             socket.abort();
             return true;
         }
@@ -153,7 +155,7 @@ impl Connection {
             if let Some(answer) = &mut self.answer {
                 let (sent, done) = answer.send(socket, log);
                 if sent {
-                    self.active = Instant::now();
+                    self.active = Some(Instant::now());
                 }
                 match done {
                     Done::NotYet => return true,
@@ -203,7 +205,7 @@ impl Connection {
             if !matches!(taken, Ok(1..)) {
                 return;
             }
-            self.active = Instant::now();
+            self.active = Some(Instant::now());
         }
     }
 }

@@ -65,8 +65,10 @@ mod request;
 pub mod stream;
 mod tag;
 mod traffic;
+mod tunnel;
 mod way;
 mod wire;
+mod wireguard;
 
 #[cfg(test)]
 mod tests;
@@ -89,7 +91,7 @@ pub use ftp::{Ftp, FtpMode};
 pub use handle::FlowHandle;
 pub use http::Request;
 pub use link::{FrameCounts, LinkCounts};
-pub use plan::{Both, HostPlan, PPPOE_MTU, Plan, Side};
+pub use plan::{Both, HostPlan, PPPOE_MTU, Plan, Side, Tunnel};
 pub use report::{Amount, Arrivals, Direction, Exchange, FlowReport, Refusals};
 pub use traffic::{End, Flow, IpOption, Special, Transport};
 pub use wire::{Closed, Wire, Wires, Words};

@@ -15,6 +15,7 @@ use super::plan::HostPlan;
 use super::pppoe::{self, Concentrator, Frame};
 use super::tag;
 use super::traffic::Special;
+use super::tunnel;
 
 /// Bytes of an Ethernet header.
 pub(super) const ETHERNET_HEADER: usize = 14;
@@ -32,11 +33,12 @@ fn capabilities(mtu: usize, framing: &Framing) -> DeviceCapabilities {
 pub(super) struct Framing {
     vlan: Option<u16>,
     pub(super) concentrator: Option<Concentrator>,
+    tunnel: Option<tunnel::End>,
 }
 
 impl Framing {
     pub(super) fn new(plan: &HostPlan) -> Self {
-        Framing { vlan: plan.vlan, concentrator: Concentrator::new(plan) }
+        Framing { vlan: plan.vlan, concentrator: Concentrator::new(plan), tunnel: tunnel::End::new(plan) }
     }
 
     /// Bytes in front of the IP packet in what the stack writes and reads.
@@ -89,7 +91,7 @@ pub(super) struct Room<'a> {
     pub(super) outbox: &'a mut Outbox,
     pub(super) record: &'a mut Record,
     pub(super) specials: &'a mut Specials,
-    pub(super) framing: &'a Framing,
+    pub(super) framing: &'a mut Framing,
 }
 
 impl RxToken for Arrived<'_> {
@@ -101,7 +103,7 @@ impl RxToken for Arrived<'_> {
 impl TxToken for Room<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
         let Room { outbox, record, specials, framing } = self;
-        if specials.by_port.is_empty() && framing.concentrator.is_none() {
+        if specials.by_port.is_empty() && framing.concentrator.is_none() && framing.tunnel.is_none() {
             return push(outbox, record, framing.vlan, length, write);
         }
         let mut frame = vec![0; length];
@@ -115,6 +117,9 @@ impl TxToken for Room<'_> {
                 if !concentrator.put_on(&mut frame) {
                     continue;
                 }
+            }
+            if let Some(wrapped) = framing.tunnel.as_mut().and_then(|tunnel| tunnel.put_on(&frame)) {
+                frame = wrapped;
             }
             push(outbox, record, framing.vlan, frame.len(), |room| room.copy_from_slice(&frame));
         }
@@ -156,6 +161,16 @@ impl Device for Nic<'_> {
                 record.counts.wrong_vlan += 1;
                 &mut []
             }),
+            None => frame,
+        };
+        let frame = match &mut framing.tunnel {
+            Some(tunnel) => {
+                let frame = tunnel.take_off(frame);
+                for answer in tunnel.answers() {
+                    push(outbox, record, framing.vlan, answer.len(), |room| room.copy_from_slice(&answer));
+                }
+                frame
+            }
             None => frame,
         };
         let arrived = match &mut framing.concentrator {

@@ -87,6 +87,21 @@ pub struct HostPlan {
     pub pppoe: Option<Ipv4Addr>,
     /// The address that this host gives to whoever asks by DHCP (RFC 2131); `None`: it does not answer.
     pub dhcp: Option<Ipv4Addr>,
+    /// Makes this host the far end of a tunnel, at this address; `None`: what comes in one is for nobody.
+    pub tunnel: Option<(Tunnel, Ipv4Addr)>,
+}
+
+/// What a tunnel puts around its packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tunnel {
+    /// IPv4 in IPv4.
+    Ipip,
+    /// IPv6 in IPv4.
+    Sit,
+    /// Either in GRE, in IPv4.
+    Gre,
+    /// Either in WireGuard, in UDP over IPv4.
+    WireGuard,
 }
 
 impl HostPlan {
@@ -137,6 +152,7 @@ impl Plan {
                 vlan: None,
                 pppoe: None,
                 dhcp: None,
+                tunnel: None,
             },
             wan: HostPlan {
                 mac: [0x02, 0, 0, 0, 0x02, 0x02],
@@ -149,6 +165,7 @@ impl Plan {
                 vlan: None,
                 pppoe: None,
                 dhcp: None,
+                tunnel: None,
             },
         }
     }

@@ -151,6 +151,18 @@ pub struct Nic {
     pub lan_mac: String,
     /// Address of the WAN card.
     pub wan_mac: String,
+    /// Slots of the two cards on the PCI bus, where it matters which: they decide about interrupt lines.
+    pub slots: Option<Slots>,
+}
+
+/// Slots of the two network cards on the PCI bus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Slots {
+    /// Slot of the LAN card, the lower one: the guest names its cards in this order.
+    pub lan: u8,
+    /// Slot of the WAN card.
+    pub wan: u8,
 }
 
 /// Unix sockets that QEMU connects to as a client. All of them listen before QEMU starts.
@@ -233,6 +245,13 @@ impl Machine {
         if self.nic.lan_mac.eq_ignore_ascii_case(&self.nic.wan_mac) {
             return refuse("lan-mac and wan-mac are the same".into(), "give each card its own address");
         }
+        if let Some(Slots { lan, wan }) = self.nic.slots.filter(|slots| slots.lan >= slots.wan || slots.wan > 31) {
+            let what = format!("the cards' slots are {lan} and {wan}");
+            return refuse(
+                what,
+                "a bus has the slots 0 to 31, and the LAN card comes first: slots: { lan: 18, wan: 20 }",
+            );
+        }
         Ok(())
     }
 
@@ -277,10 +296,12 @@ impl Machine {
         match start.sockets.links {
             None => words.pair("-nic", "none"),
             Some(Links { lan, wan }) => {
-                for (id, mac, path) in [("lan", &self.nic.lan_mac, lan), ("wan", &self.nic.wan_mac, wan)] {
+                let Nic { lan_mac, wan_mac, slots, .. } = &self.nic;
+                let (lan_slot, wan_slot) = (slots.map(|slots| slots.lan), slots.map(|slots| slots.wan));
+                for (id, mac, slot, path) in [("lan", lan_mac, lan_slot, lan), ("wan", wan_mac, wan_slot, wan)] {
                     let path = option_value(path);
                     words.pair("-netdev", format!("stream,id={id},server=off,addr.type=unix,addr.path={path}"));
-                    words.pair("-device", self.nic.device_option(id, mac));
+                    words.pair("-device", self.nic.device_option(id, mac, slot));
                 }
             }
         }
@@ -299,8 +320,11 @@ impl Machine {
 }
 
 impl Nic {
-    fn device_option(&self, netdev: &str, mac: &str) -> String {
+    fn device_option(&self, netdev: &str, mac: &str, slot: Option<u8>) -> String {
         let mut text = format!("{},netdev={netdev},mac={mac}", self.device);
+        if let Some(slot) = slot {
+            text.push_str(&format!(",addr={slot:#x}"));
+        }
         for (key, value) in &self.options {
             text.push_str(&format!(",{key}={}", option_value(value)));
         }

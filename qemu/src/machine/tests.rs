@@ -57,6 +57,24 @@ fn the_lan_card_comes_first_and_there_is_no_other() {
     assert_eq!((values(&words, "-nic"), values(&words, "-netdev").len()), (vec!["none"], 0));
 }
 
+/// On malta the interrupt lines of slots 18 and 19 are one, as are those of 20 and 21, and an interrupt may be lost on a
+/// line that two cards share.
+#[test]
+fn cards_on_a_malta_board_share_no_interrupt_line() {
+    for text in [include_str!("../../machines/malta-be.yaml"), include_str!("../../machines/ramips-mt7621.yaml")] {
+        let machine = Machine::parse("malta.yaml".into(), text).unwrap();
+        let words = machine.arguments(&start(links()));
+        let addr = |card: &str| {
+            let place = card.split_once(",addr=0x").expect("the card has a slot of its own").1;
+            u8::from_str_radix(place.split(',').next().unwrap(), 16).unwrap()
+        };
+        let [lan, wan] = values(&words, "-device")[..] else { panic!("{words:?}") };
+        assert_eq!((addr(lan), addr(wan)), (18, 20));
+    }
+    let slots = X86_64.replace("wan-mac:", "slots: { lan: 19, wan: 18 }, wan-mac:");
+    assert_eq!(Machine::parse("x.yaml".into(), &slots).unwrap_err().id(), "VM001");
+}
+
 #[test]
 fn a_broken_guest_ends_qemu_and_a_resumed_one_waits_for_its_state() {
     let machine = x86_64();

@@ -12,7 +12,7 @@ use model::{Arch, KernelId};
 use sdk::Recipes;
 use sdk::local::Kernel;
 use sdk::openwrt::drive::mini::MiniSdk;
-use sdk::openwrt::fixture::KERNEL_HASH;
+use sdk::openwrt::fixture::{KERNEL_HASH, apk_key};
 
 use crate::place::{Place, sources};
 
@@ -42,31 +42,56 @@ const DISTFEEDS: [(&str, &str); 2] = [
 const FIREWALL_NEEDS: [&str; 3] = ["kmod-nft-core", "kmod-nft-nat", "kmod-nft-offload"];
 
 /// Applets of busybox that OpenWrt has (`package/utils/busybox/Config-defaults.in`), and those that stand for its own
-/// programs: what loads modules. The harness has to do with these.
+/// programs: what loads modules, and what fetches files. The harness has to do with these.
 const APPLETS: &str = "[ ash awk basename cat chgrp chmod chown chroot clear cmp cp cut date dd df dirname dmesg du echo \
     egrep env expr false fgrep find free grep gunzip gzip head hexdump hwclock id ifconfig ip kill killall ln ls md5sum \
     mkdir mkfifo mknod mktemp mount mv nc netstat nice nslookup passwd pidof ping ping6 pivot_root printf ps pwd \
     readlink reset rm rmdir route sed seq sha256sum sleep sort start-stop-daemon sync sysctl tail tar tee test time top \
     touch tr traceroute true udhcpc umount uname uniq uptime vi wc which xargs yes zcat \
-    depmod insmod lsmod modprobe rmmod setsid cttyhack";
+    depmod insmod lsmod modprobe rmmod setsid cttyhack wget";
+
+/// The release that is stood for: each has one manager.
+pub(crate) fn release_of(format: Format) -> &'static str {
+    if format == Format::Ipk { "24.10.8" } else { "25.12.5" }
+}
 
 /// What images are made of.
 pub(crate) struct Parts {
     pub(crate) kernel: Kernel,
     programs: Utf8PathBuf,
     client: Utf8PathBuf,
+    /// A module that makes the kernel take `flags offload` on any device, as OpenWrt's do.
+    any_device: Option<Utf8PathBuf>,
 }
+
+/// The driver that can do that; the image loads it before everything else.
+const ANY_DEVICE: (&str, &str) = ("nft_test_card.ko", "etc/any-device.ko");
 
 impl Parts {
     /// The finished stages of a place.
     pub(crate) fn of(place: &Place) -> Parts {
         let one = |stage: &str| place.results(stage).swap_remove(0);
+        // Somebody else may have used the programs of another image meanwhile.
+        let recipe = vm::image::Recipe::embedded().unwrap();
+        let has_all = |programs: &Utf8PathBuf| {
+            let mut places = recipe.programs.values().filter(|places| !places.iter().any(|place| place.contains('*')));
+            places.all(|places| places.iter().any(|place| programs.join(place).exists()))
+        };
         let mut kernels = place.results("kernel").into_iter().map(|kernel| Kernel::open(&kernel).unwrap());
         Parts {
             kernel: kernels.find(|kernel| kernel.release().starts_with("6.12.")).unwrap(),
-            programs: one("programs"),
+            programs: place.results("programs").into_iter().find(has_all).unwrap(),
             client: one("opkg").join("opkg"),
+            any_device: None,
         }
+    }
+
+    /// The same with a kernel that takes `flags offload` on any device, from a place in which the driver was compiled.
+    pub(crate) fn of_openwrts_kind(place: &Place) -> Parts {
+        let mut compiled = place.results("modules").into_iter().map(|folder| folder.join(ANY_DEVICE.0));
+        let driver = compiled.find(|file| file.exists());
+        assert!(driver.is_some(), "{} was not compiled", ANY_DEVICE.0);
+        Parts { any_device: driver, ..Parts::of(place) }
     }
 
     /// The kernel's version, as the release has it.
@@ -74,15 +99,12 @@ impl Parts {
         &self.kernel.id().version
     }
 
-    /// The modules of all recipes, as built for a kernel that calls itself by its bare version; those of the release
-    /// with apk tell as little about themselves as OpenWrt's.
+    /// Modules of the image's kernel for the SDK of a release; those of the release with apk tell as little about
+    /// themselves as OpenWrt's.
     pub(crate) fn modules(&self, recipes: &Recipes, format: Format) -> BTreeMap<String, Vec<u8>> {
-        let names = recipes.kmods.values().flat_map(|kmod| &kmod.modules).map(|module| module.name.clone());
-        let module = |name: String| Some((name.clone(), self.kernel.module(&name).ok()?.bytes));
-        let modules = names.filter(|name| self.kernel.has_module(name)).filter_map(module);
+        let modules = modules_of(&self.kernel, recipes).into_iter();
         let tells = format == Format::Ipk;
-        let finished = |bytes| if tells { bytes } else { silent(bytes) };
-        modules.map(|(name, bytes)| (name, finished(relabelled(bytes, self.version())))).collect()
+        modules.map(|(name, bytes)| (name, if tells { bytes } else { silent(bytes) })).collect()
     }
 
     /// `generic-kernel.bin`: the kernel, and behind it what makes up for what it lacks.
@@ -112,6 +134,13 @@ impl Parts {
                 symlink(self.version(), root.join(name).join(target)).unwrap();
             }
         }
+        // pppd's plugins lie in a folder of its version.
+        let plugins = root.join("usr/lib/pppd");
+        std::fs::create_dir(plugins.join("2.5.1")).unwrap();
+        std::fs::rename(plugins.join("pppoe.so"), plugins.join("2.5.1/pppoe.so")).unwrap();
+        if let Some(driver) = &self.any_device {
+            std::fs::copy(driver, root.join(ANY_DEVICE.1)).unwrap();
+        }
         // As OpenWrt ships it: names alone.
         let builtin = self.kernel.vmlinux().with_file_name("root/usr/lib/modules").join(self.kernel.release());
         let builtin = std::fs::read_to_string(builtin.join("modules.builtin")).unwrap();
@@ -130,9 +159,11 @@ impl Parts {
                 symlink("/bin/busybox", place).unwrap();
             }
         }
-        let release =
-            "DISTRIB_ID='OpenWrt'\nDISTRIB_RELEASE='miniature'\nDISTRIB_TARGET='x86/64'\nDISTRIB_ARCH='x86_64'\n";
-        put(&root.join("etc/openwrt_release"), release.as_bytes(), 0o644);
+        let release = release_of(format);
+        let text = format!(
+            "DISTRIB_ID='OpenWrt'\nDISTRIB_RELEASE='{release}'\nDISTRIB_TARGET='x86/64'\nDISTRIB_ARCH='x86_64'\n"
+        );
+        put(&root.join("etc/openwrt_release"), text.as_bytes(), 0o644);
         self.install(scratch, &root, stock, format);
         for (list, line) in DISTFEEDS {
             put(&root.join(list), line.as_bytes(), 0o644);
@@ -204,12 +235,22 @@ impl Parts {
         put(&place, key.text.as_bytes(), 0o644);
         let apk = format!("'{manager}' -p '{root}' -X '{index}'");
         sh(&format!("{apk} update && {apk} add firewall4 libc && rm -r '{place}' '{root}/usr/lib/opkg'"));
+        // Whose packages it trusts.
+        put(&root.join("etc/apk/keys/openwrt-mini.pem"), apk_key().to_pem().unwrap().as_bytes(), 0o644);
     }
 
     fn busybox(&self) -> Utf8PathBuf {
         let places = ["usr/bin/busybox", "bin/busybox"].map(|place| self.programs.join(place));
         places.into_iter().find(|place| place.exists()).unwrap()
     }
+}
+
+/// The modules of all recipes, as built for a kernel that calls itself by its bare version.
+pub(crate) fn modules_of(kernel: &Kernel, recipes: &Recipes) -> BTreeMap<String, Vec<u8>> {
+    let names = recipes.kmods.values().flat_map(|kmod| &kmod.modules).map(|module| module.name.clone());
+    let module = |name: String| Some((name.clone(), kernel.module(&name).ok()?.bytes));
+    let modules = names.filter(|name| kernel.has_module(name)).filter_map(module);
+    modules.map(|(name, bytes)| (name, relabelled(bytes, &kernel.id().version))).collect()
 }
 
 /// What an image has: the kmods that its firewall needs, from another build than ours, and that firewall.
@@ -260,7 +301,7 @@ fn with_initramfs(mut kernel: Vec<u8>, initramfs: &[u8]) -> Vec<u8> {
 }
 
 /// The module without its signature and for a kernel of this release.
-fn relabelled(mut module: Vec<u8>, release: &str) -> Vec<u8> {
+pub(crate) fn relabelled(mut module: Vec<u8>, release: &str) -> Vec<u8> {
     const MARK: &[u8] = b"~Module signature appended~\n";
     if let Some(end) = module.len().checked_sub(MARK.len()).filter(|&end| &module[end..] == MARK) {
         // In front of the mark: 12 bytes that end with the signature's length.
@@ -302,7 +343,7 @@ fn find(bytes: &[u8], text: &[u8]) -> usize {
 
 /// Output of a line for the shell that must end well.
 #[track_caller]
-fn sh(line: &str) -> Vec<u8> {
+pub(crate) fn sh(line: &str) -> Vec<u8> {
     let output = Command::new("sh").args(["-c", line]).output().unwrap();
     assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
     output.stdout

@@ -1,8 +1,10 @@
 //! A release, as far as a miniature can stand for it: its SDK builds the packages, its image is booted and set up, and
 //! scenarios run on it with real packets.
 
-mod image;
-mod release;
+mod elsewhere;
+mod feeds;
+pub(crate) mod image;
+pub(crate) mod release;
 
 use formats::Format;
 use model::{Accel, Cancel, Deadline};
@@ -14,7 +16,7 @@ use vm::openwrt::{Files, Wiring, provision};
 use vm::process::Qemu;
 use vm::session::{Launch, boot};
 
-use crate::place::{Place, sources};
+use crate::place::{Place, may_not_compile, sources};
 use crate::run::SLOW;
 use image::{Parts, stock};
 use release::MiniRelease;
@@ -71,6 +73,47 @@ fn soon() -> Deadline {
     Deadline::after(SLOW)
 }
 
+/// Releases of both managers and the stand-in, published together; and what OpenWrt released since.
+#[test]
+fn releases_are_rows_of_a_tree_beside_the_stand_in() {
+    let place = Place::warm_elsewhere();
+    // An SDK of `.apk` files packs no program that it does not know.
+    let opkg = MiniRelease::publish(&place, Format::Ipk);
+    place.run(&[&["build", "--release", "24.10", "--target", "x86/64"][..], &opkg.source()].concat()).fine();
+    let releases = opkg.with(&place, Format::Apk);
+    let rows = ["--release", "24.10,25.12,stand-in", "--target", "x86/64"];
+    let publish = [&["dist", "--url", "https://example.org/feed"][..], &rows, &releases.source()].concat();
+    place.run(&publish).fine();
+    let again = place.run(&publish);
+    again.fine();
+    assert!(again.err.contains("nothing is different"), "{}", again.err);
+
+    let tree = place.path("results/current");
+    let verified = place.run(&["dist", "verify", tree.as_str()]);
+    verified.fine();
+    for (line, managers) in [("24.10/", ", opkg"), ("25.12/", ", apk"), ("stand-in/", ", opkg and apk")] {
+        let said = verified.out.lines().find(|said| said.starts_with(line)).unwrap_or_default();
+        assert!(said.ends_with(managers), "{line}: {}", verified.out);
+    }
+    for (line, release) in [("24.10", "24.10.8"), ("25.12", "25.12.5")] {
+        let known = std::fs::read_to_string(tree.join(line).join("x86/64/releases.json")).unwrap();
+        assert!(known.contains(&format!("\"{release}\": \"6.12.")), "{known}");
+        let kernels = tree.join(line).join("x86/64/kmods").read_dir_utf8().unwrap();
+        let [kernel] = kernels.map(|entry| entry.unwrap().into_path()).collect::<Vec<_>>().try_into().unwrap();
+        let build = std::fs::read_to_string(kernel.join("build.json")).unwrap();
+        assert!(build.contains(&format!("openwrt-sdk-{release}-x86-64")), "{build}");
+    }
+
+    let drift = || {
+        let words = ["dist", "drift", tree.as_str(), "--release", "24.10,25.12", "--target", "x86/64"];
+        place.run(&[&words[..], &releases.source()].concat())
+    };
+    drift().fine();
+    releases.mirror.publish_standard("25.12.6", "x86/64");
+    let ran = drift();
+    assert_eq!((ran.code, ran.out.trim()), (1, "25.12.6 is released, and feeds/matrix.yaml ends at 25.12.5"));
+}
+
 /// The whole way, from the signed list of a release to the proof on its image, whose own kmods are of another build.
 #[test]
 fn scenarios_run_on_the_image_of_a_release() {
@@ -85,7 +128,10 @@ fn scenarios_run_on_the_image_of_a_release() {
         "offloadctl-doctor",
     ];
     let passes = |release: &MiniRelease, manager: &str| {
-        let ran = place.run(&release.test(&names));
+        // A router subscribes to a published tree, and refuses what somebody changed.
+        let trees = ["subscribe", "refuse-tree"].map(|name| format!("{name}-{manager}"));
+        let names: Vec<&str> = names.into_iter().chain(trees.iter().map(String::as_str)).collect();
+        let ran = place.start(&release.test(&names)).ends_within(2 * SLOW);
         ran.fine();
         for name in names {
             let verdict = if name == "install-and-load" { "skip" } else { "pass" };
@@ -116,4 +162,23 @@ fn scenarios_run_on_the_image_of_a_release() {
     ran.fine();
     assert!(!ran.err.contains("SELF001"), "{}", ran.err);
     assert_eq!(place.processes(), []);
+}
+
+/// Scenarios hold on a kernel that takes `flags offload` on any device, too.
+#[test]
+fn a_kernel_that_takes_hardware_offload_on_any_device_has_none() {
+    if may_not_compile() {
+        return;
+    }
+    let place = Place::after(&["test", "--exact", "hw-any-device", "--accel", "tcg"]);
+    let release = MiniRelease::of(&place, &Parts::of_openwrts_kind(&place), Format::Ipk, &[]);
+    let names = ["refuse-hardware", "offloadctl-enable", "offloadctl-ruleset", "offloadctl-status"];
+    let ran = place.start(&[&release.test(&names)[..], &["-v"]].concat()).ends_within(6 * SLOW);
+    ran.fine();
+    for name in names {
+        assert!(ran.err.contains(&format!("pass    {name}/opkg")), "{name}: {}", ran.err);
+    }
+    // The steps for such kernels were done, and those for others were not.
+    let did = |step: &str| ran.err.lines().any(|line| line.contains("refuse-hardware/opkg") && line.contains(step));
+    assert!(did("step 11,") && !did("step 8,"), "{}", ran.err);
 }

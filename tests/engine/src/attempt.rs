@@ -24,6 +24,10 @@ pub(crate) struct Attempt<'a> {
     pub(crate) kernel: &'a str,
     /// How offload is broken, if it is.
     pub(crate) sabotage: Option<Sabotage>,
+    /// Whether rules were broken so far.
+    pub(crate) broken: bool,
+    /// Whether `offloadctl` is asked about every flow, and held to what it says.
+    pub(crate) asks_offloadctl: bool,
     pub(crate) cancel: &'a Cancel,
 }
 
@@ -53,7 +57,10 @@ pub(crate) struct Net<'a> {
 impl Attempt<'_> {
     /// Breaks whatever rules are loaded now, if the suite tests itself.
     pub(crate) fn sabotage(&mut self) -> Result<()> {
-        self.sabotage.map_or(Ok(()), |way| sabotage::apply(way, self.router.guest))
+        if let Some(way) = self.sabotage {
+            self.broken |= sabotage::apply(way, self.router.guest)?;
+        }
+        Ok(())
     }
 
     /// Does a part of the work and notes how long it took, added to what the same part took before.

@@ -1,6 +1,6 @@
 //! What scenarios run on: routers, what their hosts serve, and how cases are run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use model::{Cancel, Deadline, Events, Exit, Failure, Format, Problem, Result, Sabotage};
@@ -30,7 +30,7 @@ pub trait Routers: Sync {
     }
 
     /// A router as a scenario wants it to begin, with the packages of this manager where it wants them installed.
-    fn boot(&self, lab: &Lab, start: Start, manager: Format) -> Result<Box<dyn Guest>>;
+    fn boot<'a>(&'a self, lab: &'a Lab, start: Start, manager: Format) -> Result<Box<dyn Guest + 'a>>;
 }
 
 /// What the WAN host serves, and what routers know of it.
@@ -42,6 +42,17 @@ pub struct Feeds<'a> {
     pub trust: &'a Trust,
     /// What the packages of these feeds bring.
     pub payload: &'a Payload,
+    /// Which packages of the release's own feeds the published one has for scenarios.
+    pub borrowed: &'a Borrowed,
+}
+
+/// Packages of a release's own feeds that scenarios name in their `needs`.
+#[derive(Debug, Clone, Default)]
+pub struct Borrowed {
+    /// Those that the published feed has.
+    pub has: BTreeSet<String>,
+    /// Why it has no others, by name.
+    pub lacks: BTreeMap<String, String>,
 }
 
 /// Does something with a router at the end of its scenario, before it goes.
@@ -54,8 +65,13 @@ pub struct Manner<'a> {
     pub jobs: usize,
     /// Whether other kernels have a turn in the same run, so that names of cases must tell the kernel.
     pub of_several: bool,
+    /// OpenWrt's target that was asked for, which records tell.
+    pub target: &'a str,
     /// How offload is broken, if the suite tests itself.
     pub sabotage: Option<Sabotage>,
+    /// Whether `offloadctl`, where it is installed, is asked about the flows of every scenario: what it says must be true
+    /// of their next packets.
+    pub asks_offloadctl: bool,
     /// What is done with a router at the end of its scenario.
     pub keep: Option<&'a Keep<'a>>,
     /// Where captures go, a folder a scenario.

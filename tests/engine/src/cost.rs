@@ -45,6 +45,9 @@ pub const FILES: [(&str, &str); 7] = [
     ("/bench/sink-server.nft", include_str!("../../bench/sink-server.nft")),
 ];
 
+/// The driver of the card that offloads, of a guest that has one.
+pub const CARD: &str = "/bench/card.ko";
+
 /// Where [`plan`] goes.
 pub const PLAN: &str = "/bench/plan";
 
@@ -83,6 +86,8 @@ struct Line<'a> {
     arrived: u64,
     seen: u64,
     marked: bool,
+    /// Sent on by the card.
+    card: u64,
 }
 
 impl<'a> Line<'a> {
@@ -99,6 +104,7 @@ impl<'a> Line<'a> {
             arrived: number("arrived")?,
             seen: number("seen")?,
             marked: number("marked")? > 0,
+            card: number("card")?,
         })
     }
 
@@ -111,7 +117,8 @@ impl<'a> Line<'a> {
     /// Whether its packets took the way that it is named by; `None`: they did.
     #[allow(clippy::cast_precision_loss, reason = "counts of packets are far below 2^52")]
     fn strayed(&self) -> Option<&'static str> {
-        let fast = self.seen as f64 <= self.sent as f64 * FORWARDED_AT_MOST && self.marked;
+        let few = self.sent as f64 * FORWARDED_AT_MOST;
+        let fast = self.seen as f64 <= few && self.marked;
         match self.path {
             "generator" if self.seen != self.sent => Some("packets were lost before the router"),
             "generator" => None,
@@ -119,6 +126,8 @@ impl<'a> Line<'a> {
             "off" if self.seen != self.sent => Some("packets went past the forward hook with offload off"),
             "off" if self.marked => Some("the flow is marked as offloaded with offload off"),
             "software" | "hardware" if !fast => Some("packets took the slow path with offload on"),
+            "hardware" if self.sent.saturating_sub(self.card) as f64 > few => Some("packets came up from the card"),
+            "off" | "software" if self.card > 0 => Some("packets went through the card without hardware offload"),
             _ => None,
         }
     }
@@ -202,13 +211,14 @@ fn unsteady(cost: &Cost) -> Failure {
 }
 
 fn strayed(line: &Line<'_>, why: &str) -> Failure {
-    let Line { path, family, proto, payload, sent, arrived, seen, marked, micros: _ } = line;
+    let Line { path, family, proto, payload, sent, arrived, seen, marked, card, micros: _ } = line;
     Failure::of(Problem {
         exit: Exit::Failed,
         id: "COST002",
         what: format!("{path}, {family}, {proto}, {payload} bytes: {why}"),
         why: format!(
-            "{sent} packets were sent, {arrived} arrived translated, the counter on the way saw {seen}, marked: {marked}"
+            "{sent} packets were sent, {arrived} arrived translated, the counter on the way saw {seen}, the card sent on \
+             {card}, marked: {marked}"
         ),
         fix: "a figure of packets that took another way means nothing; run the scenario offload-ipv4-nat, which tells more",
     })
@@ -220,13 +230,14 @@ mod tests {
 
     // As the guest wrote them, on Linux 6.12.
     const RESULTS: &str = "\
-no-hardware Could not process rule: Operation not supported
-path=generator family=ipv4 proto=udp payload=1000 round=1 micros=56981 sent=20000 arrived=0 seen=20000 marked=0
-path=off family=ipv4 proto=udp payload=1000 round=1 micros=204488 sent=20000 arrived=20000 seen=20000 marked=0
-path=software family=ipv4 proto=udp payload=1000 round=1 micros=105982 sent=20000 arrived=20000 seen=0 marked=1
-path=generator family=ipv4 proto=udp payload=1000 round=2 micros=56957 sent=20000 arrived=0 seen=20000 marked=0
-path=off family=ipv4 proto=udp payload=1000 round=2 micros=204475 sent=20000 arrived=20000 seen=20000 marked=0
-path=software family=ipv4 proto=udp payload=1000 round=2 micros=105973 sent=20000 arrived=20000 seen=0 marked=1
+path=generator family=ipv4 proto=udp payload=1000 round=1 micros=56981 sent=20000 arrived=0 seen=20000 marked=0 card=0
+path=off family=ipv4 proto=udp payload=1000 round=1 micros=204488 sent=20000 arrived=20000 seen=20000 marked=0 card=0
+path=software family=ipv4 proto=udp payload=1000 round=1 micros=105982 sent=20000 arrived=20000 seen=0 marked=1 card=0
+path=generator family=ipv4 proto=udp payload=1000 round=2 micros=56957 sent=20000 arrived=0 seen=20000 marked=0 card=0
+path=off family=ipv4 proto=udp payload=1000 round=2 micros=204475 sent=20000 arrived=20000 seen=20000 marked=0 card=0
+path=software family=ipv4 proto=udp payload=1000 round=2 micros=105973 sent=20000 arrived=20000 seen=0 marked=1 card=0
+path=hardware family=ipv4 proto=udp payload=1000 round=1 micros=80000 sent=20000 arrived=20000 seen=0 marked=1 card=20000
+path=hardware family=ipv4 proto=udp payload=1000 round=2 micros=80001 sent=20000 arrived=20000 seen=0 marked=1 card=19990
 end
 ";
 
@@ -237,8 +248,8 @@ end
     #[test]
     fn rounds_are_summed_up_less_what_the_generator_takes() {
         let costs = costs(RESULTS).unwrap();
-        assert_eq!(costs.no_hardware.as_deref(), Some("Could not process rule: Operation not supported"));
-        let [off, software] = &costs.costs[..] else { panic!("{costs:?}") };
+        let [off, software, hardware] = &costs.costs[..] else { panic!("{costs:?}") };
+        assert_eq!((hardware.path, hardware.rounds), (Path::Hardware, 2));
         assert_eq!((off.path, software.path, off.rounds, off.packets), (Path::Off, Path::Software, 2, 20_000));
         // 204,488 µs for 20,000 packets are 10,224.4 ns each, of which 2,849.05 are the generator's.
         assert!((off.whole.most - 10_224.4).abs() < 0.01 && (off.forwarding.most - 7_375.35).abs() < 0.01, "{off:?}");
@@ -255,12 +266,24 @@ end
             ("arrived=20000 seen=20000 marked=0", "arrived=20000 seen=19999 marked=0"),
             ("arrived=20000 seen=20000 marked=0", "arrived=20000 seen=20000 marked=1"),
             ("arrived=0 seen=20000", "arrived=0 seen=19000"),
+            ("card=20000", "card=19000"),
+            ("arrived=20000 seen=20000 marked=0 card=0", "arrived=20000 seen=20000 marked=0 card=1"),
+            ("marked=1 card=0", "marked=1 card=20000"),
         ] {
             assert!(RESULTS.contains(from), "{from}");
             let failure = costs(&RESULTS.replacen(from, to, 1)).unwrap_err();
             assert_eq!((failure.id(), failure.exit()), ("COST002", Exit::Failed), "{to}");
         }
         assert!(costs(&RESULTS.replace("seen=0 marked=1", "seen=200 marked=1")).is_ok());
+    }
+
+    #[test]
+    fn a_guest_without_a_card_says_why() {
+        let lines = RESULTS.lines().filter(|line| !line.starts_with("path=hardware"));
+        let without = lines.collect::<Vec<_>>().join("\n");
+        let costs = costs(&format!("no-hardware Could not process rule: Operation not supported\n{without}")).unwrap();
+        assert_eq!(costs.no_hardware.as_deref(), Some("Could not process rule: Operation not supported"));
+        assert!(costs.costs.iter().all(|cost| cost.path != Path::Hardware));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The flows of a scenario, and what was last seen of each: at both ends, in the forward hook, in conntrack.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use model::{Count, Exit, Failure, Problem, Result, Sample};
@@ -29,6 +30,8 @@ pub(crate) struct OpenFlow {
     seen: Seen,
     /// The same, as of the last judgement.
     judged: Totals,
+    /// What the last judgement was of.
+    last: Option<Observation>,
 }
 
 /// How the router knows a flow.
@@ -87,6 +90,7 @@ impl Flows {
             sent: Sent::default(),
             seen: Seen::default(),
             judged: Totals::default(),
+            last: None,
         });
     }
 
@@ -110,6 +114,16 @@ pub(crate) enum Span {
 }
 
 impl OpenFlow {
+    /// The address of the near end, while the flow is open.
+    pub(crate) fn near(&self) -> Option<IpAddr> {
+        self.handle.as_ref().map(|handle| handle.near().ip())
+    }
+
+    /// The port that it was sent to, if it has one.
+    pub(crate) fn port(&self) -> Option<u16> {
+        (self.plan.proto != Proto::Icmp).then_some(self.keys.original.2)
+    }
+
     pub(crate) fn plan(&self) -> &FlowPlan {
         &self.plan
     }
@@ -153,7 +167,13 @@ impl OpenFlow {
         let seen = self.observation(span);
         self.judged = self.seen.totals;
         self.sent.trouble = None;
+        self.last = Some(seen.clone());
         seen
+    }
+
+    /// The path that the last judgement saw.
+    pub(crate) fn path(&self, slow_packets: u64) -> &'static str {
+        self.last.as_ref().map_or(Path::None.word(), |seen| seen.path(slow_packets))
     }
 
     /// Takes over what the router and the two ends say now.
@@ -222,6 +242,7 @@ impl OpenFlow {
             ever: now.ways,
             fragmented,
             sent_hop_limit: self.sent.hop_limit.unwrap_or(usual),
+            hops: self.plan.hops,
             refused,
             damage,
             conntrack: self.seen.conntrack.clone(),

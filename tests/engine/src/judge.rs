@@ -124,6 +124,8 @@ pub struct Observation {
     pub fragmented: bool,
     /// Least and largest hop limit that the hosts sent with.
     pub sent_hop_limit: (u8, u8),
+    /// How many hops the router takes.
+    pub hops: u8,
     /// ICMP errors during the exchange, of the kind that was expected.
     pub refused: u64,
     /// First difference between what was sent and what arrived during the exchange, if any.
@@ -211,7 +213,8 @@ pub fn judge(seen: &Observation, wanted: Wanted) -> Option<Finding> {
         return nothing(seen).or_else(|| wanted.refused.and_then(|refused| refusals(seen, refused)));
     }
     if wanted.path == Some(Path::Local) {
-        return intact(seen).or_else(|| local(seen));
+        // Whoever is answered by the router itself sees nobody else; a proxy speaks to the far host.
+        return intact(seen).or_else(|| local(seen)).or_else(|| translated(seen, wanted.seen_from));
     }
     intact(seen)
         .or_else(|| forwarded(seen, wanted.seen_from))
@@ -296,24 +299,31 @@ fn intact(seen: &Observation) -> Option<Finding> {
 fn forwarded(seen: &Observation, seen_from: Option<IpAddr>) -> Option<Finding> {
     let Ways { there, back } = &seen.ever;
     let (least, largest) = seen.sent_hop_limit;
-    let expected = Some((least.saturating_sub(1), largest.saturating_sub(1)));
+    let expected = Some((least.saturating_sub(seen.hops), largest.saturating_sub(seen.hops)));
     if there.hop_limit != expected || back.hop_limit != expected {
         return finding(
             "PROOF002",
             format!("hop limits there {:?}, back {:?}; expected {expected:?}", there.hop_limit, back.hop_limit),
-            "each packet passes one router, which must take one from the hop limit, offloaded or not",
+            "each packet passes one router, which must take one from the hop limit, offloaded or not; one that is bridged \
+             keeps it (`hops: 0`)",
             "run with --pcap DIR and look at the TTL of the packets on both sides",
         );
     }
-    if seen_from.is_some() && there.source != seen_from {
-        return finding(
-            "PROOF003",
-            format!("packets came from {:?} instead of {seen_from:?}", there.source),
-            "address translation must hold on the fast path too",
-            "check the NAT chains of the ruleset, and run with --pcap DIR",
-        );
+    translated(seen, seen_from)
+}
+
+/// The far host saw the packets come from where they must.
+fn translated(seen: &Observation, seen_from: Option<IpAddr>) -> Option<Finding> {
+    let source = seen.ever.there.source;
+    if seen_from.is_none() || source == seen_from {
+        return None;
     }
-    None
+    finding(
+        "PROOF003",
+        format!("packets came from {source:?} instead of {seen_from:?}"),
+        "address translation must hold on the fast path too",
+        "check the NAT chains of the ruleset, and run with --pcap DIR",
+    )
 }
 
 /// Proofs 2 and 3: both directions took the path that they had to, and conntrack carries the mark.

@@ -28,6 +28,7 @@ mod flows;
 pub mod forward;
 pub mod judge;
 mod kernel;
+mod lacks;
 pub mod modules;
 mod offload;
 pub mod probes;
@@ -39,7 +40,7 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
-pub use bench::{Bench, FEED_URL, Feeds, Keep, Manner, Routers, Trust, listening};
+pub use bench::{Bench, Borrowed, FEED_URL, Feeds, Keep, Manner, Routers, Trust, listening};
 pub use modules::{Module, Payload};
 pub use runner::run;
 pub use scenario::{FeedVariant, Scenario, Start};

@@ -20,19 +20,24 @@ const MARK: &str = "sabotage";
 /// The switch of the card's driver, once that is loaded.
 const BYPASS: &str = "bypass=/sys/module/nft_test_card/parameters/bypass; [ ! -e $bypass ] || echo 1 >$bypass";
 
-/// Breaks whatever rules are loaded now.
-pub(crate) fn apply(way: Sabotage, guest: &mut dyn Guest) -> Result<()> {
+/// Breaks whatever rules are loaded now; false where there was nothing to break.
+pub(crate) fn apply(way: Sabotage, guest: &mut dyn Guest) -> Result<bool> {
     if way == Sabotage::NoHardware {
-        return ask::read(guest, &["sh", "-c", BYPASS]).map(|_| ());
+        return ask::read(guest, &["sh", "-c", BYPASS]).map(|_| true);
     }
     // Nothing can be listed before the first package brought nftables' modules.
     let listing = guest.run(&["nft", "-a", "list", "ruleset"], Deadline::after(COMMAND))?;
-    if listing.success() {
-        for command in commands(way, &listing.text()) {
-            ask::read(guest, &["nft", &command])?;
-        }
+    let commands = if listing.success() { commands(way, &listing.text()) } else { Vec::new() };
+    for command in &commands {
+        ask::read(guest, &["nft", command])?;
     }
-    Ok(())
+    Ok(!commands.is_empty())
+}
+
+/// Why a scenario that passed had nothing to notice, if `broken` says that no rules were broken: a flowtable with one device
+/// has none to lose.
+pub(crate) fn spared(way: Sabotage, broken: bool) -> Option<&'static str> {
+    (way == Sabotage::OneDevice && !broken).then_some("its flowtables have one device only, and lose none")
 }
 
 /// What breaks the rules of a listing with handles.
@@ -54,19 +59,24 @@ fn commands(way: Sabotage, listing: &str) -> Vec<String> {
 }
 
 fn command(way: Sabotage, table: &str, block: &str, line: &str, before: &str) -> Option<String> {
-    let kept = match way {
+    // The last device stays: where packets go back through the card that they came in by, the first one is enough.
+    let is_whole_list = match way {
         Sabotage::AcceptFirst => {
             let (rule, handle) = line.split_once(" # handle ")?;
             let accept = format!("ct state established,related accept comment \"{MARK}\"");
             let wanted = rule.contains("flow add @") && !before.contains(MARK);
             return wanted.then(|| format!("insert rule {table} {block} position {handle} {accept}"));
         }
-        Sabotage::NoFastPath => 0,
-        Sabotage::OneDevice => 1,
+        Sabotage::NoFastPath => true,
+        Sabotage::OneDevice => false,
         Sabotage::NoHardware => return None,
     };
     let devices = line.strip_prefix("devices = {")?.trim_end_matches('}');
-    let lost = devices.split(',').map(str::trim).skip(kept).collect::<Vec<_>>().join(", ");
+    let mut lost: Vec<_> = devices.split(',').map(str::trim).collect();
+    if !is_whole_list {
+        lost.pop();
+    }
+    let lost = lost.join(", ");
     let what = format!("hook ingress priority 0; devices = {{ {lost} }};");
     (!lost.is_empty()).then(|| format!("delete flowtable {table} {block} {{ {what} }}"))
 }
@@ -150,12 +160,20 @@ table inet fw4 { # handle 2
             [format!("delete flowtable inet fw4 ft {{ hook ingress priority 0; devices = {{ {devices} }}; }}")]
         };
         assert_eq!(commands(Sabotage::NoFastPath, LISTING), delete("eth0, eth0.7, eth1"));
-        assert_eq!(commands(Sabotage::OneDevice, LISTING), delete("eth0.7, eth1"));
+        assert_eq!(commands(Sabotage::OneDevice, LISTING), delete("eth0, eth0.7"));
         let accept = "insert rule inet fw4 forward position 9 ct state established,related accept comment \"sabotage\"";
         assert_eq!(commands(Sabotage::AcceptFirst, LISTING), [accept]);
         let once = LISTING.replace("\t\tmeta", "\t\taccept comment \"sabotage\" # handle 8\n\t\tmeta");
         assert_eq!(commands(Sabotage::AcceptFirst, &once), [""; 0]);
         assert_eq!(commands(Sabotage::OneDevice, &LISTING.replace("eth0, eth0.7, eth1", "eth0")), [""; 0]);
+    }
+
+    #[test]
+    fn only_a_list_of_one_device_is_spared() {
+        assert!(spared(Sabotage::OneDevice, false).is_some() && spared(Sabotage::OneDevice, true).is_none());
+        for way in [Sabotage::NoFastPath, Sabotage::AcceptFirst, Sabotage::NoHardware] {
+            assert_eq!(spared(way, false), None, "{way:?}");
+        }
     }
 
     #[test]

@@ -2,19 +2,20 @@
 
 use std::time::Instant;
 
-use model::{Finding, Result};
+use model::{Deadline, Finding, Result};
 
+use crate::ask::COMMAND;
 use crate::attempt::Attempt;
 use crate::bench;
-use crate::deeds::{card, command, link, module, ruleset, traffic};
+use crate::deeds::{card, command, leak, link, module, ruleset, sysupgrade, traffic};
 use crate::facts;
-use crate::scenario::{Deed, Step};
+use crate::scenario::{Deed, OffloadFlag, Step};
 
 /// Does steps to the first that does not hold; `above` is what their numbers begin with. `Err`: could not find out.
 pub(crate) fn run(attempt: &mut Attempt<'_>, list: &[Step], above: &str) -> Result<Option<Finding>> {
     for (number, step) in (1..).zip(list) {
         attempt.cancel.check()?;
-        if !step.is_for(attempt.kernel) {
+        if !step.is_for(attempt.kernel) || !is_of_its_kind(attempt, step)? {
             continue;
         }
         let at = format!("step {above}{number}");
@@ -31,6 +32,18 @@ pub(crate) fn run(attempt: &mut Attempt<'_>, list: &[Step], above: &str) -> Resu
         }
     }
     Ok(None)
+}
+
+/// Such a flowtable, on a device that can offload nothing.
+const FLAG_ON_ANY_DEVICE: &str =
+    "table inet any-device { flowtable ft { hook ingress priority 0; devices = { lo }; flags offload; }; }";
+
+/// Whether the router's kernel is of the kind that a step is for. It is asked each time, as scenarios may change it.
+fn is_of_its_kind(attempt: &mut Attempt<'_>, step: &Step) -> Result<bool> {
+    let Some(wanted) = step.flag else { return Ok(true) };
+    let words = ["nft", "-c", FLAG_ON_ANY_DEVICE];
+    let is_taken = attempt.router.guest.run(&words, Deadline::after(COMMAND))?.success();
+    Ok(is_taken == (wanted == OffloadFlag::Taken))
 }
 
 /// A finding, with the step or run that it was made in.
@@ -67,7 +80,9 @@ fn act(attempt: &mut Attempt<'_>, deed: &Deed, at: &str) -> Result<Option<Findin
         Deed::Conntrack(expected) => traffic::conntrack(attempt, expected, at),
         Deed::Ftp(plan) => traffic::ftp(attempt, plan),
         Deed::Module(handle) => module::handle(attempt, handle, at),
+        Deed::NoLeak(modules) => leak::look(attempt, modules, at),
         Deed::Link(link) => link::make(attempt, link, at),
+        Deed::Sysupgrade(upgrade) => sysupgrade::upgrade(attempt, *upgrade, at),
         Deed::Feed(feed) => {
             let folder = bench::folder(attempt.net.feeds, *feed)?;
             attempt.net.lab.serve(&folder).map(|()| None)

@@ -1,7 +1,8 @@
-//! Files and folders that appear whole: written beside their place, then renamed.
+//! Files and folders that appear whole: written beside their final place, then renamed.
 //!
-//! A reader sees the old one or the new one, and what is interrupted leaves the old one. What is written aside lies
-//! in the same folder, so the rename stays within one file system; it is removed on every way out but our death.
+//! A reader sees either the old one or the new one, and an interrupted write leaves the old one. The temporary one lies
+//! in the same folder, so the rename stays within one file system. It is removed in every case except when this process
+//! is killed.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Write as _};
@@ -11,7 +12,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use model::{Failure, Result};
 use tempfile::{NamedTempFile, TempDir};
 
-/// Replaces a file by `bytes` that everybody may read whom the folder lets in; parent folders are made.
+/// Replaces a file by `bytes`, with mode 0644 whatever the umask is; creates parent folders.
 pub fn write(path: &Utf8Path, bytes: impl AsRef<[u8]>) -> Result<()> {
     let written = || {
         std::fs::create_dir_all(parent(path))?;
@@ -23,7 +24,7 @@ pub fn write(path: &Utf8Path, bytes: impl AsRef<[u8]>) -> Result<()> {
     written().map_err(|error| Failure::io("write the file", path, &error))
 }
 
-/// A file that does not have its name yet. Only its owner may read it, unless its permissions are set.
+/// A file that does not have its final name yet. Only its owner may read it until its permissions are set.
 #[derive(Debug)]
 pub struct Aside {
     file: NamedTempFile,
@@ -31,61 +32,61 @@ pub struct Aside {
 }
 
 impl Aside {
-    /// Begins a file that will be at `path`; its folder is there.
+    /// Begins a file that will be at `path`; its folder must exist.
     pub fn begin(path: &Utf8Path) -> io::Result<Self> {
         Ok(Aside { file: NamedTempFile::new_in(parent(path))?, path: path.to_owned() })
     }
 
-    /// What is written so far.
+    /// The open file, to write to.
     pub fn file(&mut self) -> &mut File {
         self.file.as_file_mut()
     }
 
-    /// Where it is meanwhile.
+    /// The temporary path.
     pub fn place(&self) -> &std::path::Path {
         self.file.path()
     }
 
-    /// Gives it its name, in place of what has it.
+    /// Renames it to its final name, replacing what is there.
     pub fn keep(self) -> io::Result<()> {
         self.file.persist(&self.path).map(drop).map_err(|error| error.error)
     }
 
-    /// Gives it its name, once it is on the disk and unless something has the name.
+    /// Syncs it to disk and renames it to its final name, unless that name is taken.
     pub fn keep_first(self) -> io::Result<()> {
         self.file.as_file().sync_all()?;
         self.file.persist_noclobber(&self.path).map(drop).map_err(|error| error.error)
     }
 }
 
-/// A folder that does not have its name yet.
+/// A folder that does not have its final name yet.
 #[derive(Debug)]
 pub struct AsideFolder {
     folder: TempDir,
-    /// Where it is meanwhile.
+    /// The temporary path.
     pub place: Utf8PathBuf,
     path: Utf8PathBuf,
 }
 
 impl AsideFolder {
-    /// Begins an empty folder that will be at `path`; the folder around it is there.
+    /// Begins an empty folder that will be at `path`; the folder around it must exist.
     pub fn begin(path: &Utf8Path) -> Result<Self> {
         let refused = |error: io::Error| Failure::io("make a folder beside", path, &error);
         let folder = tempfile::Builder::new().prefix(".aside-").tempdir_in(parent(path)).map_err(refused)?;
         let around =
             Utf8Path::from_path(folder.path()).ok_or_else(|| refused(io::ErrorKind::InvalidFilename.into()))?;
-        // The temporary folder itself is private, and holds what is replaced.
+        // `around` is private (0700), so the new folder is made inside it, with the usual permissions.
         let place = around.join("new");
         std::fs::create_dir(&place).map_err(refused)?;
         Ok(AsideFolder { folder, place, path: path.to_owned() })
     }
 
-    /// Gives it its name, unless a folder with something in it has the name.
+    /// Renames it to its final name, unless a folder that is not empty has that name.
     pub fn keep_first(self) -> Result<()> {
         std::fs::rename(&self.place, &self.path).map_err(|error| self.refused(&error))
     }
 
-    /// Gives it its name; what has it goes.
+    /// Renames it to its final name; what is there is removed.
     pub fn keep(self) -> Result<()> {
         let old = self.folder.path().join("old");
         let moved = match std::fs::rename(&self.path, old) {

@@ -1,4 +1,4 @@
-//! What is done to files and folders in many places, and says what it was doing when the operating system refused.
+//! Operations on files and folders whose errors say what was being done when the operating system refused.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
@@ -6,13 +6,13 @@ use std::os::unix::fs::MetadataExt as _;
 use camino::{Utf8Path, Utf8PathBuf};
 use model::{Failure, Result};
 
-/// Makes a folder and those above it.
+/// Makes a folder and its parents.
 pub fn create_folder(path: &Utf8Path) -> Result<()> {
     std::fs::create_dir_all(path).map_err(|error| Failure::io("make the folder", path, &error))
 }
 
-/// Writes a new file, for folders that nobody sees before they are renamed; elsewhere
-/// [`crate::aside::write`] keeps readers from seeing half of it.
+/// Writes a new file. For folders that nobody sees before they are renamed; elsewhere use [`crate::aside::write`], so
+/// that no reader sees half a file.
 pub fn write(path: &Utf8Path, bytes: impl AsRef<[u8]>) -> Result<()> {
     std::fs::write(path, bytes).map_err(|error| Failure::io("write the file", path, &error))
 }
@@ -27,7 +27,7 @@ pub fn read_text(path: &Utf8Path) -> Result<String> {
     std::fs::read_to_string(path).map_err(|error| Failure::io("read the file", path, &error))
 }
 
-/// Removes a file, or a folder with everything in it; nothing there is fine.
+/// Removes a file, or a folder with everything in it. A missing path is no error.
 pub fn remove(path: &Utf8Path) -> Result<()> {
     let removed = match std::fs::symlink_metadata(path) {
         Ok(meta) if meta.is_dir() => std::fs::remove_dir_all(path),
@@ -40,7 +40,7 @@ pub fn remove(path: &Utf8Path) -> Result<()> {
     }
 }
 
-/// The paths in a folder, sorted; none where there is no folder.
+/// The paths in a folder, sorted; none when the folder does not exist.
 pub fn entries(folder: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
     let refused = |error: std::io::Error| Failure::io("list the folder", folder, &error);
     let listing = match folder.read_dir_utf8() {
@@ -55,14 +55,14 @@ pub fn entries(folder: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
     Ok(found)
 }
 
-/// The files in a folder whose name has one of these extensions, sorted; none where there is no folder.
+/// The files in a folder with one of these extensions, sorted; none when the folder does not exist.
 pub fn with_extension(folder: &Utf8Path, extensions: &[&str]) -> Result<Vec<Utf8PathBuf>> {
     let mut found = entries(folder)?;
     found.retain(|path| path.extension().is_some_and(|own| extensions.contains(&own)) && path.is_file());
     Ok(found)
 }
 
-/// Whether we run as root: the owner of our own entry in /proc.
+/// Whether we run as root, told by the owner of our own entry in /proc.
 pub fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|entry| entry.uid() == 0)
 }

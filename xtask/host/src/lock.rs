@@ -1,6 +1,6 @@
-//! One run at a time per part of the cache, by flock(2): the kernel releases it when its holder dies.
+//! One run at a time per part of the cache, by flock(2): the kernel releases the lock when its holder dies.
 //!
-//! Routers' package managers have locks of their own, in crate `client`, which are what opkg and apk have there.
+//! The locks of opkg and apk on a router are in the crate `client`.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -13,22 +13,22 @@ use model::{Cancel, Deadline, Events, Exit, Failure, Problem, Result};
 /// How often a busy lock is tried: flock(2) has no form with a time limit.
 const POLL: Duration = Duration::from_millis(20);
 
-/// How long we wait before telling the user for whom.
+/// How long we wait silently before telling the user who holds the lock.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Characters of the holder's command in a message.
+/// How many characters of the holder's command a message shows.
 const COMMAND: usize = 100;
 
 /// How to wait for a lock.
 #[derive(Debug, Clone, Copy)]
 pub struct Waiting<'a> {
-    /// The stage that wants it, for messages.
+    /// The stage that wants the lock, for messages.
     pub stage: &'a str,
-    /// Give up after this.
+    /// After this the wait gives up.
     pub at_most: Duration,
-    /// Told for whom we wait.
+    /// Where a long wait is announced.
     pub events: &'a Events,
-    /// Ends the wait.
+    /// Cancels the wait.
     pub cancel: &'a Cancel,
 }
 
@@ -39,15 +39,15 @@ pub struct Lock {
 }
 
 impl Drop for Lock {
-    /// Closing alone would release the lock only when every copy of the descriptor is closed, and a
-    /// child that another thread is just starting has one until it runs its own program.
+    /// Unlocks explicitly: closing would release the lock only when every copy of the descriptor is closed, and a child
+    /// that another thread is just starting holds one until it runs its own program.
     fn drop(&mut self) {
         let _closing_releases_it_as_well = self.file.unlock();
     }
 }
 
 impl Lock {
-    /// Waits for the lock, and says for whom.
+    /// Waits for the lock, and tells the user who holds it.
     ///
     /// # Errors
     /// `CACHE001` when its holder keeps it too long.
@@ -87,7 +87,7 @@ impl Lock {
             if !is_still_at(&file, path) {
                 continue;
             }
-            // Only for messages, so a full disk must not stand in the way of using a finished stage.
+            // The process id is only for messages, so a full disk must not stop us from using a finished stage.
             let _unnamed =
                 file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "{}", std::process::id()));
             return Ok(Some(Lock { file }));
@@ -95,7 +95,7 @@ impl Lock {
     }
 }
 
-/// Whether a path still names the file, or folder, that is held open.
+/// Whether `path` still names the open file or folder.
 pub fn is_still_at(file: &File, path: &Utf8Path) -> bool {
     match (file.metadata(), path.metadata()) {
         (Ok(held), Ok(named)) => (held.dev(), held.ino()) == (named.dev(), named.ino()),
@@ -103,7 +103,7 @@ pub fn is_still_at(file: &File, path: &Utf8Path) -> bool {
     }
 }
 
-/// Who holds the lock, as well as can be told.
+/// Describes the process that holds the lock, as far as it is known.
 fn holder(path: &Utf8Path) -> String {
     let mut text = String::new();
     let read = File::open(path).and_then(|file| file.take(20).read_to_string(&mut text));
@@ -114,7 +114,7 @@ fn holder(path: &Utf8Path) -> String {
     }
 }
 
-/// What a process of this machine was started as.
+/// The command line of a process of this machine.
 fn command_of(id: u32) -> Option<String> {
     let line = std::fs::read(format!("/proc/{id}/cmdline")).ok()?;
     let line = String::from_utf8_lossy(&line).trim_end_matches('\0').replace('\0', " ");

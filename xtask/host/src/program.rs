@@ -1,13 +1,13 @@
-//! Running the host's programs: words in, output out, a deadline, and no child that outlives us.
+//! Runs the host's programs: words in, output out, a deadline, and no child that outlives us.
 //!
-//! `xshell` writes the words of short commands ([`cmd!`](crate::cmd)); it has neither deadlines nor interrupts, so
-//! `duct` runs them all, long or short, in the one way that is here.
+//! `xshell` only writes the words of short commands ([`cmd!`](crate::cmd)). It has neither deadlines nor interrupts, so
+//! `duct` runs all commands, in the one way that is here.
 //!
-//! A child is ended by the kernel when the thread that started it ends, also by `kill -9` of this process. What a
-//! child starts in turn is not. So a job with descendants, such as `make`, is run as a family: in a process group of
-//! its own, which ends on every way out: when its first process ends, on an interrupt, at a deadline, and, by a
-//! guard that reads from a pipe which only we hold open, when we are killed. SIGTERM to the first `make` alone
-//! leaves the others as orphans that go on writing; two of them in one tree were seen to spin for ten minutes.
+//! The kernel ends a child when the thread that started it ends, also on `kill -9` of this process; but not the child's
+//! own children. So a job with descendants, such as `make`, runs as a family: a process group of its own that is ended
+//! in every case: when its first process ends, on an interrupt, at a deadline, and, when we are killed, by a guard that
+//! reads from a pipe which only we hold open. SIGTERM to the first `make` alone leaves orphans that go on writing; two
+//! of them in one tree were seen to spin for ten minutes.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -29,17 +29,17 @@ use crate::standstill::Standstill;
 /// How often a wait looks at its deadline and at an interrupt.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// How long the output of an ended program may take to arrive, and a killed one to be gone.
+/// How long the output of an ended program may take to arrive, and a killed program to be gone.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Lines of output kept for messages.
 const TAIL: usize = 40;
 
-/// Lines of them that tell why a short command failed.
+/// How many of them explain why a short command failed.
 const LAST_WORDS: usize = 12;
 
-/// A family's first process. The guard's `cat` ends when our end of the pipe is closed, whatever became of us; then
-/// the whole group goes, guard included.
+/// Starts a family's first process, and a guard beside it. The guard's `cat` ends when our end of the pipe is closed,
+/// whatever happened to us; then it kills the whole group, itself included.
 const GUARD: &str = r#"
 [ -z "$1" ] || umask "$1"
 shift
@@ -49,11 +49,11 @@ exec 3<&-
 "$@"
 "#;
 
-/// The shell whose commands [`cmd!`](crate::cmd) writes. They begin where we run; `change_dir` and `set_var` are for
-/// the commands of this shell alone.
+/// The shell for which [`cmd!`](crate::cmd) writes commands. They run in our current folder; `change_dir` and `set_var`
+/// affect the commands of this shell alone.
 ///
 /// # Errors
-/// `IO001` when the folder that we run in is gone.
+/// `IO001` when the current folder is gone.
 pub fn shell() -> Result<Shell> {
     Shell::new().map_err(|error| Failure::io("find the current folder", ".", &io::Error::other(error)))
 }
@@ -71,12 +71,12 @@ pub struct Job<'a> {
     standstill: Option<(Duration, Vec<Utf8PathBuf>)>,
 }
 
-/// How a program ended whose output was read line by line.
+/// How a program ended, and its last lines of output.
 #[derive(Debug)]
 pub struct Ended {
     /// Its exit code; `None` when a signal ended it.
     pub code: Option<i32>,
-    /// The last lines of its output, stdout and stderr as they came.
+    /// The last lines of its output: stdout and stderr in the order in which they came.
     pub tail: VecDeque<String>,
 }
 
@@ -92,7 +92,7 @@ impl Ended {
     }
 }
 
-/// What a program left behind; whether it succeeded is the caller's to judge.
+/// The output of a finished program; whether it succeeded is for the caller to judge.
 #[derive(Debug, Default)]
 pub struct Output {
     /// Whether it ended with exit code 0.
@@ -104,7 +104,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// The last lines that say something, for a message.
+    /// The last lines that are not empty, for a message.
     pub fn last_words(&self) -> String {
         let text = if self.stderr.trim().is_empty() { &self.stdout } else { &self.stderr };
         let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
@@ -134,49 +134,49 @@ impl<'a> Job<'a> {
         Job::new(command, limit)
     }
 
-    /// Names the Debian package that brings the program, for when it is missing.
+    /// Names the Debian package that brings the program, for the message that it is missing.
     #[must_use]
     pub fn from_package(mut self, package: &'a str) -> Self {
         self.package = Some(package);
         self
     }
 
-    /// When it does not end in time, the network is to blame.
+    /// A missed deadline is blamed on the network: it ends with exit code 4 (upstream).
     #[must_use]
     pub fn over_network(mut self) -> Self {
         self.late = Exit::Upstream;
         self
     }
 
-    /// It sees these variables and nothing of the user's.
+    /// Sets all of its environment: it sees nothing of the user's.
     #[must_use]
     pub fn only_with(mut self, variables: Vec<(String, String)>) -> Self {
         self.environment = Some(variables);
         self
     }
 
-    /// It starts others, which end with it.
+    /// It starts other programs, which are ended with it.
     #[must_use]
     pub fn family(mut self) -> Self {
         self.is_family = true;
         self
     }
 
-    /// A family with this umask in place of the user's, such as `022`.
+    /// A family that runs with this umask in place of the user's, such as `022`.
     #[must_use]
     pub fn family_with_umask(mut self, umask: &'a str) -> Self {
         self.umask = umask;
         self.family()
     }
 
-    /// It may not be silent for as long as this without a change in the folders that it writes to.
+    /// Ends it when it prints nothing and changes nothing in `folders` for this long.
     #[must_use]
     pub fn standstill(mut self, limit: Duration, writes_to: Vec<Utf8PathBuf>) -> Self {
         self.standstill = Some((limit, writes_to));
         self
     }
 
-    /// Runs it and returns what it printed. Its locale is fixed, because what is returned is read by programs.
+    /// Runs it and returns what it printed. The locale is fixed, because programs parse the output.
     ///
     /// # Errors
     /// As [`Job::lines`].
@@ -191,11 +191,11 @@ impl<'a> Job<'a> {
         Ok(Output { success: code == Some(0), stdout: text(&stdout), stderr: text(&stderr) })
     }
 
-    /// Runs it and hands every line of its output to `each`, stdout and stderr as they come. A program that fails
-    /// is no error here: look at [`Ended`].
+    /// Runs it and hands every line of its output to `each`, stdout and stderr in the order in which they come. A
+    /// program that fails is no error here: look at [`Ended`].
     ///
     /// # Errors
-    /// `CMD001` it is not installed, `CMD002` it did not end in time, `CMD003` it could not be started, `CMD004` it
+    /// `CMD001` it is not installed, `CMD002` it missed its deadline, `CMD003` it could not be started, `CMD004` it
     /// stood still, `RUN001` the user interrupted.
     pub fn lines(self, cancel: &Cancel, mut each: impl FnMut(&str)) -> Result<Ended> {
         let mut tail = VecDeque::new();
@@ -236,7 +236,7 @@ impl<'a> Job<'a> {
             }
             cancel.check()?;
             match ended {
-                // What it left behind is ended, and with it the output.
+                // Children that it left behind are ended, which also closes the output.
                 None => {
                     ended = child.ended().map(|status| {
                         child.end_family();
@@ -268,7 +268,7 @@ impl<'a> Job<'a> {
         Ok(ended.and_then(|(code, _)| code))
     }
 
-    /// Starts it, with a thread for each stream of its output: a program may be silent for long.
+    /// Starts it, with a thread to read each stream of its output.
     fn start(&self, streams: Streams) -> io::Result<(Child, Receiver<Piece>)> {
         let (sender, pieces) = mpsc::channel();
         let (from_stdout, stdout) = io::pipe()?;
@@ -286,7 +286,7 @@ impl<'a> Job<'a> {
         Ok((child, pieces))
     }
 
-    /// Its words, for messages.
+    /// Its command line, for messages.
     fn shown(&self) -> String {
         let words = std::iter::once(self.command.get_program()).chain(self.command.get_args());
         words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
@@ -336,7 +336,7 @@ impl<'a> Job<'a> {
     }
 }
 
-/// Whether stdout and stderr come as one.
+/// Whether stdout and stderr are read as one stream.
 #[derive(Clone, Copy)]
 enum Streams {
     Together,
@@ -352,7 +352,7 @@ enum Stream {
 /// A line of output with its end.
 type Piece = (Stream, Vec<u8>);
 
-/// Sends what arrives, by lines, until the other end is closed.
+/// Sends each line that arrives, until the other end is closed.
 fn read(pipe: PipeReader, stream: Stream, sender: Sender<Piece>) {
     std::thread::spawn(move || {
         let mut reader = BufReader::new(pipe);
@@ -365,16 +365,16 @@ fn read(pipe: PipeReader, stream: Stream, sender: Sender<Piece>) {
     });
 }
 
-/// What is set around a command.
+/// The environment and process group that a command is started in.
 #[derive(Default)]
 struct Surroundings<'a> {
-    /// All variables that it sees; `None`: ours, and what the command says.
+    /// All variables that it sees; with `None` it sees ours and those set on the command.
     environment: Option<&'a [(String, String)]>,
-    /// The umask of a family, if it is one.
+    /// The umask of a family; `None` when it is not a family.
     family: Option<&'a str>,
 }
 
-/// A running program. Dropping it kills it; so does our own death, by `kill -9` too.
+/// A running program. It is killed when dropped, and when we die, also by `kill -9`.
 ///
 /// The kernel ends the child together with the *thread* that started it: start it from a thread that lives as long.
 pub struct Child {
@@ -389,7 +389,7 @@ struct Family {
 }
 
 impl Child {
-    /// Starts a command that reads `input`, or nothing; all that it prints goes to `output`.
+    /// Starts a command that reads `input`, or nothing, and prints to `output`.
     pub fn start(command: &Command, input: Option<OwnedFd>, output: OwnedFd) -> io::Result<Self> {
         let stderr = output.try_clone()?;
         Child::begin(command, &Surroundings::default(), input, output, stderr)
@@ -446,7 +446,7 @@ impl Child {
         Ok(Child { handle, family })
     }
 
-    /// How it ended, when it did.
+    /// Its exit status, once it ended.
     pub fn ended(&self) -> Option<ExitStatus> {
         self.handle.try_wait().ok().flatten().map(|output| output.status)
     }
@@ -470,7 +470,7 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // Once the first process is reaped, its number may be another's; the guard ends the rest.
+        // Once the first process is reaped, its id may belong to another process; the guard ends the rest.
         if self.ended().is_none() {
             self.end_family();
             let _already_gone = self.handle.kill();
@@ -488,7 +488,7 @@ impl fmt::Debug for Child {
     }
 }
 
-/// Where a program is: in PATH, or at a path of its own.
+/// The path of a program: looked up in PATH, unless it is a path already.
 pub fn find_program(program: impl AsRef<OsStr>) -> Option<Utf8PathBuf> {
     let program = Utf8Path::from_path(std::path::Path::new(program.as_ref()))?;
     if program.as_str().contains('/') {
@@ -498,7 +498,8 @@ pub fn find_program(program: impl AsRef<OsStr>) -> Option<Utf8PathBuf> {
     path.split(':').map(|folder| Utf8Path::new(folder).join(program)).find(|file| file.is_file())
 }
 
-/// A line without its end and without the terminal's escape sequences, which some programs write into files as well.
+/// A line without its newline and without the terminal's escape sequences, which some programs write into files as
+/// well.
 fn plain(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut plain = String::with_capacity(text.len());
@@ -509,7 +510,7 @@ fn plain(bytes: &[u8]) -> String {
             continue;
         }
         if rest.next_if_eq(&'[').is_some() {
-            // Parameters, then one letter; `ESC [ M` is all that OpenWrt's scripts/feeds writes.
+            // Skips parameters, then one letter; `ESC [ M` is all that OpenWrt's scripts/feeds writes.
             while rest.next_if(|c| c.is_ascii_digit() || *c == ';').is_some() {}
             rest.next_if(char::is_ascii_alphabetic);
         }

@@ -1,4 +1,4 @@
-//! Whether a program that says nothing still works: by the files that it writes.
+//! Tells whether a silent program still works, by the files that it writes.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ const LOOK_AT_FILES: Duration = Duration::from_secs(2);
 
 /// Watches a program for signs of life.
 pub(crate) struct Standstill<'a> {
-    /// How long it may give none.
+    /// How long it may give no sign.
     pub(crate) limit: Duration,
     writes_to: &'a [Utf8PathBuf],
     since: Instant,
@@ -41,7 +41,7 @@ impl<'a> Standstill<'a> {
     }
 }
 
-/// When something in these folders, or in the folders in them, was changed last.
+/// When something in these folders, or in their subfolders, was last changed.
 fn newest_change(folders: &[Utf8PathBuf]) -> Duration {
     fn newest(folder: &Utf8Path, depth: usize) -> Duration {
         let changed = |path: &Utf8Path| {

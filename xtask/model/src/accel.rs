@@ -8,15 +8,15 @@ use serde::{Deserialize, Serialize};
 pub enum Accel {
     /// Emulated: works everywhere.
     Tcg,
-    /// Emulated, with a clock that counts instructions: each takes the guest one nanosecond, and idle time
-    /// none. Two runs without input are the same to the instruction; they take two to three times as long.
+    /// Emulated, with a clock that counts instructions: each takes one nanosecond of guest time, and idling takes none.
+    /// Two runs without input are the same to the instruction; they take two to three times as long.
     Counted,
-    /// By the host's CPU.
+    /// Run by the host's CPU.
     Kvm,
 }
 
 impl Accel {
-    /// QEMU's word for it.
+    /// QEMU's name for it (`-accel`).
     pub fn word(self) -> &'static str {
         match self {
             Accel::Tcg | Accel::Counted => "tcg",
@@ -25,7 +25,7 @@ impl Accel {
     }
 }
 
-/// What the user asked for; an [`Accel`] comes of it once it is known whether KVM works.
+/// What the user asked for; it becomes an [`Accel`] once it is known whether KVM works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum WantedAccel {

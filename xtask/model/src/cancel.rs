@@ -1,4 +1,4 @@
-//! Ending work in time: on a user's interrupt, at a deadline, and together with us.
+//! Ending work in time: when the user interrupts, at a deadline, and when this process dies.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,12 +10,12 @@ use crate::{Failure, Result};
 #[derive(Debug, Clone, Default)]
 pub struct Cancel {
     flag: Arc<AtomicBool>,
-    /// Whose part this is.
+    /// The token of the whole work, when this one is for a part of it.
     whole: Option<Arc<Cancel>>,
 }
 
 impl Cancel {
-    /// One for a part of the work: it ends with the whole, and may be ended alone.
+    /// A token for a part of the work: it is cancelled with the whole, and may be cancelled alone.
     #[must_use]
     pub fn part(&self) -> Cancel {
         Cancel { flag: Arc::default(), whole: Some(Arc::new(self.clone())) }
@@ -26,12 +26,12 @@ impl Cancel {
         self.flag.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the user interrupted, or this part is to end.
+    /// Whether the user interrupted, or this part alone was cancelled.
     pub fn is_cancelled(&self) -> bool {
         self.flag.load(Ordering::Relaxed) || self.whole.as_ref().is_some_and(|whole| whole.is_cancelled())
     }
 
-    /// Whether all of the work is to end, which is what the user asks for.
+    /// Whether the whole work was cancelled, which only the user does.
     pub fn is_whole_cancelled(&self) -> bool {
         self.whole.as_ref().map_or_else(|| self.is_cancelled(), |whole| whole.is_whole_cancelled())
     }

@@ -1,18 +1,18 @@
-//! What forwarding a packet costs, as `bench offload` measured it and as reports show it.
+//! The cost of forwarding a packet, as `bench offload` measured it and as reports show it.
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-/// How packets went through the router.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+/// The path that packets took through the router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Path {
-    /// Without a flowtable.
+    /// Offload is off: no flowtable.
     Off,
-    /// Through a flowtable of the kernel.
+    /// Through the kernel's software flowtable.
     Software,
-    /// Through the network card alone.
+    /// Through the network card alone (hardware offload).
     Hardware,
 }
 
@@ -20,7 +20,7 @@ impl Path {
     /// All of them, in the order of reports.
     pub const ALL: [Path; 3] = [Path::Off, Path::Software, Path::Hardware];
 
-    /// The word in reports and on the guest's lines.
+    /// The word in reports, and in the lines that the guest prints.
     pub fn word(self) -> &'static str {
         match self {
             Path::Off => "off",
@@ -30,13 +30,13 @@ impl Path {
     }
 }
 
-/// What the guest's clock counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+/// What the guest's clock counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Clock {
     /// Instructions, one nanosecond each: the same in every run, whatever the host does meanwhile.
     Instructions,
-    /// Time, of a CPU that the guest really runs on.
+    /// Time, of a real CPU that runs the guest.
     Time,
 }
 
@@ -50,8 +50,8 @@ impl Clock {
     }
 }
 
-/// Figures of several rounds, in nanoseconds of the guest's clock.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+/// The figures of several rounds, in nanoseconds of the guest's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// The smallest.
     pub least: f64,
@@ -62,7 +62,7 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of at least one figure.
+    /// `None` without figures.
     pub fn of(figures: &[f64]) -> Option<Spread> {
         let mut sorted = figures.to_vec();
         sorted.sort_by(f64::total_cmp);
@@ -70,7 +70,7 @@ impl Spread {
         Some(Spread { least: *sorted.first()?, median, most: *sorted.last()? })
     }
 
-    /// Half the way from the smallest to the largest, in percent of the one in the middle.
+    /// Half the range, in percent of the median.
     pub fn percent(&self) -> f64 {
         if self.median == 0.0 { 0.0 } else { (self.most - self.least) / 2.0 / self.median * 100.0 }
     }
@@ -82,25 +82,25 @@ impl fmt::Display for Spread {
     }
 }
 
-/// One kind of packet on one way through the router.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// The cost of one kind of packet on one path through the router.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Cost {
     /// `ipv4` or `ipv6`.
     pub family: String,
     /// `udp` or `tcp`.
     pub proto: String,
-    /// Payload bytes of a datagram, or of a segment.
+    /// Payload bytes of a UDP datagram or TCP segment.
     pub payload: u32,
-    /// The way.
+    /// The path that was measured.
     pub path: Path,
-    /// Packets of one round.
+    /// Packets per round.
     pub packets: u64,
     /// How many rounds.
     pub rounds: usize,
-    /// Per packet: from entering the router to leaving it.
+    /// Per packet, from entering the router to leaving it.
     pub forwarding: Spread,
-    /// Per packet: generating it as well, which is what throughput is made of.
+    /// Per packet, with the cost of generating it; throughput follows from this.
     pub whole: Spread,
 }
 
@@ -112,22 +112,31 @@ impl Cost {
     }
 }
 
-/// All figures of one guest.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// Tells readers of a report what the figures for hardware mean: no guest has a real card.
+pub const OF_HARDWARE: &str = "Hardware is the suite's own simulated card, which runs on the guest's processor: its \
+    figure is the cost of that simulation. With a real card, offloaded packets cost the router's processor nothing.";
+
+/// All figures measured on one guest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Costs {
-    /// Version of the guest's kernel; empty until somebody says which.
+    /// Version of the guest's kernel; empty when not known.
     pub kernel: String,
     /// What its clock counted.
     pub clock: Clock,
-    /// Each kind of packet, each way.
+    /// One entry for each kind of packet on each path.
     pub costs: Vec<Cost>,
-    /// Why there are no figures for hardware, when there are none.
+    /// Why hardware was not measured, if it was not.
     pub no_hardware: Option<String>,
 }
 
 impl Costs {
-    /// What the same packet costs with offload off.
+    /// Whether hardware was measured.
+    pub fn has_hardware(&self) -> bool {
+        self.costs.iter().any(|cost| cost.path == Path::Hardware)
+    }
+
+    /// The cost of the same kind of packet with offload off.
     pub fn baseline(&self, cost: &Cost) -> Option<&Cost> {
         let same =
             |other: &&Cost| (&other.family, &other.proto, other.payload) == (&cost.family, &cost.proto, cost.payload);

@@ -1,10 +1,10 @@
-//! Errors whose texts stand beside them.
+//! Error enums with their texts beside each variant.
 
 /// Defines an error enum with the id and the texts of each variant beside it: `id()`, `what()`, `why()` and `fix()`.
 ///
-/// A text is a format string that may name the variant's fields, and constants for what several variants say; or
-/// `("…", arguments)` in parentheses. `why` is left out where `what` says it all. How an error is printed is for the
-/// crate to say, in its `Display`.
+/// A text is a format string that may name the variant's fields, and constants that several variants share; or `("…",
+/// arguments)` in parentheses. Leave `why` out where `what` says it all. The crate's own `Display` decides how an error
+/// is printed.
 ///
 /// ```
 /// /// What to do about damaged files.
@@ -76,7 +76,7 @@ macro_rules! errors {
                 }
             }
 
-            /// Why it happened or why it matters, where that is not said already.
+            /// Why it happened or why it matters, unless `what` says so already.
             $visible fn why(&self) -> Option<String> {
                 match self {
                     $( $name::$variant $({ $($field),* })? => {
@@ -100,14 +100,14 @@ mod tests {
     const AGAIN: &str = "try again";
 
     errors! {
-        /// Two errors.
+        /// One variant with all texts, one with the fewest.
         #[derive(Debug)]
         enum Error {
-            /// With everything.
+            /// It has fields and a `why`.
             Slow {
-                /// In seconds.
+                /// Seconds.
                 waited: f64,
-                /// For what.
+                /// What was waited for.
                 what: &'static str,
             } => {
                 id: "KIND003",
@@ -115,7 +115,7 @@ mod tests {
                 why: ("{:.1} s are over", waited),
                 fix: "{AGAIN}",
             }
-            /// With the least.
+            /// It has neither.
             Gone => {
                 id: "KIND004",
                 what: "it is gone",

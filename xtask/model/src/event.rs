@@ -1,4 +1,4 @@
-//! What happened during a run, for the sinks of `xtask`: the engine never prints.
+//! What happened during a run, told to the sinks of `xtask`: the engine never prints.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
@@ -6,6 +6,7 @@ use std::sync::mpsc::Sender;
 use serde::Serialize;
 
 use crate::cost::Costs;
+use crate::kmod::KmodRow;
 use crate::{Finding, Record, Verdict};
 
 /// Name and version of the event stream; fields may be added, never renamed.
@@ -37,14 +38,14 @@ pub enum Event {
     StageBegin {
         /// Name of the stage, such as `packages`.
         stage: String,
-        /// What it works on, for people.
+        /// What it works on, for the user.
         detail: String,
     },
     /// A stage had nothing to do.
     StageSkipped {
         /// Name of the stage.
         stage: String,
-        /// Why not, for people.
+        /// The reason, for the user.
         why: String,
     },
     /// How far a stage is.
@@ -63,7 +64,7 @@ pub enum Event {
         /// The text.
         text: String,
     },
-    /// Something that the user asked to be told, such as an address; shown unless `-q`.
+    /// Something that the user asked to know, such as an address; shown unless `-q`.
     Notice {
         /// Name of the stage or verb.
         stage: String,
@@ -76,22 +77,22 @@ pub enum Event {
     StageEnd {
         /// Name of the stage.
         stage: String,
-        /// How.
+        /// Whether it succeeded.
         status: Status,
         /// How long it took.
         millis: u64,
-        /// What came out, for people.
+        /// What came out, for the user.
         summary: String,
     },
-    /// A package of which two feeds have different versions.
+    /// A package that differs between two feeds.
     Change {
         /// Which index of the feed, such as `apk`.
         part: String,
         /// Name of the package.
         package: String,
-        /// Its version in the old feed, if it is there.
+        /// Its version in the old feed; `None` when the old feed lacks it.
         old: Option<String>,
-        /// Its version in the new one; the same as the old one when only the bytes differ.
+        /// Its version in the new feed; the same as the old one when only the bytes differ.
         new: Option<String>,
     },
     /// A scenario starts.
@@ -103,31 +104,33 @@ pub enum Event {
     CaseEnd {
         /// Its name.
         case: String,
-        /// What was found.
+        /// Its conclusion.
         verdict: Verdict,
         /// How long it took.
         millis: u64,
-        /// Observations worth a line each, such as counters.
+        /// Observations that are worth a line each, such as counters.
         notes: Vec<String>,
-        /// All that was looked at, for reports.
+        /// Everything that was checked, for reports.
         record: Box<Record>,
     },
+    /// A row of the kmod table.
+    Kmod(KmodRow),
     /// What forwarding a packet costs.
     Costs(Costs),
-    /// What the run stands on: the host, the accelerator, the router.
+    /// What the run depends on: the host, the accelerator, the router.
     Fact {
-        /// Such as `QEMU`.
+        /// Its name, such as `QEMU`.
         name: String,
-        /// Such as `7.2.22`.
+        /// Its value, such as `7.2.22`.
         value: String,
     },
     /// A result of `bench`.
     Measured {
-        /// Which values there are.
+        /// The schema that says which values there are.
         schema: &'static str,
-        /// What was done, such as `write ipk`.
+        /// What was measured, such as `write ipk`.
         work: String,
-        /// Who did it: `ours`, or another program.
+        /// Which program did it: `ours`, or another one.
         by: String,
         /// Numbers by name.
         values: BTreeMap<&'static str, f64>,
@@ -141,7 +144,7 @@ pub enum Event {
     },
 }
 
-/// Where events go. Cheap to clone; sending never fails and never blocks.
+/// Sends events to the sinks. Cheap to clone; sending never fails and never blocks.
 #[derive(Debug, Clone)]
 pub struct Events(Option<Sender<Event>>);
 
@@ -151,12 +154,12 @@ impl Events {
         Events(Some(sender))
     }
 
-    /// Events go nowhere.
+    /// Drops all events.
     pub fn discard() -> Self {
         Events(None)
     }
 
-    /// Sends one event. A listener that is gone is no error: the work goes on.
+    /// Sends one event. If nobody listens any more, the work still goes on.
     pub fn emit(&self, event: Event) {
         if let Some(sender) = &self.0 {
             let _gone = sender.send(event);

@@ -1,12 +1,14 @@
 //! What went wrong, why, and what to do about it.
 //!
-//! A [`Failure`] is made from a [`Problem`]: it cannot be without all three texts, an id that tests assert, and the
-//! exit code that tells a caller whether a retry makes sense. A crate whose errors are for programs first lists them
+//! A [`Failure`] is made from a [`Problem`], so it always has all three texts, an id that tests assert, and the exit
+//! code that tells a caller whether a retry makes sense. A crate whose errors are used by programs first lists them
 //! with [`errors!`](crate::errors).
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::word::{self, Word};
 
 /// The exit codes of `cargo xtask`; each has one meaning for a caller that decides about a retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -21,17 +23,30 @@ pub enum Exit {
     Usage = 2,
     /// The host lacks something; the message holds the command that installs it.
     Host = 3,
-    /// Upstream or the network; may be retried.
+    /// Upstream or the network failed; may be retried.
     Upstream = 4,
     /// A digest, signature or lock does not match; never retry.
     Mismatch = 5,
     /// Could not find out: guest, host or lab broke; may be retried once.
     Blocked = 6,
-    /// A defect of ours.
+    /// A defect of this program.
     Bug = 70,
     /// Interrupted by the user.
     Interrupted = 130,
 }
+
+/// From the most to the least important.
+const ORDER: [Exit; 9] = [
+    Exit::Interrupted,
+    Exit::Bug,
+    Exit::Mismatch,
+    Exit::Failed,
+    Exit::Blocked,
+    Exit::Upstream,
+    Exit::Host,
+    Exit::Usage,
+    Exit::Done,
+];
 
 impl Exit {
     /// The number handed to the operating system.
@@ -39,33 +54,27 @@ impl Exit {
         self as u8
     }
 
-    /// The one to report when several apply: interrupted, our bug, then 5, 1, 6, 4 and the rest.
+    /// The exit with this number.
+    pub fn of_code(code: u8) -> Option<Exit> {
+        ORDER.into_iter().find(|exit| exit.code() == code)
+    }
+
+    /// The more important of two: interrupted, our bug, then 5, 1, 6, 4 and the rest.
     pub fn worse(self, other: Exit) -> Exit {
-        const ORDER: [Exit; 9] = [
-            Exit::Interrupted,
-            Exit::Bug,
-            Exit::Mismatch,
-            Exit::Failed,
-            Exit::Blocked,
-            Exit::Upstream,
-            Exit::Host,
-            Exit::Usage,
-            Exit::Done,
-        ];
         let rank = |exit| ORDER.iter().position(|&known| known == exit);
         if rank(self) <= rank(other) { self } else { other }
     }
 }
 
 /// How much a [`Finding`] matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Worth knowing, or something that could not be checked.
     Note,
-    /// Works, and will surprise somebody.
+    /// It works, but will surprise somebody.
     Warning,
-    /// Wrong.
+    /// It is wrong.
     Error,
 }
 
@@ -80,16 +89,17 @@ impl Severity {
     }
 }
 
-/// Something that a user should know: what, why and how to fix it, under a stable id. (`offloadctl` ships alone, so it
-/// has one of its own.)
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// Something that the user should know: what, why and how to fix it, under a stable id. (`offloadctl` ships alone, so
+/// it has its own type.)
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// Stable id: two to five capitals for the topic and three digits, such as `VM003`.
-    pub id: &'static str,
+    #[serde(deserialize_with = "word::read")]
+    pub id: Word,
     /// How much it matters.
     pub severity: Severity,
-    /// File, package or place, when there is one.
-    #[serde(rename = "where", skip_serializing_if = "Option::is_none")]
+    /// The file, package or place that it is about, if any.
+    #[serde(rename = "where", default, skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
     /// What happened, one sentence without the full stop.
     pub what: String,
@@ -112,7 +122,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What a [`Failure`] is made of, by name. A text is a `&str` where nothing is filled in, and a `String` else.
+/// The parts of a [`Failure`], by name. A text is a `&str` when it is constant, otherwise a `String`.
 ///
 /// ```
 /// use model::{Exit, Failure, Problem};
@@ -130,9 +140,9 @@ impl fmt::Display for Finding {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Problem<What, Why, Fix> {
-    /// What the run ends with.
+    /// The exit code that the run ends with.
     pub exit: Exit,
-    /// Stable id: two to five capitals for the topic and three digits, written here only and asserted in a test.
+    /// Stable id: two to five capitals for the topic and three digits; written only here, and asserted in a test.
     pub id: &'static str,
     /// What happened, one sentence without the full stop.
     pub what: What,
@@ -142,19 +152,19 @@ pub struct Problem<What, Why, Fix> {
     pub fix: Fix,
 }
 
-/// A [`Finding`] that ended the work, and the exit code it ends with.
+/// A [`Finding`] that ended the work, and the exit code that the run ends with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure(Box<(Exit, Finding)>);
 
 impl Failure {
-    /// A failure; all three texts are for the user's eyes.
+    /// A failure with these texts, which the user will read.
     pub fn of(problem: Problem<impl Into<String>, impl Into<String>, impl Into<String>>) -> Self {
         let Problem { exit, id, what, why, fix } = problem;
         let (what, why, fix) = (what.into(), why.into(), fix.into());
         Failure(Box::new((exit, Finding { id, severity: Severity::Error, place: None, what, why, fix })))
     }
 
-    /// Names the file, package or place.
+    /// Names the file, package or place that it is about.
     #[must_use]
     pub fn at(mut self, place: impl fmt::Display) -> Self {
         self.0.1.place = Some(place.to_string());
@@ -179,7 +189,8 @@ impl Failure {
         Failure::of(Problem { exit: Exit::Host, id, what, why: error.to_string(), fix }).at(path)
     }
 
-    /// As [`Failure::io`], about a path that the user named: one that is not there is a slip in the command.
+    /// As [`Failure::io`], for a path that the user named: if it does not exist, the command was mistyped (exit code
+    /// 2).
     pub fn io_named(doing: &str, path: impl fmt::Display, error: &std::io::Error) -> Self {
         let mut failure = Failure::io(doing, path, error);
         if error.kind() == std::io::ErrorKind::NotFound {

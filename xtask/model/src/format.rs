@@ -4,14 +4,14 @@ use std::fmt;
 
 use serde::Deserialize;
 
-/// A package format, and with it the package manager that reads it. Scenario files name the manager.
+/// A package format, which also decides the package manager. Scenario files write the manager's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Format {
-    /// For opkg.
+    /// The format of opkg.
     #[serde(rename = "opkg")]
     Ipk,
-    /// For apk.
+    /// The format of apk.
     #[serde(rename = "apk")]
     Apk,
 }
@@ -20,7 +20,7 @@ impl Format {
     /// Both.
     pub const ALL: [Format; 2] = [Format::Ipk, Format::Apk];
 
-    /// How its file names end, without the dot.
+    /// Its file extension, without the dot.
     pub fn extension(self) -> &'static str {
         match self {
             Format::Ipk => "ipk",
@@ -36,14 +36,14 @@ impl Format {
         }
     }
 
-    /// The format that a file's name claims; the content may be another thing.
+    /// The format that a file's extension claims; the content may be something else.
     pub fn of_file_name(name: &str) -> Option<Format> {
         let (_, extension) = name.rsplit_once('.')?;
         Format::ALL.into_iter().find(|format| format.extension() == extension)
     }
 }
 
-/// Its extension.
+/// Prints the file extension.
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.extension())

@@ -4,16 +4,16 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Identity of a kernel build: the only ABI gate there is.
+/// Identity of a kernel build; package managers check nothing else to decide whether a module fits.
 ///
-/// OpenWrt writes it as `version~hash-rN` in `kernel (=…)`, since 24.10 (`include/kernel.mk`). The
-/// hash is the md5 over the sorted `=y` and `=m` lines of the kernel configuration
-/// (`include/kernel-defaults.mk`); it is not the kernel's own vermagic string.
+/// OpenWrt writes it as `version~hash-rN` in `kernel (=…)`, since 24.10 (`include/kernel.mk`). The hash is the md5 over
+/// the sorted `=y` and `=m` lines of the kernel configuration (`include/kernel-defaults.mk`); it is not the kernel's
+/// own vermagic string.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct KernelId {
-    /// Such as `6.12.94`.
+    /// The kernel's version, such as `6.12.94`.
     pub version: String,
-    /// 32 lower-case hex digits.
+    /// The hash: 32 lower-case hex digits.
     pub config_hash: String,
     /// The package release, the number after `-r`.
     pub release: u32,

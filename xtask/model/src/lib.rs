@@ -1,13 +1,12 @@
-//! The words that every crate shares.
+//! The types that every crate shares.
 //!
-//! Failures that explain themselves ([`Failure`]), what happened during a run ([`Event`]), what a
-//! check concluded ([`Verdict`]), what packets cost ([`cost`]), what we build for ([`Target`], [`KernelId`],
-//! [`Format`]), how it is run and broken ([`Accel`], [`Sabotage`]), digests ([`Digest`]), work for all processors
-//! ([`parallel()`]) and strict YAML (`yaml`). No processes, no network, and no file I/O beyond reading a
-//! configuration file.
+//! Failures that explain themselves ([`Failure`]), what happened during a run ([`Event`]), what a check concluded
+//! ([`Verdict`]), what packets cost ([`cost`]), what we build for ([`Target`], [`KernelId`], [`Format`]), how it is run
+//! and broken ([`Accel`], [`Sabotage`]), digests ([`Digest`]), work for all processors ([`parallel()`]) and strict YAML
+//! (`yaml`). No processes, no network, and no file I/O beyond reading a configuration file.
 //!
-//! What only some crates need is behind a feature: `yaml` the module of that name, `clap` that the command line can
-//! name formats, accelerators and sabotage.
+//! What only some crates need is behind a feature: `yaml` for the module of that name, `clap` for reading formats,
+//! accelerators and sabotage from the command line.
 
 mod accel;
 mod cancel;
@@ -18,12 +17,14 @@ mod failure;
 mod format;
 mod hex;
 mod kernel;
+pub mod kmod;
 mod parallel;
 mod record;
 mod sabotage;
 pub mod sha256;
 mod target;
 mod verdict;
+pub mod word;
 #[cfg(feature = "yaml")]
 pub mod yaml;
 
@@ -41,5 +42,5 @@ pub use sha256::Digest;
 pub use target::{Arch, Target, UnknownTarget};
 pub use verdict::Verdict;
 
-/// The result of everything that can fail in front of a user.
+/// The result of everything that can fail in front of the user.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;

@@ -1,17 +1,17 @@
-//! The same work for many things, on all processors.
+//! Does the same work for many items, on all processors.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::Result;
 
-/// Threads that this machine has processors for.
+/// How many processors this machine has.
 pub fn processors() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
-/// Does `work` for each item on `threads` threads, so that memory for no more than that many is needed at once.
-/// Returns the results in the order of the items.
+/// Does `work` for each item, for at most `threads` of them at a time, which also bounds the memory needed. Returns the
+/// results in the order of the items.
 ///
 /// # Errors
 /// After the first failure no further item is begun; of several failures, that of the earliest item is returned.

@@ -1,33 +1,39 @@
-//! What a scenario looked at: expected and observed, and counters over time. Reports draw from this alone.
+//! What a scenario checked, expected and observed, and counters over time. Reports are made from this alone.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-/// Everything that one case (a scenario, with one package manager, on one kernel) has to show.
+use crate::word::{self, Word};
+
+/// Everything that one case (a scenario with one package manager on one kernel) recorded.
 ///
-/// A matrix has a row for each `scenario` and a column for each `kernel` (and `manager`, where a scenario runs
-/// with both); its cell is the verdict of the case with [`Record::expected`] and [`Record::observed`]. A timeline
-/// is drawn from `samples`: one line a counter, `millis` to the right, one drawing a `run` and `flow`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+/// Reports show a matrix with a row for each `scenario` and a column for each `kernel` (and `manager`, where a scenario
+/// runs with both); a cell is the case's verdict with [`Record::expected`] and [`Record::observed`]. They draw a
+/// timeline from `samples`: one drawing for each `run` and `flow`, one line for each counter, `millis` to the right.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// Name of the scenario: its file without `.yaml`.
     pub scenario: String,
     /// Its one sentence.
     pub title: String,
-    /// What it belongs to, in the words of the scenario files: `must-offload`, `life` …; the order of reports.
+    /// The group it belongs to, as scenario files write it: `must-offload`, `life` …; reports are sorted by it.
     pub group: String,
     /// `opkg` or `apk`.
     pub manager: String,
-    /// Kernel line as on the command line: `6.1`, `6.12`, `newest`.
+    /// Kernel line, as on the command line: `6.1`, `6.12`, `newest`.
     pub kernel: String,
-    /// The file of the scenario, for annotations; from the source tree's root where it is inside.
+    /// OpenWrt's target as on the command line; reports of older versions do not tell it.
+    #[serde(default)]
+    pub target: String,
+    /// The scenario's file, for annotations; relative to the source tree's root when it lies inside.
     pub file: String,
-    /// The line of the file with the step that did not hold, from 1.
+    /// The line of the file with the step that failed, from 1.
     pub line: Option<u32>,
-    /// How offload was broken on purpose, in the word of the command line: the case passed if it noticed.
-    pub sabotage: Option<&'static str>,
-    /// Where the time went, in order; what is left to the case's own time is the harness.
+    /// How offload was broken on purpose, as on the command line: the case passes if it noticed.
+    #[serde(deserialize_with = "word::read_option")]
+    pub sabotage: Option<Word>,
+    /// Where the time went, in order; the rest of the case's time was spent in the harness.
     pub phases: Vec<Phase>,
-    /// What was looked at, in order. The last one that does not hold is the reason of a failure.
+    /// What was checked, in order. The last check that does not hold is the reason of a failure.
     pub checks: Vec<Check>,
     /// Counters over time.
     pub samples: Vec<Sample>,
@@ -44,7 +50,7 @@ impl Record {
         self.paths(|check| &check.observed)
     }
 
-    /// The word of each path check, those that repeat told once.
+    /// The word of each path check, without repetitions.
     fn paths(&self, word: fn(&Check) -> &String) -> String {
         let mut words: Vec<&str> = self
             .checks
@@ -56,56 +62,56 @@ impl Record {
         if !words.is_empty() {
             return words.join(", ");
         }
-        // Without traffic every check counts alike.
+        // Without traffic, checks of every kind count.
         let failed = self.checks.iter().find(|check| !check.holds);
         failed.map_or_else(|| "holds".to_owned(), |check| word(check).clone())
     }
 }
 
 /// A part of a case's time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Phase {
-    /// `resume`, `install`, `steps`, `traffic`, `judge` …
+    /// Its name: `resume`, `install`, `steps`, `traffic`, `judge` …
     pub name: String,
-    /// How long it took.
+    /// How long it took, in milliseconds.
     pub millis: u64,
 }
 
 /// What kind of question a [`Check`] answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CheckKind {
     /// Which path packets took: `fast`, `slow`, `there-only`, `back-only`, `none`, or `mixed` (observed only).
     Path,
-    /// What the connection table says of a flow.
+    /// What the connection table says about a flow.
     Conntrack,
-    /// What a command answered, or what is installed and loaded.
+    /// What a command printed, or what is installed and loaded.
     Step,
-    /// The kernel log.
+    /// What the kernel log says.
     KernelLog,
 }
 
-/// One question to the router, with the answer that had to come and the one that came.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// One question about the router, with the expected and the observed answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
     /// Where in the scenario: `step 3`, or `control run` and `offload run` of a proof.
     pub at: String,
-    /// What kind of question.
+    /// The kind of question.
     pub kind: CheckKind,
-    /// About what: a flow, a command.
+    /// What it is about: a flow, a command.
     pub subject: String,
-    /// A few words.
+    /// The expected answer, in a few words.
     pub expected: String,
-    /// A few words, the same ones when it holds.
+    /// The observed answer; the same words when the check holds.
     pub observed: String,
-    /// The figures behind it, one line.
+    /// The figures behind it, in one line.
     pub detail: String,
     /// Whether what was observed is what was expected.
     pub holds: bool,
 }
 
-/// Packets and their bytes, IP headers included.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+/// A number of packets and of their bytes, IP headers included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {
     /// Packets. The kernel may merge TCP segments before it counts them.
     pub packets: u64,
@@ -114,7 +120,7 @@ pub struct Count {
 }
 
 impl Count {
-    /// What was added since `before`; a counter that was set back counts from zero.
+    /// The increase since `before`; a counter that was reset counts from zero.
     #[must_use]
     pub fn since(self, before: Count) -> Count {
         let added = |now: u64, then: u64| if now >= then { now - then } else { now };
@@ -130,24 +136,24 @@ impl std::ops::Add for Count {
     }
 }
 
-/// The counters of one flow at one moment, both directions added, each since the flow was opened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// The counters of one flow at one moment, both directions added, counted since the flow was opened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
     /// `control` or `offload` for the two runs of a proof, else empty.
     pub run: String,
     /// The flow's name.
     pub flow: String,
-    /// Since the router answered for the first time, in milliseconds.
+    /// Milliseconds since the router first answered.
     pub millis: u64,
     /// What had just happened: `opened`, `exchange` …
     pub after: String,
-    /// What arrived at the two hosts: the packets that went through the router.
+    /// What arrived at the two hosts: the packets that passed the router.
     pub arrived: Count,
-    /// What the forward hook saw of it. The gap to `arrived` is what took the fast path.
+    /// What the forward hook saw of it. The difference from `arrived` took the fast path.
     pub forwarded: Count,
-    /// What conntrack counted; absent without an entry, or without accounting.
+    /// What conntrack counted; `None` without an entry, or without accounting.
     pub conntrack: Option<Count>,
-    /// Whether the conntrack entry carries an offload mark; absent without an entry.
+    /// Whether the conntrack entry carries an offload mark; `None` without an entry.
     pub marked: Option<bool>,
 }
 

@@ -4,18 +4,18 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 pub enum Sabotage {
-    /// Flowtables lose all their devices: flows may be marked, and none takes the fast path.
+    /// Flowtables lose all their devices: flows may be marked as offloaded, but none takes the fast path.
     NoFastPath,
-    /// Flowtables keep one of their devices.
+    /// Flowtables lose all devices but one.
     OneDevice,
-    /// Established flows are accepted in front of every `flow add`.
+    /// Established flows are accepted before they reach any `flow add`.
     AcceptFirst,
-    /// The card keeps its rules, and hands every frame up to the router.
+    /// The card keeps its hardware rules, but still hands every frame to the router.
     NoHardware,
 }
 
 impl Sabotage {
-    /// All ways.
+    /// Every way, in the order of messages.
     pub const ALL: [Sabotage; 4] =
         [Sabotage::NoFastPath, Sabotage::OneDevice, Sabotage::AcceptFirst, Sabotage::NoHardware];
 

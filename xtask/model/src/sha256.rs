@@ -14,7 +14,7 @@ use crate::hex::{Hex, unhex};
 #[serde(into = "String", try_from = "String")]
 pub struct Digest(pub [u8; 32]);
 
-/// A text that is no digest.
+/// A text that is not a digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoDigest {
     /// The text, shortened.
@@ -50,7 +50,7 @@ impl fmt::Debug for Digest {
 impl FromStr for Digest {
     type Err = NoDigest;
 
-    /// Exactly 64 hex digits. Opkg takes anything else for "no checksum"; here it is an error.
+    /// Reads exactly 64 hex digits. opkg treats anything else as "no checksum"; here it is an error.
     fn from_str(text: &str) -> Result<Self, NoDigest> {
         unhex(text).map(Digest).ok_or_else(|| NoDigest { text: text.chars().take(80).collect() })
     }
@@ -78,7 +78,7 @@ impl fmt::Display for NoDigest {
 
 impl std::error::Error for NoDigest {}
 
-/// Passes bytes through and hashes them on the way.
+/// A writer that passes bytes through and hashes them.
 pub struct Hasher<W> {
     inner: W,
     state: Sha256,
@@ -108,7 +108,7 @@ impl<W: Write> Write for Hasher<W> {
     }
 }
 
-/// Passes bytes through and hashes them on the way, when reading.
+/// A reader that passes bytes through and hashes them.
 pub struct HashingReader<R> {
     inner: R,
     state: Sha256,

@@ -20,20 +20,20 @@ impl fmt::Display for Arch {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Target {
-    /// Such as `x86`.
+    /// The target, such as `x86`.
     pub board: String,
-    /// Such as `64`.
+    /// The subtarget, such as `64`.
     pub subtarget: String,
 }
 
 impl Target {
-    /// A form for file names: `x86-64`.
+    /// For file names: `x86-64`.
     pub fn slug(&self) -> String {
         format!("{}-{}", self.board, self.subtarget)
     }
 }
 
-/// A text that is no `target/subtarget`.
+/// A text that is not a `target/subtarget`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownTarget(pub String);
 

@@ -1,18 +1,18 @@
 //! What a check concluded.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Exit, Finding};
 
 /// The conclusion of one scenario.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "lowercase")]
 pub enum Verdict {
     /// Every assertion held.
     Pass,
     /// An assertion did not hold.
     Fail {
-        /// Which, and what was observed.
+        /// Which one, and what was observed instead.
         finding: Finding,
     },
     /// Not run, for a reason that is no defect.
@@ -38,7 +38,7 @@ impl Verdict {
         }
     }
 
-    /// What a run with this verdict ends with.
+    /// The exit code of a run with this verdict.
     pub fn exit(&self) -> Exit {
         match self {
             Verdict::Pass | Verdict::Skip { .. } => Exit::Done,

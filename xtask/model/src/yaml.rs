@@ -1,7 +1,7 @@
-//! Strict YAML: the one place that knows which library reads and writes it.
+//! Strict YAML: the only module that knows which library reads and writes it.
 //!
-//! Every file starts with `version: 1`; unknown and duplicate keys are errors (put
-//! `#[serde(deny_unknown_fields)]` on the type), and an error names file, line, column and field.
+//! Every file starts with `version: 1`; unknown and duplicate keys are errors (put `#[serde(deny_unknown_fields)]` on
+//! the type), and an error names file, line, column and field.
 
 use camino::Utf8Path;
 use serde::de::DeserializeOwned;
@@ -9,18 +9,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Exit, Failure, Problem, Result};
 
-/// The only file version there is.
+/// The only known version of a file.
 const VERSION: u32 = 1;
 
-/// Largest configuration file that is read: they are written by hand.
+/// The largest configuration file that is read.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Reads a configuration file.
+/// Reads and checks a configuration file.
 pub fn load<T: DeserializeOwned>(path: &Utf8Path) -> Result<T> {
     parse(path, &read(path)?)
 }
 
-/// Reads the text of a configuration file, for [`parse`] and for whoever wants more of it.
+/// Reads a configuration file's text, for [`parse`] and for callers that need the text itself.
 pub fn read(path: &Utf8Path) -> Result<String> {
     let size = std::fs::metadata(path).map_err(|error| Failure::io("read the file", path, &error))?.len();
     if size > MAX_BYTES {
@@ -29,7 +29,7 @@ pub fn read(path: &Utf8Path) -> Result<String> {
     std::fs::read_to_string(path).map_err(|error| Failure::io("read the file", path, &error))
 }
 
-/// Reads the text of a configuration file; `path` is for messages.
+/// Parses the text of a configuration file; `path` is for messages.
 pub fn parse<T: DeserializeOwned>(path: &Utf8Path, text: &str) -> Result<T> {
     #[derive(Deserialize)]
     struct Head {
@@ -51,7 +51,7 @@ pub fn parse<T: DeserializeOwned>(path: &Utf8Path, text: &str) -> Result<T> {
     serde_yaml::from_str(text).map_err(|error| located(path, &error))
 }
 
-/// Writes a file that [`load`] reads; the value must have `version: 1` as its first field.
+/// Prints what [`load`] reads; the first field of `value` must be `version: 1`.
 pub fn text<T: Serialize>(value: &T) -> Result<String> {
     serde_yaml::to_string(value).map_err(|error| {
         Failure::of(Problem {
@@ -64,7 +64,8 @@ pub fn text<T: Serialize>(value: &T) -> Result<String> {
     })
 }
 
-/// serde_yaml's text names field and problem, and mostly the place; the place moves to the front.
+/// Turns serde_yaml's error into a failure. Its text names field, problem and mostly the place, which moves to the
+/// front.
 fn located(path: &Utf8Path, error: &serde_yaml::Error) -> Failure {
     let text = error.to_string();
     let (place, text) = match error.location() {

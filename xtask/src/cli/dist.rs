@@ -11,30 +11,30 @@ use super::openwrt::{Rows, Source};
 #[derive(Debug, Clone, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct DistArgs {
-    /// What else to do with a published tree.
+    /// Another action on a published tree.
     #[command(subcommand)]
     pub action: Option<DistAction>,
-    /// What is published already, a folder or an http:// address: rows that did not change are taken from it, other kernels
-    /// are kept [default: OUT/current, if it is there].
+    /// The published tree, a folder or an address: unchanged rows and other kernels are taken from it [default:
+    /// OUT/current, if it exists].
     #[arg(long, value_name = "DIR|URL")]
     pub published: Option<String>,
-    /// Begin a tree of its own, also where OUT/current is.
+    /// Start a new tree, even if OUT/current exists.
     #[arg(long, conflicts_with = "published")]
     pub anew: bool,
     /// Where routers will find the tree [default: the address of the published one].
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
-    /// Public key that may have signed the published tree, beside those of today; may be given several times.
+    /// Public key that may have signed the published tree, besides today's keys; may be given several times.
     #[arg(long = "key", value_name = "FILE")]
     pub keys: Vec<Utf8PathBuf>,
-    /// Which rows, and where they come from.
+    /// The rows, and where they come from.
     #[command(flatten)]
     pub rows: RowFlags,
-    /// Folder with rows that `dist row` made, elsewhere or before: nothing is built here.
+    /// Folder with rows that `dist row` made, on another machine or earlier: nothing is built here.
     #[arg(long, value_name = "DIR")]
     pub made: Option<Utf8PathBuf>,
-    /// Report of `test --json` on packages that are published: what it proved is shown beside them; may be given several
-    /// times. Reports on other packages say nothing here.
+    /// Report of `test --json` on packages that are published: its results are shown beside them; may be given several
+    /// times. Reports on other packages are ignored.
     #[arg(long = "report", value_name = "FILE")]
     pub reports: Vec<Utf8PathBuf>,
     /// End with 0 though rows are missing; they are told all the same.
@@ -65,8 +65,9 @@ pub struct RowFlags {
     /// Rows: releases of OpenWrt, lines, `all`, or `stand-in` [default: stand-in].
     #[command(flatten)]
     pub rows: Rows,
-    /// Kernel lines of the stand-in, a row each.
-    #[arg(long = "kernel", value_name = "LINE", value_delimiter = ',', default_value = "6.12")]
+    /// Kernel lines of the stand-in, a row each; of several targets each has those that there are for it [default: 6.12,
+    /// or what there is].
+    #[arg(long = "kernel", value_name = "LINE", value_delimiter = ',')]
     pub kernels: Vec<Kernel>,
     /// Package formats of the stand-in.
     #[arg(long = "format", value_name = "FORMAT", value_delimiter = ',', default_value = "ipk,apk")]
@@ -82,36 +83,37 @@ pub struct RowFlags {
     pub source: Source,
 }
 
-/// What happens to folders that may go.
+/// What to do with folders that may be removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Prune {
-    /// They are listed.
+    /// List them.
     Show,
-    /// They are left out.
+    /// Leave them out.
     Remove,
 }
 
 /// `dist verify` and so on
 #[derive(Debug, Clone, Subcommand)]
 pub enum DistAction {
-    /// Make the packages of rows into OUT, a folder each, for a later `dist --made OUT`. No key is read.
+    /// Build the packages of rows into OUT, in one folder each, for a later `dist --made OUT`. Reads no key.
     Row {
-        /// Which rows, and where they come from.
+        /// The rows, and where they come from.
         #[command(flatten)]
         rows: Box<RowFlags>,
     },
-    /// Look at a tree as the routers of every row would: keys, indexes, the digest of every file, subscribe.sh in a sandbox.
+    /// Verify a tree as the routers of every row would: keys, indexes, the digest of every file, subscribe.sh in a
+    /// sandbox.
     Verify {
-        /// The tree, a folder or an http:// address.
+        /// The tree, a folder or an address.
         #[arg(value_name = "DIR|URL")]
         tree: String,
         /// Public key that may have signed it; may be given several times [default: those of this user].
         #[arg(long = "key", value_name = "FILE")]
         keys: Vec<Utf8PathBuf>,
     },
-    /// Show what OpenWrt released and the tree lacks; ends with 1 if there is anything.
+    /// Show what OpenWrt released and the tree lacks; exits with 1 if there is anything.
     Drift {
-        /// The tree, a folder or an http:// address.
+        /// The tree, a folder or an address.
         #[arg(value_name = "DIR|URL")]
         tree: String,
         /// Public key that may have signed it; may be given several times [default: those of this user].

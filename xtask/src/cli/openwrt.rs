@@ -14,16 +14,16 @@ pub struct Source {
     pub release_keys: Vec<Utf8PathBuf>,
 }
 
-/// A release of OpenWrt in place of the stand-in.
+/// A release of OpenWrt instead of the stand-in.
 #[derive(Debug, Clone, Default, Args)]
 pub struct OpenWrt {
     /// Release of OpenWrt, such as 25.12.5, or its line, such as 24.10; `plan` shows them [default: the stand-in SDK].
     #[arg(long, value_name = "RELEASE")]
     pub release: Option<String>,
-    /// Use the files that openwrt.lock names, and no others.
+    /// Use only the files that openwrt.lock names.
     #[arg(long, requires = "release")]
     pub locked: bool,
-    /// Where it comes from.
+    /// Where the release comes from.
     #[command(flatten)]
     pub source: Source,
 }
@@ -42,10 +42,10 @@ pub struct Rows {
 /// `plan`
 #[derive(Debug, Clone, Default, Args)]
 pub struct PlanArgs {
-    /// Which rows [default: all].
+    /// The rows [default: all].
     #[command(flatten)]
     pub rows: Rows,
-    /// As JSON, a matrix of matrices: one may have 256 jobs at most, so that each part has no more.
+    /// As JSON, a matrix of matrices: GitHub allows at most 256 jobs in one.
     #[arg(long)]
     pub parts: bool,
 }
@@ -53,13 +53,16 @@ pub struct PlanArgs {
 /// `lock`
 #[derive(Debug, Clone, Default, Args)]
 pub struct LockArgs {
-    /// Which rows [default: every release that is no snapshot; with --check, what is locked].
+    /// The rows [default: every release that is no snapshot; with --check, those that are locked].
     #[command(flatten)]
     pub rows: Rows,
-    /// Change nothing; say how the lock differs from the mirror, and fail if it does.
+    /// Change nothing; show how the lock differs from the mirror, and fail if it does.
     #[arg(long)]
     pub check: bool,
-    /// Lock anew even where a release's files are others than were locked; find out first who changed them.
+    /// Replace point releases in feeds/matrix.yaml by newer ones that the mirror has.
+    #[arg(long, conflicts_with = "check")]
+    pub newest: bool,
+    /// Lock a release again even if its files differ from the locked ones; find out first who changed them.
     #[arg(long, conflicts_with = "check")]
     pub accept_changed: bool,
     /// Where releases come from.

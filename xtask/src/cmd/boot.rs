@@ -1,4 +1,4 @@
-//! `boot`: the router, for a look around.
+//! `boot`: runs the router for manual use.
 
 use model::Result;
 
@@ -8,7 +8,7 @@ use crate::pipeline::{self, Job};
 use crate::scratch::Scratch;
 use crate::{Ctx, Outcome};
 
-/// Boots the router and runs one command, or gives a console.
+/// Boots the router and runs one command, or opens a console.
 pub fn run(ctx: &Ctx, args: &BootArgs) -> Result<Outcome> {
     let job = Job::new(ctx, &args.selection, Purpose::Test)?;
     job.require(ctx, Purpose::Test)?;

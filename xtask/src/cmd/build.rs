@@ -7,7 +7,7 @@ use crate::doctor::Purpose;
 use crate::pipeline::{self, Job};
 use crate::{Ctx, Outcome};
 
-/// Builds the packages and names their folder.
+/// Builds the packages and prints their folder.
 pub fn run(ctx: &Ctx, args: &BuildArgs) -> Result<Outcome> {
     let BuildArgs { compare, selection } = args;
     let job = Job::new(ctx, selection, Purpose::Build)?;

@@ -1,4 +1,4 @@
-//! `ci`: what CI runs, in the order in which a mistake is cheapest to find.
+//! `ci`: runs what CI runs; cheap checks come first.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use camino::Utf8Path;
 use model::{Event, Exit, Failure, Problem, Result, Status};
 
-use crate::cli::{CiArgs, DEBIAN_MIRROR, TestArgs};
+use crate::cli::{CiArgs, DEBIAN_MIRROR, DEFAULT_TARGET, Selection, TestArgs};
 use crate::doctor::{self, Host, Purpose};
 use crate::pipeline::{self, Job, StandIn};
 use crate::scratch::Scratch;
@@ -16,8 +16,12 @@ use crate::sink::GITHUB_ACTIONS;
 use crate::stage::millis;
 use crate::{Ctx, Outcome, process};
 
-/// No step takes longer on a slow machine that compiles everything.
+/// Deadline of each step, on a slow machine that compiles everything.
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
+
+/// Property tests use the same cases in every run unless this variable is set, so that a job turns red only because of
+/// its change; `cargo test` uses other cases each time.
+const SEED: &str = "PROPTEST_RNG_SEED";
 
 /// One call of cargo.
 struct Step {
@@ -33,9 +37,12 @@ const STEPS: &[Step] = &[
         words: &[
             "clippy",
             "--workspace",
-            "--all-targets",
-            "--features",
-            "xtask/e2e",
+            "--lib",
+            "--bins",
+            "--examples",
+            // `--all-targets` does not include the tests of `e2e`.
+            "--test",
+            "*",
             "--locked",
             "--",
             "-D",
@@ -50,15 +57,23 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "e2e",
-        words: &["test", "--locked", "--package", "xtask", "--features", "e2e", "--test", "e2e"],
-        fix: "cargo test -p xtask --features e2e --test e2e, and correct what fails",
+        // It has the same features as the previous step, so what that compiled is reused.
+        words: &["test", "--workspace", "--locked", "--test", "e2e"],
+        fix: "cargo test --workspace --test e2e, and correct what fails",
     },
 ];
 
-/// Runs every step up to the first failure. The last line is of the form that `cargo test` ends with.
+/// A router of another architecture, of which all scenarios take too long here: one of each kind shows that packages,
+/// programs and the proof are right there too.
+const ELSEWHERE: &str = "armsr/armv8";
+const ELSEWHERE_SCENARIOS: [&str; 5] =
+    ["install-and-load", "offload-ipv4-nat", "offload-ipv6-nat", "slow-ip-options", "offloadctl-status"];
+
+/// Runs every step until one fails. The last line has the form of `cargo test`'s.
 pub fn run(ctx: &Ctx, args: &CiArgs) -> Result<Outcome> {
     let (job, stand_in) = Job::stand_in(ctx, &args.selection, Purpose::Ci)?;
     job.require(ctx, Purpose::Ci)?;
+    let elsewhere = elsewhere(ctx, &args.selection)?;
     let started = Instant::now();
     let _scratch = Scratch::take()?;
     let programs = programs(ctx)?;
@@ -66,7 +81,7 @@ pub fn run(ctx: &Ctx, args: &CiArgs) -> Result<Outcome> {
     let mut counts = Counts::default();
     let mirror = args.selection.debian_mirror.as_deref();
     let checked = STEPS.iter().try_for_each(|step| step.run(ctx, mirror, path, &mut counts));
-    let exit = match checked.and_then(|()| product(ctx, job, &stand_in, args)) {
+    let exit = match checked.and_then(|()| product(ctx, job, &stand_in, elsewhere, args)) {
         Ok(exit) => exit,
         Err(failure) => {
             ctx.events.emit(Event::Finding(failure.finding().clone()));
@@ -76,7 +91,7 @@ pub fn run(ctx: &Ctx, args: &CiArgs) -> Result<Outcome> {
     Ok(Outcome { exit, data: counts.last_line(exit, started.elapsed()) })
 }
 
-/// A folder with all that tests may start, for their PATH.
+/// Makes a folder with all programs that tests may start, for their PATH.
 fn programs(ctx: &Ctx) -> Result<tempfile::TempDir> {
     let folder = tempfile::tempdir().map_err(|error| Failure::io("make a folder of programs", "TMPDIR", &error))?;
     let path = Utf8Path::from_path(folder.path())
@@ -86,7 +101,13 @@ fn programs(ctx: &Ctx) -> Result<tempfile::TempDir> {
 }
 
 /// Builds twice and compares, installs every package on the host, and runs all scenarios.
-fn product(ctx: &Ctx, job: Job, stand_in: &StandIn, args: &CiArgs) -> Result<Exit> {
+fn product(
+    ctx: &Ctx,
+    job: Job,
+    stand_in: &StandIn,
+    elsewhere: Option<(Job, Selection)>,
+    args: &CiArgs,
+) -> Result<Exit> {
     let started = Instant::now();
     let compared = pipeline::reproduce(ctx, &job, stand_in)?;
     ctx.events.emit(Event::StageEnd {
@@ -95,25 +116,35 @@ fn product(ctx: &Ctx, job: Job, stand_in: &StandIn, args: &CiArgs) -> Result<Exi
         millis: millis(started.elapsed()),
         summary: format!("{compared} packages are the same to the byte in a second build"),
     });
-    let started = Instant::now();
-    let verified = pipeline::verify_feed(ctx, &job)?.data.lines().count();
-    ctx.events.emit(Event::StageEnd {
-        stage: "feed-verify".into(),
-        status: Status::Done,
-        millis: millis(started.elapsed()),
-        summary: format!("{verified} packages installed through the feed's signatures"),
-    });
+    pipeline::verified(ctx, &job)?;
     let all = TestArgs {
+        partition: None,
         names: Vec::new(),
         exact: false,
         keep: false,
         sabotage: Vec::new(),
+        ask_offloadctl: false,
         list: false,
         selection: args.selection.clone(),
         machine: args.machine.clone(),
         reports: args.reports.clone(),
     };
-    Ok(pipeline::test(ctx, &[job], &all)?.exit)
+    let exit = pipeline::test(ctx, &[job], &all)?.exit;
+    let Some((job, selection)) = elsewhere else { return Ok(exit) };
+    let names = ELSEWHERE_SCENARIOS.map(str::to_owned).into();
+    let few = TestArgs { names, exact: true, selection, ..all };
+    Ok(exit.worse(pipeline::test_beside(ctx, job, &few)?.exit))
+}
+
+/// The job of the other architecture; none where the user chose the target or the kernel.
+fn elsewhere(ctx: &Ctx, asked: &Selection) -> Result<Option<(Job, Selection)>> {
+    if asked.target != DEFAULT_TARGET || !asked.kernels.is_empty() {
+        return Ok(None);
+    }
+    let selection = Selection { target: ELSEWHERE.into(), ..asked.clone() };
+    let (job, _) = Job::stand_in(ctx, &selection, Purpose::Test)?;
+    job.require(ctx, Purpose::Test)?;
+    Ok(Some((job, selection)))
 }
 
 impl Step {
@@ -149,16 +180,18 @@ impl Step {
         outcome
     }
 
-    /// Test programs are tied to their cargo as cargo is tied to us, so that none outlives a killed run, and find no
-    /// programs but those declared; what the user's cargo compiles with is the user's own.
-    /// The whole program's tests fetch from the mirror that this run uses.
+    /// Ties test programs to their cargo as cargo is tied to us, so that none outlives a killed run. They find only
+    /// declared programs; cargo itself may use whatever the user has. The end-to-end tests fetch from this run's
+    /// mirror.
     fn line(&self, ctx: &Ctx, mirror: Option<&str>, programs: &Path) -> Vec<OsString> {
         let path = format!("PATH={}", programs.display());
         let words = model::tied_to_parent().into_iter().chain(["env", path.as_str()]);
-        // What JSON makes of a list of strings is TOML as well.
+        // A JSON list of strings is valid TOML, too.
         let runner = format!("target.'cfg(unix)'.runner = {}", serde_json::json!(words.collect::<Vec<_>>()));
-        // Tests run this program too; what it says in them is no annotation and no summary of this job.
+        // Tests run this program too; its output there must not become annotations or a summary of this job.
         let mut line: Vec<OsString> = ["env", "-u", GITHUB_ACTIONS].map(OsString::from).to_vec();
+        line.extend(sdk::program::set_by_cargo().into_iter().flat_map(|name| ["-u".into(), name.into()]));
+        line.push(format!("{SEED}={}", std::env::var(SEED).unwrap_or("1".into())).into());
         if let Some(mirror) = mirror {
             line.push(format!("{DEBIAN_MIRROR}={mirror}").into());
         }
@@ -174,7 +207,7 @@ impl Step {
     }
 }
 
-/// Tests counted over all test programs.
+/// The number of tests in all test programs.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Counts {
     passed: u64,
@@ -183,7 +216,7 @@ struct Counts {
 }
 
 impl Counts {
-    /// Reads a line such as `test result: ok. 5 passed; 0 failed; 1 ignored; …`; others are not for us.
+    /// Reads a line such as `test result: ok. 5 passed; 0 failed; 1 ignored; …`; ignores others.
     fn read(&mut self, line: &str) {
         let Some((_, numbers)) = line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". ")) else {
             return;
@@ -226,7 +259,9 @@ impl Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::{Cli, Verb};
     use crate::ctx::tests::ctx;
+    use clap::Parser as _;
     use model::Events;
 
     #[test]
@@ -252,12 +287,34 @@ mod tests {
     }
 
     #[test]
+    fn scenarios_elsewhere_exist_and_run_unless_the_user_chose_the_router() {
+        let ctx = ctx("/tmp/openwrt-offload-never-made".into(), Events::discard());
+        let files = scenarios::scenario::load_all(&ctx.scenarios).unwrap();
+        for name in ELSEWHERE_SCENARIOS {
+            assert!(files.iter().any(|file| file.name == name), "{name}");
+        }
+        let asked = |words: &[&str]| {
+            let words = ["xtask", "ci"].iter().chain(words);
+            let Verb::Ci(args) = Cli::try_parse_from(words).unwrap().verb else { panic!("not ci") };
+            elsewhere(&ctx, &args.selection)
+        };
+        assert!(asked(&["--target", "armsr/armv8"]).unwrap().is_none());
+        assert!(asked(&["--kernel", "6.1"]).unwrap().is_none());
+        match asked(&[]) {
+            Ok(Some((_, selection))) => assert_eq!(selection.target, ELSEWHERE),
+            Ok(None) => panic!("nothing runs elsewhere"),
+            // A host that lacks the emulator is told so at once.
+            Err(failure) => assert!(failure.finding().fix.contains("--install-deps"), "{failure}"),
+        }
+    }
+
+    #[test]
     fn a_failing_step_ends_with_the_tail_of_its_output() {
         let folder = tempfile::tempdir().unwrap();
         let (sender, events) = std::sync::mpsc::channel();
         let mut ctx = ctx(folder.path().to_str().unwrap().into(), Events::to(sender));
         let step = Step { name: "format", words: &["fmt", "--no-such-flag"], fix: "cargo fmt" };
-        // `env` in place of cargo complains about the flag just as well.
+        // `env` in place of cargo also fails because of the flag.
         ctx.cargo = "env".into();
         let failure = step.run(&ctx, None, folder.path(), &mut Counts::default()).unwrap_err();
         assert_eq!((failure.id(), failure.exit()), ("CI001", Exit::Failed));
@@ -276,6 +333,7 @@ mod tests {
         assert!(lines[2].contains("PATH=/a"), "tests find what is declared: {lines:?}");
         assert!(lines[2].contains("pdeathsig") && lines[2].contains("--offline"), "{lines:?}");
         assert!(!lines[0].contains("--offline"), "cargo fmt knows no --offline");
+        assert!(lines.iter().all(|line| line.contains("PROPTEST_RNG_SEED=")), "{lines:?}");
         assert!(lines.iter().all(|line| line.contains("DEBIAN_MIRROR=file:/mirror")), "{lines:?}");
         assert!(lines.iter().all(|line| line.starts_with(r#"["env", "-u", "GITHUB_ACTIONS""#)), "{lines:?}");
     }

@@ -1,4 +1,4 @@
-//! `clean`: finished stages, all or by age and name. Keys and results are never touched.
+//! `clean`: removes finished stages, all or by age and name; never keys and results.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,13 +11,13 @@ use crate::{Ctx, pipeline, stage};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Removes what was asked for; what another run works on stays.
+/// Removes the requested stages, except those that another run is working on.
 pub fn run(ctx: &Ctx, args: &CleanArgs) -> Result<Outcome> {
     let CleanArgs { older_than, stages } = args;
     let now = SystemTime::now();
     let before = match older_than {
         Some(days) => now.checked_sub(DAY.saturating_mul(*days)).unwrap_or(SystemTime::UNIX_EPOCH),
-        // A clock that was set back must not keep a stage from being removed.
+        // Stages must be removable even if the clock was set back.
         None => now + DAY.saturating_mul(365 * 1000),
     };
     let removed = stage::clean(&ctx.cache, stages, before)?;

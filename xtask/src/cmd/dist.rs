@@ -1,5 +1,5 @@
-//! `dist`: the feeds of many releases and targets as one tree of static files; a tree verified, or compared with what
-//! OpenWrt released.
+//! `dist`: publishes the feeds of many releases and targets as one tree of static files; verifies a tree, or compares
+//! it with OpenWrt's releases.
 
 mod crates;
 mod drift;
@@ -24,7 +24,7 @@ use crate::{Ctx, Outcome, pipeline, upstream};
 
 use place::Place;
 
-/// Name in events.
+/// The stage's name in events.
 const DIST: &str = "dist";
 
 /// Publishes, verifies or compares.
@@ -56,7 +56,7 @@ fn publish(ctx: &Ctx, args: &DistArgs) -> Result<Outcome> {
     let config = FeedConfig::load(ctx)?;
     let keys = config.key_files(ctx).load_or_create()?;
     let place = Place::at(&ctx.out)?;
-    // One run at a time: what the second one begins with is what the first one published.
+    // One run at a time, because the second must start from what the first published.
     let _lock = lock(ctx, DIST, &place.lock())?;
     place.tidy()?;
 
@@ -74,7 +74,7 @@ fn publish(ctx: &Ctx, args: &DistArgs) -> Result<Outcome> {
     let mut outcomes = Vec::new();
     for (row, job) in &jobs {
         outcomes.push(match &args.made {
-            Some(folder) => made::load(ctx, folder, row, &copy.place.join("made"))?,
+            Some(folder) => made::load(ctx, folder, row, published.as_ref(), &copy.place.join("made"))?,
             None => rows::outcome(ctx, row, job, published.as_ref())?,
         });
     }
@@ -95,7 +95,7 @@ fn publish(ctx: &Ctx, args: &DistArgs) -> Result<Outcome> {
     let about = format!("{} rows, {} kernels, {} of them changed", feed.rows.len(), feed.folders.len(), changed.len());
     let current = timed(ctx, DIST, ctx.out.as_str(), || {
         let verified = |tree: &Utf8Path| {
-            // What is as it was before was looked at then, and now by signature and digest.
+            // Unchanged folders were verified when they were published, and now again by signature and digest.
             let only = (!others_for_routers).then_some(&changed[..]);
             dist::verify(&Published::open(tree, &Trust::of(&keys))?, only, &ctx.cancel).map(drop)
         };
@@ -115,7 +115,7 @@ fn publish(ctx: &Ctx, args: &DistArgs) -> Result<Outcome> {
     Ok(Outcome { exit, data: lines.join("\n") })
 }
 
-/// What may go, as lines for the user; and what goes.
+/// The folders that may be removed, as lines for the user; and those that will be.
 fn pruned(ctx: &Ctx, args: &DistArgs, published: Option<&Published>) -> Result<(Vec<String>, BTreeSet<String>)> {
     let (Some(how), Some(published)) = (args.prune, published) else { return Ok(Default::default()) };
     let mut lines: BTreeSet<String> =
@@ -128,11 +128,11 @@ fn pruned(ctx: &Ctx, args: &DistArgs, published: Option<&Published>) -> Result<(
     Ok((shown, gone.collect()))
 }
 
-/// Opens a tree where it is, or a copy of it in `into`.
+/// Opens a tree in its folder, or a copy of it in `into`.
 fn open(ctx: &Ctx, tree: &str, into: &Utf8Path, keys: &[Utf8PathBuf]) -> Result<Published> {
     let mut trust = super::lint::public_keys(keys)?;
     let files = FeedConfig::load(ctx)?.key_files(ctx);
-    // Whoever looks at somebody else's tree needs no keys of his own.
+    // Verifying somebody else's tree needs no keys of our own.
     let own = if keys.is_empty() { Some(files.load()?) } else { files.load_if_made()? };
     if let Some(own) = own {
         let (own, former) = (Trust::of(&own), files.former()?);
@@ -142,7 +142,7 @@ fn open(ctx: &Ctx, tree: &str, into: &Utf8Path, keys: &[Utf8PathBuf]) -> Result<
     if !is_address(tree) {
         return Published::open(Utf8Path::new(tree), &trust);
     }
-    let progress = &mut |done, total| ctx.events.progress(DIST, done, Some(total));
+    let progress = &|done, total| ctx.events.progress(DIST, done, Some(total));
     Published::fetch(tree, into, &trust, &ctx.cancel, progress)
 }
 
@@ -161,7 +161,7 @@ fn told(missing: &Missing) -> Finding {
         place: Some(missing.row.to_string()),
         what: format!("{} is missing: {}", missing.row, missing.what),
         why: format!("it failed with {}; what is published of it stays as it was, and feed.json names it", missing.id),
-        fix: "mend what is told above, and run again; --allow-missing ends with 0 all the same".into(),
+        fix: "fix the problems above, and run again; --allow-missing exits with 0 anyway".into(),
     }
 }
 
@@ -169,8 +169,8 @@ fn no_address() -> Failure {
     Failure::of(Problem {
         exit: Exit::Usage,
         id: "DIST008",
-        what: "nobody said where routers will find the tree",
-        why: "the lines for routers and subscribe.sh hold its address; a tree that is published already knows it",
+        what: "the address at which routers will find the tree is not known",
+        why: "the feed lines of routers and subscribe.sh contain it; a published tree has it already",
         fix: "give --url, such as `--url https://example.org/feed`",
     })
 }
@@ -206,7 +206,7 @@ mod tests {
         }
         FeedConfig::load(&ctx).unwrap().key_files(&ctx).load_or_create().unwrap();
         assert_eq!(dist(&ctx, &["verify", "/nowhere"]).unwrap_err().id(), "DIST001");
-        assert_eq!(dist(&ctx, &["verify", "http://127.0.0.1:9/"]).unwrap_err().id(), "INST005");
+        assert_eq!(dist(&ctx, &["verify", "http://127.0.0.1:9/"]).unwrap_err().id(), "WEB002");
         assert!(!ctx.out.join("current").exists());
     }
 
@@ -216,7 +216,7 @@ mod tests {
         let root = utf8(&folder);
         let (sender, events) = std::sync::mpsc::channel();
         let mut ctx = ctx(root, Events::to(sender));
-        // Nothing is in the cache, and nothing may be fetched.
+        // The cache is empty, and nothing may be fetched.
         (ctx.offline, ctx.cache) = (true, root.join("cache"));
         let first = ["--url", "https://example.org/feed"];
         assert_eq!(dist(&ctx, &first).unwrap().exit, Exit::Failed);
@@ -227,19 +227,19 @@ mod tests {
         assert_eq!(told.last(), Some("DIST006"));
         let text = std::fs::read_to_string(ctx.out.join("current/feed.json")).unwrap();
         assert!(text.contains("\"release\": \"6.12\"") && text.contains("\"missing\": [\n"), "{text}");
-        // The address is that of the published tree; nothing is different.
+        // The address comes from the published tree, and nothing has changed.
         assert_eq!(dist(&ctx, &["--allow-missing"]).unwrap().exit, Exit::Done);
         assert_eq!(std::fs::read_dir(ctx.out.join("trees")).unwrap().count(), 2, "one tree, and the lock");
         let current = ctx.out.join("current");
         assert_eq!(dist(&ctx, &["verify", current.as_str()]).unwrap().exit, Exit::Done);
-        // Somebody changed it: nothing is published over it.
+        // Somebody changed the tree, so nothing is published over it.
         std::fs::write(current.join("index.html"), "mine").unwrap();
         for words in [&["verify", current.as_str()][..], &[]] {
             assert_eq!(dist(&ctx, words).unwrap_err().id(), "DIST002");
         }
         assert_eq!(dist(&ctx, &["--anew", "--url", "https://example.org/feed"]).unwrap().exit, Exit::Failed);
         assert_eq!(dist(&ctx, &["verify", current.as_str()]).unwrap().exit, Exit::Done);
-        // Signed by somebody else.
+        // Signed with other keys.
         ctx.keys = root.join("others");
         let config = FeedConfig::load(&ctx).unwrap();
         let _: Keys = config.key_files(&ctx).load_or_create().unwrap();

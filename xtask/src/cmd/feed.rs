@@ -1,25 +1,25 @@
-//! `feed`: packages as a signed feed; served on loopback, verified by installing from it, compared, or put on top of
-//! the published one.
+//! `feed`: makes a signed feed of the packages; serves it on loopback, verifies it by installing from it, compares
+//! feeds, or merges it into the published one.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use feeds::{Part, Trust};
 use host::aside::AsideFolder;
 use model::{Event, Exit, Failure, Problem, Result};
 
-use crate::cli::{FeedAction, FeedArgs};
+use crate::cli::feed::{FeedAction, FeedArgs};
 use crate::doctor::Purpose;
 use crate::feed_config::FeedConfig;
 use crate::pipeline::{self, Job};
 use crate::{Ctx, Outcome};
 
-/// Assembles the feed and does with it what was asked for.
+/// Assembles the feed and does what was requested with it.
 pub fn run(ctx: &Ctx, args: &FeedArgs) -> Result<Outcome> {
     let FeedArgs { action, serve, selection } = args;
     let selection = match action {
         Some(FeedAction::Diff { old, new }) => return diff(ctx, old, new),
         Some(FeedAction::Merge { published, new, into, keys }) => return merge(ctx, published, new, into, keys),
         Some(FeedAction::Verify { url: Some(url), keys, .. }) => {
-            // What is in the packages is the lint's business.
+            // Packages are checked by `lint`; here only indexes count.
             let of_index = |id: &str| id.starts_with("LINT5") || id.starts_with("LINT0");
             return super::lint::live_feed(ctx, url, &super::lint::options(keys)?, &[], &of_index);
         }
@@ -34,7 +34,7 @@ pub fn run(ctx: &Ctx, args: &FeedArgs) -> Result<Outcome> {
     }
 }
 
-/// The changes as text, and an event for each.
+/// Prints the changes, and sends an event for each.
 fn diff(ctx: &Ctx, old: &Utf8Path, new: &Utf8Path) -> Result<Outcome> {
     let parts = feeds::diff(old, new)?;
     for Part { name, changes } in &parts {
@@ -50,7 +50,7 @@ fn diff(ctx: &Ctx, old: &Utf8Path, new: &Utf8Path) -> Result<Outcome> {
     Ok(Outcome::done(parts.iter().map(Part::to_string).collect::<Vec<_>>().join("\n")))
 }
 
-/// Makes the merged feed beside its place and renames it there.
+/// Makes the merged feed aside and renames it.
 fn merge(ctx: &Ctx, published: &Utf8Path, new: &Utf8Path, into: &Utf8Path, keys: &[Utf8PathBuf]) -> Result<Outcome> {
     if into.symlink_metadata().is_ok() {
         return Err(Failure::of(Problem {
@@ -95,7 +95,7 @@ mod tests {
         run(ctx, &args)
     }
 
-    /// A feed of one kmod for a kernel, in both formats.
+    /// A feed with one kmod for a kernel, in both formats.
     fn publish(root: &Utf8Path, hash: &str, keys: &Keys) -> Utf8PathBuf {
         let plan = Package {
             name: "kmod-a".into(),
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(feed(&ctx, &words).unwrap_err().id(), "FEED010");
         let left = root.read_dir_utf8().unwrap().filter(|entry| entry.as_ref().unwrap().file_name().starts_with('.'));
         assert_eq!(left.count(), 0);
-        // Signed by somebody: only with his key.
+        // Somebody else's feed needs his key.
         let theirs = publish(root, "ccc", &Keys::generate().unwrap());
         let third = root.join("third");
         assert_eq!(feed(&ctx, &["merge", theirs.as_str(), new.as_str(), third.as_str()]).unwrap_err().id(), "FEED008");

@@ -1,4 +1,4 @@
-//! `keys`: the keys that sign the feed. Secret halves are never printed.
+//! `keys`: manages the keys that sign the feed. Secret halves are never printed.
 
 use feeds::keys::{Keys, PublicFile};
 use formats::Format;
@@ -6,10 +6,10 @@ use model::Result;
 
 use crate::Ctx;
 use crate::Outcome;
-use crate::cli::{KeysAction, KeysArgs};
+use crate::cli::feed::{KeysAction, KeysArgs};
 use crate::feed_config::FeedConfig;
 
-/// Does what was asked for, and shows the keys as they are then.
+/// Does what was requested, and shows the resulting keys.
 pub fn run(ctx: &Ctx, args: &KeysArgs) -> Result<Outcome> {
     let KeysArgs { action } = args;
     let files = FeedConfig::load(ctx)?.key_files(ctx);
@@ -37,7 +37,7 @@ pub fn run(ctx: &Ctx, args: &KeysArgs) -> Result<Outcome> {
     Ok(Outcome::done(data))
 }
 
-/// Each public key with its place on a router, ready to be copied there.
+/// Each public key with its path on a router, ready to be copied there.
 fn show(keys: &Keys) -> Result<String> {
     lines(keys, |key| {
         let role = if key.is_next { "will sign after the next rotation" } else { "signs" };

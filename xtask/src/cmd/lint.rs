@@ -1,4 +1,4 @@
-//! `lint`: packages and feeds held against the numbered rules, ours or anybody's.
+//! `lint`: checks packages and feeds against the numbered rules, ours or anybody's.
 
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ use crate::pipeline::{self, Job};
 use crate::stage::millis;
 use crate::{Ctx, Outcome};
 
-/// Looks at what was named, or at the packages of this source tree.
+/// Checks the named paths, or without any the packages of this source tree.
 pub fn run(ctx: &Ctx, args: &LintArgs) -> Result<Outcome> {
     let LintArgs { paths, keys, allow, list, selection } = args;
     if *list {
@@ -28,8 +28,8 @@ pub fn run(ctx: &Ctx, args: &LintArgs) -> Result<Outcome> {
             return Err(Failure::of(Problem {
                 exit: Exit::Usage,
                 id: "LNT005",
-                what: format!("{url} cannot be looked at together with others"),
-                why: "what is examined together is taken for one feed",
+                what: format!("{url} cannot be checked together with others"),
+                why: "all files that are checked together count as one feed",
                 fix: "give one address at a time",
             }));
         }
@@ -58,7 +58,7 @@ pub fn run(ctx: &Ctx, args: &LintArgs) -> Result<Outcome> {
     Ok(Outcome { exit: counts?.exit(), data: String::new() })
 }
 
-/// Looks at a feed where it lies. Its files are fetched into a folder that goes again.
+/// Checks a live feed. Its files are fetched into a temporary folder.
 pub(super) fn live_feed(
     ctx: &Ctx,
     url: &str,
@@ -93,13 +93,13 @@ fn copied(
     lint::check_items(ctx, &items, options, allowed, matters)
 }
 
-/// What the rules go by.
+/// The options of the rules.
 pub(super) fn options(keys: &[Utf8PathBuf]) -> Result<Options> {
     let Trust { usign, ec } = public_keys(keys)?;
     Ok(Options { usign_keys: usign, ec_keys: ec, ..Options::default() })
 }
 
-/// Public keys of either world, told apart by their first line.
+/// Public keys for opkg or apk, told apart by their first line.
 pub(super) fn public_keys(keys: &[Utf8PathBuf]) -> Result<Trust> {
     let mut trust = Trust::default();
     for path in keys {

@@ -1,25 +1,39 @@
-//! `lock`: writes down what the mirror holds, or says how that differs from what was written down.
+//! `lock`: records what the mirror has, or shows how that differs from the record.
 
+mod feeds;
+
+use std::collections::BTreeMap;
+
+use camino::Utf8PathBuf;
 use host::aside;
-use model::{Exit, Failure, Problem, Result};
-use sdk::openwrt::{Lockfile, Matrix, Resolved, Role, Row, Upstream, differences};
+use model::{Digest, Exit, Failure, Problem, Result};
+use sdk::openwrt::{Lockfile, Matrix, Release, Resolved, Role, Row, Upstream, differences};
 
 use crate::Outcome;
 use crate::cli::openwrt::{LockArgs, Rows};
+use crate::newer::{Newer, newer};
 use crate::{Ctx, upstream};
 
-/// Refreshes the lock, or checks it.
+/// Updates the lock, or checks it.
 pub fn run(ctx: &Ctx, args: &LockArgs) -> Result<Outcome> {
-    let LockArgs { rows, check, accept_changed, source } = args;
-    let matrix = upstream::matrix(ctx)?;
+    let LockArgs { rows, check, newest, accept_changed, source } = args;
+    let mut matrix = upstream::matrix(ctx)?;
     let upstream = upstream::upstream(ctx, source)?;
     let path = upstream::lock_path(ctx);
     let lock = Lockfile::load(&path)?;
+    if let Some(folder) = &ctx.feed {
+        return feeds::run(ctx, folder, &path, lock, *check);
+    }
     if *check {
         return checked(ctx, &matrix, rows, &lock, &upstream);
     }
+    let renewed = if *newest { renewed(ctx, &matrix, &upstream)? } else { None };
+    if let Some(text) = &renewed {
+        matrix = Matrix::parse(&upstream::matrix_path(ctx), text)?;
+    }
     let mut new = Lockfile::default();
-    // What is not asked for stays, unless the matrix no longer has it.
+    new.keep_feeds_of(&lock);
+    // Entries that were not requested stay, unless the matrix no longer has them.
     lock.entries().filter(|entry| known(&matrix, entry)).for_each(|entry| new.put(entry.clone()));
     let rows = wanted(&matrix, rows)?;
     let mut changed = Vec::new();
@@ -35,11 +49,55 @@ pub fn run(ctx: &Ctx, args: &LockArgs) -> Result<Outcome> {
     if !changed.is_empty() && !accept_changed {
         return Err(mismatch(&changed));
     }
+    new.keep_indexes_of(&lock);
+    for (path, digest) in indexes(ctx, &rows, &upstream)? {
+        new.put_index(path, digest);
+    }
+    if let Some(text) = renewed {
+        aside::write(&upstream::matrix_path(ctx), text.as_bytes())?;
+    }
     aside::write(&path, new.text()?.as_bytes())?;
     Ok(Outcome::done(format!("{path}: {} of {} entries refreshed", rows.len(), new.entries().count())))
 }
 
-/// The rows that were asked for; without a word, every release that does not change.
+/// The indexes of the feeds from which routers that are booted can install more, each once. `--check` does not look at
+/// them: feeds are rebuilt after a release.
+fn indexes(ctx: &Ctx, rows: &[Row], upstream: &Upstream) -> Result<BTreeMap<Utf8PathBuf, Digest>> {
+    let booted = rows.iter().filter(|row| row.proven_on.is_none());
+    let by_place: BTreeMap<(&Release, &str), &Row> =
+        booted.map(|row| ((&row.release, row.arch.0.as_str()), row)).collect();
+    let mut found = BTreeMap::new();
+    for row in by_place.into_values() {
+        let mut absent = Vec::new();
+        for feed in &row.feeds {
+            match upstream.index_digest(row, feed)? {
+                Some((path, digest)) => drop(found.insert(path, digest)),
+                None => absent.push(feed.as_str()),
+            }
+        }
+        if !absent.is_empty() {
+            let absent = absent.join(", ");
+            ctx.events
+                .notice("lock", format!("{} {}: the mirror does not have the feeds {absent}", row.release, row.arch));
+        }
+    }
+    Ok(found)
+}
+
+/// The matrix with newer point releases, if there are any.
+fn renewed(ctx: &Ctx, matrix: &Matrix, upstream: &Upstream) -> Result<Option<String>> {
+    let path = upstream::matrix_path(ctx);
+    let mut text = None;
+    for Newer { known, released } in newer(upstream, &matrix.select(&[], &[])?)? {
+        let before = text.map_or_else(|| model::yaml::read(&path), Ok)?;
+        let after = Matrix::with_release(&before, &known, &released).ok_or_else(|| not_named(&known))?;
+        ctx.events.notice("lock", format!("{released} is released, and takes the place of {known} in {path}"));
+        text = Some(after);
+    }
+    Ok(text)
+}
+
+/// The requested rows; by default, every release that is no snapshot.
 fn wanted(matrix: &Matrix, rows: &Rows) -> Result<Vec<Row>> {
     let mut found = matrix.select(&rows.releases, &rows.targets)?;
     if rows.releases.is_empty() {
@@ -48,8 +106,8 @@ fn wanted(matrix: &Matrix, rows: &Rows) -> Result<Vec<Row>> {
     Ok(found)
 }
 
-/// How the files of a release are others than those that were locked under its number. Where the signed list is the
-/// same, so are they, and what differs is how this program reads it.
+/// How the files of a release differ from those that were locked. If the signed list is the same, so are the files, and
+/// only this program's choice among them changed.
 fn changes(locked: &Resolved, now: &Resolved) -> Vec<String> {
     let list = |of: &Resolved| of.artifact(Role::List).map(|list| list.sha256);
     let differences = if list(locked) == list(now) { Vec::new() } else { differences(locked, now) };
@@ -99,13 +157,23 @@ fn locked_rows(matrix: &Matrix, lock: &Lockfile) -> Vec<Row> {
     lock.entries().filter_map(|entry| matrix.row(&entry.release.0, &entry.target.to_string()).ok()).collect()
 }
 
+fn not_named(release: &Release) -> Failure {
+    Failure::of(Problem {
+        exit: Exit::Usage,
+        id: "LOCK005",
+        what: format!("feeds/matrix.yaml does not name {release} in a form that can be replaced"),
+        why: "a line's `releases:` must be in one line of text, with each release in double quotes",
+        fix: "write the newer release there by hand, then run `cargo xtask lock` without --newest",
+    })
+}
+
 fn stale(lines: &[String]) -> Failure {
     Failure::of(Problem {
         exit: Exit::Failed,
         id: "LOCK003",
         what: "openwrt.lock is out of date",
         why: lines.join("\n"),
-        fix: "run `cargo xtask lock` with the same flags, without --check, and look at what it changes",
+        fix: "run `cargo xtask lock` with the same flags, without --check, and review the changes",
     })
 }
 
@@ -113,7 +181,7 @@ fn mismatch(lines: &[String]) -> Failure {
     Failure::of(Problem {
         exit: Exit::Mismatch,
         id: "LOCK004",
-        what: "a release is not what was locked",
+        what: "a release differs from what was locked",
         why: lines.join("\n"),
         fix: "what is published under a release's number never changes: find out who changed it before you lock it anew, \
          with --accept-changed",
@@ -126,6 +194,7 @@ mod tests {
     use crate::cli::openwrt::Source;
     use crate::ctx::tests::ctx;
     use camino::Utf8Path;
+    use formats::{Format, Package};
     use model::Events;
     use sdk::openwrt::fixture::MiniMirror;
 
@@ -159,7 +228,14 @@ mod tests {
             let rows = Rows { releases: words(releases), targets: words(targets) };
             let source =
                 Source { mirror: Some(self.mirror.root().to_string()), release_keys: vec![self.mirror.key_file()] };
-            run(&self.ctx, &LockArgs { rows, check, accept_changed, source })
+            run(&self.ctx, &LockArgs { rows, check, newest: false, accept_changed, source })
+        }
+
+        fn newest(&self) -> Result<Outcome> {
+            let rows = Rows { releases: vec!["25.12".into()], targets: vec!["x86/64".into()] };
+            let source =
+                Source { mirror: Some(self.mirror.root().to_string()), release_keys: vec![self.mirror.key_file()] };
+            run(&self.ctx, &LockArgs { rows, check: false, newest: true, accept_changed: false, source })
         }
 
         fn text(&self) -> String {
@@ -190,6 +266,46 @@ mod tests {
     }
 
     #[test]
+    fn the_feeds_of_routers_that_are_booted_are_locked_and_others_stay() {
+        let bench = Bench::new();
+        let path = "releases/25.12.5/packages/x86_64/base/packages.adb";
+        bench.mirror.publish_packages("25.12.5", "packages/x86_64/base", Format::Apk, &[]);
+        bench.run(&["25.12"], &["x86/64"], false).unwrap();
+        let locked = |lock: &str| lock.lines().find(|line| line.contains(path)).unwrap().to_owned();
+        let before = locked(&bench.text());
+        bench.run(&["main"], &["x86/64"], false).unwrap();
+        assert_eq!(locked(&bench.text()), before);
+        // A feed is rebuilt after its release: that is no mismatch, and is locked when asked for.
+        let package =
+            Package { name: "new".into(), version: "1".into(), architecture: "all".into(), ..Package::default() };
+        bench.mirror.publish_packages("25.12.5", "packages/x86_64/base", Format::Apk, &[package]);
+        bench.run(&[], &[], true).unwrap();
+        bench.run(&["25.12"], &["x86/64"], false).unwrap();
+        assert_ne!(locked(&bench.text()), before);
+    }
+
+    #[test]
+    fn newer_releases_come_into_matrix_and_lock() {
+        let bench = Bench::new();
+        let path = upstream::matrix_path(&bench.ctx);
+        let matrix = || std::fs::read_to_string(&path).unwrap();
+        let before = matrix();
+        bench.newest().unwrap();
+        assert_eq!(matrix(), before, "nothing newer is there");
+        bench.mirror.publish_standard("25.12.6", "x86/64");
+        bench.newest().unwrap();
+        assert_eq!(matrix(), before.replace("\"25.12.5\"", "\"25.12.6\""));
+        assert!(bench.text().contains("release: 25.12.6") && !bench.text().contains("25.12.5"), "{}", bench.text());
+        bench.run(&[], &[], true).unwrap();
+
+        // If it cannot be replaced there, both files stay unchanged.
+        std::fs::write(&path, matrix().replace("releases: [\"25.12.6\"", "releases: ['25.12.6'")).unwrap();
+        bench.mirror.publish_standard("25.12.7", "x86/64");
+        let lock = bench.text();
+        assert_eq!((id(bench.newest()).0, bench.text() == lock), ("LOCK005", true));
+    }
+
+    #[test]
     fn a_lock_that_lacks_rows_or_a_snapshot_that_moved_on_is_out_of_date() {
         let bench = Bench::new();
         let (id_, exit, why) = id(bench.run(&[], &[], true));
@@ -214,7 +330,7 @@ mod tests {
         assert_eq!((id_, exit), ("LOCK004", Exit::Mismatch));
         assert!(why.contains("25.12.5 x86/64: sdk is locked as"), "{why}");
 
-        // Locking it anew is refused as well, whatever else is asked for, unless it is said.
+        // Locking it again is also refused, whatever else is requested, unless the flag allows it.
         let before = bench.text();
         let (id_, exit, why) = id(bench.run(&["25.12", "main"], &["x86/64"], false));
         assert_eq!((id_, exit), ("LOCK004", Exit::Mismatch));

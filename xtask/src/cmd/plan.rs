@@ -1,4 +1,4 @@
-//! `plan`: what can be built and tested, for people and as the matrix of a CI job.
+//! `plan`: prints what can be built and tested, for the user and as the matrix of a CI job.
 
 use model::Result;
 use sdk::openwrt::{Lockfile, Row};
@@ -8,7 +8,7 @@ use crate::Outcome;
 use crate::cli::openwrt::PlanArgs;
 use crate::{Ctx, upstream};
 
-/// How many jobs a matrix may have on GitHub.
+/// How many jobs GitHub allows in a matrix.
 const MOST_JOBS: usize = 256;
 
 /// Prints the rows of the matrix. Nothing is fetched.
@@ -23,9 +23,9 @@ pub fn run(ctx: &Ctx, args: &PlanArgs) -> Result<Outcome> {
     Ok(Outcome::done(data))
 }
 
-/// What GitHub's `strategy.matrix` takes: a job for each row. `name` has no character that names of artifacts must
-/// not have; `snapshot` tells that what is published changes, so that a job may be allowed to fail; without
-/// `own-images` there is no router of the target, and its packages are proven on those of `proven-on`.
+/// The value of GitHub's `strategy.matrix`: a job for each row. `name` has only characters that names of artifacts may
+/// have; `snapshot` says that the published files change, so that a job may be allowed to fail; without `own-images`
+/// the target has no router here, and its packages are proven on those of `proven-on`.
 fn matrix(rows: &[Row], lock: &Lockfile) -> Value {
     let job = |row: &Row| {
         json!({
@@ -46,7 +46,7 @@ fn matrix(rows: &[Row], lock: &Lockfile) -> Value {
     json!({ "include": rows.iter().map(job).collect::<Vec<Value>>() })
 }
 
-/// Matrices of no more jobs than GitHub allows, each as the `part` of a job that calls a workflow with it.
+/// Matrices with at most as many jobs as GitHub allows, each as the `part` of a job that calls a workflow with it.
 fn parts(rows: &[Row], lock: &Lockfile) -> Value {
     let parts = rows.chunks(MOST_JOBS).map(|rows| json!({ "part": matrix(rows, lock) }));
     json!({ "include": parts.collect::<Vec<Value>>() })

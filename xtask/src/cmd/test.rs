@@ -1,4 +1,4 @@
-//! `test`: the whole pipeline, up to the proof of offload.
+//! `test`: runs the whole pipeline, up to the proof of offload.
 
 use model::Result;
 
@@ -8,13 +8,13 @@ use crate::pipeline::{self, Job};
 use crate::scratch::Scratch;
 use crate::{Ctx, Outcome};
 
-/// Runs the scenarios that were asked for.
+/// Runs the requested scenarios.
 pub fn run(ctx: &Ctx, args: &TestArgs) -> Result<Outcome> {
     if args.list {
         pipeline::target(&args.selection)?;
         return pipeline::list(ctx, args);
     }
-    let jobs = Job::each(ctx, &args.selection, Purpose::Test)?;
+    let jobs = Job::proofs(ctx, &args.selection)?;
     pipeline::check_scenarios(ctx, args)?;
     jobs.iter().try_for_each(|job| job.require(ctx, Purpose::Test))?;
     let _scratch = Scratch::take()?;

@@ -1,11 +1,11 @@
-//! A digest of fields, none of which runs into the next.
+//! A digest over fields; each field's length is hashed, so that fields do not run into each other.
 
 use std::io::{Sink, Write as _, sink};
 
 use model::Result;
 use model::sha256::{Digest, Hasher};
 
-/// A digest of fields.
+/// A digest over fields.
 pub(crate) struct Fields(Hasher<Sink>);
 
 impl Fields {

@@ -1,4 +1,4 @@
-//! Looking at the host.
+//! Checks the host for what is needed.
 
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
@@ -14,15 +14,15 @@ use crate::Ctx;
 /// Runs pip.
 const PYTHON: &str = "python3";
 
-/// How long a program may take to tell its version.
+/// Deadline for a program to print its version.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How to see whether something is there.
+/// How to check for something.
 #[derive(Debug, Clone, Copy)]
 pub enum Check {
     /// A program in PATH.
     Program(&'static str),
-    /// A program in PATH that says with `--version` that it is at least major.minor.
+    /// A program in PATH that prints with `--version` that it is at least major.minor.
     Version {
         /// Its name.
         program: &'static str,
@@ -33,17 +33,19 @@ pub enum Check {
     Keyring(&'static str),
     /// A C header, such as `ncurses.h`.
     Header(&'static str),
-    /// A program in PATH that ends well with these arguments.
+    /// A program in PATH that succeeds with these arguments.
     Runs {
         /// Its name.
         program: &'static str,
-        /// What it is asked.
+        /// Its arguments.
         arguments: &'static [&'static str],
     },
-    /// What compiles for a Rust target: its standard library, or the sources of it.
+    /// The means to compile for a Rust target: its standard library, or its sources.
     Compiles(RustTarget),
-    /// What links for a Rust target: the linker that comes with it, or one that pip brings.
+    /// The means to link for a Rust target: the linker that comes with it, or one that pip installs.
     Links(RustTarget),
+    /// The same where a release's SDK brings one.
+    LinksBySdk(RustTarget),
 }
 
 impl Check {
@@ -52,12 +54,12 @@ impl Check {
         match self {
             Check::Program(program) | Check::Version { program, .. } | Check::Runs { program, .. } => Some(program),
             Check::Links(_) => Some(PYTHON),
-            Check::Keyring(_) | Check::Header(_) | Check::Compiles(_) => None,
+            Check::Keyring(_) | Check::Header(_) | Check::Compiles(_) | Check::LinksBySdk(_) => None,
         }
     }
 }
 
-/// A host without Rust lacks what it would be asked for, and doctor goes on.
+/// Turns a failure to ask (a host without Rust) into a missing need, so that doctor goes on.
 fn or_lacking<T>(asked: Result<Result<T, String>>) -> Result<Result<T, String>> {
     match asked {
         Err(failure) if failure.exit() == Exit::Host => Ok(Err(failure.finding().what.clone())),
@@ -65,7 +67,7 @@ fn or_lacking<T>(asked: Result<Result<T, String>>) -> Result<Result<T, String>> 
     }
 }
 
-/// Where to look.
+/// The folders to look in.
 #[derive(Debug, Clone)]
 pub struct Host {
     programs: Vec<Utf8PathBuf>,
@@ -79,10 +81,10 @@ impl Host {
         let path = std::env::var("PATH").unwrap_or_default();
         let cpath = std::env::var("CPATH").unwrap_or_default();
         Host {
-            // Debian leaves the folders of administration out of a user's PATH.
+            // Debian leaves /sbin and /usr/sbin out of a user's PATH.
             programs: path.split(':').chain(["/usr/sbin", "/sbin"]).map(Utf8PathBuf::from).collect(),
             keyrings: vec!["/usr/share/keyrings".into(), "/etc/apt/trusted.gpg.d".into()],
-            // Where compilers look: at CPATH first.
+            // Compilers look at CPATH first.
             headers: cpath
                 .split(':')
                 .filter(|folder| !folder.is_empty())
@@ -92,7 +94,7 @@ impl Host {
         }
     }
 
-    /// A folder that holds everything.
+    /// A host with everything in one folder, for tests.
     pub fn at(folder: Utf8PathBuf) -> Self {
         Host { programs: vec![folder.clone()], keyrings: vec![folder.clone()], headers: vec![folder] }
     }
@@ -128,11 +130,12 @@ impl Host {
                 None => Err(format!("no `{program}` in PATH")),
             },
             Check::Compiles(target) => or_lacking(program::how_compiled(&target, &ctx.cancel))?,
-            Check::Links(RustTarget { triple, .. })
+            Check::Links(RustTarget { triple, .. }) | Check::LinksBySdk(RustTarget { triple, .. })
                 if or_lacking(program::has_rust_target(triple, &ctx.cancel).map(Ok))? == Ok(true) =>
             {
                 Ok(format!("comes with {triple}"))
             }
+            Check::LinksBySdk(_) => Ok("the C compiler of the release's SDK".into()),
             Check::Links(_) => match self.find(PYTHON) {
                 Some(path) => self.output(ctx, &path, &["-m", "pip", "--version"])?.map(|_| "zig, by pip".to_owned()),
                 None => Err(format!("no `{PYTHON}` in PATH")),
@@ -151,7 +154,7 @@ impl Host {
         Ok(self.output(ctx, path, arguments)?.map(|_| path.to_string()))
     }
 
-    /// What a program prints, if it ends well.
+    /// The output of a program, if it succeeds.
     pub(super) fn output(&self, ctx: &Ctx, path: &Utf8Path, arguments: &[&str]) -> Result<Result<String, String>> {
         let shell = host::shell()?;
         shell.change_dir("/");
@@ -178,7 +181,7 @@ impl Host {
     }
 }
 
-/// The first word of the output that reads as a version must be at least `least`.
+/// Checks the first word of the output that looks like a version against `least`.
 fn judge(output: &str, least: (u32, u32)) -> Result<String, String> {
     let version = output.split_whitespace().find_map(|word| {
         let (major, rest) = word.split_once('.')?;
@@ -219,7 +222,7 @@ mod tests {
         let ctx = ctx(root, Events::discard());
         let host = Host::at(root.to_owned());
         let check = |check| host.check(&ctx, check).unwrap();
-        // GNU echo tells its own version, 8 or later for many years.
+        // GNU echo prints its own version, which has been 8 or later for many years.
         let echo = |least| Check::Version { program: "echo", least };
         assert!(check(echo((8, 0))).is_err());
         std::os::unix::fs::symlink("/bin/env", root.join("echo")).unwrap();

@@ -1,4 +1,4 @@
-//! Installing what is missing, with the host's own package manager.
+//! Installs what is missing, with the host's own package manager.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -10,21 +10,21 @@ use super::{Checked, Host, Remedy, missing};
 use crate::stage::millis;
 use crate::{Ctx, process};
 
-/// Name of the stage in reports.
+/// Name of the stage in events.
 const STAGE: &str = "install-deps";
 
-/// How long an installation may take on a slow line.
+/// Deadline of an installation over a slow connection.
 const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
 /// How long the user may take to type a password.
 const PASSWORD: Duration = Duration::from_secs(5 * 60);
 
-/// Whether we may install packages ourselves.
+/// Whether we run as root, so that apt needs no sudo.
 pub(super) fn am_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// The commands that install what is missing, as words.
+/// The commands that install what is missing, as lists of words.
 pub(super) fn commands(checked: &[Checked], root: bool) -> Vec<Vec<&'static str>> {
     let mut packages = BTreeSet::new();
     let (mut components, mut targets) = (BTreeSet::new(), BTreeSet::new());
@@ -57,8 +57,8 @@ fn as_root(words: impl Iterator<Item = &'static str>, root: bool) -> Vec<&'stati
     sudo.into_iter().chain(words).collect()
 }
 
-/// Runs these commands. The package lists are refreshed first: a fresh container has none, and an old
-/// list names packages that the mirror no longer has.
+/// Runs these commands. The package lists are refreshed first: a fresh container has none, and an old list names
+/// packages that the mirror no longer has.
 pub(super) fn install(ctx: &Ctx, host: &Host, checked: &[Checked]) -> Result<()> {
     let root = am_root();
     let commands = commands(checked, root);
@@ -69,7 +69,7 @@ pub(super) fn install(ctx: &Ctx, host: &Host, checked: &[Checked]) -> Result<()>
     }
     let uses_apt = commands.iter().any(|words| words.contains(&"apt-get"));
     if uses_apt && !root {
-        // Asked before the first event of the stage, which would draw over the prompt.
+        // Asked before the stage's first event, which would draw over the prompt.
         run_tool(ctx, &["sudo", "--validate", "--prompt=Password to install packages with apt: "], PASSWORD)?;
     }
 
@@ -96,7 +96,7 @@ fn run_all(ctx: &Ctx, commands: &[Vec<&'static str>], uses_apt: bool, root: bool
             if failure.exit() == Exit::Interrupted {
                 return Err(failure);
             }
-            // A host may have all packages in its lists and one broken source among many.
+            // One broken source among many must not prevent the installation of packages that the host's lists have.
             ctx.events.line(STAGE, "the package lists could not be refreshed; trying with those that are there");
         }
     }
@@ -106,7 +106,7 @@ fn run_all(ctx: &Ctx, commands: &[Vec<&'static str>], uses_apt: bool, root: bool
 fn run_tool(ctx: &Ctx, words: &[&str], limit: Duration) -> Result<()> {
     let mut line: Vec<OsString> = words.iter().map(OsString::from).collect();
     if let Some(at) = words.iter().position(|&word| word == "apt-get") {
-        // sudo drops the environment, so it is set behind it; a running apt is waited for.
+        // sudo drops the environment, so the variable is set after it; apt waits if another apt is running.
         line.splice(at..at, ["env", "DEBIAN_FRONTEND=noninteractive"].map(OsString::from));
         line.extend(["-o", "DPkg::Lock::Timeout=300"].map(OsString::from));
     }
@@ -121,7 +121,7 @@ fn cannot_install(words: &[&str], why: String) -> Failure {
         id: "HOST004",
         what: format!("`{line}` failed"),
         why,
-        fix: "correct what its output names, or install the packages in another way, and run the same command again",
+        fix: "fix what its output names, or install the packages in another way, and run the same command again",
     })
 }
 

@@ -1,20 +1,20 @@
 //! What the SDK of a release line needs on the host, from OpenWrt's `include/prereq-build.mk`.
 //!
-//! The SDK checks the same when it is first used, but tells only what fails, and not how to get it.
+//! The SDK checks the same on first use, but says only what is missing, not how to get it.
 
 use sdk::openwrt::{Distutils, HostNeeds};
 
 use super::{Check, Need, Purpose, Remedy};
 
-/// What the miniatures of the tests ask for: they stand for releases of the lines 24.10 and 25.12.
+/// The needs of the tests' miniatures, which imitate releases of the lines 24.10 and 25.12.
 const OF_TESTS: HostNeeds = HostNeeds { gcc: 8, python: 7, distutils: Distutils::BeforePython312, ipc_cmd: true };
 
-/// What the tests need to drive them.
+/// What tests need to drive the miniatures.
 pub(super) fn of_tests() -> Vec<Need> {
     needs(OF_TESTS).into_iter().map(|need| Need { purpose: Purpose::Ci, ..need }).collect()
 }
 
-/// Programs that every SDK wants: name, what it is for, and the Debian package that has it.
+/// Programs that every SDK needs: name, purpose, and the Debian package that has it.
 const PROGRAMS: &[(&str, &str, &[&str])] = &[
     ("bash", "runs scripts of the SDK", &["bash"]),
     ("perl", "runs scripts of the SDK", &["perl"]),
@@ -34,7 +34,7 @@ const PROGRAMS: &[(&str, &str, &[&str])] = &[
     ("which", "is checked for by the SDK", &["debianutils"]),
 ];
 
-/// Everything that an SDK with these needs wants.
+/// Everything that an SDK with these needs requires.
 pub fn needs(host: HostNeeds) -> Vec<Need> {
     let HostNeeds { gcc, python, distutils, ipc_cmd } = host;
     let need = |name, what_for, check, packages| Need {
@@ -62,7 +62,7 @@ pub fn needs(host: HostNeeds) -> Vec<Need> {
     needs
 }
 
-/// Modules that Debian's `perl-base` alone lacks.
+/// Checks for modules that Debian's `perl-base` alone lacks.
 fn perl(ipc_cmd: bool) -> Check {
     let arguments: &[&str] = match ipc_cmd {
         true => {

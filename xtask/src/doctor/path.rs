@@ -1,5 +1,6 @@
-//! All that a purpose may start, as one folder to search: what the table declares for it, what any Debian has, and the
-//! Rust toolchain. With it as PATH, a program that nobody declared is missing here, and not first on a new machine.
+//! Makes a folder that contains all programs which a purpose may start: those that the table of needs declares, those
+//! that every Debian has, and the Rust toolchain. With that folder as PATH, a program that the table forgot is missing
+//! here already, and not only on a new machine.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
@@ -10,17 +11,17 @@ use model::{Exit, Failure, Problem, Result};
 use super::{Host, Need};
 use crate::Ctx;
 
-/// What compiles, from wherever it was installed.
+/// The programs of the Rust toolchain, wherever they were installed.
 const RUST: [&str; 8] =
     ["cargo", "cargo-clippy", "cargo-fmt", "clippy-driver", "rustc", "rustdoc", "rustfmt", "rustup"];
 
-/// Where packages of Debian put programs.
+/// Where Debian packages install programs.
 const FOLDERS: [&str; 4] = ["/bin", "/sbin", "/usr/bin", "/usr/sbin"];
 
-/// What `update-alternatives` knows: a file for each name, with its link and those that may stand behind it.
+/// The database of `update-alternatives`: a file for each name, with the link and its possible targets.
 const ALTERNATIVES: &str = "/var/lib/dpkg/alternatives";
 
-/// Fills `folder` with links to all that is there of it.
+/// Fills `folder` with links to all of these programs that exist.
 pub fn link(ctx: &Ctx, host: &Host, needs: &[Need], folder: &Utf8Path) -> Result<()> {
     let mut programs = any_debian(ctx, host)?;
     let declared = needs.iter().flat_map(|need| need.check.program().into_iter().chain(need.starts.iter().copied()));
@@ -34,7 +35,7 @@ pub fn link(ctx: &Ctx, host: &Host, needs: &[Need], folder: &Utf8Path) -> Result
     })
 }
 
-/// Programs of the essential and the required packages, by name.
+/// Programs of the essential and required packages, by name.
 fn any_debian(ctx: &Ctx, host: &Host) -> Result<BTreeMap<String, Utf8PathBuf>> {
     let ask = |words: &[&str]| -> Result<String> {
         let program = host.find("dpkg-query").ok_or_else(|| cannot_tell("there is no `dpkg-query` in PATH".into()))?;
@@ -54,7 +55,7 @@ fn any_debian(ctx: &Ctx, host: &Host) -> Result<BTreeMap<String, Utf8PathBuf>> {
     Ok(programs)
 }
 
-/// The name of an alternative, such as `awk`, and that of these programs which may stand behind it.
+/// The name of an alternative, such as `awk`, and which of these programs may be its target.
 fn alternative(known: &str, programs: &BTreeMap<String, Utf8PathBuf>) -> Option<(String, Utf8PathBuf)> {
     let (head, candidates) = known.split_once("\n\n")?;
     let link = Utf8Path::new(head.lines().nth(1)?);
@@ -62,13 +63,13 @@ fn alternative(known: &str, programs: &BTreeMap<String, Utf8PathBuf>) -> Option<
     Some((link.file_name()?.into(), path.clone()))
 }
 
-/// The package of a line `ESSENTIAL PRIORITY PACKAGE`, if every Debian has it.
+/// The package in a line `ESSENTIAL PRIORITY PACKAGE`, if every Debian has it.
 fn is_everywhere(line: &str) -> Option<&str> {
     let [essential, priority, package] = line.split(' ').collect::<Vec<_>>()[..] else { return None };
     (essential == "yes" || priority == "required").then_some(package)
 }
 
-/// A file of a package that is a program, and is there.
+/// A file in a package, if it is a program and exists.
 fn program(file: &str) -> Option<Utf8PathBuf> {
     let path = Utf8PathBuf::from(file);
     let folder = path.parent()?;
@@ -95,7 +96,7 @@ mod tests {
     use crate::doctor::{Check, NEEDS, Purpose, Remedy};
     use model::Events;
 
-    /// A host of this one's programs and of some more.
+    /// A host with this one's programs and some more.
     fn host(root: &Utf8Path, more: &[&str]) -> Host {
         let programs = root.join("programs");
         std::fs::create_dir(&programs).unwrap();

@@ -1,4 +1,4 @@
-//! Work that does not wait for each other.
+//! Runs independent work in parallel.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,7 +6,7 @@ use model::{Exit, Result};
 
 use crate::Ctx;
 
-/// Does both at once. When one fails, the other ends as if it were interrupted, and the failure is told.
+/// Does both in parallel. When one fails, the other is interrupted, and the failure is returned.
 pub(super) fn both<A: Send, B: Send>(
     ctx: &Ctx,
     one: impl FnOnce(&Ctx) -> Result<A> + Send,
@@ -14,20 +14,20 @@ pub(super) fn both<A: Send, B: Send>(
 ) -> Result<(A, B)> {
     let ctx = &Ctx { cancel: ctx.cancel.part(), ..ctx.clone() };
     let (one, other) = std::thread::scope(|scope| {
-        // Children die with the thread that started them, so each outlives its own.
+        // Children die with the thread that started them, so each thread outlives its own.
         let one = scope.spawn(|| one(ctx).inspect_err(|_| ctx.cancel.cancel()));
         let other = other(ctx).inspect_err(|_| ctx.cancel.cancel());
         (one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), other)
     });
     match (one, other) {
         (Ok(one), Ok(other)) => Ok((one, other)),
-        // What ended because of the other has nothing to say.
+        // Work that was interrupted because of the other's failure is not reported.
         (Err(one), Err(other)) if one.exit() == Exit::Interrupted => Err(other),
         (Err(failure), _) | (_, Err(failure)) => Err(failure),
     }
 }
 
-/// Something that is made once a run, whoever asks first.
+/// A value that is made once per run, by whoever needs it first.
 pub(super) struct Kept<T>(Mutex<Option<Result<Arc<T>>>>);
 
 impl<T> Default for Kept<T> {
@@ -37,7 +37,7 @@ impl<T> Default for Kept<T> {
 }
 
 impl<T> Kept<T> {
-    /// What was made, or why it could not be made; others wait meanwhile.
+    /// The value, or why it could not be made; others wait while it is being made.
     pub(super) fn get_or_make(&self, make: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
         let mut kept = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         kept.get_or_insert_with(|| make().map(Arc::new)).clone()
@@ -100,7 +100,7 @@ mod tests {
             Err(failure())
         };
         assert_eq!(both(&ctx, stage, fails).unwrap_err(), failure());
-        let given_up = |event| matches!(event, Event::StageEnd { summary, .. } if summary.starts_with("given up"));
+        let given_up = |event| matches!(event, Event::StageEnd { summary, .. } if summary.starts_with("cancelled"));
         assert_eq!(events.try_iter().filter(|event| given_up(event.clone())).count(), 1);
         ctx.cancel.check().unwrap();
         ctx.cancel.cancel();

@@ -1,4 +1,4 @@
-//! The guest that measures what forwarding a packet costs: its image, and its runs.
+//! The guest that measures the cost of forwarding a packet: its image and its runs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,8 +6,10 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use host::aside;
 use model::cost::{Clock, Costs};
-use model::{Accel, Arch, Deadline, Event, Failure, Result};
+use model::{Accel, Arch, Deadline, Digest, Event, Failure, Result};
 use scenarios::cost;
+use sdk::local::BuildRoot;
+use sdk::recipe::Source;
 use vm::guest::Guest as _;
 use vm::image;
 use vm::machine::Machine;
@@ -15,7 +17,10 @@ use vm::process::Qemu;
 use vm::session::{self, Image, Launch};
 
 use super::at_once::both;
+use super::installed::CARD;
 use super::job::Job;
+use super::modules;
+use super::packages::files;
 use super::router;
 use super::stages::{BENCH_IMAGE, MEASURED};
 use super::stand_in::{StandIn, Standing};
@@ -23,17 +28,17 @@ use crate::Ctx;
 use crate::cli::{BENCH_PACKETS, BENCH_ROUNDS, BenchOffloadArgs};
 use crate::stage::{self, Inputs, stage, timed};
 
-/// How long a command in the guest and its end may take.
+/// Deadline for a command in the guest, and for its shutdown.
 const COMMAND: Duration = Duration::from_secs(60);
 
-/// The file that counts of instructions are kept in.
+/// The file with the results of counted instructions.
 const RESULTS: &str = "results";
 
-/// A CPU that the guest really runs on is so much faster than an emulated one; fewer packets would be over in
-/// a few milliseconds.
+/// How many more packets are sent on a real CPU, which is so much faster than an emulated one that fewer would take
+/// only milliseconds.
 const PACKETS_TIMES: u64 = 20;
 
-/// What forwarding costs, in instructions, and where a guest really runs on the CPU in time as well.
+/// Measures the cost of forwarding in instructions, and also in time if the guest runs on a real CPU.
 pub fn bench(ctx: &Ctx, job: &Job, stand_in: &StandIn, args: &BenchOffloadArgs) -> Result<Vec<Costs>> {
     let guest = Guest::new(ctx, job, stand_in)?;
     crate::facts::host(ctx);
@@ -55,7 +60,7 @@ pub fn bench(ctx: &Ctx, job: &Job, stand_in: &StandIn, args: &BenchOffloadArgs) 
     Ok(measured)
 }
 
-/// Tells the figures for this kernel if they were measured before, for the reports of other runs.
+/// Reports earlier figures for this kernel, if there are any, for the reports of other runs.
 pub(super) fn tell_known(ctx: &Ctx, job: &Job, stand_in: &StandIn) -> Result<()> {
     let guest = Guest::new(ctx, job, stand_in)?;
     if let Some(costs) = guest.known(&cost::plan(BENCH_PACKETS, BENCH_ROUNDS.get()))? {
@@ -64,7 +69,7 @@ pub(super) fn tell_known(ctx: &Ctx, job: &Job, stand_in: &StandIn) -> Result<()>
     Ok(())
 }
 
-/// What every run of the guest has in common.
+/// What all runs of the guest share.
 struct Guest<'a> {
     ctx: &'a Ctx,
     machine: Machine,
@@ -74,10 +79,37 @@ struct Guest<'a> {
     arch: Arch,
     recipe: image::Recipe,
     programs: Utf8PathBuf,
+    /// Compiles the driver of the offloading card, if this host can.
+    card: Option<Card<'a>>,
+}
+
+/// The card's driver: its source, and the means to compile it.
+struct Card<'a> {
+    source: Digest,
+    job: Job,
+    stand_in: &'a StandIn,
+}
+
+impl<'a> Card<'a> {
+    fn new(ctx: &Ctx, job: &Job, stand_in: &'a StandIn) -> Result<Option<Self>> {
+        if !job.provider.has_card() || BuildRoot::may_enter(&ctx.cancel).is_err() {
+            return Ok(None);
+        }
+        let job = job.with_test_packages();
+        let source = job.recipes().kmods.get(CARD).and_then(|kmod| kmod.source.as_ref());
+        let Some(source) = source.map(Source::digest).transpose()? else { return Ok(None) };
+        Ok(Some(Card { source, job, stand_in }))
+    }
+
+    /// The driver, compiled for the kernel.
+    fn module(&self, ctx: &Ctx) -> Result<Option<Utf8PathBuf>> {
+        let compiled = modules::compiled(ctx, self.stand_in, &self.job)?;
+        Ok(compiled.get(CARD).map(|folder| files(folder, ".ko")).transpose()?.and_then(|mut files| files.pop()))
+    }
 }
 
 impl<'a> Guest<'a> {
-    fn new(ctx: &'a Ctx, job: &'a Job, stand_in: &StandIn) -> Result<Self> {
+    fn new(ctx: &'a Ctx, job: &'a Job, stand_in: &'a StandIn) -> Result<Self> {
         let mut machine = job.machine()?.clone();
         machine.append.push(format!("rdinit={}", cost::FIRST_PROCESS));
         let qemu = Qemu::find(&machine.qemu)?;
@@ -85,7 +117,8 @@ impl<'a> Guest<'a> {
         let programs = |ctx: &Ctx| stand_in.image_programs(ctx, &recipe);
         let (standing, programs) = both(ctx, |ctx| stand_in.kernel(ctx), programs)?;
         let (machine_file, arch) = (job.machine_file(), stand_in.arch());
-        Ok(Guest { ctx, machine, machine_file, qemu, standing, arch, recipe, programs })
+        let card = Card::new(ctx, job, stand_in)?;
+        Ok(Guest { ctx, machine, machine_file, qemu, standing, arch, recipe, programs, card })
     }
 
     /// The version of the kernel.
@@ -93,7 +126,7 @@ impl<'a> Guest<'a> {
         &self.standing.kernel.id().version
     }
 
-    /// Tells reports the figures of this kernel: a run may have several.
+    /// Adds this kernel's figures to the reports; a run may have several kernels.
     fn tell(&self, costs: Costs) {
         self.ctx.events.emit(Event::Costs(Costs { kernel: self.version().to_owned(), ..costs }));
     }
@@ -102,11 +135,13 @@ impl<'a> Guest<'a> {
         Inputs::new("image of the measuring guest")
             .stage("kernel", &self.standing.folder)
             .stage("programs", &self.programs)
+            .text("card", self.card.as_ref().map_or("none".into(), |card| card.source.to_string()))
             .text("plan", plan)
     }
 
-    /// The image with this plan in it.
+    /// The image that contains this plan.
     fn image(&self, plan: &str) -> Result<Utf8PathBuf> {
+        let card = self.card.as_ref().map_or(Ok(None), |card| card.module(self.ctx))?;
         stage(self.ctx, &BENCH_IMAGE, &self.image_inputs(plan), |out| {
             let kernel = &self.standing.kernel;
             let modules = out.join("modules");
@@ -123,7 +158,7 @@ impl<'a> Guest<'a> {
                 kernel: kernel.id(),
                 arch: &self.arch,
                 target: "",
-                extra: &extra(plan, out)?,
+                extra: &extra(plan, card, out)?,
             };
             aside::write(&out.join("initramfs"), image::build(&self.recipe, &inputs)?)?;
             aside::write(&out.join("probe"), image::probe(&self.recipe, &packages)?)?;
@@ -131,16 +166,16 @@ impl<'a> Guest<'a> {
         })
     }
 
-    /// Everything that a count of instructions depends on: the same inputs give the same figures, so they are kept.
+    /// Everything that affects a count of instructions: equal inputs give equal figures, so they are cached.
     fn counted_inputs(&self, plan: &str) -> Inputs {
         self.image_inputs(plan).path("machine", self.machine_file).text("qemu", &self.qemu.version)
     }
 
-    /// Counts instructions, if nobody has yet.
+    /// Counts instructions, unless that was done before.
     fn counted(&self, plan: &str, within: Duration) -> Result<Costs> {
         let folder = stage(self.ctx, &MEASURED, &self.counted_inputs(plan), |out| {
             let said = self.run(plan, Accel::Counted, within)?;
-            // Figures that mean nothing are not kept.
+            // Figures without meaning are not cached.
             let costs = cost::read(&said.results, &said.errors, Clock::Instructions)?;
             aside::write(&out.join(RESULTS), said.results.as_bytes())?;
             Ok(summary(&costs))
@@ -148,12 +183,12 @@ impl<'a> Guest<'a> {
         kept(&folder)
     }
 
-    /// What was counted before.
+    /// Earlier counts.
     fn known(&self, plan: &str) -> Result<Option<Costs>> {
         stage::known(self.ctx, &MEASURED, &self.counted_inputs(plan))?.map(|folder| kept(&folder)).transpose()
     }
 
-    /// Measures time, which is another one in every run.
+    /// Measures time, which differs in every run.
     fn timed(&self, plan: &str, within: Duration) -> Result<Costs> {
         timed(self.ctx, "measured-time", "cost of a packet, on the host's CPU", || {
             let said = self.run(plan, Accel::Kvm, within)?;
@@ -163,7 +198,7 @@ impl<'a> Guest<'a> {
         })
     }
 
-    /// Boots the guest, which is when it measures, and asks for what it found.
+    /// Boots the guest, which measures at boot, and reads its results.
     fn run(&self, plan: &str, accel: Accel, within: Duration) -> Result<Said> {
         let initramfs = self.image(plan)?.join("initramfs");
         let image = Image::in_memory(self.standing.vmlinux(), initramfs, image::READY);
@@ -177,7 +212,7 @@ impl<'a> Guest<'a> {
     }
 }
 
-/// What the guest said.
+/// The guest's results.
 struct Said {
     results: String,
     errors: String,
@@ -195,8 +230,9 @@ fn summary(costs: &Costs) -> String {
     format!("{packets} packets forwarded")
 }
 
-/// The guest's own files, written beside the image.
-fn extra(plan: &str, out: &Utf8Path) -> Result<Vec<image::Extra>> {
+/// The files that are added to the image, and the card's driver.
+fn extra(plan: &str, card: Option<Utf8PathBuf>, out: &Utf8Path) -> Result<Vec<image::Extra>> {
+    let card = card.map(|source| Ok(image::Extra { path: cost::CARD.into(), source, mode: 0o644 }));
     let files = cost::FILES.into_iter().chain([(cost::PLAN, plan)]);
     files
         .map(|(path, text)| {
@@ -205,5 +241,6 @@ fn extra(plan: &str, out: &Utf8Path) -> Result<Vec<image::Extra>> {
             let mode = if path == cost::FIRST_PROCESS { 0o755 } else { 0o644 };
             Ok(image::Extra { path: path.into(), source, mode })
         })
+        .chain(card)
         .collect()
 }

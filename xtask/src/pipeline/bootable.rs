@@ -1,24 +1,24 @@
-//! What is booted.
+//! What is booted as the router.
 
 use camino::Utf8PathBuf;
 use vm::guest::About;
 use vm::openwrt::Wiring;
 use vm::session::Image;
 
-/// What is booted, of either kind.
+/// A router's image and what is known about it, for stand-in and release alike.
 pub(super) struct Bootable {
-    /// What QEMU runs.
+    /// The image that QEMU boots.
     pub(super) image: Image,
-    /// What tells soon whether KVM runs its kernel.
+    /// A small image with the same kernel, to find out quickly whether KVM runs it.
     pub(super) probe: Image,
-    /// The stage that the kernel is of.
+    /// The folder of the kernel's stage.
     pub(super) kernel: Utf8PathBuf,
-    /// The stage that the image is of.
+    /// The folder of the image's stage.
     pub(super) folder: Utf8PathBuf,
-    /// What it is, for reports and scenarios.
+    /// Description of the router, for reports and scenarios.
     pub(super) about: About,
-    /// The version of the package `kernel` that packages for it must depend on, where that is known.
+    /// The version of the package `kernel` that packages for it must depend on, if known.
     pub(super) kernel_version: Option<String>,
-    /// How a booted one becomes the router of the lab; the stand-in is that already.
+    /// How a booted router is configured for the lab; the stand-in's image already is.
     pub(super) wiring: Option<Wiring>,
 }

@@ -1,7 +1,7 @@
-//! Packages that were made elsewhere (`--packages`): opened, held against what routers will have, and put beside ours.
+//! Packages that were built elsewhere (`--packages`): opened, checked against the router, and added beside ours.
 //!
-//! What can be wrong with them is told before anything is booted: a router's package manager would tell only the first
-//! thing, minutes later, and under opkg a package for another kernel can be forced.
+//! Problems are reported before anything is booted: a router's package manager would report only the first one, minutes
+//! later, and opkg can be forced to install a package for another kernel.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -18,13 +18,13 @@ use super::stages::BROUGHT;
 use crate::Ctx;
 use crate::stage::{Inputs, stage};
 
-/// Packages of an image that OpenWrt's feeds leave out; a folder of a whole build has them.
-const OF_IMAGES: [&str; 2] = [Package::KERNEL, "libc"];
+/// Packages of an image that OpenWrt's feeds leave out; the folder of a whole build has them.
+pub(super) const OF_IMAGES: [&str; 2] = [Package::KERNEL, "libc"];
 
-/// A package that was opened.
+/// A package that the user brought, opened.
 #[derive(Debug, Clone)]
 pub(super) struct Brought {
-    /// Where it lies.
+    /// Path of the file.
     pub(super) file: Utf8PathBuf,
     pub(super) package: Arc<Opened>,
 }
@@ -38,7 +38,7 @@ impl Brought {
         Ok(Brought { file: file.to_owned(), package: Arc::new(package) })
     }
 
-    /// The name that feeds have the file by, whatever its maker called it.
+    /// The file name that feeds use, whatever the builder named it.
     fn file_name(&self) -> String {
         let Opened { name, version, architecture, format, .. } = &*self.package;
         match format {
@@ -50,12 +50,12 @@ impl Brought {
         }
     }
 
-    /// Whether routers of an architecture take it.
+    /// Whether routers of an architecture accept it.
     fn fits(&self, arch: &Arch) -> bool {
         matches!(self.package.architecture.as_str(), "all" | "noarch") || self.package.architecture == arch.0
     }
 
-    /// What it needs and nobody has: neither the image nor one of `others`.
+    /// Dependencies that neither the image nor one of `others` satisfies.
     fn unmet(&self, image: &BTreeSet<&str>, others: &[&Opened]) -> Vec<String> {
         let has = |name: &String, exact: Option<&String>| {
             let is = |other: &&&Opened| other.name == *name && exact.is_none_or(|exact| *exact == other.version);
@@ -71,10 +71,10 @@ impl Brought {
     }
 }
 
-/// Opens what the user brought: each package once, though a folder may have it for many architectures.
+/// Opens what the user brought: each package once, even if a folder has it for many architectures.
 ///
 /// # Errors
-/// `LNT001` where there is none, `OWN001` for a file that is no package, `OWN002` for two packages of one name.
+/// `LNT001` when there is none, `OWN001` for a file that is not a package, `OWN002` for two packages of one name.
 pub(super) fn open(ctx: &Ctx) -> Result<Vec<Brought>> {
     if ctx.packages.is_empty() {
         return Ok(Vec::new());
@@ -98,15 +98,32 @@ pub(super) fn open(ctx: &Ctx) -> Result<Vec<Brought>> {
     Ok(packages)
 }
 
-/// Whether one feed would have both under one name.
+/// Opens the packages that are built here from the wanted sources.
+///
+/// # Errors
+/// `OWN001` for one that cannot be read.
+pub(super) fn built_of(packages: &Packages, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Brought>> {
+    let found = package_files(&packages.folder)?.iter().map(|file| Brought::read(file)).collect::<Result<Vec<_>>>()?;
+    Ok(found.into_iter().filter(|package| is_wanted(&package.package.source)).collect())
+}
+
+/// Packages, opened.
+///
+/// # Errors
+/// `OWN001` for one that cannot be read.
+pub(super) fn opened(files: &[Utf8PathBuf]) -> Result<Vec<Brought>> {
+    parallel(files, processors(), |file| Brought::read(file))
+}
+
+/// Whether both would have the same name in one feed.
 fn same_name(one: &Opened, other: &Opened) -> bool {
     one.format == other.format && one.name == other.name
 }
 
-/// Leaves the packages of these formats, which must fit the architecture.
+/// The packages in these formats, which must fit the architecture.
 ///
 /// # Errors
-/// `OWN003` for a package of another architecture, `OWN004` where none is left.
+/// `OWN003` for a package of another architecture, `OWN004` when none is left.
 pub(super) fn fitting(brought: &[Brought], formats: &[Format], arch: &Arch) -> Result<Vec<Brought>> {
     let of_format = brought.iter().filter(|brought| formats.contains(&brought.package.format));
     let fitting: Vec<Brought> = of_format.cloned().collect();
@@ -119,12 +136,12 @@ pub(super) fn fitting(brought: &[Brought], formats: &[Format], arch: &Arch) -> R
     }
 }
 
-/// Holds what was brought against what is there, and takes copies that nobody changes any more. `image`: names of the
-/// packages that every router has, as far as that is known.
+/// Checks what was brought against the router and our own packages, and copies it, so that it no longer changes.
+/// `image` has the names of the packages that every router has, as far as known.
 ///
 /// # Errors
-/// `OWN002` for the name of a package that is built here, `OWN005` for one of another kernel, `OWN006` for one that
-/// needs what nobody has.
+/// `OWN002` for the name of a package that is built here, `OWN005` for another kernel, `OWN006` for an unsatisfied
+/// dependency.
 pub(super) fn beside(
     ctx: &Ctx,
     brought: &[Brought],
@@ -195,9 +212,9 @@ fn unreadable(file: &Utf8Path, error: &formats::Error) -> Failure {
     Failure::of(Problem {
         exit: Exit::Failed,
         id: "OWN001",
-        what: "it is called a package and cannot be read as one",
+        what: "the file has a package's name, but cannot be read as one",
         why: format!("{error} ({})", error.id()),
-        fix: "build or fetch it again; `cargo xtask lint` looks at all files of a folder and tells each fault",
+        fix: "build or fetch it again; `cargo xtask lint` checks all files in a folder and reports each fault",
     })
     .at(file)
 }
@@ -207,8 +224,8 @@ fn twice(brought: &Brought, twin: &Utf8Path) -> Failure {
         exit: Exit::Usage,
         id: "OWN002",
         what: format!("two packages are called {}: {} and {twin}", brought.package.name, brought.file),
-        why: "which of them a router installs would be chance",
-        fix: "leave one out; where a recipe makes the other, rename this one or leave the recipe away",
+        why: "it would be chance which of them a router installs",
+        fix: "leave one out; if a recipe makes the other, rename this one or leave out the recipe",
     })
     .at(&brought.file)
 }
@@ -218,7 +235,7 @@ fn other_arch(brought: &Brought, arch: &Arch) -> Failure {
     Failure::of(Problem {
         exit: Exit::Usage,
         id: "OWN003",
-        what: format!("{name} is for the architecture `{architecture}`, and the router's is `{arch}`"),
+        what: format!("{name} is for the architecture `{architecture}`, but the router's is `{arch}`"),
         why: "package managers refuse it, and its programs would not start",
         fix: "give the folder of the router's architecture, or another --target; scripts alone are `all` (PKGARCH:=all)",
     })
@@ -231,12 +248,12 @@ fn other_format(brought: &Brought, formats: &[Format]) -> Failure {
         exit: Exit::Usage,
         id: "OWN004",
         what: format!(
-            "what was brought is {} packages, and the router has {}",
+            "the given packages are {}, but the router takes {}",
             brought.package.format,
             takes.join(" and ")
         ),
-        why: "a package manager reads its own format only: opkg up to 24.10 ipk, apk from 25.12 on apk",
-        fix: "bring packages that were built for this release, or choose the other format with --format or --release",
+        why: "a package manager reads only its own format: opkg (up to 24.10) ipk, apk (from 25.12 on) apk",
+        fix: "give packages that were built for this release, or choose the other format with --format or --release",
     })
     .at(&brought.file)
 }
@@ -245,7 +262,7 @@ fn other_kernel(brought: &Brought, wanted: &str, kernel: &str) -> Failure {
     Failure::of(Problem {
         exit: Exit::Failed,
         id: "OWN005",
-        what: format!("{} is for kernel {wanted}, and the router's is {kernel}", brought.package.name),
+        what: format!("{} is for kernel {wanted}, but the router's is {kernel}", brought.package.name),
         why: "modules fit the kernel that they were built with, version and configuration; OpenWrt's kernels would load \
               them unchecked and crash",
         fix: "build it for this kernel, or test on the release and target that it was built for (--release, --target)",
@@ -257,22 +274,42 @@ fn unmet_dependency(brought: &Brought, unmet: &[String]) -> Failure {
     Failure::of(Problem {
         exit: Exit::Failed,
         id: "OWN006",
-        what: format!("{} needs {}, which nobody has", brought.package.name, unmet.join(", ")),
-        why: "it is neither in the router's image, nor among the packages that are built here or were brought",
-        fix: "bring that package too (--packages), or write a recipe for it; a release's own image has more (--release)",
+        what: format!("{} needs {}, which does not exist", brought.package.name, unmet.join(", ")),
+        why: "it is neither in the router's image, nor among the packages that are built here or were given with \
+              --packages",
+        fix: "give that package too (--packages), or write a recipe for it; a release's own image has more packages \
+              (--release)",
     })
     .at(&brought.file)
 }
 
-/// A release's image has a few dozen packages, under names that nobody lists before it runs.
+/// The failure where a release's feeds do not have it either; `told` says which were read.
+pub(super) fn nowhere(brought: &Brought, what: &str, told: &str) -> Failure {
+    Failure::of(Problem {
+        exit: Exit::Failed,
+        id: "OWN008",
+        what: format!("{} needs {what}, which does not exist", brought.package.name),
+        why: format!(
+            "it is neither in the release's image, nor among the packages that are built here or were given, nor in the \
+             release's feeds: {told}"
+        ),
+        fix: "give that package too (--packages), or write a recipe for it; a mirror may lack feeds: name a complete one \
+              with --mirror",
+    })
+    .at(&brought.file)
+}
+
+/// A release's image has a few dozen packages, and their names are not known before it runs.
 fn left_to_the_image(names: &str) -> Finding {
     Finding {
         id: "OWN007",
         severity: Severity::Note,
         place: None,
-        what: format!("the image must have what packages need and nobody brings: {names}"),
-        why: "the release's own feeds are not reached from the lab, so nothing else can be installed".into(),
-        fix: "if the package manager does not find one, bring it with --packages".into(),
+        what: format!("the release must have dependencies that no given package provides: {names}"),
+        why: "its image has them, or its own feeds, which is known once the image runs".into(),
+        fix: "nothing needs to be done: `test` asks the image, takes the rest from the release's feeds, and says what is \
+              nowhere"
+            .into(),
     }
 }
 

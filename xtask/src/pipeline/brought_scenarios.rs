@@ -1,5 +1,5 @@
-//! What is tested of a package from elsewhere where nobody wrote a scenario: it is installed, its modules are loaded, and
-//! it is removed.
+//! Tests for packages from elsewhere that have no scenario: each is installed, its modules are loaded, and it is
+//! removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use scenarios::scenario::{Action, Deed, Lines, Step, parse};
 
 use super::brought::Brought;
 
-/// A scenario for each package, with the managers that it was brought for.
+/// A scenario for each package, with the managers for which it was given.
 pub(super) fn of(brought: &[Brought]) -> Result<Vec<Scenario>> {
     let mut packages: BTreeMap<&str, Vec<&Brought>> = BTreeMap::new();
     for one in brought {
@@ -43,11 +43,11 @@ steps:
     );
     let file = files.first().map_or_else(Utf8PathBuf::new, |brought| brought.file.clone());
     let scenario = parse(&Utf8PathBuf::from(format!("installs-{name}.yaml")), &text)?;
-    // Nobody has that file; what fails is about the package.
+    // The scenario has no file; failures are about the package.
     Ok(Scenario { file, lines: Lines::default(), ..scenario })
 }
 
-/// Whether a scenario can be run with a manager: not when it installs a package that was brought for the other only.
+/// Whether a scenario can run with a manager: not if it installs a package that was given only for the other.
 pub(super) fn can_run(scenario: &Scenario, manager: Format, brought: &[Brought]) -> bool {
     fn installs<'a>(steps: &'a [Step], names: &mut Vec<&'a str>) {
         for step in steps {

@@ -1,4 +1,4 @@
-//! A console on the router: lines from stdin, each run by the router's shell, answers to stdout.
+//! A console on the router: each line from stdin is run by the router's shell, and its output goes to stdout.
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use vm::guest::Guest;
 
 use crate::{Ctx, Outcome};
 
-/// The longest that a command which somebody waits for may take.
+/// Deadline of a command for which a user waits.
 const COMMAND: Duration = Duration::from_secs(3600);
 
 /// Runs lines until the end of input or `exit`; the exit code is that of the last command, 0 or 1.
@@ -42,7 +42,7 @@ pub(super) fn run(ctx: &Ctx, guest: &mut dyn Guest) -> Result<Outcome> {
     Ok(Outcome { exit, data: String::new() })
 }
 
-/// To stdout at once: somebody waits for it.
+/// Prints to stdout and flushes, because a user is waiting.
 fn show(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())

@@ -1,10 +1,10 @@
-//! Routers that have the packages already: installed once, saved, and resumed by every scenario that asks for it.
+//! Routers that already have the packages: installed once, saved, and resumed by every scenario that asks for it.
 //!
-//! Installing takes an emulated router seconds, and offload does not depend on it; the scenarios about installing
-//! begin on a router without packages.
+//! Installing takes an emulated router seconds, and offload does not depend on it; scenarios about installation start
+//! on a router without packages.
 //!
-//! An official image has most of them already, in the same version. There the feed's are put in their place, what
-//! was loaded is unloaded, and what is loaded then must be the feed's: see [`scenarios::modules`].
+//! An official image already has most of them, in the same version. There the feed's packages replace them, loaded
+//! modules are unloaded, and the modules that are then loaded must be the feed's: see [`scenarios::modules`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -26,22 +26,23 @@ use super::stages::INSTALLED;
 use crate::Ctx;
 use crate::stage::{Inputs, stage};
 
-/// What `router: installed` has, with all that it depends on.
+/// The packages of `router: installed`, without their dependencies.
 const PACKAGES: [&str; 5] =
     ["kmod-nft-offload", "kmod-nft-nat", "kmod-nf-nathelper", "kmod-nf-conntrack-netlink", "offloadctl"];
 
-/// What `router: card` has besides, from the feed with the packages for tests.
-const CARD: &str = "kmod-nft-test-card";
+/// The additional package of `router: card`, from the feed with the packages for tests.
+pub(super) const CARD: &str = "kmod-nft-test-card";
 
-/// How long one command of a package manager may take, on a machine that compiles meanwhile.
+/// Deadline of a package manager's command, on a machine that compiles meanwhile.
 const COMMAND: Duration = Duration::from_secs(180);
 
-/// Loads what packages ask for, and their settings, which went with the modules; an image may set what it lacks.
+/// Loads the packages' modules, and applies the settings that were lost with the old modules; an image may have
+/// settings for things that it lacks.
 const LOAD: &str = "kmodloader || exit
 for file in /etc/sysctl.d/*.conf; do [ ! -f $file ] || sysctl -q -p $file; done
 true";
 
-/// Saved states, by package manager. One that could not be made fails the scenarios that need it, and no others.
+/// Saved states, by package manager. If one cannot be made, only the scenarios that need it fail.
 pub(super) struct Installed<'a> {
     router: &'a Router,
     feed: &'a Feed,
@@ -52,7 +53,7 @@ pub(super) struct Installed<'a> {
 }
 
 impl<'a> Installed<'a> {
-    /// Installs with each manager that a scenario that begins so needs, unless that was done before.
+    /// Installs with each manager that these scenarios need, unless that was done before.
     pub(super) fn prepare(
         ctx: &Ctx,
         start: Start,
@@ -71,7 +72,7 @@ impl<'a> Installed<'a> {
         installed
     }
 
-    /// A router with the packages: resumed, or installed afresh when QEMU refuses the saved state.
+    /// A router with the packages: resumed, or installed again when QEMU refuses the saved state.
     pub(super) fn start(&self, ctx: &Ctx, lab: &Lab, manager: Format) -> Result<Session> {
         let state = match self.states.get(&manager) {
             Some(Ok(state)) => state,
@@ -96,7 +97,7 @@ impl<'a> Installed<'a> {
             .text("manager", manager.manager())
             .text("packages", self.packages.join(" "))
             .text("trust", trust.files.iter().map(|(path, text)| format!("{path}\n{text}")).collect::<String>());
-        // What is written here goes above that disk, which is another one whenever a router is booted.
+        // The guest writes to an overlay on that disk, which is a new one whenever a router is booted.
         let inputs = match Some(overlay::beside(&router.state)).filter(|disk| disk.exists()) {
             Some(disk) => inputs.path("disk", disk),
             None => inputs,
@@ -114,7 +115,7 @@ impl<'a> Installed<'a> {
         Ok(folder.join("guest"))
     }
 
-    /// A booted router on which the packages are installed.
+    /// Boots a router and installs the packages on it.
     fn install(&self, ctx: &Ctx, lab: &Lab, manager: Format) -> Result<Session> {
         let mut session = self.router.start(ctx, lab)?;
         lab.serve(&self.feed.folder)?;
@@ -133,8 +134,8 @@ impl<'a> Installed<'a> {
         }
     }
 
-    /// Puts the feed's packages in the place of the image's, and its modules in that of those that were loaded.
-    /// Returns what could not be unloaded.
+    /// Replaces the image's packages by the feed's, and its loaded modules by the feed's. Returns the modules that
+    /// could not be unloaded.
     fn replace(&self, ctx: &Ctx, guest: &mut dyn Guest, manager: Format) -> Result<BTreeSet<String>> {
         let listed = manage(guest, manager, Action::List, &[])?;
         let installed = probes::installed_packages(manager, &listed);
@@ -151,7 +152,7 @@ fn afresh(state: &Utf8Path, failure: &Failure) -> Finding {
         id: "TEST004",
         severity: Severity::Note,
         place: Some(state.to_string()),
-        what: "the saved router with packages could not be resumed; they are installed once more".into(),
+        what: "the saved router with packages could not be resumed; installing them again".into(),
         why: failure.finding().why.clone(),
         fix: "nothing needs to be done; `cargo xtask clean installed` removes the state if it happens on every run"
             .into(),
@@ -164,7 +165,7 @@ fn manage(guest: &mut dyn Guest, manager: Format, action: Action, packages: &[&s
     if output.success() { Ok(output.text()) } else { Err(not_installed(&words, output.code, &output.text())) }
 }
 
-/// Whatever a scenario proved on such a router would be about modules of others.
+/// What a scenario proves on such a router would be about other modules.
 fn not_ours(finding: Finding) -> Failure {
     Failure::of(Problem { exit: Exit::Failed, id: "TEST006", what: finding.what, why: finding.why, fix: finding.fix })
 }
@@ -183,8 +184,8 @@ pub(super) fn unprepared(format: Format) -> Failure {
     Failure::of(Problem {
         exit: Exit::Bug,
         id: "TEST003",
-        what: format!("no router was prepared with the packages by {}", format.manager()),
-        why: "the states are made from the list of scenarios that run",
+        what: format!("no router with the packages was prepared with {}", format.manager()),
+        why: "states are prepared for the scenarios in the list",
         fix: "report this together with the command",
     })
 }

@@ -1,63 +1,52 @@
-//! What was found out about each kmod of the user's, on each kernel: one table.
+//! One table with the results for each of the user's kmods, on each kernel.
 //!
 //! | Column | Says |
 //! |---|---|
-//! | compiles | it has a source, and the kernel's own build makes its modules of it |
-//! | packs | the recipe fits the kernel, and the package holds what it must |
-//! | loads | installed by a package manager, its modules are loaded, and are the package's |
+//! | compiles | it has a source, from which the kernel's build system builds its modules |
+//! | packs | the recipe fits the kernel, and the package contains what it must |
+//! | loads | installed by a package manager, its modules are loaded, and are those of the package |
 //! | works | the user's scenarios that install it pass |
-//! | unloads | its modules go, and can be loaded again |
-//! | clean | the kernel complained of nothing, and is tainted only as by any module from outside |
+//! | unloads | its modules can be unloaded and loaded again |
+//! | clean | the kernel logged no problem, leaked no memory in a load, and is tainted only as by any out-of-tree module |
 //!
-//! One that does not compile or pack is left out with all that needs it, so that the others are tried all the same.
+//! A kmod that does not compile or pack is left out together with everything that needs it, so that the others are
+//! still tested.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
+use model::kmod::{COLUMNS, Cell, KmodRow};
 use model::{Event, Events, Exit, Failure, Format, Result, Verdict};
 use scenarios::scenario::{Action, Deed, Lines, parse};
 use scenarios::{Module, Payload, Scenario};
+use sdk::openwrt::FeedFolder;
 
 use super::job::Job;
 use crate::Ctx;
-
-/// What a cell says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Cell {
-    Yes,
-    No(String),
-    /// Not for this kernel, or nothing to do, with the reason.
-    Skipped(String),
-    /// Nothing was found out.
-    Unknown,
-}
-
-/// The columns, in the order in which they are found out.
-const COLUMNS: [&str; 6] = ["compiles", "packs", "loads", "works", "unloads", "clean"];
 
 type Row = [Cell; COLUMNS.len()];
 
 const UNKNOWN: Row = [const { Cell::Unknown }; COLUMNS.len()];
 
-/// The steps of [`scenario_of`] from which on a column is in question.
+/// For three columns, the step of [`scenario_of`] that begins their test.
 const STEPS: [(usize, usize); 3] = [(2, 1), (4, 3), (5, 5)];
 
 /// The table.
 #[derive(Default)]
 pub(super) struct Kmods {
-    /// By kmod and kernel line.
+    /// Rows by kmod and kernel line.
     rows: Mutex<BTreeMap<(String, String), Row>>,
 }
 
-/// A job of which what could not be built was left out.
+/// A job without the kmods that could not be built.
 pub(super) struct Tried {
     pub(super) job: Job,
-    /// The kmods of the user's that could be built.
+    /// The user's kmods that could be built.
     pub(super) left: BTreeSet<String>,
-    /// Those that could not.
+    /// The user's kmods that could not.
     pub(super) gone: BTreeSet<String>,
-    /// How bad that is.
+    /// The exit code for what could not be built.
     pub(super) exit: Exit,
 }
 
@@ -70,12 +59,33 @@ fn of_user(ctx: &Ctx, job: &Job) -> Result<BTreeSet<String>> {
     }
     let recipes = &job.recipes().kmods;
     names.retain(|name| recipes.get(name).is_some_and(|kmod| !kmod.modules.is_empty()));
+    names.extend(job.own_feed().into_iter().flat_map(FeedFolder::kmods).map(|(name, _)| name.to_owned()));
     Ok(names)
 }
 
+/// What is left out after a failed build: a kmod, or a folder of the user's feed with everything built from it.
+struct Broken {
+    /// Its name.
+    name: String,
+    /// The kmods that it consists of.
+    kmods: BTreeSet<String>,
+}
+
+impl Broken {
+    fn of(failure: &Failure, left: &BTreeSet<String>, feed: Option<&FeedFolder>) -> Option<Broken> {
+        let sources = feed.into_iter().flat_map(|feed| &feed.sources);
+        let source = sources
+            .filter(|source| is_about(failure, source.name()))
+            .map(|source| Broken { name: source.name().to_owned(), kmods: source.kmods.iter().cloned().collect() });
+        let kmod = left.iter().filter(|name| is_about(failure, name));
+        let kmod = kmod.map(|name| Broken { name: name.clone(), kmods: BTreeSet::from([name.clone()]) });
+        kmod.chain(source).next()
+    }
+}
+
 impl Kmods {
-    /// The job without the kmods of the user's that do not compile or pack for its kernel, which are noted and told.
-    /// `build` makes the packages.
+    /// The job without the user's kmods that do not compile or pack for its kernel; those are noted and reported.
+    /// `build` builds the packages.
     pub(super) fn without_broken(
         &self,
         ctx: &Ctx,
@@ -86,33 +96,34 @@ impl Kmods {
         let mut all_gone = BTreeSet::new();
         let mut left = of_user(ctx, job)?;
         let (mut job, mut exit) = (job.clone(), Exit::Done);
-        while !left.is_empty() {
+        while !left.is_empty() || job.own_feed().is_some_and(|feed| !feed.sources.is_empty()) {
             let failure = match build(&job) {
                 Ok(()) => break,
                 Err(failure) => failure,
             };
-            let Some(broken) = left.iter().find(|name| is_about(&failure, name)).cloned() else { return Err(failure) };
+            let Some(broken) = Broken::of(&failure, &left, job.own_feed()) else { return Err(failure) };
             let needs = |name: &String| {
                 let kmod = job.recipes().kmods.get(name);
-                kmod.is_some_and(|kmod| job.recipes().dependencies_of(kmod).contains(broken.as_str()))
+                kmod.is_some_and(|kmod| job.recipes().dependencies_of(kmod).contains(broken.name.as_str()))
             };
-            let gone: BTreeSet<String> = left.iter().filter(|name| **name == broken || needs(name)).cloned().collect();
+            let is_gone = |name: &&String| broken.kmods.contains(*name) || needs(name);
+            let mut gone: BTreeSet<String> = left.iter().filter(is_gone).cloned().collect();
             for name in &gone {
-                let row = if *name == broken { broken_by(&failure) } else { without(&broken) };
+                let row = if broken.kmods.contains(name) { broken_by(&failure) } else { without(&broken.name) };
                 self.note(name, kernel, row);
             }
             exit = exit.worse(failure.exit());
             ctx.events.emit(Event::Finding(failure.finding().clone()));
             left.retain(|name| !gone.contains(name));
+            gone.insert(broken.name);
             job = job.without(&gone);
             all_gone.extend(gone);
         }
         for name in &left {
-            let Some(kmod) = job.recipes().kmods.get(name) else { continue };
             let mut row = UNKNOWN;
-            row[0] = match kmod.source {
-                Some(_) => Cell::Yes,
-                None => Cell::Skipped("it is the kernel's own".into()),
+            row[0] = match job.recipes().kmods.get(name) {
+                Some(kmod) if kmod.source.is_none() => Cell::Skipped("it is the kernel's own".into()),
+                _ => Cell::Yes,
             };
             row[1] = Cell::Yes;
             self.note(name, kernel, row);
@@ -125,7 +136,7 @@ impl Kmods {
         rows.insert((kmod.to_owned(), kernel.to_owned()), row);
     }
 
-    /// A scenario for each kmod that has modules on a kernel; that others have none is noted.
+    /// A scenario for each kmod that has modules on a kernel; a kmod without modules is noted.
     pub(super) fn scenarios(
         &self,
         job: &Job,
@@ -134,22 +145,25 @@ impl Kmods {
         payload: &Payload,
     ) -> Result<Vec<Scenario>> {
         let mut scenarios = Vec::new();
-        for kmod in kmods.iter().filter_map(|name| job.recipes().kmods.get(name)) {
-            match payload.0.get(&kmod.package).filter(|modules| !modules.is_empty()) {
-                Some(modules) => scenarios.push(scenario_of(&kmod.package, modules)?),
-                None => self.built_in(&kmod.package, kernel),
+        for kmod in kmods {
+            match payload.0.get(kmod).filter(|modules| !modules.is_empty()) {
+                Some(modules) => scenarios.push(scenario_of(kmod, modules)?),
+                None if job.recipes().kmods.contains_key(kmod) => {
+                    self.skip(kmod, kernel, "its modules are part of this kernel");
+                }
+                None => self.skip(kmod, kernel, "it is not for this target: a condition in its DEPENDS does not hold"),
             }
         }
         Ok(scenarios)
     }
 
-    fn built_in(&self, kmod: &str, kernel: &str) {
+    fn skip(&self, kmod: &str, kernel: &str, why: &str) {
         let mut row = UNKNOWN;
-        row.fill(Cell::Skipped("its modules are part of this kernel".into()));
+        row.fill(Cell::Skipped(why.to_owned()));
         self.note(kmod, kernel, row);
     }
 
-    /// Does work whose events go on to `events`, and notes what its cases came to.
+    /// Runs `work`, forwards its events to `events`, and notes the results of its cases.
     pub(super) fn listen<T>(
         &self,
         events: &Events,
@@ -183,63 +197,39 @@ impl Kmods {
         }
     }
 
-    /// Prints the table, and tells it to the reports.
+    /// Prints the table, and passes it to the reports.
     pub(super) fn tell(&self, ctx: &Ctx) {
         let rows = self.rows.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let row = |((kmod, kernel), cells): (&(String, String), &Row)| KmodRow {
+            kmod: kmod.clone(),
+            kernel: kernel.clone(),
+            cells: cells.clone(),
+        };
+        let rows: Vec<KmodRow> = rows.iter().map(row).collect();
         if rows.is_empty() {
             return;
         }
         for line in lines(&rows) {
             ctx.events.notice("kmods", line);
         }
-        for ((kmod, kernel), row) in rows.iter() {
-            let told = COLUMNS.iter().zip(row).map(|(column, cell)| format!("{column}: {}", cell.long()));
-            ctx.events.fact(&format!("{kmod} on kernel {kernel}"), told.collect::<Vec<_>>().join(", "));
-        }
+        rows.into_iter().for_each(|row| ctx.events.emit(Event::Kmod(row)));
     }
 }
 
-impl Cell {
-    fn short(&self) -> &'static str {
-        match self {
-            Cell::Yes => "yes",
-            Cell::No(_) => "NO",
-            Cell::Skipped(_) => "skip",
-            Cell::Unknown => "?",
-        }
-    }
-
-    fn long(&self) -> String {
-        match self {
-            Cell::No(why) => format!("no ({why})"),
-            Cell::Skipped(why) => format!("skipped ({why})"),
-            Cell::Yes | Cell::Unknown => self.short().to_owned(),
-        }
-    }
-}
-
-/// The table as text, with the first reason of each row that has one.
-fn lines(rows: &BTreeMap<(String, String), Row>) -> Vec<String> {
-    let width = rows.keys().map(|(kmod, _)| kmod.len()).chain([4]).max().unwrap_or(4);
+/// The table as text, followed by the reason in each row that has one.
+fn lines(rows: &[KmodRow]) -> Vec<String> {
+    let width = rows.iter().map(|row| row.kmod.len()).chain([4]).max().unwrap_or(4);
     let head = COLUMNS.map(|column| format!("{column:<8}")).join("  ");
-    let mut lines = vec![format!("{:<width$}  {:<7}  {head}", "kmod", "kernel")];
-    for ((kmod, kernel), row) in rows {
-        let cells = row.each_ref().map(|cell| format!("{:<8}", cell.short())).join("  ");
-        lines.push(format!("{kmod:<width$}  {kernel:<7}  {cells}").trim_end().to_owned());
-        let why = row.iter().find_map(|cell| match cell {
-            Cell::No(why) => Some(why),
-            _ => None,
-        });
-        let why = why.or_else(|| match &row[1] {
-            Cell::Skipped(why) => Some(why),
-            _ => None,
-        });
-        lines.extend(why.map(|why| format!("{:<width$}  {:<7}  {why}", "", "")));
+    let mut lines = vec![format!("{:<width$}  {:<7}  {head}", "kmod", "kernel").trim_end().to_owned()];
+    for row in rows {
+        let cells = row.cells.each_ref().map(|cell| format!("{:<8}", cell.word())).join("  ");
+        lines.push(format!("{:<width$}  {:<7}  {cells}", row.kmod, row.kernel).trim_end().to_owned());
+        lines.extend(row.why().map(|why| format!("{:<width$}  {:<7}  {why}", "", "")));
     }
     lines
 }
 
-/// Whether a failure of building packages is about this kmod: they say so in their place.
+/// Whether a failed build is about this kmod: such failures name it in their place.
 fn is_about(failure: &Failure, kmod: &str) -> bool {
     let place = failure.finding().place.as_deref();
     failure.exit() == Exit::Failed
@@ -249,26 +239,27 @@ fn is_about(failure: &Failure, kmod: &str) -> bool {
 fn broken_by(failure: &Failure) -> Row {
     let mut row = UNKNOWN;
     let finding = failure.finding();
-    let compiles = !finding.id.starts_with("BLD");
-    let why = format!("{}: {}", finding.id, first_line(if compiles { &finding.what } else { &finding.why }));
-    row[0] = if compiles { Cell::Unknown } else { Cell::No(why.clone()) };
-    if compiles {
+    // A compiler's error may be in either text; without one, `what` says more than `why`.
+    let error = finding.why.lines().map(str::trim).find(|line| line.contains("error: "));
+    let said = error.filter(|_| !finding.what.contains("error: ")).unwrap_or(&finding.what);
+    let why = format!("{}: {}", finding.id, said.lines().next().unwrap_or_default());
+    if finding.id.starts_with("BLD") {
+        row[0] = Cell::No(why);
+    } else {
+        // Symbols are checked only after the modules were built.
+        row[0] = if finding.id == sdk::SYMBOL_OF_OTHERS { Cell::Yes } else { Cell::Unknown };
         row[1] = Cell::No(why);
     }
     row
 }
 
-fn first_line(text: &str) -> &str {
-    text.lines().map(str::trim).find(|line| line.contains("error")).or_else(|| text.lines().next()).unwrap_or_default()
-}
-
 fn without(broken: &str) -> Row {
     let mut row = UNKNOWN;
-    row[1] = Cell::Skipped(format!("it needs {broken}, which is not there"));
+    row[1] = Cell::Skipped(format!("it needs {broken}, which could not be built"));
     row
 }
 
-/// What a verdict on [`scenario_of`] says.
+/// Fills a row from the verdict on [`scenario_of`].
 fn judge(row: &mut Row, verdict: &Verdict) {
     let columns = [2, 4, 5];
     match verdict {
@@ -277,7 +268,7 @@ fn judge(row: &mut Row, verdict: &Verdict) {
             let place = finding.place.as_deref().unwrap_or_default();
             let step =
                 place.strip_prefix("step ").and_then(|rest| rest.split([',', '.']).next()?.parse::<usize>().ok());
-            // What is found at the end is the kernel's log.
+            // A failure at the end is about the kernel's log.
             let broken = match step {
                 None => 5,
                 Some(step) => STEPS.iter().rev().find(|(_, from)| step >= *from).map_or(2, |(column, _)| *column),
@@ -301,7 +292,7 @@ fn of_verdict(verdict: &Verdict) -> Cell {
     }
 }
 
-/// Of several scenarios the worst counts.
+/// The worse of two results.
 fn worse(one: &Cell, other: Cell) -> Cell {
     match (one, other) {
         (Cell::No(_), _) => one.clone(),
@@ -326,10 +317,10 @@ pub(super) fn installs(scenario: &Scenario, kmod: &str) -> bool {
     })
 }
 
-/// What every module has to stand: installed and loaded, unloaded, loaded again, and nothing wrong with the kernel then.
+/// The test for every module: installed and loaded, unloaded, loaded again, and then no problem in the kernel.
 fn scenario_of(name: &str, modules: &[Module]) -> Result<Scenario> {
     let modules: Vec<&str> = modules.iter().map(|module| module.name.as_str()).collect();
-    let (words, pattern) = (modules.join(" "), modules.join("|"));
+    let (words, pattern, names) = (modules.join(" "), modules.join("|"), modules.join(", "));
     let text = format!(
         "version: 1
 title: The modules of {name} load and unload, and leave the kernel clean
@@ -345,6 +336,7 @@ steps:
   - run: [kmodloader]
     loaded-from-feed: [\"{name}\"]
     taint: [O, E]
+  - no-leak: [{names}]
   - manager: remove
     packages: [\"{name}\"]
     not-installed: [\"{name}\"]
@@ -352,8 +344,8 @@ steps:
     );
     let mut scenario = parse(&camino::Utf8PathBuf::from(format!("{}.yaml", name_of(name))), &text)?;
     scenario.lines = Lines::default();
-    // It does not depend on who installed it.
-    scenario.managers = vec![Format::Apk];
+    // The result does not depend on the package manager.
+    (scenario.managers, scenario.any_manager) = (vec![Format::Apk], true);
     Ok(scenario)
 }
 
@@ -379,7 +371,7 @@ mod tests {
     }
 
     fn shorts(row: &Row) -> [&str; 6] {
-        row.each_ref().map(Cell::short)
+        row.each_ref().map(Cell::word)
     }
 
     #[test]
@@ -388,10 +380,20 @@ mod tests {
         assert!(is_about(&broken, "kmod-a") && !is_about(&broken, "kmod-ab") && !is_about(&broken, "kmod"));
         let row = broken_by(&broken);
         assert_eq!(shorts(&row), ["NO", "?", "?", "?", "?", "?"]);
-        assert_eq!(row[0].long(), "no (BLD003: a.c:3:1: error: no such thing)");
+        assert_eq!(row[0].why(), Some("BLD003: a.c:3:1: error: no such thing"));
         let row = broken_by(&failure("KMOD001", "kmod-a on kernel 6.1.0", "why"));
-        assert_eq!((shorts(&row)[1], row[1].long().as_str()), ("NO", "no (KMOD001: it is wrong)"));
-        assert_eq!(without("kmod-a")[1].long(), "skipped (it needs kmod-a, which is not there)");
+        assert_eq!((shorts(&row)[1], row[1].why()), ("NO", Some("KMOD001: it is wrong")));
+        // How failures of the kernel's build are reported today: the error is in `what`.
+        let said = Failure::of(Problem {
+            exit: Exit::Failed,
+            id: "BLD003",
+            what: "it does not compile on 6.12: a.c:1:2: error: gone",
+            why: "that is the first error",
+            fix: "",
+        });
+        assert_eq!(broken_by(&said)[0].why(), Some("BLD003: it does not compile on 6.12: a.c:1:2: error: gone"));
+        assert_eq!(broken_by(&failure("KMOD007", "kmod-a", "why"))[0], Cell::Yes);
+        assert_eq!(without("kmod-a")[1], Cell::Skipped("it needs kmod-a, which could not be built".into()));
     }
 
     #[test]
@@ -422,9 +424,14 @@ mod tests {
             kmods.hear("6.12", &chosen, scenario, &verdict);
             kmods.hear("6.1", &chosen, scenario, &verdict);
         }
-        kmods.built_in("kmod-b", "7.2");
+        kmods.skip("kmod-b", "7.2", "its modules are part of this kernel");
         let rows = kmods.rows.lock().unwrap();
-        let told = lines(&rows);
+        let row = |((kmod, kernel), cells): (&(String, String), &Row)| KmodRow {
+            kmod: kmod.clone(),
+            kernel: kernel.clone(),
+            cells: cells.clone(),
+        };
+        let told = lines(&rows.iter().map(row).collect::<Vec<_>>());
         assert_eq!(told[1], "kmod-a  6.12     ?         ?         yes       NO        yes       yes");
         assert_eq!(told[2].trim(), "it does not");
         assert!(told[3].starts_with("kmod-b  7.2      skip") && told[4].ends_with("part of this kernel"), "{told:?}");

@@ -1,4 +1,4 @@
-//! The stage between packages and feed: nothing that breaks a rule of the lint is published.
+//! The stage between packages and feed: packages that break a lint rule are not published.
 
 use camino::Utf8PathBuf;
 use model::{Exit, Failure, Problem, Result};
@@ -10,14 +10,14 @@ use super::stages::LINT;
 use crate::stage::{Inputs, stage};
 use crate::{Ctx, lint};
 
-/// The packages that are built here, and those that the user brought.
+/// The packages that are built here, and those that the user gave.
 pub(super) fn gathered(ctx: &Ctx, job: &Job) -> Result<Packages> {
     let mut packages = job.provider.packages(ctx, job)?;
     packages.brought = brought::beside(ctx, job.brought(), &packages, job.provider.image_packages()?.as_ref())?;
     Ok(packages)
 }
 
-/// The packages, without an error of the lint.
+/// The packages, if the lint finds no error in them.
 pub(super) fn linted(ctx: &Ctx, job: &Job) -> Result<Packages> {
     let packages = gathered(ctx, job)?;
     let inputs = Inputs::new("the packages against the rules")
@@ -25,7 +25,7 @@ pub(super) fn linted(ctx: &Ctx, job: &Job) -> Result<Packages> {
         .text("allowed", format!("{:?}", packages.allowed));
     let inputs = packages.brought.iter().fold(inputs, |inputs, brought| inputs.stage("brought", &brought.folder));
     stage(ctx, &LINT, &inputs, |_| {
-        // Who brought a package knows it by the file that was named.
+        // The user knows a package by the file that he named.
         let named = |copy: Utf8PathBuf| (packages.origin(&copy).to_string(), copy);
         let files: Vec<_> = packages.files()?.into_iter().map(named).collect();
         let counts = lint::check_copies(ctx, &files, &formats::lint::Options::default(), &packages.allowed)?;
@@ -42,8 +42,8 @@ fn faulty(exit: Exit, counts: &lint::Counts) -> Failure {
         exit,
         id: "LNT004",
         what: format!("the packages break rules: {counts}"),
-        why: "each breach is told above under its own id; such packages are not published",
-        fix: "correct the recipe, or the code that packs it (package/sdk); a package that was brought, where it is built",
+        why: "each breach is reported above under its own id; such packages are not published",
+        fix: "correct the recipe, or the code that packs it (package/sdk); a package from elsewhere, where it is built",
     })
 }
 

@@ -1,7 +1,7 @@
-//! How the engines are put together: Debian packages → kernel → packages → feed → image → router → report.
+//! Combines the engines: Debian packages → kernel → packages → feed → image → router → report.
 //!
-//! Each step is a [`crate::stage`]: a directory of the cache under a hash of what went into it. Steps that do not need
-//! each other run at once.
+//! Each step is a [`crate::stage`]: a directory of the cache under a hash of its inputs. Independent steps run in
+//! parallel.
 //!
 //! ```text
 //! debian-kernel ─> kernel ─┬─> packages ─> lint ─> feed ─┬─> spoiled feeds ─┐
@@ -15,15 +15,18 @@ mod asked;
 mod at_once;
 mod bench;
 mod bootable;
+mod borrowed;
 mod brought;
 mod brought_scenarios;
 mod console;
 mod feed;
+mod image_says;
 mod installed;
 mod job;
 mod kmods;
 mod linted;
 mod modules;
+mod of_image;
 mod official;
 mod offline;
 mod openwrt;
@@ -39,15 +42,18 @@ mod router;
 mod row;
 pub mod stages;
 mod stand_in;
+mod successor;
 mod suite;
 mod trees;
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use camino::Utf8PathBuf;
-use model::Result;
+use model::{Event, Result, Status};
 
 use crate::lint::Allowed;
+use crate::stage::millis;
 use crate::{Ctx, Outcome};
 
 use feed::signed;
@@ -60,8 +66,8 @@ pub use programs::toolchains;
 pub use reproduce::reproduce;
 pub use router::boot;
 pub use row::{RowPackages, row_inputs, row_packages};
-pub use stand_in::{STAND_IN, StandIn};
-pub use suite::{PACKAGES, check as check_scenarios, list, test};
+pub use stand_in::{STAND_IN, StandIn, has_kernel, stand_ins};
+pub use suite::{check as check_scenarios, list, test, test_beside};
 
 /// Builds and checks the packages.
 pub fn build(ctx: &Ctx, job: &Job) -> Result<Outcome> {
@@ -70,12 +76,12 @@ pub fn build(ctx: &Ctx, job: &Job) -> Result<Outcome> {
     Ok(Outcome::done(shown))
 }
 
-/// Compares the kmods with those that are published; differences are listed by file.
+/// Compares the kmods with the published ones, file by file.
 pub fn compare(ctx: &Ctx, job: &Job) -> Result<Outcome> {
     job.provider.compare(ctx, &job.provider.packages(ctx, job)?)
 }
 
-/// Assembles and signs the feed; serves it at `serve` until interrupted, if that is given.
+/// Assembles and signs the feed; serves it at `serve`, if given, until interrupted.
 pub fn feed(ctx: &Ctx, job: &Job, serve: Option<SocketAddr>) -> Result<Outcome> {
     let feed = signed(ctx, job)?;
     let shown = publish::copy(ctx, job.target(), "feed", &feed.folder)?;
@@ -90,17 +96,31 @@ pub fn feed(ctx: &Ctx, job: &Job, serve: Option<SocketAddr>) -> Result<Outcome> 
     Ok(Outcome::done(shown))
 }
 
-/// Installs every package of the feed into a scratch root, through its signatures: one a line, with its version
-/// and format.
+/// Installs every package of the feed into a scratch root, through its signatures; lists them with version and format.
 pub fn verify_feed(ctx: &Ctx, job: &Job) -> Result<Outcome> {
     let feed = signed(ctx, job)?;
-    let verified = feeds::verify(&feed.folder, &feed.packages.arch, &feed.packages.kernel_version, &feed.keys)?;
+    let image = of_image::needed(&feed.packages, job.provider.image_packages()?.as_ref())?;
+    let kernel = &feed.packages.kernel_version;
+    let verified = feeds::verify(&feed.folder, &feed.packages.arch, kernel, &image, &feed.keys)?;
     let line = |package: &feeds::Verified| format!("{} {} {}", package.name, package.version, package.format);
     let lines: Vec<String> = verified.iter().map(line).collect();
     Ok(Outcome::done(lines.join("\n")))
 }
 
-/// The files of the packages, whatever the lint says about them, and what it may say.
+/// The same as a stage of its own in what is told.
+pub fn verified(ctx: &Ctx, job: &Job) -> Result<()> {
+    let started = Instant::now();
+    let verified = verify_feed(ctx, job)?.data.lines().count();
+    ctx.events.emit(Event::StageEnd {
+        stage: "feed-verify".into(),
+        status: Status::Done,
+        millis: millis(started.elapsed()),
+        summary: format!("{verified} packages installed through the feed's signatures"),
+    });
+    Ok(())
+}
+
+/// The package files, without the lint stage, and the breaches that are accepted in them.
 pub fn packages_to_lint(ctx: &Ctx, job: &Job) -> Result<(Vec<Utf8PathBuf>, Vec<Allowed>)> {
     let packages = gathered(ctx, job)?;
     Ok((packages.files()?, packages.allowed))

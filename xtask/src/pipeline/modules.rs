@@ -1,4 +1,4 @@
-//! Modules that the recipes have compiled from source, for the stand-in's kernel.
+//! Compiles the recipes' modules that have a source, for the stand-in's kernel.
 //!
 //! ```text
 //! debian-build ─> build-root ─┬─> modules
@@ -6,8 +6,8 @@
 //! source of the recipe ───────┘
 //! ```
 //!
-//! Headers and compiler are fetched when the first recipe asks for them, and once for a kernel. The stage `build-root`
-//! is worked in, like a release's SDK: whoever compiles holds its lock.
+//! Headers and compiler are fetched once per kernel, when the first recipe needs them. Builds work inside the stage
+//! `build-root`, as in a release's SDK: whoever compiles holds its lock.
 
 use camino::Utf8PathBuf;
 use model::{Failure, Result};
@@ -25,7 +25,7 @@ use crate::stage::{Inputs, lock, stage};
 pub(super) fn compiled(ctx: &Ctx, stand_in: &StandIn, job: &Job) -> Result<CompiledKmods> {
     let standing = stand_in.kernel(ctx)?;
     let mut compiled = CompiledKmods::new();
-    // A kernel of no known line is refused where the packages are planned.
+    // A kernel of an unknown line is refused when the packages are planned.
     let Ok(line) = standing.kernel.id().version.parse::<Line>() else { return Ok(compiled) };
     for kmod in job.recipes().compiled(line) {
         let Some(source) = &kmod.source else { continue };
@@ -57,7 +57,7 @@ fn one(
         .text("modules", names.collect::<Vec<_>>().join(" "));
     let inputs = needs.iter().fold(inputs, |inputs, folder| inputs.stage("needs", folder));
     stage(ctx, &MODULES, &inputs, |out| {
-        // Where the cache leads elsewhere, others come from there.
+        // If the cache is a link, other runs may reach it through another path.
         let real = root.canonicalize_utf8().map_err(|error| Failure::io("open the build root", root, &error))?;
         let _worked_in = lock(ctx, BUILD_ROOT.name, &real.with_extension("lock"))?;
         let needs: Vec<_> = needs.iter().map(Utf8PathBuf::as_path).collect();

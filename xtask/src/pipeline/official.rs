@@ -1,4 +1,4 @@
-//! The official image of a release: which of its files are booted, and where they lie unpacked.
+//! The official image of a release: which of its files are booted, and where they are unpacked.
 //!
 //! ```text
 //! signed list ─ kind that the machine boots ─> files, verified ─ unpack ─> openwrt-image ─> Bootable
@@ -20,7 +20,7 @@ use crate::cli::openwrt::OpenWrt;
 use crate::stage::{Inputs, stage};
 use crate::{Ctx, upstream};
 
-/// Files of the stage.
+/// File names in the stage's folder.
 const KERNEL: &str = "kernel";
 const DISK: &str = "disk";
 
@@ -48,20 +48,20 @@ pub(super) fn image(ctx: &Ctx, release: &Release, machine: &Machine) -> Result<B
     })
 }
 
-/// The line of a kernel: the first two numbers of its version.
+/// The kernel's line: the first two numbers of its version.
 fn line(version: &str) -> &str {
     let end = version.match_indices('.').nth(1).map_or(version.len(), |(at, _)| at);
     version.get(..end).unwrap_or(version)
 }
 
-/// The router's addresses, which are those of the stand-in: scenarios are the same for both.
+/// The router's addresses, equal to those of the stand-in, so that scenarios fit both.
 fn wiring() -> Result<Wiring> {
     let addresses = Recipe::embedded()?.addresses;
     let of = |card: &str| addresses.get(card).cloned().unwrap_or_default();
     Ok(Wiring { lan: of("eth0"), wan: of("eth1") })
 }
 
-/// The files that a kind of image is made of.
+/// The files of a kind of image.
 fn roles(kind: Kind) -> &'static [Role] {
     match kind {
         Kind::KernelRootfs => &[Role::Kernel, Role::Rootfs],
@@ -83,25 +83,30 @@ fn kind(machine: &Machine, resolved: &Resolved) -> Result<Kind> {
         Failure::of(Problem {
             exit: Exit::Upstream,
             id: "IMG001",
-            what: format!("{} publishes no image for {} that can be booted here", resolved.release, resolved.published),
-            why: format!("needed is {}; in the signed list are {}", boots.join(", or "), there.join(", ")),
-            fix: "take another release or target; if the files are there under other names, add their ends to feeds/matrix.yaml",
+            what: format!(
+                "{} publishes no image for {} that this machine can boot",
+                resolved.release, resolved.published
+            ),
+            why: format!("it needs {}; the signed list has {}", boots.join(", or "), there.join(", ")),
+            fix: "use another release or target; if the files have other names, add their suffixes to \
+                  feeds/matrix.yaml",
         })
     })
 }
 
-/// A machine that is not the target's own board.
+/// The failure for a machine that is not the target's own board.
 fn stand_in_only(machine: &Machine) -> Failure {
     Failure::of(Problem {
         exit: Exit::Usage,
         id: "IMG004",
-        what: format!("no image of OpenWrt for {} can be booted here", machine.target),
-        why: "QEMU has no board that they run on; the machine of this target is for its stand-in",
-        fix: "leave --release away to prove packages on the stand-in, which has the same instruction set",
+        what: format!("cannot boot OpenWrt's images for {} here", machine.target),
+        why: "QEMU does not have their board; this target's machine is for its stand-in",
+        fix: "omit --release to prove packages on the stand-in, which has the same instruction set",
     })
 }
 
-/// A snapshot may be replaced between the packages and the image, and kmods of one kernel are refused by the other.
+/// Checks that image and packages have the same kernel: a snapshot may be replaced between fetching them, and a kernel
+/// refuses another one's kmods.
 pub(super) fn same_kernel(image: &Bootable, packages: &str) -> Result<()> {
     match &image.kernel_version {
         Some(kernel) if kernel != packages => Err(Failure::of(Problem {
@@ -109,13 +114,13 @@ pub(super) fn same_kernel(image: &Bootable, packages: &str) -> Result<()> {
             id: "IMG002",
             what: format!("the image of the {} has another kernel than the packages", image.about.label),
             why: format!("the image's is {kernel}, that of the packages {packages}"),
-            fix: "run the same command again: a snapshot was replaced meanwhile; --locked takes one and the same always",
+            fix: "run the same command again: a snapshot was replaced meanwhile; --locked always takes the same one",
         })),
         _ => Ok(()),
     }
 }
 
-/// Kernel and disk as QEMU takes them, read-only.
+/// Kernel and disk in QEMU's formats, read-only.
 fn unpacked(ctx: &Ctx, wanted: &OpenWrt, resolved: &Resolved, kind: Kind) -> Result<Utf8PathBuf> {
     let artifacts = roles(kind).iter().map(|&role| resolved.require(role)).collect::<Result<Vec<_>>>()?;
     let about = format!("image of OpenWrt {} for {}", resolved.release, resolved.target);
@@ -142,13 +147,13 @@ fn unpacked(ctx: &Ctx, wanted: &OpenWrt, resolved: &Resolved, kind: Kind) -> Res
     })
 }
 
-/// What is told when a router is booted though a state was saved.
+/// The note when a router is booted although a state was saved.
 pub(super) fn afresh(state: &Utf8Path, failure: &Failure) -> Finding {
     Finding {
         id: "IMG003",
         severity: Severity::Note,
         place: Some(state.to_string()),
-        what: "the saved router of the release could not be resumed; it is booted and set up once more".into(),
+        what: "the saved router of the release could not be resumed; booting it and setting it up again".into(),
         why: failure.finding().why.clone(),
         fix: "nothing needs to be done; `cargo xtask clean state` removes the state if it happens on every run".into(),
     }

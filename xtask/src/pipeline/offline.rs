@@ -1,14 +1,14 @@
-//! What --offline forbids.
+//! The failure for what --offline forbids.
 
 use model::{Exit, Failure, Problem};
 
-/// Something that the cache does not hold.
+/// The failure for something that the cache does not have.
 pub(super) fn offline(what: &str) -> Failure {
     Failure::of(Problem {
         exit: Exit::Upstream,
         id: "NET001",
         what: format!("{what} must be fetched, and --offline forbids it"),
-        why: "the cache holds no earlier download of them",
+        why: "the cache has no earlier download of it",
         fix: "run once without --offline",
     })
 }

@@ -1,19 +1,20 @@
-//! Packages made by the SDK of a release.
+//! Packages that a release's SDK builds.
 //!
 //! ```text
 //! mirror ─ verified archive ─> sdk ─┬─> packages ─> lint ─> feed
 //! sources ─ cargo ─> programs ──────┘       └ compare with what the release published
 //! ```
 //!
-//! The stage `sdk` is unlike others: what it holds is worked in, since OpenWrt's build cannot be moved. All
-//! work trees share it, so whoever runs the SDK's programs holds the stage's lock.
+//! The stage `sdk` differs from others: builds work inside it, because OpenWrt's build cannot be moved. All work trees
+//! share it, so whoever runs the SDK's programs holds the stage's lock.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::lint;
 use model::{Event, Exit, Failure, Finding, KernelId, Problem, Result, Severity};
 use sdk::Recipes;
 use sdk::openwrt::drive::{self, Expected, Literals, Patience, Tree};
-use sdk::openwrt::{Artifact, Lockfile, Resolved, Role, Row};
+use sdk::openwrt::{Artifact, FeedFolder, Lockfile, Resolved, Role, Row};
+use sdk::program::{SdkLinker, needs_linker};
 
 use super::at_once::both;
 use super::packages::Packages;
@@ -24,11 +25,23 @@ use crate::lint::Allowed;
 use crate::stage::{Inputs, lock, stage};
 use crate::{Ctx, Outcome, upstream};
 
-/// Every kmod of the recipes, with what it needs, and every program, checked.
-pub(super) fn packages(ctx: &Ctx, release: &Release, recipes: &Recipes) -> Result<Packages> {
+/// Builds and checks every kmod of the recipes with its dependencies, every program, and everything in the user's feed.
+pub(super) fn packages(ctx: &Ctx, release: &Release, recipes: &Recipes, own: Option<&FeedFolder>) -> Result<Packages> {
     check_makefiles(ctx, recipes)?;
-    let of_recipes = |ctx: &Ctx| programs::of_recipes(ctx, recipes, &release.row.arch);
-    let ((resolved, archive, sdk), programs) = both(ctx, |ctx| obtained(ctx, release), of_recipes)?;
+    let arch = &release.row.arch;
+    let (obtained, programs, linker, in_use) = if needs_linker(arch, &ctx.cancel)? {
+        // It is the SDK's.
+        let obtained = obtained(ctx, release)?;
+        let linker = linker(&obtained)?;
+        let in_use = lock(ctx, drive::UNPACK_STAGE, &obtained.sdk.with_extension("lock"))?;
+        let programs = programs::of_recipes(ctx, recipes, arch, linker.clone())?;
+        (obtained, programs, linker, Some(in_use))
+    } else {
+        let of_recipes = |ctx: &Ctx| programs::of_recipes(ctx, recipes, arch, None);
+        let (obtained, programs) = both(ctx, |ctx| obtained(ctx, release), of_recipes)?;
+        (obtained, programs, None, None)
+    };
+    let Obtained { resolved, archive, sdk } = obtained;
     let programs = programs.iter().map(|program| as_feed(ctx, program)).collect::<Result<Vec<_>>>()?;
     let tree = Tree::open(&sdk)?;
     let (expected, literals) = (expected(&resolved), Literals::read(&tree)?);
@@ -40,7 +53,8 @@ pub(super) fn packages(ctx: &Ctx, release: &Release, recipes: &Recipes) -> Resul
     for folder in &ctx.recipes {
         inputs = inputs.path("recipes", folder);
     }
-    let others = programs::of_others(ctx, recipes, &release.row.arch, None)?;
+    let others = programs::of_others(ctx, recipes, arch, None, linker)?;
+    drop(in_use);
     for made in others.values() {
         inputs = inputs.path("program", &made.file);
     }
@@ -49,6 +63,9 @@ pub(super) fn packages(ctx: &Ctx, release: &Release, recipes: &Recipes) -> Resul
     }
     for source in recipes.kmods.values().filter_map(|kmod| kmod.source.as_ref()) {
         inputs = inputs.text("source", source.digest()?);
+    }
+    if let Some(own) = own {
+        inputs = inputs.text("feed", own.digest()?);
     }
     for program in &programs {
         inputs = inputs.path("makefile", program.recipe.join("Makefile")).path("program", &program.binary);
@@ -62,12 +79,13 @@ pub(super) fn packages(ctx: &Ctx, release: &Release, recipes: &Recipes) -> Resul
             expected: &expected,
             recipes,
             programs: &programs,
+            own,
             source_date_epoch: sdk::source_date_epoch()?,
             jobs: ctx.jobs,
             patience: Patience::default(),
         };
         let built = drive::build(&request, out, &ctx.events, &ctx.cancel)?;
-        // Nothing of OpenWrt's build is in these.
+        // OpenWrt's build is not involved in these.
         let request = sdk::PackRequest {
             recipes,
             made: &others,
@@ -85,8 +103,8 @@ pub(super) fn packages(ctx: &Ctx, release: &Release, recipes: &Recipes) -> Resul
     Ok(Packages { folder, kernel: sdk, kernel_version, arch: resolved.arch, allowed, brought: None })
 }
 
-/// What is known of packages that OpenWrt made: its kmods have no maintainer, and those whose modules are part of the
-/// kernel, `empty`, name them nevertheless. File names are of both formats.
+/// Accepted breaches in packages that OpenWrt built: its kmods have no maintainer, and those in `empty`, whose modules
+/// are built in, still name them. File names are given in both formats.
 fn allowed(empty: &[String]) -> Vec<Allowed> {
     let rules = [&lint::EMPTY_KMOD, &lint::ABSENT_MODULE];
     let ends = |name: &String| ["_", "-"].map(|end| format!("/{name}{end}"));
@@ -95,7 +113,7 @@ fn allowed(empty: &[String]) -> Vec<Allowed> {
     of_empty.chain([Allowed::at(&lint::NO_MAINTAINER, "/kmod-".into())]).collect()
 }
 
-/// What the release says of its SDK.
+/// What the release says about its SDK.
 fn expected(resolved: &Resolved) -> Expected {
     Expected {
         kernel: resolved.kernel.clone(),
@@ -105,14 +123,25 @@ fn expected(resolved: &Resolved) -> Expected {
     }
 }
 
-/// What the release offers, its SDK's archive, and the SDK, which is the right one: programs that are compiled
-/// meanwhile are not compiled to the end for another.
-fn obtained(ctx: &Ctx, release: &Release) -> Result<(Resolved, Utf8PathBuf, Utf8PathBuf)> {
+/// A release, its SDK's archive, and the unpacked and checked SDK.
+struct Obtained {
+    resolved: Resolved,
+    archive: Utf8PathBuf,
+    sdk: Utf8PathBuf,
+}
+
+/// The SDK's C compiler, which links for the target's C library.
+fn linker(Obtained { resolved, sdk, .. }: &Obtained) -> Result<Option<SdkLinker>> {
+    Ok(Tree::open(sdk)?.c_compiler(resolved.require(Role::Sdk)?.sha256.to_string()))
+}
+
+/// Obtains the SDK; programs that are being compiled meanwhile are cancelled if it is the wrong one.
+fn obtained(ctx: &Ctx, release: &Release) -> Result<Obtained> {
     let (resolved, files) = upstream::obtain(ctx, &release.wanted, &release.row, &[Role::Sdk])?;
     let archive = files.first().cloned().unwrap_or_default();
     let sdk = unpacked(ctx, &resolved, &archive)?;
     Literals::read(&Tree::open(&sdk)?)?.check(&expected(&resolved))?;
-    Ok((resolved, archive, sdk))
+    Ok(Obtained { resolved, archive, sdk })
 }
 
 /// The SDK's tree: unpacked once for all work trees, and never moved again.
@@ -127,7 +156,7 @@ fn unpacked(ctx: &Ctx, resolved: &Resolved, archive: &Utf8Path) -> Result<Utf8Pa
     })
 }
 
-/// A release's build packs a program by a Makefile of this repository, and no other.
+/// Checks the Makefiles of this repository, with which a release's SDK packs programs.
 fn check_makefiles(ctx: &Ctx, recipes: &Recipes) -> Result<()> {
     let makefile = |name: &str| ctx.root.join("package/feed").join(name).join("Makefile");
     match recipes.programs.values().find(|recipe| !makefile(&recipe.package).is_file()) {
@@ -136,9 +165,9 @@ fn check_makefiles(ctx: &Ctx, recipes: &Recipes) -> Result<()> {
             exit: Exit::Usage,
             id: "SDK052",
             what: format!("{} has no Makefile for a release's SDK", recipe.package),
-            why: "the stand-in packs a program by its recipe alone; a release's build needs an OpenWrt Makefile as well",
+            why: "the stand-in packs a program with its recipe alone; a release's SDK also needs an OpenWrt Makefile",
             fix: format!(
-                "write package/feed/{}/Makefile after the one of offloadctl, or leave --release away",
+                "write package/feed/{}/Makefile on the model of offloadctl's, or omit --release",
                 recipe.package
             ),
         })
@@ -146,7 +175,7 @@ fn check_makefiles(ctx: &Ctx, recipes: &Recipes) -> Result<()> {
     }
 }
 
-/// A program as the release's build takes it.
+/// A program in the form that the release's SDK takes.
 fn as_feed(ctx: &Ctx, program: &programs::Program) -> Result<drive::Program> {
     let recipe = program.recipe;
     Ok(drive::Program {
@@ -159,7 +188,7 @@ fn as_feed(ctx: &Ctx, program: &programs::Program) -> Result<drive::Program> {
     })
 }
 
-/// Compares the kmods with those that the release published; differences are listed by file.
+/// Compares the kmods with those that the release published, file by file.
 pub(super) fn compare(ctx: &Ctx, release: &Release, packages: &Packages) -> Result<Outcome> {
     let row = &release.row;
     let mut built = packages.files()?;
@@ -195,8 +224,8 @@ pub(super) fn compare(ctx: &Ctx, release: &Release, packages: &Packages) -> Resu
     Ok(Outcome { exit, data: lines.join("\n") })
 }
 
-/// Whether a listed file is the published counterpart of one of ours: snapshots keep kmods of earlier kernels,
-/// in folders that are named after them.
+/// Whether a listed file is the published counterpart of one of ours: snapshots keep kmods of earlier kernels, in
+/// folders named after the kernel.
 fn is_published(path: &str, built: &[Utf8PathBuf], kernel_hash: &str) -> bool {
     let path = Utf8Path::new(path);
     let of_this_kernel = !path.starts_with("kmods") || path.as_str().contains(kernel_hash);
@@ -207,13 +236,14 @@ fn differs(difference: &drive::Difference) -> Finding {
     let (id, why, fix) = match difference.is_unpublished {
         false => (
             "CMP001",
-            "the same SDK packs the same prebuilt modules, so what is published came from something else",
-            "see that the SDK is the release's own (`cargo xtask lock --check`); if it is, report it to the release",
+            "the same SDK packs the same prebuilt modules, so the published ones were built from something else",
+            "check that the SDK is the release's own (`cargo xtask lock --check`); if it is, report it to the release",
         ),
         true => (
             "CMP002",
-            "the release's signed list names no file of this name for this kernel, so there is nothing to compare with",
-            "leave a recipe of your own out of --recipes with --compare; a snapshot's list may be of another build: try later",
+            "the release's signed list has no such file for this kernel, so there is nothing to compare with",
+            "with --compare, leave your own recipes out of --recipes; a snapshot's list may be from another build: \
+             try later",
         ),
     };
     Finding {
@@ -231,7 +261,7 @@ fn nothing_published(row: &Row, kernel: &KernelId) -> Failure {
         exit: Exit::Upstream,
         id: "CMP003",
         what: format!("{} {} publishes none of these kmods for kernel {kernel}", row.release, row.target),
-        why: "its signed list names no such file: a mirror may hold SDK and images alone, and a snapshot moves on",
+        why: "its signed list has no such file: a mirror may have only SDK and images, and a snapshot is replaced",
         fix: "name a mirror that has the release's `kmods` or `packages` folder with --mirror",
     })
 }

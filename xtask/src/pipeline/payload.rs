@@ -1,4 +1,4 @@
-//! What the kmods of a feed bring: by this a router's modules are told from those of others.
+//! What the feed's kmods contain; this distinguishes their modules from others on a router.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -9,7 +9,7 @@ use formats::{Format, Limits, apk, ipk};
 use model::{Digest, Exit, Failure, Problem, Result};
 use scenarios::{Module, Payload};
 
-/// Reads packages; of one that is there in both formats, either.
+/// Reads packages; if one exists in both formats, either is used.
 pub(super) fn payload(files: &[Utf8PathBuf]) -> Result<Payload> {
     let mut payload = Payload::default();
     for file in files.iter().filter(|file| file.file_name().is_some_and(|name| name.starts_with("kmod-"))) {
@@ -43,7 +43,7 @@ fn read(file: &Utf8Path) -> Result<(String, Vec<Module>)> {
 }
 
 fn module(name: &str, path: &str, bytes: &[u8]) -> Module {
-    // OpenWrt may leave out what a module says about itself.
+    // OpenWrt may strip a module's metadata.
     let info = ModuleInfo::read(bytes).unwrap_or_default();
     let srcversion = info.fields.into_iter().find(|(key, _)| key == "srcversion").map(|(_, value)| value);
     Module {
@@ -61,7 +61,7 @@ fn unreadable(file: &Utf8Path, error: &formats::Error) -> Failure {
         id: "TEST007",
         what: "a package of the feed cannot be read",
         why: format!("{error} ({})", error.id()),
-        fix: "remove the packages with `cargo xtask clean packages` and run again",
+        fix: "remove the packages with `cargo xtask clean packages` and try again",
     })
     .at(file)
 }

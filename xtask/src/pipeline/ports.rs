@@ -2,29 +2,29 @@
 
 use crate::cli::Kernel;
 
-/// A target's stand-in.
+/// The stand-in of a target.
 #[derive(Debug)]
 pub(super) struct Port {
-    /// OpenWrt's target.
+    /// OpenWrt's name for the target.
     pub(super) target: &'static str,
-    /// OpenWrt's architecture of packages for it.
+    /// OpenWrt's package architecture.
     pub(super) arch: &'static str,
-    /// Debian's name of the architecture.
+    /// Debian's name for the architecture.
     pub(super) debian: &'static str,
     /// What reports call the router.
     pub(super) label: &'static str,
-    /// Debian's kernel: a meta package, of the same name in every suite.
+    /// Debian's kernel: a meta package with the same name in every suite.
     pub(super) kernel: &'static str,
-    /// The suites that hold it, by kernel line: that of the default first.
+    /// The suites that have it, by kernel line; the default line first.
     pub(super) suites: &'static [(Kernel, &'static str)],
-    /// The suite that programs of the image come from, whatever its kernel is.
+    /// The suite from which the image's programs come, whatever the kernel is.
     pub(super) programs: &'static str,
 }
 
-/// Every line that is asked for, from Debian's stable, old stable and unstable suite.
+/// All kernel lines: Debian's stable, oldstable and unstable suites.
 const EVERY_LINE: &[(Kernel, &str)] = &[(Kernel::V6_12, "trixie"), (Kernel::V6_1, "bookworm"), (Kernel::Newest, "sid")];
 
-/// All of them.
+/// All stand-ins.
 pub(super) const ALL: [Port; 4] = [
     Port {
         target: "x86/64",
@@ -53,7 +53,7 @@ pub(super) const ALL: [Port; 4] = [
         suites: EVERY_LINE,
         programs: "trixie",
     },
-    // Debian 12 is the last with MIPS, and its kernel is for another board of the same instruction set.
+    // Debian 12 is the last with MIPS, and its kernel is for another board with the same instruction set.
     Port {
         target: "ramips/mt7621",
         arch: "mipsel_24kc",

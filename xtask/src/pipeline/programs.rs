@@ -1,10 +1,10 @@
-//! Programs of this workspace for routers, static: those of the recipes, and the stand-in's package manager.
+//! Static programs of this workspace for routers: those of the recipes, and the stand-in's package manager.
 
 use std::collections::BTreeMap;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use model::{Arch, Event, Failure, Finding, Result, Severity};
-use sdk::program::{self, Extras, Sources};
+use sdk::program::{self, Extras, SdkLinker, Sources};
 use sdk::recipe;
 use sdk::{CargoBuild, Made, Profile, Recipes, RustTarget, StaticBinary, Toolchain};
 
@@ -15,13 +15,13 @@ use crate::Ctx;
 use crate::code::Workspace;
 use crate::stage::{Inputs, stage};
 
-/// The file of a program's version, beside it.
+/// Name of the file with a program's version, beside the program.
 const VERSION: &str = "version";
 
-/// A program, compiled.
+/// A compiled program.
 pub(super) struct Program<'a> {
     pub(super) recipe: &'a recipe::Program,
-    /// The stage that it is of.
+    /// The folder of its stage.
     pub(super) folder: Utf8PathBuf,
 }
 
@@ -36,8 +36,9 @@ impl Program<'_> {
     }
 }
 
-/// What makes programs for an architecture. What this host lacks for it is fetched once; `mirror` is one of Debian.
-pub(super) fn toolchain(ctx: &Ctx, arch: &Arch, mirror: Option<&str>) -> Result<Toolchain> {
+/// The toolchain for an architecture. What this host lacks is fetched once; `mirror` is a Debian mirror, and `sdk` the C compiler
+/// of the release that the programs are for.
+pub(super) fn toolchain(ctx: &Ctx, arch: &Arch, mirror: Option<&str>, sdk: Option<SdkLinker>) -> Result<Toolchain> {
     let sources = |minors: &[u32]| {
         let wanted: Vec<String> = minors.iter().map(|minor| format!("1.{minor}")).collect();
         let about = format!("sources of the standard library of Rust {}", wanted.join(" or "));
@@ -62,25 +63,30 @@ pub(super) fn toolchain(ctx: &Ctx, arch: &Arch, mirror: Option<&str>) -> Result<
         })
     };
     let kept = toolchains(ctx);
-    Toolchain::find(arch, &Extras { sources: &sources, zig: &zig, kept: &kept }, &ctx.cancel)
+    Toolchain::find(arch, &Extras { sources: &sources, sdk, zig: &zig, kept: &kept }, &ctx.cancel)
 }
 
-/// Where toolchains are laid out, and what linkers keep; made again when it is gone.
+/// The folder in which toolchains are laid out and linkers keep their caches; it is recreated if missing.
 pub fn toolchains(ctx: &Ctx) -> Utf8PathBuf {
     ctx.cache.join("toolchains")
 }
 
-/// The programs of the recipes. Where no Rust target is known to fit, there are none.
-pub(super) fn of_recipes<'a>(ctx: &Ctx, recipes: &'a Recipes, arch: &Arch) -> Result<Vec<Program<'a>>> {
+/// The programs of the recipes; none if no Rust target is known for the architecture.
+pub(super) fn of_recipes<'a>(
+    ctx: &Ctx,
+    recipes: &'a Recipes,
+    arch: &Arch,
+    sdk: Option<SdkLinker>,
+) -> Result<Vec<Program<'a>>> {
     if let Err(refusal) = RustTarget::of(arch) {
         let finding = Finding { severity: Severity::Warning, ..refusal.finding().clone() };
         ctx.events.emit(Event::Finding(finding));
         return Ok(Vec::new());
     }
-    made_by(ctx, recipes, arch, &toolchain(ctx, arch, None)?)
+    made_by(ctx, recipes, arch, &toolchain(ctx, arch, None, sdk)?)
 }
 
-/// The programs of the recipes, made by this toolchain.
+/// The programs of the recipes, built with this toolchain.
 pub(super) fn made_by<'a>(
     ctx: &Ctx,
     recipes: &'a Recipes,
@@ -108,19 +114,20 @@ fn of_recipe<'a>(ctx: &Ctx, recipe: &'a recipe::Program, arch: &Arch, toolchain:
     Ok(Program { recipe, folder })
 }
 
-/// The programs of others that cargo makes, by the name of their package.
+/// The programs of other cargo workspaces, by the name of their package.
 pub(super) fn of_others(
     ctx: &Ctx,
     recipes: &Recipes,
     arch: &Arch,
     mirror: Option<&str>,
+    sdk: Option<SdkLinker>,
 ) -> Result<BTreeMap<String, Made>> {
     let cargo = recipes.others.values().filter_map(|recipe| Some((&recipe.package, recipe.cargo.as_ref()?)));
     let cargo: Vec<_> = cargo.collect();
     if cargo.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let toolchain = toolchain(ctx, arch, mirror)?;
+    let toolchain = toolchain(ctx, arch, mirror, sdk)?;
     cargo.into_iter().map(|(name, cargo)| Ok((name.clone(), of_other(ctx, name, cargo, arch, &toolchain)?))).collect()
 }
 
@@ -150,15 +157,25 @@ fn of_other(ctx: &Ctx, name: &str, cargo: &recipe::OtherCargo, arch: &Arch, tool
     Ok(Made { file: folder.join(name), version })
 }
 
+/// The package manager's name as a binary of this package.
+const SHARED: &str = "stand-in-opkg";
+
 /// Our package manager for the stand-in.
 pub(super) fn package_manager(ctx: &Ctx, toolchain: &Toolchain) -> Result<Utf8PathBuf> {
     const PACKAGE: &str = "openwrt-offload-client";
     const BINARY: &str = "opkg";
+    let shared = toolchain.is_of_host();
     let sources = ctx.workspace()?.package(PACKAGE)?;
-    let inputs =
-        Inputs::new("opkg for the stand-in image").text("toolchain", toolchain.identity()).text("sources", sources);
+    let inputs = Inputs::new("opkg for the stand-in image")
+        .text("toolchain", toolchain.identity())
+        .text("sources", sources)
+        .text("shared", shared);
     let folder = stage(ctx, &OPKG, &inputs, |out| {
-        // Cargo lets one build at a time into a folder, and this one takes longest.
+        if shared {
+            let built = program::cargo_shared(&ctx.root, "xtask", SHARED, ctx.offline, &ctx.events, &ctx.cancel)?;
+            return keep(&built, toolchain, &out.join(BINARY));
+        }
+        // cargo allows one build at a time in a folder, and this one takes longest.
         let directory = ctx.root.join("target/router-opkg");
         let build = cargo_build(ctx, &directory, PACKAGE, BINARY, Profile::StandIn);
         keep(&program::cargo_static(&build, toolchain, &ctx.events, &ctx.cancel)?, toolchain, &out.join(BINARY))
@@ -181,7 +198,7 @@ fn keep(built: &StaticBinary, toolchain: &Toolchain, target: &Utf8Path) -> Resul
     Ok(format!("{} KiB, static, {}", size / 1024, toolchain.told()))
 }
 
-/// Apart from host builds, whose flags differ.
+/// Separate from host builds, whose flags differ.
 pub(super) fn target_directory(ctx: &Ctx) -> Utf8PathBuf {
     ctx.root.join("target/router")
 }

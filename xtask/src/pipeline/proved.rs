@@ -1,20 +1,20 @@
-//! Says once a run that offload is proved: who tries this for the first time waits for that.
+//! Reports once per run that offload is proved, because that is what a new user waits for.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 
 use model::{CheckKind, Event, Events, Record, Verdict};
 
-/// Where in a scenario the run with offload is.
+/// The place in a scenario's record of the run with offload.
 const RUN: &str = "offload run";
 
-/// Whether it was said.
+/// Whether it was reported.
 #[derive(Debug, Default)]
 pub(super) struct Proved(AtomicBool);
 
 impl Proved {
-    /// Does work whose events go on to `events`; behind the first case in which offload was proved on `router`, a notice
-    /// says so.
+    /// Runs `work` and forwards its events to `events`; after the first case that proves offload on `router`, it adds a
+    /// notice.
     pub(super) fn listen<T>(&self, events: &Events, router: &str, work: impl FnOnce(&Events) -> T) -> T {
         let (sender, received) = channel();
         std::thread::scope(|scope| {
@@ -39,8 +39,7 @@ impl Proved {
     }
 }
 
-/// The counters of a run with offload in which flows took the fast path; nothing for one in which it was broken on
-/// purpose.
+/// The counters of a run in which flows took the fast path; `None` if offload was broken on purpose.
 fn proof(record: &Record) -> Option<String> {
     let checks = record.checks.iter().filter(|check| check.at == RUN && check.kind == CheckKind::Path);
     let fast = checks.filter(|check| check.holds && check.observed == "fast");

@@ -1,4 +1,4 @@
-//! Puts results where the user asked for them, and says how a router uses them.
+//! Copies results to where the user wants them, and says how a router uses them.
 
 use std::net::SocketAddr;
 
@@ -13,18 +13,18 @@ use model::{Failure, Result, Target};
 use crate::Ctx;
 use crate::stage::lock;
 
-/// Name of the file that tells which stage a published folder is a copy of.
+/// The file in a published folder that names the stage it was copied from.
 const ORIGIN: &str = ".stage";
 
-/// Copies a stage's result to `OUT/TARGET/NAME` and lists it, one path a line.
+/// Copies a stage's result to `OUT/TARGET/NAME` and lists its files, one path per line.
 ///
-/// A copy, so that nobody changes the cache by accident; none when it is there already.
+/// It is a copy, so that nobody changes the cache by accident; nothing is copied if it is already there.
 pub(super) fn copy(ctx: &Ctx, target: &Target, name: &str, stage: &Utf8Path) -> Result<String> {
     let place = ctx.out.join(target.slug()).join(name);
     if !is_copy_of(&place, stage) {
         let parent = ctx.out.join(target.slug());
         std::fs::create_dir_all(&parent).map_err(|error| Failure::io("publish the results", &place, &error))?;
-        // Another run may publish to the same place; the lock's file goes away with us.
+        // Another run may publish to the same folder; the lock's file is removed afterwards.
         let file = parent.join(format!(".{name}.lock"));
         let _lock = lock(ctx, name, &file)?;
         let replaced = if is_copy_of(&place, stage) { Ok(()) } else { replace(&place, stage) };
@@ -36,12 +36,12 @@ pub(super) fn copy(ctx: &Ctx, target: &Target, name: &str, stage: &Utf8Path) -> 
     Ok(entries(stage)?.iter().map(|file| shown.join(file).into_string()).collect::<Vec<_>>().join("\n"))
 }
 
-/// Whether what is published is this stage.
+/// Whether the published folder is a copy of this stage.
 fn is_copy_of(place: &Utf8Path, stage: &Utf8Path) -> bool {
     std::fs::read_to_string(place.join(ORIGIN)).is_ok_and(|known| Some(known.as_str()) == stage.file_name())
 }
 
-/// Copies aside, then moves the old away and the new into its place.
+/// Copies aside, then replaces the old folder.
 fn replace(place: &Utf8Path, stage: &Utf8Path) -> Result<()> {
     let io = |error: std::io::Error| Failure::io("publish the results", place, &error);
     let new = AsideFolder::begin(place)?;
@@ -54,15 +54,15 @@ fn replace(place: &Utf8Path, stage: &Utf8Path) -> Result<()> {
     new.keep()
 }
 
-/// Writes the public keys beside the feed, also those that sign only after the next rotation: a folder for
-/// each package manager, under the names that routers have them by.
+/// Writes the public keys beside the feed, including those that sign only after the next rotation: a folder for each
+/// package manager, with the names that routers use.
 pub(super) fn write_keys(ctx: &Ctx, target: &Target, keys: &Keys) -> Result<()> {
     let folder = ctx.out.join(target.slug()).join("keys");
     let public = keys.public_files()?;
     for key in &public {
         aside::write(&folder.join(key.format.manager()).join(&key.name), key.text.as_bytes())?;
     }
-    // A key that does not sign any more is not offered any more. Hidden files are another run's, not finished.
+    // Keys that no longer sign are removed. Hidden files are another run's temporary ones.
     for file in entries(&folder)? {
         let place = folder.join(file);
         let known = public.iter().any(|key| place == folder.join(key.format.manager()).join(&key.name));
@@ -74,7 +74,7 @@ pub(super) fn write_keys(ctx: &Ctx, target: &Target, keys: &Keys) -> Result<()> 
     Ok(())
 }
 
-/// The lines by which the package managers of a router with this kernel find the feed at `url`: format, file, line.
+/// The lines with which the package managers of a router with this kernel find the feed at `url`: format, file, line.
 pub(super) fn sources(name: &str, url: &str, kernel: &Kernel) -> [(Format, &'static str, String); 2] {
     let folder = |format| feeds::folder(url.into(), format, kernel);
     [
@@ -83,7 +83,7 @@ pub(super) fn sources(name: &str, url: &str, kernel: &Kernel) -> [(Format, &'sta
     ]
 }
 
-/// What a router with this kernel needs to install from the feed, with either package manager.
+/// What a router with this kernel needs to install from the feed, for either package manager.
 pub(super) fn router_configuration(
     name: &str,
     keys: &Keys,
@@ -100,7 +100,7 @@ pub(super) fn router_configuration(
     Ok(lines)
 }
 
-/// Paths of the files of a stage's result, relative to it, sorted.
+/// Relative paths of the files in a stage's result, sorted.
 fn entries(folder: &Utf8Path) -> Result<Vec<String>> {
     let mut paths = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -166,7 +166,7 @@ mod tests {
                 scope.spawn(|| stages.iter().cycle().take(60).for_each(publish));
             }
         });
-        // The rest of a run, such as a lock or a copy that was not finished, would be listed too.
+        // Leftovers of a run, such as a lock or an unfinished copy, would be listed too.
         assert_eq!(entries(&root.join("out/x86-64")).unwrap(), ["packages/.stage", "packages/one.ipk"]);
     }
 

@@ -1,4 +1,4 @@
-//! Bytes are a function of inputs: builds everything again and compares.
+//! Bytes depend only on inputs: builds everything again and compares.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use model::{Exit, Failure, Problem, Result};
@@ -8,10 +8,10 @@ use super::packages::package_files;
 use super::stand_in::StandIn;
 use crate::Ctx;
 
-/// Builds the packages once more, past the cache, and fails unless every byte is the same.
+/// Builds the packages once more, without the cache, and fails unless every byte is the same.
 ///
-/// Returns how many packages were compared. The router's programs are linked again only when cargo finds
-/// a reason to; what is repeated is everything that this project does.
+/// Returns how many packages were compared. cargo links the router's programs again only if it finds a reason;
+/// everything that this project does is repeated.
 pub fn reproduce(ctx: &Ctx, job: &Job, stand_in: &StandIn) -> Result<usize> {
     let first = stand_in.packages(ctx, job)?;
     let io = |error: &std::io::Error| Failure::io("make a folder for the second build", &ctx.out, error);
@@ -27,7 +27,7 @@ pub fn reproduce(ctx: &Ctx, job: &Job, stand_in: &StandIn) -> Result<usize> {
 fn compare(before: &[Utf8PathBuf], after: &[Utf8PathBuf]) -> Result<()> {
     let names = |files: &[Utf8PathBuf]| files.iter().filter_map(|file| file.file_name()).collect::<Vec<_>>().join(" ");
     if names(before) != names(after) {
-        return Err(differs("the second build has other packages", format!("{}\n{}", names(before), names(after))));
+        return Err(differs("the second build made other packages", format!("{}\n{}", names(before), names(after))));
     }
     for (one, two) in before.iter().zip(after) {
         let read = |path: &Utf8Path| std::fs::read(path).map_err(|error| Failure::io("read the package", path, &error));
@@ -48,7 +48,7 @@ fn differs(what: &str, why: String) -> Failure {
         id: "REPRO001",
         what,
         why,
-        fix: "something besides the inputs reaches the packages: a time, an order, a path; unpack both and compare",
+        fix: "something besides the inputs affects the packages: a time, an order, a path; unpack both and compare",
     })
 }
 

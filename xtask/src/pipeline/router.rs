@@ -24,10 +24,10 @@ use crate::cli::{BootArgs, Machine as Flags};
 use crate::stage::{Inputs, stage};
 use crate::{Ctx, Outcome};
 
-/// The file of a saved state, in the stage's folder.
+/// Name of the file with a saved state, in the stage's folder.
 const GUEST: &str = "guest";
 
-/// How long one command of the user's may take, and QEMU to end.
+/// Deadline of a command of the user's, and of QEMU's exit.
 const COMMAND: Duration = Duration::from_secs(120);
 
 /// A router that can be started any number of times.
@@ -36,13 +36,13 @@ pub(super) struct Router {
     machine: Machine,
     pub(super) guest: Bootable,
     accel: Accel,
-    /// How long one boot may take.
+    /// Deadline of a boot.
     pub(super) patience: Duration,
-    /// State of a booted guest, to resume from.
+    /// The saved state of a booted guest, to resume from.
     pub(super) state: Utf8PathBuf,
 }
 
-/// Boots a router that knows the feed; runs one command in it, or what is typed.
+/// Boots a router that knows the feed; runs one command in it, or the lines that are typed.
 pub fn boot(ctx: &Ctx, job: &Job, args: &BootArgs) -> Result<Outcome> {
     let (feed, router) = with_feed(ctx, job, &args.machine)?;
     let captures = args.machine.pcap.clone();
@@ -67,7 +67,7 @@ fn once(guest: &mut dyn Guest, command: &[String]) -> Result<Outcome> {
     Ok(Outcome { exit: Exit::Failed, data })
 }
 
-/// What a router must know to install from the feed.
+/// What a router needs to know to install from the feed.
 pub(super) fn trust(feed: &Feed) -> Result<Trust> {
     let sources = publish::sources(&feed.name, scenarios::FEED_URL, &feed.kernel())
         .map(|(_, file, line)| (file.to_owned(), line + "\n"));
@@ -75,9 +75,9 @@ pub(super) fn trust(feed: &Feed) -> Result<Trust> {
     Ok(Trust { files: sources.into_iter().chain(keys).collect() })
 }
 
-/// The signed feed, and the router for it.
+/// The signed feed, and a router for it.
 pub(super) fn with_feed(ctx: &Ctx, job: &Job, flags: &Flags) -> Result<(Feed, Router)> {
-    // What is wrong with a package from elsewhere is told before anything is booted.
+    // Problems of packages from elsewhere are reported before anything is booted.
     let (feed, router) = if job.brought().is_empty() {
         both(ctx, |ctx| signed(ctx, job), |ctx| prepare(ctx, job, flags))?
     } else {
@@ -115,7 +115,7 @@ fn prepare(ctx: &Ctx, job: &Job, flags: &Flags) -> Result<Router> {
     Ok(router)
 }
 
-/// Where QEMU connects the router's cards.
+/// The sockets to which QEMU connects the router's cards.
 fn links(lab: &Lab) -> Option<Links<'_>> {
     Some(Links { lan: lab.socket(Side::Lan)?, wan: lab.socket(Side::Wan)? })
 }
@@ -132,12 +132,12 @@ impl Router {
         }
     }
 
-    /// What surrounds a router when it boots: an official image asks for its WAN address.
+    /// The lab's first plan while a router boots: an official image asks for its WAN address.
     fn first_plan(&self) -> Plan {
         if self.guest.wiring.is_some() { Plan::leasing() } else { Plan::masquerade() }
     }
 
-    /// Booted, and made the router of the lab.
+    /// Boots the router and configures it for the lab.
     fn boot(&self, ctx: &Ctx, lab: &Lab) -> Result<Session> {
         let mut session =
             session::boot(&self.launch(ctx, lab), Deadline::after(self.patience))?.that_is(self.guest.about.clone());
@@ -162,8 +162,8 @@ impl Router {
         }
     }
 
-    /// Booted where it can ask for its address, and resumed at once where it is wanted. Its state does not take the
-    /// place of the one that was refused: further states may stand on that one's disk.
+    /// Boots a router, saves it and resumes it at once. The new state does not replace the refused one, because further
+    /// states may depend on that one's disk.
     fn afresh(&self, ctx: &Ctx, lab: &Lab) -> Result<Session> {
         let first = scenarios::listening(&self.first_plan(), None, &ctx.cancel)?;
         let folder = tempfile::tempdir().map_err(|error| Failure::io("make a folder for a state", "/tmp", &error))?;
@@ -174,15 +174,15 @@ impl Router {
         self.resume(ctx, lab, &state)
     }
 
-    /// Resumed from another saved state of this router, or not at all.
+    /// Resumes another saved state of this router, or fails.
     pub(super) fn resume(&self, ctx: &Ctx, lab: &Lab, state: &Utf8Path) -> Result<Session> {
         let session = state::resume(&self.launch(ctx, lab), state, Deadline::after(self.patience))?;
         Ok(session.that_is(self.guest.about.clone()))
     }
 }
 
-/// KVM where the kernel really runs in it, else emulation; says which and why. `kernel` is the stage that the kernel
-/// is of.
+/// KVM if the kernel really runs in it, otherwise emulation; reports which and why. `kernel` is the folder of the
+/// kernel's stage.
 pub(super) fn accelerator(
     ctx: &Ctx,
     qemu: &Qemu,
@@ -191,7 +191,7 @@ pub(super) fn accelerator(
     kernel: &Utf8Path,
     wanted: WantedAccel,
 ) -> Result<Accel> {
-    // The stage's key stands for the kernel's content.
+    // The stage's key identifies the kernel's content.
     let digest = kernel.file_name().unwrap_or_default();
     let choice = accel::choose(
         wanted,

@@ -1,4 +1,4 @@
-//! A job as a row of a published tree: what goes into it, told without work, and its packages.
+//! A job as a row of a published tree: its inputs, determined without building, and its packages.
 
 use camino::Utf8PathBuf;
 use formats::Format;
@@ -9,22 +9,22 @@ use super::linted::linted;
 use crate::Ctx;
 use crate::stage::{By, Inputs, Stage, key};
 
-/// Not a stage of the cache: the result is in the published tree.
+/// Not a stage of the cache, because the result is in the published tree.
 const ROW: Stage = Stage { name: "row", by: By::Crates(&["sdk"]) };
 
 /// The packages of a row.
 pub struct RowPackages {
     /// Version of the package `kernel`.
     pub kernel_version: String,
-    /// Architecture of packages.
+    /// Architecture of the packages.
     pub arch: Arch,
-    /// The files.
+    /// The package files.
     pub files: Vec<Utf8PathBuf>,
-    /// What they were made from: where it is from, and the digest of its file.
+    /// The inputs that they were built from: the origin of each file, and its digest.
     pub materials: Vec<(String, Digest)>,
 }
 
-/// A digest of everything that goes into a row's packages. Nothing is made; of a release, its signed list is read.
+/// A digest of all inputs of a row's packages. Nothing is built; for a release, its signed list is read.
 ///
 /// # Errors
 /// Those of the release's list, and of sources that cannot be read.
@@ -38,6 +38,9 @@ pub fn row_inputs(ctx: &Ctx, job: &Job) -> Result<String> {
     for folder in &ctx.recipes {
         inputs = inputs.path("recipes", folder);
     }
+    if let Some(own) = job.own_feed() {
+        inputs = inputs.text("feed", own.digest()?);
+    }
     let workspace = ctx.workspace()?;
     for program in job.recipes().programs.values() {
         inputs = inputs.text("program", workspace.package(&program.cargo.package)?);
@@ -45,10 +48,10 @@ pub fn row_inputs(ctx: &Ctx, job: &Job) -> Result<String> {
     key(ctx, &ROW, &job.provider.goes_in(ctx, inputs)?)
 }
 
-/// The packages of a row, without an error of the lint.
+/// The packages of a row, if the lint finds no error in them.
 ///
 /// # Errors
-/// Whatever keeps them from being made.
+/// Whatever prevents them from being built.
 pub fn row_packages(ctx: &Ctx, job: &Job) -> Result<RowPackages> {
     let packages = linted(ctx, job)?;
     Ok(RowPackages {

@@ -1,16 +1,17 @@
-//! Scenarios: which of them run, on which kernels, and what they need prepared.
+//! Scenarios: which of them run, on which kernels, and what they need.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use formats::Format;
-use model::{Events, Exit, Failure, Finding, Problem, Result, Sabotage};
+use model::{Events, Exit, Failure, Finding, Problem, Result, Sabotage, Target};
 use scenarios::scenario::File;
 use scenarios::{Bench, FeedVariant, Feeds, Keep, Manner, Routers, Scenario, Start};
 use vm::guest::Guest;
 use vm::lab::Lab;
 
 use super::at_once::both;
+use super::borrowed;
 use super::brought::{self, Brought};
 use super::brought_scenarios;
 use super::feed::{Feed, signed};
@@ -19,25 +20,35 @@ use super::job::Job;
 use super::kmods::{self, Kmods, Tried};
 use super::payload::payload as payload_of;
 use super::proved::Proved;
+use super::successor::{self, Older, Successor};
 use super::trees::trees;
-use super::{console, router};
+use super::{console, router, verified};
+use crate::cli::partition::Partition;
 use crate::cli::{Break, TestArgs};
+use crate::facts::{self, PACKAGES, PART, PROOF};
 use crate::{Ctx, Outcome};
 
-/// The package whose file the negative scenario spoils: one that images do not have by themselves.
+/// The package that the negative scenario spoils: one that images do not already have.
 const SPOILED_PACKAGE: &str = "kmod-nf-conntrack-netlink";
 
-/// Name of the fact that says which packages the cases of a kernel ran on, before the kernel's own.
-pub const PACKAGES: &str = "packages for ";
-
-/// Runs the scenarios that were asked for on the packages of this source tree, on one kernel after the other.
+/// Runs the requested scenarios with the packages of this source tree, on one kernel after another.
 pub fn test(ctx: &Ctx, jobs: &[Job], args: &TestArgs) -> Result<Outcome> {
+    in_turn(ctx, jobs, jobs.len(), args)
+}
+
+/// The same where routers of another kernel have a turn in the same run.
+pub fn test_beside(ctx: &Ctx, job: Job, args: &TestArgs) -> Result<Outcome> {
+    in_turn(ctx, &[job], 2, args)
+}
+
+/// Each job, where there are so many kernels in all.
+fn in_turn(ctx: &Ctx, jobs: &[Job], kernels: usize, args: &TestArgs) -> Result<Outcome> {
     let chosen = chosen(ctx, args)?;
-    crate::facts::host(ctx);
+    facts::host(ctx);
     let (proved, kmods) = (Proved::default(), Kmods::default());
     let mut exit = Exit::Done;
     for job in jobs {
-        exit = exit.worse(on_kernel(ctx, job, jobs.len(), args, chosen.clone(), (&proved, &kmods))?);
+        exit = exit.worse(on_kernel(ctx, job, kernels, args, chosen.clone(), (&proved, &kmods))?);
         if exit == Exit::Interrupted {
             return Err(Failure::interrupted());
         }
@@ -54,6 +65,9 @@ fn on_kernel(
     mut chosen: Vec<Scenario>,
     (proved, kmods): (&Proved, &Kmods),
 ) -> Result<Exit> {
+    if let Some(made) = job.proves() {
+        verified(ctx, made)?;
+    }
     let kernel = job.provider.kernel_line();
     let Tried { job, left, gone, mut exit } =
         kmods.without_broken(ctx, job, &kernel, |job| signed(ctx, job).map(drop))?;
@@ -71,13 +85,25 @@ fn on_kernel(
         let mut of_modules = kmods.scenarios(job, &kernel, &left, &payload)?;
         with_packages(&mut of_modules, &job.formats);
         chosen.extend(of_modules);
+        if let Some(own) = job.own_feed().filter(|_| !ctx.own_scenarios) {
+            chosen.extend(brought_scenarios::of(&brought::built_of(&feed.packages, |source| own.made(source))?)?);
+        }
     }
+    if let Some(part) = args.partition {
+        ctx.events.fact(PART, part.to_string());
+        only(part, &mut chosen);
+    }
+    let lent = borrowed::borrow(ctx, job, &router, &feed, &chosen, &gone)?;
+    let served = feed.with(ctx, lent.copies.as_ref())?;
+    let is_upgraded = chosen.iter().any(|scenario| scenario.router == Start::OlderKernel);
+    let older = is_upgraded.then(|| successor::older(ctx, job, &args.machine)).transpose()?;
+    let older_made = older.as_ref().and_then(|made| made.as_ref().ok()?.as_ref());
     let wanted: BTreeSet<FeedVariant> = chosen.iter().flat_map(Scenario::feeds).collect();
     let has_card = job.provider.has_card();
     let card = has_card && chosen.iter().any(|scenario| scenario.router == Start::Card);
     let for_tests = (card || wanted.contains(&FeedVariant::Tests)).then(|| test_feed(ctx, job)).transpose()?;
     let made = for_tests.as_ref().and_then(|made| made.as_ref().ok());
-    // It holds the published packages too.
+    // This feed also has the published packages.
     let all = match made {
         Some(feed) => payload_of(&feed.packages.files()?)?,
         None => payload.clone(),
@@ -92,10 +118,10 @@ fn on_kernel(
         },
         |ctx| {
             let folder = |variant| match (variant, &for_tests) {
-                (FeedVariant::Tests, Some(made)) => {
-                    Ok(made.as_ref().map(|feed| feed.folder.clone()).map_err(Clone::clone))
-                }
-                _ => variant_of(ctx, job, &feed, variant).map(Ok),
+                (FeedVariant::Tests, Some(Ok(feed))) => feed.with(ctx, lent.copies.as_ref()).map(Ok),
+                (FeedVariant::Tests, Some(Err(failure))) => Ok(Err(failure.clone())),
+                (FeedVariant::Trees, _) => trees(ctx, job, &feed, older_made, scenarios::FEED_URL).map(Ok),
+                _ => variant_of(ctx, (&feed, &served), variant).map(Ok),
             };
             wanted.into_iter().map(|variant| Ok((variant, folder(variant)?))).collect()
         },
@@ -103,12 +129,15 @@ fn on_kernel(
     let feeds: BTreeMap<FeedVariant, Result<Utf8PathBuf>> = feeds;
     ctx.events.fact("QEMU", &router.qemu.version);
     ctx.events.fact("router", &router.guest.about.label);
+    if let Some(made) = job.proves() {
+        ctx.events.fact(PROOF, proof(&made.row(), job.target(), &router.guest.about.label));
+    }
     let identity = feeds::dist::identity(&feed.packages.files()?)?;
     ctx.events.fact(&format!("{PACKAGES}{}", router.guest.about.kernel), identity);
     ctx.events.fact("routers at once", ctx.routers.to_string());
     job.provider.tell_costs(ctx, job)?;
     let keep = |guest: &mut dyn Guest| -> Result<()> {
-        ctx.events.notice("keep", "the router is as the scenario left it, and goes when you leave it");
+        ctx.events.notice("keep", "the router is as the scenario left it, and ends when you leave it");
         console::run(ctx, guest).map(|_outcome| ())
     };
     let routers = Prepared {
@@ -117,15 +146,18 @@ fn on_kernel(
         installed: &installed,
         has_card,
         no_card: for_tests.as_ref().and_then(|made| made.as_ref().err().cloned()),
+        older: older.as_ref(),
     };
     let run = |events: &Events, sabotage| {
         let bench = Bench {
             routers: &routers,
-            feeds: Feeds { folders: &feeds, trust: &trust, payload: &all },
+            feeds: Feeds { folders: &feeds, trust: &trust, payload: &all, borrowed: &lent.told },
             manner: Manner {
                 jobs: ctx.routers.get(),
                 of_several: kernels > 1,
+                target: &args.selection.target,
                 sabotage,
+                asks_offloadctl: args.ask_offloadctl,
                 keep: args.keep.then_some(&keep as &Keep<'_>),
                 captures: args.machine.pcap.as_deref(),
             },
@@ -146,7 +178,15 @@ fn on_kernel(
     Ok(exit)
 }
 
-/// The feed with the packages for tests; when it cannot be made, that fails the scenarios that need it, and no others.
+/// Whose packages were made, and which routers ran those of the same recipes: kmods are for one kernel.
+fn proof(made: &feeds::dist::Row, on: &Target, router: &str) -> String {
+    let feeds::dist::Row { target, release, .. } = made;
+    format!(
+        "built by the SDK of {target}, OpenWrt {release}; proven on {on}: {router}, with the same recipes' packages for its kernel"
+    )
+}
+
+/// The feed with the packages for tests; if it cannot be made, only the scenarios that need it fail.
 fn test_feed(ctx: &Ctx, job: &Job) -> Result<Result<Feed>> {
     match signed(ctx, &job.with_test_packages()) {
         Err(failure) if failure.exit() == Exit::Interrupted => Err(failure),
@@ -154,15 +194,17 @@ fn test_feed(ctx: &Ctx, job: &Job) -> Result<Result<Feed>> {
     }
 }
 
-/// The routers of a run, with their packages and without.
+/// The routers of a run, with and without packages.
 struct Prepared<'a> {
     ctx: &'a Ctx,
     router: &'a router::Router,
-    /// By what a scenario begins with.
+    /// By the state in which a scenario starts.
     installed: &'a BTreeMap<Start, Installed<'a>>,
-    /// Whether there are routers with a card that offloads, and why there are none all the same.
+    /// Whether there are routers with an offloading card, and if not, why.
     has_card: bool,
     no_card: Option<Failure>,
+    /// Routers of an older kernel, or why there are none, where a scenario begins on one.
+    older: Option<&'a Result<Option<Older>>>,
 }
 
 impl Routers for Prepared<'_> {
@@ -171,20 +213,27 @@ impl Routers for Prepared<'_> {
     }
 
     fn lack(&self, start: Start) -> Option<String> {
+        if start == Start::OlderKernel {
+            return successor::lack(self.older, self.kernel(), self.ctx.offline);
+        }
         if start != Start::Card {
             return None;
         }
         if !self.has_card {
-            return Some("the card that offloads is there for the stand-in of x86/64 only".into());
+            return Some("the offloading card is available only for the stand-in of x86/64".into());
         }
         let failure = self.no_card.as_ref().filter(|failure| failure.exit() == Exit::Host)?;
         let Finding { id, what, .. } = failure.finding();
-        Some(format!("the driver of the card that offloads cannot be compiled on this host: {id}, {what}"))
+        Some(format!("this host cannot compile the driver of the offloading card: {id}, {what}"))
     }
 
-    fn boot(&self, lab: &Lab, start: Start, manager: Format) -> Result<Box<dyn Guest>> {
+    fn boot<'a>(&'a self, lab: &'a Lab, start: Start, manager: Format) -> Result<Box<dyn Guest + 'a>> {
+        if start == Start::OlderKernel {
+            let older = successor::made(self.older)?;
+            return Ok(Box::new(Successor::start(self.ctx, lab, older, self.router)?));
+        }
         let session = match start {
-            Start::Booted => self.router.start(self.ctx, lab),
+            Start::Booted | Start::OlderKernel => self.router.start(self.ctx, lab),
             Start::Installed | Start::Card => {
                 let none = || self.no_card.clone().unwrap_or_else(|| installed::unprepared(manager));
                 self.installed.get(&start).ok_or_else(none)?.start(self.ctx, lab, manager)
@@ -194,8 +243,8 @@ impl Routers for Prepared<'_> {
     }
 }
 
-/// Leaves the package managers that there are packages for: another could not find out anything. A scenario that
-/// does not care which it is takes the one that there is.
+/// Keeps only package managers for which there are packages; without packages the others could not find out anything. A
+/// scenario that works with any manager gets one that is available.
 fn with_packages(scenarios: &mut [Scenario], formats: &[Format]) {
     let has = |manager: &Format| formats.contains(manager);
     for scenario in scenarios {
@@ -206,7 +255,7 @@ fn with_packages(scenarios: &mut [Scenario], formats: &[Format]) {
     }
 }
 
-/// Leaves the managers that what a scenario installs was brought for.
+/// Keeps only package managers for which the scenario's packages from elsewhere were given.
 fn with_brought(scenarios: &mut [Scenario], brought: &[Brought]) {
     for scenario in scenarios {
         let managers = std::mem::take(&mut scenario.managers);
@@ -215,7 +264,15 @@ fn with_brought(scenarios: &mut [Scenario], brought: &[Brought]) {
     }
 }
 
-/// The ways in which offload is broken, one run each; one run with nothing broken where none is asked for.
+/// Keeps only the cases of one part.
+fn only(part: Partition, scenarios: &mut [Scenario]) {
+    let mut cases = 0..;
+    for scenario in scenarios {
+        scenario.managers.retain(|_| cases.next().is_some_and(|index| part.has(index)));
+    }
+}
+
+/// The ways in which to break offload, one run each; without any, one run with nothing broken.
 fn ways(wanted: &[Break]) -> Vec<Option<Sabotage>> {
     if wanted.is_empty() {
         return vec![None];
@@ -224,7 +281,7 @@ fn ways(wanted: &[Break]) -> Vec<Option<Sabotage>> {
     Sabotage::ALL.into_iter().filter(is_wanted).map(Some).collect()
 }
 
-/// A router to be looked at is one, not several.
+/// Checks that --keep leaves only one router.
 fn only_one(chosen: &[Scenario], kernels: usize) -> Result<()> {
     let cases: Vec<String> = chosen
         .iter()
@@ -238,7 +295,7 @@ fn only_one(chosen: &[Scenario], kernels: usize) -> Result<()> {
     Err(Failure::of(Problem {
         exit: Exit::Usage,
         id: "TEST005",
-        what: "--keep leaves one router to be looked at, and more than one would run",
+        what: "--keep leaves one router to look at, but more than one would run",
         why: format!("on {kernels} kernels: {}", cases.join(", ")),
         fix: "name one scenario with --exact, one kernel with --kernel and one package manager with --format ipk or apk",
     }))
@@ -251,19 +308,21 @@ pub fn list(ctx: &Ctx, args: &TestArgs) -> Result<Outcome> {
     Ok(Outcome::done(lines.join("\n")))
 }
 
-/// Refuses files of scenarios that are asked for, and words that name none.
+/// Refuses invalid files among the requested scenarios, and words that match no scenario.
 pub fn check(ctx: &Ctx, args: &TestArgs) -> Result<()> {
     chosen(ctx, args).map(drop)
 }
 
-/// Scenarios whose name contains, or with `--exact` is, one of the given words. Files that are refused count only when
-/// they are among them. Packages from elsewhere have scenarios of their own, and without a word only those run, unless
-/// the user has others.
+/// Scenarios whose name contains, or with `--exact` is, one of the given words. Invalid files matter only if they are
+/// among them. Packages from elsewhere have scenarios of their own, and without a word only those run, unless the user
+/// gave others.
 fn chosen(ctx: &Ctx, args: &TestArgs) -> Result<Vec<Scenario>> {
     let folder = &ctx.scenarios;
     let mut all = scenarios::scenario::load_all(folder)?;
     let of_brought = brought_scenarios::of(&brought::open(ctx)?)?;
-    if args.names.is_empty() && !of_brought.is_empty() && !ctx.own_scenarios {
+    // Those of a feed are known only after it was built.
+    let is_own = !of_brought.is_empty() || ctx.feed.is_some();
+    if args.names.is_empty() && is_own && !ctx.own_scenarios {
         return Ok(of_brought);
     }
     if !ctx.own_scenarios {
@@ -287,7 +346,7 @@ fn chosen(ctx: &Ctx, args: &TestArgs) -> Result<Vec<Scenario>> {
     files.map(|file| Ok(in_tree(ctx, file.scenario?))).collect()
 }
 
-/// Annotations want the file as the source tree has it, not as this machine does.
+/// Makes the file's path relative to the source tree, as annotations need it.
 fn in_tree(ctx: &Ctx, mut scenario: Scenario) -> Scenario {
     if let Ok(inside) = scenario.file.strip_prefix(&ctx.root) {
         scenario.file = inside.to_owned();
@@ -295,18 +354,18 @@ fn in_tree(ctx: &Ctx, mut scenario: Scenario) -> Scenario {
     scenario
 }
 
-/// The feed's directory, or that of a copy spoiled in one way.
-fn variant_of(ctx: &Ctx, job: &Job, feed: &Feed, variant: FeedVariant) -> Result<Utf8PathBuf> {
+/// The folder that is served, or that of a spoiled copy.
+fn variant_of(ctx: &Ctx, (feed, served): (&Feed, &Utf8Path), variant: FeedVariant) -> Result<Utf8PathBuf> {
     let spoil = match variant {
-        FeedVariant::Published | FeedVariant::Tests => return Ok(feed.folder.clone()),
-        FeedVariant::Trees => return trees(ctx, job, feed, scenarios::FEED_URL),
+        FeedVariant::Published | FeedVariant::Tests | FeedVariant::Trees => return Ok(served.to_owned()),
         FeedVariant::WrongKey => feeds::Spoil::WrongKey,
         FeedVariant::FlippedPackage => feeds::Spoil::FlippedPackage(SPOILED_PACKAGE),
         FeedVariant::FlippedIndex => feeds::Spoil::FlippedIndex,
         FeedVariant::OtherKernel => feeds::Spoil::OtherKernel,
         FeedVariant::Newer => feeds::Spoil::Newer,
+        FeedVariant::NewKernel => feeds::Spoil::NewKernel,
     };
-    feed.spoiled(ctx, spoil)
+    feed.spoiled(ctx, served, spoil)
 }
 
 #[cfg(test)]
@@ -317,10 +376,14 @@ mod tests {
     use clap::Parser;
     use model::Events;
 
-    fn names(words: &[&str]) -> Result<Vec<String>> {
+    fn args(words: &[&str]) -> TestArgs {
         let line = ["xtask", "test"].iter().chain(words);
         let Verb::Test(args) = Cli::try_parse_from(line).unwrap().verb else { panic!("not test") };
-        let chosen = chosen(&ctx("/nowhere".into(), Events::discard()), &args)?;
+        args
+    }
+
+    fn names(words: &[&str]) -> Result<Vec<String>> {
+        let chosen = chosen(&ctx("/nowhere".into(), Events::discard()), &args(words))?;
         Ok(chosen.into_iter().map(|scenario| scenario.name).collect())
     }
 
@@ -334,6 +397,27 @@ mod tests {
             assert_eq!((failure.id(), failure.exit()), ("TEST001", Exit::Usage));
             assert!(failure.finding().why.contains("offload-ipv4-nat"), "{failure}");
         }
+    }
+
+    #[test]
+    fn every_case_is_in_one_part() {
+        let all = chosen(&ctx("/nowhere".into(), Events::discard()), &args(&[])).unwrap();
+        let cases = |scenarios: &[Scenario]| -> Vec<String> {
+            let of = |scenario: &Scenario| scenario.managers.iter().map(|m| format!("{}/{m}", scenario.name)).collect();
+            scenarios.iter().flat_map(|scenario| -> Vec<String> { of(scenario) }).collect()
+        };
+        let parts: Vec<Vec<String>> = ["slice:1/2", "slice:2/2"]
+            .map(|part| {
+                let mut scenarios = all.clone();
+                only(part.parse().unwrap(), &mut scenarios);
+                cases(&scenarios)
+            })
+            .to_vec();
+        assert!(parts[0].len().abs_diff(parts[1].len()) <= 1);
+        let (mut both, mut wanted) = (parts.concat(), cases(&all));
+        both.sort();
+        wanted.sort();
+        assert_eq!(both, wanted);
     }
 
     #[test]
@@ -386,6 +470,15 @@ mod tests {
             let Verb::Test(args) = Cli::try_parse_from(words).unwrap().verb else { panic!("not test") };
             assert_eq!(ways(&args.sabotage), [Some(way)]);
         }
+    }
+
+    #[test]
+    fn a_proof_tells_whose_packages_and_whose_routers() {
+        let row = feeds::dist::Row { line: "24.10".into(), target: "ramips/mt7620".into(), release: "24.10.8".into() };
+        let told = proof(&row, &"ramips/mt7621".parse().unwrap(), "mipsel stand-in router");
+        assert!(
+            told.starts_with("built by the SDK of ramips/mt7620, OpenWrt 24.10.8; proven on ramips/mt7621: mipsel")
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::ctx::tests::ctx;
 use crate::stage::{By, Stage};
 use model::Events;
 
-/// Files of a folder and those below.
+/// Collects the files below a folder.
 fn files(folder: &Utf8Path, into: &mut Vec<Utf8PathBuf>) {
     for entry in folder.read_dir_utf8().unwrap() {
         let path = entry.unwrap().into_path();
@@ -18,7 +18,7 @@ fn files(folder: &Utf8Path, into: &mut Vec<Utf8PathBuf>) {
     }
 }
 
-/// What a source says outside of its tests.
+/// A source without its tests.
 fn source(file: &Utf8Path) -> String {
     let text = std::fs::read_to_string(file).unwrap();
     text.split("#[cfg(test)]").next().unwrap().to_owned()
@@ -77,7 +77,7 @@ fn names_of_stages_are_not_shared() {
     assert_eq!(names.len(), stages::ALL.len());
 }
 
-/// No result depends on what only calls stages or hears of them, so that is left out of their code.
+/// No result depends on code that only calls stages or receives their events, so that code is left out.
 #[test]
 fn what_stages_run_through_does_not_know_what_is_above_it() {
     let folder = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

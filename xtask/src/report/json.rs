@@ -16,10 +16,10 @@ struct Report<'a> {
     run: &'a Run,
 }
 
-/// The report, ending with a newline.
+/// Renders the report, which ends with a newline.
 pub fn render(run: &Run) -> String {
     let report = Report { schema: SCHEMA, headline: run.headline(), counts: run.counts(), run };
-    // Only maps whose keys are not text cannot be written, and the report has none.
+    // Serialisation fails only for maps whose keys are not text, and the report has none.
     let mut text = serde_json::to_string_pretty(&report).unwrap_or_default();
     text.push('\n');
     text
@@ -34,7 +34,7 @@ mod tests {
 
     const TEXT: &str = include_str!("../../report.schema.json");
 
-    /// The part of JSON Schema that ours uses: what does not fit it, by path.
+    /// Implements the part of JSON Schema that ours uses: returns violations, by path.
     fn problems(schema: &Value, root: &Value, value: &Value, path: &str) -> Vec<String> {
         if let Some(name) = schema["$ref"].as_str() {
             return problems(&root["$defs"][name.trim_start_matches("#/$defs/")], root, value, path);

@@ -1,19 +1,20 @@
-//! A summary in Markdown, for the page that CI services show of a job.
+//! A summary in Markdown, for a job's page on a CI service.
 //!
-//! Short, because such a page has a limit (1 MiB a step on GitHub): what went wrong first, then the matrix of
+//! It is short, because such pages have a limit (1 MiB per step on GitHub): failures first, then the matrix of
 //! scenarios, figures, times and facts.
 
 use std::fmt::Write as _;
 
 use model::Verdict;
+use model::cost::OF_HARDWARE;
 
-use super::{Case, Counts, Run};
+use super::{Case, Counts, Run, ran_on};
 use crate::sink::human::table::seconds;
 
-/// Milliseconds that are worth a line.
+/// Stages that took fewer milliseconds are not listed.
 const LEAST: u64 = 100;
 
-/// The summary, ending with a newline.
+/// Renders the summary, which ends with a newline.
 pub fn render(run: &Run) -> String {
     let mut text = format!("## {}\n\n", inline(&run.headline()));
     let Counts { passed, failed, blocked, skipped } = run.counts();
@@ -23,6 +24,7 @@ pub fn render(run: &Run) -> String {
     let _infallible = writeln!(text, "{}, exit code {}: {}\n", seconds(run.millis), run.exit, code(&run.command));
     text.push_str(&troubles(run));
     text.push_str(&sabotage(run));
+    text.push_str(&kmods(run));
     text.push_str(&table(
         "Scenarios",
         &["Scenario", "Kernel", "Expected", "Observed", "Verdict", "Time"],
@@ -30,7 +32,7 @@ pub fn render(run: &Run) -> String {
             let Case { name, expected, observed, millis, record, verdict, .. } = case;
             [
                 inline(name),
-                inline(&record.kernel),
+                inline(&ran_on(record)),
                 inline(expected),
                 inline(observed),
                 word(verdict).into(),
@@ -49,6 +51,9 @@ pub fn render(run: &Run) -> String {
             &["Packet", "Offload", &format!("{unit}, spread"), "Of off"],
             rows,
         ));
+        if costs.has_hardware() {
+            text.push_str(&format!("{OF_HARDWARE}\n\n"));
+        }
     }
     text.push_str(&table(
         "Where the time went",
@@ -64,6 +69,17 @@ pub fn render(run: &Run) -> String {
         run.facts.iter().map(|fact| [inline(&fact.name), inline(&fact.value)]),
     ));
     text
+}
+
+/// The results for each kmod, with the reason of failures.
+fn kmods(run: &Run) -> String {
+    let rows = run.kmods.iter().map(|row| {
+        let [compiles, packs, loads, works, unloads, clean] = row.cells.each_ref().map(|cell| cell.word().to_owned());
+        let why = inline(row.why().unwrap_or_default());
+        [inline(&row.kmod), inline(&row.kernel), compiles, packs, loads, works, unloads, clean, why]
+    });
+    let head = ["Kmod", "Kernel", "Compiles", "Packs", "Loads", "Works", "Unloads", "Clean", "Why not"];
+    table("Kernel modules", &head, rows)
 }
 
 /// Whether the scenarios noticed that offload was broken.
@@ -84,7 +100,7 @@ fn sabotage(run: &Run) -> String {
     text
 }
 
-/// What did not hold, each with the command that repeats it.
+/// Everything that failed, each with the command that reproduces it.
 fn troubles(run: &Run) -> String {
     let mut text = String::new();
     for error in run.errors() {
@@ -112,7 +128,7 @@ fn word(verdict: &Verdict) -> &'static str {
     }
 }
 
-/// A table under a title, or nothing without rows. Cells are Markdown already.
+/// A table under a title; empty without rows. Cells are Markdown already.
 fn table<const N: usize>(title: &str, head: &[&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
     let mut lines: Vec<String> = rows.map(|row| format!("| {} |", row.join(" | "))).collect();
     if lines.is_empty() {
@@ -123,7 +139,7 @@ fn table<const N: usize>(title: &str, head: &[&str; N], rows: impl Iterator<Item
     format!("### {title}\n\n{}\n\n", lines.join("\n"))
 }
 
-/// Text of others on one line: neither Markdown nor HTML, and no end of a cell.
+/// Escapes foreign text for one line: no Markdown, no HTML, no end of a cell.
 fn inline(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.split_whitespace().collect::<Vec<_>>().join(" ").chars() {
@@ -134,7 +150,7 @@ fn inline(text: &str) -> String {
             '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '#' | '+' | '!' | '|' | '~' => {
                 safe.extend(['\\', c]);
             }
-            // Else a name would call a person, a number an issue, a word an address.
+            // Otherwise GitHub would turn it into a mention, a number into an issue, a word into a link.
             '@' => safe.push_str("&#64;"),
             c => safe.push(c),
         }
@@ -142,7 +158,7 @@ fn inline(text: &str) -> String {
     safe
 }
 
-/// A command, with as many backticks around it as keep those in it from ending it.
+/// A command in code formatting, with enough backticks around it.
 fn code(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let longest = line.split(|c| c != '`').map(str::len).max().unwrap_or(0);

@@ -1,57 +1,69 @@
-//! A whole run, collected from its events, and the reports that are made of it.
+//! A whole run, collected from its events, and the reports that are made from it.
 //!
-//! A report is a pure function from a [`Run`] to text, so that it can be tested without running anything;
-//! `sink/report.rs` writes them. What is not in an [`Event`] is in no report.
+//! A report is a pure function from a [`Run`] to text, so it can be tested without running anything; `written.rs`
+//! writes them. Whatever is not in an [`Event`] is in no report.
 
 pub mod html;
 pub mod json;
+pub mod junit;
 pub mod markdown;
+pub mod merge;
 pub mod sabotage;
+mod written;
+
+pub use written::Files;
 
 use model::cost::Costs;
+use model::kmod::KmodRow;
+use model::word::{self, Word};
 use model::{Event, Exit, Finding, Record, Severity, Status, Verdict};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-/// Everything that reports tell. Durations are in milliseconds.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+use crate::cli::DEFAULT_TARGET;
+
+/// The data of all reports. Durations are in milliseconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
-    /// The command line, as one could type it again.
+    /// The command line, quoted for a shell.
     pub command: String,
-    /// Flags that a repetition needs, such as `--accel tcg`.
+    /// Flags that are needed to reproduce a case, such as `--accel tcg`.
     #[serde(skip)]
     pub again: Vec<String>,
-    /// What the process ends with.
+    /// The exit code of the process.
     pub exit: u8,
     /// How long it took.
     pub millis: u64,
-    /// What it stood on: name and value.
+    /// Facts about the machine: name and value.
     pub facts: Vec<Fact>,
     /// The parts of the pipeline.
     pub stages: Vec<Stage>,
-    /// The scenarios, in the order of their ends.
+    /// The scenarios, in the order in which they ended.
     pub cases: Vec<Case>,
-    /// What was found outside of any scenario.
+    /// The results for each of the user's kmods.
+    pub kmods: Vec<KmodRow>,
+    /// Findings outside of any scenario.
     pub findings: Vec<Finding>,
-    /// What forwarding packets costs.
+    /// The cost of forwarding packets.
     pub costs: Vec<Costs>,
 }
 
-/// What a run stood on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// A fact about the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fact {
-    /// Such as `QEMU`.
+    /// Its name, such as `QEMU`.
     pub name: String,
-    /// Such as `7.2.22`.
+    /// Its value, such as `7.2.22`.
     pub value: String,
 }
 
 /// A part of the pipeline.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stage {
-    /// Such as `packages`.
+    /// Its name, such as `packages`.
     pub name: String,
     /// `kept`, `done` or `failed`.
-    pub ended: &'static str,
+    #[serde(deserialize_with = "word::read")]
+    pub ended: Word,
     /// How long it took.
     pub millis: u64,
     /// What came out.
@@ -59,28 +71,28 @@ pub struct Stage {
 }
 
 /// One scenario, with one package manager, on one kernel.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Case {
     /// Its name.
     pub name: String,
-    /// The verdict, and what it stands on.
+    /// The verdict with its finding or reason.
     #[serde(flatten)]
     pub verdict: Verdict,
     /// How long it took.
     pub millis: u64,
-    /// What had to be seen.
+    /// What was expected.
     pub expected: String,
-    /// What was seen.
+    /// What was observed.
     pub observed: String,
-    /// The command that repeats it.
+    /// The command that reproduces it.
     pub reproduce: String,
     /// Observations, one line each.
     pub notes: Vec<String>,
-    /// All that was looked at.
+    /// All checks.
     pub record: Record,
 }
 
-/// How many scenarios had which verdict.
+/// The number of scenarios with each verdict.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Every assertion held.
@@ -94,7 +106,7 @@ pub struct Counts {
 }
 
 impl Run {
-    /// A run that nothing has happened in yet. It counts as a defect until somebody says how it ended.
+    /// A run in which nothing has happened yet. It counts as a bug until its end is reported.
     pub fn new(command: String, again: Vec<String>) -> Self {
         Run {
             command,
@@ -104,12 +116,13 @@ impl Run {
             facts: Vec::new(),
             stages: Vec::new(),
             cases: Vec::new(),
+            kmods: Vec::new(),
             findings: Vec::new(),
             costs: Vec::new(),
         }
     }
 
-    /// Takes what belongs in a report.
+    /// Takes an event's data, if reports need it.
     pub fn take(&mut self, event: &Event) {
         match event {
             Event::Fact { name, value } => {
@@ -126,6 +139,7 @@ impl Run {
                 self.stage(stage, "failed", *millis, summary);
             }
             Event::Finding(finding) => self.findings.push(finding.clone()),
+            Event::Kmod(row) => self.kmods.push(row.clone()),
             Event::Costs(costs) => self.costs.push(costs.clone()),
             Event::CaseEnd { case, verdict, millis, notes, record } => {
                 let case = self.case(case, verdict.clone(), *millis, notes.clone(), Record::clone(record));
@@ -149,12 +163,16 @@ impl Run {
         Case { name: name.into(), verdict, millis, expected, observed, reproduce, notes, record }
     }
 
-    /// The command that runs one case again.
+    /// The command that reproduces one case.
     fn repetition(&self, name: &str, record: &Record) -> String {
         let scenario =
             if record.scenario.is_empty() { name.split('/').next().unwrap_or(name) } else { &record.scenario };
         let mut words = vec!["cargo", "xtask", "test", scenario, "--exact"];
-        if !record.kernel.is_empty() {
+        if is_other(&record.target) {
+            words.extend(["--target", &record.target]);
+        }
+        // A release has one kernel, and no flag for it.
+        if !record.kernel.is_empty() && !self.again.iter().any(|word| word == "--release") {
             words.extend(["--kernel", &record.kernel]);
         }
         if let Some(way) = record.sabotage {
@@ -164,7 +182,7 @@ impl Run {
         words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
     }
 
-    /// What the suite's test of itself came to; empty after a usual run.
+    /// The results of the suite's test of itself; empty for a usual run.
     pub fn sabotage(&self) -> sabotage::Table {
         let mut table = sabotage::Table::default();
         self.cases.iter().for_each(|case| table.take(&case.name, &case.verdict, &case.record));
@@ -185,7 +203,7 @@ impl Run {
         counts
     }
 
-    /// The scenarios that failed or found nothing out, worst first, each with what was found.
+    /// The scenarios that failed or were blocked, worst first, each with its finding.
     pub fn troubles(&self) -> Vec<(&Case, &Finding)> {
         let mut troubles: Vec<(&Case, &Finding)> = self
             .cases
@@ -204,7 +222,7 @@ impl Run {
         self.findings.iter().filter(|finding| finding.severity == Severity::Error)
     }
 
-    /// The run in one sentence.
+    /// A summary of the run in one sentence.
     pub fn headline(&self) -> String {
         let Counts { passed, failed, blocked, skipped: _ } = self.counts();
         let of = |count: usize, noun: &str| if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") };
@@ -224,7 +242,17 @@ impl Run {
     }
 }
 
-/// A word as a shell reads it back.
+/// What a case ran on, as columns of tables have it: the kernel line, and the target where it is not the usual one.
+pub fn ran_on(record: &Record) -> String {
+    let target = Some(&record.target).filter(|target| is_other(target));
+    [Some(&record.kernel), target].into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(", ")
+}
+
+fn is_other(target: &str) -> bool {
+    !target.is_empty() && target != DEFAULT_TARGET
+}
+
+/// Quotes a word for the shell.
 pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
     if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', r"'\''")) }

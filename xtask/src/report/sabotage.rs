@@ -2,12 +2,12 @@
 
 use model::{Record, Verdict};
 
-/// What became of the cases that had to notice.
+/// The results of the cases that had to notice.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Table {
     /// The ways, in the order in which they were tried.
     pub ways: Vec<&'static str>,
-    /// Cases by name, without the way, in the order of their first ends.
+    /// Cases by name, without the way, in the order in which they first ended.
     pub rows: Vec<(String, Vec<Option<Answer>>)>,
 }
 
@@ -16,14 +16,14 @@ pub struct Table {
 pub enum Answer {
     /// It failed because of it, at this place.
     Red(String),
-    /// It passed all the same.
+    /// It passed, although it should have failed.
     Green,
-    /// It failed elsewhere, or nothing was found out.
+    /// It failed elsewhere, or was blocked.
     Unclear,
 }
 
 impl Answer {
-    /// For people.
+    /// The text of a cell.
     pub fn words(&self) -> String {
         match self {
             Answer::Red(at) => format!("red at {at}"),
@@ -34,7 +34,7 @@ impl Answer {
 }
 
 impl Table {
-    /// Takes the end of a case; those of a usual run, and those that were not run, do not belong here.
+    /// Takes the end of a case; ignores cases without sabotage, and those that were skipped.
     pub fn take(&mut self, case: &str, verdict: &Verdict, record: &Record) {
         let Some(way) = record.sabotage else { return };
         let answer = match verdict {
@@ -66,13 +66,13 @@ impl Table {
         (0..self.ways.len()).map(word).collect()
     }
 
-    /// How many cases noticed, and of how many.
+    /// How many cases noticed, and how many had to.
     pub fn noticed(&self) -> (usize, usize) {
         let answers = || self.rows.iter().flat_map(|(_, row)| row.iter().flatten());
         (answers().filter(|answer| matches!(answer, Answer::Red(_))).count(), answers().count())
     }
 
-    /// The table in columns, or nothing when offload was not broken.
+    /// The table as text; empty when offload was not broken.
     pub fn text(&self) -> String {
         if self.rows.is_empty() {
             return String::new();
@@ -86,10 +86,10 @@ impl Table {
     }
 }
 
-/// Above the names.
+/// The heading above the names.
 const HEAD: &str = "offload broken by";
 
-/// Columns that hold the longest answer.
+/// The width of a column, enough for the longest answer.
 const COLUMN: usize = 22;
 
 fn line(name: &str, width: usize, cells: impl Iterator<Item = String>) -> String {

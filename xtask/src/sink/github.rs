@@ -1,8 +1,8 @@
-//! Workflow commands of GitHub Actions: groups that fold, and annotations at the lines they are about.
+//! Workflow commands of GitHub Actions: folding groups, and annotations at the lines that they are about.
 //!
-//! The format is that of "Workflow commands for GitHub Actions" in GitHub's documentation:
-//! `::command name=value,name=value::text`, where `%`, CR and LF are escaped, and in values also `:` and `,`.
-//! What others wrote therefore never begins a command of its own.
+//! The format is that of "Workflow commands for GitHub Actions" in GitHub's documentation: `::command
+//! name=value,name=value::text`, where `%`, CR and LF are escaped, and in values also `:` and `,`. So foreign text
+//! never starts a command.
 
 use std::io::Write;
 
@@ -13,12 +13,12 @@ use super::Sink;
 /// Writes workflow commands.
 pub struct Github<W> {
     out: W,
-    /// Stages that were begun and did not end. Groups do not nest: those that run at once share the first one's.
+    /// The number of running stages. Groups cannot nest, so parallel stages share the first one's group.
     running: usize,
 }
 
 impl<W: Write> Github<W> {
-    /// Writes to `out`, which must be the stream of the text that the groups are to fold.
+    /// Writes to `out`, which must be the stream whose text the groups fold.
     pub fn new(out: W) -> Self {
         Github { out, running: 0 }
     }
@@ -27,12 +27,12 @@ impl<W: Write> Github<W> {
         let properties: Vec<String> =
             properties.iter().map(|(key, value)| format!("{key}={}", property(value))).collect();
         let separator = if properties.is_empty() { "" } else { " " };
-        // A reader that went away is no reason to stop the work.
+        // A closed pipe must not stop the work.
         let _gone = writeln!(self.out, "::{name}{separator}{}::{}", properties.join(","), message(text))
             .and_then(|()| self.out.flush());
     }
 
-    /// An annotation; `file` and `line` are where it belongs when the finding itself names no place in a file.
+    /// Writes an annotation; `file` and `line` are used if the finding itself does not name a place in a file.
     fn annotate(&mut self, finding: &Finding, about: &str, file: &str, line: u32) {
         let name = match finding.severity {
             Severity::Error => "error",

@@ -1,7 +1,6 @@
-//! Text for people on stderr: one line for what happens, a table and a last line at the end.
+//! Human-readable output on stderr: a line for each thing that happens, a table and a last line at the end.
 //!
-//! Lines of the engine are kept while a stage or scenario works and shown only with `-v`, or all at
-//! once when it fails, which is when they are wanted.
+//! Lines of the engine are kept while a stage or scenario runs, and shown only with `-v` or when it fails.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -11,15 +10,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 use model::{Event, Finding, Severity, Status, Verdict};
 
 use super::Sink;
+use crate::facts::PROOF;
 use crate::report::sabotage;
 use table::{Row, Table};
 
 pub mod table;
 
-/// Lines kept for the case of failure.
+/// How many lines are kept in case of a failure.
 const KEPT_LINES: usize = 10;
 
-/// How much to say.
+/// How much to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
     /// Problems and the last line.
@@ -31,18 +31,18 @@ pub enum Verbosity {
 }
 
 impl From<u8> for Verbosity {
-    /// From the count of `-v`.
+    /// From the number of `-v` flags.
     fn from(count: u8) -> Self {
         if count == 0 { Verbosity::Normal } else { Verbosity::Verbose }
     }
 }
 
-/// How to write.
+/// How to print.
 #[derive(Debug, Clone, Copy)]
 pub struct Style {
-    /// How much to say.
+    /// How much to print.
     pub verbosity: Verbosity,
-    /// Whether to colour.
+    /// Whether to use colours.
     pub color: bool,
     /// Whether to draw a progress line (on a terminal only).
     pub progress: bool,
@@ -57,17 +57,19 @@ enum Paint {
     Faint,
 }
 
-/// Writes a run for people.
+/// The sink for human-readable output.
 pub struct Human<W> {
     out: W,
     style: Style,
     bar: Option<ProgressBar>,
-    /// What was begun and did not end.
+    /// Running stages and scenarios.
     running: Vec<String>,
-    /// The last lines: of whom, and what.
+    /// The last lines, each with its stage.
     kept: VecDeque<(String, String)>,
     table: Table,
     sabotage: sabotage::Table,
+    /// Whose SDK made the packages and whose routers ran them, where that is not the same.
+    proof: Option<String>,
 }
 
 impl<W: Write> Human<W> {
@@ -81,13 +83,14 @@ impl<W: Write> Human<W> {
             kept: VecDeque::new(),
             table: Table::default(),
             sabotage: sabotage::Table::default(),
+            proof: None,
         }
     }
 
     fn write(&mut self, text: &str) {
         let Human { out, bar, .. } = self;
         let mut line = || {
-            // A terminal that went away is no reason to stop the work.
+            // A closed terminal must not stop the work.
             let _gone = writeln!(out, "{text}").and_then(|()| out.flush());
         };
         match bar {
@@ -112,7 +115,7 @@ impl<W: Write> Human<W> {
         if self.style.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.into() }
     }
 
-    /// A word of at least `table::WORD` columns; colours do not count as width.
+    /// A word padded to at least `table::WORD` columns; colour codes do not count as width.
     fn word(&self, paint: Paint, word: &str) -> String {
         let padding = " ".repeat(table::WORD.saturating_sub(word.len()));
         format!("{}{padding}", self.paint(paint, word))
@@ -145,7 +148,7 @@ impl<W: Write> Human<W> {
             self.running.remove(at);
         }
         if failed && self.style.verbosity < Verbosity::Verbose {
-            // Where others are at work, their lines are among these.
+            // If other stages are running too, the kept lines are mixed.
             let alone = self.running.is_empty();
             for (stage, line) in std::mem::take(&mut self.kept) {
                 let whose = if alone { String::new() } else { format!("{stage} ") };
@@ -203,7 +206,7 @@ impl<W: Write> Human<W> {
         }
         let table = self.table.to_string();
         if exit == 0 && table.is_empty() {
-            // Verbs that only show something have shown it.
+            // Verbs that only show something have already done so.
             return;
         }
         if !table.is_empty() {
@@ -211,6 +214,9 @@ impl<W: Write> Human<W> {
         }
         for line in [self.table.spent(), self.table.slowest()].into_iter().flatten() {
             self.say(&line);
+        }
+        if let Some(proof) = self.proof.take() {
+            self.say(&proof);
         }
         let sabotage = self.sabotage.text();
         if !sabotage.is_empty() {
@@ -260,6 +266,7 @@ impl<W: Write + Send> Sink for Human<W> {
                     self.finding(finding);
                 }
             }
+            Event::Fact { name, value } if name == PROOF => self.proof = Some(value.clone()),
             Event::RunEnd { exit, millis } => self.finish(*exit, *millis),
             _ => {}
         }

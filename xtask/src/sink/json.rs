@@ -1,4 +1,4 @@
-//! One JSON object a line, for programs; the schema is [`model::SCHEMA`] in the first record.
+//! One JSON object per line, for programs; the first record names the schema, [`model::SCHEMA`].
 
 use std::io::Write;
 
@@ -20,7 +20,7 @@ impl<W: Write> Json<W> {
 
 impl<W: Write + Send> Sink for Json<W> {
     fn take(&mut self, event: &Event) {
-        // A reader that went away is no reason to stop the work.
+        // A closed pipe must not stop the work.
         if let Ok(line) = serde_json::to_string(event) {
             let _gone = writeln!(self.out, "{line}").and_then(|()| self.out.flush());
         }

@@ -1,4 +1,4 @@
-//! What goes into a stage, and the key that it hashes to.
+//! The inputs of a stage, and the key that they hash to.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -12,10 +12,10 @@ use super::{By, Stage};
 use crate::code::Code;
 use crate::code::fields::{Fields, digest};
 
-/// Part of every key: raise it when the layout of stages changes.
+/// Part of every key; raise it when the layout of stages changes.
 const LAYOUT: &str = "stage/2";
 
-/// Digits of a key: enough for a cache that nobody attacks, and paths stay readable.
+/// Digits of a key: enough for a cache that nobody attacks, and short enough for readable paths.
 const KEY_DIGITS: usize = 32;
 
 /// The labelled inputs of a stage.
@@ -32,38 +32,38 @@ enum Part {
 }
 
 impl Inputs {
-    /// Inputs that people would call `about`, such as `linux 6.12 for x86/64`; not part of the key.
+    /// Inputs with a description, such as `linux 6.12 for x86/64`, which is not part of the key.
     pub fn new(about: impl Into<String>) -> Self {
         Inputs { about: about.into(), parts: Vec::new() }
     }
 
-    /// What this is, for people.
+    /// The description.
     pub fn about(&self) -> &str {
         &self.about
     }
 
-    /// A setting or a version.
+    /// Adds a setting or a version.
     #[must_use]
     pub fn text(mut self, label: &'static str, value: impl ToString) -> Self {
         self.parts.push((label, Part::Text(value.to_string())));
         self
     }
 
-    /// A file's content, or everything in a folder: names, contents, links and executable bits.
+    /// Adds a file's content, or everything in a folder: names, contents, links and executable bits.
     #[must_use]
     pub fn path(mut self, label: &'static str, path: impl Into<Utf8PathBuf>) -> Self {
         self.parts.push((label, Part::Path(path.into())));
         self
     }
 
-    /// The result of an earlier stage: its key stands for its content.
+    /// Adds the result of an earlier stage, whose key stands for its content.
     #[must_use]
     pub fn stage(self, label: &'static str, result: &Utf8Path) -> Self {
         let key = result.file_name().unwrap_or_default().to_owned();
         self.text(label, key)
     }
 
-    /// The parts as lines, kept in the stamp so that two stamps can be compared by eye.
+    /// The inputs as lines, kept in the stamp so that two stamps can be compared by eye.
     pub(super) fn listing(&self, stage: &Stage, code: &Code) -> String {
         let by = match stage.by {
             By::Crates(crates) => format!("{}: {}", crates.join(", "), code.of(crates)),
@@ -78,8 +78,8 @@ impl Inputs {
         })
     }
 
-    /// The key: a digest of who does the work and of the parts, each with its label and length, so that no two lists
-    /// of parts hash alike by running into each other.
+    /// The key: a digest of who does the work and of the inputs, each with its label and length, so that different
+    /// lists of inputs never hash alike.
     pub(super) fn key(&self, stage: &Stage, code: &Code) -> Result<String> {
         let digest = digest(|hash| {
             hash.field(LAYOUT.as_bytes());
@@ -102,7 +102,7 @@ impl Inputs {
     }
 }
 
-/// Hashes what is at `path`; `name` is its path below the input, so that a moved tree keeps its key.
+/// Hashes what is at `path`; `name` is its path relative to the input, so that a moved tree keeps its key.
 fn tree(hash: &mut Fields, path: &Utf8Path, name: &str) -> Result<(), (Utf8PathBuf, std::io::Error)> {
     let located = |error| (path.to_owned(), error);
     let meta = path.symlink_metadata().map_err(located)?;

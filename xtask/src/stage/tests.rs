@@ -1,4 +1,4 @@
-//! What the cache promises: work once, whole or not at all, alone, and removable.
+//! The cache's promises: work is done once, completely or not at all, by one run at a time, and can be removed.
 
 use std::cell::Cell;
 use std::sync::mpsc;
@@ -67,7 +67,7 @@ fn work_is_done_once_and_again_when_an_input_changes() {
     };
     let first = stage(&bench.ctx, &ONE, &inputs(), work).unwrap();
     assert_eq!(bench.told(), ["begin", "done"]);
-    // The same run does not speak of it again; another one does, once.
+    // The same run does not report it again; another run does, once.
     assert_eq!(stage(&bench.ctx, &ONE, &inputs(), work).unwrap(), first);
     assert_eq!((bench.told(), runs.get()), (vec![], 1));
     let next = Ctx { told: Default::default(), ..bench.ctx.clone() };

@@ -1,4 +1,4 @@
-//! A package that may be chosen, and what its names exclude.
+//! A package that the solver may choose, and which others it excludes.
 
 use std::collections::BTreeSet;
 
@@ -9,9 +9,9 @@ use formats::apk::Info;
 pub(super) struct Candidate<'a> {
     pub(super) info: &'a Info,
     pub(super) installed: bool,
-    /// Whether it can be had from a repository, or from the user.
+    /// Whether a repository has it, or the user gave it as a file.
     pub(super) available: bool,
-    /// The place of the first repository that has it, from 1; 0 when none has it.
+    /// The position of the first repository that has it, from 1; 0 when none has it.
     pub(super) repository: usize,
 }
 
@@ -21,26 +21,26 @@ impl Candidate<'_> {
         format!("{}-{}", self.info.name, self.info.version)
     }
 
-    /// Its names, each with the version that it has there.
+    /// Its own name and those that it provides, each with its version under that name.
     pub(super) fn names(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
         let provided = self.info.provides.iter().map(|provide| (provide.name.as_str(), provide.version.as_deref()));
         std::iter::once((self.info.name.as_str(), Some(self.info.version.as_str()))).chain(provided)
     }
 
-    /// A name that it has twice, once with a version at least: it excludes itself, and nobody can install it.
+    /// A name that it has twice, at least once with a version: the package excludes itself, and nobody can install it.
     pub(super) fn excludes_itself(&self) -> Option<&str> {
         let mut seen: BTreeSet<&str> = BTreeSet::new();
         let is_versioned = |name: &str| self.names().any(|(other, version)| other == name && version.is_some());
         self.names().map(|(name, _)| name).find(|name| !seen.insert(name) && is_versioned(name))
     }
 
-    /// Whether a requirement for the name may choose it without being told.
+    /// Whether a requirement for `name` may choose it without the user naming it.
     pub(super) fn is_automatic(&self, name: &str) -> bool {
         self.info.provider_priority.is_some_and(|priority| priority > 0)
             || self.names().any(|(own, version)| own == name && version.is_some())
     }
 
-    /// Whether both have a name that only one can have.
+    /// Whether both have a name that only one package can have.
     pub(super) fn excludes(&self, other: &Candidate<'_>) -> bool {
         self.names().any(|(name, version)| {
             other.names().any(|(known, its)| known == name && (version.is_some() || its.is_some()))

@@ -1,7 +1,7 @@
-//! Puts prepared packages into the root, and takes packages away again.
+//! Puts prepared packages into the root, and removes packages.
 //!
-//! Order matters more than anything here: the database marks a package as incomplete before the first
-//! change and until after the last one, and what it lists always covers what is there.
+//! The order matters: the database marks a package as incomplete from before the first change until after the last one,
+//! and it always lists every file that is there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::config::Config;
 use super::database::Database;
-use super::installed::{Checksum, Installed};
+use super::installed::{Checksum, Installed, digest};
 use super::owners::Owners;
 use super::prepare::Prepared;
 use super::{Progress, Step, scripts, sidecars};
@@ -22,31 +22,31 @@ use crate::error::{Error, Result};
 use crate::place;
 use crate::root::{Access, Kind as There, Root};
 
-/// Files below the first that their owner changed are kept; those below the second are programs.
+/// Below the first of these, files that the user changed are kept; files below the second are programs.
 const PROTECTED: &str = "/etc";
 const NOT_PROTECTED: &str = "/etc/init.d";
 
-/// Whether changes that the owner makes to a file outlive an upgrade.
+/// Whether the user's changes to a file outlive an upgrade.
 pub(super) fn is_protected(path: &Utf8Path) -> bool {
     path.starts_with(PROTECTED) && !path.starts_with(NOT_PROTECTED)
 }
 
-/// What a transaction works with.
+/// A running transaction.
 pub(super) struct Commit<'a> {
     pub(super) root: &'a Root,
     pub(super) config: &'a Config,
     pub(super) owners: &'a Owners,
-    /// Where scripts wait while they run.
+    /// Where scripts lie while they run.
     pub(super) scratch: &'a TempDir,
     pub(super) database: &'a mut Database,
-    /// Directories that something was changed in, for triggers.
+    /// Directories in which something changed, for triggers.
     pub(super) touched: BTreeSet<Utf8PathBuf>,
     pub(super) on: &'a mut dyn FnMut(Progress),
 }
 
 impl Commit<'_> {
-    /// Puts a package in place of whatever version of it there is. A script that fails afterwards is told
-    /// by the second result: the files are all there.
+    /// Installs a package in place of any older version. The inner result is the failure of a script that ran
+    /// afterwards, when all files were in place.
     pub(super) fn install(&mut self, package: &Prepared) -> Result<Result<()>> {
         let name = package.name();
         let before = self.database.0.get(name).cloned();
@@ -60,8 +60,8 @@ impl Commit<'_> {
         words.extend(old_version);
         self.script(&during, pre, &words)?;
 
-        // What is there now is the old files, with the checksums that others recorded.
-        let taken = self.database.take_over(name, &package.files().collect());
+        // The old files are still there, so their entries move over with the checksums that others recorded.
+        let taken = self.database.take_over(name, |path| package.has_file(path));
         let lists_more = before.is_some() || taken.files().next().is_some();
         let after = lists_more.then(|| during.clone());
         during.set_complete(false);
@@ -69,7 +69,7 @@ impl Commit<'_> {
             during.list_also(old);
         }
         self.set(during, true)?;
-        // From here on no script runs until all files are there.
+        // From here on no script runs until all files are in place.
         let root = self.root.remembering();
         let brought: Vec<(Utf8PathBuf, bool)> = before.iter().flat_map(|_| package.paths()).collect();
         if let Some(before) = &before {
@@ -91,7 +91,7 @@ impl Commit<'_> {
         Ok(self.configure(name, post, &words))
     }
 
-    /// Runs the script that a package still lacks, if scripts run at all.
+    /// Runs a package's script that has not run yet, if scripts are run at all.
     pub(super) fn configure_again(&mut self, name: &str) -> Result<()> {
         if !self.config.run_scripts {
             return Ok(());
@@ -112,25 +112,36 @@ impl Commit<'_> {
         Ok(())
     }
 
-    /// Takes a package away.
+    /// Removes a package.
     pub(super) fn remove(&mut self, name: &str) -> Result<()> {
-        let Some(package) = self.database.0.get(name).cloned() else { return Ok(()) };
-        let words = [package.info.version.clone()];
-        if package.is_complete() {
-            self.script(&package, Script::PreDeinstall, &words)?;
+        // The entry can be large, so it is taken out, not copied; on disk it is marked incomplete until its files are
+        // gone.
+        let Some(mut package) = self.database.0.remove(name) else { return Ok(()) };
+        let gone = self.take_away(&mut package);
+        if gone.is_err() {
+            self.database.0.insert(name.to_owned(), package);
+            return gone;
         }
-        if let Some(during) = self.database.0.get_mut(name) {
-            during.set_complete(false);
-        }
-        self.database.save(self.root)?;
-        self.remove_obsolete(&self.root.remembering(), &package, &[])?;
-        self.script(&package, Script::PostDeinstall, &words)?;
-        self.database.0.remove(name);
         sidecars::save(self.root, &self.database.0)?;
         self.database.save(self.root)
     }
 
-    /// Tells a package that directories it watches have changed.
+    fn take_away(&mut self, package: &mut Installed) -> Result<()> {
+        let words = [package.info.version.clone()];
+        let was_complete = package.is_complete();
+        if was_complete {
+            self.script(package, Script::PreDeinstall, &words)?;
+        }
+        package.set_complete(false);
+        self.database.save_with(self.root, package)?;
+        package.set_complete(was_complete);
+        let gone = self.remove_obsolete(&self.root.remembering(), package, &[]);
+        package.set_complete(false);
+        gone?;
+        self.script(package, Script::PostDeinstall, &words)
+    }
+
+    /// Runs a package's trigger script for changed directories that it watches.
     pub(super) fn trigger(&mut self, package: &Installed, folders: &[Utf8PathBuf]) -> Result<()> {
         let words: Vec<String> = folders.iter().map(|folder| folder.as_str().to_owned()).collect();
         self.script(package, Script::Trigger, &words)
@@ -140,7 +151,7 @@ impl Commit<'_> {
         run_script(self.root, self.config, self.scratch, self.on, package, script, words)
     }
 
-    /// Writes an entry of the database; the files beside it too when the version is a new one.
+    /// Writes an entry to the database; also to the files beside it if the version is new.
     fn set(&mut self, package: Installed, new_version: bool) -> Result<()> {
         self.database.0.insert(package.info.name.clone(), package);
         if new_version {
@@ -149,7 +160,7 @@ impl Commit<'_> {
         self.database.save(self.root)
     }
 
-    /// Directories first, then files with content as they come, then empty files and links.
+    /// Directories first, then files with content in the archive's order, then empty files and links.
     fn files<'a>(
         &mut self,
         root: &Root,
@@ -158,16 +169,16 @@ impl Commit<'_> {
     ) -> Result<()> {
         let title = package.name();
         let here = |member: &Member| package.left.is_empty() || !package.left.contains(&place::path_of(&member.entry));
-        let members = || package.metadata.members.iter().filter(|member| here(member));
+        let members = || package.metadata.members.iter().filter(here);
         if members().any(|member| !member.xattrs.is_empty()) {
             let text = format!("Package {title} has extended attributes, which this client does not set.");
             (self.on)(Progress::Note { text });
         }
-        let recorded: BTreeMap<Utf8PathBuf, &Checksum> =
+        let recorded: BTreeMap<Utf8PathBuf, Checksum> =
             before.flat_map(Installed::files).filter_map(|(path, sum)| Some((path, sum?))).collect();
-        let is_folder = |member: &&Member| member.entry.kind == Kind::Dir && !member.entry.path.is_empty();
+        let is_folder = |member: &Member| member.entry.kind == Kind::Dir && !member.entry.path.is_empty();
         for member in members().filter(is_folder) {
-            self.put(root, title, member, &recorded, &mut io::empty())?;
+            self.put(root, title, &member, &recorded, &mut io::empty())?;
         }
         let mut failure = None;
         let read = apk::revisit(package.open()?, &Limits::default(), &package.metadata, &mut |member, content| {
@@ -187,12 +198,12 @@ impl Commit<'_> {
             }
             (None, Ok(())) => {}
         }
-        let is_late = |member: &&Member| match member.entry.kind {
+        let is_late = |member: &Member| match member.entry.kind {
             Kind::File(_) => member.length == 0,
             _ => member.entry.kind != Kind::Dir,
         };
         for member in members().filter(is_late) {
-            self.put(root, title, member, &recorded, &mut io::empty())?;
+            self.put(root, title, &member, &recorded, &mut io::empty())?;
         }
         Ok(())
     }
@@ -202,7 +213,7 @@ impl Commit<'_> {
         root: &Root,
         package: &str,
         member: &Member,
-        recorded: &BTreeMap<Utf8PathBuf, &Checksum>,
+        recorded: &BTreeMap<Utf8PathBuf, Checksum>,
         content: &mut dyn Read,
     ) -> Result<()> {
         let entry = &member.entry;
@@ -213,7 +224,7 @@ impl Commit<'_> {
             (self.on)(Progress::Note { text });
         }
         let replaces_file = entry.kind != Kind::Dir;
-        if replaces_file && is_changed(root, &path, recorded.get(&path).copied(), member.sha256.as_ref())? {
+        if replaces_file && is_changed(root, &path, recorded.get(&path), digest(member).as_ref())? {
             path = format!("{path}.apk-new").into();
             (self.on)(Progress::Note { text: format!("Installing file to {path}") });
         }
@@ -222,20 +233,18 @@ impl Commit<'_> {
         place::put(root, package, entry, &path, access, content)
     }
 
-    /// Removes what a package had and `brought` has not, unless it is another's by now.
+    /// Removes the old version's paths that are not in `brought`, unless another package has them.
     fn remove_obsolete(&mut self, root: &Root, package: &Installed, brought: &[Utf8PathBuf]) -> Result<()> {
         let name = &package.info.name;
-        let others: Vec<Utf8PathBuf> =
-            self.database.files_of_others(|other| other == name).map(|(path, _)| path).collect();
-        let protected = package.files().filter(|(path, _)| is_protected(path));
-        let recorded: BTreeMap<Utf8PathBuf, Option<&Checksum>> = protected.collect();
-        let old: BTreeSet<Utf8PathBuf> = package.files().map(|(path, _)| path).collect();
-        for path in place::obsolete(root, old, brought, &others) {
-            self.remove_file(root, &path, recorded.get(&path).copied().flatten(), package.is_complete())?;
+        let others = self.database.files_of_others(|other| other == name).map(|(path, _)| path);
+        let kept = place::kept(root, package.files().map(|(path, _)| path), brought, others);
+        for (path, recorded) in package.files().filter(|(path, _)| !kept.contains(path)) {
+            self.remove_file(root, &path, recorded.as_ref(), package.is_complete())?;
         }
-        // Innermost first; one that still holds something, or that another package has, stays.
+        // Innermost folders first; one that is not empty, or that another package has, stays.
         let folders: BTreeSet<Utf8PathBuf> = package.folders().collect();
-        for folder in place::obsolete(root, folders, brought, &self.database.folders_of_others(name)).iter().rev() {
+        let kept = place::kept(root, package.folders(), brought, self.database.folders_of_others(name));
+        for folder in folders.iter().rev().filter(|folder| !kept.contains(*folder)) {
             let _not_empty = root.remove_empty(folder);
         }
         Ok(())
@@ -269,13 +278,17 @@ impl Commit<'_> {
     }
 }
 
-/// Whether a file is there that its owner changed, and that neither is what the database says nor what
-/// comes now.
+/// Whether a file or link exists that the user made or changed: it is neither what the database recorded nor what is
+/// now installed.
 fn is_changed(root: &Root, path: &Utf8Path, recorded: Option<&Checksum>, new: Option<&Digest>) -> Result<bool> {
-    if !is_protected(path) || root.kind(path)? != Some(There::File) {
+    if !is_protected(path) {
         return Ok(false);
     }
-    let there = root.sha256(path)?;
+    let there = match root.kind(path)? {
+        Some(There::File) => root.sha256(path)?,
+        Some(There::Link) => root.link_target(path)?.map(Digest::of),
+        Some(There::Folder | There::Other) | None => return Ok(false),
+    };
     Ok(there.is_some_and(|there| Some(&there) != new && Some(&Checksum::of(&there)) != recorded))
 }
 

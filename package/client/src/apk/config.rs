@@ -1,5 +1,5 @@
-//! Where packages come from and whom to believe: `/etc/apk/repositories`, `repositories.d/*.list`, `arch`
-//! and `keys`.
+//! apk's repositories, architectures and trusted keys: `/etc/apk/repositories`, `repositories.d/*.list`, `arch` and
+//! `keys`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,38 +10,40 @@ use formats::ec::PublicKey;
 use crate::error::{Error, Result};
 use crate::root::Root;
 
-/// Largest configuration or key file.
+/// The largest configuration or key file.
 const MAX_BYTES: u64 = 1 << 20;
-/// Folders of lists; of two files with the same name that of the first folder counts.
+/// Folders of repository lists; of two files with the same name, the one in the first folder counts.
 const LISTS: [&str; 2] = ["/etc/apk/repositories.d", "/lib/apk/repositories.d"];
 /// Folders of trusted keys.
 const KEYS: [&str; 2] = ["/etc/apk/keys", "/lib/apk/keys"];
 /// The architectures of packages that fit any machine.
 const ANY_MACHINE: [&str; 2] = ["noarch", ""];
-/// How long a second run waits for the first.
+/// How long a run waits for another run to release the lock.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Everything that files and the command line decide.
+/// The settings from files and command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// Addresses of indexes, in the order of the files: `http://…`, `file:///…` or a path.
     pub repositories: Vec<String>,
     /// Accepted architectures, the system's own first; packages for any machine need no entry.
     pub arches: Vec<String>,
-    /// Trusted keys. What none of them has signed is refused; there is no way around it.
+    /// Trusted keys. Packages and indexes signed by none of them are always refused.
     pub keys: Vec<PublicKey>,
-    /// Whether maintainer scripts run. Off for a root that is not the running system.
+    /// Whether maintainer scripts are run. Not in a root that is not the running system.
     pub run_scripts: bool,
-    /// Whether changes are only told.
+    /// Only report the changes, do not make them.
     pub simulate: bool,
-    /// How long to wait for another run on the same root.
+    /// Whether a package may overwrite files of other packages.
+    pub force_overwrite: bool,
+    /// How long to wait for another run that holds the root's lock.
     pub patience: Duration,
-    /// Things in the files that have no effect, one sentence each.
+    /// Settings in the files that have no effect, one sentence each.
     pub notes: Vec<String>,
 }
 
 impl Config {
-    /// Reads the files of a root. Scripts run if it is that of the running system.
+    /// Reads the files of a root. Scripts are run if it is the root of the running system.
     pub fn load(root: &Root) -> Result<Config> {
         let mut config = Config {
             repositories: Vec::new(),
@@ -49,6 +51,7 @@ impl Config {
             keys: Vec::new(),
             run_scripts: root.path() == "/",
             simulate: false,
+            force_overwrite: false,
             patience: PATIENCE,
             notes: Vec::new(),
         };
@@ -72,7 +75,7 @@ impl Config {
         Ok(config)
     }
 
-    /// Adds what the text of a list of repositories says.
+    /// Adds the repositories of a list file.
     fn add_list(&mut self, file: &Utf8Path, text: &str) -> Result<()> {
         for (line, number) in text.lines().zip(1..) {
             let wrong = |problem| Error::Repositories { file: file.to_owned(), line: number, problem };
@@ -81,7 +84,7 @@ impl Config {
         Ok(())
     }
 
-    /// Adds a repository as a line of a list names it; an empty line or a comment adds none.
+    /// Adds the repository of a line; empty lines and comments add none.
     pub fn add_repository(&mut self, line: &str) -> Result<(), String> {
         let words: Vec<&str> = line.split_whitespace().collect();
         let index = |url: &str| match url {
@@ -119,7 +122,7 @@ impl Config {
         ANY_MACHINE.contains(&arch) || self.arches.iter().any(|accepted| accepted == arch)
     }
 
-    /// A file that holds no key of ours is not trusted; it does not make the others less so.
+    /// Trusts the key in a file. A file without a usable key is skipped with a note; the other keys still count.
     fn add_key(&mut self, root: &Root, path: &Utf8Path) -> Result<()> {
         if path.file_name().is_none_or(|name| name.starts_with('.')) {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Why no selection of packages is possible, laid out as apk lays it out, and in words.
+//! Explains why no selection of packages is possible, in apk's layout and in a sentence.
 
 use super::KERNEL;
 use super::candidate::Candidate;
@@ -13,25 +13,25 @@ pub(super) enum Requirer<'a> {
     Package(&'a Candidate<'a>),
 }
 
-/// Why a package that would do cannot be taken.
+/// Why a matching package cannot be chosen.
 pub(super) enum Obstacle<'a> {
-    /// It stands for a kernel, and installing changes no kernel.
+    /// It is a kernel, and installing packages does not change the kernel.
     Kernel,
     /// It is for another architecture.
     Architecture,
-    /// It belongs on a volume of its own, which this system does not have.
+    /// It belongs on a separate volume, which this system does not have.
     Layer,
     /// It has this name twice, so it excludes itself.
     Itself(&'a str),
-    /// The user does not want it, in these words.
+    /// The user excluded it with these words.
     Banned(String),
-    /// It cannot be there together with this one.
+    /// It conflicts with this package.
     Conflict(&'a Candidate<'a>),
 }
 
-/// The error for a wish that nothing meets. `named` are the packages of that name, or that provide it;
-/// `meeting` those that would do, and why they cannot be taken; `choosable` is false when they would have to be
-/// named by the user.
+/// The error for a wish that cannot be met. `named` are the packages with that name, own or provided; `meeting` those
+/// that match, with the reason why each cannot be chosen; `choosable` is false when the user would have to name one of
+/// them.
 pub(super) fn explain(
     wish: &Wish,
     requirer: Requirer<'_>,
@@ -47,7 +47,7 @@ pub(super) fn explain(
     if let Some(running) = named.iter().find(|candidate| candidate.installed && candidate.info.name == KERNEL) {
         let title = running.title();
         let asks = match requirer {
-            Requirer::World => format!("{wish} is wished for"),
+            Requirer::World => format!("you asked for {wish}"),
             Requirer::Package(candidate) => format!("the package {} was built for {wish}", candidate.title()),
         };
         return Error::Selection {
@@ -68,7 +68,7 @@ pub(super) fn explain(
     if meeting.is_empty() {
         let titles: Vec<String> = named.iter().map(|candidate| candidate.title()).collect();
         let conflicts = titles.iter().map(|title| format!("\n  {title}:\n    breaks: {by}")).collect();
-        let problem = format!("there is {name} in other versions only: {}", titles.join(", "));
+        let problem = format!("only other versions of {name} are available: {}", titles.join(", "));
         return Error::Selection { conflicts, problem };
     }
     if !choosable {
@@ -78,7 +78,7 @@ pub(super) fn explain(
              provided by: {}\n    required by: {by}",
             titles.join(" ")
         );
-        let problem = format!("{name} can be had from several packages, none of which is the usual one");
+        let problem = format!("{name} is provided by several packages, and none of them is the default");
         return Error::Selection { conflicts, problem };
     }
     let (mut conflicts, mut problems) = (String::new(), Vec::new());
@@ -88,14 +88,14 @@ pub(super) fn explain(
             None => continue,
             Some(Obstacle::Kernel) => (
                 "error: uninstallable".into(),
-                format!("{title} stands for a kernel, which installing does not change"),
+                format!("{title} is a kernel, which installing packages does not change"),
             ),
             Some(Obstacle::Architecture) => {
                 (format!("error: uninstallable\n    arch: {arch}"), format!("{title} is for the architecture {arch}"))
             }
             Some(Obstacle::Layer) => (
                 "error: masked in: layer".into(),
-                format!("{title} is for a volume of its own, which this system does not have"),
+                format!("{title} belongs on a separate volume, which this system does not have"),
             ),
             Some(Obstacle::Itself(name)) => {
                 let provide = candidate.info.provides.iter().find(|provide| provide.name == *name);
@@ -105,7 +105,7 @@ pub(super) fn explain(
                     format!("{title} provides its own name, and so excludes itself"),
                 )
             }
-            Some(Obstacle::Banned(ban)) => (format!("breaks: world[{ban}]"), format!("{ban} is wished for")),
+            Some(Obstacle::Banned(ban)) => (format!("breaks: world[{ban}]"), format!("you asked for {ban}")),
             Some(Obstacle::Conflict(other)) => {
                 let other = other.title();
                 (format!("conflicts: {other}"), format!("{title} conflicts with {other}"))

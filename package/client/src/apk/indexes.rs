@@ -1,4 +1,4 @@
-//! The indexes of the repositories: fetched, verified, kept, and verified again each time they are read.
+//! The indexes of the repositories: fetched, verified and kept; verified again each time they are read.
 
 use camino::Utf8PathBuf;
 use formats::Limits;
@@ -11,23 +11,23 @@ use crate::error::{Error, Result};
 use crate::fetch;
 use crate::root::{Access, Root};
 
-/// Where indexes are kept.
+/// The folder of the kept indexes.
 const CACHE: &str = "/var/cache/apk";
-/// Largest index that is fetched; the largest one of OpenWrt has about 1 MiB.
+/// The largest index that is fetched; OpenWrt's largest has about 1 MiB.
 const MAX_BYTES: u64 = 16 << 20;
 
 /// A package that a verified index offers.
 #[derive(Debug, Clone)]
 pub(super) struct Offer {
     pub(super) listed: Listed,
-    /// Where its file is.
+    /// Address of its file.
     pub(super) url: String,
-    /// The place of its repository, from 1: the first one that has a package is preferred.
+    /// The position of its repository, from 1: the first repository that has a package is preferred.
     pub(super) repository: usize,
 }
 
-/// Fetches one index and keeps it if its signature is good. One that fails the check is gone afterwards,
-/// as is the one before it: what the repository is today is not known.
+/// Fetches one index and keeps it if its signature is good. If not, the older index is removed too, because the
+/// repository's current state is not known.
 pub(super) fn update(root: &Root, config: &Config, url: &str, on: &mut dyn FnMut(Progress)) -> Result<usize> {
     on(Step::Fetching { url: url.to_owned() }.into());
     let bytes = fetch::fetch_small(url, MAX_BYTES)?;
@@ -57,7 +57,7 @@ pub(super) fn load(root: &Root, config: &Config) -> Result<Vec<Offer>> {
     Ok(offers)
 }
 
-/// Signature first: unsigned bytes are not even read.
+/// The signature is checked first: unsigned bytes are not parsed.
 fn check(config: &Config, url: &str, bytes: &[u8]) -> Result<Vec<Offer>> {
     let unreadable = |error: formats::Error| match error {
         formats::Error::AdbUntrusted { .. } => {

@@ -1,14 +1,13 @@
 //! apk's view of a root: its configuration, indexes, world, database and commands.
 //!
-//! [`Client`] is the whole of it. Nothing here prints: what happens is told to a callback as
-//! [`Progress`], whose text is worded as apk words it.
+//! Use [`Client`]. Nothing here prints: a callback receives what happens as [`Progress`], which displays as apk's own
+//! output.
 //!
-//! What differs from apk, on purpose: nothing untrusted is ever installed, and there is no way to ask for
-//! it; an `update` whose signature check fails is an error; a package must be the one that its index
-//! entry describes; lists that are unsorted or name something twice are refused; a transaction that is
-//! refused leaves the root as it was; the package `kernel` is never brought in, replaced or taken away.
-//! What apk has and this has not: cached packages, tags and variables in repositories, indexes and
-//! packages of version 2, extended attributes.
+//! Deliberate differences from apk: untrusted packages and indexes are never used, and no option allows them; an
+//! `update` whose signature check fails is an error; a package must be the one that its index entry describes; lists
+//! that are unsorted or have duplicates are refused; a refused transaction leaves the root unchanged; the package
+//! `kernel` is never installed, replaced or removed. Not supported: cached packages, tags and variables in
+//! repositories, indexes and packages of version 2, extended attributes.
 
 mod candidate;
 mod commit;
@@ -45,18 +44,19 @@ use self::world::{Wish, World};
 use crate::error::{Error, Result};
 use crate::failures::Failures;
 use crate::lock::Lock;
+use crate::pattern::matches;
 pub use crate::root::Root;
 
 /// The package that stands for the running kernel.
 const KERNEL: &str = "kernel";
-/// Where apk keeps its lock.
+/// Path of apk's lock.
 const LOCK: &str = "/lib/apk/db/lock";
 
-/// The files, as path and text, by which an image says that it runs a kernel and takes packages of an
-/// architecture: apk's database with the package `kernel` in it, the wish to keep it, and the architecture.
+/// The files, as path and text, that tell apk which kernel and architecture an image has: apk's database with the
+/// package `kernel`, the world that keeps it, and the architecture.
 ///
-/// An image that lists further packages in the database has to wish for them in `/etc/apk/world`: as with
-/// apk, what nothing wishes for or needs goes with the next change.
+/// If an image adds packages to the database, it must also add them to `/etc/apk/world`: as with apk, a package that
+/// nothing wants or needs is removed by the next change.
 ///
 /// ```
 /// let [(path, database), (_, world), (_, arch)] = client::apk::image_state("6.12.1~0123abcd-r1", "x86_64");
@@ -68,7 +68,7 @@ pub fn image_state(kernel_version: &str, arch: &str) -> [(&'static str, String);
     image_state_with(kernel_version, &[], arch)
 }
 
-/// As [`image_state`], for an image that has more than a kernel: names and versions of packages, without files.
+/// As [`image_state`], for an image with more packages: `others` has their names and versions; they list no files.
 pub fn image_state_with(kernel_version: &str, others: &[(&str, &str)], arch: &str) -> [(&'static str, String); 3] {
     let mut packages = vec![Installed::kernel(kernel_version, arch)];
     packages.extend(others.iter().map(|(name, version)| Installed::part_of_image(name, version, arch)));
@@ -77,7 +77,7 @@ pub fn image_state_with(kernel_version: &str, others: &[(&str, &str)], arch: &st
     [(database::INSTALLED, database.text()), ("/etc/apk/world", world.text()), ("/etc/apk/arch", format!("{arch}\n"))]
 }
 
-/// Installs into one root, as one configuration says.
+/// apk's commands on one root, with one configuration.
 pub type Client = crate::Client<Config>;
 
 impl Client {
@@ -100,9 +100,19 @@ impl Client {
         Ok(())
     }
 
-    /// Adds wishes, such as `name`, `name=1.0-r1` or `name<2`, and makes them true. Anything with a slash in
-    /// it or ending in `.apk` is a file. What is refused is refused before the first change.
+    /// Adds entries to world, such as `name`, `name=1.0-r1` or `name<2`, and installs what they need. An argument with
+    /// a slash, or one that ends in `.apk`, is a file. Refusals come before the first change.
     pub fn add(&self, wanted: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
+        self.add_with(wanted, Asks::default(), on)
+    }
+
+    /// As [`Client::add`], but replaces the named packages and all that they need by the newest version: `add
+    /// --upgrade`.
+    pub fn add_newest(&self, wanted: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
+        self.add_with(wanted, Asks { upgrade: true, ..Asks::default() }, on)
+    }
+
+    fn add_with(&self, wanted: &[String], asks: Asks, on: &mut dyn FnMut(Progress)) -> Result<()> {
         let _lock = self.begin(on)?;
         let mut world = World::load(&self.root)?;
         let scratch = scratch()?;
@@ -123,39 +133,47 @@ impl Client {
             }
         }
         let database = Database::load(&self.root)?;
-        let Some(plan) =
-            self.planner(&database, &scratch).plan(&world, Orders { files, given, ..Orders::default() }, on)?
-        else {
+        let orders = Orders { files, given, asks, passed_on: asks, ..Orders::default() };
+        let Some(plan) = self.planner(&database, &scratch).plan(&world, orders, on)? else {
             return Ok(());
         };
         self.commit(&world, database, plan, &scratch, on)
     }
 
-    /// Takes wishes away, and every package that nothing needs any more. One that others need stays, and
-    /// that is told.
+    /// Removes entries from world, and every package that nothing needs any more. A package that others need stays, and
+    /// the callback is told. A pattern stands for all names that it matches.
     pub fn del(&self, names: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
+        self.del_with(names, false, on)
+    }
+
+    /// As [`Client::del`], but also removes all packages that need the named ones: `del --rdepends`.
+    pub fn del_with_dependents(&self, names: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
+        self.del_with(names, true, on)
+    }
+
+    fn del_with(&self, words: &[String], dependents: bool, on: &mut dyn FnMut(Progress)) -> Result<()> {
         let _lock = self.begin(on)?;
         let mut world = World::load(&self.root)?;
         let database = Database::load(&self.root)?;
-        for name in names {
-            if name == KERNEL && database.0.contains_key(KERNEL) {
-                let dependents = "the system itself, which runs it".into();
-                return Err(Error::Needed { package: name.clone(), dependents });
-            }
-            let is_known = |info: &Info| info.name == *name || info.provides.iter().any(|own| own.name == *name);
-            if !world.remove(name) && !database.0.contains_key(name) && !self.available()?.iter().any(is_known) {
-                return Err(Error::NoSuchPackage { name: name.clone() });
-            }
+        let named = self.named(words, &world, &database)?;
+        let mut going: BTreeSet<String> = named.iter().filter(|name| database.0.contains_key(*name)).cloned().collect();
+        if going.contains(KERNEL) {
+            let dependents = "the system itself, which runs it".into();
+            return Err(Error::Needed { package: KERNEL.into(), dependents });
+        }
+        if dependents {
+            database.add_dependents(&mut going);
+        }
+        for name in named.iter().chain(&going) {
+            world.remove(name);
+            let provided = database.0.get(name).filter(|_| dependents).into_iter().flat_map(|own| &own.info.provides);
+            provided.for_each(|provided| _ = world.remove(&provided.name));
         }
         let scratch = scratch()?;
-        let given = names.iter().filter(|name| database.0.contains_key(*name)).cloned().collect();
         let asks = Asks { remove: true, ..Asks::default() };
-        let Some(plan) =
-            self.planner(&database, &scratch).plan(&world, Orders { given, asks, ..Orders::default() }, on)?
-        else {
-            return Ok(());
-        };
-        for name in names {
+        let orders = Orders { given: going, asks, ..Orders::default() };
+        let Some(plan) = self.planner(&database, &scratch).plan(&world, orders, on)? else { return Ok(()) };
+        for name in &named {
             if let Some(kept) = plan.chosen.iter().find(|info| info.name == *name) {
                 let needs = |info: &&Info| {
                     info.name != *name && info.depends.iter().any(|need| !need.is_conflict() && kept.satisfies(need))
@@ -167,14 +185,14 @@ impl Client {
         self.commit(&world, database, plan, &scratch, on)
     }
 
-    /// Replaces packages by the newest version that fits: the named ones, or without a name all. Wishes stay as they
-    /// are, so one that names a version holds its package there.
+    /// Replaces packages by the newest version that fits: the named ones, or all when none is named. World is not
+    /// changed, so an entry with a version keeps its package at that version.
     pub fn upgrade(&self, names: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
         self.upgrade_with(names, false, on)
     }
 
-    /// As [`Client::upgrade`], and what a repository offers is preferred to another build of the same version that is
-    /// installed: `upgrade --available`.
+    /// As [`Client::upgrade`], but prefers a repository's build to another build of the same version that is installed:
+    /// `upgrade --available`.
     pub fn upgrade_to_available(&self, names: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
         self.upgrade_with(names, true, on)
     }
@@ -185,25 +203,50 @@ impl Client {
         self.again(names, Orders { asks, everywhere, ..Orders::default() }, on)
     }
 
-    /// Puts the files of the named packages in place once more, in the version that is installed. Without a name it
-    /// completes what an interrupted run has left, which every change does too.
+    /// Installs the files of the named packages again, in the installed version. Without a name it completes an
+    /// interrupted run, as every change does.
     pub fn fix(&self, names: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
         self.again(names, Orders { reinstall: names.iter().cloned().collect(), ..Orders::default() }, on)
     }
 
-    /// Makes the wishes true as they are, with orders about packages that are installed.
-    fn again(&self, names: &[String], orders: Orders, on: &mut dyn FnMut(Progress)) -> Result<()> {
+    /// Solves world again as it is, with special orders for the named packages.
+    fn again(&self, words: &[String], orders: Orders, on: &mut dyn FnMut(Progress)) -> Result<()> {
         let _lock = self.begin(on)?;
         let (mut world, database, scratch) = (World::load(&self.root)?, Database::load(&self.root)?, scratch()?);
+        let given = self.named(words, &world, &database)?;
         if orders.everywhere.available {
             world.release();
         }
-        if let Some(name) = names.iter().find(|name| !database.0.contains_key(*name)) {
-            return Err(Error::NoSuchPackage { name: name.clone() });
-        }
-        let orders = Orders { given: names.iter().cloned().collect(), ..orders };
+        let reinstall = if orders.reinstall.is_empty() { BTreeSet::new() } else { given.clone() };
+        let orders = Orders { given, reinstall, ..orders };
         let Some(plan) = self.planner(&database, &scratch).plan(&world, orders, on)? else { return Ok(()) };
         self.commit(&world, database, plan, &scratch, on)
+    }
+
+    /// The package names that the words stand for. A name must be known: as a package that is installed or offered, as
+    /// a name in one's metadata, or as an entry of world. If one of the words is a pattern, each word stands for the
+    /// known names that it matches, if any.
+    fn named(&self, words: &[String], world: &World, database: &Database) -> Result<BTreeSet<String>> {
+        if words.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let offers = indexes::load(&self.root, &self.config)?;
+        let infos =
+            database.0.values().map(|package| &package.info).chain(offers.iter().map(|offer| &offer.listed.info));
+        let mut known: BTreeSet<&str> = world.0.iter().map(Wish::name).collect();
+        for info in infos {
+            let lists = [&info.provides, &info.depends, &info.replaces, &info.install_if];
+            known.insert(&info.name);
+            known.extend(lists.into_iter().flatten().map(|item| item.name.as_str()));
+        }
+        if words.iter().any(|word| word.contains('*')) {
+            let fits = |name: &&str| words.iter().any(|word| matches(word, name));
+            return Ok(known.into_iter().filter(fits).map(str::to_owned).collect());
+        }
+        match words.iter().find(|word| !known.contains(word.as_str())) {
+            Some(name) => Err(Error::NoSuchPackage { name: name.clone() }),
+            None => Ok(words.iter().cloned().collect()),
+        }
     }
 
     /// Every package of the database, by name.
@@ -229,7 +272,7 @@ impl Client {
         Ok(paths.into_iter().collect())
     }
 
-    /// Takes the lock and says what a user must not overlook.
+    /// Takes the lock and reports what the user must not overlook.
     fn begin(&self, on: &mut dyn FnMut(Progress)) -> Result<Lock> {
         for note in &self.config.notes {
             on(Progress::Note { text: note.clone() });
@@ -246,7 +289,7 @@ impl Client {
         Planner { root: &self.root, config: &self.config, database, scratch }
     }
 
-    /// Makes the changes. The wishes come first: whatever happens then, the next run works towards them.
+    /// Makes the changes. World is saved first, so that after an interruption the next run works towards it.
     fn commit(
         &self,
         world: &World,
@@ -288,7 +331,7 @@ impl Client {
             for package in plan.install {
                 let info = &package.metadata.info;
                 step(commit.on, &info.name, Some(&info.version));
-                // Those after one that cannot be put in place may need it; its own last script is another matter.
+                // A package after one that failed may need it, so the loop ends; a failed last script does not end it.
                 let configured = commit.install(&package)?;
                 failures.add(configured, commit.on);
             }
@@ -308,7 +351,7 @@ impl Client {
     }
 }
 
-/// Whether a word is a file and not a name: names can have slashes, as `/bin/sh` has.
+/// Whether an argument is a file and not a name: names can have slashes too, such as `/bin/sh`.
 fn is_file(word: &str) -> bool {
     word.ends_with(".apk") || word.contains("://") || word.starts_with("./") || word.starts_with("../")
 }

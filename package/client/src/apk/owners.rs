@@ -1,7 +1,6 @@
-//! Users and groups by name, as the root's own `/etc/passwd` and `/etc/group` number them.
+//! Users and groups by name, with the numbers of the root's own `/etc/passwd` and `/etc/group`.
 //!
-//! Packages name owners; files have numbers. A name that the root does not know becomes nobody, as in apk:
-//! never root by accident.
+//! Packages name owners; files have numbers. An unknown name becomes nobody, as in apk: never root by accident.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +9,12 @@ use formats::{Entry, Owner};
 use crate::error::Result;
 use crate::root::Root;
 
-/// The number of nobody, and of a name that is not known.
+/// The number of nobody, used for unknown names.
 const NOBODY: u32 = 65_534;
 /// Largest file of users or groups.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// The numbers of all names.
+/// Numbers of users and groups by name.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Owners {
     users: BTreeMap<String, u32>,
@@ -31,7 +30,7 @@ impl Owners {
         Ok(Owners::parse(&read("/etc/passwd")?, &read("/etc/group")?))
     }
 
-    /// From the texts of both files; lines that mean nothing are passed over, as the system does.
+    /// Parses the texts of both files; malformed lines are skipped, as the system does.
     pub(super) fn parse(users: &str, groups: &str) -> Owners {
         let numbers = |text: &str| -> BTreeMap<String, u32> {
             let line = |line: &str| {

@@ -1,4 +1,4 @@
-//! What it takes to make all wishes true: decided, fetched, and checked as a whole.
+//! Plans a transaction that satisfies world: selected, fetched, and checked as a whole.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,33 +21,35 @@ use crate::error::{Error, Result};
 use crate::place;
 use crate::root::Root;
 
-/// A transaction that passed every check there is before the first change.
+/// A transaction that passed all checks that can be made before the first change.
 pub(super) struct Plan {
-    /// Packages to put in place, each after what it needs.
+    /// Packages to install, each after those that it needs.
     pub(super) install: Vec<Prepared>,
-    /// Packages to take away, dependents before what they need.
+    /// Packages to remove, dependents first.
     pub(super) remove: Vec<String>,
-    /// Installed packages that only lack a script.
+    /// Installed packages whose script still has to run.
     pub(super) configure: Vec<String>,
-    /// Everything that will be there.
+    /// All packages that will be installed in the end.
     pub(super) chosen: Vec<Info>,
 }
 
-/// What is asked for beside the wishes.
+/// What a command asks for besides world.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
     /// Packages that the user gave as files.
     pub(super) files: Vec<Prepared>,
-    /// Names that the command is about, and what is preferred among their packages.
+    /// Names that the command is about, and the preference among their packages.
     pub(super) given: BTreeSet<String>,
     pub(super) asks: Asks,
-    /// What is preferred in all that the wishes lead to.
+    /// The preference among all that those packages depend on.
+    pub(super) passed_on: Asks,
+    /// The preference among all that world leads to.
     pub(super) everywhere: Asks,
-    /// Names of packages whose files are put in place once more.
+    /// Names whose installed packages are installed again.
     pub(super) reinstall: BTreeSet<String>,
 }
 
-/// What a plan is made from.
+/// The inputs of a plan.
 pub(super) struct Planner<'a> {
     pub(super) root: &'a Root,
     pub(super) config: &'a Config,
@@ -55,19 +57,19 @@ pub(super) struct Planner<'a> {
     pub(super) scratch: &'a TempDir,
 }
 
-/// Where a package would come from.
+/// Where a package comes from.
 #[derive(Debug, Clone, Copy)]
 enum Source<'a> {
     Installed,
-    /// The user gave it; its place among such files.
+    /// A file that the user gave; its position among them.
     File(usize),
     Index(&'a Offer),
 }
 
 impl Planner<'_> {
-    /// Nothing when changes are only to be told.
+    /// `None` in a simulation, which only reports the changes.
     pub(super) fn plan(&self, world: &World, orders: Orders, on: &mut dyn FnMut(Progress)) -> Result<Option<Plan>> {
-        let Orders { files, given, asks, everywhere, reinstall } = orders;
+        let Orders { files, given, asks, passed_on, everywhere, reinstall } = orders;
         let offers = indexes::load(self.root, self.config)?;
         let mut known: BTreeMap<&str, usize> = BTreeMap::new();
         for offer in offers.iter().rev() {
@@ -76,7 +78,7 @@ impl Planner<'_> {
                 known.insert(&offer.listed.info.name, offer.repository);
             }
         }
-        // What is incomplete has to be installed again.
+        // An incomplete package has to be installed again.
         let usable = || self.database.0.values().filter(|package| package.is_complete());
         let mut candidates: Vec<Candidate<'_>> = Vec::new();
         let mut sources: Vec<Source<'_>> = Vec::new();
@@ -100,11 +102,19 @@ impl Planner<'_> {
             add(&offer.listed.info, Source::Index(offer), offer.repository);
         }
         let accepts = |arch: &str| self.config.accepts(arch);
-        let problem =
-            Problem { candidates: &candidates, wishes: &world.0, given: &given, asks, everywhere, accepts: &accepts };
+        let problem = Problem {
+            candidates: &candidates,
+            wishes: &world.0,
+            given: &given,
+            asks,
+            passed_on,
+            everywhere,
+            accepts: &accepts,
+        };
         let selected = select(&problem)?;
         for &index in &selected {
-            if candidates[index].installed && reinstall.contains(&candidates[index].info.name) {
+            let is_named = || candidates[index].names().any(|(name, _)| reinstall.contains(name));
+            if candidates[index].installed && is_named() {
                 sources[index] = Source::Index(same(candidates[index].info, &offers)?);
             }
         }
@@ -149,8 +159,11 @@ impl Planner<'_> {
         }
     }
 
-    /// Holds the packages that come against the root, and against those that stay.
+    /// Checks the new packages against the root and against the packages that stay.
     fn check(&self, plan: &mut Plan) -> Result<()> {
+        if plan.install.is_empty() {
+            return Ok(());
+        }
         let coming: BTreeSet<String> = plan.install.iter().map(|package| package.name().to_owned()).collect();
         let going: BTreeSet<&str> = plan.remove.iter().map(String::as_str).collect();
         let leaves = |name: &str| coming.contains(name) || going.contains(name);
@@ -165,16 +178,16 @@ impl Planner<'_> {
             bundle.yields = bundle.replaced.iter().filter(|path| !is_protected(path)).cloned().collect();
         }
         let going = going.iter().flat_map(|name| old_files(name)).collect();
-        place::check(self.root, owned, going, &bundles, false)
+        place::check(self.root, owned, going, &bundles, self.config.force_overwrite)
     }
 }
 
-/// Whether an offer is just the package that is installed: another build of the same version is another package.
+/// Whether an offer is exactly the installed package: another build of the same version is another package.
 fn is_same(installed: &Info, offer: &Offer) -> bool {
     offer.listed.info.name == installed.name && Some(identity_in_index(&offer.listed.sha256)) == installed.unique_id
 }
 
-/// The offer of just the package that is installed.
+/// The offer that is exactly the installed package.
 fn same<'a>(installed: &Info, offers: &'a [Offer]) -> Result<&'a Offer> {
     let missing = || Error::NotOffered { package: format!("{}-{}", installed.name, installed.version) };
     offers.iter().find(|offer| is_same(installed, offer)).ok_or_else(missing)

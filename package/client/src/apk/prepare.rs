@@ -1,13 +1,13 @@
-//! Fetches the packages of a transaction to a scratch directory and reads each through to its last
-//! checksum, so that what is wrong is known before the first file is written.
+//! Fetches the packages of a transaction to a scratch directory and reads each to its last checksum, so that errors are
+//! found before the first file is written.
 
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Seek, SeekFrom};
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use formats::adb::Adb;
-use formats::apk::{self, Metadata};
+use formats::apk::{self, Member, Metadata};
 use formats::{Kind, Limits};
 use tempfile::TempDir;
 
@@ -17,18 +17,18 @@ use super::installed::identity_in_index;
 use super::{Progress, Step};
 use crate::error::{Error, Result};
 use crate::fetch;
-use crate::place::{self, Bundle, Item};
+use crate::place::{self, Bundle, Item, Items, Sort};
 
-/// Largest package file that is given by path; those of an index have the size that it says.
+/// The largest package file that may be given by path; those in an index may have the size that it says.
 const MAX_FILE: u64 = 512 << 20;
 
-/// A package that was read through and found good.
+/// A package whose file was read completely and is valid.
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) metadata: Metadata,
     /// Length of the package file.
     pub(super) size: u64,
-    /// Files that stay with other packages, as `replaces` says.
+    /// Files that it leaves to other packages, because of `replaces`.
     pub(super) left: BTreeSet<Utf8PathBuf>,
     /// Our own copy of the package file: nobody can change it between check and use.
     file: File,
@@ -39,39 +39,47 @@ impl Prepared {
         &self.metadata.info.name
     }
 
-    /// The package file, from its start.
+    /// The package file, at its start.
     pub(super) fn open(&self) -> Result<&File> {
         rewind(&self.file, &self.metadata.info.name)?;
         Ok(&self.file)
     }
 
-    /// Absolute paths of everything but directories, without what stays with others.
+    /// Absolute paths of all entries except directories and files left to others.
     pub(super) fn files(&self) -> impl Iterator<Item = Utf8PathBuf> {
         self.metadata.files().map(|member| place::path_of(&member.entry)).filter(|path| !self.left.contains(path))
     }
 
-    /// Absolute paths of everything that it brings, each with whether it is a directory.
+    /// Whether it installs a file or link at this absolute path.
+    pub(super) fn has_file(&self, path: &Utf8Path) -> bool {
+        self.metadata.members.has_file(path.as_str().trim_start_matches('/')) && !self.left.contains(path)
+    }
+
+    /// Absolute paths of everything that it installs; `true` marks a directory.
     pub(super) fn paths(&self) -> impl Iterator<Item = (Utf8PathBuf, bool)> {
         let members = self.metadata.members.iter().filter(|member| !member.entry.path.is_empty());
         let paths = members.map(|member| (place::path_of(&member.entry), member.entry.kind == Kind::Dir));
         paths.filter(|(path, _)| !self.left.contains(path))
     }
 
-    /// What it puts where.
+    /// The items that it installs, and where.
     pub(super) fn bundle(&self) -> Bundle<'_> {
-        // The entry of the root itself has no path, and nothing is done about it.
-        let here = |member: &&apk::Member| {
+        // The entry for the root itself has no path; it is skipped.
+        let here = |member: &Member| {
             !member.entry.path.is_empty()
                 && (self.left.is_empty() || !self.left.contains(&place::path_of(&member.entry)))
         };
-        let members = self.metadata.members.iter().filter(here);
-        let length = |member: &apk::Member| if matches!(member.entry.kind, Kind::File(_)) { member.length } else { 0 };
-        let items = members.map(|member| Item { entry: &member.entry, length: length(member) }).collect();
+        let item = |member: Member| {
+            let length = if matches!(member.entry.kind, Kind::File(_)) { member.length } else { 0 };
+            let target = place::target_of(&member.entry);
+            Item { path: place::path_of(&member.entry), sort: Sort::of(&member.entry), length, target }
+        };
+        let items = Box::new(move || -> Items<'_> { Box::new(self.metadata.members.iter().filter(here).map(item)) });
         Bundle { name: self.name(), items, replaced: BTreeSet::new(), yields: BTreeSet::new() }
     }
 }
 
-/// Takes a package from a path or an address that the user named: one of our keys must have signed it.
+/// Reads a package from a path or an address that the user gave; one of the trusted keys must have signed it.
 pub(super) fn from_file(url: &str, config: &Config, scratch: &TempDir) -> Result<Prepared> {
     let mut file = scratch_file(scratch)?;
     let size = fetch::fetch(url, MAX_FILE, &mut file)?.size;
@@ -110,7 +118,7 @@ pub(super) fn from_feed(offer: &Offer, scratch: &TempDir, on: &mut dyn FnMut(Pro
     })
 }
 
-/// Whether the file as a whole is broken, which one that a publisher has listed never was.
+/// Whether the file is damaged as a whole. The index of a publisher who read the file would not list it.
 fn is_damage(error: &formats::Error) -> bool {
     use formats::Error::{AdbBlock, AdbMagic, AdbTruncated, ApkContent, ApkData, GzipCorrupt, GzipTrailing};
     matches!(
@@ -133,7 +141,7 @@ fn rewind(mut file: &File, name: &str) -> Result<()> {
     file.seek(SeekFrom::Start(0)).map(|_start| ()).map_err(Error::io("read the copy of", name))
 }
 
-/// Reads the whole package once and keeps everything but the content.
+/// Reads the whole package once and keeps everything but the content of files.
 fn inspect(
     file: File,
     size: u64,
@@ -147,7 +155,7 @@ fn inspect(
     }
 }
 
-/// The refusals that mean an attack have ids of their own.
+/// Refusals that indicate an attack have ids of their own.
 fn refused(file: &str, error: formats::Error) -> Error {
     let package = file.to_owned();
     let problem = format!("{error} ({})", error.id());

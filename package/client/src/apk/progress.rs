@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-/// What the callback of a command is told.
+/// What a command reports to its callback.
 pub type Progress = crate::Progress<Step>;
 
-/// Something that is done, or about to be. `Display` is a line of apk's output.
+/// Something that is done, or about to be. Displays as a line of apk's output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step {
@@ -14,17 +14,17 @@ pub enum Step {
         /// Its address.
         url: String,
     },
-    /// One of the changes of a transaction is about to be made.
+    /// A change of a transaction is about to be made.
     Change {
-        /// Which one, from 1.
+        /// The number of the change, from 1.
         number: usize,
-        /// How many there are.
+        /// The number of all changes.
         total: usize,
         /// Name of the package.
         name: String,
-        /// The version that is there before it.
+        /// The installed version before the change; `None` for a new package.
         from: Option<String>,
-        /// The version that is there after it.
+        /// The version after it; `None` for a removal.
         to: Option<String>,
     },
     /// A script is about to run.
@@ -34,23 +34,23 @@ pub enum Step {
         /// Such as `post-install`.
         script: &'static str,
     },
-    /// A package is no longer wished for, and stays because others need it.
+    /// A package is no longer in world, but stays because others need it.
     Kept {
         /// Its name.
         name: String,
-        /// Those that need it.
+        /// The packages that need it.
         by: Vec<String>,
     },
-    /// Everything was done.
+    /// The command is done.
     Done {
-        /// Bytes of all files that are installed now.
+        /// Bytes of all installed files.
         bytes: u64,
-        /// Packages that are installed now.
+        /// Number of installed packages.
         packages: usize,
     },
     /// All indexes are up to date.
     Available {
-        /// Packages in all of them.
+        /// Number of packages in all indexes.
         packages: usize,
     },
 }
@@ -86,7 +86,7 @@ impl fmt::Display for Step {
     }
 }
 
-/// Bytes in the unit that keeps the number short.
+/// A size in bytes, shown in the unit that gives the shortest number.
 struct Size(u64);
 
 impl fmt::Display for Size {

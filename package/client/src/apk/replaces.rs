@@ -1,40 +1,40 @@
-//! Who gets a file that two packages have.
+//! Decides which package gets a file that two packages have.
 //!
-//! A package takes over the files of those that it `replaces`; where two replace each other, the higher priority
-//! wins and the other does without the file. Packages of one recipe may always take over from each other. All of it
-//! as in apk; what nobody declared stays a clash.
+//! A package takes over files of those that it `replaces`; if two replace each other, the higher priority wins and the
+//! other is installed without the file. Packages from one recipe may always take over from each other. All as in apk;
+//! without such a declaration it is a clash.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use camino::Utf8PathBuf;
 use formats::Kind;
-use formats::apk::Info;
+use formats::apk::{Info, Member};
 
 use super::installed::Installed;
 use super::prepare::Prepared;
 use crate::place::path_of;
 
-/// A package that has a file, or wants it.
+/// A package that has or wants a file.
 #[derive(Debug, Clone, Copy)]
 struct Claim<'a> {
     info: &'a Info,
     priority: u64,
-    /// Its place among those that come; nothing for one that stays.
+    /// Its position among the new packages; `None` for one that stays installed.
     coming: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
-    /// The one that comes later gets the file.
+    /// The newer package gets the file.
     Takes,
-    /// The one that has it keeps it.
+    /// The current owner keeps it.
     Leaves,
-    /// Nothing says who.
+    /// Neither package declares anything.
     Clash,
 }
 
 impl Claim<'_> {
-    /// Whether this one declares that it replaces the other, and how strongly.
+    /// The priority with which this package declares that it replaces the other; `None` if it does not.
     fn over(&self, other: &Claim<'_>) -> Option<u64> {
         let names = self.info.replaces.iter().any(|replaced| {
             !replaced.is_conflict()
@@ -44,7 +44,7 @@ impl Claim<'_> {
         names.then_some(self.priority)
     }
 
-    /// What becomes of a file that `holder` has.
+    /// Who gets a file that `holder` has.
     fn against(&self, holder: &Claim<'_>) -> Verdict {
         let (own, held) = (self.over(holder), holder.over(self));
         match (own, held) {
@@ -56,8 +56,8 @@ impl Claim<'_> {
     }
 }
 
-/// Decides about the files of packages that come, in their order, against those of packages that stay. What a package
-/// has to leave to others is noted in it; the files that change hands are returned.
+/// Decides about the files of new packages, in their order, against those of packages that stay. Notes in each package
+/// what it leaves to others; returns the files that change owners.
 pub(super) fn settle<'a>(stay: impl Iterator<Item = &'a Installed>, coming: &mut [Prepared]) -> BTreeSet<Utf8PathBuf> {
     let stay: Vec<&Installed> = stay.collect();
     if !can_take_over(&stay, coming) {
@@ -86,7 +86,7 @@ pub(super) fn settle<'a>(stay: impl Iterator<Item = &'a Installed>, coming: &mut
                 Verdict::Clash => continue,
             };
             match loser {
-                // Its links would lead to the file of another package: refused as a clash.
+                // Hard links of the package would lead to the other package's file: a clash.
                 Some(loser) if tied[loser].contains(&path) => continue,
                 Some(loser) => _ = left[loser].insert(path.clone()),
                 None => _ = taken.insert(path.clone()),
@@ -102,7 +102,7 @@ pub(super) fn settle<'a>(stay: impl Iterator<Item = &'a Installed>, coming: &mut
     taken
 }
 
-/// Whether any package could take over a file of another one: most declare nothing of the kind.
+/// Whether any package could take over a file; most declare nothing of the kind.
 fn can_take_over(stay: &[&Installed], coming: &[Prepared]) -> bool {
     let infos = stay.iter().map(|package| &package.info).chain(coming.iter().map(|package| &package.metadata.info));
     let mut origins = HashSet::new();
@@ -110,14 +110,13 @@ fn can_take_over(stay: &[&Installed], coming: &[Prepared]) -> bool {
     infos.into_iter().any(|info| !info.replaces.is_empty() || shares(&info.origin))
 }
 
-/// Files that hard links of the same package lead to.
+/// Files that are targets of hard links in the same package.
 fn tied(package: &Prepared) -> BTreeSet<Utf8PathBuf> {
-    let target = |entry: &formats::Entry| match &entry.kind {
-        Kind::HardLink(target) => Some(Utf8PathBuf::from("/").join(target)),
-        _ => None,
+    let ends = |member: Member| match &member.entry.kind {
+        Kind::HardLink(target) => vec![path_of(&member.entry), Utf8PathBuf::from("/").join(target)],
+        _ => Vec::new(),
     };
-    let links = package.metadata.members.iter().filter(|member| matches!(member.entry.kind, Kind::HardLink(_)));
-    links.flat_map(|member| [Some(path_of(&member.entry)), target(&member.entry)]).flatten().collect()
+    package.metadata.members.iter().flat_map(ends).collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! When scripts run, with what words, and who is triggered by what.
+//! When apk's scripts run, with which arguments, and which packages are triggered.
 //!
-//! A script is told the version it belongs to, and with an upgrade the version before; a trigger script
-//! is told the directories that changed. `APK_SCRIPT` names it, as in apk.
+//! A script gets its package's version, and in an upgrade also the old one; a trigger script gets the changed
+//! directories. `APK_SCRIPT` holds the script's name, as in apk.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -18,7 +18,7 @@ use crate::pattern;
 use crate::root::Root;
 use crate::script::{self, Script};
 
-/// Runs a script of a package from a scratch directory; a package without it is fine.
+/// Runs a script of a package from a scratch directory; does nothing if the package has no such script.
 pub(super) fn run(root: &Root, scratch: &TempDir, package: &Installed, kind: Kind, words: &[&str]) -> Result<()> {
     let Some(text) = package.scripts.get(&kind) else { return Ok(()) };
     let path = Utf8PathBuf::from_path_buf(scratch.path().join(kind.name()))
@@ -38,7 +38,7 @@ pub(super) fn run(root: &Root, scratch: &TempDir, package: &Installed, kind: Kin
     script.run()
 }
 
-/// Packages whose trigger watches one of the directories, each with those that it watches.
+/// Packages whose trigger watches one of the directories, each with the directories that it watches.
 pub(super) fn triggered(database: &Database, touched: &BTreeSet<Utf8PathBuf>) -> Vec<(Installed, Vec<Utf8PathBuf>)> {
     let watching = |package: &Installed| -> Vec<Utf8PathBuf> {
         let watched = |folder: &&Utf8PathBuf| package.triggers.iter().any(|pattern| matches(pattern, folder));
@@ -48,7 +48,7 @@ pub(super) fn triggered(database: &Database, touched: &BTreeSet<Utf8PathBuf>) ->
     packages.map(|package| (package.clone(), watching(package))).filter(|(_, folders)| !folders.is_empty()).collect()
 }
 
-/// Whether a directory matches a pattern; a `*` stands for any part of one name.
+/// Whether a directory matches a pattern, in which `*` stands for any part of one path component.
 fn matches(pattern: &str, folder: &Utf8Path) -> bool {
     let (pattern, folder) = (pattern.trim_start_matches('+').split('/'), folder.as_str().split('/'));
     let (patterns, names): (Vec<_>, Vec<_>) = (pattern.collect(), folder.collect());

@@ -1,9 +1,9 @@
-//! Which packages satisfy all wishes, decided before anything is fetched or written.
+//! Selects the packages that satisfy world, before anything is fetched or written.
 //!
-//! Chosen as apk chooses, see [`deduce`], since a selection that apk would not make is worth nothing to a router. What
-//! is told about a failure is found out here, from what was decided. The package `kernel` is special: it names the kernel
-//! that runs, so it satisfies requirements but is never brought in, replaced or taken away. This is what keeps modules
-//! of another kernel out.
+//! The choice is made as apk makes it, see [`deduce`]: a selection that apk would not make is useless for a router.
+//! This module explains failures from what was decided. The package `kernel` is special: it stands for the running
+//! kernel, so it satisfies dependencies but is never installed, replaced or removed. This keeps out modules of another
+//! kernel.
 
 mod deduce;
 
@@ -18,33 +18,43 @@ use super::explain::{Obstacle, Requirer, explain};
 use super::world::Wish;
 use crate::error::{Error, Result};
 
-/// What is to be preferred.
+/// What the solver prefers.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Asks {
-    /// The newest version, rather than what is installed.
+    /// The newest version over the installed one.
     pub(super) upgrade: bool,
-    /// Anything but what is installed.
+    /// Anything over the installed package.
     pub(super) remove: bool,
-    /// What a repository has, rather than what is only installed.
+    /// A package that a repository has over one that is only installed.
     pub(super) available: bool,
 }
 
-/// Everything the decision depends on.
+impl Asks {
+    fn join(&mut self, other: Asks) {
+        self.upgrade |= other.upgrade;
+        self.remove |= other.remove;
+        self.available |= other.available;
+    }
+}
+
+/// The inputs of the decision.
 pub(super) struct Problem<'a> {
     pub(super) candidates: &'a [Candidate<'a>],
     pub(super) wishes: &'a [Wish],
-    /// Names that the command is about: they are decided first.
+    /// Names that the command is about; they are decided first.
     pub(super) given: &'a BTreeSet<String>,
-    /// What is preferred among the packages of those names.
+    /// The preference among packages with those names.
     pub(super) asks: Asks,
-    /// What is preferred in all that the wishes lead to.
+    /// The preference among all that they depend on.
+    pub(super) passed_on: Asks,
+    /// The preference among all that world leads to.
     pub(super) everywhere: Asks,
-    /// Whether the system takes packages of an architecture.
+    /// Whether the system accepts packages of an architecture.
     pub(super) accepts: &'a dyn Fn(&str) -> bool,
 }
 
 impl<'a> Problem<'a> {
-    /// Why a package cannot be installed whatever else is.
+    /// Why a package can never be installed, whatever else is chosen.
     fn obstacle(&self, candidate: &'a Candidate<'a>) -> Option<Obstacle<'a>> {
         if candidate.installed {
             None
@@ -60,15 +70,15 @@ impl<'a> Problem<'a> {
     }
 }
 
-/// Something that must be there, and who says so.
+/// A requirement, and who states it.
 #[derive(Debug, Clone)]
 struct Requirement {
     wish: Wish,
-    /// A candidate, or the world.
+    /// The candidate that requires it; `None` for world.
     by: Option<usize>,
 }
 
-/// Returns the chosen candidates, each after what it needs.
+/// Returns the chosen candidates, each after those that it needs.
 pub(super) fn select(problem: &Problem<'_>) -> Result<Vec<usize>> {
     let mut wishes = problem.wishes.to_vec();
     let runs = problem.candidates.iter().any(|candidate| candidate.installed && candidate.info.name == KERNEL);
@@ -83,12 +93,12 @@ pub(super) fn select(problem: &Problem<'_>) -> Result<Vec<usize>> {
     Ok(dependencies_first(&infos).into_iter().map(|place| decision.taken[place]).collect())
 }
 
-/// The places of packages in an order in which each one comes after what it needs.
+/// Positions of packages, ordered so that each comes after those that it needs.
 pub(super) fn dependencies_first(packages: &[&Info]) -> Vec<usize> {
     let mut order = Vec::new();
     let mut seen = vec![false; packages.len()];
     for start in 0..packages.len() {
-        // Whether all that it needs is in the order already.
+        // `true` when everything that the package needs is already in the order.
         let mut stack = vec![(start, false)];
         while let Some((place, ready)) = stack.pop() {
             if ready {
@@ -104,14 +114,14 @@ pub(super) fn dependencies_first(packages: &[&Info]) -> Vec<usize> {
     order
 }
 
-/// Whether a dependency like `!foo` forbids the package.
+/// Whether a conflict such as `!foo` excludes the package.
 fn forbids(dependency: &Dependency, info: &Info) -> bool {
     dependency.is_conflict()
         && (!dependency.accepts(&info.name, Some(&info.version))
             || info.provides.iter().any(|provide| !dependency.accepts(&provide.name, provide.version.as_deref())))
 }
 
-/// Follows what was decided up to where it breaks.
+/// Follows the decisions to the first one that fails.
 struct Search<'a> {
     problem: &'a Problem<'a>,
     wishes: &'a [Wish],
@@ -128,7 +138,7 @@ impl<'a> Search<'a> {
         let mut at = 0;
         loop {
             let Some(requirement) = queue.get(at).cloned() else {
-                // What nothing but another choice can provide comes last.
+                // A name that only another choice could provide comes last.
                 match late.pop() {
                     Some(requirement) if !self.is_met(&requirement.wish) => return self.refusal(&requirement),
                     Some(_) => continue,
@@ -152,7 +162,8 @@ impl<'a> Search<'a> {
             let depends = self.candidate(index).info.depends.iter().filter(|depends| !depends.is_conflict());
             queue.extend(depends.map(|need| Requirement { wish: Wish::Package(need.clone()), by: Some(index) }));
         }
-        let problem = "what is chosen first leads nowhere, and apk does not go back: name other packages, too";
+        let problem = "the solver's first choice leads to a conflict, and like apk it does not try another: name the \
+            packages that you want instead";
         Error::Selection { conflicts: String::new(), problem: problem.into() }
     }
 
@@ -172,7 +183,7 @@ impl<'a> Search<'a> {
         (0..self.problem.candidates.len()).filter(move |&index| self.meets(index, wish))
     }
 
-    /// The package that was chosen, or else one that could have been.
+    /// The chosen package, otherwise one that could have been chosen.
     fn next(&self, wish: &Wish) -> Option<usize> {
         let decided = self.decision.provider(wish.name()).filter(|&index| self.meets(index, wish));
         let others = self.meeting(wish).filter(|&index| self.is_choosable(index, wish));
@@ -203,7 +214,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Why a candidate cannot join those that are chosen, if so.
+    /// Why a candidate conflicts with the chosen ones, if it does.
     fn obstacle_to(&self, index: usize) -> Option<Obstacle<'a>> {
         let candidate = self.candidate(index);
         if let Some(obstacle) = self.problem.obstacle(candidate) {

@@ -1,7 +1,7 @@
 //! The files beside the database: `scripts.tar.gz` and `triggers`.
 //!
-//! Both refer to packages by their identity, so that what belongs to a version that is gone is passed
-//! over. They are written before the database, which is the last word.
+//! Both refer to packages by identity, so entries of versions that are gone are ignored. They are written before the
+//! database, which decides.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,16 +18,16 @@ use crate::root::{Access, Root};
 
 pub(super) const SCRIPTS: &str = "/lib/apk/db/scripts.tar.gz";
 const TRIGGERS: &str = "/lib/apk/db/triggers";
-/// Largest of either file, unpacked too.
+/// The largest size of either file, also when unpacked.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// What the scripts of a package are filed under: `NAME-VERSION.X1HEX`.
+/// The name under which a package's scripts are stored: `NAME-VERSION.X1HEX`.
 fn key(package: &Installed) -> String {
     let identity = package.info.unique_id.map(|id| Hex(&id).to_string()).unwrap_or_default();
     format!("{}.X1{identity}", package.title())
 }
 
-/// Adds what the files say to the packages of the database.
+/// Adds scripts and triggers to the packages of the database.
 pub(super) fn load(root: &Root, packages: &mut BTreeMap<String, Installed>) -> Result<()> {
     let bad = |error: formats::Error| Error::State { path: SCRIPTS.into(), problem: error.to_string() };
     let mut scripts = match root.read(SCRIPTS.into(), MAX_BYTES)? {
@@ -59,7 +59,7 @@ fn read_scripts(bytes: &[u8]) -> Result<BTreeMap<String, BTreeMap<Script, Vec<u8
     Ok(scripts)
 }
 
-/// Writes what the packages of the database have.
+/// Writes the scripts and triggers of the database's packages.
 pub(super) fn save(root: &Root, packages: &BTreeMap<String, Installed>) -> Result<()> {
     let failed = |error: formats::Error| Error::io("write", SCRIPTS)(io::Error::from(error));
     let scripts = write_scripts(packages).map_err(failed)?;

@@ -1,5 +1,5 @@
-//! `/etc/apk/world`: what the user wants to have. Everything else is installed because of it, and goes
-//! again when nothing in it needs it any more.
+//! `/etc/apk/world`: the packages that the user asked for. All others are installed because these need them, and are
+//! removed when they no longer do.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,17 +13,17 @@ use crate::root::{Access, Root};
 const WORLD: &str = "/etc/apk/world";
 const MAX_BYTES: u64 = 1 << 20;
 
-/// One wish.
+/// One entry of world.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Wish {
-    /// A name, or one with a constraint.
+    /// A name, possibly with a version constraint.
     Package(Dependency),
     /// Exactly the package that was given as a file, by its identity: `name><Q1…`.
     Pinned { name: String, identity: [u8; SHORT] },
 }
 
 impl Wish {
-    /// What is wished for.
+    /// The name that it asks for.
     pub(super) fn name(&self) -> &str {
         match self {
             Wish::Package(dependency) => &dependency.name,
@@ -55,7 +55,7 @@ impl fmt::Display for Wish {
     }
 }
 
-/// All wishes, sorted by name; one for each.
+/// All entries, sorted by name; one for each name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct World(pub(super) Vec<Wish>);
 
@@ -78,19 +78,19 @@ impl World {
         root.write(WORLD.into(), Access::root(0o644), true, &mut self.text().as_bytes())
     }
 
-    /// The file as text.
+    /// The content of the file.
     pub(super) fn text(&self) -> String {
         self.0.iter().map(|wish| format!("{wish}\n")).collect()
     }
 
-    /// Adds a wish, or replaces the one of that name.
+    /// Adds an entry, or replaces the one for that name.
     pub(super) fn set(&mut self, wish: Wish) {
         self.remove(wish.name());
         let place = self.0.partition_point(|other| other.name() < wish.name());
         self.0.insert(place, wish);
     }
 
-    /// Wishes for one build of a package become wishes for the package.
+    /// Turns entries for one build of a package into entries for the package.
     pub(super) fn release(&mut self) {
         for wish in &mut self.0 {
             if let Wish::Pinned { name, .. } = wish {
@@ -99,7 +99,7 @@ impl World {
         }
     }
 
-    /// Takes a wish away; false when there was none of that name.
+    /// Removes an entry; false when there was none for that name.
     pub(super) fn remove(&mut self, name: &str) -> bool {
         let before = self.0.len();
         self.0.retain(|wish| wish.name() != name);

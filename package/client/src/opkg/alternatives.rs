@@ -1,7 +1,7 @@
-//! Links that several packages offer, such as `/usr/bin/vi`: the offer with the highest priority gets it.
+//! Alternatives: links such as `/usr/bin/vi` that several packages offer; the highest priority wins.
 //!
-//! The field `Alternatives` of a package is a list of `priority:link:target`. As in opkg the links are made once a
-//! package is configured, and made anew when one goes; `busybox` is there for what nobody else offers.
+//! The field `Alternatives` of a package is a list of `priority:link:target`. As in opkg, links are made when a package
+//! is configured and again when one is removed; `busybox` gets a link that no package offers.
 
 use std::collections::BTreeSet;
 
@@ -14,10 +14,10 @@ use super::status::{State, Status, read_paths};
 use crate::error::Result;
 use crate::root::{Kind, Root};
 
-/// Has a link in its own list for each of its programs.
+/// The package busybox lists the links of its own programs.
 const BUSYBOX: (&str, &str) = ("busybox", "/bin/busybox");
 
-/// One item of the field.
+/// One entry of the field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Alternative {
     priority: i64,
@@ -26,7 +26,7 @@ struct Alternative {
 }
 
 impl Alternative {
-    /// Nothing for an item that means nothing, as in opkg: a package is not refused for it.
+    /// `None` for a malformed entry: as in opkg, the package is still accepted.
     fn parse(item: &str) -> Option<Alternative> {
         let mut parts = item.splitn(3, ':');
         let (priority, link, target) = (parts.next()?, parts.next()?, parts.next()?);
@@ -49,7 +49,7 @@ pub(crate) fn links(control: &Control) -> BTreeSet<Utf8PathBuf> {
     of(control).map(|alternative| alternative.link).collect()
 }
 
-/// Makes links lead where the packages that are installed now say.
+/// Points the links to what the installed packages now offer.
 pub(crate) fn update(
     root: &Root,
     status: &Status,
@@ -60,7 +60,7 @@ pub(crate) fn update(
         match (target(root, status, link)?, root.kind(link)?) {
             (Some(_), Some(Kind::File | Kind::Folder | Kind::Other)) => {
                 let text =
-                    format!("{link} is an alternative of several packages, but something else than a link is there.");
+                    format!("{link} is an alternative of several packages, but there is something else than a link.");
                 on(Progress::Note { text });
             }
             (Some(target), _) => {
@@ -74,7 +74,7 @@ pub(crate) fn update(
     Ok(())
 }
 
-/// Where a link should lead: the first of those with the highest priority.
+/// The target of a link: the first of those with the highest priority.
 fn target(root: &Root, status: &Status, link: &Utf8Path) -> Result<Option<String>> {
     let installed = status.0.values().filter(|package| package.state == State::Installed);
     let offers = installed.flat_map(|package| of(&package.control)).filter(|offer| offer.link == *link);

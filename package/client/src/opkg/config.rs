@@ -1,7 +1,6 @@
-//! `/etc/opkg.conf` and `/etc/opkg/*.conf`, as opkg reads them.
+//! `/etc/opkg.conf` and `/etc/opkg/*.conf`, read as opkg does.
 //!
-//! With a root that is installed into from outside, the system's own `/etc/opkg.conf` is left out
-//! unless it is named, as in opkg.
+//! For a root other than the running system, `/etc/opkg.conf` is read only if it is named, as in opkg.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,16 +11,16 @@ use super::switches::Switches;
 use crate::error::{Error, Result};
 use crate::root::Root;
 
-/// Largest configuration file.
+/// The largest configuration file.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// How long a second run waits for the first unless told otherwise.
+/// How long a run waits for another run's lock by default.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where packages come from: one `src` line.
+/// A feed: one `src` line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
-    /// Its name, and that of its list.
+    /// Its name, which is also the name of its list.
     pub name: String,
     /// The directory that holds `Packages`: `http://…`, `file:///…` or a path.
     pub url: String,
@@ -29,28 +28,30 @@ pub struct Source {
     pub gzip: bool,
 }
 
-/// Everything that the configuration files and the command line decide.
+/// The settings from files and command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// The feeds, in the order of the files.
     pub sources: Vec<Source>,
-    /// Accepted architectures and their priority: the higher one wins between equal versions.
+    /// Accepted architectures with their priority: the highest wins between equal versions.
     pub arches: BTreeMap<String, u32>,
-    /// Where lists are kept, seen from the root.
+    /// Folder of the lists, seen from the root.
     pub lists: Utf8PathBuf,
-    /// Where trusted keys are, named by fingerprint, seen from the root.
+    /// Folder of the trusted keys, named by fingerprint, seen from the root.
     pub keys: Utf8PathBuf,
-    /// Whether lists must be signed. Never off unless a file says so, and then each run warns.
+    /// Whether lists must be signed. No file can turn it off; when it is off, each run warns.
     pub check_signature: bool,
-    /// Whether maintainer scripts run. Off for a root that is not the running system.
+    /// Whether maintainer scripts are run. Not in a root that is not the running system.
     pub run_scripts: bool,
-    /// What is only done because the user says so.
+    /// Checks that the user turned off, and other special wishes.
     pub switches: Switches,
-    /// Where packages are only downloaded to, instead of being installed.
+    /// Folder to download packages to, instead of installing them.
     pub download_only: Option<Utf8PathBuf>,
-    /// How long to wait for another run on the same root.
+    /// Only report the changes, do not make them.
+    pub simulate: bool,
+    /// How long to wait for another run that holds the root's lock.
     pub patience: Duration,
-    /// Things in the files that have no effect, one sentence each.
+    /// Settings in the files that have no effect, one sentence each.
     pub notes: Vec<String>,
 }
 
@@ -66,6 +67,7 @@ impl Default for Config {
             run_scripts: true,
             switches: Switches::default(),
             download_only: None,
+            simulate: false,
             patience: PATIENCE,
             notes: Vec::new(),
         }
@@ -73,23 +75,23 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Reads the files of the running system, whose root `root` is.
+    /// Reads the configuration of the running system, whose root is `root`.
     pub fn load(root: &Root) -> Result<Config> {
         let text = read(root, "/etc/opkg.conf".into())?;
         Config::default().with(text)?.with_folder(root)
     }
 
-    /// Reads the files of a root that is installed into from outside: no scripts will run.
+    /// Reads the configuration of a root other than the running system; scripts will not be run.
     pub fn load_offline(root: &Root) -> Result<Config> {
         Config { run_scripts: false, ..Config::default() }.with_folder(root)
     }
 
-    /// The same, with the text of one more file.
+    /// Adds the text of one more file.
     pub fn with_text(self, file: &Utf8Path, text: &str) -> Result<Config> {
         self.with(Some((file.to_owned(), text.to_owned())))
     }
 
-    /// Accepts one more architecture. The first one replaces the built-in list.
+    /// Accepts another architecture. The first one replaces the built-in list.
     #[must_use]
     pub fn with_arch(mut self, name: &str, priority: u32) -> Config {
         if self.arches == Config::default().arches {
@@ -99,7 +101,7 @@ impl Config {
         self
     }
 
-    /// Reads `/etc/opkg/*.conf` of the root, by name.
+    /// Adds `/etc/opkg/*.conf` of the root, in the order of their names.
     pub fn with_folder(mut self, root: &Root) -> Result<Config> {
         let folder = Utf8Path::new("/etc/opkg");
         for name in root.names(folder)? {
@@ -123,12 +125,14 @@ impl Config {
         Ok(self)
     }
 
-    /// One line of a file.
+    /// Applies one line of a file.
     fn apply(mut self, word: &str, rest: &[&str]) -> Result<Config, String> {
         match (word, rest) {
             ("src" | "src/gz", [name, url]) => {
                 if !is_file_name(name) {
-                    return Err(format!("`{name}` cannot be the name of a source: its list is a file of that name"));
+                    return Err(format!(
+                        "`{name}` cannot be the name of a feed, because its list is a file of that name"
+                    ));
                 }
                 if self.sources.iter().any(|source| source.name == *name) {
                     self.notes.push(format!("Duplicate src declaration ({name} {url}). Skipping."));
@@ -144,8 +148,9 @@ impl Config {
             }
             ("lists_dir", [_kind, path]) if path.starts_with('/') => self.lists = path.into(),
             ("option", ["check_signature"]) => self.check_signature = true,
-            ("option", ["check_signature", value]) => self.check_signature = *value != "0",
-            // Which file system a package lands on is decided by the root alone.
+            // As with opkg, any value turns the check on; only leaving the line out leaves it off.
+            ("option", ["check_signature", _value]) => self.check_signature = true,
+            // The root alone decides on which file system a package lands.
             ("dest", [_name, path]) if path.starts_with('/') => {}
             ("option", ["overlay_root", _path]) => {}
             ("option", [key, value @ ..]) if value.len() < 2 && self.switches.named(key).is_some() => {
@@ -154,7 +159,7 @@ impl Config {
                 }
             }
             ("option", [key] | [key, _]) => self.notes.push(format!("The option {key} has no effect here.")),
-            _ => return Err(format!("`{word}` is no directive, or the wrong number of words follows")),
+            _ => return Err(format!("`{word}` is not a directive, or has the wrong number of arguments")),
         }
         Ok(self)
     }
@@ -169,12 +174,12 @@ fn read(root: &Root, path: &Utf8Path) -> Result<Option<(Utf8PathBuf, String)>> {
     Ok(Some((path.to_owned(), text)))
 }
 
-/// Whether a name from a file can name a file: one component, not hidden.
+/// Whether a name can be a file name: one component that is not hidden.
 fn is_file_name(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']) && name.len() < 200
 }
 
-/// The words of a line; a word may be in double quotes, `#` starts a comment.
+/// Splits a line into words; a word may be in double quotes, `#` starts a comment.
 fn words(line: &str) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let mut left = line.trim();
@@ -218,7 +223,7 @@ mod tests {
     fn signatures_are_checked_unless_a_file_says_otherwise() {
         assert!(parse("").unwrap().check_signature);
         assert!(parse("option check_signature 1").unwrap().check_signature);
-        assert!(!parse("option check_signature 0").unwrap().check_signature);
+        assert!(parse("option check_signature 0").unwrap().check_signature);
     }
 
     #[test]
@@ -264,7 +269,7 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic_or_stop_checking(text in "(src/gz|src|option|arch|dest|lists_dir|[ \"#/a-z0-9\n])*") {
             if let Ok(config) = parse(&text) {
-                proptest::prop_assert!(config.check_signature || text.contains("check_signature"));
+                proptest::prop_assert!(config.check_signature);
                 proptest::prop_assert!(config.sources.iter().all(|source| is_file_name(&source.name)));
             }
         }

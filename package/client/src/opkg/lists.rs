@@ -1,4 +1,4 @@
-//! The lists of available packages: fetched, verified, kept, and verified again each time they are read.
+//! The lists of available packages: fetched, verified and kept; verified again each time they are read.
 
 use camino::Utf8PathBuf;
 use formats::Limits;
@@ -11,20 +11,20 @@ use crate::error::{Error, Result};
 use crate::fetch;
 use crate::root::{Access, Root};
 
-/// Largest `Packages.gz` that is fetched; the largest feed of OpenWrt has about 1 MiB.
+/// The largest `Packages.gz` that is fetched; OpenWrt's largest feed has about 1 MiB.
 const MAX_COMPRESSED: u64 = 16 << 20;
-/// Largest signature or key file: two lines.
+/// The largest signature or key file; they have two lines.
 const MAX_SIGNATURE: u64 = 4 << 10;
 
 /// A package that a verified list offers.
 #[derive(Debug, Clone)]
 pub(crate) struct Offer {
     pub(crate) listed: Listed,
-    /// Where its file is.
+    /// Address of its file.
     pub(crate) url: String,
 }
 
-/// A package of a verified list that cannot be read.
+/// A package of a verified list whose entry is malformed.
 #[derive(Debug, Clone)]
 pub(crate) struct Refused {
     pub(crate) feed: String,
@@ -33,13 +33,13 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
-    /// The error of a package that is wanted.
+    /// The error for a user who asks for this package.
     pub(crate) fn error(&self) -> Error {
         Error::IndexEntry { feed: self.feed.clone(), problem: self.problem.clone() }
     }
 }
 
-/// What the lists say.
+/// The packages in all lists.
 #[derive(Debug, Default)]
 pub(crate) struct Lists {
     pub(crate) offers: Vec<Offer>,
@@ -47,15 +47,15 @@ pub(crate) struct Lists {
 }
 
 impl Lists {
-    /// Why a package of that name is not offered, if the reason is its entry.
+    /// The refused entry for a package name, if there is one.
     pub(crate) fn refused(&self, name: &str) -> Option<&Refused> {
         let offered = self.offers.iter().any(|offer| offer.listed.control.package == name);
         self.refused.iter().find(|refused| !offered && refused.package == name)
     }
 }
 
-/// Fetches the list of one source and keeps it if its signature is good. One that fails the check is
-/// gone afterwards, as is the one before it: what the feed is today is not known.
+/// Fetches the list of one feed and keeps it if its signature is good. If not, the older list is removed too, because
+/// the feed's current state is not known.
 pub(crate) fn update(root: &Root, config: &Config, source: &Source, on: &mut dyn FnMut(Progress)) -> Result<()> {
     let limits = Limits::default();
     let url = format!("{}/Packages{}", source.url, if source.gzip { ".gz" } else { "" });
@@ -85,12 +85,12 @@ pub(crate) fn update(root: &Root, config: &Config, source: &Source, on: &mut dyn
         }
     };
     root.make_parents(&path)?;
-    // A list without its signature is refused when read, so the order is the safe one.
+    // A list without its signature is refused when read, so removing the signature first is safe.
     root.remove(&signature_path)?;
     root.write(&path, Access::root(0o644), false, &mut &text[..])?;
     on(Step::Updated { path }.into());
     for Refused { feed, package, problem } in refused {
-        on(Progress::Note { text: format!("Package {package} of the feed {feed} is passed over: {problem}") });
+        on(Progress::Note { text: format!("Package {package} of the feed {feed} is skipped: {problem}") });
     }
     if let Some(signature) = signature {
         root.write(&signature_path, Access::root(0o644), false, &mut &signature[..])?;
@@ -99,7 +99,7 @@ pub(crate) fn update(root: &Root, config: &Config, source: &Source, on: &mut dyn
     Ok(())
 }
 
-/// Reads every kept list; a source without one offers nothing.
+/// Reads every kept list; a feed without one offers nothing.
 pub(crate) fn load(root: &Root, config: &Config) -> Result<Lists> {
     let mut lists = Lists::default();
     for source in &config.sources {
@@ -118,7 +118,7 @@ pub(crate) fn load(root: &Root, config: &Config) -> Result<Lists> {
     Ok(lists)
 }
 
-/// A file's name as opkg asks a server for it.
+/// A file name, escaped as opkg requests it from a server.
 pub fn encoded(name: &str) -> String {
     let letter = |byte: u8| match byte {
         b'%' | b':' | b'?' | b'#' | b'[' | b']' | b'@' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+'
@@ -129,7 +129,7 @@ pub fn encoded(name: &str) -> String {
     name.bytes().map(letter).collect()
 }
 
-/// Signature first: unsigned bytes are not even read. Entries that cannot be read do not hide the others.
+/// The signature is checked first: unsigned bytes are not parsed. A malformed entry does not hide the others.
 fn check(
     root: &Root,
     config: &Config,

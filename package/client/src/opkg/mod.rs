@@ -1,12 +1,14 @@
 //! opkg's view of a root: its configuration, lists, status and commands.
 //!
-//! [`Client`] is the whole of it. Nothing here prints: what happens is told to a callback as
-//! [`Progress`], whose text is worded as opkg words it.
+//! Use [`Client`]. Nothing here prints: a callback receives what happens as [`Progress`], which displays as opkg's own
+//! output.
 //!
-//! What differs from opkg, on purpose: an `update` whose signature check fails is an error; checksums
-//! are mandatory; a package must be the one its index entry describes; a transaction that is refused
-//! leaves the root as it was; the package `kernel` is never brought in by a dependency; packages that are removed in one
-//! command may need each other; a `download` that does not find everything is an error.
+//! Deliberate differences from opkg: an `update` whose signature check fails is an error; checksums are mandatory; a
+//! package must be the one that its index entry describes; a refused transaction leaves the root unchanged; no
+//! dependency installs the package `kernel`; packages that are removed in one command may need each other, and one may
+//! be removed if another that provides the same stays; a `download` that does not find everything is an error;
+//! conflicts with an installed package or a provided name count; an upgrade that would break an installed package's
+//! dependencies is refused.
 
 mod alternatives;
 mod config;
@@ -30,7 +32,7 @@ pub use self::config::{Config, Source};
 pub use self::lists::encoded;
 use self::prepare::Prepared;
 pub use self::progress::{Progress, Step};
-use self::resolve::{Request, best, resolve};
+use self::resolve::{Reading, Request, best, resolve};
 use self::status::Status;
 pub use self::status::{Installed, State};
 pub use self::switches::Switches;
@@ -41,14 +43,14 @@ use crate::lock::Lock;
 use crate::pattern::matches;
 pub use crate::root::Root;
 
-/// Where opkg keeps its lock.
+/// Path of opkg's lock.
 const LOCK: &str = "/var/lock/opkg.lock";
 
-/// Installs into one root, as one configuration says.
+/// opkg's commands on one root, with one configuration.
 pub type Client = crate::Client<Config>;
 
 impl Client {
-    /// Fetches and verifies the list of every source. All are tried; the first failure is returned.
+    /// Fetches and verifies the list of every feed. All are tried; the first failure is returned.
     pub fn update(&self, on: &mut dyn FnMut(Progress)) -> Result<()> {
         let _lock = self.begin(on)?;
         if self.config.sources.is_empty() {
@@ -62,26 +64,23 @@ impl Client {
         failures.end()
     }
 
-    /// Installs packages with everything they need. A name is looked up in the lists; anything with a
-    /// slash in it or ending in `.ipk` is a file. What is refused is refused before the first change.
+    /// Installs packages with everything that they need. Names are looked up in the lists; an argument with a slash, or
+    /// one that ends in `.ipk`, is a file. Refusals come before the first change.
     pub fn install(&self, wanted: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
         let again = if self.config.switches.force_reinstall { wanted } else { &[] };
         self.bring(wanted, true, again, on)
     }
 
-    /// As [`Client::install`], and the named packages are put in place once more though they are installed, whoever
-    /// needs them. opkg removes them first; here they are replaced as in an upgrade, so a refusal leaves them.
+    /// As [`Client::install`], but installs the named packages again even if they are installed. opkg removes them
+    /// first; here they are replaced as in an upgrade, so a refusal keeps them.
     pub fn reinstall(&self, names: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
         self.bring(names, true, names, on)
     }
 
-    /// Installs newer versions of installed packages, but of those that are on hold. Those that came along with others
-    /// still count as such.
+    /// Installs newer versions of installed packages that are not on hold. Packages that were installed as dependencies
+    /// still count as such; as with opkg, those that are not installed yet are installed.
     pub fn upgrade(&self, names: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
         let status = Status::load(&self.root)?;
-        if let Some(name) = names.iter().find(|name| !status.0.contains_key(*name)) {
-            return Err(Error::Unknown { name: name.clone(), problem: "it is not installed".into() });
-        }
         let is_held = |name: &&String| status.0.get(*name).is_some_and(Installed::is_held);
         for name in names.iter().filter(is_held) {
             on(Progress::Note { text: format!("Not upgrading package {name} which is marked hold.") });
@@ -90,7 +89,8 @@ impl Client {
         self.bring(&names, false, &[], on)
     }
 
-    /// `asked` is whether the user wants the packages for themselves; those `again` count as not installed.
+    /// `asked`: the user wants these packages themselves, not as dependencies. Packages in `again` count as not
+    /// installed.
     fn bring(&self, wanted: &[String], asked: bool, again: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
         let _lock = self.begin(on)?;
         let scratch = tempfile::tempdir().map_err(Error::io("make a scratch directory in", "/tmp"))?;
@@ -115,17 +115,18 @@ impl Client {
         let given = |name: &str| files.iter().flatten().any(|file| file.name() == name);
         considered.0.retain(|name, _| !again.contains(name) && (again.is_empty() || !given(name)));
         let switches = self.config.switches;
-        let plan = resolve(&candidates, &considered, &self.config.arches, switches, &requests).map_err(|error| {
-            let missing = match &error {
-                Error::Unknown { name, .. } => name.as_str(),
-                Error::Dependency { dependency, .. } => dependency.split_whitespace().next().unwrap_or_default(),
-                _ => return error,
-            };
-            lists.refused(missing).map_or(error, lists::Refused::error)
-        })?;
-        for name in &plan.up_to_date {
-            let version = status.0.get(name).map(|package| package.control.version.clone()).unwrap_or_default();
-            on(Step::UpToDate { name: name.clone(), version }.into());
+        let reading = if asked { Reading::AsNeeded } else { Reading::Whole };
+        let plan =
+            resolve(&candidates, &considered, &self.config.arches, switches, &requests, reading).map_err(|error| {
+                let missing = match &error {
+                    Error::Unknown { name, .. } => name.as_str(),
+                    Error::Dependency { dependency, .. } => dependency.split_whitespace().next().unwrap_or_default(),
+                    _ => return error,
+                };
+                lists.refused(missing).map_or(error, lists::Refused::error)
+            })?;
+        for (name, version) in plan.up_to_date {
+            on(Step::UpToDate { name, version }.into());
         }
         for &index in &plan.older {
             let Control { package: name, version: to, .. } = candidates[index].clone();
@@ -139,6 +140,15 @@ impl Client {
             return Ok(());
         }
 
+        if self.config.simulate {
+            for &index in &plan.install {
+                let Control { package: name, version, .. } = candidates[index].clone();
+                let from = status.usable(&name).map(|package| package.control.version.clone());
+                on(Step::Installing { name, version, from }.into());
+            }
+            return Ok(());
+        }
+
         let mut packages: Vec<Prepared> = Vec::new();
         for &index in &plan.install {
             match offers.get(index) {
@@ -146,7 +156,11 @@ impl Client {
                 None => packages.extend(files.get_mut(index - offers.len()).and_then(Option::take)),
             }
         }
-        let asked = |name: &str| asked && plan.named.iter().any(|&index| candidates[index].package == name);
+        let installed = status.clone();
+        let asked = |name: &str| {
+            (asked || !installed.0.contains_key(name))
+                && plan.named.iter().any(|&index| candidates[index].package == name)
+        };
         let mut after = status.clone();
         let mut old = Vec::new();
         for package in &packages {
@@ -165,7 +179,8 @@ impl Client {
             let upgrade = unpacker.status.usable(&name).is_some();
             let unpacked = unpacker.unpack(&mut package, asked(&name));
             if unpacked.is_err() {
-                // Those after it may need it. Those before it are complete and get their configuration.
+                // The rest may need the failed package, so unpacking ends; the packages before it are complete and are
+                // configured.
                 failures.add(unpacked, unpacker.on);
                 break;
             }
@@ -185,7 +200,7 @@ impl Client {
         failures.end()
     }
 
-    /// Puts the files of packages into a folder, and nothing else. Those that are found are there also when others are not.
+    /// Only downloads packages, into a folder. Packages that are found are downloaded even if others are not.
     pub fn download(&self, names: &[String], folder: &Utf8Path, on: &mut dyn FnMut(Progress)) -> Result<()> {
         let _lock = self.begin(on)?;
         let status = Status::load(&self.root)?;
@@ -203,7 +218,8 @@ impl Client {
         failures.end()
     }
 
-    /// Removes packages, by name or pattern; refuses when something that stays needs one of them. What is not there is no error, as with opkg.
+    /// Removes packages, by name or pattern; refuses if a package that stays needs one of them. As with opkg, removing
+    /// a package that is not installed is no error.
     pub fn remove(&self, names: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
         let _lock = self.begin(on)?;
         let mut status = Status::load(&self.root)?;
@@ -223,14 +239,73 @@ impl Client {
             if plan.orphans.contains(&name) {
                 on(Step::Orphaned { name: name.clone() }.into());
             }
+            if self.config.simulate {
+                on(Step::Removing { name }.into());
+                continue;
+            }
             remove::remove(&self.root, &self.config, &mut status, &name, on)?;
         }
         Ok(())
     }
 
-    /// Every package of the status file, by name, with how far its installation came.
+    /// Every package in the status file, by name, with its installation state.
     pub fn installed(&self) -> Result<Vec<Installed>> {
         Ok(Status::load(&self.root)?.0.into_values().collect())
+    }
+
+    /// Runs the `postinst` scripts that have not run yet: of the named packages, or of all.
+    pub fn configure(&self, names: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
+        let _lock = self.begin(on)?;
+        let scratch = tempfile::tempdir().map_err(Error::io("make a scratch directory in", "/tmp"))?;
+        let mut status = Status::load(&self.root)?;
+        let is_meant = |name: &str| names.is_empty() || names.iter().any(|pattern| matches(pattern, name));
+        let unpacked = status.0.iter().filter(|(name, package)| package.state == State::Unpacked && is_meant(name));
+        let unpacked: Vec<String> = unpacked.map(|(name, _)| name.clone()).collect();
+        let mut unpacker =
+            Unpacker { root: &self.root, config: &self.config, scratch: &scratch, status: &mut status, on };
+        let mut failures = Failures::default();
+        for name in unpacked {
+            let configured = unpacker.configure(&name, false);
+            failures.add(configured, unpacker.on);
+        }
+        failures.end()
+    }
+
+    /// Sets a flag of installed packages: `hold`, `user` or `ok`; `installed` or `unpacked`.
+    pub fn flag(&self, flag: &str, names: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
+        let _lock = self.begin(on)?;
+        let mut status = Status::load(&self.root)?;
+        for name in names {
+            let Some(package) = status.0.get_mut(name) else {
+                on(Progress::Note { text: format!("Package {name} is not installed.") });
+                continue;
+            };
+            if !package.set_flag(flag) {
+                let problem = format!("`{flag}` is no flag: they are hold, user, ok, installed and unpacked");
+                return Err(Error::Usage { program: "opkg", problem });
+            }
+            on(Progress::Note { text: format!("Setting flags for package {name} to {flag}.") });
+        }
+        status.save(&self.root)
+    }
+
+    /// Conffiles that differ from what their package installed.
+    pub fn changed_conffiles(&self) -> Result<Vec<Utf8PathBuf>> {
+        let mut changed = Vec::new();
+        for package in Status::load(&self.root)?.0.values() {
+            for (path, digest) in &package.conffiles {
+                if self.root.sha256(path)?.is_some_and(|there| there != *digest) {
+                    changed.push(path.clone());
+                }
+            }
+        }
+        Ok(changed)
+    }
+
+    /// As [`Client::available`], with the size of each package file.
+    pub fn offered(&self) -> Result<Vec<(Control, u64)>> {
+        let lists = lists::load(&self.root, &self.config)?;
+        Ok(lists.offers.into_iter().map(|offer| (offer.listed.control, offer.listed.size)).collect())
     }
 
     /// Every package that the kept lists offer, in their order.
@@ -239,7 +314,7 @@ impl Client {
         Ok(lists.offers.into_iter().map(|offer| offer.listed.control).collect())
     }
 
-    /// Installed packages of which the lists offer a newer version for this system: name, installed and newest version.
+    /// Installed packages for which the lists have a newer version for this system: name, installed and newest version.
     pub fn upgradable(&self) -> Result<Vec<(String, String, String)>> {
         let mut newest: BTreeMap<String, String> = BTreeMap::new();
         for offer in self.available()?.into_iter().filter(|offer| self.config.arches.contains_key(&offer.architecture))
@@ -265,13 +340,13 @@ impl Client {
         Ok(status::read_paths(&self.root, name, "list")?.into_iter().collect())
     }
 
-    /// Takes the lock and says what a user must not overlook.
+    /// Takes the lock and reports what the user must not overlook.
     fn begin(&self, on: &mut dyn FnMut(Progress)) -> Result<Lock> {
         for note in &self.config.notes {
             on(Progress::Note { text: note.clone() });
         }
         if !self.config.check_signature {
-            let text = "Signatures are NOT checked: a configuration file says `option check_signature 0`.".into();
+            let text = "Signatures are NOT checked.".into();
             on(Progress::Note { text });
         }
         let lock = Lock::take(&self.root, LOCK.into(), self.config.patience)?;

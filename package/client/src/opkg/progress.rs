@@ -5,10 +5,10 @@ use std::fmt;
 use camino::Utf8PathBuf;
 use formats::version::opkg::compare;
 
-/// What the callback of a command is told.
+/// What a command reports to its callback.
 pub type Progress = crate::Progress<Step>;
 
-/// Something that is done, or about to be. `Display` is a line of opkg's output.
+/// Something that is done, or about to be. Displays as a line of opkg's output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Step {
@@ -19,10 +19,10 @@ pub enum Step {
     },
     /// A new list is in place.
     Updated {
-        /// Where, seen from the root.
+        /// Its path, seen from the root.
         path: Utf8PathBuf,
     },
-    /// The list that was just put in place has a good signature.
+    /// The signature of the new list is good.
     SignaturePassed,
     /// A package is being unpacked.
     Installing {
@@ -30,7 +30,7 @@ pub enum Step {
         name: String,
         /// Its version.
         version: String,
-        /// The version it replaces.
+        /// The version that it replaces.
         from: Option<String>,
     },
     /// A package's `postinst` is about to run.
@@ -43,7 +43,7 @@ pub enum Step {
         /// Its name.
         name: String,
     },
-    /// A package came along with others, and nobody needs it any more.
+    /// A package that was installed as a dependency is no longer needed.
     Orphaned {
         /// Its name.
         name: String,
@@ -61,26 +61,26 @@ pub enum Step {
     Downloaded {
         /// Its name.
         name: String,
-        /// Where it is.
+        /// Path of the file.
         path: Utf8PathBuf,
     },
-    /// A package that was asked for is installed already.
+    /// A requested package is already installed.
     UpToDate {
         /// Its name.
         name: String,
         /// The installed version.
         version: String,
     },
-    /// A conffile that was changed stays, the new one was put beside it.
+    /// A conffile that the user changed stays; the new one is put beside it.
     ConffileKept {
         /// The changed one.
         path: Utf8PathBuf,
         /// The new one.
         new: Utf8PathBuf,
     },
-    /// A conffile that was changed outlives its package.
+    /// A conffile that the user changed stays when its package is removed.
     ConffileNotRemoved {
-        /// It.
+        /// Path of the conffile.
         path: Utf8PathBuf,
     },
 }

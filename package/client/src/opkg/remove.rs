@@ -1,4 +1,4 @@
-//! Takes packages away again: scripts, files, and the folders that were made for them.
+//! Removes packages: scripts, files, and the folders that were made for them.
 
 use std::collections::BTreeSet;
 
@@ -14,16 +14,17 @@ use crate::error::{Error, Result};
 use crate::place;
 use crate::root::{Kind, Root};
 
-/// What is taken away.
+/// The packages to remove.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
-    /// All of it, dependents before what they need.
+    /// All of them, dependents first.
     pub(crate) order: Vec<String>,
-    /// Those of them that nobody named: they had come along, and nobody needs them any more.
+    /// Those that the user did not name: they were installed as dependencies, and nothing needs them any more.
     pub(crate) orphans: BTreeSet<String>,
 }
 
-/// The named packages, with others as the switches say. Refuses when something that stays needs one.
+/// Plans the removal of the named packages, in their order, and of others if the switches ask for it. As opkg, refuses
+/// if a package that is still there names one of them, even if another could take its place.
 pub(crate) fn plan(status: &Status, names: &[String], switches: Switches) -> Result<Plan> {
     let mut going: BTreeSet<String> = names.iter().cloned().collect();
     if let Some(name) = going.iter().find(|name| !status.0.contains_key(*name)) {
@@ -32,11 +33,16 @@ pub(crate) fn plan(status: &Status, names: &[String], switches: Switches) -> Res
     if switches.force_removal_of_dependent_packages {
         with_dependents(status, &mut going);
     }
-    for name in &going {
+    let mut gone = match switches.force_removal_of_dependent_packages {
+        true => going.clone(),
+        false => BTreeSet::new(),
+    };
+    for name in names.iter().chain(&going) {
         let mut dependents = match switches.force_depends {
             true => Vec::new(),
-            false => dependents(status, name, &going),
+            false => dependents(status, name, &gone),
         };
+        gone.insert(name.clone());
         if is_essential(status, name) {
             dependents.push("the system itself, which it is marked essential for".into());
         }
@@ -51,7 +57,7 @@ pub(crate) fn plan(status: &Status, names: &[String], switches: Switches) -> Res
     going.extend(orphans.iter().cloned());
     let mut order = Vec::new();
     while let Some(first) = going.first() {
-        // Packages that need each other go in the order of their names.
+        // Packages that need each other are removed in alphabetical order.
         let next = going.iter().find(|name| !is_named_by_others(name, &going, status)).unwrap_or(first).clone();
         going.remove(&next);
         order.push(next);
@@ -59,7 +65,7 @@ pub(crate) fn plan(status: &Status, names: &[String], switches: Switches) -> Res
     Ok(Plan { order, orphans })
 }
 
-/// Adds what needs the packages that go, and what needs that.
+/// Adds all packages that depend on the ones to remove, directly or not.
 fn with_dependents(status: &Status, going: &mut BTreeSet<String>) {
     loop {
         let dependents: Vec<String> = going.iter().flat_map(|name| dependents(status, name, going)).collect();
@@ -70,25 +76,26 @@ fn with_dependents(status: &Status, going: &mut BTreeSet<String>) {
     }
 }
 
-/// Packages that stay and need one that goes.
-fn dependents(status: &Status, name: &str, going: &BTreeSet<String>) -> Vec<String> {
+/// Packages outside `gone` that name a package, or what it provides, in their dependencies; perhaps itself.
+fn dependents(status: &Status, name: &str, gone: &BTreeSet<String>) -> Vec<String> {
     let Some(package) = status.0.get(name) else { return Vec::new() };
-    let staying = status.0.values().filter(|other| other.is_usable() && !going.contains(&other.control.package));
-    staying.filter(|other| breaks(other, package, status, going)).map(|other| other.control.package.clone()).collect()
+    let staying = status.0.values().filter(|other| other.is_usable() && !gone.contains(&other.control.package));
+    staying.filter(|other| names(other, package)).map(|other| other.control.package.clone()).collect()
 }
 
 fn is_essential(status: &Status, name: &str) -> bool {
     status.0.get(name).is_some_and(|package| package.control.stanza.get("Essential") == Some("yes"))
 }
 
-/// What comes to nobody's use with versions that are upgraded: it came along because of them, and their new versions,
-/// which `after` has, and all others do without it. As with opkg, what that needs itself stays without `autoremove`.
+/// Dependencies of upgraded packages that nothing uses any more: they were installed because of the old versions, and
+/// neither the new versions (in `after`) nor any other package needs them. As with opkg, their own dependencies stay
+/// unless `autoremove` is set.
 pub(crate) fn outdated(after: &Status, old: &[Installed], switches: Switches) -> BTreeSet<String> {
     orphans(after, old.to_vec(), &BTreeSet::new(), switches.autoremove)
 }
 
-/// What came along because of packages that are `gone`, and that no package that stays names; with `deep` also what came
-/// along because of that.
+/// Packages that were installed because of the packages in `gone`, and that no remaining package names; with `deep`,
+/// also those that were installed because of them.
 fn orphans(status: &Status, mut gone: Vec<Installed>, going: &BTreeSet<String>, deep: bool) -> BTreeSet<String> {
     let mut orphans = BTreeSet::new();
     while let Some(package) = gone.pop() {
@@ -110,21 +117,13 @@ fn orphans(status: &Status, mut gone: Vec<Installed>, going: &BTreeSet<String>, 
     orphans
 }
 
-/// Whether a package names another one in its dependencies, or what that provides, in whatever version.
+/// Whether a package's dependencies name the other package, or a name that it provides, in any version.
 fn names(package: &Installed, other: &Installed) -> bool {
     let mut terms = package.control.depends.iter().flat_map(|dependency| &dependency.alternatives);
     terms.any(|term| other.control.satisfies(&Term { name: term.name.clone(), constraint: None }))
 }
 
-/// Whether `other` has a dependency that `package` meets and nothing would meet any more.
-fn breaks(other: &Installed, package: &Installed, status: &Status, going: &BTreeSet<String>) -> bool {
-    other.control.depends.iter().any(|dependency| {
-        dependency.alternatives.iter().any(|term| package.control.satisfies(term))
-            && !dependency.alternatives.iter().any(|term| status.provider(term, going).is_some())
-    })
-}
-
-/// Whether a package of `going` names `name`, or what it provides, in its dependencies.
+/// Whether a package in `going` names `name`, or a name that it provides, in its dependencies.
 fn is_named_by_others(name: &str, going: &BTreeSet<String>, status: &Status) -> bool {
     let Some(package) = status.0.get(name) else { return false };
     let others = going.iter().filter(|other| *other != name).filter_map(|other| status.0.get(other));
@@ -133,7 +132,7 @@ fn is_named_by_others(name: &str, going: &BTreeSet<String>, status: &Status) -> 
         .any(|dependency| dependency.alternatives.iter().any(|term| package.control.satisfies(term)))
 }
 
-/// Removes one package. Killed half-way it is half-installed, and can be removed or installed again.
+/// Removes one package. If it is killed half-way, the package is half-installed and can be removed or installed again.
 pub(crate) fn remove(
     root: &Root,
     config: &Config,
@@ -156,7 +155,9 @@ pub(crate) fn remove(
     // No script runs before all files are gone.
     let alone = root.remembering();
     let others = status.paths_of_others(root, name, "list")?;
-    for path in place::obsolete(&alone, read_paths(root, name, "list")?, [], &others) {
+    let files = read_paths(root, name, "list")?;
+    let kept = place::kept(&alone, files.iter().cloned(), [], others);
+    for path in files.into_iter().filter(|path| !kept.contains(path)) {
         let recorded = conffiles.get(&path);
         if recorded.is_some() && alone.sha256(&path)?.is_some_and(|there| Some(&there) != recorded) {
             on(Step::ConffileNotRemoved { path }.into());
@@ -166,9 +167,11 @@ pub(crate) fn remove(
             alone.remove(&path)?;
         }
     }
-    // Innermost first; one that still holds something, or that another one needs, stays.
+    // Innermost folders first; one that is not empty, or that another package has, stays.
     let others = status.paths_of_others(root, name, "dirs")?;
-    for folder in place::obsolete(&alone, read_paths(root, name, "dirs")?, [], &others).iter().rev() {
+    let folders = read_paths(root, name, "dirs")?;
+    let kept = place::kept(&alone, folders.iter().cloned(), [], others);
+    for folder in folders.iter().rev().filter(|folder| !kept.contains(*folder)) {
         let _not_empty = alone.remove_empty(folder);
     }
     script("postrm")?;

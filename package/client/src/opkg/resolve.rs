@@ -1,17 +1,20 @@
-//! Which packages a transaction consists of, decided before anything is fetched or written.
+//! Decides which packages a transaction installs, before anything is fetched or written.
 //!
-//! Dependencies are followed depth first, so the plan lists each package after what it needs; where
-//! there is a choice, the first alternative whose own dependencies hold is taken. The package `kernel`
-//! is special: it names the kernel that runs, so it satisfies dependencies but is never installed or
-//! replaced to satisfy one. This is what keeps modules of another kernel out.
+//! [`choose`] chooses as opkg does; the plan lists each package after those that it needs. The package `kernel` is
+//! special: it stands for the running kernel, so it satisfies dependencies but is never installed or replaced to
+//! satisfy one. This keeps out modules of another kernel.
 
-use std::cmp::Reverse;
+mod choose;
+
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use formats::control::Control;
-use formats::depend::{Dependency, Term};
+use formats::depend::Term;
 use formats::version::opkg::compare;
 
+pub(crate) use self::choose::Reading;
+use self::choose::{Chooser, Unmet};
 use super::status::{Installed, State, Status};
 use super::switches::Switches;
 use crate::error::{Error, Result};
@@ -19,49 +22,43 @@ use crate::error::{Error, Result};
 /// The package that stands for the running kernel.
 const KERNEL: &str = "kernel";
 
-/// Packages looked at before a plan counts as impossible: alternatives can nest without end.
-const MAX_STEPS: usize = 10_000;
-
-/// What the user named.
+/// What the user asked for.
 #[derive(Debug, Clone)]
 pub(crate) enum Request {
-    /// A package of the lists, or something that packages provide.
+    /// A package in the lists, or a name that packages provide.
     Name(String),
-    /// A candidate that came as a file.
+    /// A file, by its position among the candidates.
     Candidate(usize),
 }
 
-/// What will be done.
+/// What a transaction will do.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Plan {
     /// Candidates to install, in this order.
     pub(crate) install: Vec<usize>,
     /// Those of them that the user named.
     pub(crate) named: BTreeSet<usize>,
-    /// Installed packages that only lack their configuration.
+    /// Installed packages whose `postinst` still has to run.
     pub(crate) configure: Vec<String>,
-    /// Installed packages that were asked for and stay as they are.
-    pub(crate) up_to_date: Vec<String>,
-    /// Candidates that were given as files and are older than what is installed.
+    /// Names and versions of requested packages that do not change.
+    pub(crate) up_to_date: Vec<(String, String)>,
+    /// Files that are older than the installed version.
     pub(crate) older: Vec<usize>,
 }
 
-/// Everything the decision depends on.
-pub(crate) struct Resolver<'a> {
+/// The state of a decision.
+struct Resolver<'a> {
     candidates: &'a [Control],
     installed: &'a Status,
     arches: &'a BTreeMap<String, u32>,
     switches: Switches,
-    /// Names that the user gave: opkg prefers packages of those names whoever asks.
-    given: BTreeSet<&'a str>,
-    /// What the user asked for, for messages.
+    chooser: Chooser<'a>,
+    /// The package that the user asked for, for messages.
     top: String,
-    /// Every candidate of the plan, also those whose dependencies are still being followed.
-    chosen: Vec<usize>,
+    /// Packages of the plan, by their positions in the chooser, each after those that it needs.
     order: Vec<usize>,
-    /// Installed packages that the plan relies on and that lack their configuration.
-    unconfigured: BTreeSet<String>,
-    steps: usize,
+    /// Those packages, and others that will follow.
+    wanted: BTreeSet<usize>,
 }
 
 /// Plans the installation of `requests`.
@@ -71,61 +68,47 @@ pub(crate) fn resolve(
     arches: &BTreeMap<String, u32>,
     switches: Switches,
     requests: &[Request],
+    reading: Reading,
 ) -> Result<Plan> {
-    let given = requests.iter().filter_map(|request| match request {
-        Request::Name(name) => Some(name.as_str()),
-        Request::Candidate(_) => None,
-    });
-    let mut resolver = Resolver { given: given.collect(), ..Resolver::new(candidates, installed, arches, switches) };
+    let (mut given, mut by_hand) = (BTreeSet::new(), BTreeSet::new());
+    for request in requests {
+        match request {
+            Request::Name(name) => given.insert(name.as_str()),
+            Request::Candidate(index) => by_hand.insert(*index),
+        };
+    }
+    let mut resolver = Resolver::new(candidates, installed, arches, switches, given, &by_hand, reading);
     let mut plan = Plan::default();
     for request in requests {
-        let (name, choices) = match request {
-            Request::Candidate(index) => (candidates[*index].package.clone(), vec![*index]),
-            Request::Name(name) => (name.clone(), resolver.choices_of_user(name)),
+        let chosen = match request {
+            Request::Name(name) => resolver.of_name(name, &mut plan)?,
+            Request::Candidate(index) => resolver.of_file(*index, &mut plan)?,
         };
-        resolver.top = name.clone();
-        match request {
-            Request::Candidate(index) if name != KERNEL && resolver.is_older(*index) => {
-                match switches.force_downgrade {
-                    true => resolver.first_that_works(&choices)?,
-                    false => plan.older.push(*index),
-                }
-            }
-            _ => resolver.request(&name, &choices, &mut plan)?,
+        if let Some(package) = chosen {
+            resolver.install(package)?;
+            plan.named.extend(resolver.chooser.packages[package].candidate);
         }
-        plan.named.extend(choices.into_iter().find(|index| resolver.chosen.contains(index)));
     }
-    if switches.nodeps {
-        resolver.order.retain(|index| plan.named.contains(index));
-    } else if !switches.force_depends {
+    if !switches.force_depends && !switches.nodeps {
         resolver.check_the_others()?;
     }
-    let replaced = resolver.replaced();
-    plan.configure = resolver.unconfigured.difference(&replaced).cloned().collect();
-    plan.install = resolver.order;
+    plan.configure.extend(resolver.unconfigured());
+    plan.install = resolver.order.iter().filter_map(|&package| resolver.chooser.packages[package].candidate).collect();
     Ok(plan)
 }
 
 /// The candidate that a user means by a name, whatever is installed.
-pub(crate) fn best(
-    candidates: &[Control],
-    installed: &Status,
-    arches: &BTreeMap<String, u32>,
-    name: &str,
+pub(crate) fn best<'a>(
+    candidates: &'a [Control],
+    installed: &'a Status,
+    arches: &'a BTreeMap<String, u32>,
+    name: &'a str,
 ) -> Result<usize> {
-    let resolver = Resolver::new(candidates, installed, arches, Switches::default());
-    resolver.choices_of_user(name).first().copied().ok_or_else(|| resolver.unknown(name))
-}
-
-/// Whether a package is to be taken in place of another one.
-fn replaces(control: &Control, other: &Control) -> bool {
-    let names = control.stanza.get("Replaces").unwrap_or_default();
-    let replaced = names.split(',').any(|item| item.split_whitespace().next() == Some(&other.package));
-    replaced && control.package != other.package && control.conflicts.iter().any(|term| other.satisfies(term))
-}
-
-fn any_version(name: &str) -> Term {
-    Term { name: name.to_owned(), constraint: None }
+    let given = BTreeSet::from([name]);
+    let (switches, none) = (Switches::default(), BTreeSet::new());
+    let mut resolver = Resolver::new(candidates, installed, arches, switches, given, &none, Reading::Whole);
+    let meant = resolver.chooser.meant(name).and_then(|package| resolver.chooser.packages[package].candidate);
+    meant.ok_or_else(|| resolver.unknown(name))
 }
 
 impl<'a> Resolver<'a> {
@@ -134,196 +117,126 @@ impl<'a> Resolver<'a> {
         installed: &'a Status,
         arches: &'a BTreeMap<String, u32>,
         switches: Switches,
+        given: BTreeSet<&'a str>,
+        by_hand: &BTreeSet<usize>,
+        reading: Reading,
     ) -> Resolver<'a> {
-        Resolver {
-            candidates,
-            installed,
-            arches,
-            switches,
-            given: BTreeSet::new(),
-            top: String::new(),
-            chosen: Vec::new(),
-            order: Vec::new(),
-            unconfigured: BTreeSet::new(),
-            steps: 0,
+        let chooser = Chooser::new(candidates, installed, arches, given, by_hand, reading);
+        let (top, order, wanted) = (String::new(), Vec::new(), BTreeSet::new());
+        Resolver { candidates, installed, arches, switches, chooser, top, order, wanted }
+    }
+
+    /// The package to install for a name; `None` when it is already installed.
+    fn of_name(&mut self, name: &str, plan: &mut Plan) -> Result<Option<usize>> {
+        self.top = name.to_owned();
+        let meant = self.chooser.meant(name);
+        let there = self.chooser.taken_for(name);
+        let Some(package) = meant else {
+            return match there {
+                // The lists have nothing better, and a dependency that it lacks was missing before.
+                Some(there) => Ok(self.leave(there, plan)),
+                None => Err(self.unknown(name)),
+            };
+        };
+        let control = self.chooser.control(package);
+        if let Some(place) = there {
+            let there = self.chooser.control(place);
+            if name == KERNEL && control.version != there.version {
+                return Err(Error::KernelHeld { installed: there.version.clone(), wanted: control.version.clone() });
+            }
+            if !compare(&control.version, &there.version).is_gt() {
+                return Ok(self.leave(place, plan));
+            }
+        }
+        if self.order.contains(&package) {
+            return Err(Error::GivenTwice { name: name.to_owned(), package: control.package.clone() });
+        }
+        match self.chooser.packages[package].is_there {
+            true => Ok(self.leave(package, plan)),
+            false => Ok(Some(package)),
         }
     }
 
-    fn request(&mut self, name: &str, choices: &[usize], plan: &mut Plan) -> Result<()> {
-        let present = self.installed.usable(name);
-        let newest = choices.iter().map(|&index| &self.candidates[index]).find(|control| control.package == name);
-        if let Some(installed) = present {
-            let newer = newest.filter(|newest| compare(&newest.version, &installed.control.version).is_gt());
-            if name == KERNEL && newest.is_some_and(|newest| newest.version != installed.control.version) {
-                let wanted = newest.map(|newest| newest.version.clone()).unwrap_or_default();
-                return Err(Error::KernelHeld { installed: installed.control.version.clone(), wanted });
-            }
-            if newer.is_none() {
-                match installed.state {
-                    State::Installed => plan.up_to_date.push(name.to_owned()),
-                    _ => {
-                        self.unconfigured.insert(name.to_owned());
-                    }
-                }
-                return Ok(());
-            }
-        } else if newest.is_none() && self.is_satisfied(&any_version(name)) {
-            plan.up_to_date.push(name.to_owned());
-            return Ok(());
+    /// Notes that the requested package is already installed, or will be.
+    fn leave(&self, package: usize, plan: &mut Plan) -> Option<usize> {
+        let control = self.chooser.control(package);
+        match self.installed.usable(&control.package).map(|installed| installed.state) {
+            Some(State::Unpacked) => plan.configure.push(control.package.clone()),
+            _ => plan.up_to_date.push((control.package.clone(), control.version.clone())),
         }
-        if choices.is_empty() {
-            return Err(self.unknown(name));
-        }
-        self.first_that_works(choices)
+        None
     }
 
-    /// Whether a file holds an older version than the one that is installed.
-    fn is_older(&self, index: usize) -> bool {
+    /// The package to install for a file; `None` when this version or a newer one is installed.
+    fn of_file(&mut self, index: usize, plan: &mut Plan) -> Result<Option<usize>> {
         let control = &self.candidates[index];
-        let installed = self.installed.usable(&control.package);
-        installed.is_some_and(|installed| compare(&control.version, &installed.control.version).is_lt())
+        let name = &control.package;
+        self.top = name.clone();
+        let package = self.chooser.of_candidate(index).ok_or_else(|| self.wrong_architecture(control))?;
+        let Some(place) = self.chooser.there(name) else { return Ok(Some(package)) };
+        let there = self.chooser.control(place);
+        if name == KERNEL && control.version != there.version {
+            return Err(Error::KernelHeld { installed: there.version.clone(), wanted: control.version.clone() });
+        }
+        match compare(&control.version, &there.version) {
+            Ordering::Equal => Ok(self.leave(place, plan)),
+            Ordering::Less if name != KERNEL && !self.switches.force_downgrade => {
+                plan.older.push(index);
+                Ok(None)
+            }
+            _ => Ok(Some(package)),
+        }
     }
 
-    /// Whether a version may take the place of the one that is installed.
-    fn may_follow(&self, control: &Control, installed: &Installed) -> bool {
-        let order = compare(&control.version, &installed.control.version);
-        order.is_gt() || order.is_lt() && self.switches.force_downgrade
-    }
-
-    /// Follows the first of the candidates whose dependencies hold; else tells why the first failed.
-    fn first_that_works(&mut self, choices: &[usize]) -> Result<()> {
-        let mut first_error = None;
-        for &index in choices {
-            let (chosen, order) = (self.chosen.len(), self.order.len());
-            match self.add(index) {
-                Ok(()) => return Ok(()),
-                Err(error) => {
-                    self.chosen.truncate(chosen);
-                    self.order.truncate(order);
-                    first_error.get_or_insert(error);
-                }
+    /// Adds a package to the plan, with everything that it needs.
+    fn install(&mut self, package: usize) -> Result<()> {
+        self.admit(package)?;
+        let (coming, lost) = match self.switches.nodeps {
+            true => (Vec::new(), Vec::new()),
+            false => self.chooser.follow(package),
+        };
+        if let Some(unmet) = lost.first() {
+            return Err(self.unmet(*unmet));
+        }
+        self.wanted.extend(&coming);
+        // In a dependency cycle the package is among its own dependencies, and comes in its turn.
+        for needed in coming {
+            if !self.order.contains(&needed) {
+                self.admit(needed)?;
+                self.take(needed)?;
             }
         }
-        first_error.map_or(Ok(()), Err)
+        if self.order.contains(&package) { Ok(()) } else { self.take(package) }
     }
 
-    fn add(&mut self, index: usize) -> Result<()> {
-        if self.chosen.contains(&index) {
-            return Ok(());
+    /// Checks, before the dependencies of a package are followed, that it may come in place of what is there.
+    fn admit(&mut self, package: usize) -> Result<()> {
+        let control = self.chooser.control(package);
+        if let Some(there) = self.chooser.there(&control.package).map(|there| self.chooser.control(there))
+            && compare(&control.version, &there.version).is_lt()
+            && !self.switches.force_downgrade
+        {
+            let problem = format!("{} {} is installed and the lists have nothing better", there.package, there.version);
+            let dependency = format!("{} (={})", control.package, control.version);
+            return Err(Error::Dependency { package: self.top.clone(), dependency, problem });
         }
-        let control = &self.candidates[index];
-        self.steps += 1;
-        if self.steps > MAX_STEPS {
-            return Err(self.unmet(
-                control,
-                &control.package,
-                "there are too many alternatives to try them all".into(),
-            ));
-        }
-        if !self.arches.contains_key(&control.architecture) {
-            return Err(self.wrong_architecture(control));
-        }
+        self.wanted.insert(package);
+        if self.switches.force_depends { Ok(()) } else { self.check_conflicts(control) }
+    }
+
+    fn take(&mut self, package: usize) -> Result<()> {
+        let control = self.chooser.control(package);
         if let Some(other) = self.planned().find(|planned| planned.package == control.package) {
             let other = format!("itself in version {}", other.version);
             return Err(Error::Conflict { package: control.package.clone(), other });
         }
-        if !self.switches.force_depends {
-            self.check_conflicts(control)?;
-        }
-        self.chosen.push(index);
-        for dependency in &control.depends {
-            self.require(control, dependency)?;
-        }
-        self.order.push(index);
+        self.chooser.bring(package);
+        self.order.push(package);
         Ok(())
     }
 
-    fn require(&mut self, control: &Control, dependency: &Dependency) -> Result<()> {
-        // What is only planned counts where it is the best choice, as with opkg; a kernel only when the user asked for it.
-        let replaced = self.replaced();
-        let is_there = |term: &Term| {
-            self.installed.provider(term, &replaced).is_some()
-                || term.name == KERNEL && self.planned().any(|control| control.satisfies(term))
-        };
-        if dependency.alternatives.iter().any(is_there) {
-            let here = |term| self.installed.provider(term, &BTreeSet::new());
-            let unpacked = dependency.alternatives.iter().filter_map(here).filter(|here| here.state == State::Unpacked);
-            self.unconfigured.extend(unpacked.map(|here| here.control.package.clone()));
-            return Ok(());
-        }
-        let choices: Vec<usize> = dependency
-            .alternatives
-            .iter()
-            .filter(|term| term.name != KERNEL)
-            .flat_map(|term| self.choices(term))
-            .filter(|&index| self.may_replace(&self.candidates[index]))
-            .collect();
-        if choices.is_empty() {
-            let problems: Vec<_> = dependency.alternatives.iter().map(|term| self.explain(term)).collect();
-            return Err(self.unmet(control, &dependency.to_string(), problems.join("; ")));
-        }
-        self.first_that_works(&choices)
-    }
-
-    /// Candidates that satisfy the term and suit this system, in the order in which opkg sorts them. What another provider
-    /// replaces is left out.
-    fn providers(&self, term: &Term) -> Vec<usize> {
-        let suits = |control: &&Control| control.satisfies(term) && self.arches.contains_key(&control.architecture);
-        let all: Vec<&Control> = self.candidates.iter().filter(suits).collect();
-        let is_replaced = |control: &Control| all.iter().any(|other| replaces(other, control));
-        let mut providers: Vec<usize> = (0..self.candidates.len())
-            .filter(|&index| suits(&&self.candidates[index]) && !is_replaced(&self.candidates[index]))
-            .collect();
-        providers.sort_by(|&a, &b| {
-            let (a, b) = (&self.candidates[a], &self.candidates[b]);
-            let versions = compare(&a.version, &b.version);
-            a.package.cmp(&b.package).then(versions).then_with(|| self.priority(a).cmp(&self.priority(b)))
-        });
-        providers
-    }
-
-    fn priority(&self, control: &Control) -> u32 {
-        self.arches.get(&control.architecture).copied().unwrap_or(0)
-    }
-
-    /// What may satisfy a dependency, best first, as with opkg: a point for the name itself, one for a name that the user
-    /// gave; of those with the same score the last one.
-    fn choices(&self, term: &Term) -> Vec<usize> {
-        let score = |index: &usize| {
-            let name = self.candidates[*index].package.as_str();
-            u8::from(name == term.name) + u8::from(self.given.contains(name))
-        };
-        let mut choices = self.providers(term);
-        choices.reverse();
-        choices.sort_by_key(|index| Reverse(score(index)));
-        choices
-    }
-
-    /// What may be meant by a name that the user gave, best first: the package of that name, or else the first of those
-    /// that provide it for the preferred architecture.
-    fn choices_of_user(&self, name: &str) -> Vec<usize> {
-        let mut choices = self.providers(&any_version(name));
-        if choices.iter().any(|&index| self.candidates[index].package == name) {
-            choices.retain(|&index| self.candidates[index].package == name);
-            choices.reverse();
-        } else {
-            choices.sort_by_key(|&index| Reverse(self.priority(&self.candidates[index])));
-        }
-        choices
-    }
-
-    /// Whether a dependency may bring this package in: nothing is downgraded unless forced, or taken twice.
-    fn may_replace(&self, control: &Control) -> bool {
-        let installed = self.installed.usable(&control.package);
-        let stays = |installed| control.package == KERNEL || !self.may_follow(control, installed);
-        let older = installed.is_some_and(stays);
-        let other_version = self.planned().any(|planned| planned.package == control.package && planned != control);
-        !older && !other_version
-    }
-
     fn planned(&self) -> impl Iterator<Item = &'a Control> {
-        let candidates = self.candidates;
-        self.chosen.clone().into_iter().map(move |index| &candidates[index])
+        self.order.iter().map(|&package| self.chooser.control(package))
     }
 
     /// Names of installed packages that the plan replaces.
@@ -331,31 +244,40 @@ impl<'a> Resolver<'a> {
         self.planned().map(|control| control.package.clone()).collect()
     }
 
+    /// Installed packages that the plan depends on and whose `postinst` still has to run.
+    fn unconfigured(&self) -> Vec<String> {
+        let replaced = self.replaced();
+        let needed = self.planned().flat_map(|control| &control.depends).flat_map(|need| &need.alternatives);
+        let needed: Vec<&Term> = needed.collect();
+        let unpacked = self.installed.0.values().filter(|installed| installed.state == State::Unpacked);
+        let unpacked = unpacked.map(|installed| &installed.control).filter(|here| !replaced.contains(&here.package));
+        let is_needed = |here: &&Control| needed.iter().any(|term| here.satisfies(term));
+        unpacked.filter(is_needed).map(|here| here.package.clone()).collect()
+    }
+
     fn is_satisfied(&self, term: &Term) -> bool {
         self.planned().any(|control| control.satisfies(term))
             || self.installed.provider(term, &self.replaced()).is_some()
     }
 
+    /// As opkg, it looks only at what the new package itself says, and only at packages that bear the name: those that
+    /// are installed, its own older version among them, and those that come in the same transaction, itself included.
     fn check_conflicts(&self, control: &Control) -> Result<()> {
         let replaced = self.replaced();
-        let staying = self.installed.0.values().filter(|installed| installed.is_usable());
-        let staying = staying.map(|installed| &installed.control).filter(|other| !replaced.contains(&other.package));
-        for other in staying.chain(self.planned()).filter(|other| other.package != control.package) {
-            let clash = |stating: &Control, hit: &Control| {
-                stating.conflicts.iter().any(|term| hit.satisfies(term)).then(|| Error::Conflict {
-                    package: stating.package.clone(),
-                    other: format!("{} ({})", hit.package, hit.version),
-                })
-            };
-            if let Some(error) = clash(control, other).or_else(|| clash(other, control)) {
-                return Err(error);
+        let installed = self.installed.0.values().filter(|installed| installed.is_usable());
+        let staying = installed.map(|installed| &installed.control).filter(|other| !replaced.contains(&other.package));
+        let coming = self.wanted.iter().map(|&package| self.chooser.control(package));
+        for other in staying.chain(coming) {
+            if control.conflicts.iter().any(|term| term.accepts(&other.package, &other.version)) {
+                let other = format!("{} ({})", other.package, other.version);
+                return Err(Error::Conflict { package: control.package.clone(), other });
             }
         }
         Ok(())
     }
 
-    /// A new version of one package must not leave an installed one without what it needs.
-    fn check_the_others(&mut self) -> Result<()> {
+    /// Checks that no new version breaks the dependencies of an installed package.
+    fn check_the_others(&self) -> Result<()> {
         let replaced = self.replaced();
         let staying = |installed: &&Installed| installed.is_usable() && !replaced.contains(&installed.control.package);
         for installed in self.installed.0.values().filter(staying) {
@@ -364,28 +286,35 @@ impl<'a> Resolver<'a> {
                 if dependency.alternatives.iter().any(met_before)
                     && !dependency.alternatives.iter().any(|term| self.is_satisfied(term))
                 {
-                    self.top = installed.control.package.clone();
-                    let problem = "it is installed, and what it needs would be replaced".into();
-                    return Err(self.unmet(&installed.control, &dependency.to_string(), problem));
+                    let problem = "it is installed, and a package that it needs would be replaced".into();
+                    let (package, dependency) = (installed.control.package.clone(), dependency.to_string());
+                    return Err(Error::Dependency { package, dependency, problem });
                 }
             }
         }
         Ok(())
     }
 
-    fn unmet(&self, control: &Control, dependency: &str, problem: String) -> Error {
+    fn unmet(&self, unmet: Unmet) -> Error {
+        let control = self.chooser.control(unmet.package);
+        let dependency = &control.depends[unmet.dependency];
+        let problems: Vec<_> = dependency.alternatives.iter().map(|term| self.explain(term)).collect();
         let chain =
             if control.package == self.top { String::new() } else { format!(" (needed by {})", control.package) };
-        Error::Dependency { package: self.top.clone(), dependency: dependency.into(), problem: problem + &chain }
+        let problem = problems.join("; ") + &chain;
+        Error::Dependency { package: self.top.clone(), dependency: dependency.to_string(), problem }
     }
 
     fn unknown(&self, name: &str) -> Error {
+        if let Some(unmet) = self.chooser.missing(name) {
+            return self.unmet(unmet);
+        }
         match self.candidates.iter().find(|control| control.package == name) {
             Some(control) => self.wrong_architecture(control),
             None => Error::Unknown {
                 name: name.into(),
                 problem: match self.candidates.is_empty() {
-                    true => "no list of packages is there".into(),
+                    true => "there is no list of packages".into(),
                     false => "no list has a package of that name".into(),
                 },
             },
@@ -401,7 +330,7 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// What there is instead of what was wanted.
+    /// Describes what is available instead of what was wanted.
     fn explain(&self, term: &Term) -> String {
         let name = &term.name;
         let installed = self.installed.usable(name).map(|installed| &installed.control.version);
@@ -416,12 +345,12 @@ impl<'a> Resolver<'a> {
         let there: Vec<_> = self.candidates.iter().filter(|control| control.package == *name).collect();
         match there.iter().find(|control| !self.arches.contains_key(&control.architecture)) {
             Some(control) if there.len() == 1 => {
-                format!("{name} is only there for the architecture {}", control.architecture)
+                format!("{name} is only available for the architecture {}", control.architecture)
             }
-            _ if there.is_empty() => format!("no list has a package of the name {name}"),
+            _ if there.is_empty() => format!("no list has a package named {name}"),
             _ => {
                 let versions: Vec<_> = there.iter().map(|control| control.version.as_str()).collect();
-                format!("the lists have {name} in other versions only: {}", versions.join(", "))
+                format!("the lists have only other versions of {name}: {}", versions.join(", "))
             }
         }
     }
@@ -457,7 +386,7 @@ mod tests {
         }
         let arches = [("all".to_owned(), 1), ("x86_64".to_owned(), 10)].into();
         let requests: Vec<_> = wanted.iter().map(|name| Request::Name((*name).to_owned())).collect();
-        let plan = resolve(&candidates, &status, &arches, switches, &requests)?;
+        let plan = resolve(&candidates, &status, &arches, switches, &requests, Reading::AsNeeded)?;
         Ok(plan
             .install
             .iter()
@@ -472,7 +401,7 @@ mod tests {
         assert_eq!(plan(&offered, &["c 1"], &["a"]).unwrap(), ["b 1", "a 1"]);
         assert!(plan(&offered, &["c 1"], &["c"]).unwrap().is_empty());
         let circle = ["a 1; Depends: b", "b 1; Depends: a"];
-        assert_eq!(plan(&circle, &[], &["a"]).unwrap(), ["b 1", "a 1"]);
+        assert_eq!(plan(&circle, &[], &["a"]).unwrap(), ["a 1", "b 1"]);
     }
 
     #[test]
@@ -496,6 +425,22 @@ mod tests {
         assert_eq!(plan(&offered, &[], &["c"]).unwrap(), ["q 1", "c 1"], "p cannot be installed");
         assert_eq!(plan(&offered, &["r 1; Provides: mail"], &["c"]).unwrap(), ["c 1"]);
         assert_eq!(plan(&offered, &[], &["mail"]).unwrap(), ["q 1"]);
+    }
+
+    /// Each case was tried with real opkg.
+    #[test]
+    fn nobody_goes_back_to_an_older_version_or_another_provider() {
+        let kernels = ["kmod 1; Depends: kernel (= 1)", "kmod 2; Depends: kernel (= 2)"];
+        assert_eq!(plan(&kernels, &["kernel 1"], &["kmod"]).unwrap_err().id(), "OPKG016", "the newest one is meant");
+        let swapped = [kernels[1], kernels[0]];
+        assert_eq!(plan(&swapped, &["kernel 1"], &["kmod"]).unwrap(), ["kmod 1"], "the first one was looked at");
+        assert_eq!(plan(&["e 1", "e 2; Depends: gone"], &[], &["e"]).unwrap_err().id(), "OPKG016");
+        let deep = ["n 1; Depends: v", "a 1; Provides: v", "b 1; Provides: v", "b 2; Depends: gone; Provides: v"];
+        assert_eq!(plan(&deep, &[], &["n"]).unwrap_err().id(), "OPKG016", "b is the last one that provides it");
+        let lists = ["b 2; Depends: gone; Provides: v", "b 1; Provides: v"];
+        for lists in [lists, [lists[1], lists[0]]] {
+            assert_eq!(plan(&lists, &[], &["v"]).unwrap(), ["b 1"]);
+        }
     }
 
     #[test]
@@ -535,7 +480,7 @@ mod tests {
                 assert_eq!(error.id(), "OPKG016", "{wanted}: what is needed must be there");
             }
         }
-        // By name it is the installed version that counts as the newest; a dependency may go back.
+        // For a name, the installed version counts as the newest; a dependency may be downgraded.
         let downgrade = Switches { force_downgrade: true, ..Switches::default() };
         let offered = ["a 1; Depends: b (= 1)", "b 1"];
         assert_eq!(plan_with(downgrade, &offered, &["b 2"], &["a"]).unwrap(), ["b 1", "a 1"]);
@@ -563,23 +508,53 @@ mod tests {
     #[test]
     fn what_cannot_be_installed_says_why() {
         for (offered, installed, id, words) in [
-            (&[][..], &[][..], "OPKG015", "Unknown package 'a': no list of packages"),
+            (&[][..], &[][..], "OPKG015", "Unknown package 'a': there is no list of packages"),
             (&["b 1"], &[], "OPKG015", "Unknown package 'a': no list has"),
             (&["a 1 mips"], &[], "OPKG017", "accepts all, x86_64"),
-            (&["a 1; Depends: b", "b 1 mips"], &[], "OPKG016", "only there for the architecture mips"),
-            (&["a 1; Depends: b (>= 3)", "b 1", "b 2"], &[], "OPKG016", "in other versions only: 1, 2"),
+            (&["a 1; Depends: b", "b 1 mips"], &[], "OPKG016", "only available for the architecture mips"),
+            (&["a 1; Depends: b (>= 3)", "b 1", "b 2"], &[], "OPKG016", "only other versions of b: 1, 2"),
             (
                 &["a 1; Depends: b", "b 1; Depends: c"],
                 &[],
                 "OPKG016",
-                "dependency c for a: no list has a package of the name c (needed by b)",
+                "dependency c for a: no list has a package named c (needed by b)",
             ),
             (&["a 1; Conflicts: b"], &["b 1"], "OPKG018", "a conflicts with b (1)"),
-            (&["a 1"], &["b 1; Conflicts: a"], "OPKG018", "b conflicts with a (1)"),
+            (&["a 1; Conflicts: a (<= 1)"], &[], "OPKG018", "a conflicts with a (1)"),
+            (&["a 2; Conflicts: a (<< 2)"], &["a 1"], "OPKG018", "a conflicts with a (1)"),
+            (&["a 1; Depends: b, c", "b 1; Conflicts: c", "c 1"], &[], "OPKG018", "b conflicts with c (1)"),
         ] {
             let line = plan(offered, installed, &["a"]).unwrap_err().line();
             assert!(line.starts_with(&format!("[{id}]")) && line.contains(words), "{line}");
         }
+    }
+
+    /// Each case was tried with real opkg.
+    #[test]
+    fn only_what_the_new_package_says_is_a_conflict() {
+        assert_eq!(plan(&["a 1"], &["b 1; Conflicts: a"], &["a"]).unwrap(), ["a 1"]);
+        assert_eq!(plan(&["a 1; Conflicts: v"], &["b 1; Provides: v"], &["a"]).unwrap(), ["a 1"], "b only provides it");
+        let its_own = ["a 1; Depends: b; Conflicts: b", "b 1"];
+        assert_eq!(plan(&its_own, &[], &["a"]).unwrap(), ["b 1", "a 1"], "b is not there when a is looked at");
+        assert_eq!(plan(&its_own, &[], &["b", "a"]).unwrap_err().id(), "OPKG018");
+    }
+
+    /// Each case was tried with real opkg.
+    #[test]
+    fn a_second_name_of_what_has_just_come_is_a_failure() {
+        let offered = ["d 1; Provides: g", "g 3; Depends: gone"];
+        let error = plan(&offered, &[], &["d", "g"]).unwrap_err();
+        assert!(error.id() == "OPKG020" && error.line().contains("d is already installed"), "{}", error.line());
+        assert_eq!(plan(&offered, &["d 1; Provides: g"], &["d", "g"]).unwrap(), [""; 0], "it was there before");
+        assert_eq!(plan(&offered[..1], &[], &["d", "g"]).unwrap(), ["d 1"], "the first one listed is asked for");
+        let two = ["d 2; Provides: v", "e 3; Provides: v"];
+        assert_eq!(
+            plan(&two, &[], &["d", "e", "v"]).unwrap_err().id(),
+            "OPKG020",
+            "e is newer than what is listed first"
+        );
+        assert_eq!(plan(&two, &two, &["v"]).unwrap(), [""; 0]);
+        assert_eq!(plan(&[two[1], two[0]], &[], &["d", "e", "v"]).unwrap().len(), 2);
     }
 
     #[test]

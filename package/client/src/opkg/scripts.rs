@@ -1,6 +1,6 @@
-//! Maintainer scripts: when they run, with what words and what environment.
+//! opkg's maintainer scripts: when they run, with which arguments and environment.
 //!
-//! As opkg runs them, with `PKG_ROOT` and `PKG_UPGRADE`.
+//! As in opkg, with `PKG_ROOT` and `PKG_UPGRADE`.
 
 use camino::Utf8Path;
 
@@ -13,17 +13,17 @@ use crate::script::{self, Script};
 /// One call of one script.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Call<'a> {
-    /// The package.
+    /// Name of the package.
     pub(crate) package: &'a str,
     /// `preinst`, `postinst`, `prerm` or `postrm`.
     pub(crate) script: &'static str,
-    /// What the script is told, such as `upgrade 1.0-r1`.
+    /// Its arguments, such as `upgrade 1.0-r1`.
     pub(crate) words: &'a [&'a str],
-    /// Whether an upgrade is going on.
+    /// Whether this is part of an upgrade.
     pub(crate) upgrade: bool,
 }
 
-/// Runs a script from the info directory; a package without that script is fine.
+/// Runs a script in the info directory; does nothing if the package has no such script.
 pub(crate) fn run(root: &Root, config: &Config, call: Call) -> Result<()> {
     let path = info_file(call.package, call.script);
     if !config.run_scripts || root.kind(&path)?.is_none() {
@@ -32,7 +32,7 @@ pub(crate) fn run(root: &Root, config: &Config, call: Call) -> Result<()> {
     run_file(root, config, call, &root.outside(&path))
 }
 
-/// Runs a script that lies outside of the info directory, such as the one of a package to come.
+/// Runs a script outside the info directory, such as that of a package to be installed.
 pub(crate) fn run_file(root: &Root, config: &Config, call: Call, path: &Utf8Path) -> Result<()> {
     if !config.run_scripts {
         return Ok(());
@@ -44,7 +44,7 @@ pub(crate) fn run_file(root: &Root, config: &Config, call: Call, path: &Utf8Path
         words: call.words,
         environment: vec![
             ("PKG_ROOT", root.path().as_str()),
-            // What OpenWrt's own scripts look at: empty on the system that they run on.
+            // OpenWrt's scripts look at this variable: it is empty on the running system.
             ("IPKG_INSTROOT", script::outside(root)),
             ("PKG_UPGRADE", if call.upgrade { "1" } else { "0" }),
         ],

@@ -1,9 +1,9 @@
-//! What is installed: `/usr/lib/opkg/status` and the `info` directory beside it, laid out as opkg does.
+//! Installed packages: `/usr/lib/opkg/status` and the `info` directory beside it, in opkg's layout.
 //!
-//! The status file is replaced in one step and is the last word: a package is *half-installed* from
-//! before its first file is touched until its last one is in place, then *unpacked* until its
-//! `postinst` has run, then *installed*. Whatever moment a run dies at, the next one sees how far it
-//! came. `info/NAME.dirs` is ours alone: the directories that were made for the package.
+//! The status file is replaced in one step and decides: a package is *half-installed* from before its first file is
+//! touched until the last one is in place, then *unpacked* until its `postinst` has run, then *installed*. If a run
+//! dies, the next one sees how far it came. `info/NAME.dirs` is our own addition: the directories that were made for
+//! the package.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -16,21 +16,21 @@ use model::Digest;
 use crate::error::{Error, Result};
 use crate::root::{Access, Root};
 
-/// Where opkg keeps one stanza for each package.
+/// The file with one stanza for each package.
 const STATUS: &str = "/usr/lib/opkg/status";
-/// Where opkg keeps each package's control files and list of files.
+/// The folder of each package's control files and file list.
 const INFO: &str = "/usr/lib/opkg/info";
-/// Largest status file or list of files.
+/// The largest status file or file list.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// How far the installation of a package came.
+/// The installation state of a package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// All of it.
+    /// It is complete.
     Installed,
     /// The files are in place; `postinst` has not run, or failed.
     Unpacked,
-    /// Some files may be in place, some not: it has to be installed or removed again.
+    /// Only some files may be in place: it must be installed or removed again.
     HalfInstalled,
 }
 
@@ -49,15 +49,14 @@ impl State {
 pub struct Installed {
     /// Its control data, with the fields that opkg adds.
     pub control: Control,
-    /// How far its installation came.
+    /// Its installation state.
     pub state: State,
-    /// Each conffile with the digest of the content that the package brought.
+    /// Each conffile with the digest of the content that the package installed.
     pub conffiles: BTreeMap<Utf8PathBuf, Digest>,
 }
 
 impl Installed {
-    /// The status of a package that was just taken apart. `asked` tells a package that was named by the
-    /// user from one that came along.
+    /// The status of a package that was just read. `asked`: the user named it; it is not just a dependency.
     pub(crate) fn new(control: &Control, asked: bool) -> Installed {
         const KEPT: [&str; 8] =
             ["Package", "Version", "Depends", "Conflicts", "Provides", "Alternatives", "Essential", "Architecture"];
@@ -77,22 +76,37 @@ impl Installed {
         Installed { control: kept, state: State::HalfInstalled, conffiles: BTreeMap::new() }
     }
 
-    /// Whether its files are all there, so that others can rely on it.
+    /// Whether all its files are in place, so that others can depend on it.
     pub fn is_usable(&self) -> bool {
         self.state != State::HalfInstalled
     }
 
-    /// Whether it is there because others needed it, and nobody asked for it.
+    /// Whether it was installed only as a dependency.
     pub fn came_along(&self) -> bool {
         self.control.stanza.get("Auto-Installed").is_some()
     }
 
-    /// Whether upgrades pass it over: the user or the package itself wants that.
+    /// Whether upgrades skip it, because the user or the package itself says so.
     pub fn is_held(&self) -> bool {
         is_held(&self.control.stanza)
     }
 
-    /// The stanza as it stands in the status file; nothing for a package that was removed.
+    /// Sets one of opkg's flags; false for an unknown word.
+    pub(crate) fn set_flag(&mut self, flag: &str) -> bool {
+        match flag {
+            "installed" => self.state = State::Installed,
+            "unpacked" => self.state = State::Unpacked,
+            "hold" | "ok" => self.control.stanza.set("Status", format!("install {flag} {}", self.state.word())),
+            "user" => {
+                self.control.stanza.set("Status", format!("install user {}", self.state.word()));
+                self.control.stanza.remove("Auto-Installed");
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Reads a stanza of the status file; `None` for a package that was removed.
     fn parse(stanza: Stanza) -> Result<Option<Installed>, String> {
         let words: Vec<_> = stanza.get("Status").unwrap_or_default().split_ascii_whitespace().collect();
         let state = match words.last() {
@@ -112,7 +126,7 @@ impl Installed {
         Ok(Some(Installed { control, state, conffiles }))
     }
 
-    /// The stanza as it stands in the status file.
+    /// The stanza as it is in the status file.
     pub fn stanza(&self) -> Stanza {
         let mut stanza = self.control.stanza.clone();
         let flags = match (is_held(&stanza), !self.came_along()) {
@@ -131,13 +145,13 @@ impl Installed {
     }
 }
 
-/// Whether the flags between the two words of `Status` say `hold`.
+/// Whether the flags in the middle of `Status` include `hold`.
 fn is_held(stanza: &Stanza) -> bool {
     let flags = stanza.get("Status").unwrap_or_default().split_ascii_whitespace().nth(1);
     flags.is_some_and(|flags| flags.split(',').any(|flag| flag == "hold"))
 }
 
-/// Everything in the status file.
+/// The content of the status file.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Status(pub(crate) BTreeMap<String, Installed>);
 
@@ -163,12 +177,12 @@ impl Status {
         root.write(path, Access::root(0o644), true, &mut text.as_bytes())
     }
 
-    /// The package of that name whose files are all there.
+    /// The package of that name, if all its files are in place.
     pub(crate) fn usable(&self, name: &str) -> Option<&Installed> {
         self.0.get(name).filter(|package| package.is_usable())
     }
 
-    /// What `info/….list` or `info/….dirs` of all packages but one say.
+    /// The paths in `info/….list` or `info/….dirs` of all packages except one.
     pub(crate) fn paths_of_others(&self, root: &Root, name: &str, kind: &str) -> Result<BTreeSet<Utf8PathBuf>> {
         let mut paths = BTreeSet::new();
         for other in self.0.keys().filter(|other| *other != name) {
@@ -177,7 +191,7 @@ impl Status {
         Ok(paths)
     }
 
-    /// A usable package that satisfies the term, those named in `without` left aside.
+    /// A usable package that satisfies the term and is not in `without`.
     pub(crate) fn provider(&self, term: &Term, without: &BTreeSet<String>) -> Option<&Installed> {
         self.0.values().find(|package| {
             package.is_usable() && !without.contains(&package.control.package) && package.control.satisfies(term)
@@ -204,9 +218,15 @@ pub(crate) fn read_paths(root: &Root, name: &str, kind: &str) -> Result<BTreeSet
 }
 
 /// Writes `info/NAME.list` or `info/NAME.dirs`.
-pub(crate) fn write_paths(root: &Root, name: &str, kind: &str, paths: &BTreeSet<Utf8PathBuf>) -> Result<()> {
-    let text: String = paths.iter().map(|path| format!("{path}\n")).collect();
-    write_info(root, name, kind, 0o644, text.as_bytes())
+pub(crate) fn write_paths<Paths: Iterator<Item = Utf8PathBuf>>(
+    root: &Root,
+    name: &str,
+    kind: &str,
+    paths: impl Fn() -> Paths,
+) -> Result<()> {
+    let path = info_file(name, kind);
+    root.make_parents(&path)?;
+    root.write_text(&path, Access::root(0o644), false, &|text| paths().try_for_each(|path| writeln!(text, "{path}")))
 }
 
 /// Writes one of a package's files in the info directory.
@@ -216,10 +236,10 @@ pub(crate) fn write_info(root: &Root, name: &str, kind: &str, mode: u32, bytes: 
     root.write(&path, Access::root(mode), false, &mut &bytes[..])
 }
 
-/// Removes all of a package's files in the info directory but those of the kinds in `keep`.
+/// Removes a package's files from the info directory, except those of the kinds in `keep`.
 pub(crate) fn remove_info(root: &Root, name: &str, keep: &[&str]) -> Result<()> {
     for file in root.names(Utf8Path::new(INFO))? {
-        // The kinds have no dot in them; the names of packages may.
+        // Kinds have no dot; names of packages may.
         if let Some((package, kind)) = file.rsplit_once('.')
             && package == name
             && !keep.contains(&kind)

@@ -1,31 +1,34 @@
-//! What is only done when the user says so, under the names that opkg has for it.
+//! opkg's switches: what is only done when the user asks for it.
 
-/// Options of opkg; all of them are off unless they are asked for.
+/// Options of opkg; all are off by default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Switches {
-    /// A package comes though it and another exclude each other, and goes though others need it. What it needs itself
-    /// must still be there or come along, as with opkg: a module of another kernel stays out.
+    /// Installs a package despite a conflict, and removes one although others need it. Its own dependencies must still
+    /// be satisfied, as with opkg, so a module of another kernel stays out.
     pub force_depends: bool,
-    /// A file, or what a package needs, may be older than what is installed.
+    /// Lets a file, or a dependency, be older than the installed version.
     pub force_downgrade: bool,
-    /// Files of other packages are taken over.
+    /// Overwrites conffiles, even if the user changed them.
+    pub force_maintainer: bool,
+    /// Overwrites files of other packages.
     pub force_overwrite: bool,
-    /// What is installed is put in place once more.
+    /// Installs packages again that are already installed.
     pub force_reinstall: bool,
-    /// What needs a package goes with it.
+    /// Removes the packages that need a removed one.
     pub force_removal_of_dependent_packages: bool,
-    /// What came along with a package, and nobody needs any more, goes with it.
+    /// Removes dependencies that nothing needs any more.
     pub autoremove: bool,
-    /// Only what is named comes. What it needs must still be had.
+    /// Installs only the named packages. Their dependencies must still be available.
     pub nodeps: bool,
 }
 
 impl Switches {
-    /// The switch that an option of the command line or a configuration file names.
+    /// The switch with this name in the command line or in a configuration file.
     pub fn named(&mut self, option: &str) -> Option<&mut bool> {
         Some(match option.replace('-', "_").as_str() {
             "force_depends" => &mut self.force_depends,
             "force_downgrade" => &mut self.force_downgrade,
+            "force_maintainer" => &mut self.force_maintainer,
             "force_overwrite" => &mut self.force_overwrite,
             "force_reinstall" => &mut self.force_reinstall,
             "force_removal_of_dependent_packages" | "recursive" => &mut self.force_removal_of_dependent_packages,

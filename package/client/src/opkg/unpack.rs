@@ -1,7 +1,7 @@
-//! Puts one prepared package into the root, and gives it its configuration.
+//! Unpacks one prepared package into the root, and configures it.
 //!
-//! Order matters more than anything here: the status says *half-installed* before the first change and
-//! *unpacked* after the last one, and the list of files on disk always covers the files on disk.
+//! The order matters: the status says *half-installed* before the first change and *unpacked* after the last one, and
+//! the file list on disk always covers the files on disk.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{self, Read};
@@ -19,24 +19,24 @@ use super::scripts::{self, Call};
 use super::status::{Installed, State, Status, read_paths, remove_info, write_info, write_paths};
 use super::{Progress, Step};
 use crate::error::{Error, Result};
-use crate::place;
+use crate::place::{self, Sort};
 use crate::root::{Access, Root};
 
-/// Lists that are ours to write; the rest of the info directory comes from the package.
+/// Kinds of lists that we write; the other files in the info directory come from the package.
 const LISTS: [&str; 2] = ["list", "dirs"];
 
-/// What one package is put in place with.
+/// What is needed to install one package.
 pub(crate) struct Unpacker<'a> {
     pub(crate) root: &'a Root,
     pub(crate) config: &'a Config,
-    /// Where a script waits that is not in the root yet.
+    /// Folder for a script that is not in the root yet.
     pub(crate) scratch: &'a TempDir,
     pub(crate) status: &'a mut Status,
     pub(crate) on: &'a mut dyn FnMut(Progress),
 }
 
 impl Unpacker<'_> {
-    /// Runs the scripts that come before, replaces the files, and leaves the package unpacked.
+    /// Runs the scripts that come first, replaces the files, and leaves the package unpacked.
     pub(crate) fn unpack(&mut self, package: &mut Prepared, asked: bool) -> Result<()> {
         let name = package.name().to_owned();
         let version = package.control().version.clone();
@@ -54,7 +54,7 @@ impl Unpacker<'_> {
         now.conffiles = before.as_ref().map(|old| old.conffiles.clone()).unwrap_or_default();
         self.set(&name, now)?;
         if let Err(error) = self.preinst(package, from.as_deref()) {
-            // Nothing of the package is there yet: the root is as it was, and so is the status.
+            // None of the package is there yet: root and status are restored.
             self.restore(&name, before)?;
             return Err(error);
         }
@@ -77,57 +77,70 @@ impl Unpacker<'_> {
         now.state = State::Unpacked;
         now.conffiles = conffiles;
         self.set(&name, now)?;
-        // Links that the new version no longer offers go to other packages; its own are made once it is configured.
+        // Links that the new version no longer offers go to other packages; its own are made when it is configured.
         let links = before.map(|old| alternatives::links(&old.control)).unwrap_or_default();
         let dropped = &links - &alternatives::links(package.control());
         alternatives::update(self.root, self.status, &dropped, self.on)
     }
 
-    /// From the files of the old version, if there is one, to those of the new one. On the way the lists
-    /// hold both. Returns the digests of the conffiles as the package has them.
+    /// Replaces the files of the old version, if there is one, by those of the new one. Meanwhile the lists name both.
+    /// Returns the digests of the conffiles in the package.
     fn replace_files(&mut self, package: &mut Prepared) -> Result<BTreeMap<Utf8PathBuf, Digest>> {
         let name = package.name().to_owned();
-        let (old_files, new_files) = (read_paths(self.root, &name, "list")?, package.files().collect());
-        write_paths(self.root, &name, "list", &(&old_files | &new_files))?;
+        let old_files = read_paths(self.root, &name, "list")?;
+        let kept = |package: &Prepared| -> BTreeSet<Utf8PathBuf> {
+            let new = package.files().filter(|path| old_files.contains(path));
+            if old_files.is_empty() { BTreeSet::new() } else { new.collect() }
+        };
+        let gone = &old_files - &kept(package);
+        write_paths(self.root, &name, "list", || gone.iter().cloned().chain(package.files()))?;
         let (old_folders, new_folders) = (read_paths(self.root, &name, "dirs")?, self.folders(package)?);
-        write_paths(self.root, &name, "dirs", &(&old_folders | &new_folders))?;
+        let folders = &old_folders | &new_folders;
+        write_paths(self.root, &name, "dirs", || folders.iter().cloned())?;
 
-        let brought: Vec<(Utf8PathBuf, bool)> =
-            package.members.iter().map(|member| (path_of(member), member.entry.kind == Kind::Dir)).collect();
-        let yields = yielding(self.status, &name, &old_files);
-        place::make_way(self.root, &yields, brought.iter().map(|(path, is_folder)| (path.as_path(), *is_folder)))?;
+        // What the new version brings matters only if there was an old one.
+        let is_upgrade = !old_files.is_empty() || !old_folders.is_empty();
+        let brought: Vec<Utf8PathBuf> =
+            package.members.iter().take_while(|_| is_upgrade).map(|item| item.path).collect();
+        if is_upgrade {
+            let yields = yielding(self.status, &name, &old_files);
+            for item in package.members.iter() {
+                place::make_way(self.root, &yields, [(item.path.as_path(), item.sort == Sort::Folder)])?;
+            }
+        }
         let conffiles = self.files(package)?;
-        let brought: Vec<Utf8PathBuf> = brought.into_iter().map(|(path, _)| path).collect();
-        self.remove_obsolete(&name, &(&old_files - &new_files), &brought)?;
-        // Innermost first. One that still holds something stays ours, to go with the package.
+        self.remove_obsolete(&name, &gone, &brought)?;
+        // Innermost folders first. One that is not empty stays ours, and is removed with the package.
         let others = self.status.paths_of_others(self.root, &name, "dirs")?;
-        let unneeded = place::obsolete(self.root, &old_folders - &new_folders, &brought, &others);
+        let old_folders = &old_folders - &new_folders;
+        let kept = place::kept(self.root, old_folders.iter().cloned(), &brought, others);
+        let unneeded: Vec<Utf8PathBuf> = old_folders.into_iter().filter(|folder| !kept.contains(folder)).collect();
         let stays = |folder: &&Utf8PathBuf| !self.root.remove_empty(folder) && self.root.is_folder(folder);
         let kept = unneeded.iter().rev().filter(stays);
-        let folders = new_folders.iter().chain(kept).cloned().collect();
+        let folders: BTreeSet<Utf8PathBuf> = new_folders.iter().chain(kept).cloned().collect();
 
         if self.config.switches.force_overwrite {
-            self.take_over(&name, &new_files)?;
+            self.take_over(&name, &package.files().collect())?;
         }
-        write_paths(self.root, &name, "list", &new_files)?;
-        write_paths(self.root, &name, "dirs", &folders)?;
+        write_paths(self.root, &name, "list", || package.files())?;
+        write_paths(self.root, &name, "dirs", || folders.iter().cloned())?;
         Ok(conffiles)
     }
 
-    /// Takes files out of the lists of other packages, as they are this one's now.
+    /// Removes files from the lists of other packages, as they now belong to this one.
     fn take_over(&self, name: &str, files: &BTreeSet<Utf8PathBuf>) -> Result<()> {
         for other in self.status.0.keys().filter(|other| *other != name) {
             let listed = read_paths(self.root, other, "list")?;
             let taken = place::shared(self.root, &listed, files);
             if !taken.is_empty() {
-                let left = listed.iter().filter(|path| !taken.contains(path)).cloned().collect();
-                write_paths(self.root, other, "list", &left)?;
+                let left = || listed.iter().filter(|path| !taken.contains(path)).cloned();
+                write_paths(self.root, other, "list", left)?;
             }
         }
         Ok(())
     }
 
-    /// Runs `postinst configure` and makes the links that the package offers; one whose script fails stays unpacked.
+    /// Runs `postinst configure` and makes the package's alternatives; if the script fails, the package stays unpacked.
     pub(crate) fn configure(&mut self, name: &str, upgrade: bool) -> Result<()> {
         (self.on)(Step::Configuring { name: name.to_owned() }.into());
         self.script(Call { package: name, script: "postinst", words: &["configure"], upgrade })?;
@@ -171,17 +184,16 @@ impl Unpacker<'_> {
         scripts::run_file(self.root, self.config, call, &path)
     }
 
-    /// The directories that were made for the package or will be: those that are missing now, and those
-    /// it shares with others that were made by us, so that the last one to go takes them along.
+    /// The directories that were or will be made for the package: those that are missing now, and those shared with
+    /// other packages that we made, so that the last package removes them.
     fn folders(&self, package: &Prepared) -> Result<BTreeSet<Utf8PathBuf>> {
         let mut made = self.status.paths_of_others(self.root, package.name(), "dirs")?;
         made.extend(read_paths(self.root, package.name(), "dirs")?);
         let (mut folders, mut seen) = (BTreeSet::new(), HashSet::new());
-        for member in &package.members {
-            let path = path_of(member);
-            let is_folder = member.entry.kind == Kind::Dir;
-            for folder in path.ancestors().skip(usize::from(!is_folder)).take_while(|folder| *folder != "/") {
-                // Those above one that was seen were seen with it.
+        for item in package.members.iter() {
+            let is_folder = item.sort == Sort::Folder;
+            for folder in item.path.ancestors().skip(usize::from(!is_folder)).take_while(|folder| *folder != "/") {
+                // The folders above it were already handled with it.
                 if seen.contains(folder) {
                     break;
                 }
@@ -194,7 +206,7 @@ impl Unpacker<'_> {
         Ok(folders)
     }
 
-    /// Writes the payload and returns the digests of the conffiles as the package has them.
+    /// Writes the files and returns the digests of the conffiles in the package.
     fn files(&mut self, package: &mut Prepared) -> Result<BTreeMap<Utf8PathBuf, Digest>> {
         let name = package.name().to_owned();
         let conffiles: BTreeSet<_> = package.metadata.conffiles.iter().map(Utf8PathBuf::from).collect();
@@ -235,10 +247,19 @@ impl Unpacker<'_> {
             let text = format!("Package {package} installs {path} with the rights of its owner or group.");
             (self.on)(Progress::Note { text });
         }
+        if member.entry.kind == Kind::Dir
+            && path != "/"
+            && let Some(mode) = root.folder_mode(path).filter(|mode| *mode != member.entry.mode)
+        {
+            let new = member.entry.mode;
+            let text =
+                format!("Package {package} has {path} with mode {new:o}, which opkg sets; here it keeps {mode:o}.");
+            (self.on)(Progress::Note { text });
+        }
         place::put(root, package, &member.entry, path, access(member), content)
     }
 
-    /// A conffile that the owner changed stays, and the new one is put beside it.
+    /// A conffile that the user changed stays, and the new one is put beside it.
     fn conffile(
         &mut self,
         root: &Root,
@@ -253,7 +274,7 @@ impl Unpacker<'_> {
         root.make_parents(path)?;
         let place = match root.sha256(path)? {
             Some(there) if there == new => return Ok(new),
-            Some(there) if Some(&there) != recorded => {
+            Some(there) if Some(&there) != recorded && !self.config.switches.force_maintainer => {
                 let beside = Utf8PathBuf::from(format!("{path}-opkg"));
                 (self.on)(Step::ConffileKept { path: path.to_owned(), new: beside.clone() }.into());
                 beside
@@ -264,15 +285,17 @@ impl Unpacker<'_> {
         Ok(new)
     }
 
-    /// Removes what the old version had and the new one has not, unless it is another's by now. `brought` is all that
-    /// the new one brings.
+    /// Removes the files that only the old version had, unless another package has them. `brought` is everything that
+    /// the new version installs.
     fn remove_obsolete(&mut self, name: &str, files: &BTreeSet<Utf8PathBuf>, brought: &[Utf8PathBuf]) -> Result<()> {
         if files.is_empty() {
             return Ok(());
         }
         let root = self.root.remembering();
         let others = self.status.paths_of_others(self.root, name, "list")?;
-        for path in place::obsolete(&root, files.iter().cloned(), brought, &others) {
+        let kept = place::kept(&root, files.iter().cloned(), brought, others);
+        for path in files.iter().filter(|path| !kept.contains(*path)) {
+            let path = path.clone();
             let recorded = self.status.0.get(name).and_then(|package| package.conffiles.get(&path));
             if recorded.is_some() && root.sha256(&path)?.as_ref() != recorded {
                 (self.on)(Step::ConffileNotRemoved { path }.into());

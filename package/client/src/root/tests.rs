@@ -1,4 +1,4 @@
-//! Files stay in the root, whatever links there are.
+//! File operations stay inside the root, whatever links there are.
 
 use super::*;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -62,7 +62,7 @@ fn what_is_remembered_does_not_lead_through_what_is_replaced() {
         symlink("../..", inside("up")).unwrap();
         put(&root, "/a/b/one").unwrap();
         assert!(root.remove("/a/b/one".into()).unwrap() && root.remove_empty("/a/b".into()), "{what}");
-        // What is remembered now is /a. The system moves it away, as nothing here could.
+        // The cached folder is /a. It is moved with a system call, as no operation here could do.
         assert!(root.kind("/a/b".into()).unwrap().is_none());
         if inside("a").is_dir() && !what.starts_with("nothing") {
             std::fs::rename(inside("a"), inside("gone")).unwrap();
@@ -127,7 +127,7 @@ proptest::proptest! {
         let (folder, root) = scratch();
         std::fs::create_dir(folder.path().join("outside")).unwrap();
         for (place, target) in links {
-            // Made by the system, so that they are as wild as an attacker could make them.
+            // Made with system calls, so that links are as wild as an attacker could make them.
             let place = folder.path().join("root").join(place);
             let _exists = std::fs::create_dir_all(place.parent().unwrap());
             if place.parent().unwrap().canonicalize().is_ok_and(|real| real.starts_with(root.path())) {

@@ -18,14 +18,14 @@ pub fn key() -> SecretKey {
     SecretKey::from_random([7; 32]).unwrap()
 }
 
-/// A package file, signed by the keys.
+/// A package file, signed by these keys.
 pub fn bytes(plan: &apk::Plan, keys: &[&SecretKey]) -> Vec<u8> {
     let mut bytes = Vec::new();
     apk::write(plan, keys, Compression::Deflate, &mut bytes).unwrap();
     bytes
 }
 
-/// A directory with packages, none of them signed, and a signed index.
+/// A directory with unsigned packages and a signed index.
 pub struct Feed {
     folder: TempDir,
     pub index: Index,
@@ -36,7 +36,7 @@ impl Feed {
         Feed::of(&plans.iter().map(|plan| apk::from_plan(plan).unwrap()).collect::<Vec<_>>())
     }
 
-    /// From plans in apk's own terms.
+    /// A feed of packages described in apk's own terms.
     pub fn of(plans: &[apk::Plan]) -> Feed {
         let mut feed = Feed { folder: tempfile::tempdir().unwrap(), index: Index::default() };
         for plan in plans {
@@ -58,7 +58,7 @@ impl Feed {
         self.path().join("packages.adb").into_string()
     }
 
-    /// Writes the index as it is now.
+    /// Writes the current index.
     pub fn publish(&self, key: Option<&SecretKey>) {
         let mut adb = self.index.to_adb().unwrap();
         key.into_iter().for_each(|key| adb.sign(key).unwrap());
@@ -69,7 +69,7 @@ impl Feed {
 }
 
 impl Scratch {
-    /// A root with apk's state of an image, and repositories.
+    /// A root with an image's apk state and with these repositories.
     pub fn for_apk(repositories: &[&str]) -> Scratch {
         let scratch = Scratch { folder: tempfile::tempdir().unwrap() };
         for (path, text) in client::apk::image_state(KERNEL, "x86_64") {
@@ -89,7 +89,7 @@ impl Scratch {
         self.write("etc/apk/repositories.d/customfeeds.list", &lines);
     }
 
-    /// A root whose index of `feed` is up to date.
+    /// A root that has the current index of `feed`.
     pub fn with_index(feed: &Feed) -> Scratch {
         let scratch = Scratch::for_apk(&[&feed.url()]);
         scratch.apk(&["update"]).done();
@@ -106,12 +106,12 @@ impl Scratch {
         Answer::of(&mut self.apk_command(words))
     }
 
-    /// The same with scripts, as on a running system.
+    /// Runs apk with maintainer scripts, as on a running system.
     pub fn apk_live(&self, words: &[&str]) -> Answer {
         self.apk(&[&["--force-scripts"], words].concat())
     }
 
-    /// `NAME-VERSION` of everything but the kernel.
+    /// `NAME-VERSION` of all installed packages except the kernel.
     pub fn apk_installed(&self) -> Vec<String> {
         let list = self.apk(&["list", "-I"]).done().out;
         let titles = list.lines().map(|line| line.split(' ').next().unwrap().to_owned());

@@ -1,4 +1,4 @@
-//! A signed feed made on the spot, a root to install into, and the programs run on it.
+//! Makes a signed feed and a root, and runs the programs on it.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper that fails is a failed test")]
 
@@ -26,7 +26,7 @@ pub fn key() -> SecretKey {
     SecretKey::from_random([7; 40])
 }
 
-/// A package with one file that says its version.
+/// A package with one file that contains the version.
 pub fn package(name: &str, version: &str, depends: &str) -> Package {
     Package {
         name: name.into(),
@@ -67,7 +67,7 @@ pub fn modules_and_tool() -> Vec<Package> {
     vec![top, base, tool]
 }
 
-/// The word for bringing packages in.
+/// The command that installs packages.
 pub fn add(manager: Format) -> &'static str {
     match manager {
         Format::Ipk => "install",
@@ -75,7 +75,7 @@ pub fn add(manager: Format) -> &'static str {
     }
 }
 
-/// The word for taking packages away.
+/// The command that removes packages.
 pub fn remove(manager: Format) -> &'static str {
     match manager {
         Format::Ipk => "remove",
@@ -105,7 +105,7 @@ impl AnyFeed {
         }
     }
 
-    /// A root whose lists of it are up to date.
+    /// A root that has the current lists of the feed.
     pub fn root(&self) -> Scratch {
         match self {
             AnyFeed::Ipk(feed) => Scratch::updated(feed),
@@ -143,7 +143,7 @@ impl Feed {
         feed
     }
 
-    /// Puts a package file into the feed and lists it as it is.
+    /// Adds a package file to the feed and its list.
     pub fn add(&mut self, filename: &str, bytes: &[u8]) {
         fs::write(self.path().join(filename), bytes).unwrap();
         let control = ipk::inspect(bytes, &Limits::default()).unwrap().control;
@@ -155,12 +155,12 @@ impl Feed {
         Utf8Path::from_path(self.folder.path()).unwrap()
     }
 
-    /// Writes and signs the index of what is listed.
+    /// Writes and signs the index.
     pub fn publish(&self) {
         self.publish_text(&packages::packages(&packages::manifest(&self.listed)), &key());
     }
 
-    /// The index as text, to be published with changes.
+    /// The text of the index, for tests that change it.
     pub fn text(&self) -> String {
         fs::read_to_string(self.path().join("Packages")).unwrap()
     }
@@ -170,13 +170,13 @@ impl Feed {
         fs::write(self.path().join("Packages.sig"), key.sign(text.as_bytes()).to_text()).unwrap();
     }
 
-    /// Writes the index and leaves the signature as it is.
+    /// Writes the index but keeps the old signature.
     pub fn write_index(&self, text: &str) {
         fs::write(self.path().join("Packages"), text).unwrap();
         fs::write(self.path().join("Packages.gz"), packages::compressed(text).unwrap()).unwrap();
     }
 
-    /// Changes one byte of a file in the middle.
+    /// Changes one byte in the middle of a file.
     pub fn flip(&self, filename: &str) {
         let path = self.path().join(filename);
         let mut bytes = fs::read(&path).unwrap();
@@ -186,7 +186,7 @@ impl Feed {
     }
 }
 
-/// What a run of the program ended with.
+/// How a run of the program ended.
 pub struct Answer {
     pub code: i32,
     pub out: String,
@@ -201,14 +201,14 @@ impl Answer {
         Answer { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
     }
 
-    /// Everything was done.
+    /// Asserts that everything was done.
     #[track_caller]
     pub fn done(self) -> Answer {
         assert_eq!(self.code, 0, "{}{}", self.out, self.err);
         self
     }
 
-    /// Refused with opkg's exit code and this id.
+    /// Asserts a refusal with opkg's exit code and this id.
     #[track_caller]
     pub fn refused(self, id: &str) -> Answer {
         assert_eq!(self.code, 255, "{}{}", self.out, self.err);
@@ -216,7 +216,7 @@ impl Answer {
         self
     }
 
-    /// Refused with apk's exit code and this id.
+    /// Asserts a refusal with apk's exit code and this id.
     #[track_caller]
     pub fn refused_by_apk(self, id: &str) -> Answer {
         assert_eq!(self.code, 1, "{}{}", self.out, self.err);
@@ -237,7 +237,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// With this the generated scripts run the package's own, as those of OpenWrt's base-files do.
+    /// With these, generated scripts run the package's own scripts, as OpenWrt's base-files do.
     const FUNCTIONS: &str = "own() { local script=\"${1%.*}.$2-pkg\"; shift 2; [ ! -f \"$script\" ] || sh \"$script\" \"$@\"; }\n\
         default_postinst() { local me=\"$1\"; shift; own \"$me\" postinst \"$@\"; }\n\
         default_prerm() { local me=\"$1\"; shift; own \"$me\" prerm \"$@\"; }\n";
@@ -256,7 +256,7 @@ impl Scratch {
         scratch
     }
 
-    /// A root whose list of `feed` is up to date.
+    /// A root that has the current list of `feed`.
     pub fn updated(feed: &Feed) -> Scratch {
         let scratch = Scratch::new(&[feed.path().as_str()]);
         scratch.opkg(&["update"]).done();
@@ -271,7 +271,7 @@ impl Scratch {
         let path = self.path(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
-        // As in an image, whatever our umask is.
+        // Modes as in an image, whatever our umask is.
         fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
     }
 
@@ -300,7 +300,7 @@ impl Scratch {
         }
     }
 
-    /// With maintainer scripts, as on a running system.
+    /// Runs a command with maintainer scripts, as on a running system.
     pub fn run_live(&self, manager: Format, words: &[&str]) -> Answer {
         match manager {
             Format::Ipk => self.live(words),
@@ -308,7 +308,7 @@ impl Scratch {
         }
     }
 
-    /// The command is refused with the id, says the text, and changes nothing.
+    /// Asserts that the command is refused with this id and text, and changes nothing.
     #[track_caller]
     pub fn refuses(&self, manager: Format, words: &[&str], id: &str, text: &str) {
         let before = self.tree();
@@ -321,7 +321,7 @@ impl Scratch {
         assert_eq!(self.tree(), before, "{words:?} changed the root");
     }
 
-    /// The same with maintainer scripts, as on a running system.
+    /// Runs opkg with maintainer scripts, as on a running system.
     pub fn live(&self, words: &[&str]) -> Answer {
         self.opkg(&[&["--force-postinstall"], words].concat())
     }
@@ -336,7 +336,7 @@ impl Scratch {
             .collect()
     }
 
-    /// Every path below the root with mode and content.
+    /// Every path below the root, with mode and content.
     pub fn tree(&self) -> BTreeMap<String, String> {
         let mut tree = BTreeMap::new();
         walk(self.folder.path(), self.folder.path(), &mut tree);
@@ -361,7 +361,7 @@ fn walk(root: &Path, folder: &Path, tree: &mut BTreeMap<String, String>) {
     }
 }
 
-/// Serves a folder over HTTP for as long as the test runs, and says where.
+/// Serves a folder over HTTP until the test ends; returns the address.
 pub fn serve(folder: &Utf8Path) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/feed", listener.local_addr().unwrap());

@@ -10,7 +10,7 @@ fuzz_target!(|bytes: &[u8]| {
     // Behind "ADB.", the schema and a block header, so that whole files are good seeds.
     let payload = bytes.get(12..).unwrap_or_default().to_vec();
     let limits = Limits { devices: true, ..Limits::default() };
-    let _ = Metadata::read(&Adb { schema: Schema::Package, payload: payload.clone(), signatures: Vec::new() }, &limits);
+    let _ = Metadata::read(Adb { schema: Schema::Package, payload: payload.clone(), signatures: Vec::new() }, &limits);
     let Ok(index) = Index::from_adb(&Adb { schema: Schema::Index, payload, signatures: Vec::new() }, &limits) else {
         return;
     };

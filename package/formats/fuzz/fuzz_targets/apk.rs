@@ -13,6 +13,7 @@ fuzz_target!(|bytes: &[u8]| {
         let _ = Index::from_adb(&adb, &limits);
     }
     if let Ok(metadata) = apk::inspect(bytes, &limits, |_| Ok(())) {
+        assert_eq!(metadata.members.iter().count(), metadata.members.len());
         for member in metadata.files() {
             assert!(tar::path_problem(&member.entry.path).is_none());
         }

@@ -20,11 +20,11 @@ const EXTENDED: u32 = 3;
 
 /// Longest payload of a block with a plain header.
 const LONGEST_PLAIN: u64 = (1 << 30) - 5;
-/// Signatures in one file, and bytes of one, beyond which a file is refused.
+/// How many signatures a file may have, and how many bytes each; beyond that it is refused.
 const MOST_SIGNATURES: usize = 64;
 const LONGEST_SIGNATURE: u64 = 64 << 10;
 
-/// What a file holds.
+/// What a file contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Schema {
     /// A package.
@@ -34,7 +34,7 @@ pub enum Schema {
 }
 
 impl Schema {
-    /// The four bytes behind the magic number; they are part of what is signed.
+    /// The four bytes after the magic number; the signature covers them.
     pub fn bytes(self) -> [u8; 4] {
         match self {
             Schema::Package => *b"pckg",
@@ -46,17 +46,17 @@ impl Schema {
 /// How a file is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compression {
-    /// As it is.
+    /// Not compressed.
     None,
     /// Deflate, apk's default and the only one that OpenWrt's apk reads.
     #[default]
     Deflate,
 }
 
-/// Metadata and signatures of a file: everything before the file data.
+/// Metadata and signatures of a file: everything before the data of its files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Adb {
-    /// What the file holds.
+    /// What the file contains.
     pub schema: Schema,
     /// The payload of the ADB block.
     pub payload: Vec<u8>,
@@ -65,8 +65,8 @@ pub struct Adb {
 }
 
 impl Adb {
-    /// Reads everything before the file data. Nothing of it is trusted yet: [`Adb::verify`] it, or
-    /// compare [`Adb::digest`] with a trusted index.
+    /// Reads everything before the data. Nothing of it is trusted yet: [`Adb::verify`] it, or compare [`Adb::digest`]
+    /// with a trusted index.
     pub fn read(mut input: impl Read, limits: &Limits) -> Result<Self, Error> {
         Ok(Self::open(&mut input as &mut dyn Read, limits)?.0)
     }
@@ -89,7 +89,7 @@ impl Adb {
         Digest::of(&self.payload)
     }
 
-    /// Checks that one of the signatures was made by one of the keys, and names the key.
+    /// Checks that one of the keys made one of the signatures; returns that key's id.
     pub fn verify(&self, keys: &[ec::PublicKey]) -> Result<ec::KeyId, Error> {
         let digest = ec::digest(&self.payload);
         let good =
@@ -106,7 +106,7 @@ impl Adb {
         Ok(())
     }
 
-    /// Writes a file without file data, as indexes are.
+    /// Writes a file without data, such as an index.
     pub fn write(&self, mut out: impl Write, compression: Compression) -> Result<(), Error> {
         Writer::new(&mut out as &mut dyn Write, self, compression)?.finish()?;
         Ok(())
@@ -124,7 +124,7 @@ enum Output<W: Write> {
 }
 
 impl<W: Write> Writer<W> {
-    /// Writes everything before the file data.
+    /// Writes everything before the data.
     pub fn new(mut out: W, adb: &Adb, compression: Compression) -> Result<Self, Error> {
         let out = match compression {
             Compression::None => Output::Plain(out),
@@ -143,7 +143,7 @@ impl<W: Write> Writer<W> {
         Ok(writer)
     }
 
-    /// The content of one file, by the numbers of its directory and its place in there, from 1.
+    /// The content of one file, identified by the number of its directory and its position there, both from 1.
     pub fn data(&mut self, directory: u32, file: u32, length: u64, content: &mut dyn Read) -> Result<(), Error> {
         let numbers = [directory.to_le_bytes(), file.to_le_bytes()].concat();
         self.block(DATA, length + 8, &mut numbers.chain(content))
@@ -201,7 +201,7 @@ impl<W: Write> Write for Output<W> {
     }
 }
 
-/// The bytes of a file without its compression.
+/// A file's bytes, decompressed.
 enum Input<R: Read> {
     Plain(BufReader<R>),
     Deflate(Box<Inflate<BufReader<R>>>),
@@ -234,16 +234,16 @@ impl<R: Read> Read for Input<R> {
 pub(crate) struct BlockReader<R: Read> {
     input: Input<R>,
     schema: Schema,
-    /// Bytes that may still come out of the compression.
+    /// How many more bytes the compression may yield.
     left: u64,
     limit: u64,
-    /// A block whose header was read, but not its payload.
+    /// The type and length of a block whose payload was not read yet.
     pending: Option<(u32, u64)>,
-    /// Padding behind the payload that was asked for last.
+    /// Padding after the payload that was requested last.
     padding: usize,
 }
 
-/// A block of file data.
+/// A block with the data of one file.
 pub(crate) struct Data {
     pub(crate) directory: u32,
     pub(crate) file: u32,
@@ -299,12 +299,12 @@ impl<R: Read> BlockReader<R> {
         }
     }
 
-    /// The next block of file data, or nothing at the end of the file.
+    /// The next block of data, or `None` at the end of the file.
     pub(crate) fn next_data(&mut self) -> Result<Option<Data>, Error> {
         let Some(length) = self.next_if(DATA)? else {
             return match self.pending {
                 None => Ok(None),
-                Some(_) => Err(Error::AdbBlock { why: "a second metadata block, or a signature behind file data" }),
+                Some(_) => Err(Error::AdbBlock { why: "a second metadata block, or a signature after file data" }),
             };
         };
         let length = length.checked_sub(8).ok_or(Error::AdbBlock { why: "file data is too short" })?;
@@ -312,12 +312,12 @@ impl<R: Read> BlockReader<R> {
         Ok(Some(Data { directory, file, length }))
     }
 
-    /// Bytes of the current block; it is the caller's business to read exactly its length.
+    /// Bytes of the current block; the caller must read exactly its length.
     pub(crate) fn content(&mut self, length: u64) -> impl Read {
         Content { reader: self, left: length }
     }
 
-    /// The length of the next block if it has this type.
+    /// The length of the next block, if it has this type.
     fn next_if(&mut self, kind: u32) -> Result<Option<u64>, Error> {
         if self.pending.is_none() {
             self.pending = self.header()?;
@@ -342,7 +342,7 @@ impl<R: Read> BlockReader<R> {
             EXTENDED => {
                 let zero = u32::from_le_bytes(self.array()?);
                 let length = u64::from_le_bytes(self.array()?).checked_sub(16);
-                // A second spelling of a short length is nothing that a writer makes.
+                // No writer uses the long form for a short length.
                 let length = length.filter(|length| *length > LONGEST_PLAIN && zero == 0);
                 let length = length.ok_or(Error::AdbBlock { why: "an extended header is malformed or not needed" })?;
                 (word & LARGEST_TYPE, 16, length)
@@ -360,7 +360,7 @@ impl<R: Read> BlockReader<R> {
         Ok(Some((kind, length)))
     }
 
-    /// The payload in memory; it grows with what is really there, whatever the header claims.
+    /// The payload in memory, which grows only as bytes arrive, whatever length the header claims.
     fn payload(&mut self, length: u64) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
         self.content(length).read_to_end(&mut bytes)?;
@@ -391,7 +391,7 @@ impl<R: Read> BlockReader<R> {
     }
 }
 
-/// The lower 30 bits of a block header.
+/// Mask for the lower 30 bits of a block header.
 const LARGEST_TYPE: u32 = (1 << 30) - 1;
 
 struct Content<'a, R: Read> {

@@ -6,8 +6,8 @@
 //! order    one ADB block, any SIG blocks, any DATA blocks
 //! ```
 //!
-//! All integers are little-endian. This module knows the container and the values; what they mean
-//! is told by the tables in [`crate::apk`].
+//! All integers are little-endian. This module knows the container and the values; the tables in [`crate::apk`] give
+//! them their meaning.
 
 mod file;
 mod read;

@@ -1,17 +1,17 @@
-//! Reads the tree of values in an ADB block without believing any offset.
+//! Reads the tree of values in an ADB block without trusting any offset.
 //!
-//! A small file can describe an enormous tree, because values may be shared; every value that is
-//! looked at is therefore paid from a [`Tree`]'s budget.
+//! A small file can describe an enormous tree, because values may be shared; so each value that is read is charged to
+//! the [`Tree`]'s budget.
 
 use std::cell::Cell;
 
 use super::value::{Tag, Value};
 use crate::Error;
 
-/// Values that may be looked at in one tree; a blob counts as one and one for every 16 bytes.
+/// How many values may be read in one tree; a blob counts as one, plus one for every 16 bytes.
 const BUDGET: u64 = 4 << 20;
 
-/// A payload and what may still be taken from it.
+/// A payload and the rest of its budget.
 pub(crate) struct Tree<'a> {
     payload: &'a [u8],
     budget: Cell<u64>,
@@ -21,7 +21,7 @@ pub(crate) struct Tree<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Object<'a> {
     tree: &'a Tree<'a>,
-    /// The values behind the count.
+    /// The values after the count.
     slots: &'a [u8],
 }
 
@@ -40,7 +40,7 @@ impl<'a> Tree<'a> {
         self.object(Value(u32::from_le_bytes(self.array(4)?)))
     }
 
-    /// An object or list; nothing for an absent one. Readers accept either tag for both.
+    /// An object or list; `None` if it is absent. As in apk, either tag is accepted for both.
     pub(crate) fn object(&'a self, value: Value) -> Result<Option<Object<'a>>, Error> {
         match value.tag() {
             Some(Tag::Special) if value == Value::NULL => return Ok(None),
@@ -55,7 +55,7 @@ impl<'a> Tree<'a> {
         Ok(Some(Object { tree: self, slots: &self.bytes(at, length)?[4..] }))
     }
 
-    /// A number; nothing for an absent one.
+    /// A number; `None` if it is absent.
     pub(crate) fn int(&self, value: Value) -> Result<Option<u64>, Error> {
         self.spend(1)?;
         Ok(Some(match value.tag() {
@@ -67,7 +67,7 @@ impl<'a> Tree<'a> {
         }))
     }
 
-    /// A text or binary; an absent one is empty.
+    /// A text or blob; empty if it is absent.
     pub(crate) fn blob(&self, value: Value) -> Result<&'a [u8], Error> {
         let (at, prefix, length) = match value.tag() {
             Some(Tag::Special) if value == Value::NULL => return Ok(&[]),
@@ -90,7 +90,7 @@ impl<'a> Tree<'a> {
         Ok(content)
     }
 
-    /// A text: UTF-8 without NUL, which would end it for a program in C.
+    /// A text: UTF-8 without NUL, which would end the text for a program in C.
     pub(crate) fn text(&self, value: Value) -> Result<&'a str, Error> {
         match std::str::from_utf8(self.blob(value)?) {
             Ok(text) if !text.contains('\0') => Ok(text),
@@ -122,10 +122,15 @@ fn aligned(value: Value, alignment: usize) -> Result<usize, Error> {
 }
 
 impl<'a> Object<'a> {
-    /// The value of a field, counted from 1; fields beyond the end are absent.
+    /// The value of a field, counted from 1; fields beyond the end count as absent.
     pub(crate) fn field(&self, number: usize) -> Value {
         let slot = number.checked_sub(1).and_then(|index| self.slots.chunks_exact(4).nth(index));
         slot.map_or(Value::NULL, |slot| Value(u32::from_le_bytes([slot[0], slot[1], slot[2], slot[3]])))
+    }
+
+    /// Number of fields, absent ones included.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len() / 4
     }
 
     /// All values in order.
@@ -153,7 +158,7 @@ impl<'a> Object<'a> {
         self.tree.text(self.field(number))
     }
 
-    /// The tree that this belongs to.
+    /// The tree that it belongs to.
     pub(crate) fn tree(&self) -> &'a Tree<'a> {
         self.tree
     }

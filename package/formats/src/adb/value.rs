@@ -1,6 +1,6 @@
 //! One value: four bits of type, 28 bits of number or offset.
 
-/// What the upper four bits say.
+/// The type in the upper four bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tag {
     Special,
@@ -35,7 +35,7 @@ pub(crate) const LARGEST: u32 = (1 << 28) - 1;
 pub(crate) struct Value(pub(crate) u32);
 
 impl Value {
-    /// Nothing: an absent field, an empty text, an empty list.
+    /// An absent field, an empty text, an empty list.
     pub(crate) const NULL: Value = Value(0);
 
     pub(crate) fn new(tag: Tag, content: u32) -> Self {
@@ -43,7 +43,7 @@ impl Value {
         Value(bits << 28 | content & LARGEST)
     }
 
-    /// The type, when it is a defined one.
+    /// The type; `None` if it is undefined.
     pub(crate) fn tag(self) -> Option<Tag> {
         TAGS.iter().find(|(bits, _)| *bits == self.0 >> 28).map(|(_, tag)| *tag)
     }

@@ -1,7 +1,7 @@
 //! Builds the payload of an ADB block, byte for byte as apk does.
 //!
-//! Values are appended as they are made, each aligned to its size. Bytes that were written before at a
-//! fitting offset are used again, whatever they were.
+//! Values are appended as they are made, each aligned to its size. Bytes that were already written at a suitable offset
+//! are reused, whatever they belong to.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::Error;
 /// Size of the header: compatible version, version, two zeros, root value.
 const HEADER: usize = 8;
 
-/// Appends values and remembers where.
+/// Appends values, and finds those that were already appended.
 pub(crate) struct Builder {
     bytes: Vec<u8>,
     known: HashMap<Box<[u8]>, usize>,
@@ -22,7 +22,7 @@ impl Builder {
         Builder { bytes: vec![0; HEADER], known: HashMap::new() }
     }
 
-    /// A number: immediate if it fits.
+    /// A number, stored in the value itself if it fits.
     pub(crate) fn int(&mut self, number: u64) -> Result<Value, Error> {
         match u32::try_from(number) {
             Ok(small) if small <= LARGEST => Ok(Value::new(Tag::Int, small)),
@@ -31,12 +31,12 @@ impl Builder {
         }
     }
 
-    /// A copy of a number of another tree: 64-bit ones are aligned to 8 there.
+    /// A number copied from another tree: 64-bit numbers are aligned to 8 there.
     pub(crate) fn copied_int(&mut self, number: u64) -> Result<Value, Error> {
         if u32::try_from(number).is_ok() { self.int(number) } else { self.append(Tag::Int64, &number.to_le_bytes(), 8) }
     }
 
-    /// A text or binary; an empty one is nothing.
+    /// A text or blob; an empty one becomes [`Value::NULL`].
     pub(crate) fn blob(&mut self, content: &[u8]) -> Result<Value, Error> {
         if content.is_empty() {
             return Ok(Value::NULL);
@@ -46,7 +46,7 @@ impl Builder {
         self.append(tag, &[&prefix[..], content].concat(), alignment)
     }
 
-    /// A blob of its own that no other value shares, to be filled in later.
+    /// A blob that no other value shares, to be filled later.
     pub(crate) fn reserve(&mut self, length: u8) -> Result<Value, Error> {
         let at = self.bytes.len();
         self.bytes.push(length);
@@ -83,13 +83,13 @@ impl Builder {
         self.bytes
     }
 
-    /// The payload so far with its root, for hashing.
+    /// The payload so far with this root, for hashing.
     pub(crate) fn set_root(&mut self, root: Value) -> &[u8] {
         self.bytes[4..HEADER].copy_from_slice(&root.0.to_le_bytes());
         &self.bytes
     }
 
-    /// A count and the values behind it; what is absent at the end is not stored.
+    /// A count and the values after it; absent values at the end are not stored.
     fn slots(&mut self, tag: Tag, values: &[Value]) -> Result<Value, Error> {
         let used = values.iter().rposition(|value| *value != Value::NULL).map_or(0, |last| last + 1);
         if used == 0 {

@@ -1,6 +1,6 @@
-//! A text view of any ADB file, in the manner of `apk adbdump`.
+//! A text view of any ADB file, like `apk adbdump`.
 //!
-//! It walks the tables of fields, so it also shows files that the stricter readers refuse.
+//! It walks the field tables, so it also shows files that the stricter readers refuse.
 
 use std::fmt::Write as _;
 use std::io::{self, Read};
@@ -12,9 +12,9 @@ use crate::adb::{Adb, Object, Schema, Tree, Value};
 use crate::version::apk::Match;
 use crate::{Error, Limits, ec};
 
-/// Texts from this length on are shown as a block.
+/// Texts of at least this length are shown as a block.
 const LONG: usize = 60;
-/// Bytes of a signature block that are shown.
+/// How many bytes of a signature block are shown.
 const SHOWN_SIGNATURE: usize = 54;
 
 /// The file as text; signatures are marked as good when one of the keys made them.
@@ -51,7 +51,7 @@ pub fn dump(input: impl Read, keys: &[ec::PublicKey], limits: &Limits) -> Result
     Ok(text)
 }
 
-/// The lines of an object; what it contains is indented by two.
+/// The lines of an object; its contents are indented by two.
 fn object(object: Object<'_>, fields: &[Field]) -> Result<Vec<String>, Error> {
     let mut lines = Vec::new();
     for field in fields {
@@ -132,13 +132,13 @@ fn dependency_text(item: Object<'_>) -> Result<String, Error> {
     }
 }
 
-/// Control characters of a foreign file must not reach a terminal.
+/// Escapes control characters, so that a foreign file cannot send them to a terminal.
 fn printable(bytes: &[u8]) -> String {
     let keep = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
     String::from_utf8_lossy(bytes).chars().map(|c| if keep(c) { c } else { char::REPLACEMENT_CHARACTER }).collect()
 }
 
-/// YAML's quotes, where a plain text would mean something else.
+/// Quotes a text as in YAML where a plain one would mean something else.
 fn quoted(text: &str) -> String {
     let special = text.starts_with(|c: char| "!&*{}[]|>@`%#,?'\"".contains(c) || c == ' ')
         || text.starts_with("- ")

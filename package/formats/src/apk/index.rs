@@ -13,7 +13,7 @@ use crate::tar::path_problem;
 use crate::version::apk;
 use crate::{Error, Limits, ec};
 
-/// A feed's packages and how their files are named.
+/// The packages of a feed, and how their files are named.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Index {
     /// What the feed is.
@@ -38,7 +38,7 @@ pub struct Listed {
 impl Listed {
     /// The entry of a package file; `file_size` is its length.
     pub fn of_package(adb: &Adb, file_size: u64, limits: &Limits) -> Result<Self, Error> {
-        Ok(Listed { info: Metadata::read(adb, limits)?.info, sha256: adb.digest(), file_size })
+        Ok(Listed { info: Metadata::info(adb, limits)?, sha256: adb.digest(), file_size })
     }
 
     /// The entry of a package that is read and checked whole, in one pass; `file_size` is the length of the file.
@@ -52,7 +52,7 @@ impl Listed {
     pub fn check_file(&self, adb: &Adb, file_size: u64, limits: &Limits) -> Result<(), Error> {
         self.same("file-size", self.file_size, file_size)?;
         self.same("hashes", self.sha256, adb.digest())?;
-        let info = Metadata::read(adb, limits)?.info;
+        let info = Metadata::info(adb, limits)?;
         self.same("name", &self.info.name, &info.name)?;
         self.same("version", &self.info.version, &info.version)?;
         self.same("arch", &self.info.arch, &info.arch)?;
@@ -93,14 +93,14 @@ impl Index {
         Ok(Adb { schema: Schema::Index, payload: builder.finish(root), signatures: Vec::new() })
     }
 
-    /// Reads an index if one of the keys has signed it.
+    /// Reads an index if one of the keys signed it.
     pub fn read(input: impl Read, keys: &[ec::PublicKey], limits: &Limits) -> Result<(Self, ec::KeyId), Error> {
         let adb = Adb::read(input, limits)?;
         let key = adb.verify(keys)?;
         Ok((Self::from_adb(&adb, limits)?, key))
     }
 
-    /// Reads the entries of an index file; whether it is to be trusted was asked before.
+    /// Reads the entries of an index file; the caller has already decided whether to trust it.
     pub fn from_adb(adb: &Adb, limits: &Limits) -> Result<Self, Error> {
         if adb.schema != Schema::Index {
             return Err(Error::AdbMagic { found: "a package" });
@@ -133,8 +133,8 @@ impl Index {
 
     /// The path of a package's file, relative to the index.
     ///
-    /// Understands `${name}`, `${version}` and `${arch}`. Apk also fetches from wherever an absolute
-    /// pattern points to; here the result must stay in the feed.
+    /// Understands `${name}`, `${version}` and `${arch}`. apk would fetch from wherever an absolute pattern points;
+    /// here the result must stay in the feed.
     pub fn file_name(&self, listed: &Listed) -> Result<String, Error> {
         if self.name_spec.is_empty() {
             return Ok(listed.info.file_name());
@@ -155,8 +155,8 @@ impl Index {
         }
     }
 
-    /// Adds the packages of another index that this one does not have; for the same name and version
-    /// this one's entry stays. So a feed keeps its older packages.
+    /// Adds the packages of another index that this one lacks; for the same name and version this index's entry stays.
+    /// So a feed keeps its older packages.
     pub fn merge(&mut self, other: Index) {
         self.packages.extend(other.packages);
         self.packages.sort_by(|a, b| order(&a.info, &b.info));
@@ -165,7 +165,7 @@ impl Index {
 
     /// The newest version of every package.
     pub fn newest(&self) -> Newest {
-        // Sorted by version, so the newest of a name is the last.
+        // Sorted by version, so the last entry of a name is its newest.
         let entry = |listed: &Listed| (listed.info.name.clone(), (listed.info.version.clone(), Some(listed.sha256)));
         self.packages.iter().map(entry).collect()
     }
@@ -182,7 +182,7 @@ impl Index {
     }
 }
 
-/// By name, then version: the order in which apk looks an entry up.
+/// By name, then version: the order in which apk searches for an entry.
 fn order(a: &Info, b: &Info) -> std::cmp::Ordering {
     a.name.as_bytes().cmp(b.name.as_bytes()).then_with(|| apk::compare(&a.version, &b.version))
 }

@@ -1,4 +1,4 @@
-//! What a package says about itself, in a package as in an index.
+//! The metadata of a package, in the package itself and in an index.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -10,7 +10,7 @@ use crate::adb::{Builder, Object, Value};
 use crate::control::is_package_name;
 use crate::version::apk::{self, Match};
 
-/// Name, version and everything else that a solver or a person wants to know.
+/// Name, version, dependencies and descriptive fields.
 ///
 /// Empty texts and lists mean "absent".
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,63 +19,63 @@ pub struct Info {
     pub name: String,
     /// Version with release.
     pub version: String,
-    /// The first 20 bytes of a digest, by which apk recognises an installed package. Absent in an
-    /// entry that was read from an index, which has a better one.
+    /// The first 20 bytes of a digest, by which apk recognises an installed package. `None` in an entry from an index,
+    /// which has the whole digest.
     pub unique_id: Option<[u8; 20]>,
-    /// One line.
+    /// Description, in one line.
     pub description: String,
     /// OpenWrt package architecture, or `noarch`.
     pub arch: String,
     /// SPDX expression.
     pub license: String,
-    /// The recipe that it was built from.
+    /// Name of the recipe that it was built from.
     pub origin: String,
     /// `Name <mail>`.
     pub maintainer: String,
     /// Home page.
     pub url: String,
-    /// Commit of the recipe's repository.
+    /// Commit of the repository that has the recipe.
     pub repo_commit: Option<[u8; 20]>,
-    /// Seconds since 1970.
+    /// Build time, in seconds since 1970.
     pub build_time: Option<u64>,
-    /// Bytes of all regular files. Computed by the writer.
+    /// Bytes of all regular files. The writer computes it.
     pub installed_size: u64,
-    /// Preference among packages that provide the same name; higher wins.
+    /// Preference among packages that provide the same name; the highest wins.
     pub provider_priority: Option<u64>,
-    /// What must, or with `!` must not, be installed too.
+    /// What must be installed too; with `!`, what must not be.
     pub depends: Vec<Dependency>,
-    /// Other names that this package answers to.
+    /// Other names that this package provides.
     pub provides: Vec<Dependency>,
     /// Packages whose files it may take over.
     pub replaces: Vec<Dependency>,
-    /// It is installed by itself once all of these are.
+    /// The package is installed automatically once all of these are.
     pub install_if: Vec<Dependency>,
-    /// What is good to have too.
+    /// Optional additions.
     pub recommends: Vec<Dependency>,
-    /// Where it is installed: 0 root, 1 uvol.
+    /// Where it is installed: 0 for the root, 1 for uvol.
     pub layer: Option<u64>,
-    /// Further marks such as `openwrt:section=kernel`.
+    /// Tags such as `openwrt:section=kernel`.
     pub tags: Vec<String>,
 }
 
-/// `name`, `name=1`, `name~1.2`, `!name`: one item of a dependency list.
+/// One item of a dependency list: `name`, `name=1`, `name~1.2`, `!name`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Dependency {
-    /// Name of a package, or of something that packages provide.
+    /// A package name, or a name that packages provide.
     pub name: String,
-    /// The version that is compared with; absent when any will do.
+    /// The version to compare with; `None` when any will do.
     pub version: Option<String>,
-    /// How versions must relate, and whether the whole is a conflict.
+    /// How the versions must compare, and whether it is a conflict.
     pub relation: Match,
 }
 
 impl Dependency {
-    /// Any version of a name.
+    /// Depends on any version of a name.
     pub fn on(name: impl Into<String>) -> Self {
         Dependency { name: name.into(), version: None, relation: Match::ANY }
     }
 
-    /// Exactly one version, as in provides.
+    /// Depends on exactly one version; also used for provides.
     pub fn exactly(name: impl Into<String>, version: impl Into<String>) -> Self {
         Dependency { name: name.into(), version: Some(version.into()), relation: Match::EQUAL }
     }
@@ -85,8 +85,8 @@ impl Dependency {
         self.relation.contains(Match::CONFLICT)
     }
 
-    /// Whether a package, or a name that it provides in a version, satisfies this; for a conflict,
-    /// whether it leaves it unharmed. A name provided without a version counts as older than any version.
+    /// Whether a package with this name (own or provided) and version satisfies the dependency; for a conflict, whether
+    /// it does not violate it. A name provided without a version counts as older than any version.
     pub fn accepts(&self, name: &str, version: Option<&str>) -> bool {
         if self.name != name {
             return self.is_conflict();
@@ -110,7 +110,7 @@ impl Dependency {
     fn write(&self, builder: &mut Builder) -> Result<Value, Error> {
         let name = builder.blob(self.name.as_bytes())?;
         let version = builder.blob(self.version.as_deref().unwrap_or_default().as_bytes())?;
-        // Absent means `=` with a version and any version without one.
+        // An absent relation means `=` if there is a version, otherwise any version.
         let usual = if self.version.is_some() { Match::EQUAL } else { Match::ANY };
         let relation = if self.relation == usual { Value::NULL } else { builder.int(self.relation.bits().into())? };
         builder.object([name, version, relation])
@@ -138,12 +138,12 @@ impl Dependency {
     }
 }
 
-/// Names in dependencies: those of packages, and those of libraries, commands and paths.
+/// The characters of names in dependencies: of packages, and of libraries, commands and paths.
 fn is_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "+._-,:/[]".contains(c))
 }
 
-/// Reads apk's spelling: no blanks, any mix of `<`, `>`, `=` and `~`, and a version that is valid.
+/// Parses apk's spelling: no blanks, any mix of `<`, `>`, `=` and `~`, and a valid version.
 impl FromStr for Dependency {
     type Err = Error;
 
@@ -162,7 +162,7 @@ impl FromStr for Dependency {
         }
         let relation = match operator {
             "" => Match::ANY,
-            _ if !apk::is_valid(version) => return Err(refuse("the version is not one of apk's")),
+            _ if !apk::is_valid(version) => return Err(refuse("the version is not valid for apk")),
             _ => Match::parse(operator).ok_or_else(|| refuse("the operator is not known"))?,
         };
         let relation = if conflict { relation.with(Match::CONFLICT) } else { relation };
@@ -193,21 +193,21 @@ impl Info {
         format!("{}-{}.apk", self.name, self.version)
     }
 
-    /// Whether this package satisfies a dependency, by its own name or by one that it provides.
+    /// Whether this package satisfies a dependency, by its own name or a provided one.
     pub fn satisfies(&self, dependency: &Dependency) -> bool {
         dependency.accepts(&self.name, Some(&self.version))
             || !dependency.is_conflict()
                 && self.provides.iter().any(|provide| dependency.accepts(&provide.name, provide.version.as_deref()))
     }
 
-    /// Checks what apk's own writer would refuse.
+    /// Checks for what apk's own writer would refuse.
     pub(super) fn check(&self) -> Result<(), Error> {
         let bad = |field, why| Err(Error::ApkField { field, why });
         if !is_package_name(&self.name) {
             return bad("name", "a name is letters, digits and + . _ -, a letter or digit first");
         }
         if !apk::is_valid(&self.version) {
-            return bad("version", "it is not one of apk's: N(.N)*[a-z]?(_suffix N?)*(~hash)?(-rN)?");
+            return bad("version", "it is not a valid version of apk: N(.N)*[a-z]?(_suffix N?)*(~hash)?(-rN)?");
         }
         if !self.arch.chars().all(|c| c.is_ascii_alphanumeric() || "_-+.".contains(c)) {
             return bad("arch", "it has characters that architectures do not have");
@@ -227,8 +227,8 @@ impl Info {
 
     /// Appends the values of all fields in apk's order; the caller makes the object.
     ///
-    /// `copy` is how an index copies a package's values: with its old identity, and 64-bit numbers
-    /// aligned to eight.
+    /// With `copy`, the values are copied as into an index: with their old identity, and 64-bit numbers aligned to
+    /// eight.
     pub(super) fn values(&self, builder: &mut Builder, copy: bool) -> Result<[Value; info::TAGS], Error> {
         let mut values = [Value::NULL; info::TAGS];
         let mut set = |number: usize, value: Value| values[number - 1] = value;
@@ -273,7 +273,7 @@ impl Info {
         Ok(values)
     }
 
-    /// Reads every field but the hashes and the file size, which mean something else in an index.
+    /// Reads every field except the hashes and the file size, which have another meaning in an index.
     pub(super) fn read(object: Object<'_>) -> Result<Self, Error> {
         let text = |number| object.text(number).map(str::to_owned);
         let list = |number, name| read_dependencies(object, number, name);
@@ -317,7 +317,7 @@ impl Info {
     }
 }
 
-/// The items are made in the order they were given, the list is sorted.
+/// Items are appended in the given order; the list is sorted.
 fn write_dependencies(builder: &mut Builder, list: &[Dependency]) -> Result<Value, Error> {
     let mut items = list
         .iter()
@@ -334,7 +334,8 @@ fn read_dependencies(object: Object<'_>, number: usize, list: &'static str) -> R
     for value in items.values() {
         let item = object.tree().object(value)?.ok_or(Error::ApkField { field: list, why: "an item is absent" })?;
         let item = Dependency::read(item)?;
-        if read.last().is_some_and(|last| last.order(&item).is_ge()) {
+        // There can be several items of one name, such as `b>1 b<3`; apk orders those by the order in which they came.
+        if read.last().is_some_and(|last| last.name > item.name || *last == item) {
             return Err(Error::ApkOrder { list });
         }
         read.push(item);

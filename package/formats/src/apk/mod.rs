@@ -1,11 +1,11 @@
-//! Apk v3 packages and indexes, the format of OpenWrt 25.12 and later.
+//! apk v3 packages and indexes, the format of OpenWrt 25.12 and later.
 //!
-//! [`from_plan`] translates the neutral plan, [`write()`] makes a package file of the result, [`read()`],
-//! [`inspect`] and [`visit`] take one apart; [`index`] does the same for `packages.adb`, and [`dump()`]
-//! shows any of them as text.
+//! [`from_plan`] translates the neutral plan and [`write()`] makes a package file from the result; [`read()`],
+//! [`inspect`] and [`visit`] read one; [`index`] does the same for `packages.adb`, and [`dump()`] shows any of them as
+//! text.
 //!
-//! A reader here is stricter than apk: lists must be sorted and without duplicates, paths must stay
-//! inside the root and never pass through a link, and every file must have its SHA-256.
+//! These readers are stricter than apk: lists must be sorted and without duplicates, paths must stay inside the root
+//! and never pass through a link, and every file must have its SHA-256.
 //!
 //! ```
 //! use formats::{Content, Entry, Limits, Package, adb::Compression, apk, ec::SecretKey};
@@ -18,10 +18,10 @@
 //!     ..Package::default()
 //! };
 //! let plan = apk::from_plan(&package)?;
-//! let key = SecretKey::from_random([1; 32])?; // of course not in earnest
+//! let key = SecretKey::from_random([1; 32])?; // only for this example
 //! let mut bytes = Vec::new();
 //! apk::write(&plan, &[&key], Compression::Deflate, &mut bytes)?;
-//! let (read, key_id) = apk::read(&bytes[..], &[key.public()], &Limits::default())?;
+//! let (read, _members, key_id) = apk::read(&bytes[..], &[key.public()], &Limits::default())?;
 //! assert_eq!(read.info.file_name(), "hello-1.0-r1.apk");
 //! assert_eq!(key_id, key.public().id());
 //! # Ok::<(), formats::Error>(())
@@ -30,6 +30,7 @@
 mod dump;
 pub mod index;
 mod info;
+mod members;
 mod metadata;
 mod plan;
 mod read;
@@ -38,7 +39,8 @@ mod write;
 
 pub use dump::dump;
 pub use info::{Dependency, Info};
-pub use metadata::{Member, Metadata, Script};
+pub use members::{Iter, Member, Members};
+pub use metadata::{Metadata, Script};
 pub use plan::from_plan;
 pub use read::{inspect, read, revisit, visit};
 pub use write::{Plan, seal, write};

@@ -32,7 +32,7 @@ use crate::package::{Content, Entry, Kind, Package};
 use crate::version::Operator;
 use crate::version::apk::Match;
 
-/// Where OpenWrt's functions look for what apk itself has no place for.
+/// The folder in which OpenWrt's functions look for data that apk has no field for.
 const SIDE_FILES: &str = "lib/apk/packages";
 
 /// Time of every file: OpenWrt calls `apk mkpkg` with `SOURCE_DATE_EPOCH=0`.
@@ -60,7 +60,7 @@ fn info(package: &Package) -> Result<Info, Error> {
         Ok(Dependency { relation: term.relation.with(Match::CONFLICT), ..term })
     });
     let tags = [("abiversion", &package.abi_version), ("section", &package.section), ("cpe", &package.cpe_id)];
-    // One line: apk keeps it as one of its line-based database, and cannot read that any more after a line break.
+    // In one line: a line break would corrupt apk's line-based database.
     let description = package.description.split_whitespace().collect::<Vec<_>>().join(" ");
     Ok(Info {
         name: package.full_name(),
@@ -71,7 +71,7 @@ fn info(package: &Package) -> Result<Info, Error> {
         origin: package.source.clone(),
         maintainer: package.maintainer.clone(),
         url: package.url.clone(),
-        // A library that is there twice, in two ABI versions, must not be chosen by its bare name alone.
+        // Of a library that is available in two ABI versions, the bare name alone must not choose one.
         provider_priority: (!package.abi_version.is_empty()).then_some(10),
         depends: depends.chain(conflicts).collect::<Result<_, Error>>()?,
         provides: provides(package),
@@ -104,8 +104,8 @@ fn term(term: &Term) -> Dependency {
     Dependency { name: term.name.clone(), version: Some(constraint.version.clone()), relation }
 }
 
-/// Provided names carry the version, so that dependencies with a version accept them; the name of a
-/// library without its ABI version does not, since several ABI versions may be installed together.
+/// Provided names carry the version, so that dependencies with a version accept them. A library's name without its ABI
+/// version does not, because several ABI versions may be installed together.
 fn provides(package: &Package) -> Vec<Dependency> {
     let versioned = |name: String, provide: &Provide| {
         Dependency::exactly(name, provide.version.as_deref().unwrap_or(&package.version))
@@ -123,7 +123,7 @@ fn provides(package: &Package) -> Vec<Dependency> {
     names
 }
 
-/// The payload and the side files that stand in for opkg's control data.
+/// The payload, and the files that replace opkg's control data.
 fn files(package: &Package) -> Result<Vec<Entry>, Error> {
     let mut tree = package.tree()?;
     let name = package.full_name();
@@ -133,7 +133,7 @@ fn files(package: &Package) -> Result<Vec<Entry>, Error> {
     let users: Vec<_> = package.require_user.split_whitespace().collect();
     add_side_file(&mut tree, &name, "rusers", &users);
     add_side_file(&mut tree, &name, "alternatives", &package.alternatives);
-    // The list names what is there up to now, without itself and what follows.
+    // Lists the files added so far, without the list itself and what follows.
     let mut paths: Vec<_> =
         tree.iter().filter(|entry| entry.kind != Kind::Dir).map(|entry| format!("/{}", entry.path)).collect();
     paths.sort();
@@ -144,7 +144,7 @@ fn files(package: &Package) -> Result<Vec<Entry>, Error> {
     Ok(tree)
 }
 
-/// One line for each item, and no file when there is none.
+/// Adds a file with one line for each item, or no file when there are none.
 fn add_side_file(tree: &mut Vec<Entry>, name: &str, suffix: &str, lines: &[impl std::fmt::Display]) {
     if !lines.is_empty() {
         let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
@@ -164,7 +164,7 @@ fn digest(tree: &[Entry], path: &str) -> Result<Digest, Error> {
     }
 }
 
-/// Generated scripts first do what all packages share, then run the package's own text.
+/// Generated scripts first call the shared functions, then run the package's own text.
 fn scripts(package: &Package) -> BTreeMap<Script, Vec<u8>> {
     let name = package.full_name();
     let own = |script: &Option<String>| script.as_deref().map(without_first_line).unwrap_or_default().to_owned();
@@ -200,7 +200,7 @@ fn scripts(package: &Package) -> BTreeMap<Script, Vec<u8>> {
     scripts.into_iter().map(|(script, text)| (script, text.into_bytes())).collect()
 }
 
-/// The text behind `#!/bin/sh`.
+/// The script without its `#!/bin/sh` line.
 fn without_first_line(script: &str) -> &str {
     match script.strip_prefix("#!") {
         Some(rest) => rest.split_once('\n').map_or("", |(_, body)| body),

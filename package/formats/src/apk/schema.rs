@@ -1,9 +1,9 @@
-//! The fields of packages and indexes: numbers, names and shapes in one place.
+//! The fields of packages and indexes: numbers, names and types in one place.
 //!
-//! The readers and writers use the numbers; the text view walks the tables. The paths, names and
-//! order of values are those of apk-tools' own schema.
+//! Readers and writers use the numbers; the text view walks the tables. Paths, names and the order of values are those
+//! of apk-tools' own schema.
 
-/// What a value holds.
+/// The type of a value.
 pub(super) enum Shape {
     Number,
     Octal,
@@ -35,7 +35,7 @@ pub(super) mod package {
     pub(crate) const REPLACES_PRIORITY: usize = 5;
 }
 
-/// What a package says about itself.
+/// The metadata of a package, in package and index.
 pub(super) mod info {
     pub(crate) const NAME: usize = 1;
     pub(crate) const VERSION: usize = 2;
@@ -60,18 +60,18 @@ pub(super) mod info {
     pub(crate) const TAGS: usize = 21;
 }
 
-/// A directory, file or their access rights; the numbers are the places in the tables below.
+/// A directory, a file or their access rights; the numbers are positions in the tables below.
 pub(super) mod path {
     pub(crate) const NAME: usize = 1;
     pub(crate) const ACL: usize = 2;
-    /// Of a directory.
+    /// In a directory.
     pub(crate) const FILES: usize = 3;
-    /// Of a file.
+    /// In a file.
     pub(crate) const SIZE: usize = 3;
     pub(crate) const TIME: usize = 4;
     pub(crate) const HASH: usize = 5;
     pub(crate) const TARGET: usize = 6;
-    /// Of access rights.
+    /// In access rights.
     pub(crate) const MODE: usize = 1;
     pub(crate) const USER: usize = 2;
     pub(crate) const GROUP: usize = 3;

@@ -6,7 +6,8 @@ use std::io::Write;
 use model::Digest;
 
 use super::info::Info;
-use super::metadata::{BLOCK, CHARACTER, FIFO, REGULAR, SYMLINK, Script, join_device};
+use super::members::{BLOCK, CHARACTER, FIFO, REGULAR, SYMLINK, join_device};
+use super::metadata::Script;
 use super::schema::info;
 use crate::adb::{Adb, Builder, Compression, Schema, Value, Writer};
 use crate::package::{Content, Device, Entry, Kind, Package};
@@ -17,17 +18,17 @@ use crate::{Error, ec};
 pub struct Plan {
     /// Name, version, dependencies; the writer computes sizes and the identity.
     pub info: Info,
-    /// Payload in any order; missing parent directories are added. Owners are stored by name.
+    /// Payload, in any order; missing parent directories are added. Owners are stored by name.
     pub files: Vec<Entry>,
     /// Extended attributes by path.
     pub xattrs: BTreeMap<String, Vec<(String, Vec<u8>)>>,
     /// Maintainer scripts.
     pub scripts: BTreeMap<Script, Vec<u8>>,
-    /// Patterns of directories that run the trigger script.
+    /// Patterns of the directories that the trigger script watches.
     pub triggers: Vec<String>,
-    /// Who wins when two packages replace each other's files.
+    /// Decides who wins when two packages replace each other's files: the higher priority.
     pub replaces_priority: Option<u64>,
-    /// Seconds since 1970, the time of every file.
+    /// Time of every file, in seconds since 1970.
     pub time: u64,
 }
 
@@ -36,7 +37,7 @@ pub fn write(plan: &Plan, keys: &[&ec::SecretKey], compression: Compression, mut
     pack(plan, keys, compression, &mut out)
 }
 
-/// All of [`write`], compiled once, here, and not again for each kind of output in crates that may be less optimised.
+/// The body of [`write`], compiled once, here, and not for each kind of output in crates that may be less optimised.
 fn pack(plan: &Plan, keys: &[&ec::SecretKey], compression: Compression, out: &mut dyn Write) -> Result<(), Error> {
     let (mut adb, tree) = assemble(plan)?;
     for key in keys {
@@ -56,14 +57,14 @@ fn pack(plan: &Plan, keys: &[&ec::SecretKey], compression: Compression, out: &mu
     Ok(())
 }
 
-/// The metadata of a package, without signature: what an index entry is made of.
+/// The metadata of a package without signature, from which an index entry is made.
 pub fn seal(plan: &Plan) -> Result<Adb, Error> {
     Ok(assemble(plan)?.0)
 }
 
-/// A directory and what is directly in it, both in apk's order.
+/// A directory and its direct contents, both in apk's order.
 struct Directory {
-    /// Place in the list of directories, from 1.
+    /// Position in the list of directories, from 1.
     number: u32,
     entry: Entry,
     files: Vec<Entry>,
@@ -96,13 +97,13 @@ fn assemble(plan: &Plan) -> Result<(Adb, Vec<Directory>), Error> {
         plan.triggers.iter().map(|trigger| builder.blob(trigger.as_bytes())).collect::<Result<Vec<_>, _>>()?;
     let triggers = builder.list(&triggers)?;
     let root = builder.object([info, paths, scripts, triggers, replaces_priority])?;
-    // The identity covers everything, itself as zeros.
+    // The identity is a digest of everything, with zeros in its own place.
     let digest = Digest::of(builder.set_root(root));
     builder.fill(identity, &digest.0[..20]);
     Ok((Adb { schema: Schema::Package, payload: builder.finish(root), signatures: Vec::new() }, tree))
 }
 
-/// All directories sorted by the bytes of their path, the root first, with their files sorted by name.
+/// All directories sorted by the bytes of their paths, the root first; their files are sorted by name.
 fn directories(plan: &Plan) -> Result<Vec<Directory>, Error> {
     if plan.files.is_empty() {
         return Ok(Vec::new());
@@ -157,7 +158,7 @@ fn write_file(builder: &mut Builder, plan: &Plan, linked: &Linked<'_>, file: &En
         Kind::Device(Device::Fifo) => (None, typed(FIFO, &[0; 8])),
         Kind::Dir => return Err(Error::Plan { what: format!("{} is a directory among files", file.path) }),
     };
-    // Apk notes down where further links will point to as soon as it meets the first one.
+    // As apk does: the target of later hard links is noted when the first file is met.
     if matches!(file.kind, Kind::File(_)) && linked.contains_key(file.path.as_str()) {
         builder.blob(&typed(REGULAR, file.path.as_bytes()))?;
     }
@@ -196,7 +197,7 @@ fn write_acl(builder: &mut Builder, plan: &Plan, entry: &Entry) -> Result<Value,
     let user = builder.blob(entry.owner.name.as_bytes())?;
     let group = builder.blob(entry.group.name.as_bytes())?;
     let attributes = plan.xattrs.get(&entry.path).map_or(&[][..], |attributes| attributes);
-    // Like dependencies: made in the given order, listed in sorted order.
+    // As with dependencies: appended in the given order, listed in sorted order.
     let mut attributes = attributes
         .iter()
         .map(|(name, value)| {
@@ -211,7 +212,7 @@ fn write_acl(builder: &mut Builder, plan: &Plan, entry: &Entry) -> Result<Value,
     builder.object([mode, user, group, attributes])
 }
 
-/// Files with more than one name, and their bytes.
+/// Files with hard links to them, and their content.
 type Linked<'a> = HashMap<&'a str, &'a Content>;
 
 fn linked_files(plan: &Plan) -> Linked<'_> {
@@ -237,7 +238,7 @@ fn content_of<'a>(linked: &Linked<'a>, path: &str) -> Result<&'a Content, Error>
     linked.get(path).copied().ok_or_else(missing)
 }
 
-/// Bytes of all files, hard links counted once; at least 1 for anything that does something.
+/// Bytes of all files, hard links counted once; at least 1 for a package that is not empty.
 fn installed_size(plan: &Plan, tree: &[Directory]) -> u64 {
     let files = tree.iter().flat_map(|directory| &directory.files);
     let bytes: u64 = files

@@ -1,17 +1,17 @@
-//! Bits into bytes, the least significant first (RFC 1951, 3.1.1).
+//! Writes bits into bytes, the least significant bit first (RFC 1951, 3.1.1).
 
 /// Collects bits as whole bytes.
 #[derive(Default)]
 pub(super) struct BitWriter {
-    /// What is to be handed on.
+    /// Finished bytes for the caller to take.
     pub(super) bytes: Vec<u8>,
-    /// Fewer than 32 bits between calls.
+    /// Bits that do not fill a byte yet; fewer than 32 between calls.
     pending: u64,
     count: u32,
 }
 
 impl BitWriter {
-    /// At most 32 bits; those above `count` must be zero.
+    /// Appends at most 32 bits; those above `count` must be zero.
     #[inline]
     pub(super) fn put(&mut self, bits: u32, count: u32) {
         self.pending |= u64::from(bits) << self.count;
@@ -24,7 +24,7 @@ impl BitWriter {
         }
     }
 
-    /// Zeros up to the next whole byte.
+    /// Pads with zeros to a whole byte.
     pub(super) fn align(&mut self) {
         while self.count > 0 {
             self.bytes.push(self.pending.to_le_bytes()[0]);
@@ -33,7 +33,7 @@ impl BitWriter {
         }
     }
 
-    /// Whole bytes; only after [`BitWriter::align`].
+    /// Appends whole bytes; only after [`BitWriter::align`].
     pub(super) fn raw(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }

@@ -1,28 +1,28 @@
-//! Blocks: symbols are collected while one code suits them all, then written in the shortest of three ways.
+//! Blocks: symbols are collected as long as one code suits them all, then written in the shortest of three forms.
 
 use super::bits::BitWriter;
 use super::code::{Code, LONGEST};
 use super::symbol::{Counts, DISTANCES, END, LITERALS, Symbol};
 
-/// Symbols after which it is asked whether a new block would pay.
+/// After this many symbols it is checked whether a new block would pay.
 const PART: usize = 1024;
-/// Longest content of a block.
+/// The largest content of a block, in bytes.
 pub(super) const LARGEST: usize = 256 << 10;
-/// What the codes of a block take, more or less, in units of 1/256 bit.
+/// About how much the codes of a block take, in units of 1/256 bit.
 const HEADER: u64 = 800 << 8;
-/// Longest content of a stored block.
+/// The largest content of a stored block, in bytes.
 const LONGEST_STORED: usize = 0xffff;
 
-/// A block in the making.
+/// A block that is being collected.
 pub(super) struct Block {
     symbols: Vec<Symbol>,
-    /// Of the symbols up to the last part.
+    /// Counts of the symbols before the last part.
     counts: Counts,
     entropy: u64,
     settled: usize,
-    /// Of the last part.
+    /// Counts of the symbols in the last part.
     part: Counts,
-    /// Bytes that the symbols up to the last part stand for, and those of the last part.
+    /// Bytes that the symbols before the last part stand for, then those in the last part.
     settled_bytes: usize,
     part_bytes: usize,
 }
@@ -58,14 +58,14 @@ impl Block {
         self.part_bytes += bytes;
     }
 
-    /// Whether enough was pushed for [`Block::settle`].
+    /// Whether enough symbols were pushed for [`Block::settle`].
     #[inline]
     pub(super) fn is_due(&self) -> bool {
         self.symbols.len() - self.settled >= PART || self.bytes() + super::matches::LONGEST >= LARGEST
     }
 
-    /// Joins the last part to the block, or, if it has a character of its own, writes the block before it.
-    /// `content` ends with the bytes that the symbols stand for.
+    /// Joins the last part to the block; or, if its statistics differ, first writes the block without it. `content`
+    /// ends with the bytes that the symbols stand for.
     pub(super) fn settle(&mut self, content: &[u8], out: &mut BitWriter) {
         let joined = self.counts.with(&self.part);
         let (part_entropy, joined_entropy) = (self.part.entropy(), joined.entropy());
@@ -94,7 +94,7 @@ impl Block {
     }
 }
 
-/// One block in the shortest way; `content` is what the symbols stand for.
+/// Writes one block in its shortest form; `content` is what the symbols stand for.
 fn write(symbols: &[Symbol], counts: &Counts, content: &[u8], last: bool, out: &mut BitWriter) {
     let mut counts = counts.clone();
     counts.literals[END] += 1;
@@ -116,7 +116,7 @@ fn write(symbols: &[Symbol], counts: &Counts, content: &[u8], last: bool, out: &
     made.write(symbols, out);
 }
 
-/// Bytes as they are.
+/// Writes a block without compression.
 fn store(content: &[u8], last: bool, out: &mut BitWriter) {
     let mut rest = content;
     loop {
@@ -135,7 +135,7 @@ fn store(content: &[u8], last: bool, out: &mut BitWriter) {
     }
 }
 
-/// The two codes of a block.
+/// The two codes of a block: for literals and lengths, and for distances.
 struct Codes {
     literals: Code<LITERALS>,
     distances: Code<DISTANCES>,
@@ -145,19 +145,19 @@ impl Codes {
     fn made_for(counts: &Counts) -> Self {
         let mut distances = Code::for_counts(&counts.distances, LONGEST);
         if counts.distances == [0; DISTANCES] {
-            // Some decoders want a complete code even if it is never used.
+            // Some decoders require a complete code even if it is never used.
             distances.lengths[..2].fill(1);
         }
         Codes { literals: Code::for_counts(&counts.literals, LONGEST), distances }
     }
 
-    /// The codes of RFC 1951, 3.2.6. Two more literals have codes there, which are the last of nine bits.
+    /// The fixed codes of RFC 1951, 3.2.6. Two unused literals have codes there, the last ones of nine bits.
     fn fixed() -> Self {
         let mut lengths = [8; LITERALS];
         lengths[144..256].fill(9);
         lengths[256..280].fill(7);
         let mut literals = Code::of_lengths(lengths);
-        // The two missing ones of eight bits come before those of nine.
+        // The codes of eight bits come before those of nine.
         for symbol in 144..256 {
             let code = 0b1_1001_0000 + u16::try_from(symbol - 144).unwrap_or(0);
             literals.bits[symbol] = code.reverse_bits() >> 7;
@@ -169,7 +169,7 @@ impl Codes {
         self.literals.cost(&counts.literals) + self.distances.cost(&counts.distances) + counts.extra_bits
     }
 
-    /// Symbols and the end of the block.
+    /// Writes the symbols and the end of the block.
     fn write(&self, symbols: &[Symbol], out: &mut BitWriter) {
         let Codes { literals, distances } = self;
         for symbol in symbols {
@@ -190,17 +190,17 @@ impl Codes {
     }
 }
 
-/// The lengths of both codes, themselves coded (RFC 1951, 3.2.7).
+/// The code lengths of both codes, which are themselves coded (RFC 1951, 3.2.7).
 struct Header {
     literals: usize,
     distances: usize,
-    /// Symbol, extra bits, their value.
+    /// Symbol, number of extra bits, and their value.
     items: Vec<(usize, u32, u32)>,
     code: Code<LENGTHS>,
     cost: u64,
 }
 
-/// Symbols of the code of code lengths, and the order in which its own lengths are stored.
+/// Number of symbols in the code of code lengths, and the order in which its own lengths are stored.
 const LENGTHS: usize = 19;
 const ORDER: [usize; LENGTHS] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 
@@ -243,7 +243,7 @@ impl Header {
     }
 }
 
-/// Runs of zeros and of the same length have symbols of their own.
+/// Encodes runs of zeros and of equal lengths with their special symbols.
 fn repeats(lengths: &[u8]) -> Vec<(usize, u32, u32)> {
     let mut items = Vec::new();
     for run in lengths.chunk_by(|a, b| a == b) {

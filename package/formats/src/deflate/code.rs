@@ -1,24 +1,24 @@
-//! Prefix codes: lengths from counts, codes from lengths (RFC 1951, 3.2.2).
+//! Prefix codes: code lengths from counts, codes from lengths (RFC 1951, 3.2.2).
 
-/// Longest code of literals, lengths and distances.
+/// The longest code for literals, lengths and distances, in bits.
 pub(super) const LONGEST: usize = 15;
 
 /// A prefix code for `N` symbols.
 pub(super) struct Code<const N: usize> {
-    /// Bits of each symbol's code; 0 for one that does not occur.
+    /// Length of each symbol's code in bits; 0 for a symbol that does not occur.
     pub(super) lengths: [u8; N],
-    /// The codes, their first bit lowest.
+    /// The codes, with their first bit lowest.
     pub(super) bits: [u16; N],
 }
 
 impl<const N: usize> Code<N> {
-    /// The best code for these counts without a code longer than `longest` bits, or nearly so: where the limit
-    /// bites, codes are shortened in the simplest way that keeps the code complete.
+    /// The best code for these counts in which no code is longer than `longest` bits, or nearly the best: where the
+    /// limit applies, codes are shortened in the simplest way that keeps the code complete.
     pub(super) fn for_counts(counts: &[u32; N], longest: usize) -> Self {
         Self::of_lengths(lengths(counts, longest))
     }
 
-    /// The canonical code of these lengths.
+    /// The canonical code with these lengths.
     pub(super) fn of_lengths(lengths: [u8; N]) -> Self {
         let mut next = [0_u16; LONGEST + 1];
         for length in lengths {
@@ -40,7 +40,7 @@ impl<const N: usize> Code<N> {
         Code { lengths, bits }
     }
 
-    /// Bits of all symbols that were counted.
+    /// Bits that all counted symbols take.
     pub(super) fn cost(&self, counts: &[u32; N]) -> u64 {
         self.lengths.iter().zip(counts).map(|(&length, &count)| u64::from(length) * u64::from(count)).sum()
     }
@@ -50,7 +50,7 @@ fn lengths<const N: usize>(counts: &[u32; N], longest: usize) -> [u8; N] {
     let mut used: Vec<usize> = (0..N).filter(|&symbol| counts[symbol] > 0).collect();
     let mut lengths = [0; N];
     if let [only] = used[..] {
-        // A code of a single symbol still takes a bit, and its sibling belongs to a symbol that never comes.
+        // A code for a single symbol still takes one bit; the other code of one bit goes to a symbol that never occurs.
         lengths[only] = 1;
         lengths[usize::from(only == 0)] = 1;
         return lengths;
@@ -69,9 +69,9 @@ fn lengths<const N: usize>(counts: &[u32; N], longest: usize) -> [u8; N] {
     lengths
 }
 
-/// How many codes of each length Huffman's algorithm gives; those beyond `longest` count as `longest`.
+/// How many codes of each length Huffman's algorithm makes; longer ones count as `longest`.
 fn count_lengths(sorted: &[u32], longest: usize) -> [usize; LONGEST + 1] {
-    // Leaves and inner nodes are two queues, each in rising order, so the two lightest are at their heads.
+    // Leaves and inner nodes are two queues in rising order, so the two lightest are at their heads.
     let leaves = sorted.len();
     let mut weights: Vec<u64> = sorted.iter().map(|&count| count.into()).collect();
     let mut parents = vec![0; leaves];
@@ -100,13 +100,13 @@ fn count_lengths(sorted: &[u32], longest: usize) -> [usize; LONGEST + 1] {
     of_length
 }
 
-/// Where codes were cut off at `longest`, lengthens shorter ones until all fit (Kraft's inequality).
+/// After codes were cut off at `longest`, lengthens shorter ones until all fit (Kraft's inequality).
 fn shorten(of_length: &mut [usize; LONGEST + 1], longest: usize) {
     let room = 1 << longest;
     let mut taken: usize = (1..=longest).map(|length| of_length[length] << (longest - length)).sum();
     while taken > room {
         let Some(length) = (1..longest).rev().find(|&length| of_length[length] > 0) else { return };
-        // One code becomes two that are a bit longer, and the second is used by one of the cut ones.
+        // One code becomes two that are one bit longer; one of the cut codes takes the second.
         of_length[length] -= 1;
         of_length[length + 1] += 2;
         of_length[longest] -= 1;
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Sum of 2^-length in units of 2^-15; a complete code has 2^15.
+    /// The sum of 2^-length, in units of 2^-15; it is 2^15 for a complete code.
     fn kraft(lengths: &[u8]) -> u32 {
         lengths.iter().filter(|&&length| length > 0).map(|&length| 1 << (LONGEST - usize::from(length))).sum()
     }

@@ -1,34 +1,34 @@
-//! Where bytes came before: hash chains over the last 32 KiB.
+//! Finds earlier occurrences of bytes: hash chains over the last 32 KiB.
 
 /// How far back a match may start.
 pub(super) const WINDOW: usize = 1 << 15;
-/// Longest and shortest match.
+/// Longest and shortest match, in bytes.
 pub(super) const LONGEST: usize = 258;
 pub(super) const SHORTEST: usize = 3;
-/// Bytes that must follow a position for it to be looked up.
+/// How many bytes must follow a position for a lookup.
 pub(super) const LOOKAHEAD: usize = 4;
 
-/// A match of three bytes from further back costs more than three literals.
+/// A match of three bytes from further back takes more bits than three literals.
 const FAR_FOR_THREE: usize = 4096;
 
-/// Numbers of hashes of four bytes and of three: as many as are worth their memory.
+/// Sizes of the tables for hashes of four and of three bytes: larger ones are not worth their memory.
 const HEADS: usize = 1 << 16;
 const SHORT: usize = 1 << 15;
-/// Positions are noted with this added, so that what was never noted is out of the window.
+/// Added to positions, so that an empty entry lies outside the window.
 const FIRST: u32 = 1 << 16;
-/// Positions beyond this start again from [`FIRST`].
+/// Positions beyond this start again at [`FIRST`].
 const LAST: u32 = 1 << 31;
 
-/// How much is done to find the longest match.
+/// How hard to search for the longest match.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Effort {
-    /// Places that are compared at most.
+    /// The most positions to compare.
     pub(super) depth: usize,
-    /// A match of this length is good enough to stop.
+    /// A match of this length ends the search.
     pub(super) nice: usize,
 }
 
-/// Bytes that came before.
+/// An earlier occurrence of the bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Match {
     pub(super) length: usize,
@@ -38,7 +38,7 @@ pub(super) struct Match {
 impl Match {
     pub(super) const NONE: Match = Match { length: 0, distance: 0 };
 
-    /// How good a match is, to choose between two that overlap: length is worth more than nearness.
+    /// The value of a match, to choose between two that overlap: length counts more than a short distance.
     pub(super) fn worth(self) -> u32 {
         match self.distance.checked_ilog2() {
             Some(bits) => 4 * low(self.length) + 16 - bits,
@@ -47,17 +47,17 @@ impl Match {
     }
 }
 
-/// Finds matches in a buffer whose start moves on; a position is an index into it.
+/// Finds matches in a buffer whose start moves on; a position is an index into the buffer.
 pub(super) struct Finder {
-    /// Last position of each hash of four bytes.
+    /// The last position for each hash of four bytes.
     heads: Box<[u32; HEADS]>,
-    /// How far before a position the previous one with the same hash is; 0 for none within reach.
+    /// The distance from each position to the previous one with the same hash; 0 if there is none within the window.
     steps: Box<[u16; WINDOW]>,
-    /// Last position of each hash of three bytes.
+    /// The last position for each hash of three bytes.
     short: Box<[u32; SHORT]>,
-    /// What is added to an index to get the number that is noted.
+    /// Added to an index to get the stored number.
     base: u32,
-    /// Bits that hashes have.
+    /// Number of bits in a hash.
     bits: u32,
 }
 
@@ -66,16 +66,17 @@ impl Finder {
         Finder { heads: zeros(), steps: zeros(), short: zeros(), base: FIRST, bits: HEADS.ilog2() }
     }
 
-    /// No more than this many positions will be noted: a part of the tables will do, and the rest is never touched.
+    /// At most this many positions will be stored: smaller hashes use only part of the tables, and the rest is never
+    /// touched.
     pub(super) fn expect(&mut self, positions: usize) {
         self.bits = (positions.max(256).ilog2() + 1).min(HEADS.ilog2());
     }
 
-    /// The first `count` bytes were taken off the buffer.
+    /// Tells that the first `count` bytes were removed from the buffer.
     pub(super) fn moved(&mut self, count: usize) {
         match u32::try_from(count).ok().and_then(|count| self.base.checked_add(count)) {
             Some(base) if base < LAST => self.base = base,
-            // What came before is forgotten; once in 2 GiB that costs nothing.
+            // Earlier positions are forgotten; once in 2 GiB that costs nothing.
             _ => *self = Finder { bits: self.bits, ..Finder::new() },
         }
     }
@@ -86,14 +87,14 @@ impl Finder {
         (word.wrapping_mul(0x9e37_79b1) >> (32 - self.bits)) as usize % HEADS
     }
 
-    /// Notes a position. There must be [`LOOKAHEAD`] bytes from it.
+    /// Stores a position. At least [`LOOKAHEAD`] bytes must follow it.
     #[inline]
     pub(super) fn note(&mut self, bytes: &[u8], at: usize) {
         let word = word(bytes, at);
         self.note_word(word, at);
     }
 
-    /// Notes a position and returns the last ones with the same four and three bytes, perhaps.
+    /// Stores a position and returns the last ones with the same hash of four and of three bytes.
     #[inline]
     fn note_word(&mut self, word: u32, at: usize) -> (u32, u32) {
         let now = self.base.wrapping_add(low(at));
@@ -104,7 +105,7 @@ impl Finder {
         (head, short)
     }
 
-    /// Notes a position and finds the best match from there that is longer than `least`.
+    /// Stores a position and finds the best match there that is longer than `least`.
     #[inline]
     pub(super) fn find(&mut self, bytes: &[u8], at: usize, least: usize, effort: Effort) -> Match {
         let own = word(bytes, at);
@@ -125,7 +126,7 @@ impl Finder {
                 break;
             }
             let start = at - distance;
-            // The last byte first: a match that is no longer is of no use.
+            // Compares the last byte first, since only a longer match is useful.
             let end = best.length.max(SHORTEST) - SHORTEST;
             if word(bytes, start + end) == word(bytes, at + end) && word(bytes, start) == own {
                 let length = common(&bytes[start..start + most], here);
@@ -155,12 +156,12 @@ fn word(bytes: &[u8], at: usize) -> u32 {
     }
 }
 
-/// Memory that the system gives as zeros, and only where it is touched.
+/// Zeroed memory, which the system provides only where it is touched.
 fn zeros<T: Copy + Default, const N: usize>() -> Box<[T; N]> {
     vec![T::default(); N].into_boxed_slice().try_into().unwrap_or_else(|_| Box::new([T::default(); N]))
 }
 
-/// How many bytes are the same from the start of both.
+/// The length of the common start of both.
 #[inline]
 fn common(a: &[u8], b: &[u8]) -> usize {
     let (a_words, _) = a.as_chunks::<8>();
@@ -176,9 +177,9 @@ fn common(a: &[u8], b: &[u8]) -> usize {
     length + a[length..].iter().zip(&b[length..]).take_while(|(a, b)| a == b).count()
 }
 
-/// Numbers of positions wrap; only differences below the window's size are ever used.
+/// Position numbers wrap; only differences within the window are ever used.
 #[inline]
-#[allow(clippy::cast_possible_truncation, reason = "the lower bits are what is wanted")]
+#[allow(clippy::cast_possible_truncation, reason = "only the lower bits are wanted")]
 fn low(number: usize) -> u32 {
     number as u32
 }

@@ -22,14 +22,14 @@ use block::Block;
 use matches::{Effort, Finder, LOOKAHEAD, Match, SHORTEST, WINDOW};
 use symbol::Symbol;
 
-/// Bytes that are taken in before they are looked at.
+/// How many bytes are collected before they are encoded.
 const INTAKE: usize = 256 << 10;
-/// Bytes that must be known behind a position to find the longest match.
+/// How many bytes after a position must be known to find the longest match.
 const HORIZON: usize = matches::LONGEST + LOOKAHEAD;
-/// Positions without a match after which fewer are tried, and how few at the end.
+/// After this many positions without a match, fewer are tried; and how few in the end.
 const PATIENCE: usize = 1024;
 const LONGEST_STEP: usize = 16;
-/// Beyond this, time grows and size hardly shrinks.
+/// More effort takes more time, and hardly makes the result smaller.
 const EFFORT: Effort = Effort { depth: 35, nice: 65 };
 
 /// Compresses what is written to it; [`Encoder::finish`] ends the stream.
@@ -43,7 +43,7 @@ impl<W: Write> Encoder<W> {
         Encoder { out, compressor: Compressor::new() }
     }
 
-    /// Writes what is pending and gives the inner writer back.
+    /// Writes what is pending and returns the inner writer.
     pub(crate) fn finish(mut self) -> io::Result<W> {
         self.out.write_all(&self.compressor.finish())?;
         Ok(self.out)
@@ -59,23 +59,23 @@ impl<W: Write> Write for Encoder<W> {
         Ok(taken)
     }
 
-    /// Nothing: the stream has no place where it could be cut, and ends with [`Encoder::finish`].
+    /// Does nothing: the stream cannot be cut anywhere, and ends with [`Encoder::finish`].
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
 
-/// The work of an [`Encoder`]. It knows nothing of the writer, so that it is compiled once, here, with this crate's
-/// optimisation, and not again in each crate that has a writer of its own.
+/// The work of an [`Encoder`]. It does not depend on the writer's type, so that it is compiled once, here, with this
+/// crate's optimisation, and not again in each crate with its own writer.
 struct Compressor {
     out: BitWriter,
-    /// What was seen and may be matched or stored, and behind it what waits to be looked at.
+    /// The bytes that may still be matched or stored, followed by those that are not encoded yet.
     content: Vec<u8>,
-    /// Where the waiting part begins.
+    /// Where the bytes that are not encoded begin.
     at: usize,
     finder: Finder,
     block: Block,
-    /// Positions since the last match that were looked up in vain.
+    /// Positions since the last match at which none was found.
     misses: usize,
 }
 
@@ -91,7 +91,7 @@ impl Compressor {
         }
     }
 
-    /// Takes in some of the bytes, and encodes once there are many; returns how many were taken.
+    /// Takes some of the bytes, and encodes when there are enough; returns how many were taken.
     fn take(&mut self, bytes: &[u8]) -> usize {
         let taken = bytes.len().min(INTAKE + HORIZON - (self.content.len() - self.at).min(INTAKE + HORIZON - 1));
         self.content.extend_from_slice(&bytes[..taken]);
@@ -113,7 +113,7 @@ impl Compressor {
         std::mem::take(&mut self.out.bytes)
     }
 
-    /// Encodes the waiting bytes but the last `horizon`.
+    /// Encodes the pending bytes except the last `horizon`.
     fn encode(&mut self, horizon: usize) {
         let end = self.content.len() - horizon.min(self.content.len());
         while self.at < end {
@@ -123,7 +123,7 @@ impl Compressor {
                 self.matched(found);
                 continue;
             }
-            // Where nothing was found for long, not every position is tried.
+            // If nothing was found for long, not every position is tried.
             self.misses += 1;
             let step = (self.misses / PATIENCE + 1).min(LONGEST_STEP);
             for _ in 0..step.min(end - self.at) {
@@ -132,7 +132,7 @@ impl Compressor {
         }
     }
 
-    /// Emits a match from here, unless one that starts a byte later is better.
+    /// Emits a match from here, unless the match that starts one byte later is better.
     fn matched(&mut self, mut found: Match) {
         while found.length < EFFORT.nice {
             let next = self.find(self.at + 1, found.length - 1);
@@ -155,7 +155,7 @@ impl Compressor {
         self.finder.find(&self.content, at, least, EFFORT)
     }
 
-    /// Notes positions that a match covers.
+    /// Stores the positions that a match covers.
     fn skip(&mut self, from: usize, to: usize) {
         for at in from..to.min((self.content.len() + 1).saturating_sub(LOOKAHEAD)) {
             self.finder.note(&self.content, at);
@@ -181,7 +181,7 @@ impl Compressor {
         }
     }
 
-    /// Forgets what can be neither matched nor stored any more.
+    /// Removes bytes that can no longer be matched or stored.
     fn forget(&mut self) {
         let needed = self.block.bytes().max(WINDOW);
         if let Some(count) = self.at.checked_sub(needed) {

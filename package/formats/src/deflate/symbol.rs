@@ -1,18 +1,18 @@
-//! Literals and matches, how they are numbered, and how often each occurs (RFC 1951, 3.2.5).
+//! Literals and matches: their symbols, and how often each occurs (RFC 1951, 3.2.5).
 
 use super::matches::{Match, SHORTEST};
 
-/// Literals, the end of a block, and lengths.
+/// Number of symbols for literals, the end of a block, and lengths.
 pub(super) const LITERALS: usize = 286;
 pub(super) const DISTANCES: usize = 30;
 /// The symbol that ends a block.
 pub(super) const END: usize = 256;
 
-/// A literal, or a match: bit 31 set, then the length less 3 and the distance less 1.
+/// A literal, or a match: bit 31 set, then the length minus 3 and the distance minus 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Symbol(u32);
 
-/// A symbol's number in its code, and bits behind the code.
+/// A symbol and the extra bits after its code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Coded {
     pub(super) symbol: usize,
@@ -34,7 +34,7 @@ impl Symbol {
         Symbol(Symbol::MATCH | length << 16 | distance)
     }
 
-    /// The literal, or else length and distance.
+    /// The symbol of the literal, or those of length and distance.
     #[inline]
     pub(super) fn parts(self) -> Result<usize, (Coded, Coded)> {
         if self.0 & Symbol::MATCH == 0 {
@@ -51,7 +51,7 @@ fn number(small: usize) -> u32 {
     small as u32
 }
 
-/// The symbol of a length less 3: four symbols for each power of two from 8 on, and one for the longest.
+/// The symbol for a length minus 3: four symbols for each power of two from 8 on, and one for the longest.
 #[inline]
 fn length(above: u32) -> Coded {
     const LONGEST: u32 = 258 - 3;
@@ -68,7 +68,7 @@ fn length(above: u32) -> Coded {
     }
 }
 
-/// The symbol of a distance less 1: two symbols for each power of two from 4 on.
+/// The symbol for a distance minus 1: two symbols for each power of two from 4 on.
 #[inline]
 fn distance(above: u32) -> Coded {
     if above < 4 {
@@ -85,7 +85,7 @@ fn distance(above: u32) -> Coded {
 pub(super) struct Counts {
     pub(super) literals: [u32; LITERALS],
     pub(super) distances: [u32; DISTANCES],
-    /// Bits behind the codes, in all.
+    /// Sum of all extra bits.
     pub(super) extra_bits: u64,
 }
 
@@ -118,7 +118,7 @@ impl Counts {
         sum
     }
 
-    /// About how many bits the symbols take with codes made for them, in units of 1/256 bit.
+    /// About how many bits the symbols take with the best codes for them, in units of 1/256 bit.
     pub(super) fn entropy(&self) -> u64 {
         entropy(&self.literals) + entropy(&self.distances)
     }
@@ -140,7 +140,7 @@ fn log2(number: u32) -> u64 {
     u64::from(power) * 256 + u64::from(TABLE[fraction])
 }
 
-/// The logarithm of 1 + n/256: squaring a number doubles its logarithm, which gives a bit at a time.
+/// The logarithm of 1 + n/256: squaring a number doubles its logarithm, which yields one bit at a time.
 const fn table() -> [u8; 256] {
     let mut table = [0; 256];
     let mut at = 0;

@@ -1,4 +1,4 @@
-//! What the encoder makes is read by another decoder, is small, and depends on nothing but the content.
+//! The encoder's output is read by another decoder, is small, and depends only on the content.
 
 use std::io::{Read as _, Write as _};
 
@@ -20,14 +20,14 @@ fn decode(bytes: &[u8]) -> Vec<u8> {
     content
 }
 
-/// What zlib's algorithm makes of it at a level.
+/// The size to which zlib compresses the content at a level.
 fn zlib(content: &[u8], level: u32) -> usize {
     let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::new(level));
     encoder.write_all(content).unwrap();
     encoder.finish().unwrap().len()
 }
 
-/// Numbers that look random.
+/// Pseudo-random bytes.
 fn noise(length: usize) -> Vec<u8> {
     let mut state = 1_u64;
     let next = move || {
@@ -39,7 +39,7 @@ fn noise(length: usize) -> Vec<u8> {
     std::iter::repeat_with(next).take(length).collect()
 }
 
-/// Words of a language of `kinds` words, each of them noise.
+/// Text in a language of `kinds` words, each of them pseudo-random.
 fn words(length: usize, kinds: usize) -> Vec<u8> {
     let (letters, picks) = (noise(kinds * 7), noise(length));
     let word = |pick: &u8| letters[usize::from(*pick) % kinds * 7..][..3 + usize::from(*pick) % 5].to_vec();
@@ -96,7 +96,7 @@ fn noise_is_stored_and_zeros_nearly_vanish() {
 fn a_match_reaches_over_the_whole_window_and_no_further() {
     let block = noise(300);
     for (gap, found) in [(WINDOW - 300, true), (WINDOW - 299, false)] {
-        // Zeros in between, so that nothing else costs anything.
+        // Zeros in between, so that nothing else takes space.
         let content = [&block[..], &vec![0; gap], &block].concat();
         let packed = encode(&[&content]);
         assert!(decode(&packed) == content);

@@ -1,8 +1,7 @@
 //! The ipk package: a gzipped tar of `debian-binary`, `data.tar.gz` and `control.tar.gz`.
 //!
-//! [`write()`] makes one from a plan, as OpenWrt's `ipkg-build` does; [`read()`], [`inspect`] and
-//! [`visit`] take one apart. Packages carry no signature: check the file's digest against a signed
-//! index first.
+//! [`write()`] makes one from a plan, as OpenWrt's `ipkg-build` does; [`read()`], [`inspect`] and [`visit`] read one.
+//! Packages carry no signature: check the file's digest against a signed index first.
 
 mod read;
 mod write;

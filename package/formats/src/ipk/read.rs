@@ -1,4 +1,4 @@
-//! Reads an ipk from unknown hands: one pass, bounded, everything checked.
+//! Reads an untrusted ipk: in one pass, bounded, everything checked.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -9,19 +9,19 @@ use crate::package::{Content, Entry, Kind};
 use crate::tar::{self, Member, path_problem};
 use crate::{Error, Limits, gzip};
 
-/// What `control.tar.gz` holds.
+/// The content of `control.tar.gz`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metadata {
     /// The parsed control file.
     pub control: Control,
-    /// Absolute paths of the owner's settings.
+    /// Absolute paths of the settings that belong to the user.
     pub conffiles: Vec<String>,
-    /// Lines of that list that name no path, with the reason; always empty unless [`Limits::odd_conffiles`] lets them through.
+    /// Lines of that list that are not a path, with the reason; always empty unless [`Limits::odd_conffiles`] allows
+    /// them.
     pub odd_conffiles: Vec<(String, &'static str)>,
-    /// Bytes of the payload archive as it is stored, compressed.
+    /// Length of the payload archive as stored, compressed.
     pub data_length: u64,
-    /// Every file by its name, `control` and the scripts included, as opkg stores them in its
-    /// `info` directory.
+    /// Every file by name, including `control` and the scripts, as opkg stores them in its `info` directory.
     pub files: BTreeMap<String, ControlFile>,
 }
 
@@ -30,7 +30,7 @@ pub struct Metadata {
 pub struct ControlFile {
     /// Permission bits.
     pub mode: u32,
-    /// Content.
+    /// Content of the file.
     pub bytes: Vec<u8>,
 }
 
@@ -46,7 +46,7 @@ impl Metadata {
 pub struct Ipk {
     /// Control data.
     pub metadata: Metadata,
-    /// Payload in the order it was stored.
+    /// Payload in stored order.
     pub entries: Vec<Entry>,
 }
 
@@ -66,15 +66,15 @@ pub fn read(input: impl Read, limits: &Limits) -> Result<Ipk, Error> {
     Ok(Ipk { metadata, entries })
 }
 
-/// Checks a whole package and keeps its control data only.
+/// Checks a whole package and keeps only its control data.
 pub fn inspect(input: impl Read, limits: &Limits) -> Result<Metadata, Error> {
     visit(input, limits, &mut |_, _| Ok(()))
 }
 
 /// Reads a package in one pass and hands each member of the payload to `each`, with its content.
 ///
-/// The payload comes before the control data, and its checksum at the very end: what `each` got is
-/// good only once this returns `Ok`. To write nothing of a bad package, [`inspect`] it first.
+/// The payload comes before the control data, and its checksum at the very end: what `each` got is good only once this
+/// returns `Ok`. To write nothing of a bad package, [`inspect`] it first.
 pub fn visit(
     mut input: impl Read,
     limits: &Limits,
@@ -83,7 +83,7 @@ pub fn visit(
     walk(&mut input, limits, each)
 }
 
-/// All of [`visit`], compiled once, here, and not again for each kind of input in crates that may be less optimised.
+/// The body of [`visit`], compiled once, here, and not for each kind of input in crates that may be less optimised.
 fn walk(
     input: &mut dyn Read,
     limits: &Limits,
@@ -130,7 +130,7 @@ fn read_data(
 }
 
 fn read_control(input: impl Read, limits: &Limits) -> Result<Metadata, Error> {
-    /// A package has a handful of scripts; all together may take this many times one file's limit.
+    /// All control files together may have this many times the limit of one.
     const FILES: u64 = 16;
     let mut archive = tar::Reader::new(gzip::Reader::new(input, limits.unpacked)?, limits);
     let mut left = limits.control.saturating_mul(FILES);
@@ -159,7 +159,7 @@ fn read_control(input: impl Read, limits: &Limits) -> Result<Metadata, Error> {
     Ok(Metadata { control, conffiles, odd_conffiles, data_length: 0, files })
 }
 
-/// The paths of the list; a line that names none with the reason.
+/// The paths in `conffiles`; for a line that is not one, the line and the reason.
 fn read_conffiles(bytes: &[u8]) -> Vec<Result<String, (String, &'static str)>> {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return vec![Err((String::new(), "the list is not UTF-8"))];

@@ -7,7 +7,7 @@ use super::{CONTROL, DATA, FORMAT, FORMAT_VERSION};
 use crate::package::{Content, Entry, Kind, Package};
 use crate::{Error, control, gzip, tar};
 
-/// Generated `postinst`: what all packages need is done by base-files, which then runs `postinst-pkg`.
+/// Generated `postinst`: base-files does what all packages need, then runs `postinst-pkg`.
 const POSTINST: &str = r#"#!/bin/sh
 # Generated. The work that all packages share is done by functions of base-files.
 [ "$IPKG_NO_SCRIPT" != 1 ] || exit 0
@@ -40,13 +40,13 @@ pub fn to_vec(package: &Package) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-/// Writes the package; the compressed payload is held in memory meanwhile.
+/// Writes the package; holds the compressed payload in memory.
 pub fn write(package: &Package, out: impl Write) -> Result<(), Error> {
     write_with_scratch(package, out, Cursor::new(Vec::new()))
 }
 
-/// Writes the package; the compressed payload goes to `scratch`, for instance a temporary file,
-/// because its length must be known before it can be stored.
+/// Writes the package; the compressed payload goes to `scratch`, such as a temporary file, because its length must be
+/// known before it can be stored.
 pub fn write_with_scratch(
     package: &Package,
     mut out: impl Write,
@@ -55,13 +55,13 @@ pub fn write_with_scratch(
     pack(package, &mut out, &mut scratch)
 }
 
-/// What holds the compressed payload meanwhile.
+/// Where the compressed payload is kept until it is stored.
 trait Scratch: Read + Write + Seek {}
 
 impl<T: Read + Write + Seek> Scratch for T {}
 
-/// All of [`write_with_scratch`], compiled once, here, and not again for each kind of output in crates that may be
-/// less optimised.
+/// The body of [`write_with_scratch`], compiled once, here, and not for each kind of output in crates that may be less
+/// optimised.
 fn pack(package: &Package, out: &mut dyn Write, mut scratch: &mut dyn Scratch) -> Result<(), Error> {
     let mut files = package.tree()?;
     let conffiles = split_conffiles(package, &mut files)?;
@@ -119,10 +119,10 @@ fn control_files(package: &Package, installed_size: u64, conffiles: &str) -> Res
     Ok(files.into_iter().map(|(name, (mode, text))| Entry::file(name, mode, Content::from(text))).collect())
 }
 
-/// The text of `conffiles`: regular files of the payload, directories expanded, sorted by bytes.
+/// The text of `conffiles`: regular files of the payload, with directories expanded, sorted by bytes.
 ///
-/// Paths that do not exist yet are still kept over a system upgrade: they go to a list below
-/// `lib/upgrade/keep.d`, which is added to the payload.
+/// Paths that are not in the payload are still kept over a system upgrade: a list of them below `lib/upgrade/keep.d` is
+/// added to the payload.
 fn split_conffiles(package: &Package, files: &mut Vec<Entry>) -> Result<String, Error> {
     let (shipped, missing) = package.conffiles_by_presence(files)?;
     if !missing.is_empty() {
@@ -139,7 +139,7 @@ fn split_conffiles(package: &Package, files: &mut Vec<Entry>) -> Result<String, 
 }
 
 impl Package {
-    /// Absolute conffile paths in the payload, sorted, and those declared but not shipped.
+    /// Absolute conffile paths in the payload, sorted; and those that are declared but not shipped.
     pub(crate) fn conffiles_by_presence(&self, tree: &[Entry]) -> Result<(Vec<String>, Vec<String>), Error> {
         let (mut shipped, mut missing) = (Vec::new(), Vec::new());
         for declared in &self.conffiles {

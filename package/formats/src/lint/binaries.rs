@@ -1,7 +1,7 @@
-//! Programs, libraries and modules: do they run on the router, and what did they bring from their build.
+//! Programs, libraries and modules: whether they run on the router, and what their build left in them.
 //!
-//! Firmware is left out: it runs on other processors, and its files are not ours to change. So are BPF
-//! objects, which fit every machine.
+//! Firmware is left out: it runs on other processors, and is not ours to change. So are BPF objects, which run on every
+//! machine.
 
 use std::cell::LazyCell;
 
@@ -17,23 +17,24 @@ static UNSTRIPPED: Rule = Rule {
     id: "LINT301",
     severity: Severity::Warning,
     title: "not stripped",
-    why: "symbols and debug information fill the flash and serve nobody on a router",
+    why: "symbols and debug information fill the flash, and a router does not use them",
     fix: "let the build strip it (leave RSTRIP alone), or strip it in the recipe; modules lose --strip-debug only",
 };
 
 static BUILD_PATH: Rule = Rule {
     id: "LINT302",
     severity: Severity::Warning,
-    title: "path of the machine that it was built on",
-    why: "the bytes depend on where they were built, so nobody can rebuild them, and the path tells of its owner",
+    title: "path of the build machine",
+    why: "the bytes depend on where they were built, so others cannot reproduce them, and the path tells something \
+          about its owner",
     fix: "build with -fmacro-prefix-map or --remap-path-prefix, and strip debug information",
 };
 
 static MISSING_LIBRARY: Rule = Rule {
     id: "LINT303",
     severity: Severity::Error,
-    title: "library that no dependency brings",
-    why: "the program ends at its start where the library was not installed for another reason",
+    title: "library that no dependency has",
+    why: "the program fails to start unless the library was installed for another reason",
     fix: "add the library's package to the dependencies of the recipe",
 };
 
@@ -49,7 +50,7 @@ static NOT_FOR_ALL: Rule = Rule {
     id: "LINT305",
     severity: Severity::Error,
     title: "machine code in a package for all machines",
-    why: "it is offered to every router and runs on one kind of them",
+    why: "it is offered to every router, but runs only on one kind",
     fix: "remove PKGARCH:=all from the recipe, or take the machine code out",
 };
 
@@ -57,14 +58,14 @@ static RUN_PATH: Rule = Rule {
     id: "LINT306",
     severity: Severity::Warning,
     title: "own search path for libraries",
-    why: "libraries are looked for in that folder first: one of the build machine, or one that others may fill",
+    why: "the loader searches that folder first: it may be one of the build machine, or one that others can write to",
     fix: "link without -rpath (patchelf --remove-rpath), or use one that starts with $ORIGIN",
 };
 
 pub(super) const RULES: &[&Rule] =
     &[&UNSTRIPPED, &BUILD_PATH, &MISSING_LIBRARY, &OTHER_MACHINE, &NOT_FOR_ALL, &RUN_PATH, &processor::OTHER_PROCESSOR];
 
-/// Libraries of the C library and the compiler, which every image has.
+/// Libraries of the C library and the compiler, which are in every image.
 const BASE_LIBRARIES: [&str; 11] = [
     "libc.",
     "libm.",
@@ -79,10 +80,10 @@ const BASE_LIBRARIES: [&str; 11] = [
     "ld-linux",
 ];
 
-/// Folders where libraries are looked for without being told.
+/// Folders that the loader searches by default.
 const LIBRARY_FOLDERS: [&str; 2] = ["/lib", "/usr/lib"];
 
-/// OpenWrt's architectures begin with one of these, the longer ones first.
+/// The names of OpenWrt's architectures begin with one of these; longer ones first.
 const MACHINES: [(&str, Architecture, bool); 17] = [
     ("aarch64_be", Architecture::Aarch64, false),
     ("aarch64", Architecture::Aarch64, true),
@@ -111,14 +112,14 @@ pub(super) fn machine_of(architecture: &str) -> Option<Machine> {
     found.map(|&(_, architecture, little_endian)| Machine { architecture, little_endian })
 }
 
-/// One package, seen with those that may be installed with it.
+/// Checks one package, together with those that may be installed with it.
 pub(super) fn check(subject: &Opened, set: &Set<'_>, findings: &mut Vec<Finding>) {
     if let Some(path) =
         build_path(&subject.source).or_else(|| Some(&subject.source).filter(|path| path.starts_with('/')).cloned())
     {
         findings.push(BUILD_PATH.at(&subject.path, format!("its field Source is `{path}`")));
     }
-    // Most packages need no library but those of the base.
+    // Most packages need only libraries of the base system.
     let reach = LazyCell::new(|| set.reach(subject));
     let brings =
         |library: &str| reach.packages(set).any(|other| other.files.iter().any(|file| is_library(file, library)));
@@ -135,7 +136,7 @@ pub(super) fn check(subject: &Opened, set: &Set<'_>, findings: &mut Vec<Finding>
             report(&BUILD_PATH, format!("it contains {}", elf.build_paths.join(", ")));
         }
         for folder in elf.run_paths.iter().filter(|path| !is_harmless_run_path(path)) {
-            report(&RUN_PATH, format!("it has libraries looked for in `{folder}`"));
+            report(&RUN_PATH, format!("it searches libraries in `{folder}`"));
         }
         if subject.architecture == "all" {
             report(&NOT_FOR_ALL, format!("it is machine code for {}", spelled(elf.machine)));
@@ -152,7 +153,7 @@ pub(super) fn check(subject: &Opened, set: &Set<'_>, findings: &mut Vec<Finding>
         }
         let is_base = |library: &&String| BASE_LIBRARIES.iter().any(|base| library.starts_with(base));
         for library in elf.needed.iter().filter(|library| !is_base(library)) {
-            // What is not among the given packages could bring anything.
+            // A dependency that is not among the given packages could have any library.
             if !reach.has_unknown_libraries && !brings(library) {
                 report(
                     &MISSING_LIBRARY,
@@ -167,12 +168,12 @@ fn is_for_router(path: &str, elf: &Elf) -> bool {
     !path.starts_with("lib/firmware/") && !matches!(elf.machine.architecture, Architecture::Bpf | Architecture::Sbf)
 }
 
-/// Whether a file is found under a library's name, be it by a link.
+/// Whether the file has the library's name, possibly as a link.
 fn is_library(file: &File, library: &str) -> bool {
     file.entry.path.rsplit('/').next() == Some(library)
 }
 
-/// Relative to the program, or where the loader looks anyway.
+/// Relative to the program, or a folder that the loader searches anyway.
 fn is_harmless_run_path(path: &str) -> bool {
     path.starts_with("$ORIGIN")
         || path.starts_with("${ORIGIN}")

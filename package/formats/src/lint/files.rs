@@ -1,4 +1,4 @@
-//! Files of a payload: who may write them, where they lie, where links lead, who else has them.
+//! Files of a payload: who may write them, where they lie, where links lead, which packages share them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,15 +13,15 @@ static WORLD_WRITABLE: Rule = Rule {
     id: "LINT201",
     severity: Severity::Error,
     title: "writable by everybody",
-    why: "any process on the router, a hijacked service for instance, could replace what root runs or reads",
+    why: "any process on the router, such as a hijacked service, could replace what root runs or reads",
     fix: "install it with mode 0644, or 0755 for programs and folders (INSTALL_DATA, INSTALL_BIN, INSTALL_DIR)",
 };
 
 static SET_ID: Rule = Rule {
     id: "LINT202",
     severity: Severity::Warning,
-    title: "runs with the rights of its owner or group",
-    why: "whoever may start it gains these rights through every mistake in it",
+    title: "set-user-id or set-group-id file",
+    why: "whoever may start it gains its owner's rights through any bug in it",
     fix: "remove the set-user-id and set-group-id bits, unless the program was written for them",
 };
 
@@ -29,7 +29,7 @@ static OWNER: Rule = Rule {
     id: "LINT203",
     severity: Severity::Warning,
     title: "owner or group is not root",
-    why: "the account may not exist on the router, or be another one; a build without fakeroot does this too",
+    why: "the account may not exist on the router, or be another one; a build without fakeroot causes this too",
     fix: "leave ownership to the build (root), or name the owner in FILE_MODES and create it with USERID",
 };
 
@@ -37,15 +37,15 @@ static DEVICE: Rule = Rule {
     id: "LINT204",
     severity: Severity::Error,
     title: "device node or fifo",
-    why: "devices belong to the kernel's /dev; unpacked elsewhere they open hardware to whoever can reach the path",
-    fix: "take it out of the package; procd and hotplug make device nodes",
+    why: "devices belong in the kernel's /dev; elsewhere they give hardware access to whoever can reach the path",
+    fix: "remove it from the package; procd and hotplug make device nodes",
 };
 
 pub(super) static ESCAPE: Rule = Rule {
     id: "LINT205",
     severity: Severity::Error,
     title: "path that leads out of its place",
-    why: "package managers check paths little or not at all, so unpacking could write anywhere",
+    why: "package managers hardly check paths, so unpacking could write anywhere",
     fix: "do not install this package; build it again with OpenWrt's tools or with ours",
 };
 
@@ -53,15 +53,16 @@ static CLIMBING_LINK: Rule = Rule {
     id: "LINT206",
     severity: Severity::Warning,
     title: "link that climbs above the root",
-    why: "while an image is assembled, the root is a folder of the build machine and the link leads out of it",
+    why: "while an image is assembled, the root is a folder of the build machine, and the link leads out of it",
     fix: "make the link relative with no more `..` than its path has folders",
 };
 
 static LINK_ELSEWHERE: Rule = Rule {
     id: "LINT207",
     severity: Severity::Note,
-    title: "absolute link to something that the package does not have",
-    why: "it dangles unless something else is installed, and while an image is assembled it leads to the build machine",
+    title: "absolute link to something outside the package",
+    why: "it dangles unless something else is installed, and while an image is assembled it leads into the build \
+          machine",
     fix: "depend on the package that has the target, and prefer a relative link",
 };
 
@@ -69,24 +70,25 @@ static DUPLICATE: Rule = Rule {
     id: "LINT208",
     severity: Severity::Error,
     title: "file in two packages",
-    why: "the package managers refuse to install the second one, or one takes the other's file with it when removed",
+    why: "the package managers refuse to install the second one, or one package takes the other's file with it when \
+          removed",
     fix: "move the file to one package, use ALTERNATIVES, or declare the conflict",
 };
 
 static DATABASE: Rule = Rule {
     id: "LINT209",
     severity: Severity::Error,
-    title: "file in the package manager's own records",
-    why: "it would change what counts as installed, or whom the package manager trusts",
-    fix: "take it out of the package; the package manager writes these files itself",
+    title: "file among the package manager's own data",
+    why: "it would change what counts as installed, or which keys the package manager trusts",
+    fix: "remove it from the package; the package manager writes these files itself",
 };
 
 static VOLATILE: Rule = Rule {
     id: "LINT210",
     severity: Severity::Warning,
-    title: "file in a folder that is empty after a restart",
-    why: "/tmp, /var, /run and the kernel's file systems live in memory: the file is hidden, or gone after a restart",
-    fix: "install it below /etc or /usr, and let the init script make what it needs in memory",
+    title: "file in a folder that is in memory",
+    why: "/tmp, /var, /run and the kernel's file systems are in memory: the file is hidden, or gone after a restart",
+    fix: "install it below /etc or /usr, and let the init script create what it needs in memory",
 };
 
 pub(super) const RULES: &[&Rule] = &[
@@ -102,11 +104,11 @@ pub(super) const RULES: &[&Rule] = &[
     &VOLATILE,
 ];
 
-/// Folders of records and trusted keys: `opkg` keeps its own below `/usr/lib`, `apk` below `/lib`.
+/// Folders of installed-package data and trusted keys: opkg's are below `/usr/lib`, apk's below `/lib`.
 const RECORDS: [&str; 4] = ["usr/lib/opkg", "lib/apk/db", "etc/apk/world", "var/lib/opkg"];
-/// File systems in memory, and what `/var` is a link to on OpenWrt.
+/// File systems in memory, and the link `/var` of OpenWrt.
 const MEMORY: [&str; 6] = ["tmp", "var", "run", "proc", "sys", "dev"];
-/// Paths named of two packages that have many in common.
+/// The most common paths that are named for two packages.
 const MOST_PATHS: usize = 3;
 
 /// One package.
@@ -116,7 +118,7 @@ pub(super) fn check(subject: &Opened, findings: &mut Vec<Finding>) {
         let path = entry.path.as_str();
         let mut report = |rule: &'static Rule, what: String| findings.push(rule.within(&subject.path, path, what));
         let is_link = matches!(entry.kind, Kind::Symlink(_));
-        // A folder with the sticky bit, such as /tmp, is everybody's on purpose.
+        // A folder with the sticky bit, such as /tmp, is writable for everybody on purpose.
         let is_shared = entry.kind == Kind::Dir && entry.mode & 0o1000 != 0;
         if !is_link && !is_shared && entry.mode & 0o002 != 0 {
             report(&WORLD_WRITABLE, format!("its mode is {:04o}", entry.mode));
@@ -150,14 +152,14 @@ fn check_place(subject: &Opened, path: &str, findings: &mut Vec<Finding>) {
     let below = |folder: &&str| path.strip_prefix(*folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     if let Some(records) = RECORDS.iter().find(|folder| below(folder)) {
         let manager = subject.format.manager();
-        let what = format!("/{records} is not for packages, whichever of opkg and apk ({manager} here) reads it");
+        let what = format!("/{records} belongs to the package manager (here {manager}), not to packages");
         findings.push(DATABASE.within(&subject.path, path, what));
     } else if let Some(folder) = MEMORY.iter().find(|folder| below(folder)) {
         findings.push(VOLATILE.within(&subject.path, path, format!("/{folder} is in memory")));
     }
 }
 
-/// A relative link may climb as far as the root; an absolute one should lead to something of its own.
+/// A relative link must not climb above the root; an absolute one should lead to a path in the package.
 fn check_link(subject: &Opened, path: &str, target: &str, findings: &mut Vec<Finding>) {
     let mut place: Vec<&str> = if target.starts_with('/') { Vec::new() } else { path.split('/').collect() };
     place.pop();
@@ -175,7 +177,7 @@ fn check_link(subject: &Opened, path: &str, target: &str, findings: &mut Vec<Fin
     }
 }
 
-/// Files that two packages of a set have, unless both can never be installed together.
+/// Files that two packages of a set have, unless the packages exclude each other.
 pub(super) fn check_set(set: &Set<'_>, findings: &mut Vec<Finding>) {
     let mut owners: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (position, subject) in set.subjects.iter().enumerate() {
@@ -205,7 +207,7 @@ pub(super) fn check_set(set: &Set<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// A file of one package where another one has a folder: real opkg installs both, and loses the file.
+/// A file in one package where another has a folder: real opkg installs both, and loses the file.
 fn check_folders(set: &Set<'_>, owners: &BTreeMap<&str, Vec<usize>>, findings: &mut Vec<Finding>) {
     let mut seen: BTreeSet<(usize, usize)> = BTreeSet::new();
     for (position, subject) in set.subjects.iter().enumerate() {
@@ -219,7 +221,7 @@ fn check_folders(set: &Set<'_>, owners: &BTreeMap<&str, Vec<usize>>, findings: &
                 };
                 for &other in owners.get(&path[..end]).into_iter().flatten() {
                     let holder = set.subjects[other];
-                    // A link may lead to a folder.
+                    // The file may be a link to a folder.
                     if other != position
                         && !holder.excludes(subject)
                         && !is_link(holder)

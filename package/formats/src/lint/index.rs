@@ -1,4 +1,4 @@
-//! Indexes against the files beside them, and their signatures against the known keys.
+//! Compares indexes with the files beside them, and checks their signatures with the known keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,22 +14,22 @@ static MISMATCH: Rule = Rule {
     id: "LINT501",
     severity: Severity::Error,
     title: "index and package file disagree",
-    why: "the package manager refuses the download, or installs something else than it announces",
-    fix: "make the index again from the package files, after the last of them was written",
+    why: "the package manager refuses the download, or installs something else than the index announces",
+    fix: "make the index again from the package files, after all of them were written",
 };
 
 static MISSING_FILE: Rule = Rule {
     id: "LINT502",
     severity: Severity::Error,
-    title: "index lists a file that is not there",
-    why: "routers choose the package, and fail to download it",
+    title: "index lists a file that does not exist",
+    why: "routers choose the package, then fail to download it",
     fix: "make the index again from the package files, or upload the file",
 };
 
 static LISTED_TWICE: Rule = Rule {
     id: "LINT503",
     severity: Severity::Error,
-    title: "package listed twice in one version",
+    title: "package listed twice in the same version",
     why: "which of them is installed depends on the package manager",
     fix: "remove one of the files, and make the index again",
 };
@@ -46,7 +46,8 @@ static UNSIGNED: Rule = Rule {
     id: "LINT505",
     severity: Severity::Error,
     title: "index without a signature",
-    why: "routers check signatures and ignore the feed; without them, whoever is on the way could replace packages",
+    why: "routers check signatures and ignore the feed; if they did not, anybody on the network path could replace \
+          packages",
     fix: "sign it with `usign -S` (Packages) or `apk mkndx --sign` (packages.adb)",
 };
 
@@ -62,7 +63,7 @@ static ALONE: Rule = Rule {
     id: "LINT507",
     severity: Severity::Note,
     title: "index without its files",
-    why: "sizes and digests could not be compared with anything",
+    why: "sizes and digests could not be compared",
     fix: "give the whole folder of the feed",
 };
 
@@ -77,7 +78,7 @@ static UNCHECKED: Rule = Rule {
 static COMPRESSED_DIFFERS: Rule = Rule {
     id: "LINT509",
     severity: Severity::Error,
-    title: "Packages.gz is not Packages",
+    title: "Packages.gz differs from Packages",
     why: "routers fetch the compressed one and check it with the signature of the other",
     fix: "compress Packages again (gzip -9n)",
 };
@@ -85,24 +86,25 @@ static COMPRESSED_DIFFERS: Rule = Rule {
 static NO_KERNEL: Rule = Rule {
     id: "LINT510",
     severity: Severity::Error,
-    title: "kmods at an address that names no kernel",
-    why: "with the next kernel the index there lists other modules, and every router that still runs this one can neither upgrade nor install",
+    title: "kmods at an address that does not name a kernel",
+    why: "once the index there lists modules of the next kernel, routers that still run this one can neither upgrade \
+          nor install",
     fix: "publish them below a folder of their own for each kernel, such as kmods/6.12.94-1-HASH",
 };
 
 static REFUSED_ENTRY: Rule = Rule {
     id: "LINT511",
     severity: Severity::Error,
-    title: "entry that is passed over",
-    why: "it cannot be verified, or the package managers do not agree about what it says",
+    title: "entry that is skipped",
+    why: "it cannot be verified, or the package managers read it differently",
     fix: "make the index again from the package files, with OpenWrt's tools or with ours",
 };
 
 static ODD_ENTRY: Rule = Rule {
     id: "LINT512",
     severity: Severity::Warning,
-    title: "entry with something that says nothing",
-    why: "opkg passes over it without a word, and other readers may stop there",
+    title: "entry with a meaningless line",
+    why: "opkg skips the line silently, and other readers may stop there",
     fix: "make the index again from the package files",
 };
 
@@ -121,14 +123,14 @@ pub(super) const RULES: &[&Rule] = &[
     &ODD_ENTRY,
 ];
 
-/// Virtual packages that images have and feeds leave out.
+/// Virtual packages that belong to images and are not in feeds.
 const NEVER_LISTED: [&str; 2] = ["kernel", "libc"];
 
-/// All indexes, each against what was examined together with it.
+/// Checks each index against the files that were examined with it.
 pub(super) fn check(examined: &[Examined], options: &Options, findings: &mut Vec<Finding>) {
     let packages: BTreeMap<&str, &Opened> =
         examined.iter().filter_map(Examined::package).map(|subject| (subject.path.as_str(), subject)).collect();
-    // A file that could not be read is there all the same, and has its own finding.
+    // A file that could not be read still exists, and has its own finding.
     let unreadable: BTreeSet<String> =
         examined.iter().filter_map(Examined::unreadable).filter_map(|finding| finding.place).collect();
     for index in examined.iter().filter_map(|examined| match &examined.0 {
@@ -203,24 +205,27 @@ fn check_oddities(index: &Index, findings: &mut Vec<Finding>) {
     }
 }
 
-/// One address, one kernel: its folder has a name like `6.12.94-1-HASH`, or lies in that of a release.
+/// One address, one kernel: its folder has a name like `6.12.94-1-HASH`, or belongs to one release.
 fn check_address(index: &Index, findings: &mut Vec<Finding>) {
     let is_version = |part: &str| {
         let (first, rest) = part.split_once('.').unwrap_or_default();
         !first.is_empty() && first.chars().all(|c| c.is_ascii_digit()) && rest.starts_with(|c: char| c.is_ascii_digit())
     };
     let folders = index.path.rsplit_once('/').map_or("", |(folders, _)| folders);
-    // The host of an address may be one of numbers.
+    // The host in an address may be a number, so only the path counts.
     let folders =
         folders.split_once("://").map_or(folders, |(_, rest)| rest.split_once('/').map_or("", |(_, rest)| rest));
     let mut kmods = index.entries.iter().filter(|entry| entry.name.starts_with("kmod-"));
     if let Some(first) = kmods.next().filter(|_| !folders.split('/').any(is_version)) {
-        let what = format!("it lists {} and {} more kmods", first.name, kmods.count());
+        let what = match kmods.count() {
+            0 => format!("it lists {}", first.name),
+            more => format!("it lists {} and {more} more kmods", first.name),
+        };
         findings.push(NO_KERNEL.at(&index.path, what));
     }
 }
 
-/// Where an entry and its file differ: the field, and what either of them says.
+/// The fields in which an entry and its file differ, with both values.
 fn differences(entry: &Entry, subject: &Opened) -> Vec<(&'static str, String, String)> {
     let FileIdentity { size, sha256, metadata, .. } = subject.file;
     let architecture = |name: &str| if matches!(name, "noarch" | "") { "all".to_owned() } else { name.to_owned() };
@@ -231,7 +236,7 @@ fn differences(entry: &Entry, subject: &Opened) -> Vec<(&'static str, String, St
         ("architecture", architecture(&entry.architecture), subject.architecture.clone()),
         ("size", entry.size.to_string(), size.to_string()),
         ("sha256", entry.digest.to_string(), metadata.unwrap_or(sha256).to_string()),
-        // Not every maker of indexes copies it.
+        // Not every index generator copies it.
         ("installed size", number(entry.installed_size.or(subject.installed_size)), number(subject.installed_size)),
     ];
     fields.into_iter().filter(|(_, listed, real)| listed != real).collect()
@@ -245,7 +250,7 @@ fn check_compressed(index: &Index, examined: &[Examined], findings: &mut Vec<Fin
             && index.format == Format::Ipk
             && *bytes != index.text
         {
-            let what = format!("it unpacks to {} bytes, {} has {}", bytes.len(), index.path, index.text.len());
+            let what = format!("it decompresses to {} bytes, {} has {}", bytes.len(), index.path, index.text.len());
             findings.push(COMPRESSED_DIFFERS.at(path, what));
         }
     }
@@ -292,7 +297,7 @@ fn check_usign(index: &Index, signature: &Signature, options: &Options) -> Optio
         }
     }
     Some(match refusals.first() {
-        None => UNCHECKED.at(&signature.path, format!("it is of key {}", read.fingerprint)),
+        None => UNCHECKED.at(&signature.path, format!("it was made by key {}", read.fingerprint)),
         Some(why) => BAD_SIGNATURE.at(&signature.path, why.clone()),
     })
 }

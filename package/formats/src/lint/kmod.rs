@@ -1,12 +1,12 @@
-//! Kernel modules: is there one, does it fit the kernel, will it be loaded, and with what it needs.
+//! Kernel modules: whether a package has one, whether it fits the kernel, is loaded, and finds what it needs.
 //!
-//! OpenWrt's kernels do not check a module's vermagic, so the dependency on `kernel (=version~hash)` is
-//! the only guard, and modules of another kernel crash the router instead of being refused.
+//! OpenWrt's kernels do not check a module's vermagic, so the dependency on `kernel (=version~hash)` is the only guard:
+//! modules of another kernel crash the router instead of being refused.
 //!
-//! A kmod may be empty on purpose, where its modules became part of the kernel or of another module.
-//! Nothing in either format says so, and OpenWrt's own build makes the same of a missing kernel option.
-//! A package is therefore taken for empty on purpose only if its description has the word `Empty:` and
-//! then the reason, which its user can read too. In ipk it starts a line; apk's descriptions have one line.
+//! A kmod may be empty on purpose, because its modules became part of the kernel or of another module. Neither format
+//! can say so, and a missing kernel option gives the same empty package in OpenWrt's build. So a package counts as
+//! empty on purpose only if its description has the word `Empty:` followed by the reason, which its user can read too.
+//! In ipk the word starts a line; apk's descriptions have one line.
 
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -18,12 +18,12 @@ use super::set::Set;
 use crate::modinfo::ModuleInfo;
 use crate::opened::{Opened, module_name};
 
-/// A kmod without a module that does not say why; OpenWrt's own never say it.
+/// A kmod without a module and without a reason; OpenWrt's own kmods never give one.
 pub static EMPTY: Rule = Rule {
     id: "LINT101",
     severity: Severity::Error,
     title: "kmod without a module",
-    why: "it installs without complaint and loads nothing: a kernel option was off when it was built",
+    why: "it installs without complaint but loads nothing: a kernel option was off when it was built",
     fix: "set the kernel option that the module needs; if it is empty on purpose, write `Empty:` and the reason into its description",
 };
 
@@ -39,7 +39,7 @@ static MIXED: Rule = Rule {
     id: "LINT103",
     severity: Severity::Error,
     title: "modules of different builds of the kernel",
-    why: "modules of one kernel have the same vermagic; with another one, structures may differ between them",
+    why: "modules of one kernel have the same vermagic; with different ones, structures may differ between them",
     fix: "build all modules from one kernel tree with one configuration",
 };
 
@@ -54,24 +54,24 @@ static UNBOUND: Rule = Rule {
 static NOT_LOADED: Rule = Rule {
     id: "LINT105",
     severity: Severity::Warning,
-    title: "module that nothing loads",
-    why: "OpenWrt loads what is listed in /etc/modules.d and what these modules need; it has no modalias loading",
+    title: "module that is never loaded",
+    why: "OpenWrt loads the modules listed in /etc/modules.d and their dependencies; it does not load by modalias",
     fix: "add an AUTOLOAD line to the recipe, or say in the description who loads the module",
 };
 
-/// A list that names a module which is in no package; OpenWrt's own name what is part of the kernel, too.
+/// A load list that names a module which no package has; OpenWrt's own lists name built-in modules, too.
 pub static ABSENT: Rule = Rule {
     id: "LINT106",
     severity: Severity::Warning,
-    title: "list of modules to load names one that is not there",
-    why: "kmodloader skips unknown names silently, so the module was renamed, or is missing",
+    title: "load list names a missing module",
+    why: "kmodloader skips unknown names silently; the module was renamed, or is missing",
     fix: "correct the AUTOLOAD line of the recipe",
 };
 
 static MISSING_DEPENDENCY: Rule = Rule {
     id: "LINT107",
     severity: Severity::Error,
-    title: "module needs a module of a package that is not a dependency",
+    title: "module needs a module of a package that it does not depend on",
     why: "installed alone, it fails to load with unknown symbols",
     fix: "add the package to the dependencies of the recipe",
 };
@@ -79,8 +79,8 @@ static MISSING_DEPENDENCY: Rule = Rule {
 static MISPLACED: Rule = Rule {
     id: "LINT108",
     severity: Severity::Error,
-    title: "module where nobody looks for it",
-    why: "modules are looked for in /lib/modules/RELEASE of the running kernel only, not in folders below it",
+    title: "module in a folder that is not searched",
+    why: "modules are searched only in /lib/modules/RELEASE of the running kernel, not in folders below it",
     fix: "install it in the folder of the release that its vermagic names",
 };
 
@@ -95,7 +95,7 @@ static NO_MODULE: Rule = Rule {
 pub(super) const RULES: &[&Rule] =
     &[&EMPTY, &OTHER_KERNEL, &MIXED, &UNBOUND, &NOT_LOADED, &ABSENT, &MISSING_DEPENDENCY, &MISPLACED, &NO_MODULE];
 
-/// One package, seen with those that may be installed with it.
+/// Checks one package, together with those that may be installed with it.
 pub(super) fn check(subject: &Opened, set: &Set<'_>, findings: &mut Vec<Finding>) {
     if !subject.is_kmod() {
         return;
@@ -107,7 +107,7 @@ pub(super) fn check(subject: &Opened, set: &Set<'_>, findings: &mut Vec<Finding>
     let loose = match subject.kernel() {
         None => Some("does not depend on one version of `kernel`".to_owned()),
         Some(kernel) if !has_hash(kernel) => {
-            Some(format!("depends on kernel {kernel}, which says nothing about its configuration"))
+            Some(format!("depends on kernel {kernel}, which does not identify its configuration"))
         }
         Some(_) => None,
     };
@@ -123,7 +123,7 @@ pub(super) fn check(subject: &Opened, set: &Set<'_>, findings: &mut Vec<Finding>
     check_loading(subject, set, findings);
 }
 
-/// Folder and dependency must be those of the kernel that the module was built for.
+/// Folder and dependency must match the kernel that the module was built for.
 fn check_kernel(subject: &Opened, path: &str, info: &ModuleInfo, findings: &mut Vec<Finding>) {
     let release = info.kernel_release();
     if let Some(kernel) = subject.kernel()
@@ -135,14 +135,14 @@ fn check_kernel(subject: &Opened, path: &str, info: &ModuleInfo, findings: &mut 
     let place = path.strip_prefix("lib/modules/").and_then(|rest| rest.split_once('/'));
     let what = match place {
         Some((folder, _)) if folder != release => format!("it was built for kernel `{release}`"),
-        Some((_, rest)) if rest.contains('/') => format!("kmodloader looks at /lib/modules/{release}/*.ko only"),
+        Some((_, rest)) if rest.contains('/') => format!("kmodloader searches only /lib/modules/{release}/*.ko"),
         Some(_) => return,
         None => format!("it was built for kernel `{release}`"),
     };
     findings.push(MISPLACED.within(&subject.path, path, what));
 }
 
-/// `6.12.94~HASH-r1`, or `5.15.134-1-HASH` as in 23.05 and older.
+/// Whether a kernel's version has a hash: `6.12.94~HASH-r1`, or `5.15.134-1-HASH` as in 23.05 and older.
 fn has_hash(version: &str) -> bool {
     let is_hash = |text: &str, least: usize| text.len() >= least && text.chars().all(|c| c.is_ascii_hexdigit());
     let hash = version.split_once('~').map(|(_, rest)| rest.split('-').next().unwrap_or_default());
@@ -165,14 +165,15 @@ fn is_release_of(release: &str, version: &str) -> bool {
     release == version || counted && release[..2] == version[..2]
 }
 
-/// The module that a line of a list names, cut out as kmodloader does: up to the first blank, without folders and ending.
+/// The module that a line of a load list names, parsed as kmodloader does: up to the first blank, without folders and
+/// extension.
 fn module_of(line: &str) -> &str {
     let name = line.split(' ').next().unwrap_or_default();
     let name = name.rsplit('/').next().unwrap_or_default();
     name.split(".ko").next().unwrap_or_default()
 }
 
-/// What is to be loaded must be there, and what is there be loaded.
+/// Listed modules must exist, and existing modules must be loaded.
 fn check_loading(subject: &Opened, set: &Set<'_>, findings: &mut Vec<Finding>) {
     let mut listed = HashSet::new();
     for file in &subject.files {
@@ -213,18 +214,18 @@ fn modules<'s>(set: &'s Set<'_>) -> impl Iterator<Item = (&'s Opened, String, &'
         .flat_map(|subject| subject.modules().filter_map(|(name, _, info)| Some((*subject, name, info.as_ref().ok()?))))
 }
 
-/// The modules that a module needs, in one spelling.
+/// The modules that a module needs, with names normalised.
 fn needs(info: &ModuleInfo) -> impl Iterator<Item = String> {
     info.depends.iter().map(|name| module_name(name))
 }
 
-/// What shows between packages only; a package whose dependencies are not all there is not judged. Packages of several kernels may lie side by side, as OpenWrt keeps
-/// the kmods of older ones, so only those of one kernel are compared.
+/// Problems between packages; a package with a missing dependency is not judged. Packages for several kernels may lie
+/// side by side, as OpenWrt keeps older kmods, so only those for one kernel are compared.
 pub(super) fn check_set(set: &Set<'_>, findings: &mut Vec<Finding>) {
     let mut first: BTreeMap<Option<&str>, (&Opened, &str)> = BTreeMap::new();
     let mut owners: HashMap<(Option<&str>, String), Vec<&Opened>> = HashMap::new();
     for (subject, name, info) in modules(set) {
-        // Without a kernel to be bound to, a package is compared with itself only.
+        // A package that depends on no kernel is compared only with itself.
         let (other, vermagic) =
             first.entry(subject.kernel().or(Some(&subject.path))).or_insert((subject, &info.vermagic));
         if *vermagic != info.vermagic {

@@ -8,26 +8,26 @@ use super::Options;
 use crate::adb::Adb;
 use crate::{Error, Limits, apk, packages, usign};
 
-/// An index of either world.
+/// An index of either format.
 #[derive(Debug)]
 pub(super) struct Index {
     pub(super) path: String,
     pub(super) format: Format,
     pub(super) entries: Vec<Entry>,
     pub(super) oddities: Vec<packages::Oddity>,
-    /// `Packages` as it is signed; empty for apk.
+    /// Content of `Packages`, which the signature covers; empty for apk.
     pub(super) text: Vec<u8>,
-    /// For apk, whose signatures are inside: what came of checking them.
+    /// For apk, whose index contains its signatures: the result of checking them.
     pub(super) signed: Option<SignedInside>,
 }
 
-/// What an index says about a package.
+/// An entry of an index.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) name: String,
     pub(super) version: String,
     pub(super) architecture: String,
-    /// Relative to the index.
+    /// Path relative to the index.
     pub(super) file: String,
     pub(super) size: u64,
     pub(super) digest: Digest,
@@ -51,7 +51,7 @@ pub(super) struct Signature {
 
 impl Signature {
     pub(super) fn read(path: &str, input: impl Read) -> Result<Self, Error> {
-        /// Real ones have some 150 bytes.
+        /// The largest signature that is read; real ones have about 150 bytes.
         const LARGEST: u64 = 4096;
         let mut bytes = Vec::new();
         input.take(LARGEST).read_to_end(&mut bytes)?;
@@ -65,7 +65,7 @@ impl Index {
         let mut text = Vec::new();
         input.take(limits.index.saturating_add(1)).read_to_end(&mut text)?;
         let (listed, mut oddities) = packages::read_each(&text, limits)?;
-        // What has not one entry is no index.
+        // A file without a single entry is not an index.
         if let Some(at) = oddities.iter().position(|oddity| oddity.is_refused && listed.is_empty()) {
             return Err(oddities.swap_remove(at).problem);
         }
@@ -107,7 +107,7 @@ impl Index {
         Ok(Index { path, format: Format::Apk, entries, oddities, text, signed: Some(signed) })
     }
 
-    /// The path of something that lies beside the index.
+    /// The path of a file beside the index.
     pub(super) fn beside(&self, name: &str) -> String {
         match self.path.rsplit_once('/') {
             Some((folder, _)) => format!("{folder}/{name}"),
@@ -116,7 +116,7 @@ impl Index {
     }
 }
 
-/// An error as a finding tells it.
+/// An error in the wording of a finding.
 pub(super) fn spelled(error: &Error) -> String {
     format!("{error} ({})", error.id())
 }

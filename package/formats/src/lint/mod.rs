@@ -1,9 +1,9 @@
-//! What can be wrong with a package or feed that reads without an error.
+//! What can be wrong with a package or feed that is readable.
 //!
-//! [`examine`] reads one file from anywhere; [`judge`] holds all of them together against the [`rules`].
-//! A rule has a stable id, a severity, the reason and the remedy; a [`Finding`] adds where, and what in detail.
-//! Both formats are looked at through one view, so a rule is written once. A file that cannot be read is
-//! a finding like any other: one bad package does not hide what is wrong with the rest.
+//! [`examine`] reads one file from anywhere; [`judge`] checks all of them together against the [`rules`]. A rule has a
+//! stable id, a severity, a reason and a remedy; a [`Finding`] adds the place and the details. Both formats are checked
+//! through one view, so each rule is written once. A file that cannot be read is a finding like any other: one bad
+//! package does not hide what is wrong with the rest.
 //!
 //! | ids | about | file |
 //! |---|---|---|
@@ -15,8 +15,8 @@
 //! | `LINT5xx` | indexes and their signatures | `index.rs` |
 //! | `LINT6xx` | what the router's own programs read | `system.rs` |
 //!
-//! Errors break a router or its updates. Warnings work and surprise somebody. Notes are good manners,
-//! or say what could not be checked.
+//! Errors break a router or its updates. Warnings work, but surprise somebody. Notes are about good manners, or say
+//! what could not be checked.
 //!
 //! ```
 //! use formats::{Content, Entry, Package, ipk, lint};
@@ -59,12 +59,12 @@ pub use kmod::{ABSENT as ABSENT_MODULE, EMPTY as EMPTY_KMOD};
 pub use metadata::NO_MAINTAINER;
 pub use read::{Examined, Kind, examine, unreadable};
 
-/// Something that must hold of packages or feeds.
+/// A requirement for packages or feeds.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Rule {
     /// Stable id, `LINT` and three digits; the first digit is the group.
     pub id: &'static str,
-    /// How much a breach matters.
+    /// How serious a breach is.
     pub severity: Severity,
     /// The breach in a few words.
     pub title: &'static str,
@@ -74,13 +74,13 @@ pub struct Rule {
     pub fix: &'static str,
 }
 
-/// What to know beforehand.
+/// Settings for reading and judging.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Bounds for the readers. Device nodes and odd lists of conffiles are let through by default, since there are rules
-    /// about them.
+    /// Limits for the readers. Device nodes and odd conffiles are allowed by default, because there are rules about
+    /// them.
     pub limits: Limits,
-    /// Keys that may have signed a `Packages`; when there are none, signatures are not checked.
+    /// Keys that may have signed a `Packages`; without any, signatures are not checked.
     pub usign_keys: Vec<usign::PublicKey>,
     /// Keys that may have signed a `packages.adb`; likewise.
     pub ec_keys: Vec<ec::PublicKey>,
@@ -103,10 +103,10 @@ pub fn rules() -> impl Iterator<Item = &'static Rule> {
         .into_iter()
 }
 
-/// Holds everything that was examined against all rules; findings come sorted by place.
+/// Checks everything that was examined against all rules; the findings are sorted by place.
 ///
-/// Files that were examined together are taken for parts of one installation, as far as they fit the
-/// same machine: that is how missing dependencies and files in two packages show.
+/// Files that were examined together count as parts of one installation, as far as they are for the same machine: this
+/// reveals missing dependencies and files that two packages share.
 pub fn judge(examined: &[Examined], options: &Options) -> Vec<Finding> {
     let mut findings: Vec<Finding> = examined.iter().filter_map(Examined::unreadable).collect();
     let subjects: Vec<_> = examined.iter().filter_map(Examined::package).collect();
@@ -127,19 +127,19 @@ pub fn judge(examined: &[Examined], options: &Options) -> Vec<Finding> {
         system::check(subject, &mut findings);
     }
     index::check(examined, options, &mut findings);
-    // A package for all machines is in several sets.
+    // A package for all machines is in several sets, so its findings come more than once.
     findings.sort_by(|a, b| (&a.place, a.id, &a.what).cmp(&(&b.place, b.id, &b.what)));
     findings.dedup();
     findings
 }
 
 impl Rule {
-    /// A breach of this rule by the whole of an examined file.
+    /// A breach of this rule by an examined file as a whole.
     fn at(&self, path: &str, what: impl Into<String>) -> Finding {
         self.breach(path.to_owned(), &what.into())
     }
 
-    /// A breach of this rule by something in a package, named without its leading slash.
+    /// A breach of this rule by a file in a package, named without its leading slash.
     fn within(&self, path: &str, file: &str, what: impl Into<String>) -> Finding {
         self.breach(format!("{path}: /{file}"), &what.into())
     }

@@ -1,7 +1,7 @@
-//! Whether a program fits the processor that an architecture is named after: its instruction set, its floating-point unit,
-//! and how its programs call functions.
+//! Whether a program fits the processor that an architecture is named after: its instruction set, its floating-point
+//! unit, and its calling convention.
 //!
-//! Only what the architectures' names tell is looked at; a name that is not known here fits anything of its machine.
+//! Only what the architecture's name says is checked; an unknown name accepts everything for its machine.
 
 use model::Severity;
 use object::Architecture;
@@ -14,20 +14,21 @@ pub(super) static OTHER_PROCESSOR: Rule = Rule {
     id: "LINT307",
     severity: Severity::Error,
     title: "made for another processor than the package",
-    why: "the router's processor lacks what it needs, or its programs call functions in another way",
-    fix: "compile it with the flags of the target: TARGET_CFLAGS, or the Rust target of that floating-point unit",
+    why: "the router's processor lacks something that it needs, or the router's libraries have another calling \
+          convention",
+    fix: "compile it with the target's flags: TARGET_CFLAGS, or the Rust target for that floating-point unit",
 };
 
-/// Processors of MIPS without a floating-point unit, and whether they are of the second release of MIPS32.
+/// MIPS processors without a floating-point unit, and whether they implement the second release of MIPS32.
 const MIPS: [(&str, bool); 4] = [("24kc", true), ("4kec", true), ("74kc", true), ("mips32", false)];
 
-/// How functions get numbers with a fraction: `fp_abi` of MIPS.
+/// `fp_abi` of MIPS for programs without a floating-point unit.
 const MIPS_SOFT: u8 = 3;
 
-/// What fits any.
+/// `fp_abi` of MIPS for programs that do not use floating-point numbers.
 const MIPS_ANY: u8 = 0;
 
-/// Why a file of the right machine does not fit the architecture, as the end of a sentence.
+/// Why a file for the right machine does not fit the architecture, as the end of a sentence.
 pub(super) fn misfit(architecture: &str, elf: &Elf) -> Option<String> {
     match elf.machine.architecture {
         Architecture::Mips => mips(architecture.split_once('_')?.1, elf),
@@ -37,13 +38,14 @@ pub(super) fn misfit(architecture: &str, elf: &Elf) -> Option<String> {
     }
 }
 
-/// Programs of the o32 calling convention, of the processor's instruction set, without its missing floating-point unit.
+/// Programs must have the o32 calling convention and the processor's instruction set, and must not need the missing
+/// floating-point unit.
 fn mips(processor: &str, elf: &Elf) -> Option<String> {
     let (_, is_second) = MIPS.iter().find(|(name, _)| *name == processor)?;
     let flags = elf::FileFlags(elf.flags);
-    // Zero is what the first compilers wrote for o32.
+    // The first compilers wrote zero for o32.
     if ![elf::FileFlags(0), elf::EF_MIPS_ABI_O32].contains(&flags.mips_abi()) {
-        return Some("it is of another calling convention than o32".into());
+        return Some("it has another calling convention than o32".into());
     }
     let older = [elf::EF_MIPS_ARCH_1, elf::EF_MIPS_ARCH_2, elf::EF_MIPS_ARCH_32];
     let set = flags.mips_arch();
@@ -52,9 +54,9 @@ fn mips(processor: &str, elf: &Elf) -> Option<String> {
         return Some(format!("its instruction set ({}) is not that of {processor}", instruction_set(set)));
     }
     if elf.mips_float.is_some_and(|float| !matches!(float, MIPS_ANY | MIPS_SOFT)) {
-        return Some(format!("it needs a floating-point unit, which {processor} has not"));
+        return Some(format!("it needs a floating-point unit, which {processor} does not have"));
     }
-    flags.contains(elf::EF_MIPS_NAN2008).then(|| format!("it takes numbers for NaN that {processor} does not"))
+    flags.contains(elf::EF_MIPS_NAN2008).then(|| format!("it uses another encoding of NaN than {processor}"))
 }
 
 fn instruction_set(set: elf::FileFlags) -> &'static str {
@@ -67,32 +69,32 @@ fn instruction_set(set: elf::FileFlags) -> &'static str {
     }
 }
 
-/// OpenWrt appends the floating-point unit to the processor's name. Only what is linked says how it was compiled.
+/// OpenWrt appends the floating-point unit to the processor's name. Only linked files say how they were compiled.
 fn arm(architecture: &str, elf: &Elf) -> Option<String> {
     if elf.relocatable {
         return None;
     }
     let flags = elf::FileFlags(elf.flags);
     if flags.arm_eabi() != elf::EF_ARM_EABI_VER5 {
-        return Some("it is of another calling convention than version 5 of ARM's EABI".into());
+        return Some("it has another calling convention than version 5 of ARM's EABI".into());
     }
     let has_unit = architecture.contains("_vfp") || architecture.contains("_neon");
     let (is_hard, is_soft) = (elf.flags & elf::EF_ARM_ABI_FLOAT_HARD != 0, elf.flags & elf::EF_ARM_ABI_FLOAT_SOFT != 0);
     match has_unit {
-        false if is_hard => Some(format!("it needs a floating-point unit, which {architecture} has not")),
-        // A static program calls no functions of others.
+        false if is_hard => Some(format!("it needs a floating-point unit, which {architecture} does not have")),
+        // A static program calls no other libraries.
         true if is_soft && !elf.needed.is_empty() => {
-            Some(format!("it calls libraries without the floating-point unit that {architecture} calls them with"))
+            Some(format!("it passes floating-point numbers to libraries in another way than {architecture}"))
         }
         _ => None,
     }
 }
 
-/// Programs are of lp64d; the kernel, which has no numbers with a fraction, is of lp64.
+/// Programs use lp64d; the kernel, which has no floating-point numbers, uses lp64.
 fn riscv(elf: &Elf) -> Option<String> {
     let float = elf::FileFlags(elf.flags).riscv_float_abi();
     let is_other = !elf.relocatable && !elf.needed.is_empty() && float != elf::EF_RISCV_FLOAT_ABI_DOUBLE;
-    is_other.then(|| "it calls libraries in another way than lp64d".into())
+    is_other.then(|| "it has another calling convention than lp64d".into())
 }
 
 #[cfg(test)]
@@ -117,7 +119,7 @@ mod tests {
     #[test]
     fn a_mips_router_without_a_floating_point_unit_takes_only_what_needs_none() {
         let of = |flags, float| Elf { mips_float: float, ..elf(Architecture::Mips, flags) };
-        // What OpenWrt's compilers write for 24kc, and Rust's; kernel modules; the first release.
+        // What OpenWrt's and Rust's compilers write for 24kc; kernel modules; the first release.
         for (flags, float) in
             [(0x7000_1007, Some(3)), (0x7000_1005, Some(3)), (0x7000_1001, None), (0x5000_1007, Some(0))]
         {
@@ -149,12 +151,12 @@ mod tests {
         let with = ["arm_cortex-a15_neon-vfpv4", "arm_cortex-a9_vfpv3-d16", "arm_arm1176jzf-s_vfp"];
         for architecture in with {
             assert_eq!([misfit(architecture, &of(hard)), misfit(architecture, &of(neither))], [None, None]);
-            assert!(misfit(architecture, &of(soft)).unwrap().contains("without the floating-point unit"));
+            assert!(misfit(architecture, &of(soft)).unwrap().contains("passes floating-point numbers"));
             assert_eq!(misfit(architecture, &Elf { needed: Vec::new(), ..of(soft) }), None, "static");
         }
         for architecture in ["arm_cortex-a9", "arm_xscale", "arm_arm926ej-s"] {
             assert_eq!([misfit(architecture, &of(soft)), misfit(architecture, &of(neither))], [None, None]);
-            assert!(misfit(architecture, &of(hard)).unwrap().contains("has not"));
+            assert!(misfit(architecture, &of(hard)).unwrap().contains("does not have"));
         }
         assert!(misfit("arm_xscale", &of(0x0200)).unwrap().contains("EABI"));
         assert_eq!(misfit("arm_xscale", &Elf { relocatable: true, ..of(0) }), None, "a kernel module says nothing");

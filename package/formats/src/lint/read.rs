@@ -1,4 +1,4 @@
-//! Reads one file of a package or feed, and keeps what the rules need to know about it.
+//! Reads one file of a package or feed, and keeps what the rules need from it.
 
 use std::io::{self, Read};
 
@@ -13,29 +13,29 @@ static UNREADABLE: Rule = Rule {
     id: "LINT001",
     severity: Severity::Error,
     title: "cannot be read",
-    why: "whatever a package manager makes of such a file, it is not what its author meant",
-    fix: "build or fetch the file again; what is wrong with it is named by the id in parentheses",
+    why: "no package manager will read such a file as its author meant it",
+    fix: "build or fetch the file again; the id in parentheses names what is wrong",
 };
 
 static TOO_LARGE: Rule = Rule {
     id: "LINT002",
     severity: Severity::Note,
-    title: "not looked into",
-    why: "a program or module beyond this size is not held in memory, so nothing was found out about it",
+    title: "not examined",
+    why: "programs and modules beyond this size are not loaded into memory, so this one was not checked",
     fix: "check it by hand, or split it: hardly any router has room for it",
 };
 
 static ODD_NAME: Rule = Rule {
     id: "LINT003",
     severity: Severity::Error,
-    title: "file name that is no text",
-    why: "lists of files have a path a line in UTF-8, so what has such a name can neither be shown nor removed",
+    title: "file name that is not UTF-8",
+    why: "file lists have one UTF-8 path per line, so a file with this name can neither be listed nor removed",
     fix: "rename the file",
 };
 
 pub(super) const RULES: &[&Rule] = &[&UNREADABLE, &TOO_LARGE, &ODD_NAME];
 
-/// What a file is, by its name.
+/// The kind of a file, told by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// `*.ipk`
@@ -53,7 +53,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What a path leads to; `None` for what is no part of a feed.
+    /// The kind of a path; `None` for what does not belong in a feed.
     pub fn of(path: &str) -> Option<Self> {
         let name = path.rsplit('/').next().unwrap_or(path);
         Some(match name {
@@ -68,7 +68,7 @@ impl Kind {
     }
 }
 
-/// A file that was read, ready to be judged with others.
+/// A file that was read, ready to be judged together with others.
 #[derive(Debug)]
 pub struct Examined(pub(super) Content);
 
@@ -76,7 +76,7 @@ pub struct Examined(pub(super) Content);
 pub(super) enum Content {
     Package(Box<Opened>),
     Index(Index),
-    /// The unpacked `Packages.gz`.
+    /// The decompressed `Packages.gz`.
     Compressed {
         path: String,
         bytes: Vec<u8>,
@@ -101,8 +101,8 @@ impl Examined {
     }
 }
 
-/// Reads one file; `path` tells what it is and where it was found. A name that says nothing is taken for
-/// that of an ipk. The content of programs and modules is looked into, and forgotten.
+/// Reads one file; `path` tells its kind and where it was found. A name of unknown kind is read as an ipk. The content
+/// of programs and modules is examined but not kept.
 pub fn examine(path: &str, input: impl Read, options: &Options) -> Examined {
     let read = match Kind::of(path) {
         Some(Kind::Apk) => package(path, Format::Apk, input, options),
@@ -116,12 +116,12 @@ pub fn examine(path: &str, input: impl Read, options: &Options) -> Examined {
     Examined(read.unwrap_or_else(|error| Content::Unreadable(refused(path, &error))))
 }
 
-/// A file that could not even be opened, so that it is found among the findings like any other.
+/// A file that could not even be opened: it becomes a finding like any other.
 pub fn unreadable(path: &str, error: io::Error) -> Examined {
     Examined(Content::Unreadable(refused(path, &Error::from(error))))
 }
 
-/// What the reader refused: some refusals have a rule of their own.
+/// Turns a reader's refusal into a finding; some refusals have a rule of their own.
 fn refused(path: &str, error: &Error) -> Finding {
     let rule = match error {
         Error::TarPath { why, .. } | Error::ApkPath { why, .. } if is_no_text(why) => &ODD_NAME,
@@ -136,7 +136,7 @@ fn refused(path: &str, error: &Error) -> Finding {
     rule.at(path, format!("{error} ({})", error.id()))
 }
 
-/// Whether a path was refused for its characters and not for where it leads.
+/// Whether a path was refused for its characters, not for where it leads.
 fn is_no_text(why: &str) -> bool {
     why.contains("UTF-8") || why.contains("control character")
 }
@@ -146,7 +146,7 @@ fn package(path: &str, format: Format, input: impl Read, options: &Options) -> R
     Ok(Content::Package(Box::new(opened)))
 }
 
-/// Files that were too large to be looked into.
+/// Reports files that were too large to be examined.
 pub(super) fn check(subject: &Opened, findings: &mut Vec<Finding>) {
     for file in subject.files.iter().filter(|file| file.facts.too_large) {
         let what = format!("it has {} bytes, more than {LARGEST_ELF}", file.length);

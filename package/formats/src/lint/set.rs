@@ -1,4 +1,4 @@
-//! Packages that may be installed together on one machine, and who needs whom among them.
+//! Packages that may be installed together on one machine, and their dependencies on each other.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -9,26 +9,26 @@ use crate::opened::{Opened, module_name};
 /// Packages of one format for one architecture, with those for all architectures.
 pub(super) struct Set<'a> {
     pub(super) subjects: Vec<&'a Opened>,
-    /// Positions of the packages that answer to a name.
+    /// Positions of the packages that have or provide a name.
     names: HashMap<&'a str, Vec<usize>>,
-    /// Modules that are part of the kernel, as far as its package is there and tells.
+    /// Modules that are built into the kernel, if its package is given and lists them.
     builtin: HashSet<String>,
-    /// Modules that are there, and those that others of them need.
+    /// Modules in the set, and modules that others in the set need.
     modules: HashSet<String>,
     needed: HashSet<String>,
 }
 
-/// What a package pulls in.
+/// Everything that a package pulls in.
 pub(super) struct Reach {
-    /// Positions of packages of the set, the package itself included.
+    /// Positions of packages in the set, the package itself included.
     packages: HashSet<usize>,
-    /// Other packages are pulled in too, which could bring any library.
+    /// Whether unknown packages are pulled in too, which could have any library.
     pub(super) has_unknown_libraries: bool,
-    /// Likewise, any kernel module.
+    /// Whether unknown packages are pulled in that could have any kernel module.
     pub(super) has_unknown_modules: bool,
 }
 
-/// Packages of every image; they bring no modules, and no libraries but those of the C library itself.
+/// Packages of every image; they have no modules, and no libraries except the C library's own.
 const BASE: [&str; 3] = ["kernel", "libc", "base-files"];
 
 impl<'a> Set<'a> {
@@ -72,22 +72,22 @@ impl<'a> Set<'a> {
         Set { subjects, names, builtin, modules, needed }
     }
 
-    /// Whether a module is part of the kernel.
+    /// Whether a module is built into the kernel.
     pub(super) fn is_builtin(&self, module: &str) -> bool {
         self.builtin.contains(module)
     }
 
-    /// Whether a module is in a package of the set.
+    /// Whether a package of the set has the module.
     pub(super) fn has_module(&self, module: &str) -> bool {
         self.modules.contains(module)
     }
 
-    /// Whether a module is loaded with another one, which needs it.
+    /// Whether another module needs this one, and so loads it.
     pub(super) fn is_needed(&self, module: &str) -> bool {
         self.needed.contains(module)
     }
 
-    /// Follows dependencies through the set; of several packages with one name, any may be the one.
+    /// Follows dependencies through the set; of several packages with one name, all count.
     pub(super) fn reach(&self, subject: &Opened) -> Reach {
         let mut reach = Reach { packages: HashSet::new(), has_unknown_libraries: false, has_unknown_modules: false };
         let mut open: Vec<usize> = self

@@ -1,21 +1,21 @@
-//! As much of the shell's grammar as tells whether a script is complete, and whether it ends before its end.
+//! Enough of the shell's grammar to tell whether a script is complete, and whether it exits early.
 //!
-//! Words, quotes, here-documents and the words that open and close blocks are understood, as busybox's ash takes them;
-//! what commands do is not.
+//! It understands words, quotes, here-documents and the words that open and close blocks, as busybox's ash does; it
+//! does not know what commands do.
 
 use std::iter::Peekable;
 use std::str::CharIndices;
 
-/// What was found out about a script.
+/// What was found in a script.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Scan {
-    /// The line that ends the script although commands follow.
+    /// The line that exits the script although commands follow.
     pub(super) ends_early: Option<usize>,
-    /// A line, and why the shell does not get past it.
+    /// The line of a syntax error, and its description.
     pub(super) broken: Option<(usize, String)>,
 }
 
-/// Whether `#!` names a shell whose grammar this is; a script without one is read into such a shell.
+/// Whether `#!` names a shell with this grammar; a script without `#!` is sourced by one.
 pub(super) fn is_shell(text: &str) -> bool {
     let Some(line) = text.lines().next().and_then(|line| line.strip_prefix("#!")) else { return true };
     let program = line.split_whitespace().next().unwrap_or_default();
@@ -27,21 +27,21 @@ pub(super) fn is_shell(text: &str) -> bool {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Token {
-    /// Its text, and whether no part of it is quoted.
+    /// A word, and whether no part of it is quoted.
     Word(String, bool),
     Operator(&'static str),
-    /// `<`, `>` and the like; the word behind it is no command.
+    /// `<`, `>` and the like; the word after it is not a command.
     Redirection,
 }
 
-/// A block that is open, with the line that opened it.
+/// An open block, with the line that opened it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Block {
-    /// `if`; whether `then` has come.
+    /// `if`; whether `then` was seen.
     If(bool),
-    /// `for`, `while` and `until`; whether `do` has come.
+    /// `for`, `while` and `until`; whether `do` was seen.
     Loop(bool),
-    /// `case` up to `in`, then its patterns, then what a pattern does.
+    /// `case` up to `in`, then its patterns, then the commands of a pattern.
     Case,
     Pattern,
     Arm,
@@ -61,7 +61,7 @@ impl Block {
     }
 }
 
-/// Reads a script through.
+/// Scans a whole script.
 pub(super) fn scan(text: &str) -> Scan {
     let mut scan = Scan::default();
     let tokens = match Lexer::new(text).tokens() {
@@ -90,16 +90,16 @@ pub(super) fn scan(text: &str) -> Scan {
 #[derive(Default)]
 struct Parser {
     open: Vec<(Block, usize)>,
-    /// Whether the next word is a command's name and not an argument.
+    /// Whether the next word is an argument, not the name of a command.
     in_command: bool,
     after_redirection: bool,
     after_assignment: bool,
-    /// The next word is the name of a loop's variable or what `case` looks at.
+    /// The number of next words that are a loop's variable or the subject of `case`.
     skip: usize,
     /// The words of the current command outside of all blocks, and its line.
     words: Vec<String>,
     line: usize,
-    /// Whether what stands before the command decides about it.
+    /// Whether the command runs only under a condition, such as after `&&`.
     is_conditional: bool,
     ended: Option<usize>,
     dead: Option<usize>,
@@ -124,12 +124,12 @@ impl Parser {
                     self.argument(word, line);
                 } else if !(*plain && self.keyword(word, line)?) {
                     self.argument(word, line);
-                    // Assignments may stand before the command.
+                    // Assignments may precede the command.
                     self.in_command = !is_assignment(word);
                     self.after_assignment = !self.in_command;
                 }
             }
-            Token::Operator("(") if after_assignment => return Err("`(` behind an assignment".to_owned()),
+            Token::Operator("(") if after_assignment => return Err("`(` after an assignment".to_owned()),
             Token::Operator(operator) => self.operator(operator, line, next)?,
         }
         Ok(())
@@ -151,7 +151,7 @@ impl Parser {
         self.in_command = false;
     }
 
-    /// A word that opens or closes a block; false for any other.
+    /// Handles a word that opens or closes a block; false for any other word.
     fn keyword(&mut self, word: &str, line: usize) -> Result<bool, String> {
         let top = self.top();
         let opens = match word {
@@ -190,19 +190,19 @@ impl Parser {
     fn operator(&mut self, operator: &'static str, line: usize, next: Option<&Token>) -> Result<(), String> {
         let top = self.top();
         match (operator, top) {
-            // Between the patterns of `case`, lines and bars mean nothing.
+            // Newlines and bars between the patterns of `case` have no meaning.
             (")", Some(Block::Pattern)) => self.change(Block::Arm),
             (_, Some(Block::Pattern | Block::Case)) => {}
             (";;", Some(Block::Arm)) => self.change(Block::Pattern),
             (";;", _) => return Err("`;;` outside of `case`".to_owned()),
             ("(", _) if next == Some(&Token::Operator(")")) && self.in_command => {}
-            ("(", _) if self.in_command => return Err("`(` behind a command".to_owned()),
+            ("(", _) if self.in_command => return Err("`(` after a command".to_owned()),
             ("(", _) => {
                 self.begin(line);
                 self.open.push((Block::Paren, line));
             }
             (")", Some(Block::Paren)) => self.close(),
-            // The empty parentheses of a function.
+            // The empty parentheses of a function definition.
             (")", _) if self.in_command => {
                 self.words.clear();
                 self.in_command = false;
@@ -216,7 +216,7 @@ impl Parser {
         Ok(())
     }
 
-    /// A command or block begins.
+    /// Begins a command or block.
     fn begin(&mut self, line: usize) {
         if self.open.is_empty() && self.dead.is_none() {
             self.dead = self.ended;
@@ -240,7 +240,7 @@ impl Parser {
                 self.words.iter().map(String::as_str).skip_while(|word| is_assignment(word)).collect();
             let ends = match words[..] {
                 ["exit" | "return", ..] => words.len() <= 2,
-                // Without a program it only redirects.
+                // `exec` without a program only redirects.
                 ["exec", _, ..] => true,
                 _ => false,
             };
@@ -248,7 +248,7 @@ impl Parser {
             if ends && is_last && !self.is_conditional && self.ended.is_none() {
                 self.ended = Some(self.line);
             }
-            // An operator at the end of a line goes on in the next one.
+            // After an operator at the end of a line, the command continues on the next line.
             let goes_on = by == &Token::Operator("\n") && self.is_conditional && words.is_empty();
             self.is_conditional = matches!(by, Token::Operator("&&" | "||" | "|")) || goes_on;
             self.words.clear();
@@ -267,7 +267,7 @@ struct Lexer<'a> {
     text: &'a str,
     chars: Peekable<CharIndices<'a>>,
     line: usize,
-    /// Here-documents that begin with the next line: the word at their end, and whether tabs may stand before it.
+    /// Here-documents that begin on the next line: the delimiter, and whether tabs may precede it.
     documents: Vec<(String, bool)>,
 }
 
@@ -316,7 +316,7 @@ impl<'a> Lexer<'a> {
                 }
                 ';' | '&' | '|' | '(' | ')' | '<' | '>' => self.operator()?,
                 _ => match self.word()? {
-                    // The number of what is redirected, as in `2>&1`.
+                    // The number of a file descriptor, as in `2>&1`.
                     Some(Token::Word(text, true))
                         if matches!(self.peek(), Some('<' | '>')) && text.chars().all(|c| c.is_ascii_digit()) =>
                     {
@@ -352,7 +352,7 @@ impl<'a> Lexer<'a> {
                     if let Some(Token::Word(end, _)) = self.word()? {
                         self.documents.push((end, tabs));
                     }
-                    // The word is read already: an empty redirection to nothing.
+                    // The delimiter was read already, so an empty word stands for the redirection's target.
                     return Ok(Token::Word(String::new(), false));
                 }
                 while matches!(self.peek(), Some('>' | '<' | '&' | '|')) {
@@ -374,7 +374,7 @@ impl<'a> Lexer<'a> {
                 for _ in line.chars() {
                     self.next();
                 }
-                // A document that does not end goes to the end of the script, with a warning.
+                // A document without its delimiter extends to the end of the script, with a warning.
                 if self.next().is_none() || is_end {
                     break;
                 }
@@ -382,7 +382,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Nothing for a line that goes on in the next one.
+    /// `None` for a line that continues on the next one.
     fn word(&mut self) -> Result<Option<Token>, Broken> {
         let (mut text, mut plain, mut is_any) = (String::new(), true, false);
         while let Some(c) = self.peek() {
@@ -466,7 +466,7 @@ impl<'a> Lexer<'a> {
         while let Some(c) = self.next() {
             match c {
                 c if c == open => depth += 1,
-                // The parenthesis behind a pattern of `case` closes nothing.
+                // The parenthesis after a pattern of `case` closes nothing.
                 ')' if open == '(' && self.is_in_case(start) => {}
                 c if c == close => {
                     depth -= 1;
@@ -493,14 +493,14 @@ impl<'a> Lexer<'a> {
         self.chars.peek().map_or(self.text.len(), |(at, _)| *at)
     }
 
-    /// Whether a `case` that began behind `start` is still open.
+    /// Whether a `case` that began after `start` is still open.
     fn is_in_case(&mut self, start: usize) -> bool {
         let here = self.at();
         let words = || self.text[start..here].split(|c: char| c.is_whitespace() || "();".contains(c));
         words().filter(|word| *word == "case").count() > words().filter(|word| *word == "esac").count()
     }
 
-    /// A quoted text within an expansion, whose own expansions are passed over with it.
+    /// A quoted text within an expansion; expansions in it are skipped with it.
     fn quoted_inside(&mut self) -> Result<(), Broken> {
         let line = self.line;
         let mut depth = 0_usize;
@@ -512,7 +512,7 @@ impl<'a> Lexer<'a> {
                 ')' | '}' => depth = depth.saturating_sub(1),
                 _ => {}
             }
-            // Another quote within `"$(…)"` belongs to what is inside.
+            // A quote inside `"$(…)"` belongs to the inner command.
             if c == '"' && depth > 0 {
                 let mut inside = String::new();
                 self.until('"', &mut inside)?;

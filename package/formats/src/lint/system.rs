@@ -1,4 +1,5 @@
-//! What the router's own programs read: settings, init scripts, hotplug and web programs, alternatives, permissions.
+//! Files that the router's own programs read: settings, init scripts, hotplug scripts, rpcd and LuCI files,
+//! alternatives, permissions.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +13,9 @@ use model::{Finding, Severity};
 static FOLDER_MODE: Rule = Rule {
     id: "LINT601",
     severity: Severity::Error,
-    title: "folder of the system with another mode",
-    why: "opkg changes the mode of folders that are there: with /etc writable for its group dropbear takes no key any more, and a closed /usr stops every service that is not root's",
+    title: "system folder with another mode",
+    why: "opkg changes the mode of existing folders: with a group-writable /etc dropbear accepts no key any more, and \
+          a private /usr stops every service that does not run as root",
     fix: "install it with mode 0755 (INSTALL_DIR), or leave the folder out",
 };
 
@@ -21,15 +23,16 @@ static NO_CONFFILE: Rule = Rule {
     id: "LINT602",
     severity: Severity::Error,
     title: "settings that an upgrade overwrites",
-    why: "what is below /etc/config belongs to the owner, and only a listed conffile outlives the upgrade of its package or of the system",
+    why: "what is below /etc/config belongs to the user, and only a listed conffile survives an upgrade of its \
+          package or of the system",
     fix: "list it in Package/conffiles",
 };
 
 static NOT_EXECUTABLE: Rule = Rule {
     id: "LINT603",
     severity: Severity::Error,
-    title: "program that cannot be executed",
-    why: "nobody can start it: an init script fails already while its package is installed",
+    title: "program that is not executable",
+    why: "nothing can start it: an init script fails already while its package is installed",
     fix: "install it with mode 0755 (INSTALL_BIN)",
 };
 
@@ -37,39 +40,40 @@ static CARRIAGE_RETURN: Rule = Rule {
     id: "LINT604",
     severity: Severity::Error,
     title: "script with the line ends of Windows",
-    why: "the carriage return is part of the interpreter's name and of the last word of every line, and neither exists",
+    why: "the carriage return becomes part of the interpreter's name and of the last word of every line, and neither \
+          exists",
     fix: "save it with line feeds only (dos2unix)",
 };
 
 static BROKEN_SCRIPT: Rule = Rule {
     id: "LINT605",
     severity: Severity::Error,
-    title: "script that the shell cannot read",
-    why: "the shell stops at it with a syntax error, so nothing from there on is done",
-    fix: "close what is open (`sh -n` shows the place)",
+    title: "script with a syntax error",
+    why: "the shell stops there, so the rest of the script is not run",
+    fix: "close what is open (`sh -n` shows the line)",
 };
 
 static NO_INIT_SCRIPT: Rule = Rule {
     id: "LINT606",
     severity: Severity::Warning,
-    title: "file of /etc/init.d that is no init script",
-    why: "enabling and starting it goes through /etc/rc.common, which its first line has to name",
+    title: "file in /etc/init.d that is not an init script",
+    why: "services are enabled and started through /etc/rc.common, which the first line must name",
     fix: "begin it with `#!/bin/sh /etc/rc.common`",
 };
 
 static SAME_PRIORITY: Rule = Rule {
     id: "LINT607",
     severity: Severity::Warning,
-    title: "two packages offer one link with one priority",
-    why: "with both installed, opkg makes the link to either of them, and apk's functions make none",
+    title: "two packages offer one link with the same priority",
+    why: "if both are installed, opkg links to either of them, and apk's functions make no link",
     fix: "give one of them another priority in ALTERNATIVES",
 };
 
 static BROKEN_ALTERNATIVE: Rule = Rule {
     id: "LINT608",
     severity: Severity::Error,
-    title: "alternative that comes to nothing",
-    why: "the link dangles, or is passed over without a word",
+    title: "alternative that is not usable",
+    why: "the link dangles, or is silently ignored",
     fix: "write `PRIORITY:/path/of/link:/path/of/program` with a program that the package ships",
 };
 
@@ -77,24 +81,26 @@ static BROKEN_JSON: Rule = Rule {
     id: "LINT609",
     severity: Severity::Error,
     title: "JSON that cannot be read",
-    why: "rpcd and LuCI pass over the whole file without a word: permissions are missing, pages do not appear",
-    fix: "correct it at the named place (`python3 -m json.tool` shows it)",
+    why: "rpcd and LuCI silently ignore the whole file: permissions are missing, pages do not appear",
+    fix: "correct it at the named position (`python3 -m json.tool` shows it)",
 };
 
 static UNNAMEABLE: Rule = Rule {
     id: "LINT610",
     severity: Severity::Warning,
-    title: "settings that uci cannot name",
-    why: "on uci's command line and in scripts a dot or equals sign ends the name of the file, and names with blanks or other letters are passed over",
-    fix: "name the file with letters, digits, `-` and `_`, or put what is no uci file elsewhere",
+    title: "settings file with a name that uci cannot use",
+    why: "on uci's command line and in scripts a dot or equals sign ends the file's name, and names with blanks or \
+          other characters are ignored",
+    fix: "use only letters, digits, `-` and `_` in the name, or move files that are not uci's elsewhere",
 };
 
 static ODD_USER: Rule = Rule {
     id: "LINT611",
     severity: Severity::Warning,
-    title: "user or group that is not made as it should be",
-    why: "the router's functions take it as it stands: who has the number of another one has its rights, and what is no number breaks a line of /etc/passwd or /etc/group",
-    fix: "write `USERID:=name=number:group=number` with numbers of their own, or without numbers",
+    title: "user or group that is not created correctly",
+    why: "the router's functions use it unchecked: an account with another one's number has that one's rights, and \
+          something that is not a number breaks a line of /etc/passwd or /etc/group",
+    fix: "write `USERID:=name=number:group=number` with unused numbers, or without numbers",
 };
 
 pub(super) const RULES: &[&Rule] = &[
@@ -111,7 +117,7 @@ pub(super) const RULES: &[&Rule] = &[
     &ODD_USER,
 ];
 
-/// Folders that every image has, with mode 0755.
+/// Folders of every image, which have mode 0755.
 const SYSTEM: [&str; 27] = [
     "bin",
     "etc",
@@ -145,7 +151,7 @@ const SYSTEM: [&str; 27] = [
 const PROGRAMS: [&str; 7] =
     ["etc/init.d/", "bin/", "sbin/", "usr/bin/", "usr/sbin/", "usr/libexec/rpcd/", "www/cgi-bin/"];
 
-/// Users and groups that every image has.
+/// Users and groups of every image.
 const USERS: [(&str, u32); 5] = [("root", 0), ("daemon", 1), ("ftp", 55), ("network", 101), ("nobody", 65534)];
 const GROUPS: [(&str, u32); 11] = [
     ("root", 0),
@@ -167,23 +173,23 @@ pub(super) fn check(subject: &Opened, findings: &mut Vec<Finding>) {
         let (path, mode) = (file.entry.path.as_str(), file.entry.mode);
         let mut report = |rule: &'static Rule, what: String| findings.push(rule.within(&subject.path, path, what));
         let is_file = matches!(file.entry.kind, Kind::File(_) | Kind::HardLink(_));
-        // One that everybody may write to has a finding for that.
+        // A folder that is writable for everybody has a finding of its own.
         if file.entry.kind == Kind::Dir && SYSTEM.contains(&path) && mode & 0o777 != 0o755 && mode & 0o002 == 0 {
             report(&FOLDER_MODE, format!("its mode is {mode:04o}"));
         }
         if path.starts_with("etc/config/") && is_file && !is_conffile(subject, path) {
-            report(&NO_CONFFILE, "it is no conffile".to_owned());
+            report(&NO_CONFFILE, "it is not a conffile".to_owned());
         }
         let settings = path.strip_prefix("etc/config/").filter(|name| is_file && !name.contains('/'));
         if let Some(odd) = settings.and_then(|name| name.chars().find(|c| ".=".contains(*c) || !c.is_ascii_graphic())) {
-            report(&UNNAMEABLE, format!("its name has {odd:?} in it"));
+            report(&UNNAMEABLE, format!("its name contains {odd:?}"));
         }
         let is_program =
             PROGRAMS.iter().any(|folder| path.strip_prefix(folder).is_some_and(|rest| !rest.contains('/')));
         if is_program && is_file && mode & 0o111 == 0 {
             report(&NOT_EXECUTABLE, format!("its mode is {mode:04o}"));
         }
-        // An empty file has no content to be looked into.
+        // An empty file has no content to examine.
         let empty = (is_file && file.length == 0 && is_text(path)).then_some("");
         let Some(text) = file.facts.text.as_deref().or(empty) else { continue };
         if is_script(path) {
@@ -218,7 +224,7 @@ pub(super) fn check(subject: &Opened, findings: &mut Vec<Finding>) {
     }
 }
 
-/// A listed folder stands for what is in it.
+/// A listed folder covers the files in it.
 fn is_conffile(subject: &Opened, path: &str) -> bool {
     subject.conffiles.iter().any(|(listed, _)| {
         let listed = listed.trim().trim_start_matches('/');
@@ -237,7 +243,7 @@ fn check_script(text: &str, report: &mut impl FnMut(&'static Rule, String)) {
     }
 }
 
-/// What is wrong with `user=number:group=number:group=number,…`, of which all but one name may be left out.
+/// What is wrong with `user=number:group=number:group=number,…`, in which everything but one name is optional.
 fn user_problem(item: &str) -> Option<String> {
     let mut parts = item.splitn(3, ':');
     let (user, group) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
@@ -274,7 +280,7 @@ fn alternative_problem(subject: &Opened, alternative: &str) -> Option<&'static s
         .then_some("the package does not ship the program")
 }
 
-/// What shows between packages that can be installed together.
+/// Problems between packages that can be installed together.
 pub(super) fn check_set(set: &Set<'_>, findings: &mut Vec<Finding>) {
     let mut links: BTreeMap<(&str, i64), &Opened> = BTreeMap::new();
     for subject in &set.subjects {

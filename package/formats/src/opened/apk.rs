@@ -1,4 +1,4 @@
-//! An apk, opened.
+//! Opens an apk package.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
@@ -12,7 +12,7 @@ use crate::package::Kind;
 use crate::version::apk::Match;
 use crate::{Error, Limits, apk};
 
-/// Reads a package of apk's.
+/// Reads an apk package.
 pub(super) fn read(path: &str, input: impl Read, limits: &Limits) -> Result<Opened, Error> {
     let mut input = Tally::new(input);
     let mut found = HashMap::new();
@@ -29,13 +29,13 @@ pub(super) fn read(path: &str, input: impl Read, limits: &Limits) -> Result<Open
     Ok(opened(path, metadata, found, file))
 }
 
-/// `facts` are by path.
+/// `facts` has what was learnt about each path's content.
 fn opened(path: &str, metadata: apk::Metadata, mut facts: HashMap<String, Facts>, file: FileIdentity) -> Opened {
     let fields = fields(&metadata);
     let info = metadata.info;
     let files: Vec<File> = metadata
         .members
-        .into_iter()
+        .iter()
         .filter(|member| !member.entry.path.is_empty())
         .map(|member| File {
             facts: facts.remove(&member.entry.path).unwrap_or_default(),
@@ -69,7 +69,7 @@ fn opened(path: &str, metadata: apk::Metadata, mut facts: HashMap<String, Facts>
     let users = words(list("rusers"));
     let versioned = info.provides.iter().filter(|item| item.version.is_some()).map(|item| item.name.clone());
     let exclusive = std::iter::once(info.name.clone()).chain(versioned).collect();
-    // What is in the list without digest need not exist yet.
+    // A listed path without a digest need not exist yet.
     let conffiles = list("conffiles_static").lines().map(|line| match line.rsplit_once(' ') {
         Some((path, digest)) => (path.to_owned(), digest.parse().ok()),
         None => (line.to_owned(), None),
@@ -104,7 +104,7 @@ fn opened(path: &str, metadata: apk::Metadata, mut facts: HashMap<String, Facts>
     }
 }
 
-/// What apk is told; what is empty is left out.
+/// The metadata fields that apk uses; empty ones are left out.
 fn fields(metadata: &apk::Metadata) -> BTreeMap<String, String> {
     let apk::Metadata { info, triggers, replaces_priority, .. } = metadata;
     let list = |items: &[apk::Dependency]| items.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");

@@ -1,15 +1,15 @@
-//! What programs, modules and lists say about themselves, learnt while their bytes pass by.
+//! What programs, modules and lists say about themselves, gathered while their bytes are read.
 
 use std::io::{self, Read};
 
 use crate::elf::Elf;
 use crate::modinfo::ModuleInfo;
 
-/// Largest ELF file that is looked into, in bytes.
+/// The largest ELF file that is examined, in bytes.
 pub(crate) const LARGEST_ELF: u64 = 64 << 20;
-/// Largest list whose text is kept.
+/// The largest list whose text is kept, in bytes.
 const LARGEST_TEXT: u64 = 1 << 20;
-/// Folders of scripts whose text is looked into.
+/// Folders of scripts whose text is examined.
 const SCRIPTS: [&str; 7] = [
     "etc/init.d/",
     "etc/uci-defaults/",
@@ -19,22 +19,22 @@ const SCRIPTS: [&str; 7] = [
     "usr/libexec/rpcd/",
     "www/cgi-bin/",
 ];
-/// Folders of JSON that rpcd and LuCI read.
+/// Folders of the JSON files that rpcd and LuCI read.
 const JSON: [&str; 2] = ["usr/share/rpcd/acl.d/", "usr/share/luci/menu.d/"];
 
-/// What was learnt from a file.
+/// What was learnt about a file.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
     pub(crate) elf: Option<Elf>,
-    /// A program that was too large to be looked into.
+    /// Whether it is a program that was too large to be examined.
     pub(crate) too_large: bool,
-    /// What a kernel module says about itself, or why it cannot be loaded.
+    /// The metadata of a kernel module, or why it cannot be loaded.
     pub(crate) module: Option<Result<ModuleInfo, String>>,
-    /// The text of lists that rules look into.
+    /// The text of a list or script that rules check.
     pub(crate) text: Option<String>,
 }
 
-/// Looks into programs, modules and the lists that rules go by.
+/// Examines programs, modules, and the lists and scripts that rules check.
 pub(super) fn facts(path: &str, length: u64, content: &mut dyn Read) -> io::Result<Facts> {
     let mut facts = Facts::default();
     let is_module = path.starts_with("lib/modules/") && path.contains(".ko");
@@ -63,7 +63,7 @@ pub(super) fn facts(path: &str, length: u64, content: &mut dyn Read) -> io::Resu
     Ok(facts)
 }
 
-/// Lists of modules to load, of modules that are part of the kernel, and apk's of settings.
+/// Lists of modules to load, lists of built-in modules, and apk's lists of conffiles.
 fn is_list(path: &str) -> bool {
     path.starts_with("etc/modules.d/")
         || path.starts_with("etc/modules-boot.d/")
@@ -71,17 +71,17 @@ fn is_list(path: &str) -> bool {
         || path.starts_with("lib/apk/packages/")
 }
 
-/// Whether the text of a file is kept for the rules.
+/// Whether rules check the text of a file.
 pub(crate) fn is_text(path: &str) -> bool {
     is_script(path) || is_json(path)
 }
 
-/// A script that the system starts or reads.
+/// Whether it is a script that the system starts or sources.
 pub(crate) fn is_script(path: &str) -> bool {
     SCRIPTS.iter().any(|folder| path.starts_with(folder))
 }
 
-/// A list that rpcd or LuCI reads.
+/// Whether it is a JSON file that rpcd or LuCI reads.
 pub(crate) fn is_json(path: &str) -> bool {
     path.ends_with(".json") && JSON.iter().any(|folder| path.starts_with(folder))
 }

@@ -1,4 +1,4 @@
-//! An ipk, opened.
+//! Opens an ipk package.
 
 use std::io::{self, Read};
 
@@ -12,7 +12,7 @@ use crate::package::Kind;
 use crate::version::Operator;
 use crate::{Error, Limits, ipk};
 
-/// Reads a package of opkg's.
+/// Reads an ipk package.
 pub(super) fn read(path: &str, input: impl Read, limits: &Limits) -> Result<Opened, Error> {
     let mut input = Tally::new(input);
     let mut files = Vec::new();

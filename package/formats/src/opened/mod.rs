@@ -1,8 +1,8 @@
-//! An opened package: what is in it, in one view for both formats and without the bytes of its files.
+//! An opened package: its contents in one view for both formats, without the bytes of its files.
 //!
-//! [`Opened::read`] goes through a package once, from front to back, and keeps what the [lint](crate::lint)'s rules and
-//! comparisons of packages ask for: metadata in opkg's words, a digest of each file, and what programs, kernel modules
-//! and the lists that routers read say about themselves.
+//! [`Opened::read`] reads a package once, from front to back, and keeps what the [lint](crate::lint)'s rules and
+//! package comparisons need: metadata in opkg's terms, a digest of each file, and what programs, kernel modules and the
+//! router's lists say about themselves.
 
 mod apk;
 mod facts;
@@ -23,64 +23,64 @@ pub(crate) use facts::{Facts, LARGEST_ELF, is_json, is_script, is_text};
 /// A package, without the bytes of its files.
 #[derive(Debug)]
 pub struct Opened {
-    /// Where it was read from.
+    /// The path that it was read from.
     pub path: String,
-    /// Which package manager it is for.
+    /// Its format, and so its package manager.
     pub format: Format,
     /// Its name.
     pub name: String,
-    /// Its version, as the format spells it.
+    /// Its version, in the format's own spelling.
     pub version: String,
-    /// In opkg's words: `all` for what fits any machine.
+    /// In opkg's terms: `all` for a package that fits any machine.
     pub architecture: String,
-    /// SPDX expression, empty if it tells none.
+    /// SPDX expression; empty if there is none.
     pub license: String,
-    /// What it is for; may be empty.
+    /// Description; may be empty.
     pub description: String,
-    /// Who looks after it; may be empty.
+    /// Maintainer; may be empty.
     pub maintainer: String,
-    /// The recipe that it was built from, empty if it tells none.
+    /// Name of the recipe that it was built from; empty if unknown.
     pub source: String,
-    /// What must be installed with it.
+    /// Its dependencies.
     pub needs: Vec<Need>,
-    /// Names of packages that must not be.
+    /// Names of packages that must not be installed with it.
     pub conflicts: Vec<String>,
-    /// Names that it answers to besides its own; of an ipk those without a version.
+    /// Names that it provides besides its own; for an ipk, those without a version.
     pub provides: Vec<String>,
-    /// Names of which only one package can be there: apk's own and those provided in a version.
+    /// Names that only one installed package may have: for apk, its own and those provided with a version.
     pub(crate) exclusive: Vec<String>,
-    /// `name=version` in opkg's world, where nobody finds the name.
+    /// Provided names written as `name=version` in an ipk, where nobody finds them.
     pub(crate) versioned: Vec<String>,
     pub(crate) alternatives: Vec<String>,
-    /// Users and groups that are made for it: `user=number:group=number:more groups`.
+    /// Users and groups that are created for it: `user=number:group=number:more groups`.
     pub(crate) users: Vec<String>,
-    /// Packages whose place it takes.
+    /// Packages that it replaces.
     pub replaces: Vec<String>,
-    /// What the package says about its size, in bytes.
+    /// Installed size that the package states, in bytes.
     pub installed_size: Option<u64>,
-    /// Settings that must be in the payload, with their digest where the package tells it.
+    /// Conffiles in the payload, with their digest if the package states it.
     pub(crate) conffiles: Vec<(String, Option<Digest>)>,
-    /// Lines of the list that name no path, each with the reason.
+    /// Lines of `conffiles` that are not a path, each with the reason.
     pub(crate) odd_conffiles: Vec<(String, &'static str)>,
-    /// Bytes of the payload as it is stored.
+    /// Length of the payload as stored, in bytes.
     pub(crate) stored: Option<u64>,
     pub(crate) scripts: Vec<Script>,
-    /// Files, folders and links, in the package's order.
+    /// Files, folders and links, in stored order.
     pub files: Vec<File>,
-    /// The package file itself.
+    /// Size and digests of the package file itself.
     pub file: FileIdentity,
-    /// Everything that the package manager is told, by the name that it has there, in lower case.
+    /// All metadata fields, by lower-case name.
     pub fields: BTreeMap<String, String>,
     /// Scripts and lists that the package manager keeps, by name.
     pub kept: BTreeMap<String, Digest>,
 }
 
-/// One dependency: any of the names will do.
+/// A dependency: any of the names satisfies it.
 #[derive(Debug)]
 pub struct Need {
     /// Names of packages.
     pub names: Vec<String>,
-    /// The one version that is accepted, if it is one.
+    /// The only accepted version, if it is a single one.
     pub exact: Option<String>,
 }
 
@@ -89,7 +89,7 @@ pub struct Need {
 pub(crate) struct Script {
     pub(crate) name: String,
     pub(crate) text: String,
-    /// Whether the package manager starts it as a program; OpenWrt's functions read the others into a shell.
+    /// Whether the package manager executes it; otherwise OpenWrt's functions source it.
     pub(crate) is_program: bool,
 }
 
@@ -98,34 +98,34 @@ pub(crate) struct Script {
 pub struct File {
     /// Its path, kind, mode and owners; its content is empty.
     pub entry: Entry,
-    /// Bytes of its content.
+    /// Length of its content.
     pub length: u64,
-    /// Of its content, if it is a file.
+    /// Digest of its content, if it is a file.
     pub sha256: Option<Digest>,
     /// Extended attributes by name; an ipk has none.
     pub xattrs: Vec<(String, Vec<u8>)>,
     pub(crate) facts: Facts,
 }
 
-/// What an index stores to recognise a package file.
+/// What an index stores to identify a package file.
 #[derive(Debug, Clone, Copy)]
 pub struct FileIdentity {
-    /// Bytes of the whole file.
+    /// Size of the whole file in bytes.
     pub size: u64,
-    /// Of the whole file.
+    /// Digest of the whole file.
     pub sha256: Digest,
-    /// Of the metadata, for apk.
+    /// Digest of the metadata, for apk.
     pub metadata: Option<Digest>,
-    /// Signatures inside; an ipk has none.
+    /// Number of signatures in the file; always 0 for an ipk.
     pub signatures: usize,
 }
 
 impl Opened {
-    /// Reads a whole package; `path` tells people where it is from. Whether it is to be trusted is for whoever has an index
-    /// that lists it: OpenWrt does not sign single packages.
+    /// Reads a whole package; `path` is for messages. It does not decide whether to trust it: OpenWrt signs indexes,
+    /// not single packages.
     ///
     /// # Errors
-    /// What is damaged, no package of this format, or beyond the limits.
+    /// Damaged data, another format, or a limit exceeded.
     pub fn read(path: &str, format: Format, input: impl Read, limits: &Limits) -> Result<Opened, Error> {
         match format {
             Format::Ipk => ipk::read(path, input, limits),
@@ -133,12 +133,12 @@ impl Opened {
         }
     }
 
-    /// Whether it is, by name or content, a package of kernel modules.
+    /// Whether it is a package of kernel modules, by name or content.
     pub fn is_kmod(&self) -> bool {
         self.name.starts_with("kmod-") || self.modules().next().is_some()
     }
 
-    /// Kernel modules with their name, in which `-` and `_` are the same.
+    /// Kernel modules with their names; `-` and `_` count as the same.
     pub fn modules(&self) -> impl Iterator<Item = (String, &File, &Result<ModuleInfo, String>)> {
         self.files.iter().filter_map(|file| {
             let (_, base) = file.entry.path.rsplit_once('/')?;
@@ -147,7 +147,7 @@ impl Opened {
         })
     }
 
-    /// Its modules that are loaded when it is installed, and at every boot: those that its lists name.
+    /// The modules that its load lists name: they are loaded when it is installed, and at every boot.
     pub fn autoloaded(&self) -> Vec<String> {
         let lists = self.files.iter().filter(|file| file.entry.path.starts_with("etc/modules.d/"));
         let lines = lists.filter_map(|file| file.facts.text.as_deref()).flat_map(str::lines);
@@ -155,13 +155,13 @@ impl Opened {
         names.filter(|name| self.modules().any(|(module, ..)| module == *name)).collect()
     }
 
-    /// The version of the package `kernel` that it is bound to.
+    /// The version of the package `kernel` that it depends on.
     pub fn kernel(&self) -> Option<&str> {
         self.needs.iter().find(|need| need.names == ["kernel"]).and_then(|need| need.exact.as_deref())
     }
 
-    /// Whether both can never be installed together: versions of one package, declared conflicts and replacements, and in
-    /// apk's world a name that one of them provides in a version.
+    /// Whether both can never be installed together: they are versions of one package, declare a conflict or
+    /// replacement, or, for apk, one provides a name of the other with a version.
     pub fn excludes(&self, other: &Opened) -> bool {
         let answers = |package: &Opened, name: &String| package.name == *name || package.provides.contains(name);
         let gives_way = |a: &Opened, b: &Opened| a.conflicts.iter().chain(&a.replaces).any(|name| answers(b, name));
@@ -171,7 +171,7 @@ impl Opened {
         shares(self, other) || shares(other, self) || gives_way(self, other) || gives_way(other, self)
     }
 
-    /// Whether a path is in the payload, as anything.
+    /// Whether the payload has anything at this path.
     pub fn has(&self, path: &str) -> bool {
         self.files.iter().any(|file| file.entry.path == path)
     }
@@ -182,18 +182,18 @@ pub fn module_name(name: &str) -> String {
     name.replace('-', "_")
 }
 
-/// The alternatives of a list of either manager: opkg's has commas, apk's a line or blank between them.
+/// The alternatives in a manager's list: opkg separates them by commas, apk by newlines or blanks.
 fn alternatives(list: &str, format: Format) -> Vec<String> {
     let is_end = |c: char| c == ',' || format == Format::Apk && c.is_whitespace();
     list.split(is_end).map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
 }
 
-/// What stands between blanks.
+/// The words of a list.
 fn words(list: &str) -> Vec<String> {
     list.split_whitespace().map(str::to_owned).collect()
 }
 
-/// Counts and hashes what passes through.
+/// Counts and hashes the bytes that pass through.
 struct Tally<R> {
     input: R,
     hasher: Hasher<io::Sink>,
@@ -226,7 +226,7 @@ mod tests {
     use crate::depend::{Dependency, Provide};
     use crate::{Content, Package, Scripts};
 
-    /// What both formats tell alike.
+    /// What both formats must report alike.
     fn told(opened: &Opened) -> String {
         let files = opened.files.iter().filter(|file| !file.entry.path.starts_with("lib/apk"));
         let files: Vec<_> = files.map(|file| (&file.entry.path, file.length, file.sha256)).collect();

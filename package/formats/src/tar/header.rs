@@ -2,13 +2,13 @@
 
 use super::BLOCK;
 
-/// Name of the pseudo member that carries a long name.
+/// Name of the pseudo member that holds a long name.
 pub(super) const LONG_LINK: &[u8] = b"././@LongLink";
-/// GNU's magic and version, which together are not POSIX's.
+/// GNU's magic and version, which differ from POSIX's.
 const GNU_MAGIC: &[u8; 8] = b"ustar  \0";
 const POSIX_MAGIC: &[u8; 8] = b"ustar\x0000";
 
-/// A field's place in the header.
+/// Offset and length of a field in the header.
 #[derive(Clone, Copy)]
 pub(super) struct Field {
     pub(super) name: &'static str,
@@ -38,7 +38,7 @@ pub(super) const PREFIX: Field = field("name prefix", 345, 155);
 pub(super) struct Header(pub(super) [u8; BLOCK]);
 
 impl Header {
-    /// An empty GNU header of a type.
+    /// An empty GNU header for a type.
     pub(super) fn new(kind: u8) -> Self {
         let mut header = Header([0; BLOCK]);
         header.put(MAGIC, GNU_MAGIC);
@@ -57,8 +57,8 @@ impl Header {
         &raw[..raw.iter().position(|&byte| byte == 0).unwrap_or(raw.len())]
     }
 
-    /// An octal number: blanks in front, then digits, then a NUL or blank or the end of the field.
-    /// `None` for anything else, base-256 and negative numbers included. No digits are zero.
+    /// An octal number: leading blanks, then digits, then a NUL, a blank or the end of the field. `None` for anything
+    /// else, including base-256 and negative numbers. No digits mean zero.
     pub(super) fn number(&self, field: Field) -> Option<u64> {
         let raw = self.raw(field).trim_ascii_start();
         let digits = raw.iter().position(|byte| matches!(byte, 0 | b' ')).unwrap_or(raw.len());
@@ -89,14 +89,14 @@ impl Header {
         self.put(CHECKSUM, digits.as_bytes());
     }
 
-    /// Sum of all bytes, the checksum field taken as blanks.
+    /// The sum of all bytes, with blanks in place of the checksum field.
     pub(super) fn checksum(&self) -> u64 {
         let sum = |bytes: &[u8]| bytes.iter().map(|&byte| u64::from(byte)).sum::<u64>();
         let blanks = u64::from(b' ') * CHECKSUM.length as u64;
         sum(&self.0) - sum(self.raw(CHECKSUM)) + blanks
     }
 
-    /// Whether this is a POSIX header, whose prefix field is part of the name.
+    /// Whether it is a POSIX header, whose prefix field is part of the name.
     pub(super) fn is_posix(&self) -> bool {
         self.raw(MAGIC) == POSIX_MAGIC
     }

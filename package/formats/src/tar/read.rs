@@ -1,6 +1,7 @@
-//! Reads archives of unknown origin, one member at a time.
+//! Reads untrusted archives, one member at a time.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
 
 use super::header::{
@@ -11,24 +12,41 @@ use crate::limits::MOST_PATH_BYTES;
 use crate::package::{Content, Device, Entry, Kind, Owner};
 use crate::{Error, Limits};
 
-/// Walks an archive in stream order and checks every member before it is handed out.
+/// Reads an archive in stream order and checks every member before handing it out.
 ///
-/// Refused: paths that leave the root or have two spellings, members below a link, duplicates, hard
-/// links to anything but an earlier file, device nodes (unless [`Limits::devices`]), pax and other types
-/// unknown to opkg, numbers that are not octal, wrong checksums, cut-off archives and trailing bytes.
+/// Refused: paths that leave the root or have two spellings, members below a link, duplicates, hard links to anything
+/// but an earlier file, device nodes (unless [`Limits::devices`]), pax and other types unknown to opkg, numbers that
+/// are not octal, wrong checksums, cut-off archives and trailing bytes.
 pub struct Reader<R> {
     input: R,
     limits: Limits,
-    /// Number of members so far.
+    /// Number of members read so far.
     members: usize,
-    /// Content and padding of the current member that nobody has read yet.
+    /// Content and padding of the current member that was not read yet.
     content_left: u64,
     padding_left: u64,
-    /// Every path so far, and whether it is a directory.
-    seen: HashMap<String, Seen>,
-    /// Bytes of paths that may still be remembered.
+    seen: SeenPaths,
+    /// How many more bytes of paths may be kept.
     memory_left: usize,
     done: bool,
+}
+
+/// Every path so far, and whether it is a directory. There can be very many, and a router has little memory, so only
+/// hashes of the paths are kept; the key is new for each archive, so nobody can make two of them equal.
+#[derive(Default)]
+struct SeenPaths {
+    key: RandomState,
+    kinds: HashMap<u64, Seen>,
+}
+
+impl SeenPaths {
+    fn get(&self, path: &str) -> Option<Seen> {
+        self.kinds.get(&self.key.hash_one(path)).copied()
+    }
+
+    fn insert(&mut self, path: &str, kind: Seen) -> Option<Seen> {
+        self.kinds.insert(self.key.hash_one(path), kind)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,16 +59,16 @@ enum Seen {
 /// A member, without its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// Everything but the bytes of a file: its content is empty.
+    /// Everything except the content of a file.
     pub entry: Entry,
-    /// Length of the content, zero for anything but a file.
+    /// Length of the content; zero for anything but a file.
     pub length: u64,
-    /// Seconds since 1970.
+    /// Time of last change, in seconds since 1970.
     pub time: u64,
 }
 
 impl<R: Read> Reader<R> {
-    /// Reads from a plain, uncompressed archive.
+    /// Reads an uncompressed archive.
     pub fn new(input: R, limits: &Limits) -> Self {
         Reader {
             input,
@@ -58,14 +76,14 @@ impl<R: Read> Reader<R> {
             members: 0,
             content_left: 0,
             padding_left: 0,
-            seen: HashMap::new(),
+            seen: SeenPaths::default(),
             memory_left: MOST_PATH_BYTES,
             done: false,
         }
     }
 
-    /// The next member, or `None` after the end marker. Unread content of the last one is skipped.
-    /// The entry `./` of the root is checked and passed over.
+    /// The next member, or `None` after the end marker. Unread content of the last one is skipped. The root's entry
+    /// `./` is checked and skipped.
     pub fn next_member(&mut self) -> Result<Option<Member>, Error> {
         let mut long_name = None;
         let mut long_link = None;
@@ -107,14 +125,14 @@ impl<R: Read> Reader<R> {
         Body { reader: self }
     }
 
-    /// The content of the last member in memory, for members whose length was checked.
+    /// The content of the last member in memory; for members whose length was checked.
     pub fn bytes(&mut self) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
         self.content().read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
-    /// Gives the input back, after [`Reader::next_member`] has returned `None`.
+    /// Returns the input, after [`Reader::next_member`] returned `None`.
     pub fn into_inner(self) -> R {
         self.input
     }
@@ -159,7 +177,7 @@ impl<R: Read> Reader<R> {
         Ok(Some(Member { entry, length: size, time }))
     }
 
-    /// The path without `./` in front and, for directories, without the slash at the end.
+    /// The path without the leading `./` and, for directories, without the trailing slash.
     fn check_path(&self, name: &str, kind: &Kind) -> Result<String, Error> {
         let path = name.strip_prefix("./").unwrap_or(name);
         let path = if *kind == Kind::Dir { path.strip_suffix('/').unwrap_or(path) } else { path };
@@ -177,7 +195,7 @@ impl<R: Read> Reader<R> {
             }
             Kind::HardLink(target) => {
                 let inside = target.strip_prefix("./").unwrap_or(&target);
-                if self.seen.get(inside) == Some(&Seen::File) {
+                if self.seen.get(inside) == Some(Seen::File) {
                     return Ok(Kind::HardLink(inside.to_owned()));
                 }
                 Err(Error::TarHardLink { path: path.to_owned(), target })
@@ -193,10 +211,10 @@ impl<R: Read> Reader<R> {
             match self.seen.get(parent) {
                 Some(Seen::Dir) => {}
                 Some(_) => return Err(Error::TarThroughLink { path: path.to_owned(), link: parent.to_owned() }),
-                // A link of this name may not come later either.
+                // A link of this name must not come later either.
                 None => {
                     self.take_memory(parent.len())?;
-                    self.seen.insert(parent.to_owned(), Seen::Dir);
+                    self.seen.insert(parent, Seen::Dir);
                 }
             }
         }
@@ -206,15 +224,15 @@ impl<R: Read> Reader<R> {
             Kind::File(_) | Kind::HardLink(_) => Seen::File,
             Kind::Symlink(_) | Kind::Device(_) => Seen::Other,
         };
-        match self.seen.insert(path.to_owned(), what) {
-            // A directory may follow what it holds; two of the same name do no harm.
+        match self.seen.insert(path, what) {
+            // A directory may come after its contents, and a repeated directory does no harm.
             Some(Seen::Dir) if what == Seen::Dir => Ok(()),
             Some(_) => Err(Error::TarDuplicate { path: path.to_owned() }),
             None => Ok(()),
         }
     }
 
-    /// Long paths compress well: without a bound, a small file could fill the memory with names.
+    /// Long paths compress well: without a limit, a small file could fill the memory with names.
     fn take_memory(&mut self, bytes: usize) -> Result<(), Error> {
         self.memory_left =
             self.memory_left.checked_sub(bytes).ok_or(Error::TooManyEntries { limit: self.limits.entries })?;
@@ -237,7 +255,7 @@ impl<R: Read> Reader<R> {
         let mut bytes = vec![0; length.next_multiple_of(BLOCK)];
         self.read_exact(&mut bytes, "a long name")?;
         bytes.truncate(length);
-        // GNU tar counts the NUL that ends the name, apk does not.
+        // GNU tar includes the NUL that ends the name, apk does not.
         if bytes.last() == Some(&0) {
             bytes.pop();
         }
@@ -254,7 +272,7 @@ impl<R: Read> Reader<R> {
         Ok(header)
     }
 
-    /// The second zero block, and zeros until the input ends.
+    /// The second zero block, and zeros up to the end of the input.
     fn read_end(&mut self) -> Result<(), Error> {
         let mut block = [0; BLOCK];
         self.read_exact(&mut block, "its end marker")?;
@@ -284,13 +302,13 @@ impl<R: Read> Reader<R> {
     }
 }
 
-/// POSIX archives split long names into two fields.
+/// Joins the two fields in which POSIX archives store a long name.
 fn full_name(header: &Header) -> Vec<u8> {
     let (prefix, name) = (header.text(PREFIX), header.text(NAME));
     if header.is_posix() && !prefix.is_empty() { [prefix, b"/", name].concat() } else { name.to_vec() }
 }
 
-/// The content of one member; an archive that ends within it is an error, not an end.
+/// The content of one member; an archive that ends within it is an error, not an end of file.
 struct Body<'a, R> {
     reader: &'a mut Reader<R>,
 }

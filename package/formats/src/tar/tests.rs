@@ -1,4 +1,4 @@
-//! Archives made by hand, member by member, to be refused one by one.
+//! Hand-made archives, each of which must be refused.
 
 use std::io::Write as _;
 

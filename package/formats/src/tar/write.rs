@@ -7,7 +7,7 @@ use super::{BLOCK, LONGEST_NAME, RECORD};
 use crate::Error;
 use crate::package::{Device, Entry, Kind};
 
-/// Writes members in the order they are given; [`Writer::finish`] ends the archive.
+/// Writes members in the given order; [`Writer::finish`] ends the archive.
 pub struct Writer<W: Write> {
     out: W,
     time: u64,
@@ -15,19 +15,19 @@ pub struct Writer<W: Write> {
 }
 
 impl<W: Write> Writer<W> {
-    /// An archive whose members all have the same time, in seconds since 1970.
+    /// An archive in which all members have the same time, in seconds since 1970.
     pub fn new(out: W, time: u64) -> Self {
         Writer { out, time, written: 0 }
     }
 
-    /// The entry `./` that inner archives start with.
+    /// Writes the entry `./` with which inner archives start.
     pub fn root(&mut self) -> Result<(), Error> {
         let mut header = Header::new(b'5');
         header.put(NAME, b"./");
         self.header(header, "./", 0o755, 0, 0, 0)
     }
 
-    /// One entry, stored as `./path`.
+    /// Writes one entry as `./path`.
     pub fn entry(&mut self, entry: &Entry) -> Result<(), Error> {
         let cannot = |why| Error::TarCannotStore { path: entry.path.clone(), why };
         if let Some(why) = super::path_problem(&entry.path) {
@@ -70,7 +70,7 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    /// A file of root's whose bytes come from a reader; they must be exactly `length`.
+    /// Writes a file owned by root whose bytes come from a reader, which must yield exactly `length`.
     pub fn stream(&mut self, path: &str, mode: u32, length: u64, content: &mut dyn Read) -> Result<(), Error> {
         let mut header = Header::new(b'0');
         header.put(NAME, format!("./{path}").as_bytes());
@@ -78,7 +78,7 @@ impl<W: Write> Writer<W> {
         self.content(path, content, length)
     }
 
-    /// Two zero blocks and the padding to a full record; gives the inner writer and the length back.
+    /// Writes two zero blocks and pads to a full record; returns the inner writer and the archive's length.
     pub fn finish(mut self) -> Result<(W, u64), Error> {
         let end = (self.written + 2 * BLOCK as u64).next_multiple_of(RECORD);
         self.zeros(end - self.written)?;
@@ -122,7 +122,7 @@ impl<W: Write> Writer<W> {
         self.zeros(length.next_multiple_of(BLOCK as u64) - length)
     }
 
-    /// GNU's pseudo member for a name that does not fit into 100 bytes.
+    /// Writes GNU's pseudo member for a name that does not fit into 100 bytes.
     fn long_name(&mut self, kind: u8, name: &str) -> Result<(), Error> {
         if name.len() <= 100 {
             return Ok(());

@@ -1,10 +1,9 @@
-//! Apk's versions: `N(.N)*[a-z]?(_suffix N?)*(~hash)?(-rN)?`, compared token by token.
+//! apk's versions: `N(.N)*[a-z]?(_suffix N?)*(~hash)?(-rN)?`, compared token by token.
 
 use std::cmp::Ordering;
 use std::fmt;
 
-/// How the version of a package must relate to the one named in a dependency: the bits of apk's
-/// own `match` field.
+/// How a package's version must compare with that in a dependency: the bits of apk's own `match` field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Match(u8);
 
@@ -15,7 +14,7 @@ impl Match {
     pub const LESS: Match = Match(2);
     /// Newer versions match.
     pub const GREATER: Match = Match(4);
-    /// A version that only continues the named one counts as equal.
+    /// A version that continues the named one counts as equal.
     pub const FUZZY: Match = Match(8);
     /// The package must not be installed.
     pub const CONFLICT: Match = Match(16);
@@ -37,7 +36,7 @@ impl Match {
         self.0 & other.0 == other.0
     }
 
-    /// Both together.
+    /// The bits of both.
     #[must_use]
     pub fn with(self, other: Match) -> Match {
         Match(self.0 | other.0)
@@ -74,7 +73,7 @@ impl Match {
     }
 }
 
-/// The operator between name and version, without the `!` of a conflict.
+/// Prints the operator between name and version, without the `!` of a conflict.
 impl fmt::Display for Match {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (bit, sign) in [(Match::GREATER, '>'), (Match::LESS, '<'), (Match::FUZZY, '~')] {
@@ -86,12 +85,12 @@ impl fmt::Display for Match {
     }
 }
 
-/// Compares two versions as apk does; invalid ones compare as far as they make sense.
+/// Compares two versions as apk does; invalid ones are compared as far as they can be parsed.
 pub fn compare(a: &str, b: &str) -> Ordering {
     compare_with(a, b, false)
 }
 
-/// Whether apk's grammar accepts the version. Readers do not ask, but makers of packages must.
+/// Whether apk's grammar accepts the version. Readers do not check it, but package builders must.
 pub fn is_valid(version: &str) -> bool {
     let mut tokens = Tokens::new(version);
     loop {
@@ -103,7 +102,7 @@ pub fn is_valid(version: &str) -> bool {
     }
 }
 
-/// What a part of a version is; when two versions differ in kind, the earlier kind is newer.
+/// The kind of a token; when two versions differ in kind, the earlier kind is newer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     FirstNumber,
@@ -117,7 +116,7 @@ enum Kind {
     Invalid,
 }
 
-/// Known suffixes in their order; the first ones come before the version without suffix.
+/// Known suffixes in order; the first ones come before a version without suffix.
 const SUFFIXES: [&str; 9] = ["alpha", "beta", "pre", "rc", "cvs", "svn", "git", "hg", "p"];
 const PRE_RELEASES: usize = 4;
 

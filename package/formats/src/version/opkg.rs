@@ -1,4 +1,4 @@
-//! Opkg's order of versions, which is Debian's: `[epoch:]version[-revision]`.
+//! opkg's order of versions, which is Debian's: `[epoch:]version[-revision]`.
 
 use std::cmp::Ordering;
 
@@ -12,11 +12,10 @@ pub fn compare(a: &str, b: &str) -> Ordering {
         .then_with(|| compare_part(revision_a.as_bytes(), revision_b.as_bytes()))
 }
 
-/// Whether a package of `version` satisfies `operator wanted` in opkg's eyes.
+/// Whether opkg lets a package of `version` satisfy `operator wanted`.
 ///
-/// By the documentation `<<` and `>>` are strict. Opkg still accepts equal versions for them
-/// (observed), so a solver that did not would refuse what opkg installs; this follows opkg. Use
-/// [`compare`] where strictness is wanted.
+/// `<<` and `>>` are documented as strict, but opkg accepts equal versions for them (observed). This follows opkg,
+/// because a stricter solver would refuse what opkg installs. Use [`compare`] for a strict comparison.
 pub fn satisfies(version: &str, operator: Operator, wanted: &str) -> bool {
     let order = compare(version, wanted);
     match operator {
@@ -26,14 +25,14 @@ pub fn satisfies(version: &str, operator: Operator, wanted: &str) -> bool {
     }
 }
 
-/// Epoch, version and revision: cut at the first `:` and the last `-`.
+/// Epoch, version and revision, split at the first `:` and the last `-`.
 fn split(text: &str) -> (&str, &str, &str) {
     let (epoch, rest) = text.split_once(':').unwrap_or(("", text));
     let (version, revision) = rest.rsplit_once('-').unwrap_or((rest, ""));
     (epoch, version, revision)
 }
 
-/// Debian's order of one part: runs of other characters and of digits in turn.
+/// Debian's order of one part: alternating runs of non-digits and digits.
 fn compare_part(mut a: &[u8], mut b: &[u8]) -> Ordering {
     while !a.is_empty() || !b.is_empty() {
         let (text_a, rest_a) = a.split_at(run(a, |byte| !byte.is_ascii_digit()));
@@ -53,7 +52,7 @@ fn run(bytes: &[u8], accept: impl Fn(&u8) -> bool) -> usize {
     bytes.iter().position(|byte| !accept(byte)).unwrap_or(bytes.len())
 }
 
-/// `~` before the end, the end before letters, letters before everything else.
+/// `~` sorts before the end, the end before letters, letters before everything else.
 fn compare_text(a: &[u8], b: &[u8]) -> Ordering {
     let weight = |byte: Option<&u8>| match byte {
         None => 0,
@@ -68,7 +67,7 @@ fn compare_text(a: &[u8], b: &[u8]) -> Ordering {
         .unwrap_or(Ordering::Equal)
 }
 
-/// Numbers of any length; leading zeros do not count, no digits are zero.
+/// Numbers of any length; leading zeros do not count, no digits mean zero.
 fn compare_number(a: &[u8], b: &[u8]) -> Ordering {
     let strip = |digits: &[u8]| digits.len() - run(digits, |&byte| byte == b'0');
     let (length_a, length_b) = (strip(a), strip(b));

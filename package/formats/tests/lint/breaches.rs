@@ -1,4 +1,4 @@
-//! One bad package for each rule about packages, in both formats where both can have it.
+//! One bad package for each rule about packages, in both formats if both can have it.
 
 use std::collections::BTreeSet;
 
@@ -13,10 +13,10 @@ use crate::support::{
     File, RELEASE, apk_file, apk_plain, hello, ids, in_both, ipk_file, judge, kmod, module_path, on_mips, program, with,
 };
 
-/// A change to a faultless package, and the one rule that it breaks.
+/// The rule, and packages that break only this rule.
 type Breach = (&'static str, fn() -> Vec<Package>);
 
-/// Rules that both formats can break.
+/// Rules that packages of both formats can break.
 const BREACHES: &[Breach] = &[
     ("LINT101", || vec![Package { files: Vec::new(), ..kmod("a", "") }]),
     ("LINT102", || {
@@ -86,7 +86,7 @@ const BREACHES: &[Breach] = &[
     ("LINT302", || vec![Package { source: "/srv/openwrt/package/hello".into(), ..hello() }]),
     ("LINT303", || vec![bin(Elf { needed: vec!["libc.so", "libubox.so.1"], ..Elf::default() })]),
     ("LINT303", || {
-        // The library is among the given packages, and the program does not depend on it.
+        // The library is among the given packages, but the program does not depend on it.
         let user = bin(Elf { needed: vec!["libx.so.1"], ..Elf::default() });
         vec![user, library()]
     }),
@@ -117,7 +117,7 @@ fn bin(elf: Elf) -> Package {
     with(Entry::file("usr/bin/x", 0o755, program(&elf)))
 }
 
-/// A package with a library, under the name that programs ask for.
+/// A package with a library, under the name in the program's `DT_NEEDED`.
 fn library() -> Package {
     let elf = Elf { needed: vec!["libc.so"], ..Elf::default() };
     let files = vec![
@@ -148,7 +148,7 @@ fn a_breach_says_where_and_what() {
     assert_eq!((finding.id, finding.severity), ("LINT201", Severity::Error));
 }
 
-/// Exchanges bytes of the uncompressed control file; the new ones must be of the same length.
+/// Replaces bytes in the uncompressed control file by others of the same length.
 pub(crate) fn with_control(package: &Package, old: &str, new: &str) -> File {
     use formats::{gzip, tar};
     let limits = Options::default().limits;
@@ -203,7 +203,7 @@ fn settings_that_differ_from_apks_own_list_are_found() {
     let mut bytes = Vec::new();
     apk::write(&plan, &[], Compression::None, &mut bytes).unwrap();
     assert_eq!(ids(&[("hello-1.0-r1.apk".into(), bytes.clone())]), BTreeSet::from(["LINT408"]));
-    // The digests of the content are checked by the reader.
+    // The reader checks the digests of file contents.
     let at = bytes.windows(6).rposition(|window| window == b"other\n").unwrap();
     bytes[at] ^= 1;
     assert_eq!(ids(&[("hello-1.0-r1.apk".into(), bytes)]), BTreeSet::from(["LINT001"]));
@@ -227,7 +227,7 @@ fn a_file_that_cannot_be_read_is_a_finding_and_hides_no_other() {
     assert!(finding.what.ends_with("(GZ002)"), "{finding:?}");
 }
 
-/// Fails in the middle, as a disk or connection does.
+/// A source that fails half-way, as a disk or connection may.
 struct Broken;
 
 impl std::io::Read for Broken {
@@ -296,7 +296,7 @@ fn every_rule_has_an_id_of_its_own_and_something_to_say() {
             rule.id
         );
     }
-    // The breaches of this folder, by the text of its files: a rule without one would be untested.
+    // Every rule's id must occur in the files of this folder: a rule without a breach here would be untested.
     let tests = [include_str!("breaches.rs"), include_str!("feeds.rs"), include_str!("system.rs")].concat();
     for rule in &rules {
         assert!(tests.contains(&format!("\"{}\"", rule.id)), "{} is never broken", rule.id);

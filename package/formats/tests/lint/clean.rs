@@ -1,4 +1,4 @@
-//! What is right yields nothing, in both formats, alone and in company.
+//! Correct packages have no findings, in both formats, alone and together.
 
 use std::collections::BTreeSet;
 
@@ -62,12 +62,12 @@ fn modules_may_be_listed_elsewhere_built_in_or_loaded_with_another() {
     user.files.push(Entry::file("etc/modules.d/30-hash", 0o644, Content::from("crypto_hash\n")));
     assert_eq!(in_both(&[kernel, user]), [BTreeSet::new(), BTreeSet::new()]);
 
-    // What `kmod-unknown` brings is not known: it may well be the package of `b`.
+    // The content of `kmod-unknown` is not known: it may be the package of `b`.
     let mut user = kmod("a", "b");
     user.depends[1] = Dependency::on("kmod-unknown");
     assert_eq!(in_both(&[user, kmod("b", "")]), [BTreeSet::new(), BTreeSet::new()]);
 
-    // `b` is not listed, and comes with `a`.
+    // `b` is not in a load list, but is loaded with `a`.
     let mut both = kmod("a", "b");
     both.depends.truncate(1);
     both.files.push(Entry::file(module_path("b"), 0o644, program(&Elf::module(RELEASE, ""))));
@@ -109,7 +109,7 @@ fn firmware_for_another_processor_is_left_alone() {
 
 #[test]
 fn packages_made_by_the_real_tools_yield_what_is_in_them() {
-    // Made to hold everything that the formats can, so not all of it is good; the sizes are the tools' own.
+    // This package has everything that the formats can express, so not all of it is good; the sizes are the tools' own.
     for (file, expected) in [
         ("ipk/hello_1.2.3-r4_all.ipk", &["LINT203"][..]),
         ("ipk/kernel_6.6.93~0123456789abcdef0123456789abcdef-r1_aarch64_cortex-a53.ipk", &["LINT403", "LINT405"]),
@@ -130,7 +130,7 @@ fn packages_made_by_the_real_tools_yield_what_is_in_them() {
 
 #[test]
 fn a_real_program_is_looked_into() {
-    // This very test: not stripped, and made for the host.
+    // This very test program: not stripped, and built for the host.
     let bytes = std::fs::read(std::env::current_exe().unwrap()).unwrap();
     let package = Package { architecture: "all".into(), ..with(Entry::file("usr/bin/x", 0o755, bytes.into())) };
     let found = ids(&[ipk_file(&package)]);

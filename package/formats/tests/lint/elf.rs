@@ -1,18 +1,18 @@
-//! The smallest ELF files that rules look into: made here, so that each says what it is.
+//! The smallest ELF files that rules examine, made here, so that their content is explicit.
 
 /// An x86-64 file.
 #[derive(Default, Clone)]
 pub(crate) struct Elf {
     /// A kernel module: relocatable, with this vermagic and these needed modules.
     pub(crate) module: Option<(&'static str, &'static str)>,
-    /// For AArch64 instead.
+    /// Whether it is for AArch64 instead.
     pub(crate) is_arm: bool,
-    /// Names of further sections, such as `.debug_info`.
+    /// Names of additional sections, such as `.debug_info`.
     pub(crate) sections: Vec<&'static str>,
     pub(crate) has_symbols: bool,
     pub(crate) needed: Vec<&'static str>,
     pub(crate) run_path: Option<&'static str>,
-    /// A text of the program.
+    /// A text in the program's data.
     pub(crate) text: &'static str,
 }
 
@@ -36,7 +36,7 @@ impl Elf {
         let information_at = append(&mut file, information.as_bytes());
         let (names, dynamic) = self.dynamic();
         let names_at = append(&mut file, &names);
-        // One segment maps the whole file to address 0, so an address is an offset.
+        // One segment maps the whole file to address 0, so addresses equal offsets.
         let dynamic = [dynamic, vec![(5, names_at), (10, names.len() as u64), (0, 0)]].concat();
         let dynamic: Vec<u8> = dynamic.iter().flat_map(|(tag, value)| words(&[*tag, *value])).collect();
         let dynamic_at = append(&mut file, &dynamic);
@@ -100,7 +100,7 @@ impl Elf {
     }
 }
 
-/// Appends at a multiple of eight, and tells where.
+/// Appends at a multiple of eight; returns the offset.
 fn append(file: &mut Vec<u8>, bytes: &[u8]) -> u64 {
     file.resize(file.len().next_multiple_of(8), 0);
     let at = file.len() as u64;
@@ -112,8 +112,7 @@ fn words(values: &[u64]) -> Vec<u8> {
     values.iter().flat_map(|value| value.to_le_bytes()).collect()
 }
 
-/// The smallest program for a router with MIPS, of which all sections are stripped: flags of its header, and what it says
-/// of numbers with a fraction.
+/// The smallest program for a MIPS router, with all sections stripped; takes the header's flags and `fp_abi`.
 pub(crate) fn mips(is_little: bool, flags: u32, float: u8) -> Vec<u8> {
     let half = |value: u16| if is_little { value.to_le_bytes() } else { value.to_be_bytes() };
     let word = |value: u32| if is_little { value.to_le_bytes() } else { value.to_be_bytes() };

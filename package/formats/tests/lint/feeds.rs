@@ -1,4 +1,4 @@
-//! Feeds of both worlds, each spoiled in one way.
+//! Feeds of both formats, each spoiled in one way.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +31,7 @@ fn two() -> Package {
     Package { name: "other".into(), files: Vec::new(), conffiles: Vec::new(), ..hello() }
 }
 
-/// What a feed of package files would list, in the words of opkg.
+/// The entries that opkg's index would have for these package files.
 fn listed(files: &[File]) -> Vec<Listed> {
     let list = |(path, bytes): &File| Listed {
         control: ipk::inspect(&bytes[..], &Options::default().limits).unwrap().control,
@@ -75,13 +75,13 @@ fn found(files: &[File], options: &Options) -> BTreeSet<&'static str> {
     judge(files, options).iter().map(|finding| finding.id).collect()
 }
 
-/// Lets two entries lead to each other's file.
+/// Swaps the files of two entries.
 fn exchange(list: &mut [Listed]) {
     let first = list[0].filename.clone();
     list[0].filename = std::mem::replace(&mut list[1].filename, first);
 }
 
-/// Asserts the one id that is found in a feed, or that there is none.
+/// Asserts the one id found in a feed, or with an empty id that there is none.
 fn assert_found(files: &[File], id: &str, why: &str) {
     let expected = if id.is_empty() { BTreeSet::new() } else { BTreeSet::from([id]) };
     assert_eq!(found(files, &options()), expected, "{why}: {:#?}", judge(files, &options()));

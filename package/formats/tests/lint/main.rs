@@ -1,4 +1,4 @@
-//! Every rule of the lint has a breach here that is found by its id, and what is right yields nothing.
+//! Every lint rule has a breach here that is found by its id, and correct packages have no findings.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may fail like tests")]
 

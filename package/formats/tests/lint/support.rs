@@ -1,4 +1,4 @@
-//! Packages without a fault, to be spoiled in one way each, and ways to have them judged.
+//! Faultless packages, to be spoiled in one way each, and helpers to judge them.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::elf::Elf;
 pub(crate) const RELEASE: &str = "6.12.94";
 pub(crate) const KERNEL: &str = "6.12.94~0123456789abcdef0123456789abcdef-r1";
 
-/// Nothing in it is worth a word.
+/// A package without any finding.
 pub(crate) fn hello() -> Package {
     Package {
         name: "hello".into(),
@@ -36,7 +36,7 @@ pub(crate) fn hello() -> Package {
     }
 }
 
-/// A package of one kernel module that needs nothing, or one other.
+/// A package with one kernel module that needs no other, or one.
 pub(crate) fn kmod(name: &str, depends: &'static str) -> Package {
     let module = name.replace('-', "_");
     let mut package = Package {
@@ -65,14 +65,14 @@ pub(crate) fn program(elf: &Elf) -> Content {
     elf.bytes().into()
 }
 
-/// `hello` for an architecture of MIPS, with this program.
+/// `hello` for a MIPS architecture, with this program.
 pub(crate) fn on_mips(architecture: &str, program: Vec<u8>) -> Package {
     let mut package = Package { architecture: architecture.into(), ..hello() };
     package.files[1] = Entry::file("usr/bin/hello", 0o755, Content::from(program));
     package
 }
 
-/// `hello` with one more file.
+/// `hello` with another file.
 pub(crate) fn with(entry: Entry) -> Package {
     let mut package = hello();
     package.files.push(entry);
@@ -107,12 +107,12 @@ pub(crate) fn judge(files: &[File], options: &Options) -> Vec<Finding> {
     lint::judge(&examined, options)
 }
 
-/// The ids of what is found, each once.
+/// The distinct ids of all findings.
 pub(crate) fn ids(files: &[File]) -> BTreeSet<&'static str> {
     judge(files, &Options::default()).iter().map(|finding| finding.id).collect()
 }
 
-/// What is found in packages, as ipk and as apk.
+/// The findings for packages, as ipk and as apk.
 pub(crate) fn in_both(packages: &[Package]) -> [BTreeSet<&'static str>; 2] {
     let all = |write: fn(&Package) -> File| ids(&packages.iter().map(write).collect::<Vec<_>>());
     [all(ipk_file), all(apk_file)]

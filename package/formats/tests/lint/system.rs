@@ -1,4 +1,4 @@
-//! What the router's own programs read: a breach for each rule, and what is right beside it.
+//! Files that the router's own programs read: a breach of each rule, and correct files beside it.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use formats::{Content, Entry, Package, apk, ipk};
 use crate::elf::Elf;
 use crate::support::{File, apk_plain, hello, ids, in_both, ipk_file, kmod, module_path, program, with};
 
-/// What is found in packages as ipk and as apk, the same in both.
+/// Asserts the findings for packages, which are the same as ipk and as apk.
 #[track_caller]
 fn found(packages: &[Package], expected: &[&str]) {
     let expected: BTreeSet<&str> = expected.iter().copied().collect();
@@ -49,7 +49,7 @@ fn settings_have_names_that_uci_takes() {
         let conffiles = vec!["/etc/config/hello".into(), format!("/{path}")];
         found(&[Package { conffiles, ..package }], id.as_slice());
     }
-    // It is no file of uci's there.
+    // In that folder it is not a uci file.
     found(&[with(text("etc/hello/my.app", 0o644, ""))], &[]);
 }
 
@@ -87,7 +87,7 @@ fn programs_can_be_executed() {
     }
     found(&[with(text("etc/init.d/x", 0o644, rc))], &["LINT603"]);
     found(&[with(text("etc/init.d/x", 0o755, rc))], &[]);
-    // Read into a shell, or by others.
+    // These are sourced by a shell, or read by other programs.
     for path in ["etc/hotplug.d/iface/10-x", "etc/uci-defaults/x", "usr/share/x", "usr/bin/x/data", "usr/sbin-x"] {
         found(&[with(text(path, 0o644, "true\n"))], &[]);
     }
@@ -176,7 +176,7 @@ fn provided_names_are_of_use() {
     assert_eq!(with_provides("hello=1.0-r1"), BTreeSet::from(["LINT411"]));
     assert_eq!(with_provides("greeting=1.0"), BTreeSet::new());
 
-    // Two that provide one name without a version can be installed together, and both have the file.
+    // Two packages that provide one name without a version can be installed together, and both have the file.
     let variant = |name: &str| Package {
         name: name.into(),
         provides: vec![Provide::name("tool")],
@@ -207,7 +207,7 @@ fn lists_of_modules_are_read_as_kmodloader_reads_them() {
         package.files[1] = text("etc/modules.d/a", 0o644, line);
         for found in in_both(&[package]) {
             let mut expected: BTreeSet<&str> = id.into_iter().collect();
-            // Nothing else names it.
+            // No other load list names it.
             expected.extend(id.map(|_| "LINT105"));
             assert_eq!(found, expected, "{line:?}");
         }
@@ -231,7 +231,7 @@ fn modules_are_where_they_are_looked_for_and_bound_to_one_build() {
     assert!(module_path("a").ends_with("/6.12.94/a.ko"));
 }
 
-/// Packages from the field; only what the rules of their kind say is compared.
+/// Packages seen in the field; only findings of these rules are compared.
 #[test]
 fn packages_from_the_field_yield_what_is_wrong_with_them() {
     for (folder, expected) in [
@@ -271,7 +271,7 @@ fn packages_from_the_field_yield_what_is_wrong_with_them() {
             let path = format!("{}/tests/golden/field/{folder}/{name}_1.0-r1_all.ipk", env!("CARGO_MANIFEST_DIR"));
             let file = (format!("{name}.ipk"), std::fs::read(path).unwrap());
             let mut found = ids(&[file]);
-            // Nobody maintains them.
+            // They have no maintainer.
             for courtesy in ["LINT403", "LINT405", "LINT406"] {
                 found.remove(courtesy);
             }
@@ -283,7 +283,7 @@ fn packages_from_the_field_yield_what_is_wrong_with_them() {
 
 #[test]
 fn what_was_right_in_its_time_is_no_fault() {
-    // LuCI's versions up to 23.05, and the size that its scripts wrote then.
+    // LuCI's versions up to 23.05, and the size that its scripts wrote at that time.
     let luci = Package { version: "1.0-r1".into(), ..hello() };
     let git = crate::breaches::with_control(&luci, "Version: 1.0-r1", "Version: git-21.295.67054-13df80d");
     assert_eq!(ids(&[git]), BTreeSet::from(["LINT413"]));

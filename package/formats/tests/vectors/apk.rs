@@ -37,7 +37,7 @@ pub(crate) fn text(name: &str) -> String {
     String::from_utf8(golden(name)).unwrap()
 }
 
-/// The bytes behind the compression.
+/// The decompressed bytes.
 fn plain(bytes: &[u8]) -> Vec<u8> {
     if bytes.starts_with(b"ADB.") {
         return bytes.to_vec();
@@ -97,7 +97,7 @@ fn reads_what_was_written() {
     for (name, _) in PACKAGES {
         let plan = common::apk_plan(name);
         let bytes = written(name, &[&secret], Compression::Deflate);
-        let (read, key) = apk::read(&bytes[..], &keys(), &limits()).unwrap();
+        let (read, members, key) = apk::read(&bytes[..], &keys(), &limits()).unwrap();
         assert_eq!(key, secret.public().id());
         assert_eq!(read.scripts, plan.scripts);
         assert_eq!(read.triggers, plan.triggers);
@@ -107,7 +107,7 @@ fn reads_what_was_written() {
         depends.dedup();
         assert_eq!(read.info.depends, depends);
         for entry in &plan.files {
-            let member = read.members.iter().find(|member| member.entry.path == entry.path).unwrap();
+            let member = members.iter().find(|member| member.entry.path == entry.path).unwrap();
             assert_eq!((&member.entry.kind, member.entry.mode), (&entry.kind, entry.mode), "{}", entry.path);
             assert_eq!(member.entry.owner.name, entry.owner.name);
             assert_eq!(member.xattrs.len(), plan.xattrs.get(&entry.path).map_or(0, Vec::len));
@@ -137,7 +137,7 @@ fn signatures_of_apk_verify_and_ours_are_deterministic() {
     let secret = SecretKey::parse(&text("test-only-a.pem")).unwrap();
     let signed = written("hello", &[&secret], Compression::None);
     assert_eq!(signed, written("hello", &[&secret], Compression::None));
-    // The signature does not change what an index stores of the package.
+    // The signature does not change what an index stores about the package.
     let digest = |bytes: &[u8]| Adb::read(bytes, &limits()).unwrap().digest();
     assert_eq!(digest(&signed), digest(&golden("hello.none.apk")));
 }
@@ -175,7 +175,7 @@ fn reads_an_index_that_is_signed_by_one_of_the_keys() {
     for listed in &mut expected.packages {
         listed.info.unique_id = None;
     }
-    // Lists come back sorted.
+    // Lists are read back sorted.
     let names = |index: &Index| index.packages.iter().map(|listed| listed.info.file_name()).collect::<Vec<_>>();
     assert_eq!(names(&read), names(&expected));
     assert_eq!(read, expected);
@@ -232,7 +232,7 @@ fn a_package_must_be_the_one_that_was_listed() {
     assert_eq!(check(&renamed, "hello-1.2.3-r4.apk"), "IDX004");
 }
 
-/// A neutral plan with everything that the two package managers see differently.
+/// A neutral plan with everything that the two package managers treat differently.
 pub(crate) fn neutral() -> Package {
     Package {
         name: "libfoo".into(),
@@ -300,8 +300,8 @@ fn the_neutral_plan_is_translated() {
     assert_eq!(bytes(&plan), bytes(&apk::from_plan(&neutral()).unwrap()));
 }
 
-/// One recipe, two formats: what ends on the router, whose it is and what runs when must not depend on the
-/// manager, but for what the manager keeps beside it.
+/// One recipe, two formats: which files are installed, who owns them and which scripts run when must not depend on the
+/// manager, except for the manager's own data.
 #[test]
 fn both_formats_carry_the_same_files_owners_and_scripts() {
     let owner = |id, name: &str| Owner { id, name: name.into() };
@@ -334,12 +334,12 @@ fn both_formats_carry_the_same_files_owners_and_scripts() {
     })
     .unwrap();
 
-    // What each keeps beside the payload, such as declared conffiles that are not there yet.
+    // Without each manager's own data, such as declared conffiles that are not shipped.
     let payload = |path: &str| {
         let beside = ["", "lib", "lib/upgrade", "lib/apk"].contains(&path);
         !beside && !path.starts_with("lib/upgrade/keep.d") && !path.starts_with("lib/apk/packages")
     };
-    // opkg knows owners by number and apk by name.
+    // opkg stores owners by number and apk by name.
     let names = |id| if id == 850 { "svc" } else { "root" };
     type Seen = (String, u32, String, String, Kind);
     let in_ipk: Vec<Seen> = ipk
@@ -350,7 +350,7 @@ fn both_formats_carry_the_same_files_owners_and_scripts() {
         .collect();
     let mut in_apk: Vec<Seen> = apk
         .members
-        .into_iter()
+        .iter()
         .filter(|member| payload(&member.entry.path))
         .map(|Member { entry, .. }| {
             let kind = match entry.kind {
@@ -364,8 +364,8 @@ fn both_formats_carry_the_same_files_owners_and_scripts() {
     assert_eq!(in_ipk, in_apk);
     assert!(contents.into_keys().all(|path| path.starts_with("lib/apk/packages/libfoo3.")));
 
-    // The generated script calls the helper that does the shared work and the package's own text; under opkg
-    // the helper finds that text by itself, under apk it follows.
+    // The generated script calls the shared helper, and the package's own text runs: under opkg the helper finds that
+    // text itself, under apk it follows.
     let in_ipk = |name: &str| String::from_utf8(ipk.metadata.file(name).unwrap().to_vec()).unwrap();
     let in_apk = |script| String::from_utf8(apk.scripts[&script].clone()).unwrap();
     for (helper, shared, own, scripts) in [

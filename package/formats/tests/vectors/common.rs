@@ -47,7 +47,7 @@ pub(crate) fn files(package: &str) -> Vec<Entry> {
             let mode = file["mode"].as_str().map_or(0o777, |mode| u32::from_str_radix(mode, 8).unwrap());
             Entry {
                 path: file["path"].as_str().unwrap().trim_start_matches('/').to_owned(),
-                // A hard link shows the mode of what it links to.
+                // A hard link has the mode of the file that it links to.
                 mode: if matches!(kind, Kind::HardLink(_)) { 0o644 } else { mode },
                 owner: user(&file["user"]),
                 group: user(&file["group"]),
@@ -83,7 +83,7 @@ pub(crate) fn ipk_plan(name: &str) -> Package {
         architecture: field("Architecture"),
         depends: depend::list(&field("Depends")).unwrap(),
         conflicts: depend::list(&field("Conflicts")).unwrap(),
-        // The writer adds the bare name of a library by itself.
+        // The writer adds the bare name of a library itself.
         provides: if abi_version.is_empty() { depend::list(&field("Provides")).unwrap() } else { Vec::new() },
         abi_version,
         install_if: Vec::new(),
@@ -133,7 +133,7 @@ pub(crate) fn apk_plan(name: &str) -> apk::Plan {
         (script, body)
     };
     let xattrs = |file: &Value| {
-        // Backwards, as the file system listed them when the golden file was made.
+        // Reversed, as the file system listed them when the golden file was made.
         let values = file["xattrs"]
             .as_object()?
             .iter()

@@ -1,4 +1,4 @@
-//! A feed made by OpenWrt's scripts, and malformed ones that the real opkg takes.
+//! A feed made by OpenWrt's scripts, and malformed ones that the real opkg accepts.
 
 use model::Digest;
 
@@ -70,7 +70,7 @@ fn feeds_merge_and_compare() {
     assert_eq!(changes.rebuilt["libfoo3"], "1.0.0-r1");
     packages::merge(&mut new, old);
     assert_eq!(new.len(), 6);
-    // An older version beside a newer one is no change.
+    // An older version beside a newer one is not a change.
     assert!(packages::changes(&new[..3], &new).changed.is_empty());
 }
 
@@ -99,8 +99,8 @@ fn lengths_that_old_verifiers_get_wrong_are_padded() {
     }
 }
 
-/// What becomes of each malformed feed: where it is refused, and with which id. The real opkg's
-/// behaviour is in `results-feed.csv`.
+/// What happens to each malformed feed: the step that refuses it, and the id. The real opkg's behaviour is in
+/// `results-feed.csv`.
 #[test]
 fn every_malformed_feed_is_refused_at_the_right_step() {
     let table = [
@@ -130,7 +130,7 @@ fn every_malformed_feed_is_refused_at_the_right_step() {
     }
 }
 
-/// Takes a feed the way a client does, up to the step that refuses it.
+/// Reads a feed as a client does, up to the step that refuses it.
 fn walk(folder: &str) -> (&'static str, &'static str) {
     let path = |name: &str| format!("malformed/feed/{folder}/{name}");
     let limits = Limits::default();
@@ -178,7 +178,7 @@ fn a_file_name_may_only_name_a_file_of_the_feed() {
     };
     let read = |filename: &str| packages::read(entry(filename).as_bytes(), &Limits::default());
     assert_eq!(read("./kmods/a_1_all.ipk").unwrap()[0].filename, "./kmods/a_1_all.ipk");
-    // Those who fetch it encode what has a meaning in addresses, as opkg does.
+    // Clients escape characters that have a meaning in URLs, as opkg does.
     assert_eq!(read("a_1:2%?#.ipk").unwrap()[0].filename, "a_1:2%?#.ipk");
     for filename in ["/a.ipk", "../a.ipk", "a/../../b", "http://x/a.ipk", "a\\b"] {
         assert_eq!(read(filename).unwrap_err().id(), "IDX003", "{filename}");

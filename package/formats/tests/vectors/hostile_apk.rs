@@ -1,4 +1,4 @@
-//! Malformed packages and feeds that apk installs or crashes on, and damage made by chance.
+//! Malformed packages and feeds that apk installs or crashes on, and random damage.
 
 use formats::adb::{Adb, Compression, Schema};
 use formats::apk::index::Index;
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use crate::apk::{golden, index, keys, limits, neutral, text, written};
 use crate::common;
 
-/// Reads a malformed package the way a client would: signature by the golden key, then everything.
+/// Reads a malformed package as a client would: signature with the golden key, then everything.
 fn refusal(name: &str) -> &'static str {
     let bytes = common::bytes(&format!("malformed/apk/{name}.apk"));
     match apk::read(&bytes[..], &keys()[..1], &Limits::default()) {
@@ -62,17 +62,17 @@ const MALFORMED: [(&str, &str); 75] = [
     ("data-before-sig", "ADB009"),
     ("two-adb-blocks", "ADB009"),
     ("sig-wrong-schema", "ADB009"),
-    ("sig-sha256", "ADB009"), // signed with what we do not count on
+    ("sig-sha256", "ADB009"), // a hash for signatures that we do not support
     ("sig-alg5-truncated", "ADB009"),
     ("sig-ver1", "ADB009"),
     ("sig-bad-then-good", ""), // one good signature suffices
-    ("sig-huge", ""),          // a block that nobody understands is passed over
+    ("sig-huge", ""),          // an unknown block is skipped
     ("pad-nonzero", "ADB003"),
     ("magic-bad", "ADB001"),
     ("schema-unknown", "ADB001"),
     ("schema-indx", "ADB001"),
     ("compat-ver-1", "ADB004"),
-    ("adb-ver-9", ""), // only the compatibility version bars a reader
+    ("adb-ver-9", ""), // only the compatibility version stops a reader
     ("empty-file", "ADB001"),
     ("short-file", "ADB003"),
     ("block-size-0", "ADB003"),
@@ -98,7 +98,7 @@ const MALFORMED: [(&str, &str); 75] = [
     ("val-special-7", "ADB006"),
     ("val-cycle", "ADB006"),
     ("val-unsorted-deps", "APK003"),
-    ("val-array-tag", ""), // either tag is as good
+    ("val-array-tag", ""), // both tags are accepted
 ];
 
 #[test]
@@ -112,8 +112,8 @@ fn every_malformed_package_is_refused_for_its_own_reason() {
         assert_eq!(refusal(name), id, "{name}");
     }
 }
-/// Takes a feed the way a client does: the signed index first, then each package by what the index
-/// says. Returns the step that refuses it, and the id.
+/// Reads a feed as a client does: the signed index first, then each package against its entry. Returns the step that
+/// refuses it, and the id.
 fn walk(folder: &str) -> (&'static str, &'static str) {
     let file = |name: &str| common::golden(&format!("malformed/adb/{folder}/{name}"));
     let limits = Limits::default();
@@ -135,18 +135,18 @@ fn walk(folder: &str) -> (&'static str, &'static str) {
     ("installs", "")
 }
 
-/// What becomes of each malformed feed; for apk's behaviour see `results-index.csv`.
+/// What happens to each malformed feed; apk's behaviour is in `results-index.csv`.
 #[test]
 fn every_malformed_feed_is_refused_at_the_right_step() {
     let table = [
-        ("downgrade", "installs", ""), // refusing older versions is the client's business
+        ("downgrade", "installs", ""), // refusing older versions is the client's task
         ("idx-arch-all", "package", "IDX004"),
         ("idx-arch-foreign", "package", "IDX004"),
         ("idx-arch-noarch", "package", "IDX004"),
         ("idx-bad-name", "index", "APK001"),
         ("idx-bad-version", "index", "APK001"),
         ("idx-bitflip", "index", "ADB009"),
-        ("idx-dep-bad", "installs", ""), // so is a dependency that nothing provides
+        ("idx-dep-bad", "installs", ""), // so does a dependency that nothing provides
         ("idx-dotdot-name", "index", "APK001"),
         ("idx-dup", "index", "APK003"),
         ("idx-dup-diff", "index", "APK003"),
@@ -226,7 +226,7 @@ fn limits_hold() {
     assert_eq!(refused(Limits { control: 100, ..limits() }), "APK001");
 }
 
-/// A signed file around changed metadata, so that damage is met behind the signature.
+/// Signs changed metadata, so that the damage lies behind a valid signature.
 fn resigned(mut adb: Adb) -> Vec<u8> {
     adb.signatures.clear();
     adb.sign(&SecretKey::from_random([7; 32]).unwrap()).unwrap();
@@ -244,7 +244,8 @@ proptest! {
         let at = at.index(adb.payload.len());
         adb.payload[at] = value;
         let _ = Index::from_adb(&adb, &limits());
-        if let Ok(metadata) = Metadata::read(&adb, &limits()) {
+        if let Ok(metadata) = Metadata::read(adb.clone(), &limits()) {
+            prop_assert_eq!(metadata.members.iter().count(), metadata.members.len());
             for member in metadata.files() {
                 prop_assert_eq!(formats::tar::path_problem(&member.entry.path), None);
             }
@@ -273,8 +274,8 @@ proptest! {
         let payload = [&[0, 0, 0, 0][..], &bytes, &[0; 8]].concat();
         for schema in [Schema::Package, Schema::Index] {
             let adb = Adb { schema, payload: payload.clone(), signatures: Vec::new() };
-            let _ = Metadata::read(&adb, &limits());
             let _ = Index::from_adb(&adb, &limits());
+            let _ = Metadata::read(adb, &limits());
         }
     }
 
@@ -290,9 +291,9 @@ proptest! {
         let key = SecretKey::from_random([7; 32]).unwrap();
         let mut bytes = Vec::new();
         apk::write(&plan, &[&key], Compression::Deflate, &mut bytes).unwrap();
-        let (read, _) = apk::read(&bytes[..], &[key.public()], &limits()).unwrap();
+        let (_, read, _) = apk::read(&bytes[..], &[key.public()], &limits()).unwrap();
         for entry in files {
-            let member = read.files().find(|member| member.entry.path == entry.path).unwrap();
+            let member = read.iter().find(|member| member.entry.path == entry.path).unwrap();
             prop_assert_eq!(&member.entry, &entry);
             prop_assert_eq!(member.time, time);
         }

@@ -57,12 +57,12 @@ fn writes_the_same_control_files_as_ipkg_build() {
         assert_eq!(ours.files.keys().collect::<Vec<_>>(), golden.files.keys().collect::<Vec<_>>());
         for (name, golden) in &golden.files {
             assert_eq!(ours.files[name].mode, golden.mode, "{file} {name}");
-            // The two generated scripts are our own wording of the same steps.
+            // The two generated scripts take the same steps in our own wording.
             if !matches!(name.as_str(), "postinst" | "prerm") {
                 let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
                 let (mut ours, golden) = (text(&ours.files[name].bytes), text(&golden.bytes));
                 if !golden.contains("SourceDateEpoch") {
-                    // Some inputs leave out what OpenWrt's build always sets.
+                    // Some inputs lack what OpenWrt's build always sets.
                     ours = ours.replace("SourceDateEpoch: 1700000000\n", "");
                 }
                 assert_eq!(ours, golden, "{file} {name}");
@@ -124,7 +124,7 @@ const MALFORMED: [(&str, &str); 34] = [
     ("name", "CTL003"),
     ("nofields", "CTL002"),
     ("noarch", "CTL002"),
-    ("wrongarch", ""), // well formed; whether it fits is the client's question
+    ("wrongarch", ""), // well-formed; whether it fits is for the client to decide
     ("crlf", "CTL001"),
     ("longline", ""), // opkg reads lines of up to 1 MiB
     ("empty", "GZ001"),
@@ -157,7 +157,7 @@ fn devices_are_read_when_asked_for() {
     assert!(read.entries.iter().any(|entry| matches!(entry.kind, Kind::Device(_))));
 }
 
-/// An ipk around hand-made inner archives.
+/// An ipk made of hand-made inner archives.
 fn assemble(format: &[u8], control: &[(&str, &str)], extra: Option<&str>) -> Vec<u8> {
     let gzip = |bytes: &[u8]| formats::gzip::compress(bytes, formats::gzip::Level::Default).unwrap();
     let archive = |files: &[(&str, &[u8])]| {
@@ -271,7 +271,7 @@ proptest! {
         let mut bytes = good.clone();
         let at = at.index(bytes.len());
         bytes[at] ^= 1 << bit;
-        // Some bits mean nothing: the time in gzip's header, those between the end of its data and its checksum.
+        // Some bits have no meaning: the time in gzip's header, and those between the end of its data and its checksum.
         if let Ok(read) = ipk::read(&bytes[..], &Limits::default()) {
             prop_assert_eq!(read, ipk::read(&good[..], &Limits::default()).unwrap());
         }

@@ -1,6 +1,6 @@
-//! The crate against files made by the real programs, and against malformed ones.
+//! Tests the crate against files made by the real programs, and against malformed ones.
 //!
-//! Where the files come from is told in `tests/golden/README.md`.
+//! `tests/golden/README.md` says where the files come from.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests may fail like tests")]
 

@@ -20,11 +20,15 @@ const NET: &str = "/sys/class/net";
 /// `ARPHRD_ETHER` and `ARPHRD_PPP`.
 const KIND_ETHERNET: u32 = 1;
 const KIND_PPP: u32 = 512;
+/// `ARPHRD_TUNNEL` and `ARPHRD_TUNNEL6`.
+const KINDS_TUNNEL: [u32; 2] = [768, 769];
+/// `ARPHRD_SIT`.
+const KIND_SIX_IN_FOUR: u32 = 776;
 
 /// What a device is, as far as it matters for what is below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// A card, a port of a switch, or anything else that the kernel does not look through: macvlan, bond, veth, tunnels.
+    /// A card, a port of a switch, or anything else that the kernel does not look through: macvlan, bond, veth, WireGuard.
     Plain,
     /// A VLAN on another device.
     Vlan,
@@ -32,6 +36,10 @@ pub enum Kind {
     Bridge,
     /// A PPP session, over Ethernet or over something else.
     Ppp,
+    /// A tunnel of IP in IP, below which the kernel looks since 6.19.
+    Tunnel,
+    /// A tunnel of IPv6 in IPv4, below which it does not.
+    SixInFour,
     /// A radio, whose driver may lead the kernel elsewhere when it is the port of a bridge.
     Radio,
 }
@@ -62,6 +70,8 @@ pub struct Devices {
     pub list: Vec<Device>,
     /// What carries sessions of PPPoE, from `/proc/net/pppoe`. It does not tell which session is whose.
     pub carriers: BTreeSet<String>,
+    /// How many sessions of PPPoE there are.
+    pub sessions: usize,
     /// Devices that routes lead to.
     pub routed: BTreeSet<String>,
     /// First two numbers of the kernel's release.
@@ -78,10 +88,12 @@ impl Devices {
         let release = files.read_or_empty("/proc/sys/kernel/osrelease");
         let kernel = version(&release).unwrap_or((u32::MAX, 0));
         // OpenWrt's 5.10 has the search for lower devices from 5.13.
+        let sessions: Vec<String> = carriers(&files.read_or_empty("/proc/net/pppoe")).collect();
         let is_backported = kernel == (5, 10) && files.exists("/etc/openwrt_release");
         Devices {
             list: names.into_iter().map(|name| device(files, name)).collect(),
-            carriers: carriers(&files.read_or_empty("/proc/net/pppoe")),
+            sessions: sessions.len(),
+            carriers: sessions.into_iter().collect(),
             routed: routed(&files.read_or_empty("/proc/net/route"), &files.read_or_empty("/proc/net/ipv6_route")),
             kernel,
             is_old: kernel < (5, 13) && !is_backported,
@@ -141,6 +153,10 @@ fn device(files: &Files, name: String) -> Device {
         Kind::Vlan
     } else if link == KIND_PPP {
         Kind::Ppp
+    } else if KINDS_TUNNEL.contains(&link) {
+        Kind::Tunnel
+    } else if link == KIND_SIX_IN_FOUR {
+        Kind::SixInFour
     } else if is_radio {
         Kind::Radio
     } else {
@@ -161,8 +177,8 @@ fn device(files: &Files, name: String) -> Device {
 }
 
 /// Devices in `/proc/net/pppoe`: the last word of each line after the first.
-fn carriers(text: &str) -> BTreeSet<String> {
-    text.lines().skip(1).filter_map(|line| line.split_ascii_whitespace().nth(2)).map(String::from).collect()
+fn carriers(text: &str) -> impl Iterator<Item = String> {
+    text.lines().skip(1).filter_map(|line| line.split_ascii_whitespace().nth(2)).map(String::from)
 }
 
 /// Devices of routes: the first word of `/proc/net/route`, after a line of headings, and the last of
@@ -183,7 +199,7 @@ mod tests {
     #[test]
     fn reads_what_the_kernel_prints() {
         let pppoe = "Id       Address              Device\n00000001 52:54:00:00:00:01   eth1.7\n";
-        assert_eq!(carriers(pppoe), BTreeSet::from(["eth1.7".to_owned()]));
+        assert_eq!(carriers(pppoe).collect::<Vec<_>>(), ["eth1.7"]);
         let v4 = "Iface\tDestination\tGateway\nbr-lan\t0001A8C0\t00000000\n";
         let v6 = "fe800000000000000000000000000000 40 0 00 0 00000100 1 0 00000001     eth0\n\
                   20010db8000100000000000000000000 40 0 00 0 00000100 1 0 00000001   br-lan\n\
@@ -198,7 +214,7 @@ mod tests {
         #[test]
         fn any_text_is_read(text in "\\PC{0,80}(\n\\PC{0,80}){0,4}") {
             let lines = text.lines().count();
-            prop_assert!(carriers(&text).len() <= lines);
+            prop_assert!(carriers(&text).count() <= lines);
             prop_assert!(routed(&text, &text).len() <= 2 * lines);
             let _ = version(&text);
         }

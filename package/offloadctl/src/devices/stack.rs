@@ -8,7 +8,9 @@ const DEEPEST: usize = 8;
 const MOST_TAGS: usize = 2;
 /// From this kernel on the topmost device does not count in place of the lowest: measured on 7.2, and not on 6.12.
 const STRICT: (u32, u32) = (7, 2);
-/// From this kernel on, packets leave through the lowest device; before, through the topmost as long as there is no bridge.
+/// From this kernel on, packets leave through the lowest device; before, through the topmost as long as there is no bridge. The
+/// search was written anew with it: whether the topmost counts on the kernels from this one to the strict ones is not known, and
+/// neither is how far it looks below tunnels since.
 const SENDS_BELOW: (u32, u32) = (6, 19);
 
 /// How far down the kernel finds its way.
@@ -18,8 +20,10 @@ pub enum Reach {
     Lowest,
     /// Not below the topmost.
     Topmost,
-    /// That depends on a driver.
+    /// That depends on a driver, or on what a bridge has learned.
     Unknown,
+    /// Perhaps to what carries a tunnel, which is not known.
+    Beyond,
 }
 
 /// One way down, from the topmost device.
@@ -32,8 +36,8 @@ pub struct Way {
     /// Where in `devices` a VLAN or a session stands first, and whether a bridge is among them.
     pub(super) tag: Option<usize>,
     pub(super) is_bridged: bool,
-    /// The kernel offloads nothing unless the flowtable has the lowest device.
-    pub(super) is_strict: bool,
+    /// Whether the topmost device counts where the flowtable does not have the lowest; `None` where that is not known.
+    pub(super) topmost_counts: Option<bool>,
     /// What is below its lowest device, where the kernel does not look: the card of a macvlan, the conduit of a switch.
     pub(super) hidden: Vec<String>,
 }
@@ -69,7 +73,11 @@ impl Devices {
             reach: Reach::Lowest,
             tag: None,
             is_bridged: false,
-            is_strict: self.kernel >= STRICT && self.kernel.0 != u32::MAX,
+            topmost_counts: match self.kernel {
+                (u32::MAX, _) => None,
+                kernel if kernel < SENDS_BELOW => Some(true),
+                kernel => (kernel >= STRICT).then_some(false),
+            },
             hidden: Vec::new(),
         };
         self.descend(top, port, way, 0, &mut ways);
@@ -91,9 +99,16 @@ impl Devices {
             // Nothing answers there, and the kernel gives up.
             _ if depth > DEEPEST || tags > MOST_TAGS => way.reach = Reach::Topmost,
             Kind::Radio if depth > 1 => way.reach = Reach::Unknown,
-            Kind::Plain | Kind::Radio => way.hidden = below.iter().copied().map(String::from).collect(),
+            Kind::Tunnel if self.kernel >= SENDS_BELOW => way.reach = Reach::Beyond,
+            Kind::Plain | Kind::Radio | Kind::Tunnel | Kind::SixInFour => {
+                way.hidden = below.iter().copied().map(String::from).collect()
+            }
             _ if below.is_empty() => way.reach = Reach::Topmost,
             Kind::Vlan | Kind::Ppp => {
+                // Of more sessions than there are of PPPoE, one is over something else.
+                if kind == Kind::Ppp && self.has_other_sessions() {
+                    ways.push(Way { reach: Reach::Topmost, ..way.clone() });
+                }
                 way.tag = way.tag.or(Some(depth - 1));
                 below.iter().for_each(|lower| self.descend(lower, port, way.clone(), tags, ways));
                 return;
@@ -110,6 +125,11 @@ impl Devices {
             way.reach = Reach::Topmost;
         }
         ways.push(way);
+    }
+
+    /// Some PPP session is not one of PPPoE.
+    fn has_other_sessions(&self) -> bool {
+        self.list.iter().filter(|device| device.kind == Kind::Ppp).count() > self.sessions
     }
 
     /// The device through which offloaded packets leave: what stands above it in the stack does not see them. `None` where
@@ -133,6 +153,27 @@ impl Devices {
 }
 
 impl Side {
+    /// The side as it is for a flow that IPsec encrypts: old kernels do not look below its topmost device then.
+    #[must_use]
+    pub fn encrypted(mut self) -> Side {
+        for way in &mut self.ways {
+            way.reach = match way.topmost_counts {
+                Some(true) => Reach::Topmost,
+                Some(false) => way.reach,
+                None => Reach::Unknown,
+            };
+        }
+        self
+    }
+
+    /// The side as it is where no port of a bridge is known to lead there: whether the bridge knew one when the flow was added
+    /// decides how far down the kernel found its way.
+    #[must_use]
+    pub fn unlearned(mut self) -> Side {
+        self.ways.iter_mut().filter(|way| way.is_bridged).for_each(|way| way.reach = Reach::Unknown);
+        self
+    }
+
     /// Whether a flowtable sees what comes in from there: `On` and `Not` hold for all ways.
     pub fn seen(&self, list: &[String]) -> Seen<'_> {
         let mut answers = self.ways.iter().map(|way| way.seen(list));
@@ -169,12 +210,12 @@ impl Way {
         let (Some(top), Some(lowest)) = (self.devices.first(), self.devices.last()) else { return Seen::Not };
         let (has_top, has_lowest) = (is_listed(list, top), is_listed(list, lowest));
         match self.reach {
+            Reach::Beyond => Seen::Perhaps,
             Reach::Lowest if has_lowest => Seen::On(lowest),
-            Reach::Lowest | Reach::Topmost if has_top && !self.is_strict => Seen::On(top),
-            Reach::Lowest | Reach::Topmost => Seen::Not,
-            Reach::Unknown if has_top && !has_lowest => Seen::On(top),
-            Reach::Unknown if has_lowest => Seen::Perhaps,
-            Reach::Unknown => Seen::Not,
+            _ if has_top && self.topmost_counts == Some(true) => Seen::On(top),
+            Reach::Unknown if has_top || has_lowest => Seen::Perhaps,
+            _ if has_top && self.topmost_counts.is_none() => Seen::Perhaps,
+            _ => Seen::Not,
         }
     }
 
@@ -182,7 +223,7 @@ impl Way {
     pub fn wanted(&self) -> Option<&str> {
         match self.reach {
             Reach::Lowest => self.devices.last(),
-            Reach::Topmost | Reach::Unknown => self.devices.first(),
+            _ => self.devices.first(),
         }
         .map(String::as_str)
     }
@@ -194,7 +235,7 @@ impl Way {
             // The last one counts.
             Reach::Lowest => self.devices.len().saturating_sub(2),
             Reach::Topmost => self.devices.len(),
-            Reach::Unknown => return None,
+            Reach::Unknown | Reach::Beyond => return None,
         };
         below.take(number).chain(&self.hidden).find(|device| is_listed(list, device)).map(String::as_str)
     }

@@ -8,8 +8,10 @@ mod set;
 pub use read::{chain, chains, elements_in, fill, rule, rules, set, sets};
 pub use set::{Element, Found, Set};
 
-use crate::nftables::Family;
+use crate::nftables::{Family, Flowtable};
 
+/// The name by which changed addresses and ports are told from other bytes of a packet.
+pub const ADDRESS_SET: &str = "address set";
 /// The name by which a limit of bytes is told from one of packets.
 pub const LIMIT_BYTES: &str = "limit bytes";
 
@@ -173,6 +175,12 @@ impl Rule {
         (self.family, &self.table, &self.chain) == (chain.family, &chain.table, &chain.name)
     }
 
+    /// Whether it fills a flowtable.
+    pub fn fills(&self, flowtable: &Flowtable) -> bool {
+        let adds = |expression: &Expression| matches!(expression, Expression::FlowAdd(name) if *name == flowtable.name);
+        (self.family, &self.table) == (flowtable.family, &flowtable.table) && self.expressions.iter().any(adds)
+    }
+
     /// Where it is, as nft's own commands want it.
     pub fn place(&self) -> String {
         format!("{} {} {} handle {}", self.family.name(), self.table, self.chain, self.handle)
@@ -210,6 +218,7 @@ impl Expression {
                 | "last"
                 | "dup"
                 | "payload set"
+                | ADDRESS_SET
                 | "meta set"
                 | "ct set"
                 | "exthdr set"

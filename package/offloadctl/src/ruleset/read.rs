@@ -1,6 +1,6 @@
 //! Reading them: what the kernel answers.
 
-use super::{Base, Chain, Element, Expression, Hook, LIMIT_BYTES, Rule, Set, Verdict};
+use super::{ADDRESS_SET, Base, Chain, Element, Expression, Hook, LIMIT_BYTES, Rule, Set, Verdict};
 use crate::netlink::{Attribute, Attributes, Malformed, Message, Request};
 use crate::nftables::{Family, collect};
 use crate::socket::{self, Subsystem, Trouble};
@@ -205,12 +205,24 @@ fn expression(attribute: &Attribute<'_>) -> Result<Expression, Malformed> {
         "limit" if fields.has(4) && fields.number(4)? == 1 => Expression::Other(LIMIT_BYTES.into()),
         "reject" => Expression::Verdict(Verdict::Drop),
         "queue" => Expression::Verdict(Verdict::Queue),
+        "payload" if is_address(fields.number(2)?, fields.number(3)?, fields.number(4)?) => {
+            Expression::Other(ADDRESS_SET.into())
+        }
         "payload" | "meta" | "ct" => Expression::Other(name + " set"),
         "exthdr" if fields.has(7) => Expression::Other("exthdr set".into()),
         "objref" => Expression::Other(object(&fields).into()),
         "flow_offload" => Expression::FlowAdd(fields.text(1)),
         _ => Expression::Other(name),
     })
+}
+
+/// Whether bytes of a header may be those of addresses or ports, whichever of the two families the header is of.
+fn is_address(base: u32, offset: u32, length: u32) -> bool {
+    match base {
+        1 => offset >= 12 || length >= 16,
+        2 => offset < 4,
+        _ => false,
+    }
 }
 
 /// What a named object is, by its number; one out of a map may be any.

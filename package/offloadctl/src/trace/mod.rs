@@ -13,7 +13,7 @@ pub use packet::{Named, Packet, STATE_ESTABLISHED, STATE_NEW, family};
 use std::net::IpAddr;
 
 use crate::nftables::Family;
-use crate::ruleset::{Chain, Expression, Hook, Rule, Set, Verdict};
+use crate::ruleset::{ADDRESS_SET, Chain, Expression, Hook, Rule, Set, Verdict};
 use machine::Judged;
 
 /// `NFT_JUMP_STACK_SIZE`: the kernel refuses rules that jump deeper.
@@ -116,7 +116,7 @@ impl Ruleset {
             marks: [packet.mark, packet.connection_mark],
             redirected: None,
         };
-        let mut walk = Walk { rules: self, packet: packet.clone(), until, trace };
+        let mut walk = Walk { rules: self, packet: packet.clone(), is_certain: true, until, trace };
         for chain in chains {
             match walk.chain(chain, 0) {
                 End::Found => break,
@@ -174,6 +174,8 @@ enum End<'a> {
 struct Walk<'a> {
     rules: &'a Ruleset,
     packet: Packet,
+    /// No jump that applies perhaps has led here.
+    is_certain: bool,
     until: Until,
     trace: Trace<'a>,
 }
@@ -191,6 +193,9 @@ impl<'a> Walk<'a> {
                 continue;
             }
             self.change(matched, marks, redirects);
+            if rule.expressions.iter().any(|expression| *expression == Expression::Other(ADDRESS_SET.into())) {
+                self.packet = Packet { source: None, destination: None, ports: (None, None), ..self.packet.clone() };
+            }
             if let (Some(flowtable), Until::Added) = (adds, self.until) {
                 self.trace.adds = Some((rule, flowtable));
                 if matched == Match::Perhaps {
@@ -209,7 +214,13 @@ impl<'a> Walk<'a> {
                 Verdict::Drop => End::Dropped(rule),
                 Verdict::Return => End::Passed,
                 Verdict::Jump(name) | Verdict::Goto(name) => match self.rules.called(rule, name) {
-                    Some(chain) if depth < DEEPEST => self.chain(chain, depth + 1),
+                    Some(chain) if depth < DEEPEST => {
+                        let was_certain = self.is_certain;
+                        self.is_certain &= matched == Match::Yes;
+                        let end = self.chain(chain, depth + 1);
+                        self.is_certain = was_certain;
+                        end
+                    }
                     _ => End::Passed,
                 },
             };
@@ -226,7 +237,7 @@ impl<'a> Walk<'a> {
 
     /// What the rule changes of the packet, for the rules that follow.
     fn change(&mut self, matched: Match, marks: [Option<Option<u32>>; 2], redirects: Option<[Option<Vec<u8>>; 2]>) {
-        let certain = matched == Match::Yes;
+        let certain = matched == Match::Yes && self.is_certain;
         let [mark, connection_mark] = marks.map(|mark| mark.map(|mark| mark.filter(|_| certain)));
         self.packet.mark = mark.unwrap_or(self.packet.mark);
         self.packet.connection_mark = connection_mark.unwrap_or(self.packet.connection_mark);

@@ -160,13 +160,17 @@ impl Tree {
         self.write("proc/sys/kernel/osrelease", &format!("{release}\n"));
     }
 
-    /// A network device. `vlan` and `ppp` are what their files say; every other word is a directory of its own.
+    /// A network device. `vlan`, `ppp` and `tunnel` are what their files say; every other word is a directory of its own.
     pub(crate) fn device(&self, name: &str, words: &str) {
         let directory = format!("sys/class/net/{name}");
-        let link = if words.contains("ppp") { "512" } else { "1" };
+        let link = match words {
+            "ppp" => "512",
+            "tunnel" => "768",
+            _ => "1",
+        };
         self.write(&format!("{directory}/type"), link);
         self.write(&format!("{directory}/uevent"), if words.contains("vlan") { "DEVTYPE=vlan\n" } else { "" });
-        for word in words.split_whitespace().filter(|word| !matches!(*word, "vlan" | "ppp")) {
+        for word in words.split_whitespace().filter(|word| !matches!(*word, "vlan" | "ppp" | "tunnel")) {
             std::fs::create_dir_all(self.path(&format!("{directory}/{word}"))).unwrap();
         }
     }

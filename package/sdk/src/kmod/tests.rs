@@ -1,4 +1,4 @@
-//! Kmods of a kernel of a few files.
+//! Kmods for a kernel that consists of a few files.
 
 use std::sync::mpsc::channel;
 
@@ -36,7 +36,7 @@ const MODULES: &[(&str, &str)] = &[
     ("top", "depends=nf-tables,crc"),
 ];
 
-/// Plans, with the lines that were reported.
+/// Plans the recipes; returns the plans and the reported lines.
 fn planned(recipes: &[(&str, &str)], fixture: &Fixture) -> Result<(BTreeMap<String, Plan>, Vec<String>)> {
     let (sender, events) = channel();
     let arch = Arch("x86_64".into());
@@ -72,7 +72,7 @@ fn a_kmod_is_what_openwrt_makes_of_it() {
     assert_eq!((tables.package.section.as_str(), tables.package.license.as_str()), ("kernel", "GPL-2.0"));
     assert_eq!((tables.package.source_date_epoch, tables.note.as_ref()), (7, None));
     assert_eq!(tables.package.description, "Tables");
-    // kmod-old is no package of this line, kmod-sum is what this kernel's nf_tables needs.
+    // This line has no kmod-old, and this kernel's nf_tables needs kmod-sum.
     assert_eq!(depends(tables), [&format!("kernel (={kernel})"), "kmod-netlink", "kmod-sum"]);
     assert_eq!(
         paths(tables),
@@ -105,10 +105,10 @@ fn the_virtual_kernel_is_on_hold_and_holds_the_lists() {
 #[test]
 fn what_the_kernel_needs_beyond_the_recipe_is_added_once_and_said() {
     let (plans, lines) = planned(&ALL, &Fixture::new(MODULES)).unwrap();
-    // kmod-top needs crc too, and has it through kmod-tables.
+    // kmod-top needs crc too, but gets it through kmod-tables.
     assert_eq!(depends(&plans["kmod-top"])[1..], ["kmod-tables"]);
     let added: Vec<_> = lines.iter().filter(|line| line.contains("added")).collect();
-    assert_eq!(added, ["kmod-tables: dependency kmod-sum added, this kernel's nf_tables needs crc"]);
+    assert_eq!(added, ["kmod-tables: added dependency kmod-sum, because this kernel's nf_tables needs crc"]);
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn an_option_tells_of_code_that_no_list_names() {
     let recipe = ("kmod-x.yaml", "package: kmod-x\ntitle: x\nmodules: [{name: x, option: NETFILTER}]\n");
     let (plans, _) = planned(&[recipe], &Fixture::new(MODULES)).unwrap();
     assert_eq!(plans["kmod-x"].note.as_deref(), Some("no module files, all built into this kernel: x"));
-    // NF_TABLES is `m`: then the file must be there.
+    // NF_TABLES is `m`, so the module file must exist.
     let recipe = ("kmod-x.yaml", "package: kmod-x\ntitle: x\nmodules: [{name: x, option: NF_TABLES}]\n");
     assert_eq!(planned(&[recipe], &Fixture::new(MODULES)).unwrap_err().id(), "KMOD002");
 }
@@ -162,7 +162,7 @@ fn a_kernel_of_no_known_line_is_refused() {
     assert_eq!((failure.id(), failure.exit()), ("KMOD006", Exit::Failed));
 }
 
-/// A kmod that was compiled, with a list of what its module uses.
+/// A compiled kmod, and a list of the symbols that its module uses.
 fn planned_compiled(uses: &str, depends: &str, release: &str) -> Result<Plan> {
     let fixture = Fixture::new(MODULES);
     fixture.put("recipes/Kbuild", b"");

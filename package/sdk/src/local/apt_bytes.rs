@@ -1,13 +1,13 @@
-//! Whether what apt has fetched is what the index names: looked at when apt fails, because not every version of it says
-//! that a digest was wrong.
+//! Checks whether what apt fetched matches the index. This is done when apt fails, because not every version of apt
+//! says that a digest was wrong.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use model::Digest;
 
 use super::apt_index::Wanted;
 
-/// What is wrong with a package that apt left in `folder`. It is removed: nobody must take it for the package.
-/// A file that is shorter than the package says nothing unless it is `whole`: the connection may have ended.
+/// What is wrong with a package that apt left in `folder`. The file is removed, so that it is not mistaken for the
+/// package. A short file is reported only if it is `whole`: otherwise the connection may have ended.
 pub(super) fn wrong_package(folder: &Utf8Path, package: &Wanted, whole: bool) -> Option<String> {
     let names = [package.file_name.clone(), format!("{}.FAILED", package.file_name)];
     let files = names.map(|name| folder.join(name));
@@ -18,7 +18,8 @@ pub(super) fn wrong_package(folder: &Utf8Path, package: &Wanted, whole: bool) ->
     wrong
 }
 
-/// What is wrong with an index file that apt refused, below its `lists`, by the digests of the signed `InRelease`.
+/// What is wrong with an index file that apt refused, in its folder `lists`, according to the digests in the signed
+/// `InRelease`.
 pub(super) fn wrong_index(lists: &Utf8Path, suite: &str, whole: bool) -> Option<String> {
     let partial = files_of(&lists.join("partial"));
     let of_suite = format!("_dists_{suite}_");
@@ -34,7 +35,7 @@ pub(super) fn wrong_index(lists: &Utf8Path, suite: &str, whole: bool) -> Option<
     })
 }
 
-/// Reads a line such as ` SHA256 SIZE main/binary-amd64/Packages`, if it is about the file that apt calls `name`.
+/// Parses a line such as ` SHA256 SIZE main/binary-amd64/Packages`, if it is about the file that apt names `name`.
 fn digest_of(line: &str, name: &str) -> Option<(Digest, u64)> {
     let [sha256, size, path] = line.split_whitespace().collect::<Vec<_>>()[..] else { return None };
     (path.replace('/', "_") == name).then_some((sha256.parse().ok()?, size.parse().ok()?))
@@ -56,7 +57,7 @@ fn files_of(folder: &Utf8Path) -> Vec<Utf8PathBuf> {
 mod tests {
     use super::*;
 
-    /// Of "has an epoch\n".
+    /// The digest of "has an epoch\n".
     const SHA256: &str = "317c8ec7ed90c98a48f554b7fa34db3c9c288af9c76b39f4a51ee1b7d24da146";
 
     fn folder() -> (tempfile::TempDir, Utf8PathBuf) {

@@ -1,8 +1,8 @@
-//! What apt's programs print about packages of the index.
+//! Parses what apt's programs print about packages in the index.
 
 use model::Digest;
 
-/// What the index says about one package file.
+/// A package file in the index.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub(super) name: String,
@@ -13,7 +13,7 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// Reads a line of `apt-get --print-uris`: `'URI' NAME_VERSION_ARCH.deb SIZE SHA256:HEX`.
+    /// Parses a line of `apt-get --print-uris`: `'URI' NAME_VERSION_ARCH.deb SIZE SHA256:HEX`.
     pub(super) fn from_line(line: &str) -> Option<Self> {
         let (_, rest) = line.strip_prefix('\'')?.split_once("' ")?;
         let [file_name, size, digest] = rest.split(' ').collect::<Vec<_>>()[..] else { return None };
@@ -24,7 +24,7 @@ impl Wanted {
         }
         Some(Wanted {
             name: name.into(),
-            // The colon of an epoch is the one character that file names escape.
+            // An epoch's colon is the only character that file names escape.
             version: version.replace("%3a", ":"),
             file_name: file_name.into(),
             size: size.parse().ok()?,
@@ -33,14 +33,14 @@ impl Wanted {
     }
 }
 
-/// Reads a line of `apt-get --simulate install`, `Inst NAME (VERSION SUITE [ARCH])`, as `NAME=VERSION`.
+/// Parses a line of `apt-get --simulate install`, `Inst NAME (VERSION SUITE [ARCH])`, into `NAME=VERSION`.
 pub(super) fn to_install(line: &str) -> Option<String> {
     let (name, rest) = line.strip_prefix("Inst ")?.split_once(" (")?;
     let version = rest.split(' ').next()?;
     Some(format!("{name}={version}"))
 }
 
-/// From a control stanza: the `linux-…` packages that are wanted in one exact version.
+/// The `linux-…` packages that a control stanza depends on in an exact version.
 pub(super) fn exact_kernel_dependencies(stanza: &str) -> Vec<String> {
     let depends = stanza.lines().find_map(|line| line.strip_prefix("Depends:")).unwrap_or_default();
     let exact = |item: &str| {

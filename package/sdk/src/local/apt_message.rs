@@ -1,15 +1,15 @@
-//! What apt's messages mean: which failure may be retried, and which must never be.
+//! Interprets apt's messages: which failures may be retried, and which must never be.
 //!
-//! apt has one exit code (100) for everything, so its texts are read, with the locale fixed. Debian 12
-//! verifies with gpgv, Debian 13 with sqv; both wordings are known here, and `tests/apt-says` has them whole. Bytes that
-//! are wrong are never for another try, whatever apt says of them.
+//! apt has one exit code (100) for everything, so its texts are parsed, with the locale fixed. Debian 12 verifies with
+//! gpgv, Debian 13 with sqv; both wordings are known here, and `tests/apt-says` has the full texts. Wrong bytes must
+//! never be retried, whatever apt says about them.
 
 use model::{Exit, Failure, Problem};
 
-/// The id of a package that the archive does not have.
+/// The id of the failure that the archive lacks a package.
 pub(super) const NO_PACKAGE: &str = "APT009";
 
-/// What went wrong, in the order of precedence: a bad signature outranks everything that follows it.
+/// The cause of a failure, in order of precedence: a bad signature outranks everything that follows from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
     Space,
@@ -23,7 +23,7 @@ enum Cause {
     Unreachable,
 }
 
-/// Phrases of apt, gpgv and sqv, upper and lower case as they print them.
+/// Phrases of apt, gpgv and sqv, in their own upper and lower case.
 const PHRASES: &[(Cause, &[&str])] = &[
     (Cause::Space, &["No space left on device", "You don't have enough free space", "Disk quota exceeded"]),
     (Cause::UnknownKey, &["NO_PUBKEY", "the public key is not available", "Missing key "]),
@@ -43,7 +43,7 @@ const PHRASES: &[(Cause, &[&str])] = &[
         ],
     ),
     (Cause::Unsigned, &["is not signed", "is no longer signed", "cannot be authenticated", "Weak security"]),
-    // The last is what `copy:` of apt 3.0 says of wrong bytes; for anything else it has words.
+    // The last phrase is what `copy:` of apt 3.0 prints only for wrong bytes.
     (Cause::Digest, &["Hash Sum mismatch", "File has unexpected size", "Undetermined Error"]),
     (Cause::Expired, &["is expired (invalid since", "is not valid yet"]),
     (
@@ -77,8 +77,8 @@ const PHRASES: &[(Cause, &[&str])] = &[
 ];
 
 fn cause(text: &str) -> Option<Cause> {
-    // Without its Release file a dead mirror and a wrong suite print the same error line; a line that
-    // says 404, or that a file is missing, tells them apart.
+    // Without its Release file, a dead mirror and a wrong suite print the same error line; a line with 404 or a missing
+    // file tells them apart.
     let absent = ["404", "File not found", "No such file or directory"];
     if text.contains("does not have a Release file") && absent.iter().any(|phrase| text.contains(phrase)) {
         return Some(Cause::NoSuite);
@@ -87,8 +87,8 @@ fn cause(text: &str) -> Option<Cause> {
     PHRASES.iter().find(|(_, phrases)| found(phrases)).map(|(cause, _)| *cause)
 }
 
-/// The failure behind what apt printed. `wrong` is a file of the mirror whose bytes are not those that the signed index
-/// names; `mirror` and `suite` are for the message.
+/// Turns apt's output into a failure. `wrong` is a file whose bytes differ from the signed index; `mirror` and `suite`
+/// are for the message.
 pub(super) fn explain(text: &str, last_words: &str, wrong: Option<&str>, mirror: &str, suite: &str) -> Failure {
     let place = format!("{mirror} {suite}");
     let cause = match (cause(text), wrong) {
@@ -114,7 +114,7 @@ pub(super) fn explain(text: &str, last_words: &str, wrong: Option<&str>, mirror:
             exit: Exit::Mismatch,
             id: "APT004",
             what: format!("the signature of the mirror's `{suite}` is wrong"),
-            why: format!("the index does not match its signature, or a proxy changed it on the way\n{last_words}"),
+            why: format!("the index does not match its signature, or a proxy changed it in transit\n{last_words}"),
             fix: "use another mirror (--debian-mirror) or another network; nothing of this one was used",
         }),
         Some(Cause::Unsigned) => Failure::of(Problem {
@@ -129,7 +129,7 @@ pub(super) fn explain(text: &str, last_words: &str, wrong: Option<&str>, mirror:
             id: "APT006",
             what: "a file of the mirror does not match the signed index",
             why: format!(
-                "the mirror is being updated, damaged, or changed on the way\n{}",
+                "the mirror is being updated, is damaged, or the data was changed in transit\n{}",
                 wrong.map_or(last_words.to_owned(), |wrong| format!("{wrong}\n{last_words}"))
             ),
             fix: "wait until the mirror has finished its update, or use another one (--debian-mirror)",
@@ -145,21 +145,21 @@ pub(super) fn explain(text: &str, last_words: &str, wrong: Option<&str>, mirror:
             exit: Exit::Upstream,
             id: "APT008",
             what: format!("the mirror has no suite `{suite}`"),
-            why: format!("it answers, but not with that suite's index\n{last_words}"),
+            why: format!("it answers, but does not have that suite's index\n{last_words}"),
             fix: "check the address (the part before `/dists`), or use another mirror (--debian-mirror)",
         }),
         Some(Cause::NoPackage) => Failure::of(Problem {
             exit: Exit::Upstream,
             id: NO_PACKAGE,
             what: format!("a Debian package is not in `{suite}`"),
-            why: format!("the package or that version of it is not, or no longer, on the mirror\n{last_words}"),
+            why: format!("the mirror does not have the package or that version of it, or no longer does\n{last_words}"),
             fix: "check its name and version; a superseded version needs a mirror that keeps it (--debian-mirror)",
         }),
         Some(Cause::Unreachable) => Failure::of(Problem {
             exit: Exit::Upstream,
             id: "APT010",
-            what: "the Debian mirror cannot be reached",
-            why: format!("the address is the one of this host's apt, or of --debian-mirror\n{last_words}"),
+            what: "cannot reach the Debian mirror",
+            why: format!("the address comes from this host's apt configuration, or from --debian-mirror\n{last_words}"),
             fix: "check the network and the proxy, or name another mirror: --debian-mirror URL or DIRECTORY",
         }),
         None => Failure::of(Problem {
@@ -167,7 +167,7 @@ pub(super) fn explain(text: &str, last_words: &str, wrong: Option<&str>, mirror:
             id: "APT011",
             what: "apt-get failed",
             why: last_words,
-            fix: "read its words above; `apt-get update` on this host shows whether its own sources work",
+            fix: "read apt's message above; `apt-get update` on this host shows whether its own sources work",
         }),
     };
     failure.at(place)
@@ -177,13 +177,14 @@ pub(super) fn explain(text: &str, last_words: &str, wrong: Option<&str>, mirror:
 mod tests {
     use super::*;
 
-    /// What apt said in each situation: made with a mirror in a folder and one behind a server, with the tests' index.
+    /// apt's output in each situation: recorded with a mirror in a folder and one behind a server, with the tests'
+    /// index.
     const RECORDED: [(&str, &str); 2] = [
         ("apt 2.6, Debian 12", include_str!("../../tests/apt-says/2.6.txt")),
         ("apt 3.0, Debian 13", include_str!("../../tests/apt-says/3.0.txt")),
     ];
 
-    /// What was not recorded.
+    /// Messages that were not recorded.
     const SAID: &[(&str, &str, Exit)] = &[
         ("E: Release file for x is expired (invalid since 3d). Updates will not be applied.", "APT007", Exit::Upstream),
         (
@@ -215,7 +216,7 @@ mod tests {
         }
     }
 
-    /// The id as our own constant, so that a misspelt one in the records is not believed.
+    /// The id as a constant of ours, so that a typo in the records is noticed.
     fn id_of(text: &str) -> &'static str {
         const KNOWN: [&str; 7] = ["APT003", "APT004", "APT005", "APT006", "APT008", "APT009", "APT010"];
         KNOWN.into_iter().find(|id| *id == text).unwrap()
@@ -235,7 +236,7 @@ mod tests {
             assert_eq!(told(text, wrong), ("APT006", Exit::Mismatch), "{text}");
         }
         assert!(explain("", "", wrong, "copy:/m", "x").finding().why.contains("the index says 1"));
-        // What is worse, or explains it, is told first.
+        // The worse cause, or the one that explains the other, counts.
         for (text, id) in [("BADSIG", "APT004"), ("No space left on device", "IO002")] {
             assert_eq!(told(text, wrong).0, id, "{text}");
         }

@@ -1,16 +1,16 @@
-//! What QEMU boots of a kernel as Debian ships it, and the line that says which kernel it is.
+//! Finds in a Debian kernel what QEMU boots, and the line with the kernel's version.
 //!
-//! | Magic number | What it is | What QEMU is given |
+//! | Magic number | File | What QEMU gets |
 //! |---|---|---|
-//! | `HdrS` at 0x202 | x86's `bzImage` | the ELF file inside: entered by its PVH note, it skips the decompressor, most of an emulated boot |
-//! | `MZ`, `zimg` at 4 | a compressed kernel behind an EFI program | the kernel inside, which QEMU before 8 does not find itself |
-//! | `ARM\x64` at 56 | arm64's `Image` | the file, decompressed if it is |
+//! | `HdrS` at 0x202 | x86's `bzImage` | the ELF file inside: entered by its PVH note, it skips the decompressor, which is most of an emulated boot |
+//! | `MZ`, `zimg` at 4 | a compressed kernel in an EFI program | the kernel inside, which QEMU before 8 does not find itself |
+//! | `ARM\x64` at 56 | arm64's `Image` | the file, decompressed if it is compressed |
 //! | 0x016f2818 at 0x24 | arm's `zImage` | the file |
-//! | `\x7fELF` | MIPS's kernel, or what unpacks it | the file |
+//! | `\x7fELF` | MIPS's kernel, or its decompressor | the file |
 //!
-//! Where the payload of a `bzImage` lies is told by the setup header of the x86 boot protocol, version 2.08 or later
-//! (Documentation/arch/x86/boot.rst in the kernel's sources); arm's header is in arch/arm/boot/compressed/head.S, arm64's in
-//! Documentation/arch/arm64/booting.rst, that of EFI in drivers/firmware/efi/libstub/zboot-header.S.
+//! The position of a `bzImage`'s payload is in the setup header of the x86 boot protocol, version 2.08 or later
+//! (Documentation/arch/x86/boot.rst in the kernel's sources); arm's header is in arch/arm/boot/compressed/head.S,
+//! arm64's in Documentation/arch/arm64/booting.rst, that of EFI in drivers/firmware/efi/libstub/zboot-header.S.
 
 use super::unpack::decompress;
 
@@ -24,7 +24,7 @@ const PAYLOAD_LENGTH: usize = 0x24c;
 
 const SECTOR: usize = 512;
 
-/// What the magic numbers say, the first that fits.
+/// Magic numbers with their offsets; the first match counts.
 const ZBOOT: (usize, &[u8]) = (4, b"zimg");
 const ARM64: (usize, &[u8]) = (56, b"ARM\x64");
 const ARM: (usize, &[u8]) = (0x24, &[0x18, 0x28, 0x6f, 0x01]);
@@ -34,30 +34,30 @@ const ELF: (usize, &[u8]) = (0, b"\x7fELF");
 const ZBOOT_OFFSET: usize = 8;
 const ZBOOT_LENGTH: usize = 12;
 
-/// How the version begins in every kernel.
+/// The text before the version in every kernel.
 const VERSION: &[u8] = b"Linux version ";
 
-/// A version is a line of some 150 characters.
+/// The longest version; they have about 150 characters.
 const VERSION_LIMIT: usize = 500;
 
-/// Magic numbers of what the kernel's build compresses with.
+/// Magic numbers of the compression formats that kernel builds use.
 const COMPRESSED: [&[u8]; 3] = [&[0x1f, 0x8b, 8], &[0xfd, b'7', b'z', b'X', b'Z', 0], &[0x28, 0xb5, 0x2f, 0xfd]];
 
-/// A boot image that was recognised.
+/// A recognised boot image.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum BootImage<'a> {
-    /// x86's.
+    /// x86's `bzImage`.
     X86(Bzimage<'a>),
-    /// Compressed, behind an EFI program.
+    /// Compressed, in an EFI program.
     Efi(&'a [u8]),
     /// Compressed as a whole.
     Packed(&'a [u8]),
-    /// What is booted as it is, be it the kernel or what unpacks it.
+    /// Booted as it is: the kernel, or its decompressor.
     Whole(&'a [u8]),
 }
 
 impl<'a> BootImage<'a> {
-    /// Recognises one. The error is the end of a sentence about the file.
+    /// Recognises a boot image. The error is the end of a sentence about the file.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, String> {
         let is = |(at, magic): (usize, &[u8])| bytes.get(at..at + magic.len()) == Some(magic);
         Ok(match () {
@@ -65,11 +65,11 @@ impl<'a> BootImage<'a> {
             () if is((0, b"MZ")) && is(ZBOOT) => BootImage::Efi(bytes),
             () if is((0, COMPRESSED[0])) => BootImage::Packed(bytes),
             () if is(ARM) || is(ARM64) || is(ELF) => BootImage::Whole(bytes),
-            () => return Err("it is no boot image of x86, arm64, arm or MIPS".into()),
+            () => return Err("it is not a boot image for x86, arm64, arm or MIPS".into()),
         })
     }
 
-    /// The line that the kernel prints as its version: release, builder, and the build's own words.
+    /// The line that the kernel prints as its version: release, builder, and details of the build.
     pub(super) fn banner(&self) -> Result<String, String> {
         match self {
             BootImage::X86(image) => image.banner(),
@@ -104,9 +104,9 @@ fn unpacked(payload: &[u8]) -> Result<Vec<u8>, String> {
     decompress(payload).ok_or("its payload is compressed by something other than zstd, xz or gzip")?
 }
 
-/// The version that a kernel has in it, without the words in front.
+/// The version in an uncompressed kernel, without the words before it.
 fn version(kernel: &[u8]) -> Option<String> {
-    // The first one may be a pattern with holes.
+    // The first match may be a format string.
     let mut rest = kernel;
     while let Some(at) = rest.windows(VERSION.len()).position(|window| window == VERSION) {
         rest = &rest[at + VERSION.len()..];
@@ -118,13 +118,13 @@ fn version(kernel: &[u8]) -> Option<String> {
     None
 }
 
-/// What is compressed in a file whose header does not say where.
+/// Compressed data in a file whose header does not say where it is.
 fn packed(bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let begins = |at: &usize| COMPRESSED.iter().any(|magic| bytes[*at..].starts_with(magic));
     (0..bytes.len()).filter(begins).filter_map(|at| decompress(&bytes[at..])?.ok())
 }
 
-/// x86's boot image, whose setup header was understood.
+/// x86's boot image with a valid setup header.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bzimage<'a> {
     bytes: &'a [u8],
@@ -159,13 +159,13 @@ impl<'a> Bzimage<'a> {
         let range = begin.and_then(|begin| Some(begin..begin.checked_add(length)?));
         let payload = range.and_then(|range| self.bytes.get(range)).ok_or("its payload lies outside the file")?;
         let elf = unpacked(payload)?;
-        // The build appends the uncompressed length, whatever the compression.
+        // The build appends the uncompressed length, whatever the compression is.
         let announced = long(payload, payload.len().saturating_sub(4))?;
         if announced != elf.len() {
             return Err(format!("its payload unpacks to {} bytes instead of {announced}", elf.len()));
         }
         if !elf.starts_with(b"\x7fELF") {
-            return Err("its payload is no ELF file".into());
+            return Err("its payload is not an ELF file".into());
         }
         Ok(elf)
     }
@@ -186,7 +186,7 @@ pub(super) mod tests {
     use super::*;
     use crate::local::unpack::tests::gzip;
 
-    /// A boot image with the given banner around an ELF file that holds nothing.
+    /// A boot image with this banner around an empty ELF file.
     pub(in crate::local) fn image(banner: &str) -> Vec<u8> {
         let mut bytes = vec![0; 3 * SECTOR];
         bytes[SETUP_SECTORS] = 2;
@@ -221,7 +221,7 @@ pub(super) mod tests {
             bytes[at] = value;
             vmlinux(&bytes).unwrap_err()
         };
-        assert!(damaged(MAGIC, b'h').contains("no boot image"));
+        assert!(damaged(MAGIC, b'h').contains("not a boot image"));
         assert!(damaged(PROTOCOL, 7).contains("2.07"));
         assert!(damaged(PAYLOAD_OFFSET, 15).contains("other than"));
         assert!(damaged(PAYLOAD_OFFSET + 3, 0xff).contains("outside"));
@@ -232,7 +232,7 @@ pub(super) mod tests {
         assert!(vmlinux(&bytes[..0x24a]).unwrap_err().contains("cut off"));
     }
 
-    /// A kernel with this header, and a version behind a pattern for one.
+    /// A kernel with this header, and with a version after a format string for one.
     fn kernel(magic: (usize, &[u8])) -> Vec<u8> {
         let mut bytes = vec![0; 64];
         bytes[magic.0..magic.0 + magic.1.len()].copy_from_slice(magic.1);
@@ -257,7 +257,7 @@ pub(super) mod tests {
         assert!(vmlinux(&efi[..efi.len() - 1]).unwrap_err().contains("outside"));
         let elf = kernel(ELF);
         assert_eq!(BootImage::read(&elf).unwrap().banner().unwrap(), version);
-        // A zImage is booted as it is; its version is in what it unpacks.
+        // A zImage is booted as it is; the version is in its compressed part.
         let mut zimage = vec![0; 64];
         zimage[ARM.0..ARM.0 + 4].copy_from_slice(ARM.1);
         assert!(BootImage::read(&zimage).unwrap().banner().unwrap_err().contains("missing"));

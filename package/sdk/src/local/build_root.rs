@@ -1,8 +1,8 @@
-//! A root of the kernel's own Debian suite, in which modules are compiled: the tools of the kernel's build need that
-//! suite's C library, and the compiler should be the one that made the kernel.
+//! A build root of the kernel's own Debian suite, in which modules are compiled: the tools of the kernel's build need
+//! that suite's C library, and the compiler should be the one that built the kernel.
 //!
-//! No script of dpkg is run: what they would do and a build needs is done here. Like the SDK of a release, the root is
-//! worked in, by one build at a time: whoever does holds its stage's lock.
+//! No maintainer script is run: what a build needs of their work is done here. As with a release's SDK, one build at a
+//! time works in the root: it holds the lock of the root's stage.
 
 use std::time::Duration;
 
@@ -11,44 +11,44 @@ use host::{Ended, Job, files};
 use model::{Cancel, Events, Exit, Failure, Problem, Result};
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 
-use super::apt::{Deb, Extent, Request, fetch};
+use super::apt::{Deb, Extent, Freshness, Request, fetch};
 use super::apt_message::NO_PACKAGE;
 use super::kernel::{Kernel, unpack};
 use super::symbols::Exports;
 
-/// Version of what [`BuildRoot::prepare`] makes of the same packages.
+/// Version of what [`BuildRoot::prepare`] makes from the same packages.
 pub const BUILD_ROOT: u32 = 2;
 
-/// What a build calls besides compiler and headers.
+/// The programs that a build calls besides compiler and headers.
 const TOOLS: [&str; 9] = ["binutils", "coreutils", "dash", "diffutils", "findutils", "grep", "make", "mawk", "sed"];
 
-/// Where a merged `/usr` has these, and packages of older suites put files by themselves.
+/// Folders that a merged `/usr` replaces by links, and into which packages of older suites put files.
 const MERGED: [&str; 4] = ["bin", "lib", "lib64", "sbin"];
 
-/// Links that packages' scripts make: the link, and what it leads to.
+/// Links that maintainer scripts would make, with their targets.
 const LINKS: [(&str, &str); 2] = [("sh", "dash"), ("awk", "mawk")];
 
-/// Where builds are done: the path is in what they make, so it is always the same.
+/// The folder for builds. Its path ends up in the results, so it is always the same.
 const BUILDS: &str = "build";
 
-/// A file that takes whatever is written and is always empty: the kernel's build asks the compiler about it.
+/// A file that accepts all writes and stays empty: the kernel's build uses it to test the compiler.
 const NULL: &str = "dev/null";
 
-/// The `objtool` of newer kernels does not begin before it has read here where its stack ends, so that it can tell an
-/// overflow from other faults. Mounting the real one takes rights that root in a container does not have.
+/// The `objtool` of newer kernels reads here where its stack ends, to tell an overflow from other faults. Mounting the
+/// real /proc takes rights that root in a container does not have.
 const MAPS: (&str, &str) = ("proc/self/maps", "7ffc00000000-7ffc00800000 rw-p 00000000 00:00 0 [stack]\n");
 
 /// How long a build may take, and be silent, on a slow machine.
 const LIMIT: Duration = Duration::from_secs(3600);
 const SILENT: Duration = Duration::from_secs(600);
 
-/// How long it may take to see whether that is allowed.
+/// Deadline for the test whether a user may enter a root.
 const TRIAL: Duration = Duration::from_secs(20);
 
-/// What makes an ordinary user root of a root of its own.
+/// The command that makes an ordinary user root in a namespace of its own.
 const AS_USER: [&str; 3] = ["unshare", "--map-root-user", "--mount"];
 
-/// Enters the root where `/dev/null` has to be lent to it: `$1` is the root.
+/// Enters the root in `$1` after mounting the host's `/dev/null` into it.
 const ENTER: &str = r#"
 root=$1
 shift
@@ -63,7 +63,7 @@ pub struct BuildRoot {
 }
 
 impl BuildRoot {
-    /// The Debian packages that it is made of, as `name` or `name=version`, besides all that they depend on.
+    /// The Debian packages to unpack, as `name` or `name=version`, without their dependencies.
     pub fn packages(kernel: &Kernel) -> Vec<String> {
         let headers = format!("linux-headers-{}={}", kernel.release(), kernel.debian_version());
         TOOLS.iter().map(|&tool| tool.to_owned()).chain([headers]).collect()
@@ -72,7 +72,7 @@ impl BuildRoot {
     /// Fetches those packages into the empty directory `out`.
     ///
     /// # Errors
-    /// As [`fetch`]; `BLD002` when the archive has no such headers any more.
+    /// As [`fetch`]; `BLD002` when the archive no longer has headers for this kernel.
     pub fn fetch(
         kernel: &Kernel,
         suite: &str,
@@ -81,16 +81,17 @@ impl BuildRoot {
         events: &Events,
         cancel: &Cancel,
     ) -> Result<Vec<Deb>> {
-        // The headers of newer suites ask for the kernel and what installs it.
+        // The headers of newer suites depend on the kernel and its installer, which are not needed.
         let image = (format!("linux-image-{}", kernel.release()), kernel.debian_version().to_owned());
         let but_for = [image, ("linux-base".into(), "9999".into())];
         let packages = BuildRoot::packages(kernel);
         let extent = Extent::WithDependencies { but_for: &but_for };
-        let request = Request { suite, architecture: "amd64", packages: &packages, extent, mirror };
+        let freshness = Freshness::Required;
+        let request = Request { suite, architecture: "amd64", packages: &packages, extent, mirror, freshness };
         fetch(&request, out, events, cancel).map_err(|failure| not_fetched(failure, kernel.release()))
     }
 
-    /// Checks that this user may build in a root, before anything is fetched for it.
+    /// Checks that this user may enter a build root, before anything is fetched for it.
     ///
     /// # Errors
     /// `BLD001` when not.
@@ -106,11 +107,11 @@ impl BuildRoot {
     /// Unpacks the packages into the empty directory `out`.
     ///
     /// # Errors
-    /// As [`unpack`]; `BLD002` when they hold no headers of this kernel.
+    /// As [`unpack`]; `BLD002` when they have no headers for this kernel.
     pub fn prepare(debs: &[Utf8PathBuf], kernel: &Kernel, out: &Utf8Path, cancel: &Cancel) -> Result<()> {
         let root = out.join("root");
         unpack(debs, &root, cancel)?;
-        // Texts for people, which is an eighth of it.
+        // Documentation, an eighth of the size.
         files::remove(&root.join("usr/share"))?;
         for folder in MERGED {
             files::create_folder(&root.join("usr").join(folder))?;
@@ -130,7 +131,7 @@ impl BuildRoot {
         let (maps, text) = (root.join(MAPS.0), MAPS.1);
         files::create_folder(maps.parent().unwrap_or(&maps))?;
         files::write(&maps, text)?;
-        // Only root may, and not everywhere; where it is no device, it is lent to each build.
+        // Only root may make a device, and not everywhere; otherwise each build gets the host's.
         if mknodat(CWD, root.join(NULL).as_std_path(), FileType::CharacterDevice, Mode::from(0o666), makedev(1, 3))
             .is_err()
         {
@@ -142,7 +143,7 @@ impl BuildRoot {
     /// Opens what [`BuildRoot::prepare`] made.
     ///
     /// # Errors
-    /// `BLD002` when it holds no headers of this kernel.
+    /// `BLD002` when it has no headers for this kernel.
     pub fn open(folder: &Utf8Path, kernel: &Kernel) -> Result<Self> {
         let root = BuildRoot { root: folder.join("root"), release: kernel.release().into() };
         let headers = root.root.join(root.headers().trim_start_matches('/'));
@@ -152,12 +153,12 @@ impl BuildRoot {
         Err(no_headers(&root.release, "its package holds no `Makefile`, `.config` or `Module.symvers`").at(headers))
     }
 
-    /// The kernel's headers, as the root has them.
+    /// Path of the kernel's headers inside the root.
     pub(super) fn headers(&self) -> String {
         format!("/usr/src/linux-headers-{}", self.release)
     }
 
-    /// What kernel and modules export.
+    /// The symbols that the kernel and its modules export.
     pub(super) fn exports(&self) -> Result<Exports> {
         let mut exports = Exports::default();
         let file = self.root.join(self.headers().trim_start_matches('/')).join("Module.symvers");
@@ -165,7 +166,8 @@ impl BuildRoot {
         Ok(exports)
     }
 
-    /// An empty folder for a build, as this host and as the root has it; those of earlier builds are gone.
+    /// Makes an empty folder for a build and returns its path on the host and inside the root; folders of earlier
+    /// builds are removed.
     pub(super) fn begin(&self, name: &str) -> Result<(Utf8PathBuf, String)> {
         files::remove(&self.root.join(BUILDS))?;
         let folder = self.root.join(BUILDS).join(name);
@@ -173,7 +175,7 @@ impl BuildRoot {
         Ok((folder, format!("/{BUILDS}/{name}")))
     }
 
-    /// Runs a program of the root in it, with nothing of the user's environment but these variables.
+    /// Runs a program inside the root, with only these environment variables.
     ///
     /// # Errors
     /// `BLD001` when this user may not enter it, and those of running a program.
@@ -205,7 +207,7 @@ impl BuildRoot {
         }
     }
 
-    /// The words that enter the root. As root that is `chroot`; otherwise it takes a user namespace.
+    /// The command that enters the root: `chroot` for root, otherwise with a user namespace.
     fn enter(&self) -> Vec<String> {
         let root = self.root.as_str();
         let is_device = std::fs::OpenOptions::new().write(true).open(self.root.join(NULL));
@@ -230,14 +232,15 @@ fn not_fetched(failure: Failure, release: &str) -> Failure {
     }
 }
 
-/// No headers for a kernel: what was fetched of it is older than the archive.
+/// The failure when there are no headers for a kernel, because it is older than the archive.
 fn no_headers(release: &str, why: &str) -> Failure {
     Failure::of(Problem {
         exit: Exit::Upstream,
         id: "BLD002",
         what: format!("there are no headers for kernel {release}, so no module can be compiled for it"),
-        why: format!("they must be of the very kernel that boots: {why}"),
-        fix: "`cargo xtask clean debian-kernel` and run again: kernel and headers are then of one state of the archive",
+        why: format!("they must belong to exactly the kernel that boots: {why}"),
+        fix: "run `cargo xtask clean debian-kernel` and try again: kernel and headers are then from the same state of \
+              the archive",
     })
 }
 
@@ -245,7 +248,7 @@ fn cannot_enter(said: &str) -> Failure {
     Failure::of(Problem {
         exit: Exit::Host,
         id: "BLD001",
-        what: "this user may not build in a root of its own",
+        what: "this user may not enter a build root",
         why: format!("modules are compiled with the programs of the kernel's Debian suite: {said}"),
         fix: "run the same command as root, or allow user namespaces to users: `sysctl -w kernel.unprivileged_userns_clone=1` \
               on Debian, `sysctl -w kernel.apparmor_restrict_unprivileged_userns=0` on Ubuntu",
@@ -281,7 +284,7 @@ mod tests {
         assert!(!folder.join("root/build/old").exists() && there.read_dir_utf8().unwrap().next().is_none());
     }
 
-    /// Without a device in the place of `/dev/null` the host's is lent, for which it takes namespaces of its own.
+    /// If `/dev/null` is not a device in the root, the host's is mounted, which takes a mount namespace.
     #[test]
     fn who_may_not_enter_is_told_what_would_help() {
         let root = BuildRoot { root: "/nowhere".into(), release: RELEASE.into() };

@@ -1,4 +1,4 @@
-//! Compiles modules from source in a [`BuildRoot`], by the kernel's own build.
+//! Compiles modules from source in a [`BuildRoot`], with the kernel's own build system.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -17,10 +17,10 @@ use crate::recipe::{Kmod, Line, Source};
 /// The stage's name in events.
 const STAGE: &str = "modules";
 
-/// What a kmod exports, beside its modules.
+/// The symbols that a kmod exports, in a file beside its modules.
 const SYMVERS: &str = "Module.symvers";
 
-/// What its modules use of other modules: lines `MODULE SYMBOL OWNER`.
+/// The symbols that its modules use of other modules, in lines `MODULE SYMBOL OWNER`.
 const USES: &str = "uses";
 
 /// What to compile.
@@ -28,42 +28,41 @@ const USES: &str = "uses";
 pub struct Compile<'a> {
     /// A kmod with a source.
     pub kmod: &'a Kmod,
-    /// The kernel that is to load its modules.
+    /// The kernel that will load its modules.
     pub kernel: &'a Kernel,
-    /// Where they are compiled; the caller holds the lock of its stage.
+    /// The root in which they are compiled; the caller holds the lock of its stage.
     pub root: &'a BuildRoot,
-    /// The results of the compiled kmods that it depends on.
+    /// Results of the compiled kmods that it depends on.
     pub needs: &'a [&'a Utf8Path],
-    /// Jobs at once.
+    /// Number of parallel jobs.
     pub jobs: NonZeroUsize,
 }
 
-/// Modules that were compiled.
+/// The result of compiling a kmod.
 #[derive(Debug, Default)]
 pub(crate) struct Compiled {
-    /// As they are to be packed.
+    /// The modules as they will be packed.
     pub(crate) modules: Vec<Module>,
-    /// What they use of other modules.
+    /// The symbols that they use of other modules.
     pub(crate) uses: Vec<Use>,
 }
 
-/// A symbol that a module uses of another one.
+/// A symbol that a module uses of another module.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Use {
-    /// The file that uses it.
+    /// File name of the module that uses it.
     pub(crate) user: String,
-    /// Its name.
+    /// Name of the symbol.
     pub(crate) symbol: String,
-    /// The module that has it.
+    /// Name of the module that exports it.
     pub(crate) owner: String,
 }
 
 /// Compiles a kmod's modules into the empty folder `out`; returns their file names.
 ///
 /// # Errors
-/// `BLD001` as in entering the root, `BLD003` it does not compile, `BLD004` a symbol that nobody has, `BLD005` no
-/// compiler, `BLD006` the build failed in another way, `BLD007` a module that was not made, `BLD008` one with nothing
-/// in it.
+/// `BLD001` as in entering the root, `BLD003` it does not compile, `BLD004` a symbol that nothing exports, `BLD005` no
+/// compiler, `BLD006` the build failed otherwise, `BLD007` a module that was not built, `BLD008` one that is empty.
 pub fn compile(request: &Compile<'_>, out: &Utf8Path, events: &Events, cancel: &Cancel) -> Result<Vec<String>> {
     let Compile { kmod, kernel, root, needs, jobs } = *request;
     let Some(source) = &kmod.source else { return Ok(Vec::new()) };
@@ -109,13 +108,13 @@ pub fn compile(request: &Compile<'_>, out: &Utf8Path, events: &Events, cancel: &
     for (name, path) in &made {
         if !names.iter().any(|wanted| name_of_path(wanted).as_ref() == Some(name)) {
             let file = path.file_name().unwrap_or_default();
-            events.line(STAGE, format!("{}: {file} was made too, and its recipe does not name it", kmod.package));
+            events.line(STAGE, format!("{}: {file} was built too, but its recipe does not name it", kmod.package));
         }
     }
     Ok(names)
 }
 
-/// Opens what [`compile`] made.
+/// Reads what [`compile`] made.
 pub(crate) fn compiled(folder: &Utf8Path) -> Result<Compiled> {
     let paths = files::with_extension(folder, &["ko"])?;
     let modules = paths.iter().map(|path| Module::read(path)).collect::<Result<Vec<_>>>()?;
@@ -127,7 +126,7 @@ pub(crate) fn compiled(folder: &Utf8Path) -> Result<Compiled> {
     Ok(Compiled { modules, uses: uses.collect() })
 }
 
-/// What messages call a kernel.
+/// The name of a kernel in messages.
 fn line_of(kernel: &Kernel) -> String {
     kernel.id().version.parse::<Line>().map_or(kernel.release().to_owned(), |line| line.to_string())
 }
@@ -139,7 +138,7 @@ fn wanted<'a>(kmod: &'a Kmod, kernel: &Kernel) -> impl Iterator<Item = &'a str> 
     applies.map(|module| module.name.as_str())
 }
 
-/// Gives the build what its dependencies export: `KBUILD_EXTRA_SYMBOLS`.
+/// Passes the symbols that its dependencies export to the build: `KBUILD_EXTRA_SYMBOLS`.
 fn take_symbols(needs: &[&Utf8Path], folder: &Utf8Path, inside: &str, exports: &mut Exports) -> Result<String> {
     let mut files_inside = Vec::new();
     for (number, needed) in needs.iter().enumerate() {
@@ -157,14 +156,14 @@ fn make_words(root: &BuildRoot, source: &Source, inside: &str, extra: &str, jobs
     let words = ["/usr/bin/make".into(), format!("-j{jobs}"), "-C".into(), root.headers(), format!("M={inside}")];
     let ours = [
         format!("KBUILD_EXTRA_SYMBOLS={extra}"),
-        // Routers have none, and it depends on a tool that some suites have.
+        // Routers do not have BTF, and it needs a tool that only some suites have.
         "CONFIG_DEBUG_INFO_BTF_MODULES=".into(),
         "modules".into(),
     ];
     words.into_iter().chain(own).chain(ours).collect()
 }
 
-/// What is the same for every program that is run for a build.
+/// The common part of every program that is run for a build.
 struct Build<'a> {
     kernel: &'a Kernel,
     root: &'a BuildRoot,
@@ -173,7 +172,7 @@ struct Build<'a> {
 }
 
 impl Build<'_> {
-    /// Runs a program; who built what and when is always the same.
+    /// Runs a program; the builder's name and the time are fixed.
     fn run<W: AsRef<str>>(&self, words: &[W], mut each: impl FnMut(&str)) -> Result<host::Ended> {
         let epoch = self.kernel.built().to_string();
         let variables = [
@@ -193,14 +192,14 @@ impl Build<'_> {
     }
 }
 
-/// The module files in a folder and those below it, by name.
+/// The module files below a folder, by name.
 fn made(folder: &Utf8Path) -> Result<BTreeMap<String, Utf8PathBuf>> {
     let mut found = BTreeMap::new();
     super::module::index(folder, &mut found)?;
     Ok(found)
 }
 
-/// Symbols that neither the kernel itself nor a module of the same kmod has.
+/// Symbols that neither the kernel itself nor a module of the same kmod exports.
 fn of_others<'a>(symbols: &'a Symbols, exports: &'a Exports) -> impl Iterator<Item = (&'a str, &'a str)> {
     let owned = symbols.used.iter().filter_map(|symbol| Some((symbol.as_str(), exports.of(symbol)?)));
     owned.filter(|(_, owner)| *owner != "vmlinux")
@@ -212,9 +211,9 @@ fn not_made(wanted: &str, made: &BTreeMap<String, Utf8PathBuf>) -> Failure {
     Failure::of(Problem {
         exit: Exit::Failed,
         id: "BLD007",
-        what: format!("its build made no {wanted}.ko"),
+        what: format!("its build did not make {wanted}.ko"),
         why: format!("it ended without an error and made {there}"),
-        fix: "see that the Kbuild file has it in `obj-m`, with the options that the recipe gives to make",
+        fix: "check that the Kbuild file has it in `obj-m`, with the options that the recipe passes to make",
     })
 }
 
@@ -222,9 +221,9 @@ fn empty(name: &str) -> Failure {
     Failure::of(Problem {
         exit: Exit::Failed,
         id: "BLD008",
-        what: format!("{name} has nothing in it"),
-        why: "it neither does something when it is loaded nor exports anything",
-        fix: "see that the Kbuild file names the objects that it is made of (`NAME-y := …`)",
+        what: format!("{name} is empty"),
+        why: "it neither does something when loaded nor exports anything",
+        fix: "check that the Kbuild file names the objects of the module (`NAME-y := …`)",
     })
 }
 

@@ -1,4 +1,4 @@
-//! The kernel's configuration: what is set, and the hash that OpenWrt derives from it.
+//! A kernel's configuration: which options are set, and the hash that OpenWrt derives from it.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use model::Hex;
 /// How a tristate option is set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Setting {
-    /// `=y`: part of the kernel image.
+    /// `=y`: in the kernel image.
     BuiltIn,
     /// `=m`: a module.
     Module,
@@ -35,14 +35,14 @@ impl Config {
         Config { settings: settings.collect(), hash: hash(text) }
     }
 
-    /// Whether and how `symbol` (without `CONFIG_`) is set.
+    /// How `symbol` (without `CONFIG_`) is set; `None` when it is not.
     pub(crate) fn get(&self, symbol: &str) -> Option<Setting> {
         self.settings.get(symbol).copied()
     }
 }
 
-/// OpenWrt's `.vermagic` (include/kernel-defaults.mk): md5 over the lines that contain `=y` or `=m`,
-/// sorted by bytes. The two characters may stand anywhere in the line.
+/// OpenWrt's `.vermagic` (include/kernel-defaults.mk): md5 over the lines that contain `=y` or `=m`, sorted by bytes.
+/// The two characters may be anywhere in the line.
 fn hash(text: &str) -> String {
     let mut lines: Vec<&str> = text.lines().filter(|line| line.contains("=y") || line.contains("=m")).collect();
     lines.sort_unstable();

@@ -1,4 +1,4 @@
-//! A kernel for tests: the files of a Debian kernel package, each as small as can be read.
+//! A kernel for tests: the files of a Debian kernel package, as small as possible.
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -8,13 +8,13 @@ pub(crate) use crate::openwrt::drive::mini::elf;
 
 pub(crate) const RELEASE: &str = "6.12.1+deb13-amd64";
 
-/// The files of a kernel in a temporary directory, to be changed before it is opened.
+/// The files of a kernel in a temporary directory; tests change them before they open it.
 pub(crate) struct Fixture {
     directory: tempfile::TempDir,
 }
 
 impl Fixture {
-    /// A kernel with these modules, each a name and what its `.modinfo` says besides the vermagic.
+    /// A kernel with these modules; each has a name, and the text of its `.modinfo` without the vermagic.
     pub(crate) fn new(modules: &[(&str, &str)]) -> Self {
         let fixture = Fixture { directory: tempfile::tempdir().unwrap() };
         fixture.put_image(&format!("{RELEASE} (x) #1 SMP Debian 6.12.1-2 (2026-01-01)"));
@@ -44,7 +44,7 @@ impl Fixture {
         host::files::write(&path, bytes).unwrap();
     }
 
-    /// A boot image that calls itself so.
+    /// Writes a boot image with this banner.
     pub(crate) fn put_image(&self, banner: &str) {
         self.put(&format!("root/boot/vmlinuz-{RELEASE}"), &image(banner));
     }

@@ -1,7 +1,7 @@
-//! A kernel as Debian ships it, opened for building packages and for booting.
+//! A Debian kernel, opened for building packages and for booting.
 //!
-//! Debian 12 and 13 have one package with `/boot`; from 7.x on image, configuration and modules all lie
-//! below `/usr/lib/modules/RELEASE`. Both are read here, after `dpkg-deb -x`.
+//! In Debian 12 and 13 it is one package with files in `/boot`; from 7.x on, image, configuration and modules are all
+//! below `/usr/lib/modules/RELEASE`. Both layouts are read, after `dpkg-deb -x`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
@@ -18,10 +18,10 @@ use super::module::{self, Module};
 /// The stage's name in events.
 const STAGE: &str = "kernel";
 
-/// 110 MB unpack in 3 s here.
+/// Deadline for unpacking; 110 MB took 3 s when measured.
 const UNPACK_LIMIT: Duration = Duration::from_secs(600);
 
-/// Where a kernel's modules lie: Debian 13 and later, Debian 12.
+/// The folder of modules in Debian 13 and later, and in Debian 12.
 const MODULE_FOLDERS: [&str; 2] = ["usr/lib/modules", "lib/modules"];
 
 /// A Debian kernel in a directory.
@@ -39,7 +39,7 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Unpacks kernel packages into the empty directory `out`, takes what QEMU boots out of the boot image, and opens
+    /// Unpacks kernel packages into the empty directory `out`, extracts what QEMU boots from the boot image, and opens
     /// the result.
     ///
     /// # Errors
@@ -58,15 +58,15 @@ impl Kernel {
     /// Opens what [`Kernel::prepare`] made.
     ///
     /// # Errors
-    /// `KRN001` no kernel, or several; `KRN002` a part of it is missing; `KRN003` its boot image is not
-    /// understood; `IO…` when files cannot be read.
+    /// `KRN001` no kernel, or several; `KRN002` a part is missing; `KRN003` its boot image is not understood; `IO…`
+    /// when files cannot be read.
     pub fn open(directory: &Utf8Path) -> Result<Self> {
         let Located { release, folder, vmlinuz, config } = locate(directory)?;
         let image = files::read(&vmlinuz)?;
         let banner = BootImage::read(&image).and_then(|image| image.banner());
         let banner = banner.map_err(|why| unreadable_image(why, &vmlinuz))?;
         let (version, revision) = debian_version(&banner).ok_or_else(|| {
-            unreadable_image(format!("its version text `{banner}` names no Debian version"), &vmlinuz)
+            unreadable_image(format!("its version text `{banner}` does not name a Debian version"), &vmlinuz)
         })?;
         let built =
             std::fs::metadata(&vmlinuz).map_err(|error| Failure::io("read the file", &vmlinuz, &error))?.mtime();
@@ -91,7 +91,7 @@ impl Kernel {
         })
     }
 
-    /// What `uname -r` prints on it.
+    /// The release that `uname -r` prints.
     pub fn release(&self) -> &str {
         &self.release
     }
@@ -101,27 +101,27 @@ impl Kernel {
         &self.id
     }
 
-    /// The version of Debian's packages of it, such as `6.12.107-1`.
+    /// The version of its Debian packages, such as `6.12.107-1`.
     pub fn debian_version(&self) -> &str {
         &self.debian_version
     }
 
-    /// When Debian built it, in seconds since 1970: the time that the package gives its files.
+    /// When Debian built it, in seconds since 1970: the time of the files in its package.
     pub fn built(&self) -> u64 {
         self.built
     }
 
-    /// What QEMU boots: uncompressed, where it would not do that itself or only slowly.
+    /// The file that QEMU boots: decompressed, if QEMU could not do that itself or only slowly.
     pub fn vmlinux(&self) -> Utf8PathBuf {
         self.directory.join("vmlinux")
     }
 
-    /// Whether and how a configuration symbol, given without `CONFIG_`, is set.
+    /// How a configuration symbol, given without `CONFIG_`, is set; `None` when it is not.
     pub fn setting(&self, symbol: &str) -> Option<Setting> {
         self.config.get(symbol)
     }
 
-    /// Whether a module is part of the kernel image; `-` and `_` are the same in names.
+    /// Whether a module is built into the kernel image; `-` and `_` count as the same.
     pub fn is_builtin(&self, name: &str) -> bool {
         self.builtin.contains(&module::normal(name))
     }
@@ -131,12 +131,12 @@ impl Kernel {
         self.modules.contains_key(&module::normal(name))
     }
 
-    /// `modules.builtin` and its companion, which the package `kernel` carries.
+    /// `modules.builtin` and its companion, which are in the package `kernel`.
     pub(crate) fn builtin_lists(&self) -> &[Utf8PathBuf] {
         &self.builtin_lists
     }
 
-    /// A module, decompressed, its signature kept: with it the stock kernel loads it without a taint.
+    /// A module, decompressed but with its signature, so that the stock kernel loads it without a taint.
     ///
     /// # Errors
     /// `KRN004` no such module; `KRN005` its file is damaged.
@@ -146,17 +146,17 @@ impl Kernel {
                 exit: Exit::Failed,
                 id: "KRN004",
                 what: format!("kernel {} has no module `{name}`", self.release),
-                why: "it is neither among its module files nor built in",
-                fix: "check the spelling, or take it out of what is wanted of this kernel",
+                why: "it is neither a module file nor built in",
+                fix: "check the spelling, or do not ask for it on this kernel",
             })
         })?;
         Module::read(path)
     }
 
-    /// The named modules and all they need, each after those it needs; built-in ones are left out.
+    /// The named modules and all that they need, each after those it needs; built-in ones are left out.
     ///
-    /// Debian ships no `modules.dep` (its postinst makes one), so the modules' own words are followed:
-    /// `depends`, and of `softdep` what is to be loaded before, where that names a module file.
+    /// Debian ships no `modules.dep` (its postinst makes one), so this follows the modules' own fields: `depends`, and
+    /// the `pre` part of `softdep` if it names a module file.
     ///
     /// # Errors
     /// As [`Kernel::module`].
@@ -168,8 +168,8 @@ impl Kernel {
         Ok(closure.modules)
     }
 
-    /// Writes the closure of `names` flat into `out`, with a `modules.dep`, and returns the file names in
-    /// the order of loading.
+    /// Writes the closure of `names` into the flat folder `out`, with a `modules.dep`, and returns the file names in
+    /// load order.
     ///
     /// # Errors
     /// As [`Kernel::closure`].
@@ -184,7 +184,7 @@ impl Kernel {
     }
 }
 
-/// A walk along the modules' dependencies.
+/// A depth-first walk along module dependencies.
 struct Closure<'a> {
     kernel: &'a Kernel,
     seen: BTreeSet<String>,
@@ -209,13 +209,13 @@ impl Closure<'_> {
     }
 }
 
-/// What tar says when the disk is full, a quota is used up, or a limit on file sizes is reached.
+/// tar's messages when the disk is full, a quota is used up, or a file is too large.
 const FULL: [&str; 3] = ["No space left on device", "Disk quota exceeded", "File too large"];
 
-/// Version of what [`unpack`] makes of the same packages: whatever dpkg-deb does, and nothing of ours.
+/// Version of what [`unpack`] makes from the same packages; it depends only on dpkg-deb.
 pub const UNPACKED: u32 = 1;
 
-/// Unpacks Debian packages, all into one directory.
+/// Unpacks Debian packages into one directory.
 ///
 /// # Errors
 /// `CMD001` without dpkg-deb, `KRN006` for a damaged package, `IO002` without space.
@@ -234,7 +234,7 @@ pub fn unpack(debs: &[Utf8PathBuf], out: &Utf8Path, cancel: &Cancel) -> Result<(
                 id: "KRN006",
                 what: "a Debian package cannot be unpacked",
                 why: output.last_words(),
-                fix: "it was right when apt fetched it: check the disk, then `cargo xtask clean` and run again",
+                fix: "it was intact when apt fetched it: check the disk, then run `cargo xtask clean` and try again",
             })
             .at(deb));
         }
@@ -242,7 +242,7 @@ pub fn unpack(debs: &[Utf8PathBuf], out: &Utf8Path, cancel: &Cancel) -> Result<(
     Ok(())
 }
 
-/// The parts of the one kernel below a directory.
+/// The parts of the only kernel in a directory.
 struct Located {
     release: String,
     folder: Utf8PathBuf,
@@ -282,8 +282,8 @@ fn missing_part(name: &str, release: &str, place: &Utf8Path) -> Failure {
     Failure::of(Problem {
         exit: Exit::Failed,
         id: "KRN002",
-        what: format!("kernel {release} comes without its `{name}`"),
-        why: "the Debian packages do not hold it where releases 12, 13 and sid have it",
+        what: format!("kernel {release} lacks its `{name}`"),
+        why: "the Debian packages do not have it where releases 12, 13 and sid do",
         fix: "fetch the whole kernel: linux-image-…, and on newer releases also linux-modules-… and linux-base-…",
     })
     .at(place)
@@ -300,8 +300,8 @@ fn unreadable_image(why: String, place: &Utf8Path) -> Failure {
     .at(place)
 }
 
-/// From `6.1.0-50-amd64 (…) #1 SMP … Debian 6.1.176-1 (2026-07-02)`: version `6.1.176` and revision 1.
-/// The release alone will not do: Debian 12 keeps `6.1.0` in it for ever.
+/// From `6.1.0-50-amd64 (…) #1 SMP … Debian 6.1.176-1 (2026-07-02)`: version `6.1.176` and revision 1. The release is
+/// not enough: Debian 12's always says `6.1.0`.
 fn debian_version(banner: &str) -> Option<(String, u32)> {
     let (version, revision) = package_version(banner)?.split_once('-')?;
     let digits = revision.split(|character: char| !character.is_ascii_digit()).next()?;
@@ -310,7 +310,7 @@ fn debian_version(banner: &str) -> Option<(String, u32)> {
     Some((plain.then(|| version.to_owned())?, digits.parse().ok()?))
 }
 
-/// The version of Debian's packages of it, `6.1.176-1`.
+/// The version of the kernel's Debian packages, `6.1.176-1`.
 fn package_version(banner: &str) -> Option<&str> {
     banner.rsplit_once(" Debian ")?.1.split(' ').next()
 }
@@ -440,7 +440,7 @@ mod tests {
         }
     }
 
-    /// A Debian package with one file, as dpkg-deb makes it.
+    /// A Debian package with one file, made by dpkg-deb.
     fn deb(fixture: &Fixture) -> Option<Utf8PathBuf> {
         let tree = fixture.directory().join("tree");
         fixture.put(

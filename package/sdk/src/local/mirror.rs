@@ -1,7 +1,7 @@
-//! Where Debian packages come from: the mirror of the host's own apt, or one that the user names.
+//! The mirror for Debian packages: that of the host's own apt, or one that the user names.
 //!
-//! No mirror is written in this repository. apt itself reads the host's configuration (one-line and
-//! deb822 alike, any directory), so there is no second reader of those formats here.
+//! This repository contains no mirror's address. apt itself reads the host's configuration (one-line and deb822
+//! formats, any directory), so those formats need no second parser here.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use camino::Utf8Path;
 use host::{Job, cmd};
 use model::{Cancel, Exit, Failure, Problem, Result};
 
-/// What apt knows of its sources, it tells from its own files.
+/// Deadline for apt to list its sources from its own files.
 const QUERY_LIMIT: Duration = Duration::from_secs(30);
 
-/// Names under which a mirror offers the host's release instead of its code name.
+/// Suite names under which a mirror may offer the host's release instead of its code name.
 const ALIASES: [&str; 5] = ["stable", "testing", "unstable", "sid", "oldstable"];
 
-/// Ways of fetching that serve any suite: not a disc, and not a list that only names this host's.
+/// URI schemes that serve any suite: not discs, and not mirror lists for this host only.
 const SCHEMES: [&str; 8] =
     ["http://", "https://", "file:", "copy:", "ftp://", "mirror://", "mirror+http://", "mirror+https://"];
 
@@ -25,7 +25,7 @@ const SCHEMES: [&str; 8] =
 pub struct Mirror(String);
 
 impl Mirror {
-    /// A mirror from the command line: a URL, or a directory that holds `dists/` and `pool/`.
+    /// A mirror from the command line: a URL, or a directory with `dists/` and `pool/`.
     ///
     /// # Errors
     /// `APT001` when it is neither.
@@ -33,7 +33,7 @@ impl Mirror {
         let path = Utf8Path::new(text);
         if path.join("dists").is_dir() {
             let path = path.canonicalize_utf8().map_err(|error| Failure::io("open the mirror", path, &error))?;
-            // `copy:` makes apt put the files where they are asked for; `file:` would only name them.
+            // `copy:` makes apt copy the files to where they are wanted; `file:` would only name them.
             return Ok(Mirror(format!("copy:{}", path.as_str().replace('%', "%25").replace(' ', "%20"))));
         }
         let scheme = SCHEMES.iter().any(|scheme| text.starts_with(scheme));
@@ -43,16 +43,16 @@ impl Mirror {
         Err(Failure::of(Problem {
             exit: Exit::Usage,
             id: "APT001",
-            what: format!("`{text}` is no Debian mirror"),
-            why: "it is neither a URL nor a directory with `dists` in it",
-            fix: "give the part of the address before `/dists`, or the path of a local mirror",
+            what: format!("`{text}` is not a Debian mirror"),
+            why: "it is neither a URL nor a directory that has `dists`",
+            fix: "give the address up to `/dists`, or the path of a local mirror",
         }))
     }
 
     /// The mirror that the host's apt uses for the host's own release.
     ///
     /// # Errors
-    /// `APT002` when the host is no Debian or apt knows no such mirror; `CMD001` without apt.
+    /// `APT002` when the host is not Debian or apt has no such mirror; `CMD001` without apt.
     pub fn of_host(cancel: &Cancel) -> Result<Self> {
         let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
         let shell = host::shell()?;
@@ -81,7 +81,7 @@ impl fmt::Display for Mirror {
     }
 }
 
-/// `VERSION_CODENAME` of os-release(5), when the host is Debian; sid has none.
+/// `VERSION_CODENAME` of os-release(5), if the host is Debian; sid has none.
 fn code_name(os_release: &str) -> Option<&str> {
     let value = |key: &str| {
         os_release
@@ -91,7 +91,7 @@ fn code_name(os_release: &str) -> Option<&str> {
     (value("ID") == Some("debian")).then(|| value("VERSION_CODENAME").unwrap_or("sid"))
 }
 
-/// Picks from lines `URI SUITE COMPONENT` the archive of the host's own release.
+/// Chooses the archive of the host's own release from lines `URI SUITE COMPONENT`.
 fn choose<'a>(targets: &'a str, code_name: Option<&str>) -> Option<&'a str> {
     let code_name = code_name?;
     let archives = || {

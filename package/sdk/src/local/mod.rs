@@ -1,6 +1,6 @@
 //! The provider `local`: a stand-in for an OpenWrt SDK, made of Debian's own packages.
 //!
-//! [`fetch`] gets the packages through apt, [`Kernel`] opens the kernel among them.
+//! [`fetch`] gets the packages with apt, [`Kernel`] opens the kernel among them.
 
 mod apt;
 mod apt_bytes;
@@ -18,7 +18,7 @@ mod module;
 mod symbols;
 mod unpack;
 
-pub use apt::{Deb, Extent, FETCHED, Request, fetch};
+pub use apt::{Deb, Extent, FETCHED, Freshness, Request, fetch};
 pub use build_root::{BUILD_ROOT, BuildRoot};
 pub use compile::{Compile, compile};
 pub(crate) use compile::{Compiled, Use, compiled};

@@ -1,4 +1,4 @@
-//! Kernel modules: names, files, and what they say about themselves.
+//! Kernel modules: names, files and metadata.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use model::{Exit, Failure, Problem, Result};
 
 use super::unpack::decompress;
 
-/// A module's file and its own words.
+/// A module's file and its metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Module {
     /// Name with `_` for `-`, such as `nf_conntrack`.
@@ -17,11 +17,11 @@ pub struct Module {
     pub file_name: String,
     /// The ELF file, decompressed, with its signature if it has one.
     pub bytes: Vec<u8>,
-    /// The kernel it was built for: `RELEASE FLAGS…`.
+    /// The kernel that it was built for: `RELEASE FLAGS…`.
     pub vermagic: String,
-    /// Modules it cannot be loaded without.
+    /// Modules without which it cannot be loaded.
     pub depends: Vec<String>,
-    /// Modules or aliases that it asks to be loaded before it.
+    /// Modules or aliases that should be loaded before it (`softdep: pre`).
     pub before: Vec<String>,
 }
 
@@ -49,7 +49,7 @@ impl Module {
         })
     }
 
-    /// The release of the kernel it was built for.
+    /// The release of the kernel that it was built for.
     pub fn kernel_release(&self) -> &str {
         self.vermagic.split(' ').next().unwrap_or_default()
     }
@@ -61,7 +61,7 @@ fn damaged(path: &Utf8Path, why: String) -> Failure {
         id: "KRN005",
         what: "a kernel module's file is damaged",
         why,
-        fix: "check the disk, then `cargo xtask clean` and run again",
+        fix: "check the disk, then run `cargo xtask clean` and try again",
     })
     .at(path)
 }
@@ -81,24 +81,24 @@ fn wanted_before(softdep: &str) -> Vec<String> {
     names
 }
 
-/// The one spelling of a module's name: the kernel takes `-` and `_` for the same.
+/// The normalised name of a module: the kernel treats `-` and `_` as the same.
 pub(super) fn normal(name: &str) -> String {
     name.replace('-', "_")
 }
 
-/// `kernel/net/netfilter/nf-x.ko.xz` → `nf_x`.
+/// Module name of a path: `kernel/net/netfilter/nf-x.ko.xz` → `nf_x`.
 pub(crate) fn name_of_path(path: &str) -> Option<String> {
     let file = path.rsplit('/').next()?;
     let (stem, rest) = file.split_at_checked(file.find(".ko")?)?;
     matches!(rest, ".ko" | ".ko.xz" | ".ko.zst" | ".ko.gz").then(|| normal(stem))
 }
 
-/// Collects the module files below a folder, by name.
+/// Collects the module files below a folder, by module name.
 pub(super) fn index(folder: &Utf8Path, modules: &mut BTreeMap<String, Utf8PathBuf>) -> Result<()> {
     let failed = |error| Failure::io("list the kernel's modules", folder, &error);
     for entry in folder.read_dir_utf8().map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        // Not followed: a link could lead anywhere, or in a circle.
+        // Links are not followed: one could lead anywhere, or make a loop.
         if entry.file_type().map_err(failed)?.is_dir() {
             index(entry.path(), modules)?;
         } else if let Some(name) = name_of_path(entry.file_name()) {
@@ -108,7 +108,7 @@ pub(super) fn index(folder: &Utf8Path, modules: &mut BTreeMap<String, Utf8PathBu
     Ok(())
 }
 
-/// A `modules.dep` for modules that lie side by side: `x.ko: y.ko z.ko`, as depmod writes it.
+/// The text of a `modules.dep` for modules in one folder: `x.ko: y.ko z.ko`, as depmod writes it.
 pub(super) fn dependency_list(modules: &[Module]) -> String {
     let mut lines = BTreeSet::new();
     for module in modules {
@@ -123,7 +123,7 @@ pub(super) fn dependency_list(modules: &[Module]) -> String {
     lines.into_iter().collect()
 }
 
-/// All that a module needs, nearest first, the way modprobe expects to find it.
+/// Everything that a module needs, nearest first, as modprobe expects it.
 fn collect(module: &Module, modules: &[Module], needed: &mut Vec<String>) {
     for name in &module.depends {
         let found = modules.iter().find(|other| other.name == normal(name));

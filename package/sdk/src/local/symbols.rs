@@ -1,4 +1,4 @@
-//! Symbols between modules: what one uses, and who has it.
+//! Symbols between modules: which a module uses, and which module exports them.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,12 @@ use object::read::{Object as _, ObjectSection as _, ObjectSymbol as _};
 
 use super::module;
 
-/// Exported symbols, each with the module that has it; `vmlinux` is the kernel itself.
+/// Exported symbols with the module that exports each; `vmlinux` is the kernel itself.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Exports(BTreeMap<String, String>);
 
 impl Exports {
-    /// Adds a `Module.symvers`: lines `CRC SYMBOL MODULE TYPE [NAMESPACE]`, tabs between them.
+    /// Adds the content of a `Module.symvers`: lines `CRC SYMBOL MODULE TYPE [NAMESPACE]`, separated by tabs.
     pub(crate) fn add(&mut self, text: &str) {
         for line in text.lines() {
             let mut fields = line.split('\t').skip(1);
@@ -22,27 +22,27 @@ impl Exports {
         }
     }
 
-    /// The module that has a symbol.
+    /// The module that exports a symbol.
     pub(crate) fn of(&self, symbol: &str) -> Option<&str> {
         self.0.get(symbol).map(String::as_str)
     }
 }
 
-/// What a module's ELF file says of symbols.
+/// The symbols in a module's ELF file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Symbols {
-    /// What it uses of others, sorted.
+    /// Symbols that it uses of others, sorted.
     pub(crate) used: Vec<String>,
-    /// Whether something happens when it is loaded, or others can use it.
+    /// Whether it does something when loaded, or exports symbols.
     pub(crate) does_something: bool,
 }
 
-/// What begins when a module is loaded, and where exports lie.
+/// The function that runs when a module is loaded, and the sections of exports.
 const INIT: &str = "init_module";
 const EXPORTS: [&str; 2] = ["__ksymtab", "__ksymtab_gpl"];
 
 impl Symbols {
-    /// Reads a module; `None` when it is no ELF file with symbols.
+    /// Reads a module; `None` when it is not an ELF file with symbols.
     pub(crate) fn read(elf: &[u8]) -> Option<Self> {
         let file = object::File::parse(elf).ok()?;
         let mut used: Vec<String> = file

@@ -1,9 +1,9 @@
-//! Decompression by magic number, with a bound: kernel images and modules come in whatever the
-//! distribution chose for that release.
+//! Bounded decompression, chosen by magic number: the compression of kernel images and modules differs between Debian
+//! releases.
 
 use std::io::Read;
 
-/// Nothing of a kernel is larger: an uncompressed `vmlinux` has some 60 MB.
+/// The largest result: an uncompressed `vmlinux` has about 60 MB.
 const LIMIT: u64 = 512 << 20;
 
 /// Memory for the xz dictionary, in KiB; the kernel's own build uses at most 128 MiB.
@@ -12,8 +12,8 @@ const XZ_MEMORY_KIB: u32 = 256 << 10;
 /// Why bytes could not be decompressed, as the end of a sentence.
 pub(super) type Reason = String;
 
-/// Decompresses zstd, xz or gzip; `None` when the magic number is none of these. Bytes after the end of
-/// the stream are left alone: in a kernel image the length follows.
+/// Decompresses zstd, xz or gzip; `None` for another magic number. Bytes after the end of the stream are ignored: in a
+/// kernel image the length follows.
 pub(super) fn decompress(bytes: &[u8]) -> Option<Result<Vec<u8>, Reason>> {
     let reader: Result<Box<dyn Read + '_>, Reason> = match bytes {
         [0x28, 0xb5, 0x2f, 0xfd, ..] => ruzstd::decoding::StreamingDecoder::new(bytes)
@@ -62,7 +62,7 @@ pub(super) mod tests {
     fn each_compression_is_known_by_its_magic() {
         for packed in [ZSTD.to_vec(), XZ.to_vec(), gzip(TEXT)] {
             assert_eq!(decompress(&packed).unwrap().unwrap(), TEXT);
-            // The length that a kernel image appends does no harm.
+            // The length that a kernel image appends is ignored.
             let followed = [&packed[..], &[14, 0, 0, 0]].concat();
             assert_eq!(decompress(&followed).unwrap().unwrap(), TEXT);
         }

@@ -1,7 +1,7 @@
-//! A compressed disk of a release to the disk that QEMU reads: once, and never written to again.
+//! Decompresses a release's disk image for QEMU, once; it is never written to again.
 //!
-//! OpenWrt compresses with gzip and may append metadata for its own upgrades (`fwtool`) after the end of the
-//! stream, which gzip(1) calls garbage. Parts that are all zero become holes.
+//! OpenWrt compresses with gzip and may append metadata for its own upgrades (`fwtool`) after the end of the stream,
+//! which gzip(1) reports as garbage. All-zero parts become holes.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
@@ -14,22 +14,22 @@ use model::{Cancel, Events, Exit, Failure, Problem, Result};
 /// The stage's name in events.
 pub const STAGE: &str = "openwrt-image";
 
-/// Version of what [`unpack`] makes of the same archive: the disk in it, byte by byte, of which states are saved.
+/// Version of what [`unpack`] makes from the same archive: the disk, byte by byte; saved states depend on it.
 pub const UNPACKED: u32 = 1;
 
-/// Largest disk that is unpacked: a release's has some hundred MiB.
+/// The largest disk that is unpacked; a release's has some hundred MiB.
 const LARGEST: u64 = 8 << 30;
 
-/// What is looked at for being zero, in bytes.
+/// Blocks of this many zero bytes become holes.
 const BLOCK: usize = 64 << 10;
 
-/// Smallest thing that can be a disk, in bytes.
+/// The smallest disk, in bytes.
 const SECTOR: u64 = 512;
 
 /// Unpacks a disk into the file `out`, which must not exist, and makes it read-only. Returns its size in bytes.
 ///
 /// # Errors
-/// `SDK070` for what is no compressed disk, `IO…`, `RUN001` when the user interrupted.
+/// `SDK070` for a file that is not a compressed disk, `IO…`, `RUN001` when the user interrupted.
 pub fn unpack(packed: &Utf8Path, out: &Utf8Path, events: &Events, cancel: &Cancel) -> Result<u64> {
     let open = |error: io::Error| Failure::io("open the image", packed, &error);
     let file = File::open(packed).map_err(open)?;
@@ -41,7 +41,7 @@ pub fn unpack(packed: &Utf8Path, out: &Utf8Path, events: &Events, cancel: &Cance
         None => no_disk(packed, &error.to_string()),
     })?;
     if size < SECTOR {
-        return Err(no_disk(packed, &format!("{size} bytes came out of it")));
+        return Err(no_disk(packed, &format!("it has {size} bytes after decompression")));
     }
     disk.set_permissions(PermissionsExt::from_mode(0o444))
         .and_then(|()| disk.sync_all())
@@ -58,7 +58,7 @@ fn copy(packed: impl io::BufRead, disk: &mut File, events: &Events, cancel: &Can
         let Some(bytes) = block.get(..count).filter(|bytes| !bytes.is_empty()) else { break };
         size += bytes.len() as u64;
         if size > LARGEST || cancel.is_cancelled() {
-            return Err(io::Error::other(format!("more than {LARGEST} bytes come out of it")));
+            return Err(io::Error::other(format!("it has more than {LARGEST} bytes after decompression")));
         }
         if bytes.iter().all(|&byte| byte == 0) {
             disk.seek(SeekFrom::Start(size))?;
@@ -89,9 +89,9 @@ fn no_disk(packed: &Utf8Path, why: &str) -> Failure {
     Failure::of(Problem {
         exit: Exit::Upstream,
         id: "SDK070",
-        what: "the release's image is no compressed disk",
-        why: format!("{why}; its bytes are those that were signed"),
-        fix: "correct the target's images in feeds/matrix.yaml, or take another release",
+        what: "the release's image is not a compressed disk",
+        why: format!("{why}; the file's signed digest is right"),
+        fix: "correct the target's images in feeds/matrix.yaml, or use another release",
     })
     .at(packed)
 }
@@ -108,7 +108,7 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    /// Unpacks these bytes; the folder keeps what came out as `disk`.
+    /// Unpacks these bytes; the folder contains the result as `disk`.
     fn unpacked(bytes: &[u8], cancel: &Cancel) -> (tempfile::TempDir, Utf8PathBuf, Result<u64>) {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| Utf8Path::from_path(folder.path()).unwrap().join(name);

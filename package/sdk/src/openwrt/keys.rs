@@ -1,25 +1,29 @@
-//! The keys that may sign a release's list: pinned in the repository, one file each, named by key number.
+//! The keys that may sign a release's list: pinned in the repository, in one file each, named by key number.
 
 use camino::{Utf8Path, Utf8PathBuf};
+use formats::ec;
 use formats::usign::{Fingerprint, PublicKey, Signature};
 use model::{Exit, Failure, Problem, Result};
 
 use host::files::read_text;
 
-/// Public keys.
+/// Trusted public keys.
 #[derive(Debug, Clone, Default)]
 pub struct Keys {
-    /// Those of the repository; they count where the matrix says so.
+    /// Those in the repository; they are trusted where the matrix says so.
     pinned: Vec<PublicKey>,
-    /// Those that the user named; they count everywhere.
+    /// Those that the user named; they are trusted for every list.
     named: Vec<PublicKey>,
+    /// Those among them for apk's indexes.
+    of_apk: Vec<ec::PublicKey>,
 }
 
 impl Keys {
-    /// Reads the keys of a folder, and those that the user named for this run.
+    /// Reads the keys in a folder, and those that the user named for this run.
     ///
     /// # Errors
-    /// `IO004` when there is no such file, `RKEY001` when a file is no public key, `RKEY002` when it is not the key that its name says.
+    /// `IO004` when a file does not exist, `RKEY001` when it is not a public key, `RKEY002` when it is not the key that
+    /// its name says.
     pub fn load(folder: &Utf8Path, named: &[Utf8PathBuf]) -> Result<Self> {
         let io = |error: std::io::Error| Failure::io("list the keys", folder, &error);
         let mut pinned = Vec::new();
@@ -32,17 +36,25 @@ impl Keys {
             }
             pinned.push(key);
         }
-        let read = |path: &Utf8PathBuf| {
+        let mut keys = Keys { pinned, ..Keys::default() };
+        for path in named {
             let text = std::fs::read_to_string(path)
                 .map_err(|error| Failure::io_named("read the key of --release-key", path, &error))?;
-            parse(path, &text)
-        };
-        let named = named.iter().map(read).collect::<Result<_>>()?;
-        Ok(Keys { pinned, named })
+            match ec::PublicKey::parse(&text) {
+                Ok(key) => keys.of_apk.push(key),
+                Err(_) => keys.named.push(parse(path, &text)?),
+            }
+        }
+        Ok(keys)
     }
 
-    /// Checks the signature of a list, and returns the key that made it. `allowed` are the keys that may sign
-    /// it beside those that the user named.
+    /// The keys that the user named for apk's indexes.
+    pub(super) fn of_apk(&self) -> &[ec::PublicKey] {
+        &self.of_apk
+    }
+
+    /// Checks the signature of a list, and returns the key that made it. `allowed` are the keys that may sign it,
+    /// besides those that the user named.
     pub(super) fn verify(
         &self,
         allowed: &[Fingerprint],
@@ -52,7 +64,7 @@ impl Keys {
         let signature = Signature::parse(signature).map_err(|error| Untrusted::Unreadable(error.to_string()))?;
         let allowed_pinned = self.pinned.iter().filter(|key| allowed.contains(&key.fingerprint));
         let trusted = || self.named.iter().chain(allowed_pinned.clone());
-        // A key number is eight bytes that anybody can write, so two keys may claim the same one.
+        // A key number is eight bytes that anybody can choose, so two keys may have the same one.
         let mut same_number = trusted().filter(|key| key.fingerprint == signature.fingerprint).peekable();
         if same_number.peek().is_none() {
             let trusted = trusted().map(|key| key.fingerprint).collect();
@@ -65,23 +77,23 @@ impl Keys {
     }
 }
 
-/// Why a signature does not count.
+/// Why a signature is not valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Untrusted {
-    /// It is no signature at all.
+    /// It is not a signature at all.
     Unreadable(String),
-    /// By a key that may not sign this.
+    /// It was made by a key that may not sign this.
     OtherKey {
-        /// Which.
+        /// The key that made it.
         signed_by: Fingerprint,
-        /// Those that may.
+        /// The keys that may.
         trusted: Vec<Fingerprint>,
     },
-    /// Of a key that may, over something else.
+    /// It was made by an allowed key, but over other bytes.
     Wrong(Fingerprint),
 }
 
-/// Reads a key number: 16 lower-case hex digits.
+/// Parses a key number: 16 lower-case hex digits.
 pub(super) fn number(text: &str) -> Option<Fingerprint> {
     let lower = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
     if text.len() != 16 || !text.bytes().all(lower) {
@@ -95,9 +107,10 @@ fn parse(path: &Utf8Path, text: &str) -> Result<PublicKey> {
         Failure::of(Problem {
             exit: Exit::Usage,
             id: "RKEY001",
-            what: "this is no public usign key",
+            what: "this is not a public usign key",
             why: error.to_string(),
-            fix: "a key is two lines: an untrusted comment, and base64 of 42 bytes; never name a secret key here",
+            fix: "a key is two lines: an untrusted comment, and base64 of 42 bytes; one for apk's indexes is a PEM file; never \
+                  name a secret key here",
         })
         .at(path)
     })
@@ -108,7 +121,7 @@ fn misnamed(path: &Utf8Path, found: Fingerprint) -> Failure {
         exit: Exit::Usage,
         id: "RKEY002",
         what: format!("this is key {found}"),
-        why: "a pinned key lies in a file that is called by its number, so that nobody takes it for another",
+        why: "a pinned key's file is named after its number, so that no key is mistaken for another",
         fix: "rename the file, or put the right key in it",
     })
     .at(path)
@@ -168,7 +181,7 @@ mod tests {
     fn a_key_of_the_users_with_a_borrowed_number_hides_no_other() {
         let (one, forger) = (secret(1), SecretKey::from_random([vec![1; 8], vec![9; 32]].concat().try_into().unwrap()));
         assert_eq!(one.fingerprint(), forger.fingerprint());
-        let keys = Keys { pinned: vec![one.public()], named: vec![forger.public()] };
+        let keys = Keys { pinned: vec![one.public()], named: vec![forger.public()], ..Keys::default() };
         let allowed = [one.fingerprint()];
         assert!(keys.verify(&allowed, b"list", &one.sign(b"list").to_text()).is_ok());
         assert!(keys.verify(&allowed, b"list", &secret(3).sign(b"list").to_text()).is_err());

@@ -1,15 +1,15 @@
-//! The signed list of a target's folder, fetched and believed as a set.
+//! The signed list of a target's folder, fetched and trusted as a set.
 //!
-//! `sha256sums`, its signature and `profiles.json` belong together, and a snapshot's are replaced under our feet.
-//! Where they do not fit each other, the whole set is fetched again, a few times. A list that was verified once is
-//! kept; it is verified again whenever it is used.
+//! `sha256sums`, its signature and `profiles.json` belong together, and a snapshot's may be replaced while we fetch. If
+//! they do not fit each other, the whole set is fetched again, a few times. A verified list is kept, and verified again
+//! whenever it is used.
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use formats::usign::Fingerprint;
-use host::files::{create_folder, read, remove, write};
-use host::lock::{Lock, Waiting};
+use host::lock::Waiting;
 use model::{Digest, Exit, Failure, Problem, Result};
 
+use super::kept::Kept;
 use super::keys::{Keys, Untrusted};
 use super::matrix::Row;
 use super::profiles::Profiles;
@@ -17,27 +17,27 @@ use super::sums::Sums;
 use super::transfer::{Link, STAGE};
 use super::trouble::Trouble;
 
-/// Names of the files of a set.
+/// File names of a set.
 pub(super) const LIST: &str = "sha256sums";
 const SIGNATURE: &str = "sha256sums.sig";
 const PROFILES: &str = "profiles.json";
 
-/// How large they may be. A list has a line of some 120 bytes for each package.
+/// The largest sizes; a list has about 120 bytes for each package.
 const MAX_LIST: u64 = 16 << 20;
 const MAX_SIGNATURE: u64 = 4 << 10;
 const MAX_PROFILES: u64 = 32 << 20;
 
-/// How often a set is fetched that does not fit together.
+/// How often a set that does not fit together is fetched.
 const SETS: u32 = 3;
 
-/// The files as they came.
+/// The files as they were downloaded.
 struct Set {
     list: Vec<u8>,
     signature: Vec<u8>,
     profiles: Option<Vec<u8>>,
 }
 
-/// A list that a trusted key signed, and what it vouches for.
+/// A list that a trusted key signed, and the data that it vouches for.
 #[derive(Debug)]
 pub(super) struct Verified {
     pub(super) sums: Sums,
@@ -47,20 +47,20 @@ pub(super) struct Verified {
     pub(super) profiles: Profiles,
 }
 
-/// Why a set is not believed.
+/// Why a set is not trusted.
 enum Doubt {
-    /// Its files may be of different uploads.
+    /// Its files may come from different uploads.
     Apart(Failure),
-    /// Another attempt brings the same.
+    /// Another attempt would give the same.
     Final(Failure),
 }
 
-/// The folder of the row's files below the mirror's root.
+/// The folder of the row's files, below the mirror's root.
 pub(super) fn folder(row: &Row) -> Utf8PathBuf {
     row.release.folder().join("targets").join(&row.published.board).join(&row.published.subtarget)
 }
 
-/// Fetches the set until it fits together.
+/// Fetches the set until its files fit together.
 pub(super) fn fetch(link: &Link, keys: &Keys, row: &Row) -> Result<(Verified, Files)> {
     let mut before: Option<Set> = None;
     for number in 1.. {
@@ -95,7 +95,8 @@ fn download(link: &Link, row: &Row) -> Result<Set> {
         Trouble::Absent => unsigned(row, &link.mirror.address(&folder)),
         trouble => told(SIGNATURE, trouble),
     })?;
-    // Whether the list names it is looked up before it is trusted: the set is judged as a whole afterwards.
+    // Reads the list before it is verified only to see whether profiles.json exists; the set is verified as a whole
+    // afterwards.
     let listed = String::from_utf8_lossy(&list).lines().any(|line| line.ends_with(&format!("*{PROFILES}")));
     let profiles = match listed {
         true => Some(get(PROFILES, MAX_PROFILES).map_err(|trouble| told(PROFILES, trouble))?),
@@ -104,7 +105,7 @@ fn download(link: &Link, row: &Row) -> Result<Set> {
     Ok(Set { list, signature, profiles })
 }
 
-/// The signature first: nothing of an unsigned list is used, not even to name what is wrong with it.
+/// Checks the signature first: nothing of an unsigned list is used, not even to explain what is wrong with it.
 fn judge(set: &Set, keys: &Keys, row: &Row) -> Result<Verified, Doubt> {
     let signature = String::from_utf8_lossy(&set.signature);
     let signed_by = keys.verify(&row.keys, &set.list, &signature).map_err(|untrusted| distrust(untrusted, row))?;
@@ -117,7 +118,13 @@ fn judge(set: &Set, keys: &Keys, row: &Row) -> Result<Verified, Doubt> {
         }
         (Some(expected), found) => {
             let found = found.as_ref().map_or("missing".into(), |bytes| Digest::of(bytes).to_string());
-            return Err(Doubt::Apart(changing(row, &format!("{PROFILES} should be {expected} and is {found}"))));
+            return Err(Doubt::Apart(changing(
+                row,
+                &format!(
+                    "{PROFILES} should have the digest {expected}, but has \
+                {found}"
+                ),
+            )));
         }
     };
     Ok(Verified { sums, sha256: Digest::of(&set.list), size: set.list.len() as u64, signed_by, profiles })
@@ -128,57 +135,27 @@ fn distrust(untrusted: Untrusted, row: &Row) -> Doubt {
         Untrusted::OtherKey { signed_by, trusted } => Doubt::Final(other_key(row, signed_by, &trusted)),
         Untrusted::Unreadable(why) => Doubt::Apart(wrong_signature(row, why)),
         Untrusted::Wrong(key) => {
-            Doubt::Apart(wrong_signature(row, format!("it is by key {key}, but over other bytes than this list")))
+            Doubt::Apart(wrong_signature(row, format!("key {key} signed other bytes than this list")))
         }
     }
 }
 
-/// The files of a set that was believed, to be kept.
+/// The files of a trusted set, to be kept.
 pub(super) struct Files(Set);
 
-/// Where lists are kept.
-#[derive(Debug, Clone)]
-pub(super) struct Kept {
-    folder: Utf8PathBuf,
-    stamp: Utf8PathBuf,
-    lock: Utf8PathBuf,
-    temporary: Utf8PathBuf,
+/// The list that was kept, if it can still be verified.
+pub(super) fn kept(kept: &Kept, keys: &Keys, row: &Row) -> Option<Verified> {
+    let set = Set { list: kept.read(LIST)?, signature: kept.read(SIGNATURE)?, profiles: kept.read(PROFILES) };
+    judge(&set, keys, row).ok()
 }
 
-impl Kept {
-    /// The place for the list at an address; laid out like a stage of `xtask`, for its `clean`.
-    pub(super) fn below(cache: &Utf8Path, address: &str) -> Self {
-        let key: String = Digest::of(address).to_string().chars().take(32).collect();
-        let sibling = |ending: &str| cache.join("openwrt-lists").join(format!("{key}{ending}"));
-        Kept { folder: sibling(""), stamp: sibling(".stamp"), lock: sibling(".lock"), temporary: sibling(".tmp") }
-    }
-
-    /// The list, if one is kept and still believed.
-    pub(super) fn load(&self, keys: &Keys, row: &Row) -> Option<Verified> {
-        let set = Set {
-            list: read(&self.folder.join(LIST)).ok()?,
-            signature: read(&self.folder.join(SIGNATURE)).ok()?,
-            profiles: read(&self.folder.join(PROFILES)).ok(),
-        };
-        judge(&set, keys, row).ok()
-    }
-
-    /// Keeps a set in place of what was there.
-    pub(super) fn save(&self, files: &Files, waiting: &Waiting) -> Result<()> {
-        create_folder(self.folder.parent().unwrap_or(&self.folder))?;
-        let _lock = Lock::take(&self.lock, waiting)?;
-        remove(&self.temporary)?;
-        create_folder(&self.temporary)?;
-        let Set { list, signature, profiles } = &files.0;
-        let all = [(LIST, Some(list)), (SIGNATURE, Some(signature)), (PROFILES, profiles.as_ref())];
-        for (name, bytes) in all {
-            bytes.map_or(Ok(()), |bytes| write(&self.temporary.join(name), bytes))?;
-        }
-        remove(&self.folder)?;
-        std::fs::rename(&self.temporary, &self.folder)
-            .map_err(|error| Failure::io("keep the list", &self.folder, &error))?;
-        write(&self.stamp, b"")
-    }
+/// Keeps a trusted set in the place of the one before.
+pub(super) fn keep(kept: &Kept, files: &Files, waiting: &Waiting) -> Result<()> {
+    let Set { list, signature, profiles } = &files.0;
+    let all = [(LIST, Some(list)), (SIGNATURE, Some(signature)), (PROFILES, profiles.as_ref())];
+    let there: Vec<(&str, &[u8])> =
+        all.iter().filter_map(|(name, bytes)| Some((*name, bytes.as_ref()?.as_slice()))).collect();
+    kept.save(&there, waiting)
 }
 
 fn unpublished(row: &Row, address: &str) -> Failure {
@@ -188,8 +165,8 @@ fn unpublished(row: &Row, address: &str) -> Failure {
             exit: Exit::Upstream,
             id: "REL002",
             what: format!("there is no snapshot {release} for {published} now"),
-            why: "a branch's snapshots are removed when the branch ends, and a build that fails leaves a gap",
-            fix: "take a release of the branch, or the snapshot of a newer one; see `cargo xtask plan`",
+            why: "a branch's snapshots are removed when the branch ends, and a failed build leaves a gap",
+            fix: "use a release of the branch, or the snapshot of a newer one; see `cargo xtask plan`",
         })
         .at(address);
     }
@@ -197,8 +174,8 @@ fn unpublished(row: &Row, address: &str) -> Failure {
         exit: Exit::Upstream,
         id: "REL001",
         what: format!("the mirror has no release {release} for {published}"),
-        why: "there is no list of digests where the release should be",
-        fix: "name a complete mirror with --mirror: copies drop old releases, and releases are never removed from the original",
+        why: "there is no list of digests in the release's folder",
+        fix: "name a complete mirror with --mirror: copies drop old releases, OpenWrt's own mirror never does",
     })
     .at(address)
 }
@@ -208,7 +185,7 @@ fn unsigned(row: &Row, address: &str) -> Failure {
         exit: Exit::Mismatch,
         id: "REL003",
         what: format!("the list of {} {} is not signed", row.release, row.published),
-        why: "a release can appear some hours before its signature, and a mirror can leave signatures out",
+        why: "a release may appear some hours before its signature, and a mirror may leave signatures out",
         fix: "wait for the signature, or name another mirror with --mirror; nothing unsigned is unpacked",
     })
     .at(address)
@@ -216,7 +193,7 @@ fn unsigned(row: &Row, address: &str) -> Failure {
 
 fn other_key(row: &Row, signed_by: Fingerprint, trusted: &[Fingerprint]) -> Failure {
     let trusted = match trusted {
-        [] => "no key that may".into(),
+        [] => "none".into(),
         keys => keys.iter().map(Fingerprint::to_string).collect::<Vec<_>>().join(", "),
     };
     Failure::of(Problem {
@@ -235,7 +212,7 @@ fn wrong_signature(row: &Row, why: String) -> Failure {
         id: "REL005",
         what: format!("the signature of the list of {} {} is wrong", row.release, row.published),
         why,
-        fix: "nothing of it is used; name another mirror with --mirror, and tell this one's owner",
+        fix: "none of it was used; name another mirror with --mirror, and tell the owner of this one",
     })
 }
 
@@ -245,6 +222,6 @@ fn changing(row: &Row, why: &str) -> Failure {
         id: "REL006",
         what: format!("the files of {} {} do not belong together", row.release, row.published),
         why,
-        fix: "wait until the upload or the mirror's copying has ended, or name another mirror with --mirror",
+        fix: "wait until the upload or the mirror's synchronisation has ended, or name another mirror with --mirror",
     })
 }

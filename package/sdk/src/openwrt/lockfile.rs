@@ -1,7 +1,7 @@
-//! `openwrt.lock`: what was resolved, written down, so that later runs use the same bytes and nothing else.
+//! `openwrt.lock`: what was resolved, recorded so that later runs use exactly the same bytes.
 //!
-//! Paths are relative to the mirror's root: any mirror that holds the same bytes serves. The text is a function of
-//! what is locked: sorted, and the same from whatever mirror it was made.
+//! Paths are relative to the mirror's root: any mirror with the same bytes will do. The text depends only on what is
+//! locked: it is sorted, and the same for every mirror.
 
 use std::collections::BTreeMap;
 
@@ -17,16 +17,35 @@ use super::resolved::{Artifact, Release, Resolved, Role};
 /// First lines of the file.
 const HEAD: &str = "# Written by `cargo xtask lock`; `cargo xtask lock --check` compares it with the mirror.\n";
 
-/// All that is locked.
+/// Everything that is locked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Lockfile(BTreeMap<(Release, Target), Resolved>);
+pub struct Lockfile {
+    releases: BTreeMap<(Release, Target), Resolved>,
+    /// Revisions of feeds, by address and branch.
+    feeds: BTreeMap<(String, Option<String>), String>,
+    /// Digests of the indexes of published feeds, by path below the mirror's root.
+    indexes: BTreeMap<Utf8PathBuf, Digest>,
+}
 
-/// The file as it is written.
+/// The content of the file.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
     version: u32,
     entries: Vec<Entry>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    feeds: Vec<Feed>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    indexes: BTreeMap<Utf8PathBuf, Digest>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Feed {
+    url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    branch: Option<String>,
+    revision: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -52,20 +71,20 @@ struct File {
     size: Option<u64>,
 }
 
-/// How a lock differs from what the mirror holds now.
+/// A difference between a lock and the mirror's current state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// What differs, one line.
+    /// What differs, in one line.
     pub text: String,
-    /// Whether it is a point release whose bytes changed, which must never happen.
+    /// Whether a point release changed, which must never happen.
     pub is_mismatch: bool,
 }
 
 impl Lockfile {
-    /// Reads the file; none is an empty lock.
+    /// Reads the file; a missing file is an empty lock.
     ///
     /// # Errors
-    /// `CONF…` for a file of another form, `LOCK001` for a value that cannot be.
+    /// `CONF…` for a malformed file, `LOCK001` for an invalid value.
     pub fn load(path: &Utf8Path) -> Result<Self> {
         if !path.exists() {
             return Ok(Lockfile::default());
@@ -77,51 +96,100 @@ impl Lockfile {
             let resolved = read(entry).ok_or_else(|| impossible(path, &name))?;
             lock.put(resolved);
         }
+        for Feed { url, branch, revision } in written.feeds {
+            lock.put_feed((url, branch), revision);
+        }
+        match written.indexes.keys().find(|path| !is_below(path)) {
+            Some(outside) => return Err(impossible(path, outside.as_str())),
+            None => lock.indexes = written.indexes,
+        }
         Ok(lock)
     }
 
     /// The text of the file.
     ///
     /// # Errors
-    /// Only when the writer of YAML fails.
+    /// Only when the YAML writer fails.
     pub fn text(&self) -> Result<String> {
-        let entries = self.0.values().map(entry).collect();
-        Ok(format!("{HEAD}{}", model::yaml::text(&Written { version: 1, entries })?))
+        let entries = self.releases.values().map(entry).collect();
+        let feed = |((url, branch), revision): (&(String, Option<String>), &String)| Feed {
+            url: url.clone(),
+            branch: branch.clone(),
+            revision: revision.clone(),
+        };
+        let feeds = self.feeds.iter().map(feed).collect();
+        Ok(format!(
+            "{HEAD}{}",
+            model::yaml::text(&Written { version: 1, entries, feeds, indexes: self.indexes.clone() })?
+        ))
     }
 
-    /// Locks a release for a target, in place of what was locked for them.
+    /// Locks a release for a target, replacing the old entry.
     pub fn put(&mut self, resolved: Resolved) {
-        self.0.insert((resolved.release.clone(), resolved.target.clone()), resolved);
+        self.releases.insert((resolved.release.clone(), resolved.target.clone()), resolved);
     }
 
-    /// What is locked for a row.
+    /// Locks the index of a published feed, replacing the old entry.
+    pub fn put_index(&mut self, path: Utf8PathBuf, digest: Digest) {
+        self.indexes.insert(path, digest);
+    }
+
+    /// The locked digest of a published feed's index.
+    pub fn index(&self, path: &Utf8Path) -> Option<Digest> {
+        self.indexes.get(path).copied()
+    }
+
+    /// Takes over the indexes of another lock, of releases that are locked here.
+    pub fn keep_indexes_of(&mut self, other: &Lockfile) {
+        let is_locked = |path: &Utf8Path| self.entries().any(|entry| path.starts_with(entry.release.folder()));
+        let kept: Vec<_> = other.indexes.iter().filter(|(path, _)| is_locked(path)).collect();
+        let kept: Vec<(Utf8PathBuf, Digest)> = kept.into_iter().map(|(path, digest)| (path.clone(), *digest)).collect();
+        self.indexes.extend(kept);
+    }
+
+    /// Locks the branch of a feed, replacing the old entry.
+    pub fn put_feed(&mut self, place: (String, Option<String>), revision: String) {
+        self.feeds.insert(place, revision);
+    }
+
+    /// The locked revision of a feed's branch.
+    pub fn feed(&self, url: &str, branch: Option<&str>) -> Option<&str> {
+        self.feeds.get(&(url.to_owned(), branch.map(str::to_owned))).map(String::as_str)
+    }
+
+    /// Adds the feeds of another lock.
+    pub fn keep_feeds_of(&mut self, other: &Lockfile) {
+        self.feeds.extend(other.feeds.clone());
+    }
+
+    /// The entry for a row.
     ///
     /// # Errors
-    /// `LOCK002` when nothing is.
+    /// `LOCK002` when there is none.
     pub fn get(&self, row: &Row) -> Result<&Resolved> {
-        self.0.get(&(row.release.clone(), row.target.clone())).ok_or_else(|| {
+        self.releases.get(&(row.release.clone(), row.target.clone())).ok_or_else(|| {
             Failure::of(Problem {
                 exit: Exit::Mismatch,
                 id: "LOCK002",
                 what: format!("{} {} is not in openwrt.lock", row.release, row.target),
-                why: "--locked uses what is locked and nothing else",
+                why: "--locked uses only what is locked",
                 fix: format!("lock it: cargo xtask lock --release {} --target {}", row.release, row.target),
             })
         })
     }
 
-    /// Whether anything is locked for a row.
+    /// Whether there is an entry for a row.
     pub fn has(&self, row: &Row) -> bool {
-        self.0.contains_key(&(row.release.clone(), row.target.clone()))
+        self.releases.contains_key(&(row.release.clone(), row.target.clone()))
     }
 
-    /// Everything that is locked, sorted.
+    /// All entries, sorted.
     pub fn entries(&self) -> impl Iterator<Item = &Resolved> {
-        self.0.values()
+        self.releases.values()
     }
 }
 
-/// How what is locked differs from what the mirror holds now.
+/// The differences between an entry and the mirror's current state.
 pub fn differences(locked: &Resolved, now: &Resolved) -> Vec<Difference> {
     let mut lines = Vec::new();
     let name = format!("{} {}", locked.release, locked.target);
@@ -138,7 +206,7 @@ pub fn differences(locked: &Resolved, now: &Resolved) -> Vec<Difference> {
     compare("kernel", kernel(locked), kernel(now));
     compare("signed-by", signers(locked), signers(now));
     for role in Role::ALL {
-        // The size follows from the digest, and not every mirror tells it.
+        // The size follows from the digest, and not every mirror reports it.
         let shown =
             |of: &Resolved| of.artifact(role).map_or("none".into(), |file| format!("{} {}", file.path, file.sha256));
         compare(role.name(), shown(locked), shown(now));
@@ -164,14 +232,13 @@ fn entry(resolved: &Resolved) -> Entry {
     }
 }
 
-/// `None` for a value that no writer of ours writes.
+/// `None` for a value that this program never writes.
 fn read(entry: Entry) -> Option<Resolved> {
     let Entry { release, target, published, arch, format, kernel, signed_by, files } = entry;
     let artifact = |(role, file): (String, File)| {
         let File { path, sha256, size } = file;
         let role = Role::ALL.into_iter().find(|known| known.name() == role)?;
-        let below = path.components().all(|part| matches!(part, camino::Utf8Component::Normal(_)));
-        below.then_some(Artifact { role, path, sha256, size })
+        is_below(&path).then_some(Artifact { role, path, sha256, size })
     };
     let mut artifacts: Vec<Artifact> = files.into_iter().map(artifact).collect::<Option<_>>()?;
     artifacts.sort_by_key(|artifact| artifact.role);
@@ -187,11 +254,16 @@ fn read(entry: Entry) -> Option<Resolved> {
     })
 }
 
+/// Whether a path stays below the mirror's root.
+fn is_below(path: &Utf8Path) -> bool {
+    path.components().all(|part| matches!(part, camino::Utf8Component::Normal(_)))
+}
+
 fn impossible(path: &Utf8Path, name: &str) -> Failure {
     Failure::of(Problem {
         exit: Exit::Usage,
         id: "LOCK001",
-        what: format!("what is locked for {name} is not understood"),
+        what: format!("the entry for {name} is invalid"),
         why: "it has a role, format, digest, key number or path that this program does not write",
         fix: "remove the entry, or the file, and run `cargo xtask lock` again",
     })
@@ -245,6 +317,12 @@ mod tests {
         assert_eq!(read, one);
         assert_eq!(read.text().unwrap(), text);
         assert_eq!(read.entries().count(), 2);
+        // A feed is locked by address and branch.
+        let mut with_feed = one.clone();
+        with_feed.put_feed(("https://h/p.git".into(), Some("main".into())), "a".repeat(40));
+        let read = load(&with_feed.text().unwrap()).unwrap();
+        assert_eq!(read.feed("https://h/p.git", Some("main")), Some("a".repeat(40).as_str()));
+        assert_eq!((read.feed("https://h/p.git", None), one.feed("https://h/p.git", Some("main"))), (None, None));
         assert_eq!(Lockfile::load("/no/such/openwrt.lock".into()).unwrap(), Lockfile::default());
     }
 

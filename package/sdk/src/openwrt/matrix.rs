@@ -1,7 +1,7 @@
-//! `feeds/matrix.yaml`: the releases and targets that there are, and what each is like.
+//! `feeds/matrix.yaml`: the supported releases and targets, and their properties.
 //!
-//! Everything that differs between release lines and is known beforehand is data of that file; what a
-//! release says of itself is read from the mirror.
+//! Everything that differs between release lines and is known beforehand is in that file; what a release says about
+//! itself is read from the mirror.
 
 use std::collections::BTreeMap;
 
@@ -24,6 +24,8 @@ pub struct Matrix {
     #[serde(rename = "version")]
     _version: u32,
     lines: Vec<Line>,
+    /// The feeds that each release publishes for an architecture.
+    feeds: Vec<String>,
     targets: Vec<Listed>,
 }
 
@@ -50,9 +52,9 @@ enum Extension {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct HostNeeds {
-    /// Least major version of gcc and g++.
+    /// The oldest major version of gcc and g++.
     pub gcc: u32,
-    /// Least minor version of Python 3.
+    /// The oldest minor version of Python 3.
     pub python: u32,
     /// When Python must have `distutils`.
     pub distutils: Distutils,
@@ -60,13 +62,13 @@ pub struct HostNeeds {
     pub ipc_cmd: bool,
 }
 
-/// When Python's `distutils` is asked for; it left Python with 3.12, and setuptools brings it back.
+/// When Python needs `distutils`; Python dropped it with 3.12, and setuptools brings it back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Distutils {
-    /// By every Python.
+    /// Any Python.
     Always,
-    /// Only by a Python that still has it.
+    /// Only a Python that still includes it.
     #[serde(rename = "before-python-3.12")]
     BeforePython312,
 }
@@ -91,7 +93,7 @@ struct Listed {
     proven_on: Option<Target>,
 }
 
-/// What a target was in an old line.
+/// A target under its name in an old line.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Former {
@@ -99,7 +101,7 @@ struct Former {
     arch: Arch,
 }
 
-/// Ends of the names of a target's images; the first that a release has is taken.
+/// Suffixes of a target's image file names; the first that a release has is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Images {
     /// Kernels.
@@ -131,28 +133,51 @@ pub struct Row {
     pub kernel_line: String,
     /// Keys that may sign the list.
     pub keys: Vec<Fingerprint>,
+    /// Names of the feeds that are published for its architecture.
+    pub feeds: Vec<String>,
     /// What the SDK needs on the host.
     pub host: HostNeeds,
     /// Names of images.
     pub images: Images,
-    /// The target on whose routers its packages are proven, where no machine here runs its own images.
+    /// The target on whose routers its packages are proven, if its own images do not run here.
     pub proven_on: Option<Target>,
 }
 
 impl Matrix {
-    /// Reads the description.
+    /// Reads the file.
     ///
     /// # Errors
-    /// `CONF…` for a file that is not one, `MTX003` for a malformed key number, `MTX006` for a target that is first in a
-    /// line or proven on a target that is not in the file.
+    /// `CONF…` for a malformed file, `MTX003` for a malformed key number, `MTX006` for a target whose first line, or
+    /// the target it is proven on, is not in the file.
     pub fn load(path: &Utf8Path) -> Result<Self> {
-        let matrix: Matrix = model::yaml::load(path)?;
+        Self::parse(path, &model::yaml::read(path)?)
+    }
+
+    /// Parses the file's text; `path` is for messages.
+    ///
+    /// # Errors
+    /// Those of [`Matrix::load`].
+    pub fn parse(path: &Utf8Path, text: &str) -> Result<Self> {
+        let matrix: Matrix = model::yaml::parse(path, text)?;
         matrix.targets.iter().try_for_each(|listed| matrix.check(listed)).map_err(|failure| failure.at(path))?;
         matrix.rows().map(|_| matrix)
     }
 
-    /// The rows for these releases and targets, in the order of the file. No release or no target stands for
-    /// all of them, as does the word `all`; the name of a line stands for the release to prefer.
+    /// The file's text with one release replaced by another; everything else, comments included, stays. `None` if the
+    /// release does not occur exactly once.
+    pub fn with_release(text: &str, before: &Release, after: &Release) -> Option<String> {
+        let (quoted, mut lines) = (format!("\"{before}\""), text.split_inclusive('\n').collect::<Vec<_>>());
+        let names = |line: &&str| line.trim_start().starts_with("releases:") && line.contains(&quoted);
+        let mut named = (0..lines.len()).filter(|at| lines.get(*at).is_some_and(names));
+        let (at, None) = (named.next()?, named.next()) else { return None };
+        let line = lines.get_mut(at)?;
+        let renewed = line.replacen(&quoted, &format!("\"{after}\""), 1);
+        *line = &renewed;
+        Some(lines.concat())
+    }
+
+    /// The rows for these releases and targets, in the order of the file. An empty list means all of them, as does the
+    /// word `all`; a line's name means its preferred release.
     ///
     /// # Errors
     /// `MTX001` and `MTX002` for a release or target that is not in the matrix.
@@ -169,7 +194,7 @@ impl Matrix {
     /// The row of one release and target.
     ///
     /// # Errors
-    /// As [`Matrix::select`]; `all` is no release here. `MTX005` for a release that does not have the target yet.
+    /// As [`Matrix::select`]; `all` is not accepted. `MTX005` for a release that does not have the target yet.
     pub fn row(&self, release: &str, target: &str) -> Result<Row> {
         let mut rows = self.select(&[release.to_owned()], &[target.to_owned()])?;
         match (rows.pop(), rows.is_empty()) {
@@ -184,9 +209,36 @@ impl Matrix {
             let keys = line.keys.iter().map(|number| key_number(number)).collect::<Result<Vec<_>>>()?;
             let there: Vec<&Listed> = self.targets.iter().filter(|listed| self.has(line, listed)).collect();
             let pairs = line.releases.iter().flat_map(|release| there.iter().map(move |listed| (release, *listed)));
-            Ok(pairs.map(|(release, listed)| row(line, release, listed, &keys)).collect())
+            Ok(pairs.map(|(release, listed)| self.row_of(line, release, listed, &keys)).collect())
         };
         Ok(self.lines.iter().map(of_line).collect::<Result<Vec<_>>>()?.concat())
+    }
+
+    fn row_of(&self, line: &Line, release: &str, listed: &Listed, keys: &[Fingerprint]) -> Row {
+        let Listed { name, arch, since: _, formerly, kernel, initramfs, rootfs, combined, proven_on } = listed;
+        let (published, arch) = formerly.get(&line.name).map_or((name, arch), |former| (&former.name, &former.arch));
+        Row {
+            release: Release(release.to_owned()),
+            line: line.name.clone(),
+            target: name.clone(),
+            published: published.clone(),
+            arch: arch.clone(),
+            format: match line.format {
+                Extension::Ipk => Format::Ipk,
+                Extension::Apk => Format::Apk,
+            },
+            kernel_line: line.kernel.clone(),
+            keys: keys.to_vec(),
+            feeds: self.feeds.clone(),
+            host: line.host,
+            images: Images {
+                kernel: kernel.clone(),
+                initramfs: initramfs.clone(),
+                rootfs: rootfs.clone(),
+                combined: combined.clone(),
+            },
+            proven_on: proven_on.clone(),
+        }
     }
 
     /// Whether a line has a target: lines are listed with the oldest first.
@@ -195,7 +247,7 @@ impl Matrix {
         listed.since.as_ref().is_none_or(|since| place(&line.name) >= place(since))
     }
 
-    /// What a target says of others must be there.
+    /// Checks that the lines and targets to which a target refers exist.
     fn check(&self, listed: &Listed) -> Result<()> {
         let Listed { name, since, proven_on, kernel, .. } = listed;
         let why = match (since, proven_on) {
@@ -217,7 +269,7 @@ impl Matrix {
         }))
     }
 
-    /// The target on whose routers packages of this one are proven, where it has none of its own.
+    /// The target on whose routers this target's packages are proven, if it has none of its own.
     pub fn proven_on(&self, target: &Target) -> Option<&Target> {
         self.targets.iter().find(|listed| listed.name == *target)?.proven_on.as_ref()
     }
@@ -226,7 +278,7 @@ impl Matrix {
         self.lines.iter().flat_map(|line| line.releases.iter().map(String::as_str)).collect()
     }
 
-    /// The release that a word stands for.
+    /// The release that an argument means.
     fn release(&self, asked: &str) -> Result<String> {
         let of_line = self.lines.iter().find(|line| line.name == asked).and_then(|line| line.releases.first());
         match of_line {
@@ -251,41 +303,18 @@ impl Matrix {
         Err(Failure::of(Problem {
             exit: Exit::Usage,
             id: "MTX002",
-            what: format!("no target `{asked}` is in the matrix"),
+            what: format!("the matrix has no target `{asked}`"),
             why: match renamed {
                 Some(listed) => {
-                    format!("it is called {} in every release here, also where OpenWrt did not", listed.name)
+                    format!(
+                        "it is named {} in all releases here, also in those where OpenWrt named it differently",
+                        listed.name
+                    )
                 }
-                None => "feeds/matrix.yaml lists the targets with what is known of their images".into(),
+                None => "feeds/matrix.yaml lists the targets and their images".into(),
             },
             fix: format!("the nearest: {}; there are: {}", nearest.join(", "), names.join(", ")),
         }))
-    }
-}
-
-fn row(line: &Line, release: &str, listed: &Listed, keys: &[Fingerprint]) -> Row {
-    let Listed { name, arch, since: _, formerly, kernel, initramfs, rootfs, combined, proven_on } = listed;
-    let (published, arch) = formerly.get(&line.name).map_or((name, arch), |former| (&former.name, &former.arch));
-    Row {
-        release: Release(release.to_owned()),
-        line: line.name.clone(),
-        target: name.clone(),
-        published: published.clone(),
-        arch: arch.clone(),
-        format: match line.format {
-            Extension::Ipk => Format::Ipk,
-            Extension::Apk => Format::Apk,
-        },
-        kernel_line: line.kernel.clone(),
-        keys: keys.to_vec(),
-        host: line.host,
-        images: Images {
-            kernel: kernel.clone(),
-            initramfs: initramfs.clone(),
-            rootfs: rootfs.clone(),
-            combined: combined.clone(),
-        },
-        proven_on: proven_on.clone(),
     }
 }
 
@@ -294,9 +323,9 @@ fn key_number(text: &str) -> Result<Fingerprint> {
         Failure::of(Problem {
             exit: Exit::Usage,
             id: "MTX003",
-            what: format!("`{text}` is no key number"),
+            what: format!("`{text}` is not a key number"),
             why: "the keys of a release line are named by 16 lower-case hex digits",
-            fix: "write it as the file in feeds/openwrt-keys is called",
+            fix: "write it like the name of the key's file in feeds/openwrt-keys",
         })
     })
 }
@@ -307,7 +336,7 @@ fn too_old(release: &str, target: &str) -> Failure {
         id: "MTX005",
         what: format!("{release} has no target {target}"),
         why: "the target came with a later line: see `since` in feeds/matrix.yaml",
-        fix: format!("take a later release; `cargo xtask plan --target {target}` shows them"),
+        fix: format!("use a later release; `cargo xtask plan --target {target}` shows them"),
     })
 }
 
@@ -316,8 +345,8 @@ fn unknown_release(asked: &str, known: &[&str]) -> Failure {
     Failure::of(Problem {
         exit: Exit::Usage,
         id: "MTX001",
-        what: format!("no release `{asked}` is in the matrix"),
-        why: "feeds/matrix.yaml lists the releases with what is known of their lines",
+        what: format!("the matrix has no release `{asked}`"),
+        why: "feeds/matrix.yaml lists the releases and their lines",
         fix: format!(
             "the nearest: {}; add another release of a known line to `releases` there",
             nearest(asked, &known).join(", ")
@@ -325,7 +354,7 @@ fn unknown_release(asked: &str, known: &[&str]) -> Failure {
     })
 }
 
-/// The three names that are most like what was asked for.
+/// The three names that are most similar to the given one.
 fn nearest(asked: &str, names: &[String]) -> Vec<String> {
     let mut names = names.to_vec();
     let likeness = |name: &str| strsim::jaro(&name.to_lowercase(), &asked.to_lowercase());
@@ -360,7 +389,7 @@ mod tests {
             let has_images = !row.images.kernel.is_empty() && !row.images.rootfs.is_empty();
             assert_eq!(has_images, row.proven_on.is_none(), "{row:?}");
             let on = row.proven_on.as_ref().map(|on| matrix.row("25.12", &on.to_string()).unwrap().arch);
-            // The instruction set is the first word; a processor of it runs what others of it run.
+            // The first word is the instruction set; its processors run each other's programs.
             let first = |arch: &Arch| arch.0.split('_').next().unwrap_or_default().to_owned();
             assert!(on.is_none_or(|arch| first(&arch) == first(&row.arch)), "{row:?}");
             assert!(crate::RustTarget::of(&row.arch).is_ok(), "{}", row.arch);
@@ -385,6 +414,21 @@ mod tests {
         let host = |release: &str| matrix.row(release, "x86/64").map(|row| row.host);
         assert_eq!(host("24.10-SNAPSHOT").unwrap(), host("24.10").unwrap());
         assert_eq!(host("17.01").unwrap_err().exit(), Exit::Usage);
+    }
+
+    #[test]
+    fn a_newer_release_takes_the_place_of_one_and_nothing_else_changes() {
+        let path = Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("../../feeds/matrix.yaml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let release = |name: &str| Release(name.into());
+        let (before, after) = (matrix().row("25.12", "x86/64").unwrap().release, release("25.12.77"));
+        let renewed = Matrix::with_release(&text, &before, &after).unwrap();
+        let changed = text.lines().zip(renewed.lines()).filter(|(one, other)| one != other).count();
+        assert_eq!((changed, text.lines().count()), (1, renewed.lines().count()));
+        assert_eq!(Matrix::parse(&path, &renewed).unwrap().row("25.12", "x86/64").unwrap().release, after);
+        for absent in ["25.12", "2.1", "x86/64"] {
+            assert_eq!(Matrix::with_release(&text, &release(absent), &after), None, "{absent}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! Where OpenWrt's files are: a site, or a directory that holds a copy of one.
+//! Where OpenWrt's files are: on a site, or in a directory with a copy of one.
 //!
-//! Trust comes from signatures and digests, so a mirror may be anybody's and plain HTTP is as good as HTTPS.
-//! One request is one attempt; what to do about its [`Trouble`] is for [`super::transfer`].
+//! Signatures and digests establish trust, so anybody's mirror will do, and plain HTTP is as good as HTTPS. One request
+//! is one attempt; [`super::transfer`] handles its [`Trouble`].
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -18,13 +18,13 @@ use super::trouble::{Patience, Trouble};
 /// OpenWrt's own download site.
 pub const DEFAULT_MIRROR: &str = "https://downloads.openwrt.org";
 
-/// Root of a tree with `releases/` and `snapshots/`.
+/// The root of a tree with `releases/` and `snapshots/`.
 #[derive(Debug, Clone)]
 pub struct Mirror(Place);
 
 #[derive(Debug, Clone)]
 enum Place {
-    /// A URL without a slash at its end.
+    /// A URL without trailing slash.
     Site {
         url: String,
         agent: ureq::Agent,
@@ -34,34 +34,34 @@ enum Place {
 
 /// A file that is being read.
 pub(super) struct Stream {
-    /// Its bytes, from `begins` on.
+    /// The bytes from `begins` on.
     pub(super) reader: Box<dyn Read + Send>,
-    /// Where the bytes begin: zero, or where it was asked to go on.
+    /// Offset of the first byte: zero, or the requested offset.
     pub(super) begins: u64,
-    /// Size of the whole file, when it is told.
+    /// Size of the whole file, if known.
     pub(super) size: Option<u64>,
-    /// Names this version of the file, so that a part of it can be completed later.
+    /// Identifies this version of the file, so that a part can be completed later.
     pub(super) validator: Option<String>,
 }
 
-/// The part of a file that is there already.
+/// The part of a file that was already fetched.
 pub(super) struct Part<'a> {
-    /// How many bytes of it.
+    /// Its length in bytes.
     pub(super) length: u64,
-    /// Which version of it.
+    /// The version that it belongs to.
     pub(super) validator: &'a str,
 }
 
 impl Mirror {
-    /// A mirror from the command line: a URL, or a directory that holds `releases/` or `snapshots/`.
+    /// A mirror from the command line: a URL, or a directory with `releases/` or `snapshots/`.
     ///
     /// # Errors
-    /// `MIR001` when it is neither.
+    /// `MIR001` when it is neither; those of [`host::web::tls`].
     pub fn named(text: &str, patience: &Patience) -> Result<Self> {
         if text.starts_with("http://") || text.starts_with("https://") {
             let url = text.trim_end_matches('/');
             if text.parse::<ureq::http::Uri>().is_ok_and(|uri| uri.host().is_some() && uri.query().is_none()) {
-                return Ok(Mirror(Place::Site { url: url.to_owned(), agent: agent(url, patience) }));
+                return Ok(Mirror(Place::Site { url: url.to_owned(), agent: agent(url, patience)? }));
             }
         }
         let folder = Utf8Path::new(text.strip_prefix("file://").unwrap_or(text));
@@ -72,13 +72,13 @@ impl Mirror {
         Err(Failure::of(Problem {
             exit: Exit::Usage,
             id: "MIR001",
-            what: format!("`{text}` is no mirror of OpenWrt"),
-            why: "it is neither a URL nor a directory with `releases` or `snapshots` in it",
-            fix: format!("give what comes before `/releases` in the address, such as {DEFAULT_MIRROR}"),
+            what: format!("`{text}` is not a mirror of OpenWrt"),
+            why: "it is neither a URL nor a directory that has `releases` or `snapshots`",
+            fix: format!("give the address up to `/releases`, such as {DEFAULT_MIRROR}"),
         }))
     }
 
-    /// Whether a file of it is reached over the network; this machine itself is not.
+    /// Whether fetching a file needs the network; this machine itself does not count.
     pub fn is_remote(&self) -> bool {
         match &self.0 {
             Place::Site { url, .. } => !is_loopback(url),
@@ -94,7 +94,7 @@ impl Mirror {
         }
     }
 
-    /// Starts reading a file, after a part of it that is there already.
+    /// Starts to read a file, after the part that was already fetched.
     pub(super) fn open(&self, path: &Utf8Path, part: Option<Part>) -> Result<Stream, Trouble> {
         match &self.0 {
             Place::Site { agent, .. } => get(agent, &self.address(path), part),
@@ -102,7 +102,7 @@ impl Mirror {
         }
     }
 
-    /// The size of a file, when it is told.
+    /// The size of a file, if known.
     pub(super) fn size(&self, path: &Utf8Path) -> Result<Option<u64>, Trouble> {
         match &self.0 {
             Place::Site { agent, .. } => {
@@ -115,7 +115,7 @@ impl Mirror {
     }
 }
 
-/// Whether a URL is of this machine.
+/// Whether a URL is on this machine.
 fn is_loopback(url: &str) -> bool {
     let uri = url.parse::<ureq::http::Uri>().ok();
     uri.as_ref().and_then(|uri| uri.host()).is_some_and(|host| {
@@ -124,9 +124,10 @@ fn is_loopback(url: &str) -> bool {
     })
 }
 
-/// A mirror on this machine is one without network, so it must not send us elsewhere either.
-fn agent(url: &str, patience: &Patience) -> ureq::Agent {
-    ureq::Agent::config_builder()
+/// A mirror on this machine counts as offline, so it must not redirect to the network.
+fn agent(url: &str, patience: &Patience) -> Result<ureq::Agent> {
+    let settings = ureq::Agent::config_builder()
+        .tls_config(host::web::tls()?)
         .timeout_connect(Some(patience.connect))
         .timeout_recv_response(Some(patience.silence))
         .timeout_per_read(Some(patience.silence))
@@ -135,8 +136,8 @@ fn agent(url: &str, patience: &Patience) -> ureq::Agent {
         .max_redirects_will_error(false)
         .proxy(None)
         .user_agent(concat!("openwrt-offload/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .new_agent()
+        .build();
+    Ok(settings.new_agent())
 }
 
 fn get(agent: &ureq::Agent, url: &str, part: Option<Part>) -> Result<Stream, Trouble> {
@@ -157,7 +158,7 @@ fn get(agent: &ureq::Agent, url: &str, part: Option<Part>) -> Result<Stream, Tro
             (0, number(&answer, &CONTENT_LENGTH))
         }
     };
-    // A weak ETag names no exact bytes, so it cannot join two parts (RFC 9110, 13.1.5).
+    // A weak ETag does not identify exact bytes, so it cannot join two parts (RFC 9110, 13.1.5).
     let validator = text(&answer, &ETAG).filter(|tag| !tag.starts_with("W/")).or_else(|| text(&answer, &LAST_MODIFIED));
     Ok(Stream { begins, size, validator, reader: Box::new(answer.into_body().into_reader()) })
 }
@@ -171,7 +172,7 @@ fn accept(status: StatusCode) -> Result<(), Trouble> {
     }
 }
 
-/// `bytes FIRST-LAST/SIZE`: the first byte, and the size unless it is `*`.
+/// Parses `bytes FIRST-LAST/SIZE`: the first byte, and the size unless it is `*`.
 fn content_range<T>(answer: &Response<T>) -> Option<(u64, Option<u64>)> {
     let range = text(answer, &CONTENT_RANGE)?;
     let (bytes, size) = range.strip_prefix("bytes ")?.split_once('/')?;
@@ -206,7 +207,7 @@ fn trouble(error: &ureq::Error) -> Trouble {
     }
 }
 
-/// What reading a body's bytes came to.
+/// The trouble behind a failed read of a response.
 pub(super) fn read_trouble(error: &std::io::Error) -> Trouble {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<ureq::Error>()) {
         Some(inner) => trouble(inner),
@@ -215,7 +216,7 @@ pub(super) fn read_trouble(error: &std::io::Error) -> Trouble {
     }
 }
 
-/// A path in the spelling of URLs: the few characters that mean something else there are escaped.
+/// Escapes a path for a URL.
 fn escaped(path: &str) -> impl Iterator<Item = String> {
     path.chars().map(|character| match character {
         '%' | '#' | '?' => {

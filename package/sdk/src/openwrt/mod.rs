@@ -1,4 +1,4 @@
-//! The provider `openwrt`: what OpenWrt publishes for a release and target, found, verified and fetched.
+//! The provider `openwrt`: finds, verifies and fetches what OpenWrt publishes for a release and target.
 //!
 //! ```text
 //! matrix.yaml ─> Row ─┐
@@ -6,19 +6,22 @@
 //! mirror ─────────────┘   sha256sums + .sig   └─ fetch ─> verified files of the shared cache
 //! ```
 //!
-//! Nothing is believed because of where it came from: the list of digests must be signed by a key
-//! that is pinned in the repository, and every other file must have its digest from that list.
+//! No file is trusted because of where it came from: a key that is pinned in the repository must have signed the list
+//! of digests, and every other file must have its digest from that list.
 
 pub mod drive;
+mod feed_folder;
 #[cfg(any(test, feature = "fixture"))]
 pub mod fixture;
 pub mod image;
+mod kept;
 mod keys;
 mod lists;
 mod lockfile;
 mod matrix;
 mod mirror;
 mod profiles;
+mod published;
 mod resolved;
 mod store;
 mod sums;
@@ -28,10 +31,12 @@ mod transfer;
 mod trouble;
 mod upstream;
 
+pub use feed_folder::{FeedFolder, OtherFeed, SourceFolder};
 pub use keys::Keys;
 pub use lockfile::{Difference, Lockfile, differences};
 pub use matrix::{Distutils, HostNeeds, Matrix, Row};
 pub use mirror::{DEFAULT_MIRROR, Mirror};
+pub use published::{Held, Lack, Offer, Published};
 pub use resolved::{Artifact, Release, Resolved, Role};
 pub use sums::Sums;
 pub use trouble::Patience;

@@ -1,7 +1,7 @@
-//! `profiles.json`: what a release says of its images and its kernel.
+//! `profiles.json`: what a release says about its images and its kernel.
 //!
-//! Written by OpenWrt's `scripts/json_overview_image_info.py`. Old lines have no `linux_kernel`, and targets
-//! without device profiles have no file at all, so nothing here is required.
+//! OpenWrt's `scripts/json_overview_image_info.py` writes it. Old lines have no `linux_kernel`, and targets without
+//! device profiles have no file at all, so nothing here is required.
 
 use std::collections::BTreeMap;
 
@@ -35,24 +35,24 @@ struct Profile {
 /// One image.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(super) struct Image {
-    /// Its file.
+    /// File name.
     pub(super) name: String,
     #[serde(rename = "type")]
     kind: String,
     filesystem: Option<String>,
     sha256: Option<String>,
-    /// In bytes; since 25.12.
+    /// Size in bytes; since 25.12.
     pub(super) size: Option<u64>,
 }
 
-/// Root file systems that QEMU boots from a disk, the best first: one that can be written to needs no overlay.
+/// Root file systems that QEMU boots from a disk, the best first: a writable one needs no overlay.
 const FILE_SYSTEMS: [&str; 2] = ["ext4", "squashfs"];
 
 impl Profiles {
-    /// Reads the file, whose bytes are those that the signed list names.
+    /// Parses the file, whose digest was checked against the signed list.
     ///
     /// # Errors
-    /// `PROF001` when it is no such JSON.
+    /// `PROF001` when it does not have this form.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self> {
         serde_json::from_slice(bytes).map_err(|error| {
             Failure::of(Problem {
@@ -60,17 +60,17 @@ impl Profiles {
                 id: "PROF001",
                 what: "profiles.json is not understood",
                 why: error.to_string(),
-                fix: "the file is genuine, so this program must learn its new form",
+                fix: "the file is genuine, so this program must be taught its new form",
             })
         })
     }
 
-    /// The architecture, when it is told.
+    /// The architecture, if given.
     pub(super) fn arch(&self) -> Option<&str> {
         self.arch_packages.as_deref()
     }
 
-    /// The kernel, when it is told.
+    /// The kernel, if given.
     pub(super) fn kernel(&self) -> Option<KernelId> {
         let LinuxKernel { version, release, vermagic } = self.linux_kernel.as_ref()?;
         kernel_id(version, vermagic, release)
@@ -104,17 +104,17 @@ impl Profiles {
         })
     }
 
-    /// The size of a file, when it is told.
+    /// The size of a file, if given.
     pub(super) fn size(&self, name: &str) -> Option<u64> {
         self.images().find(|image| image.name == name)?.size
     }
 
-    /// Whether an image has the digest of the signed list, as far as it tells one.
+    /// Whether an image's digest, if given, equals that in the signed list.
     pub(super) fn agrees(image: &Image, digest: Digest) -> bool {
         image.sha256.as_deref().is_none_or(|text| text.parse::<Digest>().is_ok_and(|told| told == digest))
     }
 
-    /// The image that is wanted, when it is one file: boards with many profiles have many.
+    /// The matching image, if there is exactly one; boards with many profiles have several.
     fn only(&self, wanted: impl Fn(&Image) -> bool) -> Option<&Image> {
         let mut images = self.images().filter(|image| wanted(image));
         let first = images.next()?;

@@ -15,7 +15,7 @@ const MAIN: &str = "SNAPSHOT";
 pub struct Release(pub String);
 
 impl Release {
-    /// Whether what is published under this name changes.
+    /// Whether the files under this name change.
     pub fn is_snapshot(&self) -> bool {
         self.0.ends_with(MAIN)
     }
@@ -47,15 +47,17 @@ pub enum Role {
     Initramfs,
     /// A disk with boot loader, kernel and root file system, compressed with gzip.
     Combined,
-    /// A published package, to compare with; no release is locked to any.
+    /// A published package or an index of packages; releases are not locked to packages.
     Package,
+    /// A published package of apk's, whose digest in an index is that of its metadata.
+    ApkPackage,
 }
 
 impl Role {
-    /// Those that a release is locked to, sorted.
+    /// The roles of files to which a release is locked, sorted.
     pub const ALL: [Role; 6] = [Role::List, Role::Sdk, Role::Kernel, Role::Rootfs, Role::Initramfs, Role::Combined];
 
-    /// Its word in the lock and in messages.
+    /// The word in the lock and in messages.
     pub fn name(self) -> &'static str {
         match self {
             Role::List => "list",
@@ -64,7 +66,7 @@ impl Role {
             Role::Rootfs => "rootfs",
             Role::Initramfs => "initramfs",
             Role::Combined => "combined",
-            Role::Package => "package",
+            Role::Package | Role::ApkPackage => "package",
         }
     }
 }
@@ -72,13 +74,13 @@ impl Role {
 /// A file that a mirror holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Artifact {
-    /// What it is for.
+    /// What the file is for.
     pub role: Role,
-    /// Below the mirror's root.
+    /// Path below the mirror's root.
     pub path: Utf8PathBuf,
-    /// From the signed list.
+    /// SHA-256 from the signed list, or from a trusted index.
     pub sha256: Digest,
-    /// In bytes, when the mirror or the metadata tells.
+    /// Size in bytes, if the mirror or the metadata gives it.
     pub size: Option<u64>,
 }
 
@@ -87,15 +89,15 @@ pub struct Artifact {
 pub struct Resolved {
     /// The release.
     pub release: Release,
-    /// The target as it is asked for, such as `armsr/armv8`.
+    /// The target as the user names it, such as `armsr/armv8`.
     pub target: Target,
-    /// The target as the release calls it, such as `armvirt/64`.
+    /// The target as the release names it, such as `armvirt/64`.
     pub published: Target,
     /// Package architecture.
     pub arch: Arch,
     /// Package format.
     pub format: Format,
-    /// The kernel that kmods belong to; `None` when the release does not tell.
+    /// The kernel of its kmods; `None` when the release does not say.
     pub kernel: Option<KernelId>,
     /// The keys whose signature of the list was verified.
     pub signed_by: Vec<Fingerprint>,
@@ -109,7 +111,7 @@ impl Resolved {
         self.artifacts.iter().find(|artifact| artifact.role == role)
     }
 
-    /// The file for a role that is needed.
+    /// The file for a required role.
     ///
     /// # Errors
     /// `REL007` when the release has none.
@@ -120,8 +122,8 @@ impl Resolved {
                 exit: Exit::Upstream,
                 id: "REL007",
                 what: format!("{} publishes no {} for {}", self.release, role.name(), self.published),
-                why: format!("what was found in the signed list: {}", there.join(", ")),
-                fix: "take another release or target; if the file is there under another name, add its end to feeds/matrix.yaml",
+                why: format!("the signed list has only: {}", there.join(", ")),
+                fix: "use another release or target; if the file has another name, add its suffix to feeds/matrix.yaml",
             })
         })
     }

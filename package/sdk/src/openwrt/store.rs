@@ -1,38 +1,40 @@
 //! The downloads that all runs and work trees share, by digest.
 //!
 //! ```text
-//! openwrt-files/<sha256>          a file whose digest is its name, read-only
-//! openwrt-files/<sha256>.stamp    its size and where it came from; its time is that of the last use
+//! openwrt-files/<sha256>          a file, named by its digest, read-only
+//! openwrt-files/<sha256>.stamp    its size and origin; the stamp's time is that of the last use
 //! openwrt-files/<sha256>.lock     held while it is fetched
-//! openwrt-files/<sha256>.tmp/     the part that came so far, to be completed
+//! openwrt-files/<sha256>.tmp/     the part that was fetched so far
 //! ```
 //!
-//! The layout is that of a stage of `xtask`, so that its `clean` knows what may be removed.
+//! The layout is that of a stage of `xtask`, so that `clean` knows what may be removed.
 
 use std::fs::File;
-use std::io::{Seek, SeekFrom};
+use std::io::{BufReader, Seek, SeekFrom};
 use std::os::unix::fs::PermissionsExt;
 use std::time::SystemTime;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use formats::Limits;
+use formats::apk::index::Listed;
 use host::aside;
 use host::files::{create_folder, remove, write};
 use host::lock::{Lock, Waiting};
 use model::{Digest, Exit, Failure, Problem, Result};
 
 use super::mirror::Part;
-use super::resolved::Artifact;
+use super::resolved::{Artifact, Role};
 use super::transfer::{Link, STAGE};
 use super::trouble::Trouble;
 
-/// Largest file that is fetched: an SDK has a few hundred megabytes.
+/// The largest file that is fetched; an SDK has a few hundred megabytes.
 const MAX_SIZE: u64 = 8 << 30;
 
 /// The folder of the downloads.
 #[derive(Debug, Clone)]
 pub(super) struct Store(Utf8PathBuf);
 
-/// The paths of one file.
+/// The paths that belong to one file.
 struct Place {
     file: Utf8PathBuf,
     stamp: Utf8PathBuf,
@@ -41,21 +43,21 @@ struct Place {
 }
 
 impl Store {
-    /// The store below a cache.
+    /// The store in a cache folder.
     pub(super) fn below(cache: &Utf8Path) -> Self {
         Store(cache.join("openwrt-files"))
     }
 
-    /// A file that was fetched before.
+    /// The path of a file, if it was fetched before.
     pub(super) fn get(&self, digest: Digest) -> Option<Utf8PathBuf> {
         self.place(digest).finished()
     }
 
-    /// Fetches a file unless it is there, completing a part that an earlier run left. `came` is told of bytes
-    /// that are there, new or old.
+    /// Fetches a file unless it is in the store; completes a part that an earlier run left. Calls `came` with the
+    /// number of bytes that are there.
     ///
     /// # Errors
-    /// `DIG001` when the bytes are not those of the digest, which is never tried again; `MIR…`; `CACHE001`.
+    /// `DIG001` when the bytes do not match the digest, which is never retried; `MIR…`; `CACHE001`.
     pub(super) fn fetch(
         &self,
         link: &Link,
@@ -80,7 +82,7 @@ impl Store {
         };
         let mut got = transfer()?;
         if got.joined && got.digest != artifact.sha256 {
-            // The part may be what is wrong, and it is ours: once more, and all of it from the mirror.
+            // The old part may be wrong, and it is ours: fetch the whole file from the mirror once more.
             link.events.line(STAGE, format!("{}: the completed part does not fit; starting over", artifact.path));
             remove(&place.temporary)?;
             got = transfer()?;
@@ -103,16 +105,16 @@ impl Store {
     }
 }
 
-/// What a transfer brought.
+/// The result of a transfer.
 struct Got {
     digest: Digest,
     size: u64,
-    /// Whether some of it came from an earlier run.
+    /// Whether a part came from an earlier run.
     joined: bool,
 }
 
 impl Place {
-    /// The file, if it was verified and has kept its size; notes the time of use.
+    /// The file, if it was verified and still has its size; updates the time of use.
     fn finished(&self) -> Option<Utf8PathBuf> {
         let stamp = std::fs::read_to_string(&self.stamp).ok()?;
         let size: u64 = stamp.lines().next()?.parse().ok()?;
@@ -133,7 +135,7 @@ impl Place {
         self.temporary.join("validator")
     }
 
-    /// Fetches into the part, again and again from where it ended, and hashes the result.
+    /// Fetches into the part, resuming where it ended, and hashes the result.
     fn transfer(&self, link: &Link, artifact: &Artifact, came: &mut impl FnMut(u64)) -> Result<Got, Trouble> {
         create_folder(&self.temporary).map_err(Trouble::Ended)?;
         let limit = artifact.size.unwrap_or(MAX_SIZE);
@@ -142,8 +144,8 @@ impl Place {
         let mut joined = before > 0;
         came(before);
         if before > 0 && artifact.size == Some(before) {
-            // A run that ended between the last byte and the check.
-            return self.hashed(true);
+            // An earlier run ended between the last byte and the check.
+            return self.hashed(true, artifact);
         }
         link.persist(&artifact.path, || {
             let known = self.known_part();
@@ -157,7 +159,7 @@ impl Place {
             };
             joined &= stream.begins > 0;
             let mut file = self.open_part(stream.begins, stream.validator.as_deref()).map_err(Trouble::Ended)?;
-            // Bytes that must come again were told of before.
+            // Bytes that must be fetched again were reported before.
             let mut place = stream.begins;
             link.copy(stream, &mut file, &self.part(), limit, |length| {
                 place += length;
@@ -165,24 +167,34 @@ impl Place {
                 told = told.max(place);
             })
         })?;
-        self.hashed(joined)
+        self.hashed(joined, artifact)
     }
 
-    fn hashed(&self, joined: bool) -> Result<Got, Trouble> {
+    /// Reads every byte. An apk package is known by its metadata, which has the digests of all else.
+    fn hashed(&self, joined: bool, artifact: &Artifact) -> Result<Got, Trouble> {
         let path = self.part();
         let io = |error: std::io::Error| Trouble::Ended(Failure::io("read the download", &path, &error));
-        let (digest, size) = Digest::of_reader(&mut File::open(&path).map_err(io)?).map_err(io)?;
+        let mut file = File::open(&path).map_err(io)?;
+        let (digest, size) = Digest::of_reader(&mut file).map_err(io)?;
+        if artifact.role != Role::ApkPackage {
+            return Ok(Got { digest, size, joined });
+        }
+        file.rewind().map_err(io)?;
+        let read = Listed::of_file(BufReader::new(file), size, &Limits::default());
+        let fits = artifact.size.is_none_or(|expected| expected == size);
+        // What is no whole package has no such digest; that of its bytes fits no index.
+        let digest = read.ok().filter(|_| fits).map_or(digest, |listed| listed.sha256);
         Ok(Got { digest, size, joined })
     }
 
-    /// How much of which version is there; nothing without the version.
+    /// How many bytes of which version are there; `None` if the version is not known.
     fn known_part(&self) -> Option<(u64, String)> {
         let length = std::fs::metadata(self.part()).ok()?.len();
         let validator = std::fs::read_to_string(self.validator()).ok()?;
         (length > 0).then_some((length, validator))
     }
 
-    /// Opens the part to go on at `begins`. The version is written before the first byte of it.
+    /// Opens the part to continue at `begins`. The version is written before its first byte.
     fn open_part(&self, begins: u64, validator: Option<&str>) -> Result<File> {
         let path = self.part();
         let io = |error: std::io::Error| Failure::io("write the download", &path, &error);
@@ -198,7 +210,7 @@ impl Place {
         Ok(file)
     }
 
-    /// Moves the verified part to its name, and only then stamps it.
+    /// Renames the verified part to its final name, then writes the stamp.
     fn finish(&self, size: u64, address: &str) -> Result<Utf8PathBuf> {
         let io = |error: std::io::Error| Failure::io("keep the download", &self.file, &error);
         let part = self.part();
@@ -216,9 +228,10 @@ fn other_bytes(artifact: &Artifact, found: Digest, address: &str) -> Failure {
     Failure::of(Problem {
         exit: Exit::Mismatch,
         id: "DIG001",
-        what: format!("{} has other bytes than were signed for", artifact.path.file_name().unwrap_or_default()),
+        what: format!("{} has other bytes than those that were signed", artifact.path.file_name().unwrap_or_default()),
         why: format!("its sha256 should be {}\nand is            {found}", artifact.sha256),
-        fix: "do not use it. A mirror can hold a damaged copy: name another one with --mirror, and tell this one's owner",
+        fix: "do not use it. The mirror may have a damaged copy: name another one with --mirror, and tell the owner \
+              of this one",
     })
     .at(address)
 }

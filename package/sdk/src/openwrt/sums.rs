@@ -1,18 +1,18 @@
-//! `sha256sums`: the digest of every file of a target's folder, and which of them we want.
+//! `sha256sums`: the digests of all files in a target's folder; finds those that we need.
 
 use std::collections::BTreeMap;
 
 use model::{Digest, Exit, Failure, KernelId, Problem, Result, Target};
 
-/// The list of a target's folder: digests by path below that folder.
+/// The list for a target's folder: digests by path below that folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sums(BTreeMap<String, Digest>);
 
 impl Sums {
-    /// Reads lines `DIGEST *PATH`; a space in place of the asterisk is the same to sha256sum(1).
+    /// Parses lines `DIGEST *PATH`; sha256sum(1) allows a space in place of the asterisk.
     ///
     /// # Errors
-    /// `SUM001` for any other line, for a path that leads elsewhere and for one that is listed twice with
+    /// `SUM001` for any other line, for a path that leaves the folder, and for a path that is listed twice with
     /// different digests. (Merged lists of snapshots repeat lines.)
     pub fn parse(text: &str) -> Result<Self> {
         let mut sums = BTreeMap::new();
@@ -37,12 +37,12 @@ impl Sums {
         self.0.get(path).copied()
     }
 
-    /// Paths below the folder and their digests, sorted: images and archives beside `packages/…` and `kmods/…`.
+    /// Paths below the folder with their digests, sorted: images and archives, and files in `packages/…` and `kmods/…`.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Digest)> {
         self.0.iter().map(|(path, digest)| (path.as_str(), *digest))
     }
 
-    /// The archive of the SDK. Its name holds the compiler's version, which nobody can know beforehand.
+    /// The SDK's archive. Its name contains the compiler's version, which is not known beforehand.
     ///
     /// # Errors
     /// `SUM002` when there is none, `SUM003` when there are several.
@@ -54,24 +54,25 @@ impl Sums {
                 exit: Exit::Upstream,
                 id: "SUM002",
                 what: "no SDK is published here",
-                why: format!("the list holds no `openwrt-sdk-*.tar.xz` or `.tar.zst` among {} files", self.0.len()),
-                fix: "take another release or target, or try later: a build may still be uploading",
+                why: format!("the list has no `openwrt-sdk-*.tar.xz` or `.tar.zst` among its {} files", self.0.len()),
+                fix: "use another release or target, or try later: a build may still be uploading",
             })),
             [..] => Err(Failure::of(Problem {
                 exit: Exit::Upstream,
                 id: "SUM003",
                 what: format!("{} SDKs are published here", archives.len()),
                 why: archives.iter().map(|(path, _)| *path).collect::<Vec<_>>().join("\n"),
-                fix: "try later: a build may be replacing the one by the other; which of them fits the images is not told",
+                fix: "try later: a build may be replacing one by the other, and nothing says which of them fits the \
+                      images",
             })),
         }
     }
 
-    /// The image whose name ends in one of these, the first in this order. Only what is before the target's name
-    /// may vary (release and revision), so an end never matches a longer one.
+    /// The image whose name ends in one of these suffixes; the first suffix with a match counts. Only the text before
+    /// the target's name (release and revision) may vary, so a suffix never matches a longer one.
     ///
     /// # Errors
-    /// `SUM004` when two files match the same end.
+    /// `SUM004` when two files match the same suffix.
     pub(super) fn image(&self, published: &Target, ends: &[String]) -> Result<Option<(&str, Digest)>> {
         for end in ends {
             let whole = format!("-{}-{end}", published.slug());
@@ -88,8 +89,8 @@ impl Sums {
         Ok(None)
     }
 
-    /// The kernel of the package `kernel`, which every release has beside its kmods: its name tells version,
-    /// hash and release in the two spellings that there were (`include/kernel.mk`).
+    /// The kernel, from the file name of the package `kernel`, which every release has beside its kmods. The name
+    /// contains version, hash and release, in one of two spellings (`include/kernel.mk`).
     pub(super) fn kernel(&self) -> Option<KernelId> {
         let mut found = self.iter().filter_map(|(path, _)| kernel_of(path.strip_prefix("packages/")?));
         let first = found.next()?;
@@ -101,13 +102,13 @@ fn is_sdk(path: &str) -> bool {
     path.starts_with("openwrt-sdk-") && !path.contains('/') && (path.ends_with(".tar.xz") || path.ends_with(".tar.zst"))
 }
 
-/// Below its folder, in the spelling that any URL takes as it is or percent-encoded.
+/// Whether a path stays below its folder, with characters that URLs take as they are or percent-encoded.
 fn is_plain(path: &str) -> bool {
     path.split('/').all(|part| !matches!(part, "" | "." | ".."))
         && path.chars().all(|character| character.is_ascii_graphic() && !matches!(character, '\\' | '"' | '<' | '>'))
 }
 
-/// Reads `kernel_6.6.141~HASH-r1_x86_64.ipk`, `kernel_5.15.167-1-HASH_x86_64.ipk` or `kernel-6.12.94~HASH-r1.apk`.
+/// Parses `kernel_6.6.141~HASH-r1_x86_64.ipk`, `kernel_5.15.167-1-HASH_x86_64.ipk` or `kernel-6.12.94~HASH-r1.apk`.
 fn kernel_of(name: &str) -> Option<KernelId> {
     let version = match name.strip_suffix(".apk") {
         Some(name) => name.strip_prefix("kernel-")?,
@@ -127,7 +128,7 @@ fn kernel_of(name: &str) -> Option<KernelId> {
     kernel_id(version, config_hash, release)
 }
 
-/// An id whose parts are of the form that packages have.
+/// The id, if its parts have the form that packages use.
 pub(super) fn kernel_id(version: &str, config_hash: &str, release: &str) -> Option<KernelId> {
     let is_hash = config_hash.len() == 32 && config_hash.bytes().all(|byte| byte.is_ascii_hexdigit());
     let is_version = version.starts_with(|first: char| first.is_ascii_digit())
@@ -142,7 +143,7 @@ fn unreadable(line: usize, why: &str) -> Failure {
         id: "SUM001",
         what: format!("line {line} of the signed list is not understood"),
         why,
-        fix: "try another mirror; if all say the same, this program must learn the list's new form",
+        fix: "try another mirror; if all have the same line, this program must be taught the list's new form",
     })
 }
 
@@ -152,7 +153,7 @@ fn ambiguous(end: &str, files: &[(&str, Digest)]) -> Failure {
         id: "SUM004",
         what: format!("{} images end in `{end}`", files.len()),
         why: files.iter().map(|(path, _)| *path).collect::<Vec<_>>().join("\n"),
-        fix: "try later: a build may be replacing the one by the other; or make the end in feeds/matrix.yaml longer",
+        fix: "try later: a build may be replacing one by the other; or make the suffix in feeds/matrix.yaml longer",
     })
 }
 

@@ -1,8 +1,8 @@
-//! Getting bytes from a mirror in spite of what networks do.
+//! Fetches bytes from a mirror despite network failures.
 //!
-//! What passes by itself (an overloaded server, a broken connection, silence) is tried again a few times with
-//! growing pauses; what does not (no such file, no permission) is told at once. A digest that does not match is
-//! neither: it is never tried again, see [`super::store`].
+//! Failures that may pass (an overloaded server, a broken connection, silence) are retried a few times with growing
+//! pauses; others (no such file, no permission) are reported at once. A wrong digest is never retried, see
+//! [`super::store`].
 
 use std::io::Write;
 use std::sync::Arc;
@@ -15,32 +15,32 @@ use model::{Cancel, Deadline, Events, Failure, Result};
 use super::mirror::{Mirror, Stream, read_trouble};
 use super::trouble::{Patience, Trouble};
 
-/// Name of the stage in reports.
+/// Name of the stage in events.
 pub(super) const STAGE: &str = "fetch";
 
-/// How often a pause looks whether the user interrupted.
+/// How often a pause checks for an interrupt.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Bytes that are copied at once.
+/// How many bytes are copied at a time.
 const CHUNK: usize = 256 << 10;
 
 /// What a transfer works with.
 #[derive(Debug, Clone)]
 pub(super) struct Link {
-    /// Where from.
+    /// The mirror to fetch from.
     pub(super) mirror: Mirror,
-    /// How patiently.
+    /// Deadlines and numbers of attempts.
     pub(super) patience: Patience,
-    /// Told of failed attempts.
+    /// Where failed attempts are reported.
     pub(super) events: Events,
     /// The user's interrupt.
     pub(super) cancel: Cancel,
-    /// Set when another transfer failed, so that this one need not go on.
+    /// Set when another transfer failed, so that this one ends too.
     pub(super) stop: Arc<AtomicBool>,
 }
 
 impl Link {
-    /// Repeats an attempt as long as there is hope.
+    /// Repeats an attempt while its failure may pass.
     pub(super) fn persist<T>(
         &self,
         path: &Utf8Path,
@@ -62,7 +62,7 @@ impl Link {
         Err(Trouble::Silent)
     }
 
-    /// A whole small file, in memory.
+    /// Fetches a whole small file into memory.
     pub(super) fn small(&self, path: &Utf8Path, limit: u64) -> Result<Vec<u8>, Trouble> {
         self.persist(path, || {
             let stream = self.mirror.open(path, None)?;
@@ -72,8 +72,8 @@ impl Link {
         })
     }
 
-    /// Copies a stream to its end, and tells how many bytes came after each chunk. `limit` is that of the whole
-    /// file, the part that was there before included.
+    /// Copies a stream to its end; calls `came` after each chunk. `limit` applies to the whole file, including the part
+    /// fetched before.
     pub(super) fn copy(
         &self,
         stream: Stream,
@@ -119,13 +119,13 @@ impl Link {
     fn go_on(&self) -> Result<(), Trouble> {
         self.cancel.check().map_err(Trouble::Ended)?;
         match self.stop.load(Ordering::Relaxed) {
-            // Nobody sees this: the failure of the other transfer is what is told.
+            // The user does not see this failure, but that of the other transfer.
             true => Err(Trouble::Ended(Failure::interrupted())),
             false => Ok(()),
         }
     }
 
-    /// Pauses, unless the work is to end.
+    /// Pauses, unless the work is cancelled.
     pub(super) fn wait(&self, pause: Duration) -> Result<(), Trouble> {
         let deadline = Deadline::after(pause);
         while !deadline.passed() {

@@ -1,17 +1,17 @@
-//! Why a mirror did not answer as it should, whether that may pass, and how long we wait for it.
+//! Why a request to a mirror failed, whether that may pass, and how long we wait.
 
 use std::time::Duration;
 
 use model::{Exit, Failure, Problem};
 
-/// How long a server may take, and how often it is asked.
+/// Deadlines for a server, and the number of attempts.
 #[derive(Debug, Clone)]
 pub struct Patience {
-    /// To accept a connection.
+    /// For accepting a connection.
     pub connect: Duration,
-    /// Without a sign of life, or with less than `least` bytes.
+    /// The time within which at least `least` bytes must arrive.
     pub silence: Duration,
-    /// Bytes that must come within `silence`; one that trickles holds us up like one that is silent.
+    /// The fewest bytes within `silence`; a server that trickles is as bad as a silent one.
     pub least: u64,
     /// Attempts for one file.
     pub attempts: u32,
@@ -36,19 +36,19 @@ impl Default for Patience {
 pub(super) enum Trouble {
     /// There is no such file.
     Absent,
-    /// The server does not want to, with this status.
+    /// The server refused, with this status.
     Refused(u16),
-    /// The server cannot now, with this status.
+    /// The server failed, with this status.
     Failing(u16),
     /// The connection failed or broke.
     Broken(String),
-    /// The server said nothing, or next to nothing, for too long.
+    /// The server sent nothing, or almost nothing, for too long.
     Silent,
-    /// A part cannot be completed; the whole may be had.
+    /// The server cannot continue the file; the whole may work.
     OtherRange,
-    /// More bytes than such a file may have.
+    /// The file is larger than this limit.
     TooLarge(u64),
-    /// It ended on our side: interrupted, another file failed, or a file could not be written.
+    /// It ended on our side: interrupted, another file failed, or writing failed.
     Ended(Failure),
 }
 
@@ -65,15 +65,15 @@ impl Trouble {
             Trouble::Failing(status) => format!("the server failed with status {status}"),
             Trouble::Broken(problem) => problem.clone(),
             Trouble::Silent => {
-                format!("less than {} bytes came within {} s", patience.least, patience.silence.as_secs_f32())
+                format!("fewer than {} bytes arrived within {} s", patience.least, patience.silence.as_secs_f32())
             }
-            Trouble::OtherRange => "the server did not continue where it was asked to".into(),
-            Trouble::TooLarge(limit) => format!("it has more than the {limit} bytes that it may have"),
+            Trouble::OtherRange => "the server did not continue at the requested byte".into(),
+            Trouble::TooLarge(limit) => format!("it has more than {limit} bytes, the limit"),
             Trouble::Ended(failure) => failure.finding().what.clone(),
         }
     }
 
-    /// What to tell the user.
+    /// The failure for the user.
     pub(super) fn failure(self, address: &str, patience: &Patience) -> Failure {
         let why = self.why(patience);
         let tried = format!("{why}; it was tried {} times", patience.attempts);
@@ -94,29 +94,26 @@ impl Trouble {
                 why,
                 "open the address in a browser to see what it says, or name another mirror with --mirror",
             ),
-            Trouble::Failing(_) => failure(
-                "MIR005",
-                "the mirror is out of order",
-                tried,
-                "try later, or name another mirror with --mirror",
-            ),
+            Trouble::Failing(_) => {
+                failure("MIR005", "the mirror is not working", tried, "try later, or name another mirror with --mirror")
+            }
             Trouble::Broken(_) | Trouble::OtherRange => failure(
                 "MIR006",
                 "the connection to the mirror failed",
                 tried,
-                "check the network and the address; what came so far is kept and completed by the next run",
+                "check the network and the address; what arrived is kept, and the next run completes it",
             ),
             Trouble::Silent => failure(
                 "MIR007",
-                "the mirror fell silent",
+                "the mirror stopped sending",
                 tried,
-                "try later, or name another mirror with --mirror; what came so far is kept",
+                "try later, or name another mirror with --mirror; what arrived is kept",
             ),
             Trouble::TooLarge(_) => failure(
                 "MIR008",
                 "the mirror sends more than the file may have",
                 why,
-                "name another mirror with --mirror: this is not the file that was asked for",
+                "name another mirror with --mirror: this is not the right file",
             ),
             Trouble::Ended(failure) => failure,
         }

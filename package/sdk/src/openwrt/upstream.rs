@@ -11,8 +11,9 @@ use host::files::read_text;
 use host::lock::Waiting;
 use model::{Cancel, Digest, Event, Events, Exit, Failure, Problem, Result, Status};
 
+use super::kept::Kept;
 use super::keys::Keys;
-use super::lists::{self, Kept, LIST, Verified};
+use super::lists::{self, LIST, Verified};
 use super::matrix::Row;
 use super::mirror::Mirror;
 use super::profiles::{Image, Profiles};
@@ -22,45 +23,48 @@ use super::sums::Sums;
 use super::transfer::{Link, STAGE};
 use super::trouble::Patience;
 
-/// Files that are fetched at once.
+/// How many files are fetched at once.
 const SIDE_BY_SIDE: usize = 4;
 
-/// How often progress is told.
+/// How often progress is reported.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How often a snapshot that is replaced while it is fetched is begun anew.
+/// How often a snapshot is started over when it was replaced during the fetch.
 const SNAPSHOT_ATTEMPTS: u32 = 3;
 
-/// OpenWrt as this run sees it.
+/// The id of the failure for what must be fetched and may not be.
+pub(super) const NOT_KEPT: &str = "MIR002";
+
+/// Access to OpenWrt's files for this run.
 #[derive(Debug, Clone)]
 pub struct Upstream {
-    /// Where files come from.
+    /// The mirror that files come from.
     pub mirror: Mirror,
-    /// Who may sign lists.
+    /// The keys that may sign lists.
     pub keys: Keys,
     /// The cache that all runs share.
     pub cache: Utf8PathBuf,
-    /// Reach no network: use what the cache holds, or a directory.
+    /// Never use the network, only the cache or a directory.
     pub offline: bool,
     /// How long to wait for another run that fetches the same.
     pub lock_timeout: Duration,
-    /// How patient to be with servers.
+    /// Deadlines and numbers of attempts.
     pub patience: Patience,
-    /// Told of progress.
+    /// Where progress is reported.
     pub events: Events,
     /// The user's interrupt.
     pub cancel: Cancel,
 }
 
 impl Upstream {
-    /// What the release offers for the target. The list of a point release never changes, so one that was verified
-    /// before is used without asking the mirror; a snapshot's only when offline.
+    /// What the release offers for the target. The list of a point release never changes, so a verified one from the
+    /// cache is used without asking the mirror; for a snapshot only when offline.
     ///
     /// # Errors
-    /// `REL…` for a list that is missing or not to be trusted, `SUM…` and `PROF…` for one that is not understood,
-    /// `MIR…` for a mirror that does not answer.
+    /// `REL…` for a list that is missing or not trusted, `SUM…` and `PROF…` for one that is malformed, `MIR…` for a
+    /// mirror that does not answer.
     pub fn resolve(&self, row: &Row) -> Result<Resolved> {
-        match self.kept(row).load(&self.keys, row) {
+        match lists::kept(&self.kept(row), &self.keys, row) {
             Some(verified) if self.offline || !row.release.is_snapshot() => resolved(row, &verified),
             _ => self.resolve_now(row),
         }
@@ -74,12 +78,12 @@ impl Upstream {
         resolved(row, &self.list_now(row)?)
     }
 
-    /// The verified list of the release, for what is no [`Role`]: published packages to compare with.
+    /// The verified list of the release, for files without a [`Role`]: published packages to compare with.
     ///
     /// # Errors
     /// As [`Upstream::resolve`].
     pub fn list(&self, row: &Row) -> Result<Sums> {
-        match self.kept(row).load(&self.keys, row) {
+        match lists::kept(&self.kept(row), &self.keys, row) {
             Some(verified) if self.offline || !row.release.is_snapshot() => Ok(verified.sums),
             _ => Ok(self.list_now(row)?.sums),
         }
@@ -88,10 +92,12 @@ impl Upstream {
     /// The list that a lock names, whatever the mirror has signed since.
     ///
     /// # Errors
-    /// As [`Upstream::fetch`]; `REL007` when the lock names none.
+    /// As [`Upstream::fetch`]; `REL007` when the lock does not name one.
     pub fn locked_list(&self, row: &Row, locked: &Resolved) -> Result<Sums> {
         let wanted = locked.require(Role::List)?.sha256;
-        if let Some(verified) = self.kept(row).load(&self.keys, row).filter(|verified| verified.sha256 == wanted) {
+        if let Some(verified) =
+            lists::kept(&self.kept(row), &self.keys, row).filter(|verified| verified.sha256 == wanted)
+        {
             return Ok(verified.sums);
         }
         let files = self.fetch_roles(locked, &[Role::List])?;
@@ -99,7 +105,7 @@ impl Upstream {
         Sums::parse(&text)
     }
 
-    /// Asks the mirror for the sizes that are not known.
+    /// Asks the mirror for sizes that are not known.
     ///
     /// # Errors
     /// `MIR…` when it does not answer.
@@ -113,8 +119,8 @@ impl Upstream {
         Ok(())
     }
 
-    /// Resolves the row and fetches its files for these roles, in their order. A snapshot that is replaced while it
-    /// is fetched is begun anew, list and all.
+    /// Resolves the row and fetches its files for these roles, in their order. If a snapshot is replaced meanwhile,
+    /// starts over with its list.
     ///
     /// # Errors
     /// As [`Upstream::resolve`] and [`Upstream::fetch`]; `REL007` when the release has no file for a role.
@@ -148,12 +154,12 @@ impl Upstream {
         self.fetch(&format!("{} {}", resolved.release, resolved.target), &artifacts)
     }
 
-    /// Fetches files, several at once, into the shared cache; what is there is not fetched again. Returns their
-    /// places, in the same order. `about` is for people.
+    /// Fetches files into the shared cache, several at once; cached files are not fetched again. Returns their paths in
+    /// the same order. `about` is for messages.
     ///
     /// # Errors
-    /// `DIG001` for wrong bytes, `MIR…` for a mirror that does not give them, `MIR002` when they must be fetched
-    /// and may not be.
+    /// `DIG001` for wrong bytes, `MIR…` for a mirror that does not deliver them, `MIR002` when fetching is needed but
+    /// not allowed.
     pub fn fetch(&self, about: &str, artifacts: &[&Artifact]) -> Result<Vec<Utf8PathBuf>> {
         if artifacts.is_empty() {
             return Ok(Vec::new());
@@ -183,7 +189,7 @@ impl Upstream {
         outcome
     }
 
-    /// Starts threads that outlive us: a read that hangs must not hold up an interrupt.
+    /// Starts threads that may outlive this function, so that a hanging read does not delay an interrupt.
     fn fetch_all(&self, store: &Store, artifacts: &[&Artifact]) -> Result<Vec<Utf8PathBuf>> {
         let link = self.link();
         let work = Arc::new(Work {
@@ -220,8 +226,7 @@ impl Upstream {
             return Err(offline(&format!("the list of {} {}", row.release, row.target)));
         }
         let (verified, files) = lists::fetch(&self.link(), &self.keys, row)?;
-        let waiting = Waiting { stage: STAGE, at_most: self.lock_timeout, events: &self.events, cancel: &self.cancel };
-        self.kept(row).save(&files, &waiting)?;
+        lists::keep(&self.kept(row), &files, &self.waiting())?;
         Ok(verified)
     }
 
@@ -229,7 +234,12 @@ impl Upstream {
         Kept::below(&self.cache, &self.mirror.address(&lists::folder(row)))
     }
 
-    fn link(&self) -> Link {
+    /// How another run's lock is waited for.
+    pub(super) fn waiting(&self) -> Waiting<'_> {
+        Waiting { stage: STAGE, at_most: self.lock_timeout, events: &self.events, cancel: &self.cancel }
+    }
+
+    pub(super) fn link(&self) -> Link {
         Link {
             mirror: self.mirror.clone(),
             patience: self.patience.clone(),
@@ -240,7 +250,7 @@ impl Upstream {
     }
 }
 
-/// What the threads share.
+/// The state that the threads share.
 struct Work {
     queue: Mutex<VecDeque<(usize, Artifact)>>,
     bytes: AtomicU64,
@@ -265,7 +275,7 @@ impl Work {
     }
 }
 
-/// Picks the files out of a verified list.
+/// Picks the needed files from a verified list.
 fn resolved(row: &Row, verified: &Verified) -> Result<Resolved> {
     let Verified { sums, sha256, size, signed_by, profiles } = verified;
     if let Some(arch) = profiles.arch().filter(|arch| *arch != row.arch.0) {
@@ -302,7 +312,7 @@ fn resolved(row: &Row, verified: &Verified) -> Result<Resolved> {
     })
 }
 
-/// An image of profiles.json that the list has too, with the same digest.
+/// An image in profiles.json that is also in the list, with the same digest.
 fn listed<'a>(sums: &Sums, image: &'a Image) -> Option<(&'a str, Digest)> {
     let digest = sums.get(&image.name)?;
     Profiles::agrees(image, digest).then_some((image.name.as_str(), digest))
@@ -314,16 +324,16 @@ fn other_arch(row: &Row, found: &str) -> Failure {
         id: "MTX004",
         what: format!("{} {} is built for {found}", row.release, row.published),
         why: format!("feeds/matrix.yaml says {}", row.arch),
-        fix: "correct `arch` of the target there: packages for another architecture are refused by every router",
+        fix: "correct `arch` of the target there: every router refuses packages for another architecture",
     })
 }
 
 fn offline(about: &str) -> Failure {
     Failure::of(Problem {
         exit: Exit::Upstream,
-        id: "MIR002",
+        id: NOT_KEPT,
         what: format!("{about} must be fetched, and --offline forbids it"),
-        why: "the cache does not hold all of it",
+        why: "the cache does not have all of it",
         fix: "run once without --offline, or name a directory with --mirror",
     })
 }

@@ -1,12 +1,12 @@
-//! Programs of this workspace for the router: built by cargo, linked statically, checked.
+//! Builds this workspace's programs for the router: with cargo, linked statically, checked.
 //!
-//! Paths of this machine are mapped away, so that the bytes depend on sources and toolchain only.
+//! Paths of this machine are mapped away, so the bytes depend only on sources and toolchain.
 
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::{Content, Entry, Package};
-use host::{Job, cmd, files};
+use host::{Cmd, Job, cmd, files};
 use model::{Arch, Cancel, Events, Exit, Failure, Problem, Result};
 use object::Endianness;
 use object::FileKind;
@@ -14,68 +14,71 @@ use object::elf::{DT_NEEDED, ET_DYN, ET_EXEC, FileHeader32, FileHeader64, PT_INT
 use object::read::elf::{Dyn as _, FileHeader, ProgramHeader as _};
 use serde::Deserialize;
 
-use super::toolchain::{Ready, Toolchain};
+use super::toolchain::{GNU, Ready, Toolchain};
 use crate::kmod::{Plan, STAGE};
 use crate::recipe::Program;
 
-/// Link-time optimisation of everything, on a busy machine.
+/// Deadline for a build with full link-time optimisation on a busy machine.
 const BUILD_LIMIT: Duration = Duration::from_secs(1800);
 
-/// How the workspace compiles what runs on routers.
+/// The cargo profile for programs that run on routers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
-    /// What ships: small, however long that takes.
+    /// For what is published: small, however long the build takes.
     Router,
-    /// What the stand-in alone has: fast to build and to run.
+    /// For the stand-in only: fast to build and to run.
     StandIn,
-    /// What another workspace ships.
+    /// For programs of other workspaces.
     Release,
+    /// For the stand-in, where it has this host's architecture: with the crates that `cargo xtask` was compiled with.
+    Dev,
 }
 
 impl Profile {
-    /// Its name in `Cargo.toml`.
+    /// The profile's name in `Cargo.toml`.
     fn name(self) -> &'static str {
         match self {
             Profile::Router => "router",
             Profile::StandIn => "stand-in",
             Profile::Release => "release",
+            Profile::Dev => "dev",
         }
     }
 }
 
-/// Which binary to build, and where.
+/// The binary to build, and how.
 #[derive(Debug, Clone, Copy)]
 pub struct CargoBuild<'a> {
     /// Root of the cargo workspace.
     pub workspace: &'a Utf8Path,
-    /// A target directory of its own: the flags differ from those of host builds.
+    /// A separate target directory, because the flags differ from those of host builds.
     pub target_directory: &'a Utf8Path,
     /// The cargo package.
     pub package: &'a str,
     /// Its binary.
     pub binary: &'a str,
-    /// How.
+    /// The profile to build with.
     pub profile: Profile,
-    /// Never ask the network for crates.
+    /// Whether cargo must not fetch crates from the network.
     pub offline: bool,
 }
 
-/// A static program.
+/// A statically linked program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StaticBinary {
-    /// Where cargo put it.
+    /// Path of the program.
     pub file: Utf8PathBuf,
     /// The cargo package's version.
     pub version: String,
-    /// The Rust target it was built for.
+    /// The Rust target that it was built for.
     pub target: &'static str,
 }
 
 /// Builds a binary of the workspace for the router, linked statically.
 ///
 /// # Errors
-/// `CRG001` it does not compile, `CRG002` cargo made no such binary, `CRG003` the binary is not static,
-/// `CRG005` this host cannot link it, `CRG006` a crate cannot be had.
+/// `CRG001` it does not compile, `CRG002` cargo made no such binary, `CRG003` the binary is not static, `CRG005` this
+/// host cannot link it, `CRG006` a crate cannot be fetched.
 pub fn cargo_static(
     build: &CargoBuild<'_>,
     toolchain: &Toolchain,
@@ -87,7 +90,7 @@ pub fn cargo_static(
     let Ready { cargo, library, environment, flags: own } = toolchain.ready(is_small)?;
     let shell = host::shell()?;
     shell.change_dir(workspace);
-    // This variable outranks RUSTFLAGS and configuration files: nothing of the host leaks in.
+    // This variable overrides RUSTFLAGS and configuration files, so the host's settings have no effect.
     shell.set_var("CARGO_ENCODED_RUSTFLAGS", [flags(workspace), own].concat().join("\x1f"));
     environment.iter().for_each(|(name, value)| shell.set_var(name, value));
     let (profile, offline) = (profile.name(), offline.then_some("--offline"));
@@ -97,6 +100,48 @@ pub fn cargo_static(
             --target-dir {target_directory} --message-format=json-render-diagnostics {library...} {offline...}"
     );
     events.line(STAGE, format!("building {binary} for {target}"));
+    built(command, build, target, cancel)
+}
+
+/// Links a binary of the package that this program is part of, statically and for this host. It must be asked for as
+/// `cargo xtask` is, in the same target directory: then every crate below it is compiled already, and a new user does
+/// not wait for them twice.
+///
+/// # Errors
+/// As [`cargo_static`].
+pub fn cargo_shared(
+    workspace: &Utf8Path,
+    package: &str,
+    binary: &str,
+    offline: bool,
+    events: &Events,
+    cancel: &Cancel,
+) -> Result<StaticBinary> {
+    let shell = host::shell()?;
+    shell.change_dir(workspace);
+    let (cargo, offline_flag) = (super::toolchain::cargo(), offline.then_some("--offline"));
+    let command = cmd!(
+        shell,
+        "{cargo} rustc --locked --package {package} --bin {binary} --message-format=json-render-diagnostics
+            {offline_flag...} -- -Ctarget-feature=+crt-static -Cstrip=symbols"
+    );
+    let command = set_by_cargo().into_iter().fold(command, |command, name| command.env_remove(name));
+    events.line(STAGE, format!("linking {binary} for {GNU}"));
+    let build = CargoBuild { workspace, target_directory: workspace, package, binary, profile: Profile::Dev, offline };
+    built(command, &build, GNU, cancel)
+}
+
+/// The variables in which `cargo run` and `cargo test` describe the package of what they start. A cargo that we start
+/// must not see them: build scripts that look at them would run once more, and all that depends on them be compiled anew.
+pub fn set_by_cargo() -> Vec<String> {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    names
+        .filter(|name| ["CARGO_PKG_", "CARGO_MANIFEST_", "OUT_DIR"].iter().any(|start| name.starts_with(start)))
+        .collect()
+}
+
+/// Runs cargo, and checks what it built.
+fn built(command: Cmd<'_>, build: &CargoBuild<'_>, target: &'static str, cancel: &Cancel) -> Result<StaticBinary> {
     let output = Job::new(command, BUILD_LIMIT).from_package("rustup").over_network().family().output(cancel)?;
     if !output.success {
         return Err(why_cargo_failed(&output.stderr, &output.last_words(), build));
@@ -107,7 +152,7 @@ pub fn cargo_static(
     Ok(StaticBinary { file, version: artifact.version, target })
 }
 
-/// Words of cargo and its libraries when crates cannot be had.
+/// Messages of cargo and its libraries when crates cannot be fetched.
 const NETWORK: [&str; 5] = [
     "failed to download",
     "download of",
@@ -116,10 +161,10 @@ const NETWORK: [&str; 5] = [
     "--offline was specified",
 ];
 
-/// Words of rustc and ld when the host cannot link a static program.
+/// Messages of rustc and ld when the host cannot link a static program.
 const LINKER: [&str; 3] = ["linker `cc` not found", "cannot find -lc", "cannot find -lgcc_eh"];
 
-/// Tells a fault of the sources from one of the network or the host.
+/// Distinguishes an error in the sources from one of the network or the host.
 fn why_cargo_failed(stderr: &str, last_words: &str, build: &CargoBuild<'_>) -> Failure {
     let CargoBuild { package, profile, .. } = build;
     let what = format!("`{package}` does not build for the router");
@@ -135,7 +180,7 @@ fn why_cargo_failed(stderr: &str, last_words: &str, build: &CargoBuild<'_>) -> F
         });
     }
     if says(&NETWORK) {
-        let why = format!("a crate cannot be had from the registry\n{last_words}");
+        let why = format!("cannot fetch a crate from the registry\n{last_words}");
         return Failure::of(Problem {
             exit: Exit::Upstream,
             id: "CRG006",
@@ -144,7 +189,7 @@ fn why_cargo_failed(stderr: &str, last_words: &str, build: &CargoBuild<'_>) -> F
             fix: "check the network, or run once without --offline",
         });
     }
-    let fix = format!("see the whole of it: cargo build --profile {} -p {package}", profile.name());
+    let fix = format!("see all of the output: cargo build --profile {} -p {package}", profile.name());
     Failure::of(Problem { exit: Exit::Failed, id: "CRG001", what, why: last_words, fix })
 }
 
@@ -157,7 +202,7 @@ fn flags(workspace: &Utf8Path) -> Vec<String> {
     flags
 }
 
-/// What cargo says about a finished program.
+/// cargo's message about a finished program.
 #[derive(Debug)]
 struct Artifact {
     executable: Utf8PathBuf,
@@ -165,20 +210,20 @@ struct Artifact {
 }
 
 impl Artifact {
-    /// Finds the binary among what cargo says it made.
+    /// Finds the binary in cargo's messages.
     fn find(messages: &str, build: &CargoBuild<'_>) -> Result<Self> {
         messages.lines().find_map(|line| Artifact::from_line(line, build.binary)).ok_or_else(|| {
             Failure::of(Problem {
                 exit: Exit::Failed,
                 id: "CRG002",
-                what: format!("cargo made no program `{}`", build.binary),
+                what: format!("cargo did not build the program `{}`", build.binary),
                 why: format!("the package `{}` has no binary target of that name", build.package),
                 fix: "compare `cargo:` in the recipe with the package's Cargo.toml",
             })
         })
     }
 
-    /// Reads a line of `--message-format=json`; `None` when it is about something else.
+    /// Parses a line of `--message-format=json`; `None` when it is about something else.
     fn from_line(line: &str, binary: &str) -> Option<Self> {
         #[derive(Deserialize)]
         struct Message {
@@ -200,12 +245,12 @@ impl Artifact {
     }
 }
 
-/// Whether the ELF file runs without a loader and without libraries; the error says why not.
+/// Checks that an ELF file runs without a loader and libraries; the error says why not.
 pub(crate) fn check_static(bytes: &[u8]) -> Result<(), String> {
     match FileKind::parse(bytes) {
         Ok(FileKind::Elf64) => check_header::<FileHeader64<Endianness>>(bytes),
         Ok(FileKind::Elf32) => check_header::<FileHeader32<Endianness>>(bytes),
-        _ => Err("it is no ELF file".into()),
+        _ => Err("it is not an ELF file".into()),
     }
 }
 
@@ -214,11 +259,11 @@ fn check_header<Header: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Result
     let header = Header::parse(bytes).map_err(damaged)?;
     let endian = header.endian().map_err(damaged)?;
     if !matches!(header.e_type(endian), ET_EXEC | ET_DYN) {
-        return Err("it is no program".into());
+        return Err("it is not a program".into());
     }
     for segment in header.program_headers(endian, bytes).map_err(damaged)? {
         if segment.p_type(endian) == PT_INTERP {
-            return Err("it asks for a loader (PT_INTERP)".into());
+            return Err("it needs a loader (PT_INTERP)".into());
         }
         let needed = segment.dynamic(endian, bytes).map_err(damaged)?.unwrap_or_default();
         if needed.iter().any(|entry| entry.d_tag(endian) == DT_NEEDED) {
@@ -239,10 +284,10 @@ fn not_static(why: &str, file: &Utf8Path) -> Failure {
     .at(file)
 }
 
-/// Builds a recipe's program, which must not be larger than its recipe allows.
+/// Builds a recipe's program, which must not be larger than the recipe allows.
 ///
 /// # Errors
-/// As [`cargo_static`]; `CRG004` it is larger.
+/// As [`cargo_static`]; `CRG004` when it is larger.
 pub fn router_program(
     program: &Program,
     build: &CargoBuild<'_>,
@@ -256,10 +301,10 @@ pub fn router_program(
     Ok(built)
 }
 
-/// Makes the package of a program.
+/// Plans the package of a program.
 ///
 /// # Errors
-/// As [`cargo_static`], and `CRG004` when it is larger than its recipe allows.
+/// As [`cargo_static`], and `CRG004` when it is larger than the recipe allows.
 pub(crate) fn plan(
     program: &Program,
     build: &CargoBuild<'_>,
@@ -299,8 +344,8 @@ fn check_size(program: &Program, built: &StaticBinary, size: u64) -> Result<()> 
     Err(Failure::of(Problem {
         exit: Exit::Failed,
         id: "CRG004",
-        what: format!("{} has {size} bytes, its budget for {} is {allowed}", program.package, built.target),
-        why: "flash on routers is small, and the budget is a promise to their owners",
+        what: format!("{} has {size} bytes, but its limit for {} is {allowed}", program.package, built.target),
+        why: "flash on routers is small, and the limit is a promise to their owners",
         fix: "find what grew (`cargo bloat`), or raise `max-installed-size` in the recipe and say why",
     })
     .at(&built.file))
@@ -396,6 +441,27 @@ mod tests {
     }
 
     #[test]
+    fn what_cargo_compiled_for_itself_is_linked_and_not_compiled_again() {
+        let project = Project::new("fn main() {}");
+        let script = "fn main() {\n    for name in [\"CARGO_PKG_NAME\", \"CARGO_MANIFEST_DIR\", \"OUT_DIR\"] {\n        \
+                      println!(\"cargo:rerun-if-env-changed={name}\");\n    }\n    \
+                      let runs = std::fs::read_to_string(\"runs\").unwrap_or_default();\n    \
+                      std::fs::write(\"runs\", runs + \"x\").unwrap();\n}\n";
+        project.put("build.rs", script);
+        let runs = || std::fs::read_to_string(project.root().join("runs")).unwrap();
+        let plain = std::process::Command::new("env")
+            .args(["-u", "CARGO_PKG_NAME", "-u", "CARGO_MANIFEST_DIR", "-u", "OUT_DIR"])
+            .args([super::super::toolchain::cargo().as_str(), "build", "--quiet", "--offline"])
+            .current_dir(project.root())
+            .status();
+        assert!(plain.unwrap().success());
+        assert_eq!(runs(), "x");
+        let (events, cancel) = (Events::discard(), Cancel::default());
+        let built = cargo_shared(project.root(), "tiny", "tiny", true, &events, &cancel).unwrap();
+        assert_eq!((check_static(&files::read(&built.file).unwrap()), runs()), (Ok(()), "x".into()));
+    }
+
+    #[test]
     fn a_fault_of_host_or_network_is_not_blamed_on_the_sources() {
         let root = Utf8Path::new("/w");
         let profile = Profile::Router;
@@ -439,13 +505,13 @@ mod tests {
 
     #[test]
     fn a_program_that_needs_a_loader_or_is_none_is_refused() {
-        // This test itself is linked dynamically on every Debian.
+        // On every Debian, this test program itself is linked dynamically.
         let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         let why = check_static(&own).unwrap_err();
         assert!(why.contains("PT_INTERP") || why.contains("DT_NEEDED"), "{why}");
         let module = crate::local::fixture::elf("vermagic=x\0");
-        assert!(check_static(&module).unwrap_err().contains("no program"));
-        assert!(check_static(b"#!/bin/sh\n").unwrap_err().contains("no ELF"));
+        assert!(check_static(&module).unwrap_err().contains("not a program"));
+        assert!(check_static(b"#!/bin/sh\n").unwrap_err().contains("not an ELF"));
         let failure = not_static(&why, Utf8Path::new("x"));
         assert_eq!((failure.id(), failure.exit()), ("CRG003", Exit::Failed));
     }

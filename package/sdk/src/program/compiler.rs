@@ -1,4 +1,4 @@
-//! The Rust compilers of this host, and whether each has the sources of its standard library.
+//! Finds the Rust compilers of this host, and whether each has the sources of its standard library.
 
 use std::time::Duration;
 
@@ -6,44 +6,44 @@ use camino::{Utf8Path, Utf8PathBuf};
 use host::{Job, cmd};
 use model::{Cancel, Exit, Failure, Problem, Result};
 
-/// Questions that a compiler answers at once.
+/// Deadline for questions that a compiler answers at once.
 const QUESTION: Duration = Duration::from_secs(60);
 
-/// Where a compiler has the sources of its library, below its folder, and how to know them.
+/// Folder of the library's sources below a compiler's sysroot, and a file to recognise them by.
 const SOURCES: &str = "lib/rustlib/src/rust/library";
 
-/// rustc with its cargo.
+/// A rustc with its cargo.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Compiler {
     pub(super) rustc: String,
     pub(super) cargo: String,
-    /// All that it says of its version.
+    /// Its whole version text.
     pub(super) says: String,
-    /// Its folder.
+    /// Its sysroot.
     pub(super) sysroot: Utf8PathBuf,
-    /// Whether it lets anybody use what is not stable yet.
+    /// Whether it allows unstable features.
     pub(super) is_nightly: bool,
     /// The second number of its version.
     pub(super) minor: u32,
 }
 
 impl Compiler {
-    /// The one that started us, or that of PATH.
+    /// The compiler that started us, or the one in PATH.
     ///
     /// # Errors
-    /// `CMD…` when there is none, `RST004` when it does not say what it is.
+    /// `CMD…` when there is none, `RST004` when its version cannot be parsed.
     pub(super) fn of_host(cancel: &Cancel) -> Result<Self> {
         let variable = |name: &str, program: &str| std::env::var(name).unwrap_or_else(|_| program.into());
         Compiler::ask(variable("RUSTC", "rustc"), variable("CARGO", "cargo"), cancel)
     }
 
-    /// rustup's nightly beside it, if it is installed.
+    /// rustup's nightly, if it is installed.
     ///
     /// # Errors
     /// `RUN001` when the user interrupts.
     pub(super) fn nightly(cancel: &Cancel) -> Result<Option<Self>> {
         let shell = host::shell()?;
-        // A question is not to install anything.
+        // Asking must not install anything.
         shell.set_var("RUSTUP_AUTO_INSTALL", "0");
         let asked = Job::new(cmd!(shell, "rustup which --toolchain nightly rustc"), QUESTION).output(cancel);
         cancel.check()?;
@@ -66,14 +66,14 @@ impl Compiler {
             Failure::of(Problem {
                 exit: Exit::Host,
                 id: "RST004",
-                what: format!("`{rustc}` does not say which compiler it is"),
+                what: format!("`{rustc}` does not print a version that is understood"),
                 why: format!("{version}{sysroot}").trim().to_owned(),
-                fix: "see what `rustc --version --verbose` prints, and install the toolchain anew",
+                fix: "check what `rustc --version --verbose` prints, and reinstall the toolchain",
             })
         })
     }
 
-    /// Reads what it says: its version in several lines, and its folder.
+    /// Parses its output: the version in several lines, and the sysroot.
     fn read(says: &str, sysroot: &str, rustc: &str, cargo: &str) -> Option<Self> {
         let release = says.lines().find_map(|line| line.strip_prefix("release: "))?;
         let (_major, rest) = release.split_once('.')?;
@@ -88,24 +88,24 @@ impl Compiler {
         })
     }
 
-    /// Version for people, such as `1.97.0-nightly`.
+    /// Its version for messages, such as `1.97.0-nightly`.
     pub(super) fn version(&self) -> &str {
         let field = self.says.lines().find_map(|line| line.strip_prefix("release: "));
         field.unwrap_or("unknown")
     }
 
-    /// The sources of its own library, where they are installed.
+    /// The sources of its own library, if installed.
     pub(super) fn sources(&self) -> Option<Utf8PathBuf> {
         Some(self.sysroot.join(SOURCES)).filter(|folder| are_sources(folder))
     }
 }
 
-/// Whether a folder holds the library's sources.
+/// Whether a folder has the library's sources.
 pub(super) fn are_sources(folder: &Utf8Path) -> bool {
     folder.join("std/Cargo.toml").is_file()
 }
 
-/// Whether the compiler of PATH has the standard library of a target ready.
+/// Whether the compiler in PATH has the standard library of a target installed.
 ///
 /// # Errors
 /// `CMD…` for a host without `rustc`, `RUN001` when the user interrupted.
@@ -163,7 +163,7 @@ pub(super) mod tests {
         let compiler = compiler("1.95.0", root);
         assert_eq!(compiler.sources(), None);
         std::fs::create_dir_all(root.join(SOURCES).join("std")).unwrap();
-        assert_eq!(compiler.sources(), None, "an empty folder is none");
+        assert_eq!(compiler.sources(), None, "an empty folder has none");
         std::fs::write(root.join(SOURCES).join("std/Cargo.toml"), "").unwrap();
         assert_eq!(compiler.sources(), Some(root.join(SOURCES)));
     }

@@ -1,5 +1,5 @@
-//! What a host may lack for a program of another architecture, fetched: the sources of Rust's standard library from
-//! Debian, and zig, which brings a linker and the C library of every target, from PyPI.
+//! Fetches what a host may lack to build programs for another architecture: the sources of Rust's standard library from
+//! Debian, and zig, which has a linker and the C library of every target, from PyPI.
 
 use std::time::Duration;
 
@@ -13,25 +13,24 @@ use crate::local;
 /// The stage's name in events.
 const STAGE: &str = "zig";
 
-/// The suite whose sources are those of a current compiler; older suites have those of compilers that are too old.
+/// The suite with the sources of a current compiler; those in older suites are too old.
 const SUITE: &str = "sid";
 
-/// The package of them.
+/// The package with the sources.
 const PACKAGE: &str = "rust-src";
 
-/// Version of what [`fetch_sources`] leaves in its folder: what Debian's package holds.
+/// Version of what [`fetch_sources`] leaves in its folder: the content of Debian's package.
 pub const SOURCES_FETCHED: u32 = 1;
 
-/// Version of what [`fetch_zig`] leaves in its folder: what pip unpacks of the same files.
+/// Version of what [`fetch_zig`] leaves in its folder: what pip unpacks from the same files.
 pub const ZIG_FETCHED: u32 = 1;
 
-/// zig as pip names it: what is fetched is one of these files and no other, of which the second is for hosts that are
-/// aarch64 machines.
+/// pip's requirement for zig: one of these files and no other is fetched; the second is for aarch64 hosts.
 pub const ZIG: &str = "ziglang==0.17.1 \
     --hash=sha256:ea6cc5d87b033cf0aedfbc8f9549a908cae6c50ac31f1698188fa48a74524b54 \
     --hash=sha256:b7c5f02fccd40f89b999ee16a1f5ddced56e6182370f8affe494bcf8a28cf07e";
 
-/// 100 MB, and slow lines exist.
+/// Deadline for 100 MB over a slow connection.
 const DOWNLOAD: Duration = Duration::from_secs(3600);
 
 /// The sources of the standard library.
@@ -39,12 +38,12 @@ const DOWNLOAD: Duration = Duration::from_secs(3600);
 pub struct Sources {
     /// The folder `library` of Rust's sources.
     pub library: Utf8PathBuf,
-    /// The second number of the version of the compiler that they belong to.
+    /// The second number of the version of the matching compiler.
     pub minor: u32,
 }
 
 impl Sources {
-    /// What [`fetch_sources`] left in a folder.
+    /// Opens what [`fetch_sources`] left in a folder.
     ///
     /// # Errors
     /// `IO…` when it is not there.
@@ -55,11 +54,11 @@ impl Sources {
     }
 }
 
-/// Fetches Debian's sources of the standard library into the empty folder `out`, if they are those of a compiler
-/// whose version has one of these second numbers.
+/// Fetches Debian's sources of the standard library into the empty folder `out`, if they match a compiler whose version
+/// has one of these second numbers.
 ///
 /// # Errors
-/// `RST003` when they are of another compiler; `APT…` and `KRN006` as for any package of Debian.
+/// `RST003` when they match another compiler; `APT…` and `KRN006` as for any package of Debian.
 pub fn fetch_sources(
     minors: &[u32],
     mirror: Option<&str>,
@@ -68,8 +67,15 @@ pub fn fetch_sources(
     cancel: &Cancel,
 ) -> Result<Sources> {
     let packages = [PACKAGE.to_owned()];
-    let extent = local::Extent::Exactly;
-    let request = local::Request { suite: SUITE, architecture: "amd64", packages: &packages, extent, mirror };
+    let request = local::Request {
+        suite: SUITE,
+        architecture: "amd64",
+        packages: &packages,
+        extent: local::Extent::Exactly,
+        mirror,
+        // The compiler's version decides which sources are right.
+        freshness: local::Freshness::AnyDate,
+    };
     let debs = local::fetch(&request, out, events, cancel)?;
     let version = debs.first().map(|deb| deb.version.clone()).unwrap_or_default();
     let found = minor(&version).filter(|minor| minors.contains(minor));
@@ -96,8 +102,8 @@ fn other_sources(version: &str, minors: &[u32]) -> Failure {
     Failure::of(Problem {
         exit: Exit::Host,
         id: "RST003",
-        what: format!("the sources of Rust {} are not to be had", wanted.join(" or ")),
-        why: format!("rustup has not installed them, and Debian's newest are of {version}"),
+        what: format!("the sources of Rust {} are not available", wanted.join(" or ")),
+        why: format!("rustup has not installed them, and Debian's newest are those of {version}"),
         fix: "rustup component add rust-src",
     })
 }
@@ -106,16 +112,16 @@ fn unknown_sources(version: &str) -> Failure {
     Failure::of(Problem {
         exit: Exit::Host,
         id: "RST005",
-        what: format!("Debian's {PACKAGE} {version} does not hold the sources of the standard library"),
-        why: "there is no `usr/src/rustc-…/library` in it, or its version is none of Rust's",
+        what: format!("Debian's {PACKAGE} {version} does not contain the sources of the standard library"),
+        why: "it has no `usr/src/rustc-…/library`, or its version is not one of Rust's",
         fix: "rustup component add rust-src",
     })
 }
 
-/// Fetches zig into the empty folder `out`, by pip, which verifies its digest; returns the program.
+/// Fetches zig into the empty folder `out` with pip, which verifies its digest; returns the program.
 ///
 /// # Errors
-/// `RST006` when it cannot be had, `RST007` when it is not the file that is pinned, `CMD…` without python3.
+/// `RST006` when it cannot be fetched, `RST007` when the file differs from the pinned one, `CMD…` without python3.
 pub fn fetch_zig(out: &Utf8Path, events: &Events, cancel: &Cancel) -> Result<Utf8PathBuf> {
     let wanted = out.join("wanted.txt");
     files::write(&wanted, ZIG.as_bytes())?;
@@ -131,7 +137,7 @@ pub fn fetch_zig(out: &Utf8Path, events: &Events, cancel: &Cancel) -> Result<Utf
     Ok(zig_in(out))
 }
 
-/// The program among what pip unpacked.
+/// Path of the program in what pip unpacked.
 pub(super) fn zig_in(folder: &Utf8Path) -> Utf8PathBuf {
     folder.join("ziglang/zig")
 }
@@ -141,16 +147,16 @@ fn no_zig(stderr: &str, last_words: &str) -> Failure {
         return Failure::of(Problem {
             exit: Exit::Mismatch,
             id: "RST007",
-            what: "zig as it was downloaded is not the file that is pinned",
+            what: "the downloaded zig differs from the pinned file",
             why: last_words,
-            fix: "see which index pip is configured with; if it is PyPI itself, report this",
+            fix: "check which index pip is configured with; if it is PyPI itself, report this",
         });
     }
     let lacks_pip = stderr.contains("No module named pip");
     Failure::of(Problem {
         exit: if lacks_pip { Exit::Host } else { Exit::Upstream },
         id: "RST006",
-        what: "zig cannot be had, which links programs for other architectures",
+        what: "cannot fetch zig, which links programs for other architectures",
         why: last_words,
         fix: if lacks_pip { "apt-get install python3-pip" } else { "check the network, and the index that pip uses" },
     })

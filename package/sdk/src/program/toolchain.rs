@@ -1,8 +1,8 @@
-//! Which of a host's compilers makes programs for an architecture, with which standard library and which linker.
+//! Chooses a compiler, a standard library and a linker on this host for an architecture.
 //!
-//! A target whose standard library is installed needs nothing else. For any other the library is compiled with the
-//! program, of sources that are of the compiler's own version; that is no stable feature of cargo's, so it takes a
-//! nightly, or a stable compiler that is told to be its own bootstrap.
+//! A target whose standard library is installed needs nothing else. Otherwise the library is compiled along with the
+//! program, from sources of exactly the compiler's version; cargo supports that only as an unstable feature, so it
+//! takes a nightly, or a stable compiler in bootstrap mode (`RUSTC_BOOTSTRAP`).
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
@@ -12,63 +12,70 @@ use model::{Arch, Cancel, Digest, Exit, Failure, Problem, Result};
 
 use super::compiler::{Compiler, is_installed};
 use super::fetch::{Sources, ZIG, zig_in};
-use super::linker::Linker;
+use super::linker::{Linker, SdkLinker};
 use super::target::RustTarget;
 
-/// The target that comes with every toolchain on this architecture.
-const GNU: &str = "x86_64-unknown-linux-gnu";
+/// The target that every toolchain on this architecture includes.
+pub(super) const GNU: &str = "x86_64-unknown-linux-gnu";
 
-/// Digits of a folder's name.
+/// How many digits of the digest name a folder.
 const DIGITS: usize = 16;
 
-/// How to get what the host lacks; each is asked for only when it is needed.
+/// How to get what the host lacks; each is called only when needed.
 pub struct Extras<'a> {
-    /// Sources of the standard library for a compiler whose version has one of these second numbers.
+    /// Gets sources of the standard library for a compiler whose version has one of these second numbers.
     pub sources: &'a dyn Fn(&[u32]) -> Result<Sources>,
-    /// The folder that zig was fetched into.
+    /// The C compiler of the release's SDK, which links in place of zig.
+    pub sdk: Option<SdkLinker>,
+    /// Gets the folder that zig was fetched into.
     pub zig: &'a dyn Fn() -> Result<Utf8PathBuf>,
-    /// Where toolchains are laid out, and zig keeps what it compiles of a C library; in no source tree, since cargo
-    /// would name what lies there by its place in the tree.
+    /// Where toolchains are laid out, and where zig caches the C libraries that it compiles. It must not be in a source
+    /// tree, because cargo would name its files relative to that tree.
     pub kept: &'a Utf8Path,
 }
 
-/// What makes programs for an architecture.
+/// Everything that makes programs for an architecture.
 #[derive(Debug, Clone)]
 pub struct Toolchain {
     target: RustTarget,
-    /// The target's name, which is another one where the host's glibc is linked in.
+    /// The target's name, which differs if the host's glibc is linked in.
     pub(super) triple: &'static str,
-    /// The compiler that is not the one of PATH, or is told what it has not by itself.
+    /// The compiler and library sources, if it is not simply the installed compiler in PATH.
     source: Option<FromSource>,
     linker: Linker,
     /// See [`Extras::kept`].
     kept: Utf8PathBuf,
 }
 
-/// A compiler, and what it makes the standard library of.
+/// A compiler, and the sources from which it builds the standard library.
 #[derive(Debug, Clone)]
 struct FromSource {
     compiler: Compiler,
-    /// Sources that are not its own.
+    /// Sources that are not the compiler's own.
     others: Option<Sources>,
 }
 
-/// A toolchain that is ready to be called.
+/// A toolchain that is ready to use.
 #[derive(Debug)]
 pub struct Ready {
-    /// The program.
+    /// Path of cargo.
     pub cargo: String,
-    /// What it is told about the standard library: which parts of it are compiled, and how.
+    /// cargo's arguments about the standard library: which parts are compiled, and how.
     pub library: Vec<&'static str>,
-    /// What it finds in its environment.
+    /// cargo's environment variables.
     pub environment: Vec<(&'static str, String)>,
-    /// Flags of rustc.
+    /// rustc's flags.
     pub flags: Vec<String>,
 }
 
+/// The cargo that started us, or that of PATH.
+pub(super) fn cargo() -> String {
+    std::env::var("CARGO").unwrap_or_else(|_| "cargo".into())
+}
+
 impl Toolchain {
-    /// The one for programs that this host could run: Rust's musl target where it is installed, else the host's glibc,
-    /// linked in.
+    /// The toolchain for programs that this host could run: Rust's musl target if installed, otherwise the host's
+    /// glibc, linked statically.
     ///
     /// # Errors
     /// `CMD…` when there is no rustc.
@@ -78,11 +85,11 @@ impl Toolchain {
         Ok(Toolchain { target, triple, source: None, linker: Linker::Host, kept: Utf8PathBuf::new() })
     }
 
-    /// The one for an architecture.
+    /// The toolchain for an architecture.
     ///
     /// # Errors
-    /// `RST001` when this host cannot, `RST002` when no Rust target is known to fit; `CMD…` when there is no rustc;
-    /// those of `extras`.
+    /// `RST001` when this host has none, `RST002` when no Rust target is known; `CMD…` when there is no rustc; those of
+    /// `extras`.
     pub fn find(arch: &Arch, extras: &Extras<'_>, cancel: &Cancel) -> Result<Self> {
         let target = RustTarget::of(arch)?;
         if target.is_of_host() {
@@ -97,11 +104,14 @@ impl Toolchain {
             _ => failure,
         })?;
         let kept = extras.kept.to_owned();
-        let linker = Linker::Zig { program: zig_in(&(extras.zig)()?), kept: kept.join("zig"), version: ZIG };
+        let linker = match &extras.sdk {
+            Some(sdk) => Linker::Sdk(sdk.clone()),
+            None => Linker::Zig { program: zig_in(&(extras.zig)()?), kept: kept.join("zig"), version: ZIG },
+        };
         Ok(Toolchain { target, triple: target.triple, source: Some(source), linker, kept })
     }
 
-    /// All of it that shows in what it makes, as text.
+    /// Everything about it that affects its results, as text.
     pub fn identity(&self) -> String {
         let Toolchain { target, triple, source, linker, kept: _ } = self;
         let library = source.as_ref().map_or("installed".into(), |FromSource { compiler, others }| {
@@ -111,7 +121,12 @@ impl Toolchain {
         format!("{triple}, {:?}, {:?}\n{library}\n{}", target.zig, target.flags, linker.identity())
     }
 
-    /// How it comes by the standard library, for people.
+    /// Whether its programs run on this host, and take nothing but the compiler in PATH.
+    pub fn is_of_host(&self) -> bool {
+        self.target.is_of_host() && self.source.is_none()
+    }
+
+    /// A description of where its standard library comes from.
     pub fn told(&self) -> String {
         match &self.source {
             None => self.triple.to_owned(),
@@ -121,17 +136,17 @@ impl Toolchain {
         }
     }
 
-    /// Lays out what the compiler and the linker are called by. `small` is for what must fit into a router's flash.
+    /// Lays out the scripts by which compiler and linker are called. `small` is for programs that must fit into a
+    /// router's flash.
     ///
     /// # Errors
-    /// `IO…` when it cannot be laid out.
+    /// `IO…` when they cannot be written.
     pub fn ready(&self, small: bool) -> Result<Ready> {
         let place = self.laid_out()?;
         let own = self.target.flags.iter().map(|flag| (*flag).to_owned());
         let mut flags: Vec<String> = self.linker.flags(&place.join("cc")).into_iter().chain(own).collect();
         let Some(FromSource { compiler, others }) = &self.source else {
-            let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-            return Ok(Ready { cargo, library: Vec::new(), environment: Vec::new(), flags });
+            return Ok(Ready { cargo: cargo(), library: Vec::new(), environment: Vec::new(), flags });
         };
         let (rustc, sysroot) = match others {
             Some(_) => (place.join("rustc").into_string(), place.join("sysroot")),
@@ -143,12 +158,12 @@ impl Toolchain {
             environment.push(("RUSTC_BOOTSTRAP", "1".into()));
         }
         let mut library = vec!["-Zbuild-std=std,panic_abort"];
-        // What the library has by default is for panics that are caught and traced.
+        // The library's default features are for caught panics and backtraces.
         library.push(if small { "-Zbuild-std-features=optimize_for_size" } else { "-Zbuild-std-features=" });
         Ok(Ready { cargo: compiler.cargo.clone(), library, environment, flags })
     }
 
-    /// The folder of this toolchain, made aside if it is not there.
+    /// The folder of this toolchain, made aside if it does not exist.
     fn laid_out(&self) -> Result<Utf8PathBuf> {
         let folder = &self.kept;
         let (script, others) =
@@ -177,7 +192,7 @@ impl Toolchain {
         }
         match std::fs::rename(here, &place) {
             Ok(()) => drop(aside.keep()),
-            // Another run was first, with the same.
+            // Another run made the same folder first.
             Err(_) if place.is_dir() => {}
             Err(error) => return Err(failed(error)),
         }
@@ -186,7 +201,7 @@ impl Toolchain {
 }
 
 impl FromSource {
-    /// A compiler with its own sources, the first before the second; else with those that are to be had.
+    /// Prefers a compiler with its own sources, in the order given; otherwise one whose sources can be fetched.
     fn find(compilers: &[Compiler], get: &dyn Fn(&[u32]) -> Result<Sources>) -> Result<Self> {
         if let Some(compiler) = compilers.iter().find(|compiler| compiler.sources().is_some()) {
             return Ok(FromSource { compiler: compiler.clone(), others: None });
@@ -202,7 +217,7 @@ impl FromSource {
         self.others.as_ref().map(|sources| sources.library.clone()).unwrap_or_default()
     }
 
-    /// A folder `sysroot` that is the compiler's, but for the sources: cargo looks for them nowhere else.
+    /// Makes a `sysroot` that links to the compiler's, except for the sources: cargo looks for them only there.
     fn lay_out(&self, here: &Utf8Path, triple: &str) -> std::io::Result<()> {
         let (theirs, ours) = (self.compiler.sysroot.join("lib"), here.join("sysroot/lib"));
         std::fs::create_dir_all(ours.join("rustlib/src/rust"))?;
@@ -215,7 +230,7 @@ impl FromSource {
                 }
             }
         }
-        // rustc names this folder to the linker.
+        // rustc passes this folder to the linker.
         std::fs::create_dir_all(ours.join("rustlib").join(triple).join("lib"))?;
         Ok(())
     }
@@ -228,7 +243,18 @@ fn compilers(cancel: &Cancel) -> Result<Vec<Compiler>> {
     Ok(std::iter::once(ours).chain(nightly).collect())
 }
 
-/// How programs for a target could be compiled here, or why they cannot; nothing is fetched.
+/// Whether programs for an architecture need a linker that neither this host nor Rust has.
+///
+/// # Errors
+/// As [`is_installed`]. An architecture that no target is known for needs none.
+pub fn needs_linker(arch: &Arch, cancel: &Cancel) -> Result<bool> {
+    match RustTarget::of(arch) {
+        Ok(target) if !target.is_of_host() => Ok(!is_installed(target.triple, cancel)?),
+        _ => Ok(false),
+    }
+}
+
+/// How programs for a target could be compiled here, or why not; fetches nothing.
 ///
 /// # Errors
 /// `CMD…` for a host without `rustc`, `RUN001` when the user interrupted.
@@ -239,7 +265,7 @@ pub fn how_compiled(target: &RustTarget, cancel: &Cancel) -> Result<Result<Strin
     let compilers = compilers(cancel)?;
     Ok(how_from_sources(&compilers).ok_or_else(|| match target.ready {
         true => format!("the standard library of {} is not installed", target.triple),
-        false => format!("Rust has the standard library of {} as sources only, which are not installed", target.triple),
+        false => format!("Rust has only sources of the standard library of {}, which are not installed", target.triple),
     }))
 }
 
@@ -248,7 +274,7 @@ fn how_from_sources(compilers: &[Compiler]) -> Option<String> {
         return Some(format!("sources of the standard library of rustc {}", compiler.version()));
     }
     let nightly = compilers.iter().find(|compiler| compiler.is_nightly)?;
-    Some(format!("rustc {}; Debian's sources of its library are taken if they fit", nightly.version()))
+    Some(format!("rustc {}; Debian's sources of its library are used if they match", nightly.version()))
 }
 
 fn program(path: &Utf8Path, text: &str) -> Result<()> {
@@ -261,7 +287,7 @@ fn other_minor(minor: u32) -> Failure {
     Failure::of(Problem {
         exit: Exit::Host,
         id: "RST008",
-        what: "the sources of the standard library fit no compiler of this host",
+        what: "the sources of the standard library match no compiler on this host",
         why: format!("they are of Rust 1.{minor}"),
         fix: "rustup component add rust-src",
     })
@@ -290,7 +316,7 @@ mod tests {
         Utf8Path::from_path(folder.path()).unwrap()
     }
 
-    /// A compiler's folder, with the sources of its library or without.
+    /// A compiler's sysroot, with or without the sources of its library.
     fn sysroot(root: &Utf8Path, with_sources: bool) -> Utf8PathBuf {
         std::fs::create_dir_all(root.join("lib/rustlib/x86_64-unknown-linux-gnu")).unwrap();
         std::fs::write(root.join("lib/librustc_driver.so"), "").unwrap();
@@ -378,11 +404,15 @@ mod tests {
         let others = Some(found("/x".into(), 97).unwrap());
         all.push(of_zig(FromSource { others, ..source("1.97.0-nightly") }));
         all.push(Toolchain { linker: Linker::Rust, ..all[0].clone() });
+        for digest in ["one", "another"] {
+            let sdk = SdkLinker { program: "/gcc".into(), staging: "/s".into(), digest: digest.into() };
+            all.push(Toolchain { linker: Linker::Sdk(sdk), ..all[0].clone() });
+        }
         all.push(Toolchain { target: RustTarget::of(&Arch("mips_24kc".into())).unwrap(), ..all[0].clone() });
         all.push(Toolchain { source: None, ..all[0].clone() });
         let identities: std::collections::BTreeSet<String> = all.iter().map(Toolchain::identity).collect();
         assert_eq!(identities.len(), all.len());
-        assert!(all[0].told().contains("1.97.0-nightly") && all[5].told() == "mipsel-unknown-linux-musl");
+        assert!(all[0].told().contains("1.97.0-nightly") && all[7].told() == "mipsel-unknown-linux-musl");
     }
 
     #[test]

@@ -1,15 +1,15 @@
-//! Packages of files: scripts, settings, lists that the system reads. They fit every architecture.
+//! Packages of files: scripts, settings, lists. They fit every architecture.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
 use super::Audience;
 
-/// What tells this kind of recipe: `kind: files`.
+/// Marks a recipe of this kind: `kind: files`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FilesKind {
-    /// The only word.
+    /// The only value.
     Files,
 }
 
@@ -21,19 +21,19 @@ pub struct Files {
     _version: u32,
     #[serde(rename = "kind")]
     _kind: FilesKind,
-    /// Name of the package; also the file's name.
+    /// Name of the package, and of the recipe's file.
     pub package: String,
-    /// What it is for, one line.
+    /// Description in one line.
     pub title: String,
-    /// Whom it is for.
+    /// Who gets the package.
     #[serde(default, rename = "for")]
     pub audience: Audience,
-    /// More lines.
+    /// More lines of description.
     #[serde(default)]
     pub description: String,
     /// SPDX expression.
     pub license: String,
-    /// Whom users tell about defects.
+    /// Maintainer, to whom users report defects.
     pub maintainer: Option<String>,
     /// Home page.
     #[serde(default)]
@@ -41,55 +41,55 @@ pub struct Files {
     /// Menu section.
     #[serde(default = "utilities")]
     pub section: String,
-    /// Version of what is in it.
+    /// Version of the content.
     pub package_version: String,
-    /// Raised when the packaging changes and what is in it does not.
+    /// Raised when only the packaging changes.
     #[serde(default = "first_release")]
     pub release: u32,
     /// Packages that it needs, as `name` or `name (>= 1.0)`.
     #[serde(default)]
     pub depends: Vec<String>,
-    /// Packages that it cannot live with.
+    /// Packages that it conflicts with.
     #[serde(default)]
     pub conflicts: Vec<String>,
-    /// Other names that it answers to.
+    /// Other names that it provides.
     #[serde(default)]
     pub provides: Vec<String>,
-    /// apk installs it by itself once all of these are there; opkg knows nothing of the kind.
+    /// apk installs it automatically once all of these are installed; opkg has no such thing.
     #[serde(default)]
     pub install_if: Vec<String>,
     /// Users and groups that it needs, `name=number:group=number`.
     #[serde(default)]
     pub users: Vec<String>,
-    /// Links of which the package with the highest number has its own, `number:/path:/target`.
+    /// Alternatives, `number:/path:/target`: of several packages with the same link, the highest number wins.
     #[serde(default)]
     pub alternatives: Vec<String>,
     /// Absolute paths of settings, which upgrades keep.
     #[serde(default)]
     pub conffiles: Vec<String>,
-    /// What is run when it comes and goes.
+    /// Maintainer scripts.
     #[serde(default)]
     pub scripts: ScriptTexts,
-    /// What is in it.
+    /// Its content.
     pub files: Vec<Item>,
 }
 
-/// The bodies of maintainer scripts, each with `#!/bin/sh` in its first line. Services are enabled, started and stopped,
-/// modules loaded and `uci-defaults` applied without any.
+/// Bodies of maintainer scripts, each starting with the line `#!/bin/sh`. Services are enabled, started and stopped,
+/// modules loaded and `uci-defaults` applied without any script.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScriptTexts {
-    /// Before its files are there.
+    /// Runs before its files are installed.
     pub preinst: Option<String>,
-    /// Once they are.
+    /// Runs after its files are installed.
     pub postinst: Option<String>,
-    /// Before they go.
+    /// Runs before its files are removed.
     pub prerm: Option<String>,
-    /// Once they are gone.
+    /// Runs after its files are removed.
     pub postrm: Option<String>,
 }
 
-/// One entry of the payload; exactly one of `text`, `from`, `folder`, `link` and `directory` says what it is.
+/// One item of the payload; exactly one of `text`, `from`, `folder`, `link` and `directory` gives its content.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Item {
@@ -97,18 +97,18 @@ pub struct Item {
     pub path: String,
     /// A file with this content.
     pub text: Option<String>,
-    /// A file with the content of this one, in a recipe relative to it.
+    /// A file with the content of this file, relative to the recipe.
     pub from: Option<Utf8PathBuf>,
-    /// All that is in this folder, likewise.
+    /// Everything in this folder, relative to the recipe.
     pub folder: Option<Utf8PathBuf>,
-    /// A symbolic link with this text.
+    /// A symbolic link with this target.
     pub link: Option<String>,
     /// An empty folder.
     #[serde(default)]
     pub directory: bool,
-    /// Permissions in octal digits; unless given, 0755 for what begins with `#!` and for folders, else 0644.
+    /// Permissions in octal digits; by default 0755 for folders and for files that begin with `#!`, otherwise 0644.
     pub mode: Option<String>,
-    /// Who owns it: root, or one of `users`.
+    /// Its owner: root, or one of `users`.
     pub owner: Option<String>,
 }
 
@@ -121,7 +121,7 @@ fn first_release() -> u32 {
 }
 
 impl Files {
-    /// Paths that are relative to the recipe become what they lead to.
+    /// Resolves paths relative to the recipe.
     pub(super) fn found_from(&mut self, folder: &Utf8Path) {
         let paths = self.files.iter_mut().flat_map(|item| [&mut item.from, &mut item.folder]);
         for path in paths.flatten() {
@@ -129,12 +129,12 @@ impl Files {
         }
     }
 
-    /// What of it lies in files of its own.
+    /// Paths of the files and folders that it takes content from.
     pub fn sources(&self) -> impl Iterator<Item = &Utf8PathBuf> {
         self.files.iter().flat_map(|item| [&item.from, &item.folder]).flatten()
     }
 
-    /// What is wrong with it, as the end of a sentence.
+    /// What is wrong with the recipe, as the end of a sentence.
     pub(super) fn wrong(&self) -> Option<String> {
         for item in &self.files {
             let said =
@@ -148,11 +148,11 @@ impl Files {
                 return Some(format!("the mode of {} is not in octal digits, such as \"0755\"", item.path));
             }
             if item.owner.as_ref().is_some_and(|owner| owner != "root" && self.owner(owner).is_none()) {
-                return Some(format!("the owner of {} is none of `users`", item.path));
+                return Some(format!("the owner of {} is not one of `users`", item.path));
             }
         }
         if let Some(missing) = self.sources().find(|path| !path.exists()) {
-            return Some(format!("there is no {missing}"));
+            return Some(format!("{missing} does not exist"));
         }
         let scripts = [&self.scripts.preinst, &self.scripts.postinst, &self.scripts.prerm, &self.scripts.postrm];
         if scripts.into_iter().flatten().any(|script| !script.starts_with("#!")) {
@@ -161,7 +161,7 @@ impl Files {
         self.files.is_empty().then(|| "there are no files".into())
     }
 
-    /// The numbers of a user of the package, and the name of its group.
+    /// The user and group numbers of a user of the package, and the group's name.
     pub(crate) fn owner(&self, name: &str) -> Option<(u32, u32, &str)> {
         self.users.iter().find_map(|spec| {
             let (user, group) = spec.split_once(':')?;

@@ -1,4 +1,4 @@
-//! What recipes say of kernels: lines of versions, and options.
+//! What recipes say about kernels: version lines and options.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,30 +13,30 @@ pub struct Line {
     minor: u32,
 }
 
-/// Kernel lines from `since` on, up to but without `before`.
+/// Kernel lines from `since` on, up to but not including `before`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bounds {
-    /// First line.
+    /// The first line.
     pub since: Option<Line>,
-    /// First line that is out again.
+    /// The first line that no longer counts.
     pub before: Option<Line>,
 }
 
 impl Bounds {
-    /// Whether a kernel lies within.
+    /// Whether a kernel line is in the range.
     pub fn hold(self, line: Line) -> bool {
         self.since.is_none_or(|since| line >= since) && self.before.is_none_or(|before| line < before)
     }
 }
 
-/// A kernel option, `SYMBOL` (built in or a module) or `SYMBOL=y` (built in), without `CONFIG_`.
+/// A kernel option without `CONFIG_`: `SYMBOL` (built in or a module) or `SYMBOL=y` (built in).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct KernelOption {
-    /// Such as `NF_FLOW_TABLE`.
+    /// Its name, such as `NF_FLOW_TABLE`.
     pub symbol: String,
-    /// Whether `m` is not enough.
+    /// Whether it must be built in.
     pub builtin: bool,
 }
 
@@ -48,7 +48,7 @@ impl FromStr for Line {
         let mut next = || numbers.next().and_then(|digits| digits.parse().ok());
         match (next(), next()) {
             (Some(major), Some(minor)) => Ok(Line { major, minor }),
-            _ => Err(format!("`{text}` is no kernel version such as \"6.12\"")),
+            _ => Err(format!("`{text}` is not a kernel version such as \"6.12\"")),
         }
     }
 }
@@ -74,11 +74,11 @@ impl TryFrom<String> for KernelOption {
         let (symbol, builtin) = match text.split_once('=') {
             None => (text.as_str(), false),
             Some((symbol, "y")) => (symbol, true),
-            Some(_) => return Err(format!("`{text}`: only `=y` can be asked of a kernel option")),
+            Some(_) => return Err(format!("`{text}`: a kernel option may only be followed by `=y`")),
         };
         let plain = |character: char| character.is_ascii_uppercase() || character.is_ascii_digit() || character == '_';
         if symbol.is_empty() || symbol.starts_with("CONFIG_") || !symbol.chars().all(plain) {
-            return Err(format!("`{text}` is no kernel option, written without CONFIG_"));
+            return Err(format!("`{text}` is not a kernel option, written without CONFIG_"));
         }
         Ok(KernelOption { symbol: symbol.into(), builtin })
     }

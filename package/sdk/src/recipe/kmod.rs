@@ -12,19 +12,19 @@ use super::{Audience, KMOD};
 pub struct Kmod {
     #[serde(rename = "version")]
     _version: u32,
-    /// Such as `kmod-nft-offload`; also the file's name.
+    /// Name such as `kmod-nft-offload`; also the name of the recipe's file.
     pub package: String,
-    /// What it is for, one line.
+    /// Description in one line.
     pub title: String,
-    /// Whom it is for.
+    /// Who gets the package.
     #[serde(default, rename = "for")]
     pub audience: Audience,
-    /// Where its modules are compiled from, if they are none of the kernel's own.
+    /// The source that its modules are compiled from, if they are not the kernel's own.
     pub source: Option<Source>,
     /// Kernels that have it; on others it is not built, and nothing depends on it.
     #[serde(default)]
     pub kernel: Bounds,
-    /// Options that the kernel must have been built with.
+    /// Options that the kernel must have.
     #[serde(default)]
     pub kconfig: Vec<KernelOption>,
     /// Its modules.
@@ -38,13 +38,13 @@ pub struct Kmod {
     /// When its modules are loaded.
     #[serde(default)]
     pub autoload: Autoload,
-    /// Further files.
+    /// Other files in the package.
     #[serde(default)]
     pub files: Vec<TextFile>,
 }
 
 impl Kmod {
-    /// The name without `kmod-`: the file in `/etc/modules.d`.
+    /// The name without `kmod-`, which is the name of its file in `/etc/modules.d`.
     pub fn short_name(&self) -> &str {
         self.package.strip_prefix(KMOD).unwrap_or(&self.package)
     }
@@ -60,31 +60,31 @@ pub struct ModuleRef {
     pub since: Option<Line>,
     /// First kernel that no longer has it.
     pub before: Option<Line>,
-    /// The option behind it, where that is or became a plain yes or no: when set, the module's code is part
-    /// of the kernel, though `modules.builtin` names only what could have been a module.
+    /// The module's option, if that is, or became, a plain yes or no: when it is set, the module's code is built in,
+    /// although `modules.builtin` names only what could have been a module.
     pub option: Option<KernelOption>,
 }
 
 impl ModuleRef {
-    /// Whether a kernel is meant to have it.
+    /// Whether a kernel of this line should have the module.
     pub fn applies_to(&self, line: Line) -> bool {
         Bounds { since: self.since, before: self.before }.hold(line)
     }
 }
 
-/// How OpenWrt's `kmodloader` treats the modules: with a priority in that order at boot, otherwise
-/// probed with their dependencies after those (`AutoLoad` and `AutoProbe` of include/kernel.mk).
+/// How OpenWrt's `kmodloader` loads the modules: with a priority, in that order at boot; otherwise it probes them with
+/// their dependencies afterwards (`AutoLoad` and `AutoProbe` in include/kernel.mk).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Autoload {
-    /// 0 to 99; smaller is earlier.
+    /// 0 to 99; smaller ones are loaded first.
     pub priority: Option<u8>,
-    /// Also before the root file system is set up (`/etc/modules-boot.d`).
+    /// Whether to load them before the root file system is set up, too (`/etc/modules-boot.d`).
     #[serde(default)]
     pub boot: bool,
 }
 
-/// A small file that a package brings, mode 0644.
+/// A small file in a package, with mode 0644.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TextFile {

@@ -1,9 +1,8 @@
-//! Recipes: what to build, and what must be true of it. Strict YAML, one package a file.
+//! Recipes: what to build, and what must be true of it. Strict YAML, one package per file.
 //!
-//! A file `kmod-NAME.yaml` describes a kernel module package the way OpenWrt 24.10 defines it. Of the others, one with
-//! `kind: files` is a package of files, one with `file:` or `cargo: { manifest: … }` a program of others, and any other a
-//! program of this workspace. A kmod recipe is also an expectation: the same words are checked
-//! against whatever kernel is at hand.
+//! A file `kmod-NAME.yaml` describes a kernel module package as OpenWrt 24.10 defines it. Of the others, one with
+//! `kind: files` is a package of files, one with `file:` or `cargo: { manifest: … }` a program from elsewhere, and any
+//! other a program of this workspace. A kmod recipe is also an expectation: it is checked against each kernel.
 
 mod files;
 mod kernel;
@@ -28,34 +27,34 @@ pub use other::{OtherCargo, OtherProgram};
 pub use program::{Budget, CargoSource, Program};
 pub use source::Source;
 
-/// Names of kernel module packages begin with it.
+/// Prefix of the names of kernel module packages.
 const KMOD: &str = "kmod-";
 
-/// Whom a package is for.
+/// Who gets a package.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Audience {
     /// Everybody: it is published.
     #[default]
     Everybody,
-    /// Routers of tests, and no feed that is published.
+    /// Only routers in tests; it is in no published feed.
     Tests,
 }
 
 /// All recipes.
 #[derive(Debug, Clone, Default)]
 pub struct Recipes {
-    /// By name.
+    /// Kernel module packages, by name.
     pub kmods: BTreeMap<String, Kmod>,
-    /// By name.
+    /// Programs of this workspace, by name.
     pub programs: BTreeMap<String, Program>,
-    /// By name.
+    /// Packages of files, by name.
     pub files: BTreeMap<String, Files>,
-    /// By name.
+    /// Programs from elsewhere, by name.
     pub others: BTreeMap<String, OtherProgram>,
 }
 
-/// What tells kinds of recipes apart whose file names do not.
+/// The field that tells recipes apart whose file names do not.
 #[derive(Deserialize)]
 struct Head {
     kind: Option<FilesKind>,
@@ -69,14 +68,13 @@ struct CargoHead {
 }
 
 impl Recipes {
-    /// Reads every `*.yaml` of these folders and checks that they fit together. A recipe takes the place of the one
-    /// of the same name in a folder before.
+    /// Reads every `*.yaml` in these folders and checks that they fit together. A recipe replaces one of the same name
+    /// in an earlier folder.
     ///
     /// # Errors
-    /// `CONF…` for a file that is not as described; `RCP001` a name that is not the file's, `RCP002` a
-    /// dependency that nobody provides, `RCP003` a circle, `RCP004` one module in two packages,
-    /// `RCP005` no recipe at all, `RCP007` a published package that needs one for tests, `RCP008` a source that
-    /// cannot be one, `RCP009` files or a program that cannot be had.
+    /// `CONF…` for a malformed file; `RCP001` a name that differs from the file's, `RCP002` a dependency without a
+    /// recipe, `RCP003` a dependency cycle, `RCP004` a module in two packages, `RCP005` no recipe at all, `RCP007` a
+    /// published package that needs one for tests, `RCP008` an unusable source, `RCP009` missing files or programs.
     pub fn load(folders: &[Utf8PathBuf]) -> Result<Self> {
         let mut recipes = Recipes::default();
         let mut places = BTreeMap::new();
@@ -114,15 +112,20 @@ impl Recipes {
         if package == stem {
             return Ok(());
         }
-        Err(refuse("RCP001", format!("the recipe is for `{package}`"), "a recipe is found by its file name", path))
+        Err(refuse(
+            "RCP001",
+            format!("the recipe is for `{package}`"),
+            "a recipe's file must have the package's name",
+            path,
+        ))
     }
 
-    /// A recipe of which the file's name does not tell the kind.
+    /// Adds a recipe whose kind its file name does not tell.
     fn add_other(&mut self, path: &Utf8Path) -> Result<String> {
         let (stem, folder) = (path.file_stem().unwrap_or_default(), path.parent().unwrap_or(path));
         let text = yaml::read(path)?;
         let head: Head = yaml::parse(path, &text)?;
-        // One of another kind and the same name gives way.
+        // It replaces one of another kind with the same name.
         self.files.remove(stem);
         self.others.remove(stem);
         self.programs.remove(stem);
@@ -153,13 +156,13 @@ impl Recipes {
         Ok(package)
     }
 
-    /// What recipes have in files beside them, for an architecture.
+    /// The files beside recipes that are needed for an architecture.
     pub fn sources<'a>(&'a self, arch: &'a Arch) -> impl Iterator<Item = &'a Utf8PathBuf> {
         let programs = self.others.values().filter_map(|program| program.file.get(&arch.0));
         self.files.values().flat_map(Files::sources).chain(programs)
     }
 
-    /// `places` are the files by name.
+    /// Checks that all recipes fit together; `places` has their files by name.
     fn check(&self, places: &BTreeMap<String, Utf8PathBuf>) -> Result<()> {
         let mut owners = BTreeMap::new();
         for (name, kmod) in &self.kmods {
@@ -167,7 +170,7 @@ impl Recipes {
             for module in &kmod.modules {
                 if let Some(other) = owners.insert(module.name.replace('-', "_"), name) {
                     let what = format!("module `{}` is in {other} and in {name}", module.name);
-                    return Err(refuse("RCP004", what, "two packages cannot own one file", &place));
+                    return Err(refuse("RCP004", what, "two packages cannot have the same file", &place));
                 }
             }
             for needed in &kmod.depends {
@@ -178,7 +181,7 @@ impl Recipes {
             }
             if self.dependencies_of(kmod).contains(name.as_str()) {
                 let what = format!("{name} depends on itself");
-                return Err(refuse("RCP003", what, "one of its dependencies leads back to it", &place));
+                return Err(refuse("RCP003", what, "one of its dependencies depends on it", &place));
             }
             check_source(kmod, &place)?;
         }
@@ -205,13 +208,13 @@ impl Recipes {
         audience.or_else(|| self.others.get(name).map(|program| program.audience)) == Some(Audience::Tests)
     }
 
-    /// The names of all, sorted by kind.
+    /// The names of all recipes, sorted by kind.
     pub fn names(&self) -> Vec<&str> {
         let programs = self.programs.keys().chain(self.others.keys());
         self.kmods.keys().chain(programs).chain(self.files.keys()).map(String::as_str).collect()
     }
 
-    /// Those whose packages are published.
+    /// Only the recipes of published packages.
     #[must_use]
     pub fn published(&self) -> Self {
         let mut published = self.clone();
@@ -222,7 +225,7 @@ impl Recipes {
         published
     }
 
-    /// The others, without these kmods.
+    /// The recipes without these kmods.
     #[must_use]
     pub fn without(&self, kmods: &BTreeSet<String>) -> Self {
         let mut others = self.clone();
@@ -238,7 +241,7 @@ impl Recipes {
         compiled
     }
 
-    /// Everything that a kmod depends on, at any distance.
+    /// Everything that a kmod depends on, directly or not.
     pub fn dependencies_of<'a>(&'a self, kmod: &'a Kmod) -> BTreeSet<&'a str> {
         let mut found = BTreeSet::new();
         let mut open: Vec<&str> = kmod.depends.iter().map(String::as_str).collect();
@@ -254,7 +257,7 @@ impl Recipes {
 fn check_source(kmod: &Kmod, place: &Utf8Path) -> Result<()> {
     let Some(source) = &kmod.source else { return Ok(()) };
     let wrong = match (&kmod.modules[..], &kmod.empty) {
-        ([], _) | (_, Some(_)) => Some("what is compiled is named in `modules`, and is not `empty`".into()),
+        ([], _) | (_, Some(_)) => Some("a compiled kmod names its modules in `modules`, and cannot be `empty`".into()),
         _ => source.wrong(),
     };
     match wrong {

@@ -1,4 +1,4 @@
-//! Programs of others: of any cargo workspace, or made by another build.
+//! Programs from elsewhere: from any cargo workspace, or from another build.
 
 use std::collections::BTreeMap;
 
@@ -7,25 +7,25 @@ use serde::Deserialize;
 
 use super::Audience;
 
-/// A program that this workspace does not hold.
+/// A program that is not part of this workspace.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct OtherProgram {
     #[serde(rename = "version")]
     _version: u32,
-    /// Name of the package; also the file's name.
+    /// Name of the package, and of the recipe's file.
     pub package: String,
-    /// What it is for, one line.
+    /// Description in one line.
     pub title: String,
-    /// Whom it is for.
+    /// Who gets the package.
     #[serde(default, rename = "for")]
     pub audience: Audience,
-    /// More lines.
+    /// More lines of description.
     #[serde(default)]
     pub description: String,
     /// SPDX expression.
     pub license: String,
-    /// Whom users tell about defects.
+    /// Maintainer, to whom users report defects.
     pub maintainer: Option<String>,
     /// Home page.
     #[serde(default)]
@@ -33,19 +33,19 @@ pub struct OtherProgram {
     /// Menu section.
     #[serde(default = "network")]
     pub section: String,
-    /// Version of a program that another build made; cargo's is that of the cargo package.
+    /// Version of a program from another build; with cargo it is the cargo package's.
     pub package_version: Option<String>,
-    /// Raised when the packaging changes and the program does not.
+    /// Raised when only the packaging changes.
     #[serde(default = "first_release")]
     pub release: u32,
-    /// The cargo package that it is made of.
+    /// The cargo package to build it from.
     pub cargo: Option<OtherCargo>,
-    /// The program by OpenWrt's name of the architecture, in a recipe relative to it.
+    /// Path of the program for each of OpenWrt's architectures, relative to the recipe.
     #[serde(default)]
     pub file: BTreeMap<String, Utf8PathBuf>,
     /// Path on the router, without leading slash.
     pub install: String,
-    /// Bytes that it may have.
+    /// The largest size, in bytes.
     pub max_installed_size: Option<u64>,
     /// Packages that it needs, as `name` or `name (>= 1.0)`.
     #[serde(default)]
@@ -56,11 +56,11 @@ pub struct OtherProgram {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OtherCargo {
-    /// The workspace's `Cargo.toml`, in a recipe relative to it.
+    /// The workspace's `Cargo.toml`, relative to the recipe.
     pub manifest: Utf8PathBuf,
-    /// The cargo package.
+    /// Name of the cargo package.
     pub package: String,
-    /// Its binary.
+    /// Name of its binary.
     pub binary: String,
 }
 
@@ -73,7 +73,7 @@ fn first_release() -> u32 {
 }
 
 impl OtherProgram {
-    /// Paths that are relative to the recipe become what they lead to.
+    /// Resolves paths relative to the recipe.
     pub(super) fn found_from(&mut self, folder: &Utf8Path) {
         let manifest = self.cargo.iter_mut().map(|cargo| &mut cargo.manifest);
         for path in manifest.chain(self.file.values_mut()) {
@@ -81,15 +81,15 @@ impl OtherProgram {
         }
     }
 
-    /// What is wrong with it, as the end of a sentence.
+    /// What is wrong with the recipe, as the end of a sentence.
     pub(super) fn wrong(&self) -> Option<String> {
         match (&self.cargo, self.file.is_empty()) {
             (Some(_), false) | (None, true) => {
-                Some("exactly one of `cargo` and `file` says where it comes from".into())
+                Some("exactly one of `cargo` and `file` must say where it comes from".into())
             }
-            (Some(cargo), true) if !cargo.manifest.is_file() => Some(format!("there is no {}", cargo.manifest)),
+            (Some(cargo), true) if !cargo.manifest.is_file() => Some(format!("{} does not exist", cargo.manifest)),
             (Some(_), true) if self.package_version.is_some() => {
-                Some("`package-version` is that of the cargo package, and not given".into())
+                Some("`package-version` must not be given: it is that of the cargo package".into())
             }
             (None, false) if self.package_version.is_none() => Some("`package-version` is missing".into()),
             _ => None,

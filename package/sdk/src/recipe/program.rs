@@ -1,4 +1,4 @@
-//! Programs.
+//! Recipes of this workspace's programs.
 
 use serde::Deserialize;
 
@@ -10,35 +10,35 @@ use super::Audience;
 pub struct Program {
     #[serde(rename = "version")]
     _version: u32,
-    /// Name of the package; also the file's name.
+    /// Name of the package, and of the recipe's file.
     pub package: String,
-    /// What it is for, one line.
+    /// Description in one line.
     pub title: String,
-    /// Whom it is for.
+    /// Who gets the package.
     #[serde(default, rename = "for")]
     pub audience: Audience,
-    /// More lines.
+    /// More lines of description.
     #[serde(default)]
     pub description: String,
     /// SPDX expression.
     pub license: String,
     /// Menu section.
     pub section: String,
-    /// Raised when the packaging changes and the program's version does not.
+    /// Raised when only the packaging changes.
     pub release: u32,
     /// Where the program comes from.
     pub cargo: CargoSource,
     /// Path on the router, without leading slash.
     pub install: String,
-    /// Bytes that the installed files may have in all.
+    /// The largest size of the installed files, in bytes.
     pub max_installed_size: Budget,
     /// Packages that it needs.
     #[serde(default)]
     pub depends: Vec<String>,
 }
 
-/// Bytes that a static program may have, by the C library that is linked into it: glibc alone brings
-/// some 900 kB, so what ships (musl) and what stands in for it cannot share one number.
+/// The largest size of a static program in bytes, for each C library that may be linked in: glibc alone takes about 900
+/// kB, so what is published (musl) and what stands in for it need separate limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Budget {
@@ -52,8 +52,8 @@ pub struct Budget {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CargoSource {
-    /// The cargo package.
+    /// Name of the cargo package.
     pub package: String,
-    /// Its binary.
+    /// Name of its binary.
     pub binary: String,
 }

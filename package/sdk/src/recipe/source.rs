@@ -1,4 +1,4 @@
-//! The source of modules that are none of the kernel's own: a folder with a Kbuild file.
+//! The source of modules that are not the kernel's own: a folder with a Kbuild file.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,18 +12,18 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Source {
-    /// The folder with a `Kbuild` or `Makefile`; in a file relative to the recipe, here as it is opened.
+    /// The folder with a `Kbuild` or `Makefile`; relative to the recipe in its file, resolved after loading.
     pub path: Utf8PathBuf,
     /// Variables for `make`, such as `CONFIG_X: m`.
     #[serde(default)]
     pub make: BTreeMap<String, String>,
-    /// OpenWrt's Makefile of the package, beside the recipe like the folder, where the one that is written for an SDK
-    /// will not do; the source lies in `src` beside it there.
+    /// The package's OpenWrt Makefile, relative to the recipe, if the generated one is not enough; it finds the source
+    /// in `src` beside it.
     pub openwrt_makefile: Option<Utf8PathBuf>,
-    /// Version of the source. That of the package begins with the kernel's, as OpenWrt has it.
+    /// Version of the source. As in OpenWrt, the package's version starts with the kernel's.
     #[serde(default = "first_version")]
     pub version: String,
-    /// Raised when the packaging changes and the source does not.
+    /// Raised when only the packaging changes.
     #[serde(default = "first_release")]
     pub release: u32,
     /// SPDX expression.
@@ -43,14 +43,14 @@ fn license_of_kernels() -> String {
     crate::kmod::LICENSE.into()
 }
 
-/// What Kbuild reads in a folder, the first that is there.
+/// Kbuild's files; it reads the first that exists.
 const KBUILD_FILES: [&str; 2] = ["Kbuild", "Makefile"];
 
-/// What Kbuild leaves in a folder: a module that is there before the build would be taken for its result.
+/// Files that Kbuild creates in a folder: a module that existed before the build would be mistaken for its result.
 const MADE: [&str; 7] = [".o", ".ko", ".mod", ".mod.c", ".cmd", "Module.symvers", "modules.order"];
 
 impl Source {
-    /// With its paths as they are opened, from the folder of its recipe.
+    /// Resolves its paths relative to the recipe's folder.
     pub(super) fn beside(&mut self, folder: &Utf8Path) {
         self.path = folder.join(&self.path);
         self.openwrt_makefile = self.openwrt_makefile.take().map(|file| folder.join(file));
@@ -64,23 +64,23 @@ impl Source {
         };
         let version = |character: char| character.is_ascii_alphanumeric() || "._".contains(character);
         if let Some(file) = self.openwrt_makefile.as_ref().filter(|file| !file.is_file()) {
-            Some(format!("there is no file {file}"))
+            Some(format!("the file {file} does not exist"))
         } else if !self.path.is_dir() {
-            Some(format!("there is no folder {}", self.path))
+            Some(format!("the folder {} does not exist", self.path))
         } else if !KBUILD_FILES.iter().any(|file| self.path.join(file).is_file()) {
-            Some(format!("{} holds neither `Kbuild` nor `Makefile`", self.path))
+            Some(format!("{} has neither `Kbuild` nor `Makefile`", self.path))
         } else if let Some((bad, _)) =
             self.make.iter().find(|(key, value)| !name(key) || value.contains(char::is_control))
         {
-            Some(format!("`{bad}` is no variable of make with a text of one line"))
+            Some(format!("`{bad}` is not a variable of make with a one-line value"))
         } else if self.version.is_empty() || !self.version.chars().all(version) {
-            Some(format!("`{}` is no version: digits, letters, `.` and `_` only", self.version))
+            Some(format!("`{}` is not a version: only digits, letters, `.` and `_`", self.version))
         } else {
             None
         }
     }
 
-    /// Its files by their paths below the folder, sorted, without what Kbuild makes there and without hidden ones.
+    /// Its files by path below the folder, sorted, without hidden files and what Kbuild creates.
     ///
     /// # Errors
     /// `IO…` when it cannot be listed.
@@ -104,7 +104,7 @@ impl Source {
         Ok(found)
     }
 
-    /// Copies its files into a folder; links become what they lead to.
+    /// Copies its files into a folder; links are copied as their targets.
     ///
     /// # Errors
     /// `IO…` when one cannot be read or written.
@@ -117,7 +117,7 @@ impl Source {
         Ok(())
     }
 
-    /// Digest of names, contents and executable bits, of the SDK's Makefile too: what a build of it depends on.
+    /// Digest of names, contents and executable bits, including the SDK's Makefile: everything that affects a build.
     ///
     /// # Errors
     /// `IO…` when a file cannot be read.

@@ -1,4 +1,4 @@
-//! Recipes that fit together, and others.
+//! Recipes that fit together, and recipes that do not.
 
 use super::*;
 
@@ -20,7 +20,7 @@ fn refused(files: &[(&str, &str)]) -> (&'static str, Exit) {
 #[test]
 fn the_recipes_of_this_repository_fit_together() {
     let recipes = Recipes::load(&[concat!(env!("CARGO_MANIFEST_DIR"), "/../recipes").into()]).unwrap();
-    // The closure of kmod-nft-offload as OpenWrt 22.03 to 25.12 have it: 15 packages with itself.
+    // The dependencies of kmod-nft-offload in OpenWrt 22.03 to 25.12: 15 packages including itself.
     let closure = recipes.dependencies_of(&recipes.kmods["kmod-nft-offload"]);
     assert_eq!(closure.len(), 14);
     let nat = recipes.dependencies_of(&recipes.kmods["kmod-nft-nat"]);
@@ -97,7 +97,7 @@ fn a_source_is_a_folder_beside_the_recipe() {
     recipe(good);
     let failure = load().unwrap_err();
     assert_eq!((failure.id(), failure.exit()), ("RCP008", Exit::Usage));
-    assert!(failure.to_string().contains("there is no folder"), "{failure}");
+    assert!(failure.to_string().contains("does not exist"), "{failure}");
     put("kmods/x/x.c", "");
     assert!(load().unwrap_err().to_string().contains("neither `Kbuild` nor `Makefile`"));
     put("kmods/x/Kbuild", "obj-m := x.o\n");
@@ -106,12 +106,12 @@ fn a_source_is_a_folder_beside_the_recipe() {
     assert_eq!(source.files().unwrap(), ["Kbuild", "x.c"]);
     assert_eq!((source.version.as_str(), source.release, source.license.as_str()), ("1", 1, "GPL-2.0"));
     for (bad, why) in [
-        ("source: {path: ../kmods/x}", "named in `modules`"),
-        ("source: {path: ../kmods/x}\nmodules: [{name: x}]\nempty: no", "named in `modules`"),
-        ("source: {path: ../kmods/x, make: {\"A B\": m}}\nmodules: [{name: x}]", "no variable of make"),
-        ("source: {path: ../kmods/x, make: {A: \"m\\nB=1\"}}\nmodules: [{name: x}]", "no variable of make"),
-        ("source: {path: ../kmods/x, openwrt-makefile: ../kmods/x/none}\nmodules: [{name: x}]", "there is no file"),
-        ("source: {path: ../kmods/x, version: 1-2}\nmodules: [{name: x}]", "no version"),
+        ("source: {path: ../kmods/x}", "names its modules in `modules`"),
+        ("source: {path: ../kmods/x}\nmodules: [{name: x}]\nempty: no", "names its modules in `modules`"),
+        ("source: {path: ../kmods/x, make: {\"A B\": m}}\nmodules: [{name: x}]", "not a variable of make"),
+        ("source: {path: ../kmods/x, make: {A: \"m\\nB=1\"}}\nmodules: [{name: x}]", "not a variable of make"),
+        ("source: {path: ../kmods/x, openwrt-makefile: ../kmods/x/none}\nmodules: [{name: x}]", "does not exist"),
+        ("source: {path: ../kmods/x, version: 1-2}\nmodules: [{name: x}]", "not a version"),
     ] {
         recipe(bad);
         let failure = load().unwrap_err();

@@ -11,16 +11,20 @@ use crate::scenario::{Answer, Card};
 /// Makes a port above each of the two cards, with its addresses. These are kept for when the ports are made again.
 const PORTS: &str = r"
 port() {
-	[ ! -e /sys/class/net/$1 ] || ip link delete $1 || return
-	[ -s /tmp/addresses.$2 ] || ip -o address show dev $2 scope global | awk '{ print $4 }' >/tmp/addresses.$2
-	ip address flush dev $2
-	ip link add $1 link $2 type nft-test-card && ip link set $1 up || return
-	while read -r address; do
+	[ ! -e /sys/class/net/$1 ] || echo link delete $1
+	echo address flush dev $2
+	echo link add $1 link $2 type nft-test-card
+	echo link set $1 up
+	while read -r _ device _ address _; do
+		[ $device = $2 ] || continue
 		case $address in *:*) flags=nodad ;; *) flags= ;; esac
-		ip address add $address dev $1 $flags || return
-	done </tmp/addresses.$2
+		echo address add $address dev $1 $flags
+	done </tmp/addresses
 }
-port lan0 eth0 && port wan0 eth1";
+{ [ -s /tmp/addresses ] || ip -o address show scope global >/tmp/addresses; } && {
+	port lan0 eth0
+	port wan0 eth1
+} >/tmp/ports && ip -batch /tmp/ports";
 
 /// Puts it in.
 pub(crate) fn put_in(attempt: &mut Attempt<'_>, card: &Card, at: &str) -> Result<Option<Finding>> {

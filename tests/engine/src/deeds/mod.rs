@@ -2,7 +2,9 @@
 
 pub(crate) mod card;
 pub(crate) mod command;
+pub(crate) mod leak;
 pub(crate) mod link;
 pub(crate) mod module;
 pub(crate) mod ruleset;
+pub(crate) mod sysupgrade;
 pub(crate) mod traffic;

@@ -31,6 +31,7 @@ fn seen(there: u64, back: u64) -> Observation {
         ever,
         fragmented: false,
         sent_hop_limit: (HOP_LIMIT, HOP_LIMIT),
+        hops: 1,
         refused: 0,
         damage: None,
         conntrack: entry("[OFFLOAD]", WIRE),
@@ -173,6 +174,11 @@ fn an_offloaded_flow_to_the_router_itself_is_noticed_and_so_are_missing_errors()
     let mut marked = seen(0, 0);
     marked.ever.back.hop_limit = Some((64, 64));
     assert_eq!(id(&marked, Path::Local, None), Some("PROOF017"));
+    // A proxy speaks to the far host itself.
+    marked.conntrack = entry("[ASSURED]", WIRE);
+    assert_eq!(id(&marked, Path::Local, None), None);
+    marked.ever.there.source = "192.168.1.2".parse().ok();
+    assert_eq!(id(&marked, Path::Local, None), Some("PROOF003"));
     let silent = Observation { exchange: Ways::default(), refused: 9, ..seen(0, 0) };
     let refused =
         |refused| judge(&silent, Wanted { path: Some(Path::None), refused: Some(refused), ..Wanted::default() });
@@ -187,6 +193,11 @@ fn hop_limits_are_one_less_than_those_sent_and_fragments_are_counted_by_packet()
     assert_eq!(id(&low, Path::Fast, None), Some("PROOF002"));
     (low.ever.there.hop_limit, low.ever.back.hop_limit) = (Some((1, 63)), Some((1, 63)));
     assert_eq!(id(&low, Path::Fast, None), None);
+    // What is bridged keeps its hop limit.
+    let mut bridged = Observation { hops: 0, ..seen(1, 1) };
+    assert_eq!(id(&bridged, Path::Fast, None), Some("PROOF002"));
+    (bridged.ever.there.hop_limit, bridged.ever.back.hop_limit) = (Some((64, 64)), Some((64, 64)));
+    assert_eq!(id(&bridged, Path::Fast, None), None);
     let mut fragments = seen(PACKETS, PACKETS);
     fragments.exchange.there.forwarded.bytes *= 3;
     fragments.ever = fragments.exchange;

@@ -9,7 +9,7 @@ use vm::guest::Guest;
 use vm::lab::Lab;
 
 use super::*;
-use crate::bench::{Feeds, Manner, Routers, Trust};
+use crate::bench::{Borrowed, Feeds, Manner, Routers, Trust};
 use crate::modules::Payload;
 
 /// Routers of a kernel line that a function gives.
@@ -20,7 +20,7 @@ impl<F: Fn() -> Result<Box<dyn Guest>> + Sync> Routers for Boots<F> {
         self.0
     }
 
-    fn boot(&self, _: &Lab, _: Start, _: Format) -> Result<Box<dyn Guest>> {
+    fn boot<'a>(&'a self, _: &'a Lab, _: Start, _: Format) -> Result<Box<dyn Guest + 'a>> {
         (self.1)()
     }
 }
@@ -30,6 +30,7 @@ pub(crate) struct Place {
     folders: BTreeMap<FeedVariant, Result<Utf8PathBuf>>,
     trust: Trust,
     payload: Payload,
+    borrowed: Borrowed,
     cancel: Cancel,
 }
 
@@ -37,14 +38,23 @@ impl Default for Place {
     fn default() -> Self {
         let folders = BTreeMap::from([(FeedVariant::Published, Ok("/".into()))]);
         let (trust, payload) = (Trust { files: Vec::new() }, Payload::default());
-        Place { folders, trust, payload, cancel: Cancel::default() }
+        Place { folders, trust, payload, borrowed: Borrowed::default(), cancel: Cancel::default() }
     }
 }
 
 impl Place {
     pub(crate) fn bench<'a>(&'a self, routers: &'a dyn Routers, events: &'a Events) -> Bench<'a> {
-        let feeds = Feeds { folders: &self.folders, trust: &self.trust, payload: &self.payload };
-        let manner = Manner { jobs: 2, of_several: false, sabotage: None, keep: None, captures: None };
+        let feeds =
+            Feeds { folders: &self.folders, trust: &self.trust, payload: &self.payload, borrowed: &self.borrowed };
+        let manner = Manner {
+            jobs: 2,
+            of_several: false,
+            target: "",
+            sabotage: None,
+            asks_offloadctl: false,
+            keep: None,
+            captures: None,
+        };
         Bench { routers, feeds, manner, events, cancel: &self.cancel }
     }
 }
@@ -58,6 +68,16 @@ fn scenarios(count: usize) -> Vec<Scenario> {
 fn no_guest() -> Failure {
     let (what, why, fix) = ("no guest", "it is a test", "none");
     Failure::of(Problem { exit: Exit::Blocked, id: "VM000", what, why, fix })
+}
+
+#[test]
+fn the_shortest_proof_begins_and_the_others_follow_longest_first() {
+    let scenarios = scenarios(usize::MAX);
+    let mut cases: Vec<Case> =
+        scenarios.iter().map(|scenario| Case { scenario, manager: Format::Apk, name: scenario.name.clone() }).collect();
+    in_good_order(&mut cases);
+    assert_eq!(cases[0].name, "offload-later");
+    assert!(cases[1..].is_sorted_by_key(|case| Reverse(case.scenario.weight())));
 }
 
 #[test]
@@ -119,12 +139,6 @@ fn a_scenario_without_packages_is_skipped_and_says_so() {
     assert_eq!(run(&place.bench(&none, &events), &one), Exit::Done);
     let told: Vec<Event> = received.try_iter().collect();
     assert!(matches!(&told[..], [Event::CaseEnd { verdict: Verdict::Skip { .. }, .. }]), "{told:?}");
-}
-
-#[test]
-fn what_an_image_lacks_is_a_reason_to_skip_on_a_release_and_a_defect_of_the_stand_in() {
-    assert!(matches!(lacking(Origin::StandIn, "tc"), Verdict::Fail { finding } if finding.id == "SCEN007"));
-    assert!(matches!(lacking(Origin::Release, "tc"), Verdict::Skip { reason } if reason.contains("tc")));
 }
 
 #[test]

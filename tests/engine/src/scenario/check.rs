@@ -1,7 +1,7 @@
 //! What YAML types can't refuse: files that assert nothing, or something else than they seem to.
 
-use super::step::{Flows, OnKernels, Step};
-use super::{FeedVariant, Scenario};
+use super::step::{Deed, Flows, OnKernels, Step};
+use super::{FeedVariant, Scenario, Start};
 
 /// Kernel lines that a file may name: those that scenarios were measured on.
 pub const KERNELS: [&str; 3] = ["6.1", "6.12", "newest"];
@@ -31,12 +31,25 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), Wrong> {
             "`router: installed` has the packages of the published feed, so `feed` must not be one to be refused";
         return Err(what.to_owned().into());
     }
+    let upgrades = |step: &Step| matches!(step.deed, Some(Deed::Sysupgrade(_)));
+    let is_upgraded = scenario.feed == FeedVariant::Trees && scenario.steps.iter().any(upgrades);
+    if scenario.router == Start::OlderKernel && !is_upgraded {
+        let what = "`router: older-kernel` is for upgrades of the system: it needs a step `sysupgrade`, and `feed: trees`, \
+            the only one with the packages of both kernels";
+        return Err(what.to_owned().into());
+    }
     check_kernels(scenario.kernels.as_ref()).map_err(|what| format!("the scenario {what}"))?;
     if let Some(kernel) = scenario.needs.unfit_kernel() {
         return Err(format!("the scenario needs the kernel `{kernel}`, which is not written as \"5.13\"").into());
     }
     if let Some(name) = scenario.needs.unfit() {
-        return Err(format!("the scenario needs `{name}`, which is no name of a program, a file or a module").into());
+        return Err(format!(
+            "the scenario needs `{name}`, which is no name of a program, a file, a module or a package"
+        )
+        .into());
+    }
+    if !scenario.needs.packages.is_empty() {
+        check_packages(scenario)?;
     }
     let mut flows = Flows::of(scenario.router);
     check_steps(&scenario.steps, "", &mut flows)?;
@@ -46,6 +59,18 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), Wrong> {
         return Err(what.to_owned().into());
     }
     scenario.offload.as_ref().map_or(Ok(()), |proof| proof.check().map_err(Wrong::from))
+}
+
+/// What must be true where the image's lacks are made up for.
+fn check_packages(scenario: &Scenario) -> Result<(), Wrong> {
+    let what = match scenario {
+        _ if scenario.needs.asks_nothing() => "names `packages`, and nothing that they bring",
+        _ if scenario.feed == FeedVariant::Trees => {
+            "begins on a router that knows no feed, so none can have its `packages`"
+        }
+        _ => return Ok(()),
+    };
+    Err(format!("the scenario {what}").into())
 }
 
 fn check_kernels(kernels: Option<&OnKernels>) -> Result<(), String> {

@@ -31,11 +31,19 @@ pub struct FlowPlan {
     pub size: Option<usize>,
     /// The source address that the far host must see.
     pub seen_from: Option<IpAddr>,
+    /// How many hops the router takes from each packet: `1`, or `0` where it hands frames on as a bridge does, or sends
+    /// packets of its own as a proxy does [default: 1].
+    #[serde(default = "one")]
+    pub hops: u8,
     /// Whether whatever it is sent to sends everything back, such as a service of the router.
     #[serde(default)]
     pub echo: bool,
     /// Payload bytes each way; flows of a proof only.
     pub bytes: Option<u64>,
+}
+
+fn one() -> u8 {
+    1
 }
 
 impl FlowPlan {
@@ -49,6 +57,9 @@ impl FlowPlan {
     pub(super) fn check(&self) -> Result<(), String> {
         if self.seen_from.is_some_and(|seen_from| seen_from.is_ipv6() != (self.family == Family::Ipv6)) {
             return Err(format!("has {:?} traffic, which can't be seen from {:?}", self.family, self.seen_from));
+        }
+        if self.hops > 1 {
+            return Err(format!("takes {} hops through one router", self.hops));
         }
         let has_far_port = self.proto != Proto::Icmp && self.listen.is_some();
         if self.to == Target::Hairpin && !has_far_port {
@@ -228,13 +239,10 @@ pub struct OffloadProof {
     pub offload: String,
     /// The source address that the far host must see, for flows that don't say otherwise.
     pub seen_from: Option<IpAddr>,
-    /// Whether the flows are open and busy at once, in place of one after the other.
-    #[serde(default)]
-    pub at_once: bool,
     /// How many packets of each flow may take the slow path besides the first ones, with rules that offload later ones only.
     #[serde(default)]
     pub slow_packets: u64,
-    /// The flows.
+    /// The flows: all are open and busy at once.
     pub traffic: Vec<FlowPlan>,
 }
 

@@ -48,7 +48,7 @@ pub fn parse(path: &Utf8Path, text: &str) -> Result<Scenario> {
     scenario.any_manager = scenario.managers.is_empty();
     if scenario.any_manager {
         scenario.managers = match scenario.router {
-            Start::Booted => vec![Format::Ipk, Format::Apk],
+            Start::Booted | Start::OlderKernel => vec![Format::Ipk, Format::Apk],
             Start::Installed | Start::Card => vec![Format::Apk],
         };
     }
@@ -69,7 +69,7 @@ pub fn parse(path: &Utf8Path, text: &str) -> Result<Scenario> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{Deed, FeedVariant, Group, Step};
+    use crate::scenario::{Deed, FeedVariant, Group, OffloadFlag, Step};
 
     fn parse(text: &str) -> Result<Scenario> {
         super::parse("sample.yaml".into(), &format!("version: 1\ntitle: sample\n{text}"))
@@ -92,6 +92,11 @@ mod tests {
             "kernels: {only: [\"6.1\"], because: \"\"}\nsteps: [{loaded: [x]}]\n",
             "steps: [{loaded: [x], kernels: {only: [], because: x}}]\n",
             "needs: {programs: [\"a b\"]}\nsteps: [{loaded: [x]}]\n",
+            "needs: {packages: [tc-tiny]}\nsteps: [{loaded: [x]}]\n",
+            "needs: {programs: [tc], packages: [\"a b\"]}\nsteps: [{loaded: [x]}]\n",
+            "feed: trees\nneeds: {programs: [tc], packages: [tc-tiny]}\nsteps: [{loaded: [x]}]\n",
+            "router: older-kernel\nsteps: [{sysupgrade: keeps-files}]\n",
+            "router: older-kernel\nfeed: trees\nsteps: [{loaded: [x]}]\n",
             "steps: [{load: \"a b\"}]\n",
             "steps: [{load: x, within: 5s}]\n",
             "steps: [{unload: x, with: [a=1]}]\n",
@@ -122,7 +127,7 @@ mod tests {
             ("{ruleset: x, ruleset-add: y}", "`ruleset` and `ruleset-add`"),
             ("{close: a, abort: a}", "`close` and `abort`"),
             ("{ruleset-add: x, ruleset-add: x}", "duplicate field `ruleset-add`"),
-            ("{rum: [x]}", "unknown field `rum`, expected one of `kernels`, `run`, `manager`"),
+            ("{rum: [x]}", "unknown field `rum`, expected one of `kernels`, `offload-flag`, `run`"),
             ("[run]", "expected a step"),
             ("{run: {x: y}}", "invalid type: map, expected a sequence"),
         ] {
@@ -204,6 +209,21 @@ mod tests {
     }
 
     #[test]
+    fn a_step_for_a_kind_of_kernel_proves_nothing_on_the_others() {
+        let scenario = |flag: &str| {
+            parse(&format!(
+                "steps: [{{open: {{flow: a, proto: udp}}}}, {{exchange: {{flow: a, packets: 100, path: slow}}}}, \
+                 {{exchange: {{flow: a, packets: 100, path: fast}}{flag}}}]\n"
+            ))
+        };
+        assert!(scenario("").unwrap().needs_fast_path("6.12"));
+        let taken = scenario(", offload-flag: taken").unwrap();
+        assert_eq!(taken.steps[2].flag, Some(OffloadFlag::Taken));
+        assert!(!taken.needs_fast_path("6.12"));
+        assert_eq!(scenario(", offload-flag: maybe").unwrap_err().id(), "CONF001");
+    }
+
+    #[test]
     fn words_are_checked_by_the_reader() {
         let scenario = parse("feed: wrong-key\nsteps: [{run: [opkg, update], exit: nonzero, says: [key]}]\n").unwrap();
         assert_eq!((scenario.feed, scenario.name.as_str()), (FeedVariant::WrongKey, "sample"));
@@ -249,6 +269,9 @@ mod tests {
             for program in programs(&scenario.steps).into_iter().filter(|program| EXTRA.contains(&program.as_str())) {
                 let named = scenario.needs.programs.iter().any(|need| need.contains(&program));
                 assert!(named, "{}: {program}", scenario.name);
+                // No release's image has a card.
+                let brought = scenario.router == Start::Card || !scenario.needs.packages.is_empty();
+                assert!(brought, "{}: which package brings {program}?", scenario.name);
             }
         }
     }

@@ -26,7 +26,7 @@ pub use manager::{Action, Says};
 pub use needs::Needs;
 pub use step::{
     Answer, Card, Counts, Deed, End, Ending, Exchange, Expected, ExpectedExit, Facts, FtpMode, FtpPlan, Handle,
-    Handling, Link, Manage, OnKernels, Others, Refusal, Ruleset, Run, Step,
+    Handling, Link, Manage, NoLeak, OffloadFlag, OnKernels, Others, Refusal, Ruleset, Run, Step, Sysupgrade,
 };
 pub use topology::Topology;
 
@@ -98,8 +98,16 @@ impl Scenario {
             }
         }
         let mut feeds = BTreeSet::from([self.feed]);
+        // What it needs is installed from there.
+        feeds.extend((!self.needs.packages.is_empty()).then_some(FeedVariant::Published));
         add(&self.steps, &mut feeds);
         feeds
+    }
+
+    /// About how long it takes, in commands: longer ones begin first.
+    pub fn weight(&self) -> usize {
+        let proof = self.offload.as_ref().map_or(0, |proof| 10 + 2 * proof.traffic.len());
+        proof + self.steps.iter().map(Step::weight).sum::<usize>()
     }
 
     /// Whether some traffic must take the fast path both ways on a kernel: such a scenario turns red when that is
@@ -115,7 +123,8 @@ impl Scenario {
 
     fn any_exchange(&self, kernel: &str, wanted: fn(Path) -> bool) -> bool {
         fn any(steps: &[Step], kernel: &str, wanted: fn(Path) -> bool) -> bool {
-            let mut there = steps.iter().filter(|step| step.is_for(kernel));
+            // A step for a kind of kernel may be for none of those that are tried.
+            let mut there = steps.iter().filter(|step| step.is_for(kernel) && step.flag.is_none());
             there.any(|step| step.path().is_some_and(wanted) || any(step.during(), kernel, wanted))
         }
         any(&self.steps, kernel, wanted)
@@ -176,14 +185,16 @@ pub enum Start {
     Booted,
     /// The packages of the feed are installed, by the scenario's package manager, and their modules loaded.
     Installed,
-    /// The same, and the driver of a card that offloads is installed: `card` steps load it.
+    /// It has booted the kernel line before its own: its system is upgraded to its own in a step.
+    OlderKernel,
+    /// The packages are installed, and the driver of a card that offloads is installed: `card` steps load it.
     Card,
 }
 
 impl Start {
     /// Whether it has the packages of the feed.
     pub fn has_packages(self) -> bool {
-        self != Start::Booted
+        matches!(self, Start::Installed | Start::Card)
     }
 }
 
@@ -206,6 +217,8 @@ pub enum FeedVariant {
     OtherKernel,
     /// The same packages, each in a newer release.
     Newer,
+    /// The same, and the kmods depend on another kernel: an address that went on to the next kernel.
+    NewKernel,
     /// Several published trees, as `dist` makes them, each below a folder of its name; the router knows none of them yet.
     Trees,
 }

@@ -1,7 +1,8 @@
 //! What a scenario needs of the router's image besides packages of the feed: images differ in what they have.
 //!
 //! The router itself is asked, when it has started. The stand-in has all that the scenarios here need, so what it
-//! lacks is a defect; a release's image is as it is, and a scenario that it cannot run is skipped with the reason.
+//! lacks is a defect; a release's image is as it is: what it lacks is installed from the release's own feeds, and a scenario
+//! that it cannot run even so is skipped with the reason.
 
 use serde::Deserialize;
 
@@ -24,13 +25,10 @@ pub struct Needs {
     /// A command of the image's shell that must succeed, where a program's name does not tell what it can do.
     #[serde(default)]
     pub command: Option<String>,
-    /// Whether the LAN card must have the router's address itself: a release has it as a port of `br-lan`.
+    /// Packages of a release's own feeds that bring this: they are installed where its image lacks some of it.
     #[serde(default)]
-    pub unbridged: bool,
+    pub packages: Vec<String>,
 }
-
-/// Prints what is amiss of the LAN card.
-const BRIDGED: &str = "[ ! -e /sys/class/net/eth0/master ] || echo 'has eth0 in a bridge'";
 
 /// Prints that the kernel is older than the two words, major and minor.
 const OLD: &str = r#"
@@ -69,18 +67,28 @@ done
 impl Needs {
     /// The question for the router's shell, if there is anything to ask.
     pub fn script(&self) -> Option<String> {
-        if *self == Needs::default() {
+        if self.asks_nothing() {
             return None;
         }
         let lists = [&self.modules, &self.without, &self.programs].map(|list| list.join(" "));
-        let bridged = if self.unbridged { BRIDGED } else { "" };
         let command = self.command.as_ref().map(|command| {
             let named = command.replace('\'', r"'\''");
             format!("({command}\n) </dev/null >/dev/null 2>&1 || echo 'fails at `{named}`'")
         });
         let old = self.kernel.as_ref().map(|kernel| format!("set -- {}\n{OLD}", kernel.replace('.', " ")));
         let (command, old) = (command.unwrap_or_default(), old.unwrap_or_default());
-        Some(format!("{bridged}\n{command}\n{old}\nset -- {}\n{ASK}", lists.join(" -- ")))
+        Some(format!("{command}\n{old}\nset -- {}\n{ASK}", lists.join(" -- ")))
+    }
+
+    /// Whether any image will do.
+    pub(super) fn asks_nothing(&self) -> bool {
+        let Needs { programs, modules, without, kernel, command, packages: _ } = self;
+        programs.is_empty() && modules.is_empty() && without.is_empty() && kernel.is_none() && command.is_none()
+    }
+
+    /// Whether packages may bring what an answer says is amiss: not a newer kernel, and they take nothing away.
+    pub(crate) fn may_be_brought(lacks: &str) -> bool {
+        lacks.starts_with("lacks ") || lacks.starts_with("fails ")
     }
 
     /// Whether the oldest kernel is not written as `5.13`.
@@ -97,7 +105,8 @@ impl Needs {
                 && !name.starts_with('-')
                 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte))
         };
-        self.programs.iter().chain(&self.modules).chain(&self.without).find(|name| !plain(name)).map(String::as_str)
+        let names = [&self.programs, &self.modules, &self.without, &self.packages];
+        names.into_iter().flatten().find(|name| !plain(name)).map(String::as_str)
     }
 }
 
@@ -110,14 +119,7 @@ mod tests {
     fn needs(modules: &[&str], programs: &[&str]) -> Needs {
         let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         let without = owned(&["kmod-none"]);
-        Needs {
-            programs: owned(programs),
-            modules: owned(modules),
-            without,
-            kernel: None,
-            command: None,
-            unbridged: true,
-        }
+        Needs { programs: owned(programs), modules: owned(modules), without, ..Needs::default() }
     }
 
     #[test]
@@ -128,7 +130,6 @@ mod tests {
         let expected = ["lacks the module no_such_module", "lacks the program no-such-program", "lacks /no/such/file"];
         assert_eq!(said.lines().collect::<Vec<_>>(), expected);
         assert!(output.status.success());
-        assert!(Needs { unbridged: true, ..Needs::default() }.script().unwrap().starts_with(BRIDGED));
     }
 
     /// OpenWrt ships bare names, others the paths in the kernel's tree.
@@ -186,6 +187,7 @@ mod tests {
     #[test]
     fn nothing_is_asked_where_nothing_is_needed_and_nothing_but_words() {
         assert_eq!(Needs::default().script(), None);
+        assert_eq!(Needs { packages: vec!["tc-tiny".into()], ..Needs::default() }.script(), None);
         assert_eq!(needs(&["8021q"], &["/usr/lib/a_b.so", "tc"]).unfit(), None);
         for name in ["", "a b", "$(x)", "--", "a;b"] {
             assert_eq!(needs(&[name], &[]).unfit(), Some(name));

@@ -35,6 +35,22 @@ pub struct Host {
     /// Makes the host a DHCP server that gives the router the address that it has on this side otherwise.
     #[serde(default)]
     pub dhcp: bool,
+    /// Makes the host the far end of a tunnel, at the address that ends in 9.
+    pub tunnel: Option<Tunnel>,
+}
+
+/// A tunnel between the router and a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tunnel {
+    /// IPv4 in IPv4.
+    Ipip,
+    /// IPv6 in IPv4.
+    Sit,
+    /// Either in GRE.
+    Gre,
+    /// Either in WireGuard.
+    WireGuard,
 }
 
 impl Topology {
@@ -50,9 +66,28 @@ impl Topology {
                 host.pppoe = router;
                 host.mtu = vm::lab::PPPOE_MTU;
             }
+            if let Some(tunnel) = wanted.tunnel {
+                let [first, second, third, _] = host.ipv4.0.octets();
+                let (kind, header) = tunnel.of_lab();
+                host.tunnel = Some((kind, [first, second, third, 9].into()));
+                host.mtu -= header;
+            }
             host.mtu = wanted.mtu.unwrap_or(host.mtu);
         }
         plan
+    }
+}
+
+impl Tunnel {
+    /// As the lab calls it, and how many bytes it takes of each packet.
+    fn of_lab(self) -> (vm::lab::Tunnel, usize) {
+        match self {
+            Tunnel::Ipip => (vm::lab::Tunnel::Ipip, 20),
+            Tunnel::Sit => (vm::lab::Tunnel::Sit, 20),
+            Tunnel::Gre => (vm::lab::Tunnel::Gre, 24),
+            // What Linux takes: it leaves room for IPv6 outside.
+            Tunnel::WireGuard => (vm::lab::Tunnel::WireGuard, 80),
+        }
     }
 }
 
@@ -93,5 +128,8 @@ mod tests {
         assert_eq!((plan.wan.pppoe, plan.wan.mtu, plan.wan.vlan), (Some([203, 0, 113, 1].into()), 1492, Some(7)));
         assert_eq!((plan.lan.pppoe, plan.lan.mtu), (None, 1500));
         assert_eq!((plan.lan.dhcp, plan.wan.dhcp), (Some([192, 168, 1, 1].into()), None));
+        let wan = Host { tunnel: Some(Tunnel::Gre), ..Host::default() };
+        let plan = Topology { wan, ..Topology::default() }.plan();
+        assert_eq!((plan.wan.tunnel, plan.wan.mtu), (Some((vm::lab::Tunnel::Gre, [203, 0, 113, 9].into())), 1476));
     }
 }

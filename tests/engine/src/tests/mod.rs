@@ -7,6 +7,7 @@ use std::sync::mpsc::channel;
 use camino::Utf8Path;
 use model::{Event, Events, Exit, Record, Sabotage, Verdict};
 
+use crate::bench::Manner;
 use crate::runner::tests::Place;
 use crate::scenario::{self, Scenario};
 use router::{Fakes, Flaw};
@@ -43,7 +44,6 @@ steps:
 offload:
   ruleset: table inet lab { }
   offload: flow add @ft
-  at-once: true
   traffic:
     - { proto: udp, bytes: 300000, seen-from: 192.168.1.2 }
     - { proto: tcp, bytes: 300000 }
@@ -77,10 +77,14 @@ impl Told {
 }
 
 fn run(text: &str, flaw: Flaw, sabotage: Option<Sabotage>) -> Told {
+    run_with(text, flaw, |manner| manner.sabotage = sabotage)
+}
+
+fn run_with(text: &str, flaw: Flaw, change: impl FnOnce(&mut Manner<'_>)) -> Told {
     let (routers, place, (sender, received)) = (Fakes::with(flaw), Place::default(), channel());
     let events = Events::to(sender);
     let mut bench = place.bench(&routers, &events);
-    bench.manner.sabotage = sabotage;
+    change(&mut bench.manner);
     let exit = crate::run(&bench, &[scenario(text)]);
     let end = received.try_iter().find_map(|event| match event {
         Event::CaseEnd { verdict, notes, record, .. } => Some((verdict, notes, *record)),
@@ -101,6 +105,20 @@ fn a_router_without_a_flaw_passes_and_all_that_was_asked_is_told() {
     for part in ["resume", "install", "steps", "traffic", "kernel log", "power off"] {
         assert!(told.record.phases.iter().any(|phase| phase.name == part), "{part}");
     }
+}
+
+#[test]
+fn what_offloadctl_says_is_held_against_the_packets() {
+    for (flaw, found) in [
+        (Flaw::Boasts, ("PROOF023", "step 3, flow a")),
+        (Flaw::Doubts, ("PROOF023", "step 6, flow a")),
+        (Flaw::Mumbles, ("PROOF024", "")),
+    ] {
+        assert_eq!(run(ALL, flaw, None).verdict, Verdict::Pass, "nobody asked");
+        let told = run_with(ALL, flaw, |manner| manner.asks_offloadctl = true);
+        assert_eq!((told.exit, told.finding()), (Exit::Failed, found), "{flaw:?}");
+    }
+    assert_eq!(run_with(ALL, Flaw::None, |manner| manner.asks_offloadctl = true).verdict, Verdict::Pass);
 }
 
 #[test]

@@ -34,6 +34,12 @@ pub(super) enum Flaw {
     Stubborn,
     /// Its card has rules, and sends nothing on.
     IdleCard,
+    /// Its `offloadctl` says of every flow that it is offloaded.
+    Boasts,
+    /// Its `offloadctl` says of no flow that it is offloaded.
+    Doubts,
+    /// Its `offloadctl` is broken.
+    Mumbles,
 }
 
 /// Gives one such router after the other.
@@ -66,7 +72,7 @@ impl Routers for Fakes {
         Ok(near)
     }
 
-    fn boot(&self, _: &Lab, _: Start, _: Format) -> Result<Box<dyn Guest>> {
+    fn boot<'a>(&'a self, _: &'a Lab, _: Start, _: Format) -> Result<Box<dyn Guest + 'a>> {
         let router = self.next.lock().unwrap().take().unwrap();
         Ok(Box::new(Scripted::new(move |script| router.lock().answer(script))))
     }
@@ -191,6 +197,12 @@ impl Router {
             "false" => return Ok(Output { code: 1, out: b"no\n".to_vec() }),
             "cat /proc/modules" => "nf_flow_table 1 0 - Live 0x0\n".into(),
             "nft -a list ruleset" if self.offloads => LISTING.into(),
+            _ if script.starts_with("offloadctl explain") => match self.flaw {
+                Flaw::Boasts => r#"{"offloaded": true}"#.into(),
+                Flaw::Doubts => r#"{"offloaded": false}"#.into(),
+                Flaw::Mumbles => "no".into(),
+                _ => format!(r#"{{"offloaded": {}}}"#, self.is_fast()),
+            },
             _ if script.starts_with("nft delete flowtable") => {
                 self.offloads &= self.flaw == Flaw::Stubborn;
                 String::new()

@@ -15,7 +15,7 @@ fn lines(job: Job<'_>) -> Result<Ended> {
     job.lines(&Cancel::default(), |_| {})
 }
 
-/// Whether a process is there and no zombie.
+/// Whether a process exists and is no zombie.
 fn lives(id: &str) -> bool {
     std::fs::read_to_string(format!("/proc/{id}/stat"))
         .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or_default().starts_with(" Z"))
@@ -136,7 +136,7 @@ fn an_orphan_that_holds_the_output_open_is_not_waited_for() {
     assert!(started.elapsed() < Duration::from_secs(20));
 }
 
-/// What happens when we are killed: nobody is left to do anything, but the pipe is closed.
+/// What happens when we are killed: none of our code runs, but the kernel closes the pipe.
 #[test]
 fn a_family_ends_when_our_end_of_the_pipe_is_gone() {
     let (mut child, pieces) = script("sleep 600 & echo $!; wait").family().start(Streams::Together).unwrap();

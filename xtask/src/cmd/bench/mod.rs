@@ -1,4 +1,4 @@
-//! `bench`: how fast things are, each in the file of its name.
+//! `bench`: measures speed; each benchmark is in the file of its name.
 
 mod formats;
 mod offload;
@@ -8,7 +8,7 @@ use model::Result;
 use crate::cli::{BenchAction, BenchArgs};
 use crate::{Ctx, Outcome};
 
-/// Measures what was asked for.
+/// Runs the requested benchmark.
 pub fn run(ctx: &Ctx, args: &BenchArgs) -> Result<Outcome> {
     match &args.action {
         BenchAction::Formats(args) => formats::run(ctx, args),

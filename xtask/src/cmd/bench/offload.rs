@@ -1,9 +1,9 @@
-//! `bench offload`: what forwarding a packet costs the router, with offload off and on.
+//! `bench offload`: the cost of forwarding a packet on the router, with offload off and on.
 
 use std::fmt::Write as _;
 
 use model::Result;
-use model::cost::{Clock, Costs, Path};
+use model::cost::{Clock, Costs, OF_HARDWARE};
 
 use crate::cli::BenchOffloadArgs;
 use crate::doctor::Purpose;
@@ -20,7 +20,7 @@ pub(super) fn run(ctx: &Ctx, args: &BenchOffloadArgs) -> Result<Outcome> {
     Ok(Outcome::done(measured.iter().map(table).collect::<Vec<_>>().join("\n\n")))
 }
 
-/// One line for each kind of packet and way.
+/// One line for each kind of packet and path.
 fn table(costs: &Costs) -> String {
     let unit = costs.clock.unit();
     let mut text = format!("{:<22} {:<9} {:>23} {:>8}", "packet", "offload", format!("{unit} a packet"), "of off");
@@ -35,7 +35,9 @@ fn table(costs: &Costs) -> String {
             let _infallible = write!(text, " {:>12.0}", 1e9 / cost.whole.median);
         }
     }
-    if let (Some(why), false) = (&costs.no_hardware, costs.costs.iter().any(|cost| cost.path == Path::Hardware)) {
+    if costs.has_hardware() {
+        let _infallible = write!(text, "\n{OF_HARDWARE}");
+    } else if let Some(why) = &costs.no_hardware {
         let _infallible = write!(text, "\nhardware: no device of the guest can ({why})");
     }
     text
@@ -44,7 +46,7 @@ fn table(costs: &Costs) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::cost::{Cost, Spread};
+    use model::cost::{Cost, Path, Spread};
 
     fn cost(path: Path, forwarding: &[f64]) -> Cost {
         let whole: Vec<f64> = forwarding.iter().map(|figure| figure + 1000.0).collect();
@@ -74,6 +76,12 @@ IPv4, UDP, 64 bytes    off                  7000 ±0.10 %  100.0 %
 IPv4, UDP, 64 bytes    software             2100 ±0.00 %   30.0 %
 hardware: no device of the guest can (Operation not supported)";
         assert_eq!(table(&costs), expected);
+        let with_hardware = Costs { costs: vec![cost(Path::Hardware, &[700.0])], ..costs.clone() };
+        assert!(
+            table(&with_hardware).ends_with(&format!("700 ±0.00 %  100.0 %\n{OF_HARDWARE}")),
+            "{}",
+            table(&with_hardware)
+        );
         let timed = Costs { clock: Clock::Time, no_hardware: None, ..costs };
         assert!(table(&timed).ends_with("30.0 %       322581"), "{}", table(&timed));
     }

@@ -1,4 +1,4 @@
-//! The crates that are compiled into the programs for routers, as cargo says.
+//! Asks cargo for the crates that are linked into the programs for routers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -11,13 +11,13 @@ use model::{Exit, Failure, Problem, Result};
 use crate::Ctx;
 use crate::pipeline::Job;
 
-/// Cargo only reads what is there.
+/// Deadline: cargo reads only local files.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Names, versions and digests of the crates in all programs of the recipes.
+/// Names, versions and digests of the crates in the programs of all recipes.
 ///
 /// # Errors
-/// `DIST009` when cargo does not say.
+/// `DIST009` when cargo cannot tell.
 pub(super) fn of_programs(ctx: &Ctx, job: &Job) -> Result<Vec<Crate>> {
     let lock = ctx.root.join("Cargo.lock");
     let text = std::fs::read_to_string(&lock).map_err(|error| Failure::io("read", &lock, &error))?;
@@ -38,9 +38,9 @@ fn of_package(ctx: &Ctx, package: &str, digests: &BTreeMap<(String, String), Str
         return Err(Failure::of(Problem {
             exit: Exit::Host,
             id: "DIST009",
-            what: format!("cargo does not say what {package} is made of"),
+            what: format!("cargo cannot tell which crates {package} consists of"),
             why: output.last_words(),
-            fix: "run `cargo fetch --locked`, and correct what `cargo tree` says",
+            fix: "run `cargo fetch --locked`, and fix what `cargo tree` reports",
         }));
     }
     let part = |line: &str| {
@@ -52,7 +52,7 @@ fn of_package(ctx: &Ctx, package: &str, digests: &BTreeMap<(String, String), Str
     Ok(output.stdout.lines().filter_map(part).collect())
 }
 
-/// The digests that Cargo.lock has, by name and version.
+/// The digests in Cargo.lock, by name and version.
 fn digests(lock: &str) -> BTreeMap<(String, String), String> {
     let block = |block: &str| {
         let field = |name: &str| {

@@ -1,15 +1,16 @@
-//! What OpenWrt released and a tree lacks: rows of the matrix, kernels that a release got, and point releases after the
-//! newest that the matrix knows.
+//! What OpenWrt released and a tree lacks: rows of the matrix, new kernels of releases, and point releases after the
+//! newest in the matrix.
 
 use feeds::Kernel;
 use feeds::dist::Published;
 use model::{Exit, Result};
-use sdk::openwrt::{Release, Resolved, Row, Upstream};
+use sdk::openwrt::{Resolved, Row};
 
 use crate::cli::openwrt::{Rows, Source};
+use crate::newer::{Newer, newer};
 use crate::{Ctx, Outcome, upstream};
 
-/// A line for each thing that is missing.
+/// Prints a line for each missing thing.
 pub(super) fn run(ctx: &Ctx, tree: &Published, rows: &Rows, source: &Source) -> Result<Outcome> {
     let mut selected = upstream::matrix(ctx)?.select(&rows.releases, &rows.targets)?;
     if rows.releases.is_empty() {
@@ -21,7 +22,7 @@ pub(super) fn run(ctx: &Ctx, tree: &Published, rows: &Rows, source: &Source) -> 
         ctx.cancel.check()?;
         let name = format!("{} for {}", row.release, row.published);
         match (kernel(tree, row), upstream.resolve_now(row)) {
-            // What the mirror does not have nobody can build.
+            // Nobody can build what the mirror does not have.
             (_, Err(failure)) if failure.exit() != Exit::Upstream => return Err(failure),
             (_, Err(_)) => {}
             (None, Ok(_)) => missing.push(format!("{name} is released, and the feed has nothing for it")),
@@ -31,17 +32,16 @@ pub(super) fn run(ctx: &Ctx, tree: &Published, rows: &Rows, source: &Source) -> 
             ),
         }
     }
-    for row in newest(&selected) {
-        missing.extend(
-            after(&upstream, row)?
-                .map(|next| format!("{next} is released, and feeds/matrix.yaml ends at {}", row.release)),
-        );
-    }
+    missing.extend(
+        newer(&upstream, &selected)?
+            .into_iter()
+            .map(|Newer { known, released }| format!("{released} is released, and feeds/matrix.yaml ends at {known}")),
+    );
     let exit = if missing.is_empty() { Exit::Done } else { Exit::Failed };
     Ok(Outcome { exit, data: missing.join("\n") })
 }
 
-/// The kernel that the tree has for a row.
+/// The tree's kernel for a row.
 fn kernel<'a>(tree: &'a Published, row: &Row) -> Option<&'a Kernel> {
     let is_this = |record: &&feeds::dist::RowRecord| {
         record.row.line == row.line
@@ -54,39 +54,6 @@ fn kernel<'a>(tree: &'a Published, row: &Row) -> Option<&'a Kernel> {
 fn other_kernel(there: &Kernel, resolved: &Resolved) -> Option<Kernel> {
     let now = Kernel::of_package(&resolved.kernel.as_ref()?.package_version());
     (now != *there).then_some(now)
-}
-
-/// Of each line the newest point release, for one target.
-fn newest(rows: &[Row]) -> Vec<&Row> {
-    let mut newest: Vec<&Row> = Vec::new();
-    for row in rows.iter().filter(|row| point(&row.release).is_some()) {
-        match newest.iter_mut().find(|known| known.line == row.line) {
-            Some(known) if point(&known.release) >= point(&row.release) => {}
-            Some(known) => *known = row,
-            None => newest.push(row),
-        }
-    }
-    newest
-}
-
-/// The last number of a release that has one.
-fn point(release: &Release) -> Option<u32> {
-    release.0.rsplit_once('.').and_then(|(_, point)| point.parse().ok())
-}
-
-/// The release after this one, if the mirror has its signed list.
-fn after(upstream: &Upstream, row: &Row) -> Result<Option<Release>> {
-    let Some((line, point)) =
-        row.release.0.rsplit_once('.').zip(point(&row.release)).map(|((line, _), point)| (line, point))
-    else {
-        return Ok(None);
-    };
-    let next = Release(format!("{line}.{}", point + 1));
-    match upstream.resolve_now(&Row { release: next.clone(), ..row.clone() }) {
-        Ok(_) => Ok(Some(next)),
-        Err(failure) if failure.exit() == Exit::Upstream => Ok(None),
-        Err(failure) => Err(failure),
-    }
 }
 
 #[cfg(test)]
@@ -108,7 +75,7 @@ mod tests {
         super::super::run(ctx, &args)
     }
 
-    /// What `dist row` would have made of 25.12.5, for a kernel.
+    /// Writes what `dist row` would make for 25.12.5 with a kernel.
     fn row(folder: &Utf8Path, kernel_version: &str) {
         let place = folder.join("25.12-x86-64-25.12.5");
         std::fs::create_dir_all(&place).unwrap();
@@ -164,7 +131,10 @@ mod tests {
         let kernels = ctx.out.join("current/25.12/x86/64/kmods").read_dir_utf8().unwrap().count();
         assert_eq!(kernels, 2, "the older kernel stays");
 
-        mirror.publish_standard("25.12.6", "x86/64");
-        assert_eq!(drift(), (Exit::Failed, "25.12.6 is released, and feeds/matrix.yaml ends at 25.12.5".to_owned()));
+        // A number was skipped, and only the newest counts.
+        for release in ["25.12.7", "25.12.8"] {
+            mirror.publish_standard(release, "x86/64");
+        }
+        assert_eq!(drift(), (Exit::Failed, "25.12.8 is released, and feeds/matrix.yaml ends at 25.12.5".to_owned()));
     }
 }

@@ -1,7 +1,7 @@
-//! Rows that are made in one place and published in another: many machines build, and one has the keys.
+//! Rows that are built on one machine and published by another, which alone has the keys.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use feeds::dist::{Crate, Made, Material, Missing, Outcome, Row};
+use feeds::dist::{Crate, Made, Material, Missing, Outcome, Published, Row};
 use formats::lint::Options;
 use host::aside::AsideFolder;
 use host::files;
@@ -14,10 +14,10 @@ use crate::cli::dist::RowFlags;
 use crate::pipeline::row_inputs;
 use crate::{Ctx, lint};
 
-/// What is said of the packages beside it.
+/// The file that describes the packages beside it.
 const FILE: &str = "row.json";
 
-/// `row.json`
+/// Content of `row.json`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Saved {
     row: Row,
@@ -26,7 +26,7 @@ struct Saved {
     architecture: String,
     materials: Vec<Material>,
     crates: Vec<Crate>,
-    /// Names and digests.
+    /// File names with digests.
     files: Vec<(String, String)>,
 }
 
@@ -35,10 +35,10 @@ fn place(folder: &Utf8Path, row: &Row) -> Utf8PathBuf {
     folder.join(format!("{}-{}-{}", row.line, row.target, row.release).replace('/', "-"))
 }
 
-/// Makes the rows that are asked for.
+/// Builds the requested rows.
 ///
 /// # Errors
-/// Whatever keeps the first of them from being made.
+/// Whatever prevents the first of them from being built.
 pub(super) fn save(ctx: &Ctx, flags: &RowFlags) -> Result<Done> {
     let mut lines = Vec::new();
     for (row, job) in rows::jobs(ctx, flags)? {
@@ -68,13 +68,20 @@ pub(super) fn save(ctx: &Ctx, flags: &RowFlags) -> Result<Done> {
     Ok(Done::done(lines.join("\n")))
 }
 
-/// What was made of a row, copied below `into`; one of which nothing is there is missing.
+/// Copies what was built for a row below `into`; a row without results is missing. Packages that are already published
+/// were linted then.
 ///
 /// # Errors
-/// Only what is wrong with this machine.
-pub(super) fn load(ctx: &Ctx, folder: &Utf8Path, row: &Row, into: &Utf8Path) -> Result<Outcome> {
-    match read(ctx, &place(folder, row), row, &place(into, row)) {
-        Ok(made) => Ok(Outcome::Made(Box::new(made))),
+/// Only failures of this machine.
+pub(super) fn load(
+    ctx: &Ctx,
+    folder: &Utf8Path,
+    row: &Row,
+    published: Option<&Published>,
+    into: &Utf8Path,
+) -> Result<Outcome> {
+    match read(ctx, &place(folder, row), row, published, &place(into, row)) {
+        Ok(outcome) => Ok(outcome),
         Err(failure) if failure.exit() == Exit::Interrupted => Err(failure),
         Err(failure) => {
             ctx.events.emit(Event::Finding(failure.finding().clone()));
@@ -84,14 +91,14 @@ pub(super) fn load(ctx: &Ctx, folder: &Utf8Path, row: &Row, into: &Utf8Path) -> 
     }
 }
 
-fn read(ctx: &Ctx, folder: &Utf8Path, row: &Row, into: &Utf8Path) -> Result<Made> {
+fn read(ctx: &Ctx, folder: &Utf8Path, row: &Row, published: Option<&Published>, into: &Utf8Path) -> Result<Outcome> {
     let wrong = |why: String| {
         Failure::of(Problem {
             exit: Exit::Failed,
             id: "DIST011",
-            what: format!("nothing that can be used was made of {row}"),
+            what: format!("nothing usable was built for {row}"),
             why,
-            fix: "look at the job that had to make it with `cargo xtask dist row`, and hand its folder on whole",
+            fix: "check the job that had to build it with `cargo xtask dist row`, and pass its folder on completely",
         })
         .at(folder)
     };
@@ -100,23 +107,28 @@ fn read(ctx: &Ctx, folder: &Utf8Path, row: &Row, into: &Utf8Path) -> Result<Made
     if saved.row != *row {
         return Err(wrong(format!("{FILE} is about {}", saved.row)));
     }
+    if published.is_some_and(|tree| tree.has(row, &saved.inputs, &saved.files)) {
+        rows::told_unchanged(ctx, row, &saved.kernel_version);
+        return Ok(Outcome::Unchanged(row.clone()));
+    }
     let mut paths = Vec::new();
-    // A tree has links to the files that it is made of, so these must be nobody else's.
+    // A tree hard-links its files, so these must be copies.
     files::create_folder(into)?;
     for (name, digest) in &saved.files {
         let (path, copy) = (folder.join(name), into.join(name));
         let is_it = |bytes: &Vec<u8>| path.file_name() == Some(name) && Digest::of(bytes).to_string() == *digest;
         let bytes = std::fs::read(&path).ok().filter(is_it);
-        let bytes = bytes.ok_or_else(|| wrong(format!("{name} is not there, or another file than was made")))?;
+        let bytes =
+            bytes.ok_or_else(|| wrong(format!("{name} is missing, or differs from the file that was built")))?;
         files::write(&copy, bytes)?;
         paths.push(copy);
     }
-    // Of a release's kmods only the machine that made them knows which rules nobody can have them keep.
+    // Only the machine that built a release's kmods knows which rules they cannot keep.
     let counts = lint::check(ctx, &paths, &Options::default(), &[])?;
     if counts.exit() != Exit::Done && row.line == crate::pipeline::STAND_IN {
         return Err(wrong(format!("the packages break rules: {counts}")));
     }
-    Ok(Made {
+    Ok(Outcome::Made(Box::new(Made {
         row: saved.row,
         inputs: saved.inputs,
         kernel_version: saved.kernel_version,
@@ -124,7 +136,7 @@ fn read(ctx: &Ctx, folder: &Utf8Path, row: &Row, into: &Utf8Path) -> Result<Made
         files: paths,
         materials: saved.materials,
         crates: saved.crates,
-    })
+    })))
 }
 
 #[cfg(test)]
@@ -141,7 +153,7 @@ mod tests {
         let row = Row { line: "stand-in".into(), target: "x86/64".into(), release: "6.12".into() };
         let folder = place(root, &row);
         assert_eq!(folder, root.join("stand-in-x86-64-6.12"));
-        let id = || match load(&ctx, root, &row, &root.join("copy")).unwrap() {
+        let id = || match load(&ctx, root, &row, None, &root.join("copy")).unwrap() {
             Outcome::Missing(missing) => missing.id,
             Outcome::Made(made) => format!("{} files", made.files.len()),
             Outcome::Unchanged(_) => panic!(),

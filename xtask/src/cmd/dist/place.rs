@@ -1,8 +1,8 @@
-//! Where trees are on this machine: a web server serves `current`, a link that is only ever replaced as a whole.
+//! Where trees are on this machine: a web server serves `current`, a link that is replaced in one step.
 //!
 //! ```text
 //! OUT/current -> trees/0123456789abcdef
-//! OUT/trees/0123456789abcdef/    named after its own list of digests; the one before it stays for who reads it now
+//! OUT/trees/0123456789abcdef/    named after its own list of digests; the previous one stays for current readers
 //! OUT/trees/.aside-*             being made
 //! ```
 
@@ -11,9 +11,9 @@ use host::aside::AsideFolder;
 use host::files;
 use model::{Digest, Failure, Result};
 
-/// The link.
+/// Name of the link.
 const CURRENT: &str = "current";
-/// Digits of a tree's name.
+/// How many digits of the digest name a tree.
 const DIGITS: usize = 16;
 
 pub(super) struct Place {
@@ -28,31 +28,31 @@ impl Place {
         Ok(Place { out: out.to_owned(), trees })
     }
 
-    /// The file that the one run holds which works here.
+    /// The lock file for the only run that may work here.
     pub(super) fn lock(&self) -> Utf8PathBuf {
         self.trees.join(".lock")
     }
 
-    /// Removes what runs left that were killed; the lock is held.
+    /// Removes leftovers of killed runs; the caller holds the lock.
     pub(super) fn tidy(&self) -> Result<()> {
         let ours = |path: &Utf8PathBuf| path.file_name().is_some_and(|name| name.starts_with(".aside-"));
         files::entries(&self.trees)?.iter().filter(|path| ours(path)).try_for_each(|path| files::remove(path))?;
         files::remove(&self.out.join(format!(".{CURRENT}")))
     }
 
-    /// The tree that is published here.
+    /// The tree that is published here, if any.
     pub(super) fn current(&self) -> Option<Utf8PathBuf> {
         let link = self.out.join(CURRENT).read_link_utf8().ok()?;
         Some(self.out.join(link)).filter(|tree| tree.is_dir())
     }
 
-    /// An empty folder that goes again unless it is published.
+    /// An empty folder that is removed unless it is published.
     pub(super) fn aside(&self) -> Result<AsideFolder> {
         AsideFolder::begin(&self.trees.join("new"))
     }
 
-    /// Makes a tree the published one, after `verified` had a look at it. Says where it is, and whether it is another
-    /// one than before; with `is_good` the one of before is known to be whole.
+    /// Publishes a tree after `verified` checked it. Returns its path, and whether it differs from the previous one;
+    /// `is_good` means that the previous one was verified.
     pub(super) fn publish(
         &self,
         tree: AsideFolder,
@@ -66,7 +66,7 @@ impl Place {
             return Ok((self.out.join(CURRENT), false));
         }
         verified(&tree.place)?;
-        // A tree of this name may have been changed since.
+        // An existing tree of this name may have been changed since.
         let old = self.trees.join(".aside-old");
         let moved = std::fs::rename(&place, &old);
         let io = |error: std::io::Error| Failure::io("publish the tree", &place, &error);

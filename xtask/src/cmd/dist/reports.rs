@@ -1,4 +1,4 @@
-//! What scenarios proved, from the reports of `test --json`.
+//! The results of scenarios, from the reports of `test --json`.
 
 use std::collections::BTreeMap;
 
@@ -7,9 +7,9 @@ use feeds::dist::Verdict;
 use model::{Exit, Failure, Problem, Result};
 use serde::Deserialize;
 
-use crate::pipeline::PACKAGES;
+use crate::facts::PACKAGES;
 
-/// As much of a report as is looked at.
+/// The parts of a report that are used.
 #[derive(Debug, Deserialize)]
 struct Report {
     facts: Vec<Fact>,
@@ -36,10 +36,11 @@ struct Record {
     sabotage: Option<String>,
 }
 
-/// Verdicts by the identity of the packages that the scenarios ran on. What was skipped, or broken on purpose, is left out.
+/// Verdicts by the identity of the packages that the scenarios used. Skipped scenarios, and those run with sabotage,
+/// are left out.
 ///
 /// # Errors
-/// `DIST012` for a file that is no report.
+/// `DIST012` for a file that is not a report.
 pub(super) fn read(files: &[Utf8PathBuf]) -> Result<BTreeMap<String, Vec<Verdict>>> {
     let mut found: BTreeMap<String, Vec<Verdict>> = BTreeMap::new();
     for file in files {
@@ -48,9 +49,9 @@ pub(super) fn read(files: &[Utf8PathBuf]) -> Result<BTreeMap<String, Vec<Verdict
             Failure::of(Problem {
                 exit: Exit::Usage,
                 id: "DIST012",
-                what: "this is no report of scenarios".to_owned(),
+                what: "this is not a report of scenarios".to_owned(),
                 why: error.to_string(),
-                fix: "give what `cargo xtask test --json FILE` wrote",
+                fix: "give a file that `cargo xtask test --json FILE` wrote",
             })
             .at(file)
         })?;

@@ -1,4 +1,4 @@
-//! Brings a tree to where it is served, by a command of the user's.
+//! Uploads a tree to its server, with a command of the user's.
 
 use std::process::Command;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use model::{Exit, Failure, Problem, Result};
 
 use crate::Ctx;
 
-/// How long one of the steps may take.
+/// Deadline of each step.
 const LIMIT: Duration = Duration::from_secs(3600);
 
-/// Runs the command for one step after the other; without one, returns the order of the files.
+/// Runs the command for one step after another; without a command, returns the order of the files.
 ///
 /// # Errors
 /// `DIST010` for the first step that fails.
@@ -39,7 +39,7 @@ pub(super) fn run(ctx: &Ctx, tree: &Utf8Path, command: &str) -> Result<Vec<Strin
                 id: "DIST010",
                 what: format!("step {number} of {} of the upload failed", steps.len()),
                 why: ended.output(),
-                fix: "run again: what is there already may be uploaded once more, and nothing leads to what is not there",
+                fix: "run it again: files may be uploaded twice, and no index refers to missing files",
             }));
         }
     }

@@ -1,4 +1,4 @@
-//! A package of files.
+//! The example of a package of files.
 
 use super::{Sample, named};
 

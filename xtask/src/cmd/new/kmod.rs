@@ -1,4 +1,4 @@
-//! A kernel module from source.
+//! The example of a kernel module from source.
 
 use super::{Sample, named};
 

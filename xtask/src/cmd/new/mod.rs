@@ -1,7 +1,7 @@
-//! `new`: a small working example of a recipe or a scenario, to be changed into one's own.
+//! `new`: writes a small working example of a recipe or a scenario, to be changed.
 //!
-//! What is written passes `cargo xtask test --recipes DIR/recipes --scenarios DIR/scenarios` as it is. A file that is there
-//! already is never touched, and then none is written.
+//! It passes `cargo xtask test --recipes DIR/recipes --scenarios DIR/scenarios` unchanged. Existing files are never
+//! overwritten; if there is one, nothing is written.
 
 mod files;
 mod kmod;
@@ -15,10 +15,10 @@ use model::{Exit, Failure, Problem, Result};
 use crate::cli::{New, NewArgs};
 use crate::{Ctx, Outcome};
 
-/// A file of an example: its path below the folder, and its text.
+/// A file of an example: its path below the folder, and its content.
 type Sample = (String, String);
 
-/// Writes the example and names its files, one a line.
+/// Writes the example and prints its files, one per line.
 pub fn run(_ctx: &Ctx, args: &NewArgs) -> Result<Outcome> {
     let name = args.name.strip_prefix("kmod-").filter(|_| args.kind == New::Kmod).unwrap_or(&args.name);
     if !is_name(name) {
@@ -37,7 +37,7 @@ pub fn run(_ctx: &Ctx, args: &NewArgs) -> Result<Outcome> {
     Ok(Outcome::done(written.into_iter().map(Utf8PathBuf::into_string).chain([try_it]).collect::<Vec<_>>().join("\n")))
 }
 
-/// A name that packages, modules, cargo packages and files may have alike.
+/// Whether a name is valid for packages, modules, cargo packages and files alike.
 fn is_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     name.starts_with(|first: char| first.is_ascii_lowercase()) && name.chars().all(plain) && !name.ends_with('-')
@@ -54,7 +54,7 @@ fn write(folder: &Utf8Path, samples: &[Sample]) -> Result<Vec<Utf8PathBuf>> {
     Ok(paths)
 }
 
-/// Puts the name in the place of `@NAME@`, and of `@IDENT@` as C and the kernel have it.
+/// Replaces `@NAME@` by the name, and `@IDENT@` by its form in C and the kernel.
 fn named(text: &str, name: &str) -> String {
     text.replace("@NAME@", name).replace("@IDENT@", &name.replace('-', "_"))
 }
@@ -63,8 +63,8 @@ fn exists(path: &Utf8Path) -> Failure {
     Failure::of(Problem {
         exit: Exit::Usage,
         id: "NEW001",
-        what: format!("{path} is there already, and nothing was written"),
-        why: "an example never takes the place of what somebody wrote",
+        what: format!("{path} already exists, and nothing was written"),
+        why: "an example never overwrites a file",
         fix: "give another name, or another folder with --into",
     })
     .at(path)
@@ -116,7 +116,7 @@ mod tests {
         std::fs::write(root.join("scenarios/x.yaml"), "mine").unwrap();
         for samples in all("x") {
             let failure = write(root, &samples);
-            // A kmod's files have another name.
+            // A kmod's files have other names.
             if samples.iter().any(|(path, _)| path == "scenarios/x.yaml") {
                 assert_eq!(failure.unwrap_err().id(), "NEW001");
             }

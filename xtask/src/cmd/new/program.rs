@@ -1,4 +1,4 @@
-//! A program of a cargo workspace.
+//! The example of a program in a cargo workspace.
 
 use super::{Sample, named};
 

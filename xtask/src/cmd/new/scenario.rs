@@ -1,4 +1,4 @@
-//! A scenario alone.
+//! The example of a scenario.
 
 use super::{Sample, named};
 

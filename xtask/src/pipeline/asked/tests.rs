@@ -1,4 +1,4 @@
-//! What is asked for is what is done, or it is refused.
+//! A request is either carried out exactly, or refused.
 
 use camino::Utf8Path;
 use clap::Parser as _;
@@ -55,6 +55,21 @@ fn a_target_without_a_machine_is_built_for_and_proven_elsewhere() {
     let failure = Job::new(&here(), &release, Purpose::Test).err().unwrap();
     assert_eq!((failure.id(), failure.exit()), ("USE008", Exit::Usage));
     assert!(failure.finding().fix.contains("--target armsr/armv8"), "{failure}");
+    for (release, target, on, origin) in [
+        ("25.12.5", "mediatek/filogic", "armsr/armv8", Origin::Release),
+        ("24.10.8", "ath79/generic", "malta/be", Origin::Release),
+        ("24.10.8", "ramips/mt7620", "ramips/mt7621", Origin::StandIn),
+        ("25.12.5", "ramips/mt7621", "ramips/mt7621", Origin::StandIn),
+    ] {
+        let selection = selection(&["--release", release, "--target", target]);
+        let [job] = &Job::proofs(&here(), &selection).unwrap()[..] else { panic!("one") };
+        assert_eq!((job.target().to_string().as_str(), job.provider.origin()), (on, origin), "{target}");
+        let made = job.proves().unwrap();
+        assert_eq!((made.row().target.as_str(), made.row().release.as_str()), (target, release));
+        assert_eq!(made.formats, job.formats, "what the release makes is what is tried");
+    }
+    let own = Job::proofs(&here(), &selection(&["--release", "25.12.5", "--target", "armsr/armv8"])).unwrap();
+    assert!(own[0].proves().is_none() && own[0].provider.origin() == Origin::Release);
 }
 
 #[test]
@@ -91,7 +106,31 @@ fn a_release_has_its_own_kernel_and_format() {
     }
 }
 
-/// What a folder of recipes holds besides recipes is not built, and that is told.
+#[test]
+fn makefiles_are_built_by_a_release_and_by_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = Utf8Path::from_path(folder.path()).unwrap();
+    std::fs::create_dir_all(root.join("mine/tool")).unwrap();
+    std::fs::write(root.join("mine/tool/Makefile"), "$(eval $(call BuildPackage,tool))").unwrap();
+    let mut ctx = here();
+    ctx.feed = Some(root.join("mine"));
+    for refused in [
+        Job::new(&ctx, &selection(&[]), Purpose::Build).err(),
+        Job::stand_in(&ctx, &selection(&[]), Purpose::Build).err(),
+    ] {
+        let failure = refused.unwrap();
+        assert_eq!((failure.id(), failure.exit()), ("OWN020", Exit::Usage));
+        assert!(failure.finding().fix.contains("--release"), "{failure}");
+    }
+    let job = Job::new(&ctx, &selection(&["--release", "24.10"]), Purpose::Build).unwrap();
+    assert_eq!(job.own_feed().unwrap().sources[0].path, "tool");
+    assert!(job.without(&["tool".to_owned()].into()).own_feed().unwrap().sources.is_empty());
+    std::fs::write(root.join("mine/feeds.conf"), "src-git other https://example.org/x.git;main\n").unwrap();
+    let failure = Job::new(&ctx, &selection(&["--release", "24.10"]), Purpose::Build).err().unwrap();
+    assert_eq!(failure.id(), "OWN023");
+}
+
+/// Other files in a folder of recipes are not built, and this is reported.
 #[test]
 fn a_makefile_among_the_recipes_is_told_of() {
     let folder = tempfile::tempdir().unwrap();
@@ -99,7 +138,7 @@ fn a_makefile_among_the_recipes_is_told_of() {
     std::fs::create_dir_all(root.join("mine")).unwrap();
     std::fs::create_dir_all(root.join("notes")).unwrap();
     std::fs::write(root.join("mine/Makefile"), "").unwrap();
-    // One that a recipe has compiled is.
+    // A folder that a recipe compiles is not reported.
     std::fs::create_dir_all(root.join("source")).unwrap();
     std::fs::write(root.join("source/Makefile"), "obj-m := own.o\n").unwrap();
     let recipe = "version: 1\npackage: kmod-own\ntitle: O\nsource: {path: source}\nmodules: [{name: own}]\n";

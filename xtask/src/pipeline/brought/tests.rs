@@ -27,7 +27,7 @@ impl Place {
         Utf8Path::from_path(self.folder.path()).unwrap().join(name)
     }
 
-    /// Writes a package in both formats to a folder of theirs.
+    /// Writes a package in both formats, each to its own folder.
     fn put(&self, folder: &str, package: &Package) {
         Format::ALL.into_iter().for_each(|format| self.put_one(folder, package, format));
     }
@@ -42,7 +42,7 @@ impl Place {
         open(&self.ctx)
     }
 
-    /// What all of it comes to, on a router that has `libc`.
+    /// Checks all of it for a router that has `libc`.
     fn check(&self) -> Result<()> {
         let image = ["libc".to_owned()].into();
         check(&self.ctx, &self.open()?, &[], KERNEL, Some(&image))
@@ -95,7 +95,12 @@ fn architecture_and_format_must_be_those_of_the_router() {
     let arch = Arch("x86_64".into());
     let opened = place.open().unwrap();
     assert_eq!(fitting(&opened, &Format::ALL, &arch).unwrap().len(), 1);
-    refused(fitting(&opened, &[Format::Apk], &arch), "OWN004", Exit::Usage, &["ipk packages", "the router has apk"]);
+    refused(
+        fitting(&opened, &[Format::Apk], &arch),
+        "OWN004",
+        Exit::Usage,
+        &["packages are ipk", "the router takes apk"],
+    );
     assert_eq!(fitting(&[], &[Format::Apk], &arch).unwrap().len(), 0, "nothing was brought");
     place.put_one("", &Package { architecture: "mips_24kc".into(), ..package("tool") }, Format::Apk);
     let opened = place.open().unwrap();
@@ -116,7 +121,7 @@ fn kernel_and_dependencies_must_be_there() {
         let place = Place::new();
         let needs = |name: &str| Package { depends: vec![Dependency::on(name)], ..package("tool") };
         place.put_one("", &needs("library"), format);
-        refused(place.check(), "OWN006", Exit::Failed, &["tool needs library, which nobody has", "--packages"]);
+        refused(place.check(), "OWN006", Exit::Failed, &["tool needs library, which does not exist", "--packages"]);
         let provider = Package { provides: vec![Provide::name("library")], ..package("library-new") };
         place.put_one("", &provider, format);
         place.check().unwrap();
@@ -136,5 +141,5 @@ fn what_only_the_image_can_have_is_told_of() {
     let told: Vec<_> = events.try_iter().collect();
     let [Event::Finding(finding)] = &told[..] else { panic!("{told:?}") };
     assert_eq!((finding.id, finding.severity), ("OWN007", Severity::Note));
-    assert!(finding.what.ends_with("nobody brings: jsonfilter"), "{}", finding.what);
+    assert!(finding.what.ends_with("package provides: jsonfilter"), "{}", finding.what);
 }

@@ -1,4 +1,4 @@
-//! Images of a miniature release: which are taken, and what is left when something is wrong with them.
+//! Images of a miniature release: which are used, and what remains after a failure.
 
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +12,7 @@ use super::*;
 use crate::cli::openwrt::Source;
 use crate::ctx::tests::ctx;
 
-/// What it publishes never changes, so its list is asked for once.
+/// Its files never change, so its list is fetched only once.
 const RELEASE: &str = "25.12.5";
 const TARGET: &str = "x86/64";
 
@@ -20,7 +20,7 @@ const KERNEL_BIN: &str = "openwrt-25.12.5-x86-64-generic-kernel.bin";
 const ROOTFS: &str = "openwrt-25.12.5-x86-64-generic-ext4-rootfs.img.gz";
 const COMBINED: &str = "openwrt-25.12.5-x86-64-generic-ext4-combined.img.gz";
 
-/// A mirror, and a machine that never saw it.
+/// A mirror, and a machine without a cache.
 struct Lab {
     _folder: tempfile::TempDir,
     mirror: MiniMirror,
@@ -29,7 +29,7 @@ struct Lab {
 }
 
 impl Lab {
-    /// With these images in the release.
+    /// A release with these images.
     fn new(images: &[(&str, &[u8])]) -> Lab {
         let folder = tempfile::tempdir().unwrap();
         let mirror = MiniMirror::new();
@@ -54,7 +54,7 @@ impl Lab {
         image(&self.ctx, &release, machine)
     }
 
-    /// The id of the failure that there has to be, and whether any image was unpacked.
+    /// The id of the expected failure, and whether any image was unpacked.
     fn refused(&self) -> (&'static str, Exit, bool) {
         let Err(failure) = self.guest() else { panic!("such an image would be booted") };
         let stage = self.ctx.cache.join(image::STAGE);
@@ -62,14 +62,14 @@ impl Lab {
         (failure.id(), failure.exit(), left)
     }
 
-    /// Stages that did something since the last look.
+    /// Stages that did work since the last call.
     fn worked(&self) -> Vec<String> {
         let began = |event| if let Event::StageBegin { stage, .. } = event { Some(stage) } else { None };
         self.events.try_iter().filter_map(began).collect()
     }
 }
 
-/// A disk of 4 KiB, as a release publishes it: with something for OpenWrt's own upgrades behind it.
+/// A disk of 4 KiB as releases publish it, with trailing data for OpenWrt's own upgrades.
 fn packed() -> Vec<u8> {
     let mut gzip = formats::gzip::Writer::new(Vec::new(), formats::gzip::Level::Default).unwrap();
     gzip.write_all(&[0x51; 4096]).unwrap();
@@ -143,7 +143,7 @@ fn an_image_of_another_kernel_than_the_packages_is_refused() {
 fn a_run_that_was_killed_between_fetching_and_unpacking_is_gone_on_with() {
     let lab = Lab::new(&[(KERNEL_BIN, b"kernel"), (ROOTFS, &packed())]);
     let first = lab.guest().unwrap();
-    // As the killed one left it: downloads are there, and half a disk where the work goes on.
+    // The state that a killed run left: downloads, and half a disk in the temporary folder.
     let beside = |ending: &str| Utf8PathBuf::from(format!("{}{ending}", first.folder));
     std::fs::remove_file(beside(".stamp")).unwrap();
     std::fs::rename(&first.folder, beside(".tmp")).unwrap();

@@ -1,4 +1,4 @@
-//! A release's answers.
+//! The release's implementation of [`Provider`].
 
 use std::collections::BTreeSet;
 
@@ -19,9 +19,13 @@ impl Provider for Release {
     }
 
     fn needs(&self, job: &Job, purpose: Purpose) -> Result<Vec<Need>> {
-        let programs = doctor::router_programs(&self.row.arch);
+        let programs = doctor::sdk_router_programs(&self.row.arch);
         let emulator = if purpose >= Purpose::Test { job.emulator()? } else { None };
         Ok(doctor::sdk_needs(self.row.host).into_iter().chain(programs).chain(emulator).collect())
+    }
+
+    fn release(&self) -> Option<&Release> {
+        Some(self)
     }
 
     fn arch(&self) -> Arch {
@@ -32,13 +36,13 @@ impl Provider for Release {
         self.row.kernel_line.clone()
     }
 
-    /// The published lists have no names that packages provide, so nothing could be said to be missing.
+    /// The published lists do not say which names packages provide, so missing dependencies cannot be found.
     fn image_packages(&self) -> Result<Option<BTreeSet<String>>> {
         Ok(None)
     }
 
     fn packages(&self, ctx: &Ctx, job: &Job) -> Result<Packages> {
-        openwrt::packages(ctx, self, job.recipes())
+        openwrt::packages(ctx, self, job.recipes(), job.own_feed())
     }
 
     fn goes_in(&self, ctx: &Ctx, inputs: Inputs) -> Result<Inputs> {
@@ -47,7 +51,7 @@ impl Provider for Release {
     }
 
     fn row(&self, _job: &Job) -> [String; 3] {
-        // Routers call the target as their release does.
+        // Routers use the release's own name for the target.
         [self.row.line.clone(), self.row.published.to_string(), self.row.release.0.clone()]
     }
 

@@ -12,37 +12,48 @@ use sdk::local::{self, BuildRoot, Kernel};
 use super::at_once::Kept;
 use super::offline::offline;
 use super::packages::files;
-use super::ports::Port;
+use super::ports::{self, Port};
 use super::programs;
 use super::stages::{BUILD_ROOT, DEBIAN_BUILD, DEBIAN_KERNEL, KERNEL};
 use crate::Ctx;
 use crate::cli::Kernel as Line;
 use crate::stage::{Inputs, Stage, stage};
 
-/// The line of releases that it is published as.
+/// The release line as which it is published.
 pub const STAND_IN: &str = "stand-in";
 
 /// The stand-in of a target, with one of its kernels.
 pub struct StandIn {
     port: &'static Port,
     line: Line,
-    /// Where Debian's packages come from, if not from the mirror of the host's apt.
+    /// The mirror for Debian's packages; `None` for that of the host's apt.
     mirror: Option<String>,
     kernel: Kept<Standing>,
     toolchain: Kept<Toolchain>,
 }
 
-/// A kernel and the stage that it is of.
+/// A kernel and the folder of its stage.
 pub(super) struct Standing {
     pub(super) folder: Utf8PathBuf,
     pub(super) kernel: Kernel,
 }
 
 impl Standing {
-    /// The kernel that QEMU loads.
+    /// The file that QEMU boots.
     pub(super) fn vmlinux(&self) -> Utf8PathBuf {
         self.folder.join("vmlinux")
     }
+}
+
+/// Targets that have a stand-in.
+pub fn stand_ins() -> impl Iterator<Item = &'static str> {
+    ports::ALL.iter().map(|port| port.target)
+}
+
+/// Whether the target's stand-in has a kernel of this line; a target without a stand-in has none.
+pub fn has_kernel(target: &str, line: Line) -> bool {
+    let port = ports::ALL.iter().find(|port| port.target == target);
+    port.is_some_and(|port| port.suites.iter().any(|(known, _)| *known == line))
 }
 
 impl StandIn {
@@ -50,12 +61,12 @@ impl StandIn {
         StandIn { port, line, mirror, kernel: Kept::default(), toolchain: Kept::default() }
     }
 
-    /// OpenWrt's name of the architecture.
+    /// OpenWrt's name for the architecture.
     pub(super) fn arch(&self) -> Arch {
         Arch(self.port.arch.into())
     }
 
-    /// The kernel, unpacked once and opened once a run.
+    /// The kernel, unpacked once and opened once per run.
     pub(super) fn kernel(&self, ctx: &Ctx) -> Result<Arc<Standing>> {
         self.kernel.get_or_make(|| {
             let debs = self.debian(ctx, &DEBIAN_KERNEL, self.suite()?, &[self.port.kernel.into()])?;
@@ -68,19 +79,19 @@ impl StandIn {
         })
     }
 
-    /// What makes programs for it, found once a run.
+    /// The toolchain for its programs, looked for once per run.
     fn toolchain(&self, ctx: &Ctx) -> Result<Arc<Toolchain>> {
-        self.toolchain.get_or_make(|| programs::toolchain(ctx, &self.arch(), self.mirror.as_deref()))
+        self.toolchain.get_or_make(|| programs::toolchain(ctx, &self.arch(), self.mirror.as_deref(), None))
     }
 
-    /// The suite that the kernel is of.
+    /// The suite that the kernel comes from.
     fn suite(&self) -> Result<&'static str> {
         let suites = self.port.suites.iter();
         let suite = suites.copied().find(|(line, _)| *line == self.line).map(|(_, suite)| suite);
         suite.ok_or_else(|| no_such_kernel(self.port, self.line))
     }
 
-    /// The root in which modules are compiled for the kernel.
+    /// The build root in which modules are compiled for the kernel.
     pub(super) fn build_root(&self, ctx: &Ctx, standing: &Standing) -> Result<Utf8PathBuf> {
         if self.port.debian != "amd64" {
             return Err(no_compiler(self.port));
@@ -106,7 +117,7 @@ impl StandIn {
         })
     }
 
-    /// Debian packages of a suite, verified by apt.
+    /// Fetches Debian packages of a suite, verified by apt.
     fn debian(&self, ctx: &Ctx, kind: &Stage, suite: &str, packages: &[String]) -> Result<Utf8PathBuf> {
         let (mirror, architecture) = (self.mirror.as_deref(), self.port.debian);
         let what = match packages {
@@ -123,7 +134,8 @@ impl StandIn {
             if ctx.offline {
                 return Err(offline(&what));
             }
-            let request = local::Request { suite, architecture, packages, extent: local::Extent::Exactly, mirror };
+            let (extent, freshness) = (local::Extent::Exactly, local::Freshness::Required);
+            let request = local::Request { suite, architecture, packages, extent, mirror, freshness };
             let debs = local::fetch(&request, out, &ctx.events, &ctx.cancel)?;
             Ok(match &debs[..] {
                 [deb] => format!("{} {}", deb.name, deb.version),
@@ -140,7 +152,7 @@ fn no_such_kernel(port: &Port, line: Line) -> Failure {
         id: "USE005",
         what: format!("there is no stand-in for {} with kernel {}", port.target, line.word()),
         why: "Debian has no such kernel for its architecture",
-        fix: format!("leave --kernel away, or give one that there is: {}", lines.join(", ")),
+        fix: format!("omit --kernel, or give one of these: {}", lines.join(", ")),
     })
 }
 
@@ -149,8 +161,8 @@ fn no_compiler(port: &Port) -> Failure {
         exit: Exit::Usage,
         id: "USE009",
         what: format!("modules cannot be compiled from source for the stand-in of {}", port.target),
-        why: "Debian's compiler and headers of its kernel are programs for its own processor",
-        fix: "leave the recipe's `source` away, take --target x86/64, or the SDK of a release with --release",
+        why: "Debian's compiler and kernel headers contain programs for their own processor",
+        fix: "leave out the recipe's `source`, use --target x86/64, or use the SDK of a release with --release",
     })
 }
 
@@ -158,7 +170,6 @@ fn no_compiler(port: &Port) -> Failure {
 mod tests {
     use super::*;
     use crate::ctx::tests::ctx;
-    use crate::pipeline::ports;
     use camino::Utf8Path;
     use model::Events;
 

@@ -1,27 +1,27 @@
-//! Bars, drawn from figures: what forwarding a packet costs.
+//! Bar charts of the cost of forwarding a packet.
 
 use maud::{Markup, html};
-use model::cost::{Clock, Cost, Costs, Path};
+use model::cost::{Clock, Cost, Costs, OF_HARDWARE, Path};
 
 use super::grouped;
 use crate::report::Run;
 
-/// Height of one bar with the line of text above it, in pixels of the page: they do not shrink on a phone.
+/// Height of a bar with the line of text above it, in CSS pixels, so that it does not shrink on a phone.
 const ROW: usize = 36;
 
-/// One bar.
+/// A bar of a chart.
 pub(super) struct Bar {
-    /// What it is of.
+    /// What the bar is about.
     pub(super) label: String,
-    /// The figure, for people.
+    /// The figure as text.
     pub(super) figure: String,
     /// Its length, from 0 to 1.
     pub(super) share: f64,
-    /// Its colour, by meaning.
+    /// The CSS class for its colour.
     pub(super) class: &'static str,
 }
 
-/// Bars below each other; `title` says to those who cannot see them what they are.
+/// Bars below each other; `title` describes the chart for screen readers.
 pub(super) fn bars(title: &str, bars: &[Bar]) -> Markup {
     let spoken: Vec<String> = bars.iter().map(|bar| format!("{} {}", bar.label, bar.figure)).collect();
     html! {
@@ -37,7 +37,7 @@ pub(super) fn bars(title: &str, bars: &[Bar]) -> Markup {
     }
 }
 
-/// What forwarding a packet costs, each kind of packet with offload off and on.
+/// The cost of forwarding each kind of packet, with offload off and on.
 pub(super) fn costs(run: &Run) -> Markup {
     html! {
         @for costs in &run.costs {
@@ -49,7 +49,9 @@ pub(super) fn costs(run: &Run) -> Markup {
                         figure { figcaption { (packet) } (bars(&packet, &figures)) }
                     }
                 }
-                @if let Some(why) = &costs.no_hardware {
+                @if costs.has_hardware() {
+                    p.faint { (OF_HARDWARE) }
+                } @else if let Some(why) = &costs.no_hardware {
                     p.faint { "No figures for hardware: no device of the guest can (" (why) ")." }
                 }
             }
@@ -99,7 +101,7 @@ fn bar(costs: &Costs, cost: &Cost, longest: f64) -> Bar {
     let (label, class) = match cost.path {
         Path::Off => ("offload off", "slow"),
         Path::Software => ("software", "fast"),
-        Path::Hardware => ("hardware", "hardware"),
+        Path::Hardware => ("hardware, simulated", "hardware"),
     };
     Bar { label: label.into(), figure, share: (median / longest).clamp(0.0, 1.0), class }
 }

@@ -4,15 +4,16 @@ use maud::{Markup, html};
 use model::Verdict;
 
 use super::{Look, chip};
-use crate::report::{Case, Run};
+use crate::report::{Case, Run, ran_on};
 
 /// Groups of scenarios in the order in which a reviewer wants them; others follow.
 const ORDER: [&str; 9] =
     ["must-offload", "must-not-offload", "hardware", "life", "hides", "fw4", "offloadctl", "install", "refuse"];
 
-/// Nothing without scenarios.
+/// Empty without scenarios.
 pub(super) fn section(run: &Run) -> Markup {
-    let kernels = distinct(cases(run).map(|(_, case)| case.record.kernel.as_str()));
+    let columns: Vec<String> = cases(run).map(|(_, case)| ran_on(&case.record)).collect();
+    let kernels = distinct(columns.iter().map(String::as_str));
     let mut groups = distinct(cases(run).map(|(_, case)| case.record.group.as_str()));
     groups.sort_by_key(|group| ORDER.iter().position(|known| known == group).unwrap_or(ORDER.len()));
     html! {
@@ -35,12 +36,12 @@ pub(super) fn section(run: &Run) -> Markup {
     }
 }
 
-/// Cases with their numbers; those with offload broken on purpose have a table of their own.
+/// Cases with their numbers, without those run with sabotage, which have their own table.
 fn cases(run: &Run) -> impl Iterator<Item = (usize, &Case)> {
     run.cases.iter().enumerate().filter(|(_, case)| case.record.sabotage.is_none())
 }
 
-/// The scenarios of a group, in the order of their names.
+/// The scenarios of a group, sorted by name.
 fn rows(run: &Run, group: &str, kernels: &[&str]) -> Markup {
     let cases: Vec<(usize, &Case)> = cases(run).filter(|(_, case)| case.record.group == group).collect();
     let mut names = distinct(cases.iter().map(|(_, case)| name(case)));
@@ -70,22 +71,22 @@ fn rows(run: &Run, group: &str, kernels: &[&str]) -> Markup {
     }
 }
 
-/// What one that passed expected, as a failure ends a scenario before all of it was looked at.
+/// What a passed case expected, because a failed one ends before all its checks.
 fn expected<'a>(cases: &[&(usize, &'a Case)]) -> &'a str {
     let passed = cases.iter().find(|(_, case)| matches!(case.verdict, Verdict::Pass));
     passed.or(cases.first()).map_or("", |(_, case)| &case.expected)
 }
 
-/// The cases on a kernel; which one ended first is chance.
+/// The cases on a kernel, sorted by manager, because it is chance which one ended first.
 fn by_manager<'a>(cases: &[&(usize, &'a Case)], kernel: &str) -> Vec<(usize, &'a Case)> {
     let mut here: Vec<(usize, &Case)> =
-        cases.iter().filter(|(_, case)| case.record.kernel == kernel).map(|&&case| case).collect();
+        cases.iter().filter(|(_, case)| ran_on(&case.record) == kernel).map(|&&case| case).collect();
     here.sort_by_key(|(_, case)| &case.record.manager);
     here
 }
 
-/// A verdict that leads to its details; what was observed is said where it is not what was expected, and what was
-/// expected where it differs from `usual`, as kernels do.
+/// A verdict that links to its details. It shows what was observed if that was not expected, and what was expected if
+/// it differs from `usual`, as between kernels.
 fn cell(number: usize, case: &Case, usual: &str) -> Markup {
     let look = Look::of(&case.verdict);
     html! {
@@ -109,7 +110,7 @@ fn label(kernel: &str) -> String {
     if kernel.is_empty() { "Observed".into() } else { format!("Linux {kernel}") }
 }
 
-/// Each once, in the order of their first appearance.
+/// Each word once, in the order of first appearance.
 fn distinct<'a>(words: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let mut seen = Vec::new();
     for word in words {

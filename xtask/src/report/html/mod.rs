@@ -1,10 +1,11 @@
-//! One page that a reviewer reads in a minute: the verdict, what went wrong and how to repeat it, the matrix,
-//! what packets cost, what the counters did, where the time went.
+//! One page that a reviewer reads in a minute: the verdict, failures and how to reproduce them, the matrix, the cost of
+//! packets, the counters, and where the time went.
 //!
-//! The page asks for nothing from anywhere and runs no script (its content security policy forbids both), and
-//! follows the reader's light or dark setting. Texts are escaped by the template; only the style sheet is not.
+//! The page loads nothing and runs no script (its content security policy forbids both), and follows the reader's light
+//! or dark setting. The template escapes all texts except the style sheet.
 
 mod charts;
+mod kmods;
 mod matrix;
 mod sabotage;
 mod timeline;
@@ -13,15 +14,15 @@ mod times;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use model::{Exit, Finding, Verdict};
 
-use super::{Case, Counts, Run};
+use super::{Case, Counts, Run, ran_on};
 use crate::sink::human::table::seconds;
 
 const STYLE: &str = include_str!("style.css");
 
-/// Nothing is loaded, nothing runs; the style sheet stands in the page.
+/// Nothing is loaded or run; the style sheet is part of the page.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
-/// The page.
+/// Renders the page.
 pub fn render(run: &Run) -> String {
     let headline = run.headline();
     let page = html! {
@@ -41,6 +42,7 @@ pub fn render(run: &Run) -> String {
                     (troubles(run))
                     (sabotage::section(run))
                     (matrix::section(run))
+                    (kmods::section(run))
                     (charts::costs(run))
                     (timeline::section(run))
                     (times::section(run))
@@ -53,7 +55,7 @@ pub fn render(run: &Run) -> String {
     page.into_string()
 }
 
-/// The verdict of the run, and of how many scenarios.
+/// The verdict of the run, and the number of scenarios.
 fn banner(run: &Run, headline: &str) -> Markup {
     let Counts { passed, failed, blocked, skipped } = run.counts();
     let look = match run.exit {
@@ -82,7 +84,7 @@ fn banner(run: &Run, headline: &str) -> Markup {
     }
 }
 
-/// What did not hold, each with the command that repeats it.
+/// Everything that failed, each with the command that reproduces it.
 fn troubles(run: &Run) -> Markup {
     let (errors, troubles): (Vec<&Finding>, _) = (run.errors().collect(), run.troubles());
     html! {
@@ -112,7 +114,7 @@ fn finding(finding: &Finding) -> Markup {
     let Finding { id, severity: _, place, what, why, fix } = finding;
     html! {
         p.what { b { (id) } " " (what) @if let Some(place) = place { " " span.faint { "(" (place) ")" } } }
-        // What a program printed keeps its columns.
+        // A program's output keeps its columns.
         p.why.printed[why.contains('\n')] { (why) }
         p.fix { b { "Fix: " } (fix) }
     }
@@ -129,7 +131,7 @@ fn facts(run: &Run) -> Markup {
     }
 }
 
-/// Every scenario with all that it looked at, folded.
+/// Every scenario with all its checks, folded.
 fn details(run: &Run) -> Markup {
     html! {
         @if !run.cases.is_empty() {
@@ -141,7 +143,7 @@ fn details(run: &Run) -> Markup {
     }
 }
 
-/// The link target stands inside, so that browsers open what it leads to.
+/// The link's target is inside the folded element, so that browsers open it.
 fn detail(number: usize, case: &Case) -> Markup {
     let Case { name, verdict, millis, notes, record, reproduce, .. } = case;
     let look = Look::of(verdict);
@@ -160,7 +162,7 @@ fn detail(number: usize, case: &Case) -> Markup {
     }
 }
 
-/// What was looked at, in order.
+/// The checks, in order.
 fn checks(case: &Case) -> Markup {
     html! {
         @if !case.record.checks.is_empty() {
@@ -189,10 +191,10 @@ fn checks(case: &Case) -> Markup {
 }
 
 fn on_kernel(case: &Case) -> Markup {
-    html! { @if !case.record.kernel.is_empty() { " on Linux " (case.record.kernel) } }
+    html! { @if !case.record.kernel.is_empty() { " on Linux " (ran_on(&case.record)) } }
 }
 
-/// How a verdict looks: never by colour alone.
+/// The look of a verdict: a symbol and a colour, never only a colour.
 #[derive(Clone, Copy)]
 struct Look {
     class: &'static str,
@@ -221,7 +223,7 @@ fn chip(look: Look, words: &str) -> Markup {
     html! { span class={ "chip " (look.class) } { span aria-hidden="true" { (look.glyph) } " " (words) } }
 }
 
-/// A number with its thousands apart.
+/// A number with separated thousands.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

@@ -6,7 +6,7 @@ use super::{Look, chip};
 use crate::report::Run;
 use crate::report::sabotage::Answer;
 
-/// Nothing unless offload was broken.
+/// Empty unless offload was broken on purpose.
 pub(super) fn section(run: &Run) -> Markup {
     let table = run.sabotage();
     let (noticed, all) = table.noticed();
@@ -38,7 +38,7 @@ pub(super) fn section(run: &Run) -> Markup {
     }
 }
 
-/// Red is what had to be.
+/// A cell of the table; red is the expected answer, so it looks good.
 fn cell(answer: &Answer) -> Markup {
     let look = match answer {
         Answer::Red(_) => Look::PASS,

@@ -1,12 +1,12 @@
-//! The page against what it must hold and must never hold.
+//! The page: what it must contain, and what it must never contain.
 
 use super::*;
 use crate::report::tests::sample::{HOSTILE, sample};
 
-/// Elements of HTML that have no end.
+/// HTML elements without an end tag.
 const VOID: [&str; 2] = ["meta", "br"];
 
-/// What is not well-formed: an end without its beginning, a beginning without its end, an attribute without quotes.
+/// Finds malformed HTML: an end tag without a start tag, a start tag without an end tag, an attribute without quotes.
 fn malformed(page: &str) -> Option<String> {
     let style = page.find("<style>")?..page.find("</style>")?;
     let mut open: Vec<&str> = Vec::new();
@@ -132,7 +132,7 @@ fn drawings_are_drawn_from_the_figures() {
     assert!(page.contains("2,320 · 32 % of off"));
     assert!(page.contains("aria-label=\"udp, with offload: the forward hook saw 2 of 2,400 packets that arrived\""));
     assert!(page.contains("aria-label=\"udp, control run: the forward hook saw 2,400 of 2,400 packets that arrived\""));
-    // From the lower left to the upper right: all that arrived.
+    // From the lower left to the upper right: all packets that arrived.
     assert!(page.contains("<polyline class=\"arrived\" points=\"8,160 116,114.7 224,69.3 332,24\">"));
     let flat = page.matches("<polyline class=\"forwarded\" points=\"8,160 116,159.9 224,159.9 332,159.9\">").count();
     assert!(flat > 0, "the forward hook saw two packets");

@@ -1,6 +1,6 @@
-//! What the counters did during a flow: arrived at the hosts, seen by the forward hook, counted by conntrack.
+//! The counters during a flow: packets that arrived at the hosts, that the forward hook saw, that conntrack counted.
 //!
-//! The gap between what arrived and what the forward hook saw is what took the fast path; the control run shows
+//! The gap between the arrived packets and those that the forward hook saw took the fast path; the control run shows
 //! the same flow without a gap.
 
 use maud::{Markup, html};
@@ -9,13 +9,13 @@ use model::{Count, Sample, Verdict};
 use super::{Look, chip, grouped, on_kernel};
 use crate::report::{Case, Run};
 
-/// Size of a drawing in its own units; it is shown about as large on a phone, so that its text stays readable.
+/// Size of a drawing in its own units, which is about its size on a phone, so that its text stays readable.
 const WIDTH: f64 = 340.0;
 const HEIGHT: f64 = 190.0;
-/// The frame of the lines: left, right, top, bottom.
+/// The frame around the lines: left, right, top, bottom.
 const FRAME: (f64, f64, f64, f64) = (8.0, 332.0, 24.0, 160.0);
 
-/// The first scenario that failed, and one that passed to compare it with.
+/// The first scenario that failed, and one that passed, for comparison.
 pub(super) fn section(run: &Run) -> Markup {
     let drawn = |wanted: fn(&Verdict) -> bool| {
         run.cases.iter().find(|case| wanted(&case.verdict) && !drawings(case).is_empty())
@@ -36,7 +36,7 @@ pub(super) fn section(run: &Run) -> Markup {
     }
 }
 
-/// All drawings of a scenario, and what the lines are.
+/// All drawings of a scenario, with a legend.
 pub(super) fn of(case: &Case) -> Markup {
     let drawings = drawings(case);
     let most = |samples: &[&Sample]| samples.iter().map(|sample| bytes(sample)).max().unwrap_or(0);
@@ -67,7 +67,7 @@ fn title(run: &str, flow: &str) -> String {
     }
 }
 
-/// The samples of each run and flow, in the order of time; a single moment is no line.
+/// The samples of each run and flow, sorted by time; a single sample makes no line.
 fn drawings(case: &Case) -> Vec<(&str, &str, Vec<&Sample>)> {
     let mut drawings: Vec<(&str, &str, Vec<&Sample>)> = Vec::new();
     for sample in &case.record.samples {
@@ -115,7 +115,7 @@ fn drawing(run: &str, flow: &str, samples: &[&Sample], most: u64) -> Markup {
             }
             text x=(left) y=(bottom + 18.0) { "0 ms" }
             text x=(right) y=(bottom + 18.0) text-anchor="end" { (grouped(last.millis - first.millis)) " ms" }
-            // Above the frame, beside the scale: below it the times would run into a large number.
+            // Above the frame, beside the scale; below it the times would collide with a large number.
             text x=(right) y="14" text-anchor="end" {
                 "forward hook: " (grouped(last.forwarded.packets)) " of " (grouped(last.arrived.packets)) " packets"
             }
@@ -123,7 +123,7 @@ fn drawing(run: &str, flow: &str, samples: &[&Sample], most: u64) -> Markup {
     }
 }
 
-/// One moment in words.
+/// A sample in words.
 fn moment(sample: &Sample, first: &Sample) -> String {
     format!(
         "{} ms, {}: {} packets arrived, the forward hook saw {}",
@@ -139,7 +139,7 @@ fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
-/// Where moments and counts are in a drawing.
+/// Maps times and counts to positions in a drawing.
 struct Place {
     from: u64,
     to: u64,
@@ -159,14 +159,14 @@ impl Place {
         tenths(bottom - (bottom - top) * (count.bytes as f64 / self.most.max(1) as f64))
     }
 
-    /// Points of a line; moments without a count are left out.
+    /// The points of a line; samples without a count are left out.
     fn line(&self, samples: &[&Sample], count: impl Fn(&Sample) -> Option<Count>) -> String {
         let point = |sample: &&Sample| Some(format!("{},{}", self.x(sample), self.y(count(sample)?)));
         samples.iter().filter_map(point).collect::<Vec<_>>().join(" ")
     }
 }
 
-/// Short numbers make a short page.
+/// Rounds to one digit, to keep the page small.
 fn tenths(number: f64) -> f64 {
     (number * 10.0).round() / 10.0
 }

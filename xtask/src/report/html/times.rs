@@ -1,15 +1,15 @@
-//! Where the time went: stages of the pipeline, parts of the scenarios, and the slowest of them.
+//! Where the time went: stages of the pipeline, parts of the scenarios, and the slowest scenarios.
 
 use maud::{Markup, html};
 
 use super::charts::{Bar, bars};
-use crate::report::Run;
+use crate::report::{Run, ran_on};
 use crate::sink::human::table::seconds;
 
-/// Rows of a list: what takes less time than these is not worth a look.
+/// How many rows a list has; the rest takes less time and does not matter.
 const ROWS: usize = 6;
 
-/// Nothing when nothing took time.
+/// Empty when nothing took time.
 pub(super) fn section(run: &Run) -> Markup {
     let stages =
         run.stages.iter().filter(|stage| stage.ended != "kept").map(|stage| (stage.name.clone(), stage.millis));
@@ -20,7 +20,7 @@ pub(super) fn section(run: &Run) -> Markup {
             None => phases.push((phase.name.clone(), phase.millis)),
         }
     }
-    let cases = run.cases.iter().map(|case| match case.record.kernel.as_str() {
+    let cases = run.cases.iter().map(|case| match ran_on(&case.record).as_str() {
         "" => (case.name.clone(), case.millis),
         kernel => (format!("{} on {kernel}", case.name), case.millis),
     });
@@ -43,7 +43,7 @@ pub(super) fn section(run: &Run) -> Markup {
     }
 }
 
-/// The longest, longest first, as bars against the longest of them.
+/// The longest, in descending order, as bars relative to the longest.
 #[allow(clippy::cast_precision_loss, reason = "lengths of bars")]
 fn longest(mut rows: Vec<(String, u64)>) -> Vec<Bar> {
     rows.retain(|(_, millis)| *millis > 0);

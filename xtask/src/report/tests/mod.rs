@@ -1,4 +1,4 @@
-//! What is collected of a run, and how it is told in one sentence.
+//! What is collected about a run, and its summary in one sentence.
 
 pub(crate) mod sample;
 
@@ -51,4 +51,18 @@ fn a_command_is_quoted_where_a_shell_would_read_it_otherwise() {
 fn a_fact_is_told_once() {
     let fact = Event::Fact { name: "QEMU".into(), value: "7.2".into() };
     assert_eq!(run(&[fact.clone(), fact]).facts.len(), 1);
+}
+
+#[test]
+fn a_case_of_another_target_or_release_is_repeated_there() {
+    let repeated = |again: &[&str], target: &str| {
+        let again = again.iter().map(|&word| word.to_owned()).collect();
+        let record = Record { kernel: "6.12".into(), target: target.into(), ..Record::default() };
+        Run::new(String::new(), again).repetition("vlan/apk", &record)
+    };
+    assert_eq!(repeated(&[], "x86/64"), "cargo xtask test vlan --exact --kernel 6.12");
+    assert_eq!(repeated(&[], "armsr/armv8"), "cargo xtask test vlan --exact --target armsr/armv8 --kernel 6.12");
+    assert_eq!(repeated(&["--release", "25.12"], "x86/64"), "cargo xtask test vlan --exact --release 25.12");
+    let on = |target: &str| ran_on(&Record { kernel: "6.1".into(), target: target.into(), ..Record::default() });
+    assert_eq!(["", "x86/64", "ramips/mt7621"].map(on), ["6.1", "6.1", "6.1, ramips/mt7621"]);
 }

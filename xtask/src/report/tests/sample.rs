@@ -1,14 +1,15 @@
 //! A run with one of everything, for the tests of reports.
 
 use model::cost::{Clock, Cost, Costs, Path, Spread};
+use model::kmod::{Cell, KmodRow};
 use model::{Check, CheckKind, Count, Event, Finding, Phase, Record, Sample, Severity, Status, Verdict};
 
 use crate::report::Run;
 
-/// What a report must never hand on as it is.
+/// A text that every report must escape.
 pub(crate) const HOSTILE: &str = "</script><script>alert('x')</script>\"&|`%\r\n::error::y";
 
-/// A run on two kernels: passes, a failure, a blocked and a skipped one, figures of a bench.
+/// A run on two kernels: passed, failed, blocked and skipped cases, and figures of a bench.
 pub(crate) fn sample() -> Run {
     let mut run = Run::new("cargo xtask test --accel tcg".into(), vec!["--accel".into(), "tcg".into()]);
     events().iter().for_each(|event| run.take(event));
@@ -44,6 +45,18 @@ fn events() -> Vec<Event> {
         case("must-offload", "vlan", "apk", "6.12", Verdict::Fail { finding: slow }),
         case("life", "reload", "apk", "6.12", Verdict::Blocked { finding: mute }),
         case("life", "removal", "apk", "6.12", Verdict::Skip { reason: "needs two-nics".into() }),
+        Event::Kmod(KmodRow {
+            kmod: "kmod-mine".into(),
+            kernel: "6.12".into(),
+            cells: [
+                Cell::Yes,
+                Cell::Yes,
+                Cell::Yes,
+                Cell::No(HOSTILE.into()),
+                Cell::Skipped("nothing to do".into()),
+                Cell::Unknown,
+            ],
+        }),
         Event::Costs(costs()),
     ]);
     events
@@ -72,6 +85,7 @@ fn case(group: &str, scenario: &str, manager: &str, kernel: &str, verdict: Verdi
         group: group.into(),
         manager: manager.into(),
         kernel: kernel.into(),
+        target: String::new(),
         file: format!("tests/scenarios/{scenario}.yaml"),
         line: failed.then_some(12),
         sabotage: None,

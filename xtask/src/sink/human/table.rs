@@ -4,17 +4,17 @@ use std::fmt;
 
 use model::{Phase, Verdict};
 
-/// Columns of the result words.
+/// Width of the column with the result words.
 pub const WORD: usize = 7;
 
-/// Scenarios that are named for being slow.
+/// How many slow scenarios are named.
 const SLOWEST: usize = 5;
 
 /// One stage or scenario.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     is_case: bool,
-    /// Of the stage or scenario.
+    /// Name of the stage or scenario.
     pub name: String,
     /// `pass`, `FAIL`, `done` …
     pub word: &'static str,
@@ -24,12 +24,12 @@ pub struct Row {
 }
 
 impl Row {
-    /// A stage; `millis` is `None` when there was nothing to do.
+    /// A row for a stage; `millis` is `None` when there was nothing to do.
     pub fn stage(name: &str, word: &'static str, millis: Option<u64>, note: &str) -> Self {
         Row { is_case: false, name: name.into(), word, millis, note: first_line(note), more: Vec::new() }
     }
 
-    /// A scenario.
+    /// A row for a scenario.
     pub fn case(name: &str, word: &'static str, millis: u64, verdict: &Verdict, notes: &[String]) -> Self {
         let (note, more) = match verdict {
             Verdict::Pass => (notes.first().cloned().unwrap_or_default(), notes.get(1..).unwrap_or_default().to_vec()),
@@ -53,7 +53,7 @@ impl Row {
 #[derive(Debug, Default)]
 pub struct Table {
     rows: Vec<Row>,
-    /// Parts of the scenarios' time.
+    /// The parts of the scenarios' time.
     phases: Vec<Phase>,
 }
 
@@ -63,7 +63,7 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// Adds what the parts of a scenario took.
+    /// Adds the time of a scenario's parts.
     pub fn spend(&mut self, phases: &[Phase]) {
         for Phase { name, millis } in phases {
             match self.phases.iter_mut().find(|phase| phase.name == *name) {
@@ -73,7 +73,7 @@ impl Table {
         }
     }
 
-    /// Where the time of all scenarios went, added up, the longest part first; lanes that ran at once count apart.
+    /// Where the time of all scenarios went, longest part first; parallel scenarios are added up.
     pub fn spent(&self) -> Option<String> {
         let mut phases: Vec<&Phase> = self.phases.iter().collect();
         phases.sort_by_key(|phase| std::cmp::Reverse(phase.millis));
@@ -82,7 +82,7 @@ impl Table {
         (!told.is_empty()).then(|| format!("the scenarios' time went to: {}", told.join(", ")))
     }
 
-    /// The scenarios that took longest; nothing where the table is no longer than that.
+    /// The slowest scenarios; `None` when the table is not longer than that list.
     pub fn slowest(&self) -> Option<String> {
         let mut cases: Vec<&Row> = self.rows.iter().filter(|row| row.is_case).collect();
         if cases.len() <= SLOWEST {
@@ -97,7 +97,7 @@ impl Table {
         Some(format!("the slowest scenarios: {}", told.join(", ")))
     }
 
-    /// The scenarios by verdict, or nothing when there were none: `; 3 passed, …`.
+    /// The scenarios by verdict, `; 3 passed, …`; empty when there were none.
     pub fn counts(&self) -> String {
         if !self.rows.iter().any(|row| row.is_case) {
             return String::new();
@@ -128,7 +128,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// A duration for people: `0.42 s`, `95.3 s`.
+/// A duration for messages: `0.42 s`, `95.3 s`.
 pub fn seconds(millis: u64) -> String {
     let (whole, rest) = (millis / 1000, millis % 1000);
     if whole < 10 { format!("{whole}.{:02} s", rest / 10) } else { format!("{whole}.{} s", rest / 100) }

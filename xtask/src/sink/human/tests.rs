@@ -1,4 +1,4 @@
-//! Whole runs against the text that they must print.
+//! Whole runs, with the text that they must print.
 
 use super::*;
 
@@ -21,7 +21,7 @@ fn end(case: &str, verdict: Verdict, notes: &[&str]) -> [Event; 2] {
     ]
 }
 
-/// One of everything.
+/// A run with one of everything.
 pub(crate) fn sample_run() -> Vec<Event> {
     let mut events = vec![
         Event::RunBegin { schema: model::SCHEMA, verb: "test".into() },
@@ -150,4 +150,17 @@ fn notes_of_a_finding_are_silent_when_quiet() {
     let events = [Event::Finding(note)];
     assert_eq!(printed(&events, Verbosity::Quiet, false), "");
     assert!(printed(&events, Verbosity::Normal, false).starts_with("note[HOST998]: no KVM"));
+}
+
+#[test]
+fn whose_packages_ran_on_whose_routers_is_told_at_the_end() {
+    let built = "built by the SDK of ramips/mt7620, OpenWrt 24.10.8; proven on ramips/mt7621";
+    let facts = [("QEMU", "7.2"), (PROOF, built)];
+    let mut events: Vec<Event> =
+        facts.map(|(name, value)| Event::Fact { name: name.into(), value: value.into() }).into();
+    events.extend(sample_run());
+    let text = printed(&events, Verbosity::Normal, false);
+    let end: Vec<&str> = text.lines().rev().take(2).collect();
+    assert_eq!(end[1], built, "{text}");
+    assert!(!printed(&sample_run(), Verbosity::Normal, false).contains("built by"));
 }

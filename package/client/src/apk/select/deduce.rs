@@ -1,10 +1,10 @@
-//! The decision itself, made the way apk makes it: by deduction, without going back.
+//! The decision itself, made as apk makes it: by deduction, without backtracking.
 //!
-//! Every name that is required is decided once. Before that, what all its possible providers have in common is
-//! required too, and what can no longer be satisfied is struck out. Names with one possible answer come first, then those
-//! that the user gave, then those that a package bears before those that are only provided, and what was met last before
-//! what led there. So a choice that turns out wrong later is a failure, as it is with apk on a router, even where another
-//! choice would have done.
+//! Every required name is decided once. Before that, whatever all its possible providers have in common is required
+//! too, and candidates that can no longer be satisfied are struck out. The order is: names with one possible answer,
+//! then those that the user gave, then names of real packages before those that are only provided, and later found
+//! names before those that led to them. A choice that turns out wrong later is a failure, as with apk on a router, even
+//! where another choice would have worked.
 
 mod graph;
 mod queues;
@@ -18,24 +18,24 @@ use formats::version::apk::compare;
 use super::super::world::Wish;
 use super::{Asks, Candidate, Problem};
 
-/// What apk chose.
+/// The solver's result.
 pub(super) struct Decision {
-    /// For each name that was decided, the candidate.
+    /// The candidate for each decided name; `None` for a name that no package may have.
     chosen: HashMap<String, Option<usize>>,
-    /// Candidates that are part of the result.
+    /// Candidates that will be installed.
     pub(super) taken: Vec<usize>,
-    /// Whether everything that is required is there, and nothing that excludes each other.
+    /// Whether all requirements are met and no two candidates exclude each other.
     pub(super) is_good: bool,
 }
 
 impl Decision {
-    /// The candidate that stands for a name.
+    /// The candidate chosen for a name.
     pub(super) fn provider(&self, name: &str) -> Option<usize> {
         self.chosen.get(name).copied().flatten()
     }
 }
 
-/// A requirement of the world or of a package.
+/// A requirement of world or of a package.
 #[derive(Debug, Clone, Copy)]
 enum Need<'a> {
     Dependency(&'a Dependency),
@@ -48,32 +48,32 @@ impl Need<'_> {
     }
 }
 
-/// A package under one of its names, and the version that it has there.
+/// A package under one of its names, with its version under that name.
 #[derive(Debug, Clone, Copy)]
 struct Provider<'a> {
     package: usize,
     version: Option<&'a str>,
 }
 
-/// Whether the user gave the name, whether a package bears it, and how late it was met.
+/// Whether the user gave the name, whether a package has it as its own name, and how late it was found.
 type Order = (bool, bool, u32);
 
 #[derive(Debug, Default)]
 struct Name<'a> {
     text: &'a str,
     providers: Vec<Provider<'a>>,
-    /// Names with a provider that depends on this one.
+    /// Names with a provider that depends on this name.
     wanted_by: Vec<usize>,
-    /// Names with a provider that comes along with this one.
+    /// Names with a provider whose install-if has this name.
     companions: Vec<usize>,
-    /// When it is decided: higher first.
+    /// Decides which name is next: the highest.
     order: Order,
     requirers: u32,
     is_met: bool,
     is_given: bool,
     has_options: bool,
     has_automatic: bool,
-    /// No one waits for it whose own decision may still change what is required of it.
+    /// Whether no undecided name can still add requirements to it.
     is_settled: bool,
     has_companion: bool,
     has_no_companion: bool,
@@ -103,8 +103,8 @@ struct Package {
     was_option: bool,
     has_error: bool,
     asks: Asks,
-    /// Whether what it depends on is preferred in the same way.
-    is_inherited: bool,
+    /// The preference among everything that it depends on.
+    passed_on: Asks,
 }
 
 pub(super) fn decide(problem: &Problem<'_>, wishes: &[Wish]) -> Decision {
@@ -152,7 +152,7 @@ impl<'a> Deduction<'a> {
         &self.problem.candidates[package]
     }
 
-    /// Whether `provider`, or nothing, is what the need asks for.
+    /// Whether `provider`, or having none, satisfies the need.
     fn meets(&self, by: Option<usize>, name: usize, need: Need<'_>, provider: Option<Provider<'_>>) -> bool {
         let Some(provider) = provider else { return need.is_conflict() };
         match need {
@@ -217,16 +217,12 @@ impl<'a> Deduction<'a> {
     }
 
     fn inherit(&mut self, package: usize, from: Option<usize>) {
-        let (given, is_inherited) = match from {
-            Some(from) => (self.packages[from].asks, self.packages[from].is_inherited),
-            None => (self.problem.everywhere, true),
+        let given = match from {
+            Some(from) => self.packages[from].passed_on,
+            None => self.problem.everywhere,
         };
-        if is_inherited {
-            let own = &mut self.packages[package];
-            own.asks.upgrade |= given.upgrade;
-            own.asks.available |= given.available;
-            own.is_inherited = true;
-        }
+        self.packages[package].asks.join(given);
+        self.packages[package].passed_on.join(given);
     }
 
     fn requirers_changed(&mut self, name: usize) {
@@ -235,7 +231,7 @@ impl<'a> Deduction<'a> {
         self.change(name);
     }
 
-    /// The world, or a package, asks for something.
+    /// Adds a requirement of world, or of a package.
     fn require(&mut self, by: Option<usize>, name: usize, need: Need<'_>) {
         if !need.is_conflict() {
             self.names[name].requirers += 1;
@@ -264,7 +260,7 @@ impl<'a> Deduction<'a> {
         }
     }
 
-    /// Looks again at the providers of a name: who is left, and what do they have in common?
+    /// Looks at the providers of a name again: which are left, and what do they have in common?
     fn reconsider(&mut self, name: usize) {
         let check_depends = std::mem::take(&mut self.names[name].check_depends);
         let check_companions = std::mem::take(&mut self.names[name].check_companions);
@@ -314,7 +310,7 @@ impl<'a> Deduction<'a> {
         self.enqueue(name, again);
     }
 
-    /// Whether a package comes along by itself, as far as that is decided.
+    /// Requires a package if its install-if is satisfied by what is decided.
     fn check_companion(&mut self, package: usize) {
         let list = &self.info(package).install_if;
         if !self.packages[package].companion_comes && !self.packages[package].companion_fails {
@@ -346,7 +342,7 @@ impl<'a> Deduction<'a> {
         }
     }
 
-    /// What every option depends on is required before one is chosen.
+    /// Requires what every option depends on, before one is chosen.
     fn require_what_is_common(&mut self, options: &[Provider<'a>], first: usize) {
         let mut seen: BTreeSet<usize> = BTreeSet::new();
         for item in self.info(first).depends.iter().filter(|item| !item.is_conflict()) {
@@ -369,7 +365,7 @@ impl<'a> Deduction<'a> {
         }
     }
 
-    /// Where all options have a further name in common, what has that name and not this one can never be chosen.
+    /// If all options share another name, strikes out packages that have that name but not this one.
     fn strike_out_strangers(&mut self, name: usize, options: &[Provider<'a>]) {
         let mut common: Vec<usize> = Vec::new();
         for (other, _) in self.names_of(options[0].package) {
@@ -381,7 +377,7 @@ impl<'a> Deduction<'a> {
             let mut is_virtual = false;
             let shared = options.iter().all(|own| {
                 let version = self.names_of(own.package).into_iter().find(|(known, _)| *known == other);
-                // Under its own name a package counts with the version that it has under this one.
+                // Under its own name a package has the version that it has under this one.
                 let bears = self.info(own.package).name == self.names[other].text;
                 is_virtual |= version.is_some_and(|(_, version)| if bears { own.version } else { version }.is_none());
                 version.is_some()
@@ -403,7 +399,8 @@ impl<'a> Deduction<'a> {
         }
     }
 
-    /// What has a name without a version is chosen for it only with a priority, or when it is required itself.
+    /// A package that provides a name without a version is chosen for it only if it has a priority, or is required
+    /// itself.
     fn is_automatic(&self, own: Provider<'_>) -> bool {
         let info = self.info(own.package);
         own.version.is_some()
@@ -471,7 +468,7 @@ impl<'a> Deduction<'a> {
         self.has_errors = true;
     }
 
-    /// A name stands for one package from now on, or for none.
+    /// Decides that a package, or none, has this name.
     fn assign(&mut self, name: usize, provider: Option<Provider<'a>>) {
         if let Some(decided) = self.names[name].decided {
             // Several packages may have a name without a version.
@@ -508,7 +505,7 @@ impl<'a> Deduction<'a> {
         }
     }
 
-    /// What of all that was decided is reached from the world, and whether it holds together.
+    /// Collects what world reaches among the decided, and checks that it is consistent.
     fn result(mut self, world: &[(usize, Need<'_>)]) -> Decision {
         let mut is_good = !self.has_errors;
         let mut taken: Vec<usize> = Vec::new();

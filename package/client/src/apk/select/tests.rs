@@ -31,7 +31,7 @@ fn plan(offered: &[&str], installed: &[&str], wishes: &str) -> Result<Vec<String
     upgrade(offered, installed, wishes, "")
 }
 
-/// With `given` upgraded, or with all when it is `*`.
+/// Upgrades the names in `given`, or everything when it is `*`.
 fn upgrade(offered: &[&str], installed: &[&str], wishes: &str, given: &str) -> Result<Vec<String>> {
     let infos: Vec<(Info, bool)> =
         installed.iter().map(|text| (info(text), true)).chain(offered.iter().map(|text| (info(text), false))).collect();
@@ -46,6 +46,7 @@ fn upgrade(offered: &[&str], installed: &[&str], wishes: &str, given: &str) -> R
         wishes: &wishes,
         given: &given,
         asks: upgrade,
+        passed_on: Asks::default(),
         everywhere,
         accepts: &accepts,
     };
@@ -58,7 +59,7 @@ fn chosen(offered: &[&str], installed: &[&str], wishes: &str, expected: &str) {
     assert_eq!(plan(offered, installed, wishes).unwrap().join(" "), expected);
 }
 
-/// Asserts what apk would show, and the reason.
+/// Asserts apk's text, and our reason.
 #[track_caller]
 fn refused(offered: &[&str], installed: &[&str], wishes: &str, shown: &str, why: &str) {
     let error = plan(offered, installed, wishes).unwrap_err();
@@ -87,7 +88,7 @@ fn the_installed_one_then_the_newest_one_that_fits() {
     chosen(&offered, &[], "b c", "a-2 b-1 c-1");
     // The first choice turns out to be wrong later.
     chosen(&offered, &[], "a c", "a-2 c-1");
-    // The newest one is chosen first, and apk does not go back.
+    // The newest one is chosen first, and apk does not backtrack.
     refused(
         &["a 2; depends gone", "a 1"],
         &[],
@@ -121,7 +122,7 @@ fn provided_names_count_as_they_are_provided() {
         &[],
         "top",
         "\n  x-any (virtual):\n    note: please select one of the 'provided by'\n          packages explicitly\n    provided by: a b\n    required by: top-1[x-any]",
-        "x-any can be had from several packages, none of which is the usual one",
+        "x-any is provided by several packages, and none of them is the default",
     );
     chosen(&["a 1; provides x-any; priority 10", "b 1; provides x-any; priority 100"], &[], "x-any", "b-1");
     chosen(&["x 1", "b 2; provides x=2"], &[], "x", "b-2");
@@ -133,7 +134,7 @@ fn what_excludes_each_other_is_not_there_together() {
     chosen(&offered, &[], "a", "a-1");
     refused(&offered, &[], "a c", "\n  b-1:\n    conflicts: a-1\n    satisfies: c-1[b]", "b-1 conflicts with a-1");
     refused(&offered, &[], "b d", "\n  d-2:\n    conflicts: b-1\n    satisfies: world[d]", "d-2 conflicts with b-1");
-    refused(&offered, &[], "!b c", "\n  b-1:\n    breaks: world[!b]\n    satisfies: c-1[b]", "!b is wished for");
+    refused(&offered, &[], "!b c", "\n  b-1:\n    breaks: world[!b]\n    satisfies: c-1[b]", "you asked for !b");
     chosen(&["a 1; depends !x", "y 1; provides x=1", "z 1; provides x"], &[], "a", "a-1");
 }
 
@@ -159,7 +160,7 @@ fn what_cannot_be_had_is_shown_as_apk_shows_it() {
         &[],
         "old>1",
         "\n  old-1:\n    breaks: world[old>1]",
-        "there is old in other versions only: old-1",
+        "only other versions of old are available: old-1",
     );
     refused(
         &offered,
@@ -185,14 +186,14 @@ fn the_kernel_is_what_runs() {
         &["kernel 6.1~aa-r1"],
         "kernel=6.1~bb-r1",
         "\n  kernel-6.1~aa-r1:\n    breaks: world[kernel=6.1~bb-r1]",
-        "this system runs the kernel 6.1~aa-r1, and kernel=6.1~bb-r1 is wished for",
+        "this system runs the kernel 6.1~aa-r1, and you asked for kernel=6.1~bb-r1",
     );
     refused(
         &kmod,
         &[],
         "kmod-a",
         "\n  kernel-6.1~bb-r1:\n    error: uninstallable\n    satisfies: kmod-a-6.1-r1[kernel=6.1~bb-r1]",
-        "kernel-6.1~bb-r1 stands for a kernel, which installing does not change",
+        "kernel-6.1~bb-r1 is a kernel, which installing packages does not change",
     );
     refused(
         &kmod[..1],
@@ -202,12 +203,12 @@ fn the_kernel_is_what_runs() {
         "no kernel package is installed here that says which kernel runs",
     );
     chosen(&kmod, &["kernel 6.1~bb-r1"], "kmod-a", "kernel-6.1~bb-r1 kmod-a-6.1-r1");
-    // Nor is it played by another one.
+    // Another package cannot take the kernel's place either.
     let actor = ["kmod-a 6.1-r1; depends kernel=6.1~bb-r1", "actor 1; provides kernel=6.1~bb-r1"];
     for installed in [&[][..], &["kernel 6.1~aa-r1"]] {
         assert_eq!(plan(&actor, installed, "kmod-a").unwrap_err().id(), "APKC005");
     }
-    // Whatever the wishes are, it stays.
+    // Whatever world says, it stays.
     chosen(&kmod, &["kernel 6.1~aa-r1"], "", "kernel-6.1~aa-r1");
 }
 
@@ -218,7 +219,7 @@ fn companions_come_along_and_go_without_a_word() {
     chosen(&offered, &[], "a doc", "a-1 doc-1 a-doc-1");
     chosen(&offered, &[], "a", "a-1 n-1");
     chosen(&offered, &["a 1", "doc 1", "a-doc 1; install-if a doc"], "a doc !n", "a-1 doc-1 a-doc-1");
-    // One that would come along and cannot be there stands in the way, as with apk.
+    // An install-if package that cannot be installed blocks the rest, as with apk.
     let broken = ["a 1", "a-bad 1; install-if a; depends nosuch"];
     assert_eq!(plan(&broken, &[], "a").unwrap_err().id(), "APKC005");
 }
@@ -239,7 +240,7 @@ fn alternatives_without_end_are_given_up() {
     assert_eq!(plan(&long, &[], "p0").unwrap().len(), 1001, "a long chain is no deep one");
 }
 
-/// Whether a set of packages is one that could be installed, kernel and virtual names left aside.
+/// Whether a set of packages could be installed together, ignoring the kernel and virtual names.
 fn is_good(set: &[&Info], wishes: &[Wish]) -> bool {
     let there = |need: &Dependency| match need.is_conflict() {
         true => true,
@@ -285,7 +286,7 @@ fn an_upgrade_takes_what_is_newer_and_fits() {
     assert_eq!(all(""), "plain-1 other-2 lib-1 tool-1");
     let kernels = ["kernel 2", "kmod-a 2; depends kernel=2"];
     let running = ["kernel 1", "kmod-a 1; depends kernel=1"];
-    // This is how a feed with modules of the next kernel breaks upgrades: apk chooses the newer one, and does not go back.
+    // A feed with modules of the next kernel breaks upgrades: apk chooses the newer module and does not backtrack.
     assert_eq!(upgrade(&kernels, &running, "kernel kmod-a", "*").unwrap_err().id(), "APKC005");
     assert_eq!(upgrade(&kernels, &running, "kernel kmod-a=1", "*").unwrap(), ["kernel-1", "kmod-a-1"]);
 }
@@ -302,6 +303,7 @@ proptest! {
             wishes: &wishes,
             given: &BTreeSet::new(),
             asks: Asks::default(),
+            passed_on: Asks::default(),
             everywhere: Asks::default(),
             accepts: &|_| true,
         };

@@ -1,7 +1,7 @@
-//! `apk`: the commands of OpenWrt's newer package manager on top of the library.
+//! `apk`: the commands of OpenWrt's newer package manager, on top of the library.
 //!
-//! Texts and exit codes are apk's where a script would look at them: 0 when everything was done, 1
-//! otherwise; errors go to stderr, as `ERROR: ` and what happened, then id, reason and advice.
+//! Output and exit codes are apk's where scripts look at them: 0 when everything was done, 1 otherwise. Errors go to
+//! stderr: `ERROR: ` and what happened, then id, why and fix.
 
 use std::cmp::Ordering;
 use std::process::ExitCode;
@@ -20,7 +20,10 @@ usage: apk [options] command [arguments]
   update                  fetch the indexes of all repositories and check their signatures
   add NAME[OP VERSION]|FILE...
                           install packages and everything they need; OP is one of = < <= > >= ~
-  del NAME...             remove packages, and what nothing needs any more
+  add                     install what world still asks for
+  add --upgrade NAME...   and replace what is named, with all it needs, by the newest version
+  del [--rdepends] NAME|PATTERN...
+                          remove packages, and what nothing needs any more; with all that needs them
   upgrade [NAME...]       install newer versions of these packages, or of all
   upgrade --available [NAME...]
                           and what the indexes offer in place of another build of the same version
@@ -36,6 +39,7 @@ usage: apk [options] command [arguments]
   -X, --repository URL    take packages from this index, too
   -U, --update-cache      update first
   -s, --simulate          show what would be done, and do nothing
+      --force-overwrite   take over files of other packages
       --no-scripts        do not run scripts
       --force-scripts     run scripts even with --root
   -h, --help              show this text
@@ -45,13 +49,13 @@ const FRONT: Front = Front {
     program: "apk",
     help: HELP,
     mark: "ERROR: ",
-    commands: &["update", "add", "del", "info", "list", "version", "--print-arch"],
+    commands: &["update", "add", "del", "upgrade", "fix", "info", "list", "version", "--print-arch"],
 };
 
-/// What apk exits with when something was refused or failed.
+/// apk's exit code when something was refused or failed.
 const FAILED: u8 = 1;
 
-/// Does what the words of the command line say.
+/// Runs a command line.
 pub(crate) fn main(arguments: Vec<String>) -> ExitCode {
     match run(arguments) {
         Ok(code) => code,
@@ -62,7 +66,7 @@ pub(crate) fn main(arguments: Vec<String>) -> ExitCode {
     }
 }
 
-/// What the options say.
+/// The global options.
 #[derive(Default)]
 struct Options {
     root: Option<Utf8PathBuf>,
@@ -70,11 +74,16 @@ struct Options {
     scripts: Option<bool>,
     simulate: bool,
     update: bool,
+    force_overwrite: bool,
+    /// `-u`, `-r` and `-a`; each belongs to one command.
+    upgrade: bool,
+    dependents: bool,
+    available: bool,
 }
 
 fn parse(arguments: Vec<String>) -> Result<Option<(Options, Vec<String>)>> {
-    /// Options that belong to one command, and stay among its words.
-    const OF_COMMANDS: [&str; 6] = ["-L", "-I", "-t", "-c", "--available", "--print-arch"];
+    /// Options of single commands, which are parsed with their words.
+    const OF_COMMANDS: [&str; 5] = ["-L", "-I", "-t", "-c", "--print-arch"];
     let mut options = Options::default();
     let words = FRONT.words(
         arguments,
@@ -87,8 +96,15 @@ fn parse(arguments: Vec<String>) -> Result<Option<(Options, Vec<String>)>> {
                 "--force-scripts" => options.scripts = Some(true),
                 "-s" | "--simulate" => options.simulate = true,
                 "-U" | "--update-cache" => options.update = true,
+                // These make no difference here.
+                "-q" | "--quiet" | "-v" | "-vv" | "--verbose" | "--no-progress" | "--no-interactive" | "--no-cache" => {
+                }
+                "-u" | "--upgrade" => options.upgrade = true,
+                "-r" | "--rdepends" => options.dependents = true,
+                "-a" | "--available" => options.available = true,
+                "--force-overwrite" => options.force_overwrite = true,
                 "--allow-untrusted" => {
-                    let problem = "--allow-untrusted does not exist here: add the key to /etc/apk/keys instead";
+                    let problem = "--allow-untrusted is not supported: add the key to /etc/apk/keys instead";
                     return Err(FRONT.usage(problem.into()));
                 }
                 _ => return Ok(false),
@@ -102,15 +118,25 @@ fn parse(arguments: Vec<String>) -> Result<Option<(Options, Vec<String>)>> {
 fn run(arguments: Vec<String>) -> Result<ExitCode> {
     let Some((options, line)) = parse(arguments)? else { return Ok(ExitCode::SUCCESS) };
     let words: Vec<&str> = line.iter().map(String::as_str).collect();
+    let of_one = [
+        ("--upgrade", options.upgrade, "add"),
+        ("--rdepends", options.dependents, "del"),
+        ("--available", options.available, "upgrade"),
+    ];
+    if let Some((option, _, command)) = of_one.iter().find(|(_, set, own)| *set && words.first() != Some(own)) {
+        return Err(FRONT.usage(format!("{option} is an option of `{command}`")));
+    }
     let (client, mut on) = (|| client(&options), FRONT.tell());
     if options.update {
         client()?.update(&mut on)?;
     }
     match words[..] {
         ["update"] => client()?.update(&mut on)?,
-        ["add", _, ..] => client()?.add(&line[1..], &mut on)?,
+        ["add", ..] if options.upgrade => client()?.add_newest(&line[1..], &mut on)?,
+        ["add", ..] => client()?.add(&line[1..], &mut on)?,
+        ["del", _, ..] if options.dependents => client()?.del_with_dependents(&line[1..], &mut on)?,
         ["del", _, ..] => client()?.del(&line[1..], &mut on)?,
-        ["upgrade", "--available", ..] => client()?.upgrade_to_available(&line[2..], &mut on)?,
+        ["upgrade", ..] if options.available => client()?.upgrade_to_available(&line[1..], &mut on)?,
         ["upgrade", ..] => client()?.upgrade(&line[1..], &mut on)?,
         ["fix", ..] => client()?.fix(&line[1..], &mut on)?,
         ["info"] => client()?.installed()?.iter().for_each(|package| say(&package.info.name)),
@@ -130,6 +156,7 @@ fn client(options: &Options) -> Result<Client> {
     let root = Root::open(&options.root.clone().unwrap_or_else(|| "/".into()))?;
     let mut config = Config::load(&root)?;
     config.simulate = options.simulate;
+    config.force_overwrite = options.force_overwrite;
     if let Some(run_scripts) = options.scripts {
         config.run_scripts = run_scripts;
     }
@@ -141,7 +168,7 @@ fn client(options: &Options) -> Result<Client> {
 
 fn compare(a: &str, b: &str) -> Result<ExitCode> {
     if let Some(invalid) = [a, b].into_iter().find(|version| !version::is_valid(version)) {
-        return Err(FRONT.usage(format!("`{invalid}` is no valid version")));
+        return Err(FRONT.usage(format!("`{invalid}` is not a valid version")));
     }
     say(match version::compare(a, b) {
         Ordering::Less => "<",
@@ -204,7 +231,7 @@ fn list_installed(client: &Client) -> Result<()> {
     Ok(())
 }
 
-/// The start of a line of `list`. A package without an origin is its own.
+/// The start of a line of `list`. A package without an origin counts as its own.
 fn summary(info: &Info) -> String {
     let origin = if info.origin.is_empty() { &info.name } else { &info.origin };
     format!("{}-{} {} {{{origin}}} ({})", info.name, info.version, info.arch, info.license)

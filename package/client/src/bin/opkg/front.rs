@@ -1,26 +1,26 @@
-//! What the command lines of both programs have in common: options with and without a value, help, and who is told what.
+//! What both programs' command lines share: options with and without a value, help, and output.
 
 use std::fmt::Display;
 use std::io::Write;
 
 use client::{Error, Progress, Result};
 
-/// One of the programs.
+/// One of the two programs.
 pub(crate) struct Front {
-    /// What it is called.
+    /// Its name.
     pub(crate) program: &'static str,
-    /// What `--help` prints.
+    /// The text of `--help`.
     pub(crate) help: &'static str,
-    /// What stands before a failure.
+    /// The prefix of an error message.
     pub(crate) mark: &'static str,
-    /// The commands, whatever they are given.
+    /// The names of all commands.
     pub(crate) commands: &'static [&'static str],
 }
 
 impl Front {
-    /// Reads a command line up to its words; nothing is left to do when they ask for help. `option` takes an option with
-    /// what gets its value, and says whether it knows it; `is_word` whether one that it does not know is a word like any
-    /// other after the words before it.
+    /// Reads a command line; returns its words, or `None` after it printed the help. `option` handles an option, with a
+    /// function that fetches its value, and returns whether it knows the option; `is_word` says whether an unknown
+    /// option counts as a word after the words before it.
     pub(crate) fn words(
         &self,
         arguments: Vec<String>,
@@ -51,12 +51,12 @@ impl Front {
         Ok((!help).then_some(words))
     }
 
-    /// A command line that means nothing.
+    /// An invalid command line.
     pub(crate) fn usage(&self, problem: String) -> Error {
         Error::Usage { program: self.program, problem }
     }
 
-    /// Why the words are no command that can be run.
+    /// Why these words are not a valid command.
     pub(crate) fn misused(&self, words: &[&str]) -> Error {
         self.usage(match words.first() {
             None => "a command is missing".into(),
@@ -67,7 +67,7 @@ impl Front {
         })
     }
 
-    /// Tells what happens: steps are what the program is asked for, the rest is beside it.
+    /// Reports progress: steps go to stdout, everything else to stderr.
     pub(crate) fn tell<Step: Display>(&self) -> impl FnMut(Progress<Step>) {
         let mark = self.mark;
         move |progress| match &progress {
@@ -78,7 +78,7 @@ impl Front {
     }
 }
 
-/// Prints a line; a reader that is gone, as in `opkg list | head`, is no error.
+/// Prints a line; a closed pipe, as in `opkg list | head`, is no error.
 pub(crate) fn say(line: &str) {
     let _gone = writeln!(std::io::stdout(), "{line}");
 }

@@ -1,4 +1,4 @@
-//! Scripts that end early, that do not parse, and that are as they should be.
+//! Scripts that exit early, scripts with syntax errors, and correct ones.
 
 use super::*;
 use proptest::prelude::*;

@@ -1,8 +1,8 @@
-//! `Config-build.in`, the builder's configuration as Kconfig: entries without a prompt, which no
-//! `.config` can change.
+//! `Config-build.in`, the builder's configuration as Kconfig: its entries have no prompt, so no `.config` can change
+//! them.
 //!
-//! It selects over a thousand kmods, and packing all of them takes minutes. Without their entries they
-//! are not selected, so what is not wanted is left out; the original is kept beside the tree.
+//! It selects over a thousand kmods, and packing all of them takes minutes. Without their entries they are not
+//! selected, so the entries of unwanted kmods are removed; the original is kept beside the tree.
 
 use std::collections::BTreeSet;
 
@@ -12,19 +12,19 @@ use model::Result;
 
 use super::tree::Tree;
 
-/// Its place in the tree.
+/// Path of the file in the tree.
 const FILE: &str = "Config-build.in";
 
-/// How the entries of kmods begin.
+/// The beginning of the names of kmod entries.
 const KMOD: &str = "PACKAGE_kmod-";
 
-/// The original, whatever was left out since.
+/// The original text, whatever was removed since.
 pub(super) fn pristine(tree: &Tree) -> Result<String> {
     let kept = kept(tree);
     files::read_text(&if kept.is_file() { kept } else { tree.path(FILE) })
 }
 
-/// Leaves out every kmod that is not in `wanted`.
+/// Removes the entries of all kmods that are not in `wanted`.
 pub(super) fn prune(tree: &Tree, wanted: &BTreeSet<String>) -> Result<()> {
     let original = pristine(tree)?;
     if !kept(tree).is_file() {
@@ -45,13 +45,13 @@ pub(super) fn kmods(text: &str) -> BTreeSet<&str> {
     entries.filter(|name| name.starts_with("kmod-")).collect()
 }
 
-/// The default of an entry, as it is written.
+/// The default value of an entry, as written.
 pub(super) fn default_of<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let mut lines = text.lines().skip_while(|line| line.strip_prefix("config ") != Some(name)).skip(1);
     lines.by_ref().take_while(|line| !line.starts_with("config ")).find_map(|line| line.trim().strip_prefix("default "))
 }
 
-/// The text without the entries of kmods that are not wanted.
+/// The text without the entries of unwanted kmods.
 fn without_others(text: &str, wanted: &BTreeSet<String>) -> String {
     let mut kept = true;
     let lines = text.split_inclusive('\n').filter(|line| {

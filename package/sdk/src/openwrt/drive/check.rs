@@ -1,4 +1,4 @@
-//! What came out of the SDK, by content: exit codes and file names prove nothing.
+//! Checks the SDK's packages by their content: exit codes and file names prove nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +12,7 @@ use model::{Digest, Exit, Failure, Problem, Result};
 use super::feeds::Program;
 use super::literals::Literals;
 use super::opened;
+use super::own_feed::Listed;
 use super::tree::Tree;
 use crate::local::{Config, Setting, module_of_path};
 use crate::recipe::{KernelOption, Kmod, Line, ModuleRef, Recipes};
@@ -36,14 +37,14 @@ impl Kernel {
         })
     }
 
-    /// The modules that a recipe names for this kernel.
+    /// The modules that a recipe has for this kernel.
     fn applying<'a>(&self, recipe: &'a Kmod) -> impl Iterator<Item = &'a ModuleRef> {
         let line = self.line;
         recipe.modules.iter().filter(move |module| line.is_none_or(|line| module.applies_to(line)))
     }
 
-    /// Whether a module's code is part of the kernel; an option tells of what `modules.builtin` never names. What is
-    /// compiled from source never is.
+    /// Whether a module's code is built into the kernel; its option tells when `modules.builtin` never names it. A
+    /// module that is compiled from source is never built in.
     fn has_inside(&self, recipe: &Kmod, module: &ModuleRef) -> bool {
         if recipe.source.is_some() {
             return false;
@@ -52,7 +53,7 @@ impl Kernel {
         self.builtin.contains(&module.name.replace('-', "_")) || module.option.as_ref().is_some_and(set)
     }
 
-    /// Why a kmod may be without modules; `None` when it must not be.
+    /// Why a kmod may have no modules; `None` when it must have some.
     fn excuse(&self, recipe: &Kmod) -> Option<String> {
         if let Some(reason) = &recipe.empty {
             return Some(reason.clone());
@@ -61,23 +62,23 @@ impl Kernel {
         (self.applying(recipe).next().is_some() && part_of_kernel).then(|| "its modules are part of the kernel".into())
     }
 
-    /// The modules of a recipe that are neither in its package nor part of the kernel.
+    /// The modules of a recipe that are neither in its package nor built into the kernel.
     fn lacking(&self, recipe: &Kmod, package: &Opened) -> Vec<String> {
         let there: BTreeSet<String> = package.modules().map(|(name, ..)| name).collect();
         let lacking = self.applying(recipe).filter(|module| !there.contains(&module.name.replace('-', "_")));
         lacking.filter(|module| !self.has_inside(recipe, module)).map(|module| module.name.clone()).collect()
     }
 
-    /// The kmods that may be without modules.
+    /// The kmods that may have no modules.
     pub(super) fn empty(&self, recipes: &Recipes) -> Vec<String> {
         let empty = recipes.kmods.values().filter(|recipe| self.excuse(recipe).is_some());
         empty.map(|recipe| recipe.package.clone()).collect()
     }
 
-    /// Checks that the kernel has the options that a kmod which is compiled asks for.
+    /// Checks that the kernel has the options that a compiled kmod needs.
     ///
     /// # Errors
-    /// `SDK053` it does not.
+    /// `SDK053` when it does not.
     pub(super) fn has_options_of(&self, recipe: &Kmod) -> Result<()> {
         let lacks = |option: &&KernelOption| match self.config.get(&option.symbol) {
             Some(Setting::BuiltIn) => false,
@@ -99,19 +100,19 @@ impl Kernel {
         }))
     }
 
-    /// The options that a kmod's recipe asks for and the kernel does not have.
+    /// The options that a kmod's recipe needs and the kernel does not have.
     fn unset(&self, recipe: &Kmod) -> Vec<String> {
         let unset = recipe.kconfig.iter().filter(|option| self.config.get(&option.symbol).is_none());
         unset.map(|option| format!("CONFIG_{}", option.symbol)).collect()
     }
 }
 
-/// The newest state of each package in the SDK's output, by name.
+/// The newest version of each package in the SDK's output, by name.
 pub(super) fn collect(tree: &Tree, format: Format, wanted: &BTreeSet<&str>) -> Result<BTreeMap<String, Vec<Opened>>> {
     let mut found: BTreeMap<String, Vec<Opened>> = BTreeMap::new();
     for folder in tree.package_folders() {
         for file in files_of(&folder, format)? {
-            // Only what may be meant is opened; the name inside is what counts.
+            // Only likely files are opened; the name in the package counts.
             let name = file.file_name().unwrap_or_default();
             if wanted.iter().any(|wanted| name.strip_prefix(wanted).is_some_and(|rest| rest.starts_with(['_', '-']))) {
                 let opened = opened::read(&file, format)?;
@@ -135,15 +136,15 @@ fn files_of(folder: &Utf8Path, format: Format) -> Result<Vec<Utf8PathBuf>> {
     Ok(found)
 }
 
-/// A package that came out right, and a remark about it.
+/// A package that passed, and a remark about it.
 pub(super) type Good = (Opened, Option<String>);
 
 /// Checks a kmod, of the kernel's own tree or compiled from source.
 ///
 /// # Errors
-/// `SDK061` it did not come out, `SDK062` its version, `SDK063` its architecture, `SDK064` its kernel,
-/// `SDK065` no module in it, `SDK066` a path of this machine in it, `SDK067` a module of another kernel, `SDK069` a
-/// module that is missing, `SDK071` a signature in it.
+/// `SDK061` it was not built, `SDK062` its version, `SDK063` its architecture, `SDK064` its kernel, `SDK065` it has no
+/// module, `SDK066` it has a path of this machine, `SDK067` a module of another kernel, `SDK069` a missing module,
+/// `SDK071` it is signed.
 pub(super) fn kmod(
     found: &mut BTreeMap<String, Vec<Opened>>,
     name: &str,
@@ -156,6 +157,47 @@ pub(super) fn kmod(
     let version = source.map_or_else(|| literals.kmod_version(), |source| literals.compiled_version(source));
     let package = take(found, name, &version)?;
     common(&package, literals, tree)?;
+    of_kernel(package, literals, kernel, recipes)
+}
+
+/// Checks a package of the user's own feed.
+///
+/// # Errors
+/// As [`kmod`].
+pub(super) fn of_feed(
+    found: &mut BTreeMap<String, Vec<Opened>>,
+    listed: &Listed,
+    literals: &Literals,
+    kernel: &Kernel,
+    tree: &Tree,
+) -> Result<Good> {
+    let package = take(found, &listed.name, &listed.version)?;
+    if package.architecture != "all" {
+        of_architecture(&package, literals)?;
+    }
+    as_published(&package, tree)?;
+    if package.is_kmod() { of_kernel(package, literals, kernel, &Recipes::default()) } else { Ok((package, None)) }
+}
+
+/// Checks one of the kernel's own kmods that the user's feed needs; which modules it must have is up to the release.
+///
+/// # Errors
+/// As [`kmod`].
+pub(super) fn needed(
+    found: &mut BTreeMap<String, Vec<Opened>>,
+    name: &str,
+    literals: &Literals,
+    tree: &Tree,
+) -> Result<Good> {
+    let package = take(found, name, &literals.kmod_version())?;
+    common(&package, literals, tree)?;
+    let note = package.modules().next().is_none().then(|| "its modules are part of the kernel".to_owned());
+    Ok((package, note))
+}
+
+/// Checks the kernel that a kmod package depends on, and its modules.
+fn of_kernel(package: Opened, literals: &Literals, kernel: &Kernel, recipes: &Recipes) -> Result<Good> {
+    let name = package.name.clone();
     let wanted = literals.kernel_package_version();
     if package.kernel() != Some(wanted.as_str()) {
         let has = package.kernel().unwrap_or("no single one");
@@ -163,12 +205,12 @@ pub(super) fn kmod(
             &package,
             "SDK064",
             format!("{name} depends on kernel {has}, the SDK's is {wanted}"),
-            "routers with this release's kernel would refuse it, or, worse, others would load it",
+            "routers with this release's kernel would refuse it, or worse, other routers would load it",
             RELEASE,
         ));
     }
     for (_, file, module) in package.modules() {
-        // OpenWrt's kernels may leave the vermagic out of modules: then the dependency is all there is.
+        // OpenWrt's kernels may leave the vermagic out of modules: then only the dependency can be checked.
         let built_for = module.as_ref().ok().map(ModuleInfo::kernel_release);
         if let Some(release) = built_for.filter(|release| *release != literals.kernel.version) {
             let path = &file.entry.path;
@@ -185,13 +227,14 @@ pub(super) fn kmod(
         let note = no_module(&package, kernel, recipes)?;
         return Ok((package, Some(note)));
     }
-    match recipes.kmods.get(name).map(|recipe| kernel.lacking(recipe, &package)).unwrap_or_default().as_slice() {
+    match recipes.kmods.get(&name).map(|recipe| kernel.lacking(recipe, &package)).unwrap_or_default().as_slice() {
         [] => Ok((package, None)),
         lacking => Err(bad(
             &package,
             "SDK069",
             format!("{name} lacks {}", lacking.join(", ")),
-            "its recipe names them, and they are no part of this kernel either: what needs them would not load",
+            "its recipe names them, and they are not built into this kernel either: modules that need them would not \
+             load",
             "if this kernel has no such module, give it `since` or `before` in the recipe; else report the release",
         )),
     }
@@ -205,15 +248,16 @@ fn no_module(package: &Opened, kernel: &Kernel, recipes: &Recipes) -> Result<Str
     }
     let unset = recipe.map(|recipe| kernel.unset(recipe)).unwrap_or_default();
     let why = match &unset[..] {
-        [] => "OpenWrt's build makes an empty package, and no error, where the kernel lacks an option".to_owned(),
-        options => format!(
-            "the kernel was built without {}; OpenWrt's build makes an empty package of that",
-            options.join(", ")
-        ),
+        [] => {
+            "OpenWrt's build makes an empty package, and reports no error, when the kernel lacks an option".to_owned()
+        }
+        options => {
+            format!("the kernel was built without {}; OpenWrt's build then makes an empty package", options.join(", "))
+        }
     };
-    let fix = "if these kernels are not to have it, give the recipe `kernel: {since: …, before: …}`, or `empty: REASON` \
-               if it is to be empty; an option of a release's kernel cannot be changed here";
-    Err(bad(package, "SDK065", format!("{} has no module in it", package.name), &why, fix))
+    let fix = "if these kernels should not have it, add `kernel: {since: …, before: …}` to the recipe, or `empty: \
+               REASON` if it should be empty; an option of a release's kernel cannot be changed here";
+    Err(bad(package, "SDK065", format!("{} contains no module", package.name), &why, fix))
 }
 
 /// Checks the package of a program that was built outside the SDK.
@@ -236,12 +280,12 @@ pub(super) fn program(
             "SDK068",
             format!("{} in {} is not the program that was built", program.install, program.package),
             if other.is_some() { "the SDK stripped or changed it" } else { "the package has no such file" },
-            "see that the Makefile below package/feed sets RSTRIP and STRIP to `:` and installs to the recipe's path",
+            "check that the Makefile below package/feed sets RSTRIP and STRIP to `:` and installs to the recipe's path",
         )),
     }
 }
 
-/// The package of a name and version; other versions are left over from earlier builds.
+/// The package with this name and version; other versions are left over from earlier builds.
 fn take(found: &mut BTreeMap<String, Vec<Opened>>, name: &str, version: &str) -> Result<Opened> {
     let mut candidates = found.remove(name).unwrap_or_default();
     if let Some(index) = candidates.iter().position(|package| package.version == version) {
@@ -251,54 +295,65 @@ fn take(found: &mut BTreeMap<String, Vec<Opened>>, name: &str, version: &str) ->
         Some(other) => Err(bad(
             &other,
             "SDK062",
-            format!("{name} came out as version {}, expected was {version}", other.version),
-            "the version in the package's Makefile is another one than that of the kernel or of the program",
-            "make PKG_VERSION and PKG_RELEASE in the Makefile below package/feed those of Cargo.toml and the recipe",
+            format!("the SDK built version {} of {name}, expected was {version}", other.version),
+            "the version in the package's Makefile differs from that of the kernel or program",
+            "set PKG_VERSION and PKG_RELEASE in the Makefile below package/feed to those of Cargo.toml and the recipe",
         )),
         None => Err(Failure::of(Problem {
             exit: Exit::Failed,
             id: "SDK061",
-            what: format!("the SDK made no {name}"),
+            what: format!("the SDK did not build {name}"),
             why: "its build ended without an error, as it does for packages that are not selected",
-            fix: "run the same command again with -v; it begins with a new tree of the SDK, and shows what its build says",
+            fix: "run the same command again with -v; it starts with a new tree of the SDK and shows the build's \
+                  output",
         })),
     }
 }
 
 fn common(package: &Opened, literals: &Literals, tree: &Tree) -> Result<()> {
+    of_architecture(package, literals)?;
+    as_published(package, tree)
+}
+
+fn of_architecture(package: &Opened, literals: &Literals) -> Result<()> {
     if package.architecture != literals.arch.0 {
         return Err(bad(
             package,
             "SDK063",
             format!("{} is for {}, the SDK is for {}", package.name, package.architecture, literals.arch),
-            "routers of this target would not install it",
-            "take PKGARCH out of the Makefile below package/feed; if it is none of ours, report the release",
+            "routers with this target would not install it",
+            "remove PKGARCH from the Makefile below package/feed; if the package is not ours, report the release",
         ));
     }
+    Ok(())
+}
+
+/// Checks what must be true of every package in a feed.
+fn as_published(package: &Opened, tree: &Tree) -> Result<()> {
     if package.file.signatures > 0 {
         return Err(bad(
             package,
             "SDK071",
             format!("{} is signed", package.name),
-            "the SDK signs with a key that it made for itself: nobody trusts it, and no two builds are the same",
-            "see that its `.config` has `# CONFIG_SIGN_EACH_PACKAGE is not set`; if it has, report the release",
+            "the SDK signs with a key that it generated itself: no router trusts it, and no two builds are equal",
+            "check that its `.config` has `# CONFIG_SIGN_EACH_PACKAGE is not set`; if it has, report the release",
         ));
     }
     if package.source.starts_with('/') || package.source.contains(tree.folder().as_str()) {
         return Err(bad(
             package,
             "SDK066",
-            format!("{} says that it was made from {}", package.name, package.source),
-            "paths of the building machine differ between builds, and should not be published",
-            "see what sets SOURCE in the Makefile below package/feed; if nothing does, report it",
+            format!("{} says that its source is {}", package.name, package.source),
+            "paths of the build machine differ between builds, and should not be published",
+            "find out what sets SOURCE in the Makefile below package/feed; if nothing does, report it",
         ));
     }
     Ok(())
 }
 
-/// What is wrong with a kernel's package, and no recipe of ours can change.
-const RELEASE: &str = "run the same command again, it begins with a new tree of the SDK; if it happens again, see that the \
-                       SDK is the release's own (`cargo xtask lock --check`), and report the release";
+/// The fix for a faulty kernel package, which no recipe of ours can change.
+const RELEASE: &str = "run the same command again, which starts with a new tree of the SDK; if it happens again, \
+                       check that the SDK is the release's own (`cargo xtask lock --check`), and report the release";
 
 fn bad(package: &Opened, id: &'static str, what: String, why: &str, fix: &str) -> Failure {
     Failure::of(Problem { exit: Exit::Failed, id, what, why, fix }).at(&package.path)

@@ -1,4 +1,4 @@
-//! Rebuilt kmods against those that the release published: everything that a router would see, whatever the dates are.
+//! Compares rebuilt kmods with those that the release published: everything that a router would notice, but not dates.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,11 +13,11 @@ use super::opened;
 /// A difference between a rebuilt package and the published one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// The package.
+    /// Name of the package.
     pub package: String,
-    /// The file in it; `None` when it is about the package itself.
+    /// The file in the package; `None` for a difference in the package itself.
     pub path: Option<String>,
-    /// What differs, for people.
+    /// What differs, for the user.
     pub what: String,
     /// Whether there is no published package to compare with.
     pub is_unpublished: bool,
@@ -32,7 +32,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Compares packages of the same names; a package that one side lacks is a difference too.
+/// Compares packages with the same names; a package that one side lacks is a difference too.
 ///
 /// # Errors
 /// `SDK060` a package that cannot be read.
@@ -76,7 +76,7 @@ fn package(ours: &Opened, theirs: &Opened) -> Vec<Difference> {
     let files = each(&our_files, &their_files).filter_map(|(path, one, other)| {
         let what = match (one, other) {
             (Some(one), Some(other)) => changed(one, other)?,
-            // What is in a folder is told, so the folder need not be.
+            // The files in a folder are compared, so the other side need not list the folder.
             (Some(file), None) if is_filled(file, path, &our_files) => return None,
             (None, Some(file)) if is_filled(file, path, &their_files) => return None,
             (one, _) => only_in(one.is_some()).to_owned(),
@@ -86,10 +86,10 @@ fn package(ours: &Opened, theirs: &Opened) -> Vec<Difference> {
     about_itself.chain(files).collect()
 }
 
-/// Fields that tell where and when a package was made, or that follow from the rest.
+/// Fields that depend on where and when a package was built, or that follow from others.
 const NOT_COMPARED: [&str; 4] = ["package", "source", "sourcedateepoch", "installed-size"];
 
-/// What the package manager is told, but for [`NOT_COMPARED`].
+/// The package's metadata, without [`NOT_COMPARED`].
 fn told(package: &Opened) -> BTreeMap<&str, &String> {
     let fields = package.fields.iter().filter(|(name, _)| !NOT_COMPARED.contains(&name.as_str()));
     fields.map(|(name, value)| (name.as_str(), value)).collect()
@@ -100,7 +100,7 @@ fn payload(package: &Opened) -> BTreeMap<&str, &File> {
     package.files.iter().map(|file| (file.entry.path.as_str(), file)).collect()
 }
 
-/// What both sides have under each name that one of them has.
+/// Pairs the values of both sides, for each name that one of them has.
 fn each<'a, K: AsRef<str> + Ord, T>(
     ours: &'a BTreeMap<K, T>,
     theirs: &'a BTreeMap<K, T>,
@@ -124,9 +124,9 @@ fn changed(ours: &File, theirs: &File) -> Option<String> {
     Some(match (&ours.entry.kind, &theirs.entry.kind) {
         (Kind::File(_), Kind::File(_)) if ours.sha256 != theirs.sha256 => "its content differs".into(),
         (Kind::Symlink(one), Kind::Symlink(other)) if one != other => {
-            format!("it leads to {one}, published to {other}")
+            format!("it links to {one}, the published one to {other}")
         }
-        (one, other) if one != other => "it is of another kind".into(),
+        (one, other) if one != other => "it is of another kind (file, folder or link)".into(),
         _ if ours.entry.mode != theirs.entry.mode => {
             format!("its mode is {:o}, published is {:o}", ours.entry.mode, theirs.entry.mode)
         }
@@ -136,7 +136,7 @@ fn changed(ours: &File, theirs: &File) -> Option<String> {
     })
 }
 
-/// A name, or the number of who has none.
+/// The owner's name, or the number if there is no name.
 fn shown(owner: &Owner) -> String {
     if owner.name.is_empty() { owner.id.to_string() } else { owner.name.clone() }
 }
@@ -212,7 +212,7 @@ mod tests {
         }
     }
 
-    /// Each change that a router would see, in what either format says of it.
+    /// Each change that a router would notice, in both formats.
     #[test]
     fn whatever_a_router_would_see_is_compared() {
         type Change = fn(&mut Package);
@@ -259,7 +259,7 @@ mod tests {
                 told,
                 [
                     format!("kmod-x: /lib/modules/6.6.93/x.ko: its owner is {owner}, published is {root}"),
-                    "kmod-x: /sbin/x: it leads to z, published to y".into(),
+                    "kmod-x: /sbin/x: it links to z, the published one to y".into(),
                     "kmod-x: /srv: its mode is 700, published is 755".into(),
                 ]
             );

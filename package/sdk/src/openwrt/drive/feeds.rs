@@ -1,9 +1,9 @@
-//! Our own packages as a feed of the SDK: a folder in the tree, linked in by `scripts/feeds`.
+//! Our own packages as a feed of the SDK: a folder in the tree, which `scripts/feeds` links.
 //!
-//! The feed is a copy in the tree and not the folder in the source tree, for three reasons: a path of
-//! this machine would end up in the packages' `Source`, their date would be that of the last commit, and
-//! all work trees share one SDK. `scripts/feeds` exits with 0 on nearly everything, so its results are
-//! looked at instead. Sources: OpenWrt's `scripts/feeds` and `scripts/get_source_date_epoch.sh`.
+//! The feed is copied into the tree, for three reasons: otherwise a path of this machine would be in the packages'
+//! `Source`, their date would be that of the last commit, and all work trees share one SDK. `scripts/feeds` exits with
+//! 0 in nearly every case, so its results are checked instead. Sources: OpenWrt's `scripts/feeds` and
+//! `scripts/get_source_date_epoch.sh`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,73 +14,109 @@ use model::{Exit, Failure, Problem, Result};
 
 use super::make::Maker;
 use super::makefile;
+use super::own_feed::{self, Listed};
 use super::tree::Tree;
+use crate::openwrt::feed_folder::FeedFolder;
 use crate::recipe::{Kmod, Line, Recipes, TextFile};
 
-/// Its name; `scripts/feeds` takes letters, digits and underscores only.
-pub(super) const NAME: &str = "offload";
+/// Name of the feed; `scripts/feeds` accepts only letters, digits and underscores.
+pub(in crate::openwrt) const NAME: &str = "offload";
 
-/// Its folder in the tree.
+/// Path of the feed in the tree.
 const FOLDER: &str = "offload-feed";
 
-/// A program that is built outside the SDK and packed by it.
+/// A program that is built outside the SDK and packed with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
-    /// The package, also its folder's name.
+    /// Name of the package, and of its folder.
     pub package: String,
-    /// Version without the package's release.
+    /// The program's version, without the package's release number.
     pub version: String,
-    /// The package's release.
+    /// The package's release number.
     pub release: u32,
-    /// The folder that holds the package's Makefile.
+    /// The folder with the package's Makefile.
     pub recipe: Utf8PathBuf,
     /// The built program.
     pub binary: Utf8PathBuf,
-    /// Where the package installs it, without leading slash.
+    /// Its path on the router, without leading slash.
     pub install: String,
 }
 
-/// Puts packages into the tree as a feed, and lets the SDK know it and nothing else.
+/// Copies packages into the tree as a feed, and has the SDK index that feed and, if there is one, the user's own.
+/// Returns the packages of the latter.
 ///
 /// # Errors
-/// `SDK050` a Makefile that the SDK does not understand, `SDK051` a package that it did not link,
-/// `SDK049` a program of the SDK that failed.
-pub(super) fn prepare(maker: &Maker<'_>, programs: &[Program], modules: &Modules<'_>, arch: &str) -> Result<()> {
+/// `SDK050` a Makefile that the SDK does not understand, `SDK051` a package that it did not link, `SDK049` a program of
+/// the SDK that failed; those of [`own_feed::install`].
+pub(super) fn prepare(
+    maker: &Maker<'_>,
+    programs: &[Program],
+    modules: &Modules<'_>,
+    arch: &str,
+    own: Option<&FeedFolder>,
+) -> Result<Vec<Listed>> {
     let tree = maker.tree;
     let folder = tree.path(FOLDER);
     let mut items = contents(programs, arch, maker.epoch)?;
     modules.put(maker.epoch, &mut items)?;
     put(&folder, &items)?;
     let names: Vec<&str> = programs.iter().map(|program| program.package.as_str()).chain(modules.names()).collect();
-    let line = if names.is_empty() { String::new() } else { format!("src-link {NAME} {folder}\n") };
-    let text = format!("# The feeds of this SDK are written by its driver.\n{line}");
-    let file = tree.path("feeds.conf");
-    if std::fs::read_to_string(&file).ok() != Some(text.clone()) {
-        aside::write(&file, text.as_bytes())?;
+    let ours = if names.is_empty() { String::new() } else { format!("src-link {NAME} {folder}\n") };
+    let own_lines = own.map(|own| own_feed::lines(tree, own)).unwrap_or_default();
+    write_conf(tree, &format!("{ours}{own_lines}"))?;
+    if let Some(own) = own {
+        own_feed::copy(tree, own, maker.epoch)?;
     }
     remove_dangling(&tree.path("package/feeds").join(NAME))?;
-    if names.is_empty() {
+    if !names.is_empty() {
+        install(maker, &names)?;
+    }
+    own.map_or_else(|| Ok(Vec::new()), |own| own_feed::install(maker, own))
+}
+
+/// Writes `feeds.conf`, and removes links to feeds that are no longer in it.
+fn write_conf(tree: &Tree, lines: &str) -> Result<()> {
+    let text = format!("# The feeds of this SDK are written by its driver.\n{lines}");
+    let names: BTreeSet<&str> = lines.lines().filter_map(|line| line.split(' ').nth(1)).collect();
+    for links in files::entries(&tree.path("package/feeds"))? {
+        // The SDK has a feed of its own, `base`.
+        if links.file_name().is_some_and(|name| name != "base" && !names.contains(name)) {
+            files::remove(&links)?;
+        }
+    }
+    let file = tree.path("feeds.conf");
+    if std::fs::read_to_string(&file).ok().as_ref() == Some(&text) {
         return Ok(());
     }
+    aside::write(&file, text.as_bytes())
+}
+
+/// Has the SDK index our feed and link its packages.
+fn install(maker: &Maker<'_>, names: &[&str]) -> Result<()> {
+    let tree = maker.tree;
     call(maker, &["./scripts/feeds", "update", NAME])?;
     let index = std::fs::read_to_string(tree.path("feeds").join(format!("{NAME}.index"))).unwrap_or_default();
-    for package in &names {
+    for package in names {
         let line = format!("Package: {package}");
         if !index.lines().any(|known| known == line) {
-            return Err(not_indexed(tree, package));
+            let dump = tree.path("logs/feeds").join(NAME).join(package).join("dump.txt");
+            let fix =
+                format!("correct package/feed/{package}/Makefile, or the one that the recipe of a compiled kmod names");
+            return Err(not_indexed(&dump, package, fix));
         }
     }
     let words = ["./scripts/feeds", "install", "-p", NAME];
     call(maker, &words.into_iter().chain(names.iter().copied()).collect::<Vec<_>>())?;
-    names.iter().try_for_each(|name| check_link(tree, name))
+    names.iter().try_for_each(|name| check_link(tree, NAME, name))
 }
 
-/// The goal that makes a package of the feed.
+/// The make goal for a package of our feed.
 pub(super) fn goal(package: &str) -> String {
     format!("package/feeds/{NAME}/{package}/compile")
 }
 
-fn call(maker: &Maker<'_>, words: &[&str]) -> Result<()> {
+/// Runs a program of the SDK that must succeed.
+pub(super) fn call(maker: &Maker<'_>, words: &[&str]) -> Result<()> {
     let called = maker.call(words)?;
     if called.success {
         return Ok(());
@@ -93,13 +129,13 @@ fn call(maker: &Maker<'_>, words: &[&str]) -> Result<()> {
 pub(super) struct Modules<'a> {
     /// Their recipes.
     pub(super) kmods: Vec<&'a Kmod>,
-    /// All that apply to the kernel, and its line.
+    /// Names of all kmods that apply to the kernel, and the kernel's line.
     pub(super) known: BTreeSet<&'a str>,
     pub(super) line: Option<Line>,
 }
 
 impl<'a> Modules<'a> {
-    /// Those of the recipes that apply to a kernel.
+    /// The compiled kmods among the recipes that apply to a kernel.
     pub(super) fn of(recipes: &'a Recipes, version: &str) -> Self {
         let Ok(line) = version.parse::<Line>() else { return Modules::default() };
         let known = recipes.kmods.values().filter(|kmod| kmod.kernel.hold(line)).map(|kmod| kmod.package.as_str());
@@ -110,7 +146,7 @@ impl<'a> Modules<'a> {
         self.kmods.iter().map(|kmod| kmod.package.as_str())
     }
 
-    /// Adds their files: a Makefile, the source, and what else they bring.
+    /// Adds their files: a Makefile, the source, and other files of the package.
     fn put(&self, epoch: u64, items: &mut BTreeMap<Utf8PathBuf, Item>) -> Result<()> {
         let Some(line) = self.line else { return Ok(()) };
         for kmod in &self.kmods {
@@ -139,14 +175,14 @@ impl<'a> Modules<'a> {
     }
 }
 
-/// A file of the feed.
+/// A file in a feed.
 #[derive(Debug, PartialEq, Eq)]
-struct Item {
-    bytes: Vec<u8>,
-    mode: u32,
+pub(super) struct Item {
+    pub(super) bytes: Vec<u8>,
+    pub(super) mode: u32,
 }
 
-/// The feed's files by their paths. The SDK dates a package by the file `version.date` in its folder.
+/// The feed's files by path. The SDK dates a package by the file `version.date` in its folder.
 fn contents(programs: &[Program], arch: &str, epoch: u64) -> Result<BTreeMap<Utf8PathBuf, Item>> {
     let mut items = BTreeMap::new();
     for program in programs {
@@ -162,9 +198,9 @@ fn contents(programs: &[Program], arch: &str, epoch: u64) -> Result<BTreeMap<Utf
     Ok(items)
 }
 
-/// Makes a folder hold these files and nothing else. Files that are right are left alone: the SDK
-/// rebuilds what is newer than its package.
-fn put(folder: &Utf8Path, items: &BTreeMap<Utf8PathBuf, Item>) -> Result<()> {
+/// Makes a folder contain exactly these files. Correct files are not touched, because the SDK rebuilds packages older
+/// than their files.
+pub(super) fn put(folder: &Utf8Path, items: &BTreeMap<Utf8PathBuf, Item>) -> Result<()> {
     files::create_folder(folder)?;
     remove_others(folder, folder, items)?;
     for (path, item) in items {
@@ -198,8 +234,8 @@ fn remove_others(root: &Utf8Path, folder: &Utf8Path, items: &BTreeMap<Utf8PathBu
     Ok(())
 }
 
-/// Links of packages that are gone stay in the tree for ever otherwise.
-fn remove_dangling(folder: &Utf8Path) -> Result<()> {
+/// Removes links of packages that no longer exist; nothing else would remove them.
+pub(super) fn remove_dangling(folder: &Utf8Path) -> Result<()> {
     for entry in folder.read_dir_utf8().into_iter().flatten().flatten() {
         if !entry.path().exists() {
             std::fs::remove_file(entry.path())
@@ -209,28 +245,29 @@ fn remove_dangling(folder: &Utf8Path) -> Result<()> {
     Ok(())
 }
 
-fn check_link(tree: &Tree, package: &str) -> Result<()> {
-    let link = tree.path("package/feeds").join(NAME).join(package);
+/// Checks that a package of a feed is linked, because `scripts/feeds` does not report it.
+pub(super) fn check_link(tree: &Tree, feed: &str, package: &str) -> Result<()> {
+    let link = tree.path("package/feeds").join(feed).join(package);
     if link.join("Makefile").is_file() {
         return Ok(());
     }
     Err(Failure::of(Problem {
         exit: Exit::Failed,
         id: "SDK051",
-        what: format!("the SDK did not take {package} from our feed"),
-        why: "`scripts/feeds install` said nothing, or only warned; its link is not there",
-        fix: "run the same command again with -v; if another feed has a package of this name, rename ours",
+        what: format!("the SDK did not link {package} from the feed {feed}"),
+        why: "`scripts/feeds install` printed nothing, or only a warning, but its link does not exist",
+        fix: "run the same command again with -v; if the SDK or another feed has a package of this name, rename this one",
     })
     .at(link))
 }
 
-/// A Makefile with an error is left out of the index with exit code 0; the reason is in a log.
-fn not_indexed(tree: &Tree, package: &str) -> Failure {
-    let log = tree.path("logs/feeds").join(NAME).join(package).join("dump.txt");
-    let reason = std::fs::read_to_string(&log).unwrap_or_default();
+/// The failure of a Makefile with an error: the scan exits with 0 and leaves it out of the index; the reason is in a
+/// log.
+pub(super) fn not_indexed(dump: &Utf8Path, package: &str, fix: String) -> Failure {
+    let reason = std::fs::read_to_string(dump).unwrap_or_default();
     let lines: Vec<&str> = reason.lines().filter(|line| !line.trim().is_empty()).collect();
     let why = match &lines[lines.len().saturating_sub(10)..] {
-        [] => "its scan left no word about it".to_owned(),
+        [] => "its scan left no message".to_owned(),
         last => format!("its scan says:\n{}", last.join("\n")),
     };
     Failure::of(Problem {
@@ -238,7 +275,7 @@ fn not_indexed(tree: &Tree, package: &str) -> Failure {
         id: "SDK050",
         what: format!("the SDK does not understand the Makefile of {package}"),
         why,
-        fix: format!("correct package/feed/{package}/Makefile, or the one that the recipe of a compiled kmod names"),
+        fix,
     })
 }
 

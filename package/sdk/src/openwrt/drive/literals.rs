@@ -1,7 +1,7 @@
-//! What an SDK says about itself: the facts that its makers wrote into its files.
+//! What an SDK says about itself: the facts that its build wrote into its files.
 //!
-//! With them the exact `kernel` dependency of its kmods is known before anything is built, and is held
-//! against what the release says elsewhere. Source: OpenWrt's `target/sdk/Makefile`.
+//! They tell the exact `kernel` dependency of its kmods before anything is built, and are compared with what the
+//! release says elsewhere. Source: OpenWrt's `target/sdk/Makefile`.
 
 use formats::Format;
 use host::files;
@@ -11,29 +11,29 @@ use super::build_config;
 use super::tree::{Tree, unexpected};
 use crate::recipe::Source;
 
-/// What an SDK was made for.
+/// The target and kernel that an SDK is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Literals {
     /// The kernel that its modules belong to.
     pub kernel: KernelId,
-    /// Such as `x86/64`.
+    /// The target, such as `x86/64`.
     pub target: Target,
     /// Package architecture.
     pub arch: Arch,
-    /// What kind of packages it makes.
+    /// Format of its packages.
     pub format: Format,
-    /// When its sources were last changed, in seconds since 1970.
+    /// When its sources last changed, in seconds since 1970.
     pub source_date_epoch: u64,
-    /// Whether versions end in `-rN`, as they do since 24.10, and not in `-N`.
+    /// Whether versions end in `-rN`, as since 24.10, and not in `-N`.
     pub release_has_r: bool,
 }
 
 /// What the release says about its SDK.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
-    /// The kernel, where the release's metadata tells.
+    /// The kernel, if the release's metadata names it.
     pub kernel: Option<KernelId>,
-    /// As the release calls it.
+    /// The target, as the release names it.
     pub target: Target,
     /// Package architecture.
     pub arch: Arch,
@@ -42,7 +42,7 @@ pub struct Expected {
 }
 
 impl Literals {
-    /// Reads an SDK's own statements.
+    /// Reads the facts in an SDK's files.
     ///
     /// # Errors
     /// `SDK020` one of them is missing.
@@ -79,24 +79,24 @@ impl Literals {
         if self.release_has_r { self.kernel.package_version() } else { format!("{version}-{release}-{config_hash}") }
     }
 
-    /// The version of kmods of the kernel's own tree.
+    /// The version of kmods from the kernel's own tree.
     pub(super) fn kmod_version(&self) -> String {
         self.with_release(&self.kernel.version, self.kernel.release)
     }
 
-    /// The version of a kmod that is compiled from source: the kernel's, and its own.
+    /// The version of a kmod that is compiled from source: the kernel's version, then the source's.
     pub(super) fn compiled_version(&self, source: &Source) -> String {
         let between = if self.release_has_r { '.' } else { '+' };
         self.with_release(&format!("{}{between}{}", self.kernel.version, source.version), source.release)
     }
 
-    /// A version with the package's release number.
+    /// A version with the package's release number appended.
     pub(super) fn with_release(&self, version: &str, release: u32) -> String {
         let r = if self.release_has_r { "r" } else { "" };
         format!("{version}-{r}{release}")
     }
 
-    /// Holds the SDK against what its release says.
+    /// Compares the SDK with what its release says.
     ///
     /// # Errors
     /// `SDK021` another kernel, `SDK022` another target, architecture or format.
@@ -122,7 +122,7 @@ impl Literals {
                 exit: Exit::Mismatch,
                 id: "SDK021",
                 what: format!("the SDK builds for kernel {}, the release's images have {kernel}", self.kernel),
-                why: "its kmods would be refused by every router with that release: the hash is the only guard there is",
+                why: "every router with that release would refuse its kmods: the hash is the only guard there is",
                 fix: "run `cargo xtask lock` to resolve SDK and images again as one set",
             })),
             _ => Ok(()),
@@ -130,7 +130,7 @@ impl Literals {
     }
 }
 
-/// The md5 that takes the place of `unknown` in `LINUX_VERMAGIC:=`.
+/// The md5 that replaces `unknown` in `LINUX_VERMAGIC:=`.
 fn vermagic(kernel_mk: &str) -> Option<String> {
     let lines = kernel_mk.lines().filter(|line| line.trim_start().starts_with("LINUX_VERMAGIC:="));
     lines
@@ -139,7 +139,7 @@ fn vermagic(kernel_mk: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// The number that a Makefile gives to a variable, by `:=` or `?=`.
+/// The number assigned to a variable in a Makefile, with `:=` or `?=`.
 fn assigned<T: std::str::FromStr>(makefile: &str, name: &str) -> Option<T> {
     makefile.lines().find_map(|line| {
         let rest = line.trim_start().strip_prefix(name)?;

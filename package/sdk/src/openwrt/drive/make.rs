@@ -1,7 +1,7 @@
-//! Calls of the SDK's own programs: `make` and `scripts/feeds`.
+//! Runs the SDK's own programs: `make` and `scripts/feeds`.
 //!
-//! Their exit codes are believed only when they tell of failure; what came out is for the caller to
-//! look at. They see a small environment of fixed values, so that nothing of the user's leaks in.
+//! Their exit codes are trusted only when they report failure; the caller checks the results. They run with a small,
+//! fixed environment, so that the user's settings have no effect.
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
@@ -18,10 +18,10 @@ use crate::kbuild::Said;
 /// The stage's name in events.
 pub(super) const STAGE: &str = "packages";
 
-/// Folders in which the build writes while it says nothing.
+/// Folders in which the build writes while it prints nothing.
 const WRITES_TO: [&str; 6] = ["tmp", "logs", "bin", ".git", "staging_dir/host", "build_dir"];
 
-/// What precedes every call's output and tells nothing.
+/// Messages at the start of every call that say nothing.
 const NOISE: [&str; 5] = [
     "has a dependency on",
     "has a build dependency on",
@@ -30,39 +30,39 @@ const NOISE: [&str; 5] = [
     "Collecting package info",
 ];
 
-/// Lines kept for a message.
+/// How many lines of output a message shows.
 const TAIL: usize = 25;
 
-/// Lines kept from a cause on: the names of missing libraries, for one, come after it.
+/// How many lines are kept from a cause on: the names of missing libraries, for example, come after it.
 const SAID: usize = 4;
 
-/// Characters of a line in a message; commands that V=s shows may have thousands.
+/// How many characters of a line a message shows; commands printed with V=s may have thousands.
 const WIDTH: usize = 300;
 
-/// How long a call may take.
+/// Deadlines of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Patience {
-    /// Without a line of output and without a change of the files that it works on.
+    /// The longest time without output and without a change to the files that it works on.
     pub standstill: Duration,
-    /// In all.
+    /// For the whole call.
     pub total: Duration,
 }
 
 impl Default for Patience {
-    /// Packing a kernel's modules is silent for minutes on a busy machine, but it writes files.
+    /// Packing a kernel's modules prints nothing for minutes on a busy machine, but writes files.
     fn default() -> Self {
         Patience { standstill: Duration::from_secs(300), total: Duration::from_secs(7200) }
     }
 }
 
-/// OpenWrt's prerequisite check demands it.
+/// OpenWrt's prerequisite check requires it.
 const UMASK: &str = "022";
 
 /// Runs the SDK's programs in its tree.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Maker<'a> {
     pub(super) tree: &'a Tree,
-    /// The time that the tree's own repository gets; see [`Maker::variables`].
+    /// The time for the tree's own repository; see [`Maker::variables`].
     pub(super) epoch: u64,
     pub(super) jobs: NonZeroUsize,
     pub(super) patience: Patience,
@@ -70,23 +70,31 @@ pub(super) struct Maker<'a> {
     pub(super) cancel: &'a Cancel,
 }
 
-/// How a call ended.
+/// The id of a failure that no [`Symptom`] explains.
+const UNKNOWN_CAUSE: &str = "SDK049";
+
+/// The result of a call.
 #[derive(Debug)]
 pub(super) struct Called {
     pub(super) success: bool,
     tail: VecDeque<String>,
-    /// The most telling line about a cause, and what came after it.
+    /// The most telling symptom in the output, with the lines after it.
     cause: Option<(&'static Symptom, Vec<String>)>,
 }
 
 impl Called {
-    /// Why it failed, as well as its output tells.
+    /// The end of its output.
+    pub(super) fn said(self) -> String {
+        Vec::from(self.tail).join("\n")
+    }
+
+    /// The failure, explained as far as the output allows.
     pub(super) fn failure(self, what: String) -> Failure {
         match self.cause {
             Some((symptom, said)) => symptom.failure(&said.join("\n")),
             None => Failure::of(Problem {
                 exit: Exit::Failed,
-                id: "SDK049",
+                id: UNKNOWN_CAUSE,
                 what,
                 why: format!("the end of its output:\n{}", Vec::from(self.tail).join("\n")),
                 fix: "read the SDK's output above; -v shows all of it",
@@ -96,7 +104,7 @@ impl Called {
 }
 
 impl Maker<'_> {
-    /// Runs a program of the tree; whether it succeeded is the caller's to judge.
+    /// Runs a program of the tree; the caller checks whether it succeeded.
     pub(super) fn call(&self, words: &[&str]) -> Result<Called> {
         self.call_with(words, |_| {})
     }
@@ -131,21 +139,37 @@ impl Maker<'_> {
         Ok(Called { success: ended.success(), tail, cause })
     }
 
-    /// Builds one goal. A failure is repeated once, alone and with all output: the first run's output
-    /// says only that it failed. A package that it was just writing looks finished to `make`, so it goes.
+    /// Builds one goal. After a failure it tries once more, with one job and all output, because the first output says
+    /// only that it failed. Packages written by the failed call are removed first, since `make` would take an
+    /// incomplete one for finished.
     pub(super) fn build(&self, goal: &str, settings: &[&str]) -> Result<()> {
         self.build_with(goal, settings, |_| {})
     }
 
-    /// Builds the goal of a kmod from source, which is compiled in `folder`; why it does not compile on a kernel's
-    /// line is told as of the stand-in's.
+    /// Builds the goal of a kmod that is compiled from source in `folder`; errors of the compiler are explained as for
+    /// the stand-in.
     pub(super) fn compile(&self, goal: &str, folder: &Utf8Path, line: &str) -> Result<()> {
         let mut said = Said::new(folder.as_str());
-        // The SDK's own kernel and packages were built before it.
+        // The SDK's own kernel and packages were already built.
         let built = self.build_with(goal, &["NO_DEPS=1"], |line| said.take(line));
         built.map_err(
             |failure| if failure.exit() == Exit::Failed { said.cause(line).unwrap_or(failure) } else { failure },
         )
+    }
+
+    /// Builds the goal of a package in the user's feed, with everything it depends on. For modules, `line` is the
+    /// kernel's.
+    pub(super) fn build_own(&self, goal: &str, package: &str, line: Option<&str>) -> Result<()> {
+        let mut said = Said::new(self.tree.path("build_dir").as_str());
+        let built = self.build_with(goal, &[], |line| said.take(line));
+        built.map_err(|failure| {
+            let failure = match line {
+                _ if failure.id() != UNKNOWN_CAUSE => failure,
+                Some(line) => said.cause(line).unwrap_or(failure),
+                None => said.error().map_or(failure, |error| not_built(package, error)),
+            };
+            failure.at(package)
+        })
     }
 
     fn build_with(&self, goal: &str, settings: &[&str], mut each: impl FnMut(&str)) -> Result<()> {
@@ -156,14 +180,14 @@ impl Maker<'_> {
             return Ok(());
         }
         self.tree.remove_packages_since(began)?;
-        self.events.line(STAGE, format!("{goal} failed; once more, with all it has to say"));
+        self.events.line(STAGE, format!("{goal} failed; running it again with all output"));
         let words = [&["make", goal, "-j1", "V=s"], settings].concat();
         let again = self.call_with(&words, &mut each)?;
         if again.success { Ok(()) } else { Err(again.failure(format!("the SDK's `make {goal}` failed"))) }
     }
 
-    /// What the SDK's programs see. Its first use makes a git repository of the tree, whose time ends up
-    /// in packages: it gets a fixed time and author, and git never looks above the tree.
+    /// The environment of the SDK's programs. Their first use makes the tree a git repository, whose time ends up in
+    /// packages: it gets a fixed time and author, and git never looks above the tree.
     fn variables(&self) -> Vec<(String, String)> {
         let date = format!("{} +0000", self.epoch);
         let home = self.tree.home();
@@ -181,9 +205,22 @@ impl Maker<'_> {
             ("GIT_COMMITTER_DATE", &date),
         ];
         let fixed = fixed.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let kept = ["PATH", "TMPDIR"].into_iter().filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)));
+        let kept = ["PATH", "TMPDIR", "http_proxy", "https_proxy", "no_proxy"]
+            .into_iter()
+            .filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)));
         fixed.into_iter().chain(kept).collect()
     }
+}
+
+fn not_built(package: &str, error: &str) -> Failure {
+    Failure::of(Problem {
+        exit: Exit::Failed,
+        id: "OWN027",
+        what: format!("{package} does not compile: {error}"),
+        why: "that is the compiler's first error, in the SDK's build folder",
+        fix: "correct the source, or add what it needs to DEPENDS or PKG_BUILD_DEPENDS; -v shows the build's whole \
+              output",
+    })
 }
 
 fn shortened(line: &str) -> String {

@@ -1,16 +1,16 @@
-//! The Makefile by which an SDK compiles a kmod from source: what its recipe says, in the words of include/kernel.mk.
+//! The Makefile with which an SDK compiles a kmod from source: the recipe in the terms of include/kernel.mk.
 //!
-//! The source lies beside it in `src/`, which OpenWrt's build copies to where it compiles. The kernel's options are
-//! not named in it: where one is not set, `KCONFIG` would give an empty package and exit code 0.
+//! The source is beside it in `src/`, which OpenWrt's build copies to where it compiles. The Makefile does not name
+//! kernel options: if one is not set, `KCONFIG` would make an empty package and exit with 0.
 
 use std::fmt::Write as _;
 
 use crate::recipe::{Kmod, Line, Source};
 
-/// The folder for what the kmod brings besides modules.
+/// The folder with the kmod's other files.
 pub(super) const FILES: &str = "files";
 
-/// The text of the Makefile. `depends` are the kmods among its dependencies that this kernel has.
+/// The text of the Makefile. `depends` are those kmods among its dependencies that this kernel has.
 pub(super) fn text(kmod: &Kmod, source: &Source, line: Line, depends: &[&str]) -> String {
     let modules: Vec<&str> =
         kmod.modules.iter().filter(|module| module.applies_to(line)).map(|module| module.name.as_str()).collect();
@@ -48,7 +48,7 @@ pub(super) fn text(kmod: &Kmod, source: &Source, line: Line, depends: &[&str]) -
         literal(crate::kmod::MAINTAINER),
         literal(&kmod.title),
     );
-    // A Kbuild file may have its modules in folders.
+    // A Kbuild file may build modules in subfolders.
     for name in &modules {
         let _infallible = writeln!(
             text,
@@ -63,12 +63,12 @@ pub(super) fn text(kmod: &Kmod, source: &Source, line: Line, depends: &[&str]) -
     text
 }
 
-/// A text that `make` takes as it stands.
+/// Escapes a text for `make`.
 fn literal(text: &str) -> String {
     text.replace('$', "$$").replace('#', "\\#")
 }
 
-/// A word for the shell of a recipe's line.
+/// Quotes a word for the shell of a make rule.
 fn shell_word(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''").replace('$', "$$"))
 }

@@ -1,6 +1,6 @@
-//! `tmp/.packageinfo`: what the SDK's own scan found out about packages; here, which kmods need which.
+//! `tmp/.packageinfo`, the result of the SDK's own scan of packages; used to find which kmods depend on which.
 //!
-//! The closure of a kmod differs between releases and between kernels, so it is asked from the SDK.
+//! A kmod's dependencies differ between releases and kernels, so the SDK's own data is used.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +8,13 @@ use model::{Exit, Failure, Problem, Result};
 
 /// Dependencies of packages, by name.
 #[derive(Debug)]
-pub(super) struct Metadata<'a>(BTreeMap<&'a str, Vec<Need<'a>>>);
+pub(super) struct Metadata<'a>(BTreeMap<&'a str, Vec<Need<'a>>>, BTreeSet<&'a str>);
 
-/// One dependency.
-#[derive(Debug, PartialEq, Eq)]
+/// The Makefile that defines the kernel's own kmods.
+const KERNEL: &str = "package/kernel/linux/Makefile";
+
+/// A dependency of a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Need<'a> {
     package: &'a str,
     /// Whether it holds only under some configuration.
@@ -19,24 +22,37 @@ struct Need<'a> {
 }
 
 impl<'a> Metadata<'a> {
-    /// Reads the file's stanzas: `Package:`, then `Depends:` of words such as `+kmod-a`, `@IPV6`,
+    /// Parses the file's stanzas: `Package:`, then `Depends:` with words such as `+kmod-a`, `@IPV6`,
     /// `+LINUX_6_12:kmod-b`.
     pub(super) fn parse(text: &'a str) -> Self {
         let mut packages: BTreeMap<&str, Vec<Need<'_>>> = BTreeMap::new();
-        let mut package = "";
+        let (mut package, mut source, mut in_tree) = ("", "", BTreeSet::new());
         for line in text.lines() {
-            if let Some(name) = line.strip_prefix("Package: ") {
+            if let Some(makefile) = line.strip_prefix("Source-Makefile: ") {
+                source = makefile.trim();
+            } else if let Some(name) = line.strip_prefix("Package: ") {
                 package = name.trim();
                 packages.entry(package).or_default();
+                if source == KERNEL {
+                    in_tree.insert(package);
+                }
+            } else if let Some(provided) = line.strip_prefix("Provides: ") {
+                for name in provided.split_whitespace().map(|name| name.trim_start_matches('@')) {
+                    packages.entry(name).or_default().push(Need { package, conditional: true });
+                }
             } else if let Some(depends) = line.strip_prefix("Depends: ") {
                 packages.entry(package).or_default().extend(depends.split_whitespace().filter_map(need));
             }
         }
-        Metadata(packages)
+        Metadata(packages, in_tree)
     }
 
-    /// Everything that `roots` need among kmods, themselves included. `available` are those that the
-    /// builder selected: what is needed under a condition that did not hold is not among them.
+    fn is_in_tree(&self, package: &str) -> bool {
+        self.1.contains(package)
+    }
+
+    /// All kmods that `roots` need, themselves included. `available` are those that the builder selected; a dependency
+    /// whose condition does not hold is not among them.
     ///
     /// # Errors
     /// `SDK030` a kmod that this release does not have.
@@ -52,6 +68,27 @@ impl<'a> Metadata<'a> {
             let wanted = needs.iter().filter(|need| need.package.starts_with("kmod-"));
             let wanted = wanted.filter(|need| !need.conditional || available.contains(need.package));
             open.extend(wanted.map(|need| (need.package, name)));
+        }
+        Ok(found)
+    }
+
+    /// Everything that a package needs, itself included, as far as known; or the name of a kmod that does not exist.
+    /// Unknown packages are left to the router. `available` are the kernel's own kmods that the builder selected.
+    pub(super) fn reached_from(&self, package: &str, available: &BTreeSet<&str>) -> Result<BTreeSet<String>, String> {
+        let mut found = BTreeSet::new();
+        let mut open = vec![Need { package, conditional: false }];
+        while let Some(Need { package, conditional }) = open.pop() {
+            if found.contains(package) {
+                continue;
+            }
+            match self.0.get(package) {
+                Some(needs) if !self.is_in_tree(package) || available.contains(package) => {
+                    found.insert(package.to_owned());
+                    open.extend(needs.iter().copied());
+                }
+                _ if package.starts_with("kmod-") && !conditional => return Err(package.to_owned()),
+                _ => {}
+            }
         }
         Ok(found)
     }
@@ -73,9 +110,9 @@ fn unknown(name: &str, by: &str) -> Failure {
         exit: Exit::Failed,
         id: "SDK030",
         what: format!("this SDK has no {name}"),
-        why: format!("{by} ask for it; it was renamed or dropped, or the builder's configuration left it out"),
-        fix: "give its recipe the kernels that have it (`kernel: {since: …, before: …}`); a release's SDK packs the modules of its \
-         own kernel, and no kmod of yours: leave such a recipe out of --recipes with --release",
+        why: format!("{by} depend on it; it was renamed or dropped, or the builder's configuration left it out"),
+        fix: "limit its recipe to the kernels that have it (`kernel: {since: …, before: …}`); a release's SDK packs \
+         the modules of its own kernel and no others: leave such a recipe out of --recipes with --release",
     })
 }
 
@@ -118,7 +155,18 @@ Depends: +kmod-nowhere
             assert_eq!((failure.id(), failure.exit()), ("SDK030", Exit::Failed));
             assert!(failure.finding().what.contains(missing), "{failure}");
         }
-        // Known to the scan, but not selected by the builder.
+        // A package of the user's feed may depend on it through other packages.
+        let more = format!(
+            "Source-Makefile: package/kernel/linux/Makefile\n{TEXT}Package: kmod-out\n@@\nSource-Makefile: feeds/own/x/Makefile\n\
+             Package: tool\nDepends: +libc +lib +IPV6:kmod-out\n@@\nPackage: lib\nDepends: +kmod-own\n@@\nPackage: kmod-real\n\
+             Provides: kmod-own\nDepends: +kmod-a\n@@\nPackage: bad\nDepends: +lib +kmod-out\n@@\nPackage: worse\nDepends: +kmod-gone\n@@\n"
+        );
+        let metadata = Metadata::parse(&more);
+        let needs = |name| metadata.reached_from(name, &available);
+        let reached: Vec<String> = needs("tool").unwrap().into_iter().collect();
+        assert_eq!(reached, ["kmod-a", "kmod-b", "kmod-own", "kmod-real", "lib", "tool"]);
+        assert_eq!((needs("bad"), needs("worse")), (Err("kmod-out".into()), Err("kmod-gone".into())));
+        // The scan knows it, but the builder did not select it.
         assert_eq!(metadata.closure(&["kmod-b"], &BTreeSet::new()).unwrap_err().id(), "SDK030");
     }
 }

@@ -1,6 +1,6 @@
-//! A miniature SDK, for tests: `tests/mini-sdk` with a kernel that has what recipes ask for.
+//! A miniature SDK for tests: `tests/mini-sdk` with a kernel that has what the recipes need.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it cannot go on")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fixture may panic")]
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -16,41 +16,45 @@ use formats::{Content, Entry, Format, Package, apk};
 use super::Program;
 use crate::recipe::{Kmod, Line, Recipes};
 
-/// The files that are the same in every miniature.
+/// Files that are the same in every miniature.
 const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/mini-sdk");
 
-/// The bytes of the program in every miniature's feed.
+/// The bytes of the program in each miniature's feed.
 pub const PROGRAM: &[u8] = b"#!/bin/sh\necho offload\n";
 
-/// The module that is built into every miniature's kernel.
+/// The module that is built into each miniature's kernel.
 const BUILTIN: &str = "part_of_the_kernel";
 
-/// What a miniature is like.
+/// The properties of a miniature.
 #[derive(Debug, Clone)]
 pub struct MiniSdk<'a> {
-    /// Its kmods are those of the recipes that apply, and one that nobody wants.
+    /// Its kmods are those of the recipes that apply, and one that no recipe needs.
     pub recipes: &'a Recipes,
-    /// Kernel version.
+    /// Version of its kernel.
     pub version: &'a str,
-    /// The kernel's hash.
+    /// The kernel's configuration hash.
     pub hash: &'a str,
     /// Target and subtarget.
     pub target: (&'a str, &'a str),
     /// Package architecture.
     pub arch: &'a str,
-    /// What it makes.
+    /// Format of its packages.
     pub format: Format,
-    /// A word that `tests/mini-sdk/scripts/mini.sh` knows.
+    /// How it misbehaves: a word that `tests/mini-sdk/scripts/mini.sh` knows.
     pub fault: &'a str,
-    /// Modules for a kernel that is booted, by name; what is not among them is part of the kernel. Without any, they
-    /// are files that only look like modules.
+    /// Modules for a kernel that is booted, by name; others are built into the kernel. Without this, module files only
+    /// look like modules.
     pub modules: Option<&'a BTreeMap<String, Vec<u8>>>,
-    /// The program that it packs, and its version, where that is decided before it is given one.
+    /// The results of compiling the user's sources, by module name; those of the recipes are known.
+    pub compiled: &'a [(&'a str, &'a [u8])],
+    /// The program that it packs and its version, if they are fixed before a program is given.
     pub program: (&'a [u8], &'a str),
+    /// A script in the place of its C compiler; a real SDK has one always.
+    pub gcc: Option<&'a str>,
 }
 
 impl<'a> MiniSdk<'a> {
-    /// One without faults, for x86/64.
+    /// A miniature without faults, for x86/64.
     pub fn new(recipes: &'a Recipes, version: &'a str, hash: &'a str, format: Format) -> Self {
         MiniSdk {
             recipes,
@@ -61,13 +65,15 @@ impl<'a> MiniSdk<'a> {
             format,
             fault: "",
             modules: None,
+            compiled: &[],
             program: (PROGRAM, "0.1.0"),
+            gcc: None,
         }
     }
 
-    /// The archive's bytes, as `NAME.tar.zst` or `NAME.tar.xz`, with everything in the folder NAME.
+    /// The bytes of the archive `NAME.tar.zst` or `NAME.tar.xz`, with everything in the folder NAME.
     pub fn archive(&self, file_name: &str) -> Vec<u8> {
-        let (name, compression) = file_name.split_once(".tar.").expect("a name that ends in .tar.*");
+        let (name, compression) = file_name.split_once(".tar.").expect("the file name ends in .tar.*");
         let folder = tempfile::tempdir().unwrap();
         let root = Utf8Path::from_path(folder.path()).unwrap();
         self.write(root);
@@ -90,7 +96,7 @@ impl<'a> MiniSdk<'a> {
         for (name, kmod) in &kmods {
             let modules: Vec<&str> = modules(kmod, line).collect();
             if kmod.source.is_some() {
-                // Nothing is compiled in it: this is what would be.
+                // Nothing is compiled: these are the results.
                 for module in &modules {
                     let bytes = self.module(module).unwrap_or_default();
                     put(&root.join(format!("compiled/{module}.ko")), &bytes, 0o644);
@@ -117,6 +123,9 @@ impl<'a> MiniSdk<'a> {
         if self.format == Format::Apk {
             self.prebuild(root, &self.program());
         }
+        for (name, bytes) in self.compiled {
+            put(&root.join(format!("compiled/{name}.ko")), bytes, 0o644);
+        }
         put(&linux.join(".config"), config.as_bytes(), 0o644);
         put(&linux.join("modules.builtin"), builtin.as_bytes(), 0o644);
         put(&root.join("package/kernel/linux/kmods"), table.as_bytes(), 0o644);
@@ -124,6 +133,13 @@ impl<'a> MiniSdk<'a> {
         let vermagic = format!("  LINUX_VERMAGIC:=$(if $(LINUX_VERMAGIC),$(LINUX_VERMAGIC),{})\n", self.hash);
         let kernel_mk = format!("{vermagic}VERSION:=$(LINUX_VERSION)-r$(LINUX_RELEASE)\n");
         put(&root.join("include/kernel.mk"), kernel_mk.as_bytes(), 0o644);
+        if let Some(gcc) = self.gcc {
+            let bin = root.join(format!("staging_dir/toolchain-{}_gcc-13.3.0_musl/bin", self.arch));
+            let machine = self.arch.split('_').next().unwrap_or_default();
+            for name in ["gcc", "gcc-ar", "gcc.bin"] {
+                put(&bin.join(format!("{machine}-openwrt-linux-musl-{name}")), gcc.as_bytes(), 0o755);
+            }
+        }
         put(&root.join("fault"), self.fault.as_bytes(), 0o644);
     }
 
@@ -148,7 +164,7 @@ impl<'a> MiniSdk<'a> {
         (line, self.recipes.kmods.values().filter(applies).map(|kmod| (kmod.package.as_str(), kmod)).collect())
     }
 
-    /// The bytes of a module; `None` for one that is part of the kernel.
+    /// The bytes of a module; `None` for a built-in one.
     fn module(&self, name: &str) -> Option<Vec<u8>> {
         if let Some(modules) = self.modules {
             return modules.get(name).cloned();
@@ -158,7 +174,7 @@ impl<'a> MiniSdk<'a> {
         (name != BUILTIN).then(|| elf(&modinfo))
     }
 
-    /// What a kmod names, and what its modules need of others: Debian's kernels differ from OpenWrt's in that.
+    /// The dependencies of a kmod's recipe, and those of its modules: Debian's kernels differ from OpenWrt's in these.
     fn depends<'k>(&self, kmod: &'k Kmod, known: &BTreeMap<&'k str, &'k Kmod>) -> Vec<&'k str> {
         let named = kmod.depends.iter().map(String::as_str).filter(|name| known.contains_key(name));
         let own = kmod.modules.iter().filter_map(|module| self.modules?.get(&module.name));
@@ -174,7 +190,7 @@ impl<'a> MiniSdk<'a> {
         depends
     }
 
-    /// The kmods that come out of it.
+    /// The kmods that it builds.
     pub fn kmods(&self) -> Vec<Package> {
         let (line, kmods) = self.selected();
         let kmod =
@@ -182,7 +198,7 @@ impl<'a> MiniSdk<'a> {
         kmods.values().map(kmod).collect()
     }
 
-    /// What the package manager would make of a kmod.
+    /// A kmod package as the SDK would build it.
     fn kmod(&self, kmod: &Kmod, modules: &[&str], depends: &[&str]) -> Package {
         let kernel = Dependency::exactly("kernel", format!("{}~{}-r1", self.version, self.hash));
         let short = kmod.short_name();
@@ -231,7 +247,7 @@ impl<'a> MiniSdk<'a> {
         }
     }
 
-    /// What comes out of `make`; with apk also as it is when the SDK signs it with a key of its own.
+    /// Writes the result of `make`; for apk also the variant that the SDK signed with its own key.
     fn prebuild(&self, root: &Utf8Path, package: &Package) {
         let mut bytes = Vec::new();
         package.write(self.format, &mut bytes).unwrap();
@@ -245,7 +261,7 @@ impl<'a> MiniSdk<'a> {
     }
 }
 
-/// A feed's folder with one program, and the program.
+/// Writes a feed folder with one program; returns the program.
 pub fn program(folder: &Utf8Path) -> Program {
     let makefile =
         "PKG_NAME:=offloadctl\nPKG_VERSION:=0.1.0\nPKG_RELEASE:=1\n$(eval $(call BuildPackage,offloadctl))\n";
@@ -297,7 +313,7 @@ fn copy(from: &Utf8Path, to: &Utf8Path) {
     }
 }
 
-/// A 64-bit relocatable ELF file whose only content is a section `.modinfo`.
+/// A 64-bit relocatable ELF file that contains only a section `.modinfo`.
 pub(crate) fn elf(modinfo: &str) -> Vec<u8> {
     const HEADER: usize = 64;
     const NAMES: &[u8] = b"\0.modinfo\0.shstrtab\0";

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! archive ─ unpack ─> Tree ─ Literals ── feeds ── closure, prune ── .config ── make ── check ─> packages
-//!                       │       │ the release's word                                     │
+//!                       │       │ compared with the release                              │
 //!                       └ lock  └ kernel, target, architecture                           └ by content
 //! ```
 //!
-//! What OpenWrt's programs report is not believed: they exit with 0 after building nothing. Every step
-//! looks at what it was to bring about. Facts about their behaviour come from OpenWrt's sources
-//! (`target/sdk`, `include/toplevel.mk`, `include/kernel.mk`, `scripts/feeds`).
+//! Exit codes of OpenWrt's programs are not trusted: they exit with 0 after building nothing. Every step checks its own
+//! result. Facts about their behaviour come from OpenWrt's sources (`target/sdk`, `include/toplevel.mk`,
+//! `include/kernel.mk`, `scripts/feeds`).
 
 mod build_config;
 mod check;
@@ -21,6 +21,7 @@ mod metadata;
 #[cfg(any(test, feature = "fixture"))]
 pub mod mini;
 mod opened;
+mod own_feed;
 mod renew;
 mod selection;
 mod symptoms;
@@ -38,12 +39,15 @@ use host::{aside, files};
 use model::{Cancel, Events, Failure, Result};
 
 use crate::built::BuiltPackage;
+use crate::openwrt::feed_folder::FeedFolder;
 use crate::recipe::{Line, Recipes};
 
 pub use compare::{Difference, compare};
+pub(super) use feeds::NAME as FEED;
 pub use feeds::Program;
 pub use literals::{Expected, Literals};
 pub use make::Patience;
+pub(super) use own_feed::FOLDER as OWN_FEED;
 pub use tree::Tree;
 pub use unpack::{STAGE as UNPACK_STAGE, UNPACKED, unpack};
 
@@ -51,36 +55,39 @@ use check::{Good, Kernel};
 use feeds::Modules;
 use make::Maker;
 use metadata::Metadata;
+use own_feed::Listed;
 
 /// What to build, in which SDK.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    /// The SDK.
+    /// The unpacked SDK.
     pub tree: &'a Tree,
-    /// The archive that it came out of: where a run did not end well, the next one unpacks it again.
+    /// The archive that it was unpacked from: after a run that did not finish, the next one unpacks it again.
     pub archive: &'a Utf8Path,
-    /// The right to change it: two makes in one tree were seen to hang for ten minutes.
+    /// The lock that allows changes: two makes in one tree were seen to hang for ten minutes.
     pub lock: &'a Lock,
     /// What its release says about it.
     pub expected: &'a Expected,
-    /// The kmods to build are their roots, with all that the SDK says these need.
+    /// The recipes to build, together with all kmods that the SDK says they need.
     pub recipes: &'a Recipes,
     /// Programs to pack.
     pub programs: &'a [Program],
-    /// Time of every package, in seconds since 1970; `None`: when the SDK's sources were last changed.
+    /// A feed of the user's, all packages of which are built.
+    pub own: Option<&'a FeedFolder>,
+    /// Time of every package, in seconds since 1970; `None` for the time at which the SDK's sources last changed.
     pub source_date_epoch: Option<u64>,
-    /// Jobs at once.
+    /// Number of parallel jobs.
     pub jobs: NonZeroUsize,
-    /// How long the SDK's programs may take.
+    /// Deadlines of the SDK's programs.
     pub patience: Patience,
 }
 
 /// Builds kmods and programs with an SDK, checks them and copies them into the empty folder `out`.
 ///
 /// # Errors
-/// `SDK…`: every step has its own, and says what OpenWrt's programs said.
+/// `SDK…`: every step has ids of its own, and shows what OpenWrt's programs printed.
 pub fn build(request: &Request<'_>, out: &Utf8Path, events: &Events, cancel: &Cancel) -> Result<Vec<BuiltPackage>> {
-    let Request { tree, archive, lock: _held, expected, recipes, programs, source_date_epoch, jobs, patience } =
+    let Request { tree, archive, lock: _held, expected, recipes, programs, own, source_date_epoch, jobs, patience } =
         *request;
     let literals = Literals::read(tree)?;
     literals.check(expected)?;
@@ -92,27 +99,43 @@ pub fn build(request: &Request<'_>, out: &Utf8Path, events: &Events, cancel: &Ca
     date_kernel_packages(tree, epoch)?;
     first_use(&maker)?;
     let modules = Modules::of(recipes, &literals.kernel.version);
-    feeds::prepare(&maker, programs, &modules, &literals.arch.0)?;
+    let listed = feeds::prepare(&maker, programs, &modules, &literals.arch.0, own)?;
     let mut kmods = closure(tree, &literals, recipes)?;
-    build_config::prune(tree, &kmods)?;
+    let (needed, mut others) = match own {
+        Some(own) => own_feed::needs(tree, own, &listed, &build_config::kmods(&build_config::pristine(tree)?))?,
+        None => Default::default(),
+    };
+    let all_kmods: BTreeSet<String> = kmods.union(&needed).cloned().collect();
+    build_config::prune(tree, &all_kmods)?;
     let names: Vec<&str> = programs.iter().map(|program| program.package.as_str()).collect();
-    selection::select(&maker, &names.iter().copied().chain(modules.names()).collect::<Vec<_>>(), &kmods)?;
+    let ours: Vec<&str> = names.iter().copied().chain(modules.names()).collect();
+    let symbols: Vec<&str> = listed.iter().chain(&others).map(|package| package.symbol.as_str()).collect();
+    let dropped = selection::select(&maker, &ours, &all_kmods, &symbols)?;
 
     maker.build("package/kernel/linux/compile", &[])?;
     compile(&maker, &modules, &literals)?;
     for name in &names {
-        // Without this, everything that depends on libc has kernel and toolchain packed again. It would also leave out
-        // what a program is linked with; ours are static and have no such dependency.
+        // Without NO_DEPS, each package that depends on libc would pack kernel and toolchain again. It also skips the
+        // libraries that a program is linked with; ours are static and need none.
         maker.build(&feeds::goal(name), &["NO_DEPS=1"])?;
     }
+    let mut theirs = Vec::new();
+    if let Some(own) = own {
+        theirs = own_feed::selected(&maker, own, listed, &dropped)?;
+        let line = modules.line.map(|line| line.to_string()).unwrap_or_default();
+        own_feed::build(&maker, own, &theirs, &line)?;
+        others.retain(|package| !dropped.contains(&package.symbol));
+        theirs.append(&mut others);
+    }
     kmods.extend(modules.names().map(str::to_owned));
-    let good = check_all(tree, &literals, recipes, programs, &kmods)?;
+    let mut good = check_all(tree, &literals, recipes, programs, &kmods)?;
+    good.extend(check_own(tree, &literals, &theirs, &needed, &kmods)?);
     let built = copy(&good, out)?;
     work.finished()?;
     Ok(built)
 }
 
-/// Compiles kmods from source, after the kernel's own: their symbols are known to each other by what was made before.
+/// Compiles kmods from source, after the kernel's own; a kmod finds the symbols of those compiled before it.
 fn compile(maker: &Maker<'_>, modules: &Modules<'_>, literals: &Literals) -> Result<()> {
     let kernel = Kernel::read(maker.tree, &literals.kernel.version)?;
     modules.kmods.iter().try_for_each(|kmod| kernel.has_options_of(kmod))?;
@@ -125,8 +148,7 @@ fn compile(maker: &Maker<'_>, modules: &Modules<'_>, literals: &Literals) -> Res
     Ok(())
 }
 
-/// The kmods of the recipes that have no module in this SDK, and rightly so. OpenWrt's packages do not
-/// say it themselves.
+/// The kmods of the recipes that rightly have no module in this SDK. OpenWrt's packages do not say so themselves.
 ///
 /// # Errors
 /// `IO…` when the tree cannot be read.
@@ -134,14 +156,14 @@ pub fn empty_on_purpose(tree: &Tree, literals: &Literals, recipes: &Recipes) -> 
     Ok(Kernel::read(tree, &literals.kernel.version)?.empty(recipes))
 }
 
-/// In a tree that was never used, `make` checks the host and makes a git repository of it first.
+/// In a new tree, `make` first checks the host and makes a git repository of the tree.
 fn first_use(maker: &Maker<'_>) -> Result<()> {
     let called = maker.call(&["make", "prepare-tmpinfo"])?;
     if called.success { Ok(()) } else { Err(called.failure("the SDK cannot be used on this host".into())) }
 }
 
-/// In-tree kmods are dated by the last change of their folder in the tree's own git repository, which
-/// is that of the first use; this file comes before it.
+/// In-tree kmods get the date of the last change to their folder in the tree's own git repository, which is made on
+/// first use, after this file.
 fn date_kernel_packages(tree: &Tree, epoch: u64) -> Result<()> {
     let file = tree.path("package/kernel/linux/version.date");
     let text = format!("{epoch}\n");
@@ -152,7 +174,7 @@ fn date_kernel_packages(tree: &Tree, epoch: u64) -> Result<()> {
     }
 }
 
-/// The kmods to build, by the SDK's own word.
+/// The kmods to build, according to the SDK.
 fn closure(tree: &Tree, literals: &Literals, recipes: &Recipes) -> Result<BTreeSet<String>> {
     let config = build_config::pristine(tree)?;
     let scanned = files::read_text(&tree.path("tmp/.packageinfo"))?;
@@ -160,7 +182,7 @@ fn closure(tree: &Tree, literals: &Literals, recipes: &Recipes) -> Result<BTreeS
     Metadata::parse(&scanned).closure(&roots(recipes, line), &build_config::kmods(&config))
 }
 
-/// The recipes of the kernel's own modules that apply to a kernel and that no other of them needs.
+/// The recipes of the kernel's own modules that apply to a kernel and that no other of these needs.
 fn roots(recipes: &Recipes, line: Option<Line>) -> Vec<&str> {
     let applies = |kmod: &&crate::recipe::Kmod| kmod.source.is_none() && line.is_none_or(|line| kmod.kernel.hold(line));
     let needed: BTreeSet<&String> = recipes.kmods.values().filter(applies).flat_map(|kmod| &kmod.depends).collect();
@@ -188,7 +210,30 @@ fn check_all(
     Ok(good)
 }
 
-/// Copies packages out of the tree, under the names that the SDK gave them.
+/// Checks the packages of the user's feed, and the kernel's own kmods that they need.
+fn check_own(
+    tree: &Tree,
+    literals: &Literals,
+    theirs: &[Listed],
+    needed: &BTreeSet<String>,
+    known: &BTreeSet<String>,
+) -> Result<Vec<Good>> {
+    let kernel = Kernel::read(tree, &literals.kernel.version)?;
+    let needed: Vec<&str> = needed.difference(known).map(String::as_str).collect();
+    let names = theirs.iter().map(|package| package.name.as_str()).chain(needed.iter().copied());
+    let mut found = check::collect(tree, literals.format, &names.collect())?;
+    let mut good = Vec::new();
+    for package in theirs {
+        let checked = check::of_feed(&mut found, package, literals, &kernel, tree);
+        good.push(checked.map_err(|failure| failure.at(&package.source))?);
+    }
+    for name in needed {
+        good.push(check::needed(&mut found, name, literals, tree)?);
+    }
+    Ok(good)
+}
+
+/// Copies packages out of the tree, under the SDK's file names.
 fn copy(good: &[Good], out: &Utf8Path) -> Result<Vec<BuiltPackage>> {
     let copied = good.iter().map(|(package, note)| {
         let file = Utf8Path::new(&package.path);

@@ -1,4 +1,4 @@
-//! A package of the SDK's, opened.
+//! Opens a package that the SDK built.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -10,10 +10,10 @@ use model::{Exit, Failure, Problem, Result};
 
 use crate::built::BuiltPackage;
 
-/// Reads a whole package; the format is not guessed from its name, which a cache may have changed.
+/// Reads a whole package. The format is given, because a cache may have changed the file name.
 ///
 /// # Errors
-/// `SDK060` it is damaged, or no package.
+/// `SDK060` it is damaged, or not a package.
 pub(super) fn read(file: &Utf8Path, format: Format) -> Result<Opened> {
     let reader = File::open(file).map_err(|error| Failure::io("read the package", file, &error))?;
     Opened::read(file.as_str(), format, BufReader::new(reader), &Limits::default()).map_err(|error| {
@@ -22,13 +22,13 @@ pub(super) fn read(file: &Utf8Path, format: Format) -> Result<Opened> {
             id: "SDK060",
             what: "a package that the SDK made cannot be read",
             why: format!("{error} ({})", error.id()),
-            fix: "run the same command again, it begins with a new tree of the SDK; if it happens again, report it",
+            fix: "run the same command again, which starts with a new tree of the SDK; if it happens again, report it",
         })
         .at(file)
     })
 }
 
-/// What the pipeline wants to know of a package, in its new place.
+/// The record of a package at its new path, for the pipeline.
 pub(super) fn built(package: &Opened, file: Utf8PathBuf, note: Option<String>) -> BuiltPackage {
     BuiltPackage {
         name: package.name.clone(),

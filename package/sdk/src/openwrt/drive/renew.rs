@@ -1,9 +1,9 @@
-//! A tree in which a run did not end well is made anew.
+//! Replaces a tree in which a run did not finish.
 //!
-//! OpenWrt's build writes in place: packages (`scripts/ipkg-build`, `apk mkpkg`), stamps, lists of what was scanned,
-//! the staging folder. What an interrupt or a full disk leaves of them looks finished to `make`, and stays wrong for
-//! every later run. So a run leaves a mark outside the tree and takes it away when all packages are checked; where the
-//! mark is found, the archive is unpacked again.
+//! OpenWrt's build writes in place: packages (`scripts/ipkg-build`, `apk mkpkg`), stamps, scan results, the staging
+//! folder. After an interrupt or a full disk, incomplete files look finished to `make`, and stay wrong for every later
+//! run. So a run sets a mark outside the tree and removes it when all packages are checked; if the next run finds the
+//! mark, it unpacks the archive again.
 
 use camino::{Utf8Path, Utf8PathBuf};
 use host::files;
@@ -14,25 +14,25 @@ use super::make::STAGE;
 use super::tree::Tree;
 use super::unpack::{TREE, unpack};
 
-/// The mark, beside the tree.
+/// The mark, in a file beside the tree.
 const MARK: &str = "unfinished";
 
-/// Where the archive is unpacked again, beside the tree.
+/// The folder beside the tree in which the archive is unpacked again.
 const FRESH: &str = "fresh";
 
-/// Work in the tree that is not finished.
+/// Unfinished work in the tree.
 #[derive(Debug)]
-#[must_use = "a tree is made anew unless the work in it is finished"]
+#[must_use = "the tree is replaced unless the work in it is finished"]
 pub(super) struct Work(Utf8PathBuf);
 
-/// Begins work in a tree, in a new one if earlier work was not finished.
+/// Begins work in a tree; replaces the tree first if earlier work was not finished.
 ///
 /// # Errors
 /// As [`unpack`]; `IO…` when the mark cannot be set.
 pub(super) fn begin(tree: &Tree, archive: &Utf8Path, events: &Events, cancel: &Cancel) -> Result<Work> {
     let mark = tree.folder().join(MARK);
     if mark.exists() {
-        events.line(STAGE, "the last run in this SDK did not end well; unpacking it anew");
+        events.line(STAGE, "the last run in this SDK did not finish; unpacking the SDK again");
         renew(tree, archive, events, cancel)?;
     }
     files::write(&mark, "")?;
@@ -40,13 +40,13 @@ pub(super) fn begin(tree: &Tree, archive: &Utf8Path, events: &Events, cancel: &C
 }
 
 impl Work {
-    /// Everything that was built in the tree is whole.
+    /// Tells that everything in the tree was built completely.
     pub(super) fn finished(self) -> Result<()> {
         std::fs::remove_file(&self.0).map_err(|error| Failure::io("remove the mark of a run", &self.0, &error))
     }
 }
 
-/// Whoever reads facts in the tree meanwhile finds the old one or the new one.
+/// Replaces the tree; anyone who reads it meanwhile sees the old one or the new one.
 fn renew(tree: &Tree, archive: &Utf8Path, events: &Events, cancel: &Cancel) -> Result<()> {
     let fresh = tree.folder().join(FRESH);
     files::remove(&fresh)?;

@@ -1,15 +1,15 @@
-//! Texts by which a failed build tells why it failed, and what they mean.
+//! Messages in the output of a failed build, and what they mean.
 //!
-//! The last lines of OpenWrt's output rarely hold the reason; these texts do, wherever they stand. The
-//! more telling ones come first.
+//! The last lines of OpenWrt's output rarely contain the reason; these messages do, wherever they are. The more telling
+//! ones come first.
 
 use model::{Exit, Failure, Problem};
 
-/// A text and its meaning.
+/// A message and its meaning.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Symptom {
-    /// Parts that a line has, in this order; with `^` in front, at its beginning. With V=s, make shows the
-    /// commands that would print such texts, too.
+    /// Parts that a line must contain, in this order; `^` anchors a part at the line's start, because with V=s make
+    /// also shows the commands that would print such messages.
     parts: &'static [&'static str],
     id: &'static str,
     exit: Exit,
@@ -18,7 +18,7 @@ pub(super) struct Symptom {
     fix: &'static str,
 }
 
-/// The causes that are known.
+/// The known symptoms.
 static SYMPTOMS: &[Symptom] = &[
     Symptom {
         parts: &["No space left on device"],
@@ -33,7 +33,7 @@ static SYMPTOMS: &[Symptom] = &[
         id: "SDK041",
         exit: Exit::Bug,
         what: "OpenWrt's build refuses the umask",
-        why: "it is set to 022 for the SDK's programs, and something changed it again",
+        why: "it is set to 022 for the SDK's programs, and something changed it",
         fix: "look for `umask` in what `sh` reads at its start (ENV), and report it",
     },
     Symptom {
@@ -49,33 +49,36 @@ static SYMPTOMS: &[Symptom] = &[
         id: "SDK043",
         exit: Exit::Host,
         what: "a program of the SDK does not run on this host",
-        why: "the SDK's own libraries are older than those that a program was linked with here",
-        fix: "run the same command again, it begins with a new tree of the SDK; if it happens again, use a host of the release's age, such as Debian 11 or 12",
+        why: "the SDK's own libraries are older than those that a program was linked with on this host",
+        fix: "run the same command again, which starts with a new tree of the SDK; if it happens again, use a host of \
+              the release's age, such as Debian 11 or 12",
     },
     Symptom {
         parts: &["^ERROR: module '", "is missing"],
         id: "SDK044",
         exit: Exit::Failed,
-        what: "the SDK lacks a kernel module that it is to pack",
+        what: "the SDK lacks a kernel module that it should pack",
         why: "the module is neither among the prebuilt ones nor built into the kernel",
-        fix: "run the same command again, it begins with a new tree of the SDK; if it happens again, the release is broken: report it there",
+        fix: "run the same command again, which starts with a new tree of the SDK; if it happens again, the release \
+              is broken: report it there",
     },
     Symptom {
         parts: &["^Package kmod-", "is missing dependencies for the following libraries"],
         id: "SDK072",
         exit: Exit::Failed,
         what: "a kernel module package needs modules that it does not depend on",
-        why: "OpenWrt's build compares what a module needs with what DEPENDS brings",
-        fix: "if it is compiled from a recipe, add the kmods that hold them to its `depends`; else both are the release's own: run \
-              the same command again, it begins with a new tree of the SDK, and if it happens again, report the release",
+        why: "OpenWrt's build compares what a module needs with what DEPENDS provides",
+        fix: "if it is compiled from a recipe, add the kmods that have those modules to its `depends`; otherwise both \
+              are the release's own: run the same command again, which starts with a new tree of the SDK, and if it \
+              happens again, report the release",
     },
     Symptom {
         parts: &["^Package ", "is missing dependencies for the following libraries"],
         id: "SDK045",
         exit: Exit::Failed,
         what: "a package needs libraries or modules that it does not depend on",
-        why: "OpenWrt's build compares what is linked with what DEPENDS brings",
-        fix: "add the packages that hold them to DEPENDS in the package's Makefile",
+        why: "OpenWrt's build compares what is linked with what DEPENDS provides",
+        fix: "add the packages that have them to DEPENDS in the package's Makefile",
     },
     Symptom {
         parts: &["Cannot open file", "key-build"],
@@ -83,13 +86,14 @@ static SYMPTOMS: &[Symptom] = &[
         exit: Exit::Failed,
         what: "the SDK was asked for a signed index and has no key",
         why: "indexes are made and signed by this program, not by the SDK",
-        fix: "do not call `make package/index` in the SDK's tree, and run the same command again: it begins with a new one",
+        fix: "do not run `make package/index` in the SDK's tree, and run the same command again: it starts with a new \
+              tree",
     },
     Symptom {
         parts: &["HASH", "does not match"],
         id: "SDK047",
         exit: Exit::Mismatch,
-        what: "a source archive is not the one that the package's Makefile names",
+        what: "a source archive differs from the one in the package's Makefile",
         why: "its digest differs from PKG_HASH",
         fix: "compare PKG_HASH with what upstream publishes",
     },
@@ -99,12 +103,13 @@ static SYMPTOMS: &[Symptom] = &[
         exit: Exit::Failed,
         what: "the SDK does not know the package",
         why: "its folder was not linked into the tree, or its Makefile is not understood",
-        fix: "correct the Makefile below package/feed, and run the same command again: it begins with a new tree of the SDK",
+        fix: "correct the Makefile below package/feed, and run the same command again: it starts with a new tree of \
+              the SDK",
     },
 ];
 
 impl Symptom {
-    /// The cause that a line of output tells of.
+    /// The symptom that a line of output matches.
     pub(super) fn of(line: &str) -> Option<&'static Symptom> {
         SYMPTOMS.iter().find(|symptom| {
             let mut rest = Some(line.trim_start());
@@ -118,7 +123,7 @@ impl Symptom {
         })
     }
 
-    /// What to tell the user; `said` is the line where it showed, and what came after it.
+    /// The failure for the user; `said` is the matching line and what came after it.
     pub(super) fn failure(&self, said: &str) -> Failure {
         Failure::of(Problem {
             exit: self.exit,
@@ -129,7 +134,7 @@ impl Symptom {
         })
     }
 
-    /// Whether this one is more telling than another.
+    /// Whether this symptom is more telling than another.
     pub(super) fn outranks(&self, other: &Symptom) -> bool {
         let rank = |symptom: &Symptom| SYMPTOMS.iter().position(|known| known == symptom);
         rank(self) < rank(other)
@@ -164,7 +169,7 @@ mod tests {
 
     #[test]
     fn other_lines_tell_nothing() {
-        // As `make V=s` shows the commands of include/kernel.mk and include/package-pack.mk.
+        // `make V=s` shows the commands of include/kernel.mk and include/package-pack.mk.
         let shown = [
             "for mod in /s/x.ko; do if [ -e $mod ]; then cp $mod d; else echo \"ERROR: module '$mod' is missing.\" >&2; exit 1; fi; done;",
             "( if [ -f m ]; then echo \"Package x is missing dependencies for the following libraries:\" >&2; false; fi; )",

@@ -1,4 +1,6 @@
-//! The driver against a miniature SDK, which lies as the real one does.
+//! The driver against a miniature SDK, which misreports results as the real one does.
+
+mod own;
 
 use std::time::{Duration, Instant};
 
@@ -36,6 +38,7 @@ struct Lab {
     recipes: Recipes,
     format: Format,
     programs: Vec<Program>,
+    own: Option<FeedFolder>,
     patience: Patience,
 }
 
@@ -49,7 +52,7 @@ impl Lab {
         let root = Utf8Path::from_path(folder.path()).unwrap();
         let programs = vec![program(&root.join("feed"))];
         let patience = Patience { standstill: Duration::from_secs(30), total: Duration::from_secs(120) };
-        let lab = Lab { recipes: recipes(), format, programs, patience, folder };
+        let lab = Lab { recipes: recipes(), format, programs, own: None, patience, folder };
         lab.pack(change);
         std::fs::create_dir(lab.path("cache")).unwrap();
         unpack(&lab.archive(), &lab.path("cache"), &Events::discard(), &Cancel::default()).unwrap();
@@ -60,7 +63,7 @@ impl Lab {
         self.path(if self.format == Format::Apk { "openwrt-sdk.tar.zst" } else { "openwrt-sdk.tar.xz" })
     }
 
-    /// Writes the archive; the tree stays as it is.
+    /// Writes the archive; the tree is not changed.
     fn pack(&self, change: impl FnOnce(&mut MiniSdk<'_>)) {
         let mut sdk = MiniSdk::new(&self.recipes, VERSION, HASH, self.format);
         change(&mut sdk);
@@ -83,14 +86,14 @@ impl Lab {
         self.build_said().0
     }
 
-    /// Builds, and returns what the SDK's programs said too.
+    /// Builds; also returns the output of the SDK's programs.
     fn build_said(&self) -> (Result<Vec<BuiltPackage>>, String) {
         let (sender, events) = std::sync::mpsc::channel();
         let built = self.build_with(&Events::to(sender), &Cancel::default());
         (built, lines(&events).collect::<Vec<_>>().join("\n"))
     }
 
-    /// Builds until the SDK's programs say this, and is interrupted then. Whether they said it.
+    /// Interrupts a build as soon as its output contains `word`; returns whether it did.
     fn interrupted_at(&self, word: &str) -> bool {
         let (sender, events) = std::sync::mpsc::channel();
         let (sender, cancel) = (Events::to(sender), Cancel::default());
@@ -126,6 +129,7 @@ impl Lab {
                 expected: &expected,
                 recipes: &self.recipes,
                 programs: &self.programs,
+                own: self.own.as_ref(),
                 source_date_epoch: None,
                 jobs: NonZeroUsize::MIN,
                 patience: self.patience,
@@ -150,7 +154,7 @@ fn digests(built: &[BuiltPackage]) -> Vec<(String, model::Digest)> {
     built.iter().map(|package| (package.name.clone(), package.sha256)).collect()
 }
 
-/// The names that a build of the recipes gives, sorted.
+/// The sorted names of the packages that the recipes give.
 const NAMES: [&str; 5] = ["kmod-base", "kmod-name", "kmod-part", "kmod-top", "offloadctl"];
 
 #[test]
@@ -177,7 +181,7 @@ fn packages_of_both_formats_come_out_and_break_no_rule() {
             .filter(|finding| finding.severity == model::Severity::Error)
             .map(|finding| format!("{} {}", finding.id, finding.what))
             .collect();
-        // OpenWrt's own empty kmods do not say so; whoever publishes them allows it by name.
+        // OpenWrt's own empty kmods do not say so; the publisher allows them by name.
         assert_eq!(
             errors,
             ["name", "part"]
@@ -186,7 +190,7 @@ fn packages_of_both_formats_come_out_and_break_no_rule() {
     }
 }
 
-/// Killed while OpenWrt's build writes one of its files in place: `make` takes what is left of it for finished.
+/// Kills the run while OpenWrt's build writes a file in place: `make` would take the incomplete file for finished.
 #[test]
 fn a_run_that_was_killed_leaves_nothing_to_the_next_one() {
     for format in Format::ALL {
@@ -201,16 +205,19 @@ fn a_run_that_was_killed_leaves_nothing_to_the_next_one() {
             lab.pack(|_| {});
             let (built, said) = lab.build_said();
             assert_eq!(digests(&built.unwrap()), whole, "{fault}");
-            assert!(said.contains("unpacking it anew"), "{said}");
+            assert!(said.contains("unpacking the SDK again"), "{said}");
             let (built, said) = lab.build_said();
             assert_eq!(digests(&built.unwrap()), whole);
-            assert!(!said.contains("unpacking it anew"), "a run that ended well leaves its tree to the next: {said}");
+            assert!(
+                !said.contains("unpacking the SDK again"),
+                "a run that ended well leaves its tree to the next: {said}"
+            );
             assert!(!lab.path("cache/fresh").exists() && !lab.path("cache/unfinished").exists());
         }
     }
 }
 
-/// What `make` itself leaves of a package when it fails is not what its second call takes for finished.
+/// When `make` fails, its second call must not take the first one's incomplete package for finished.
 #[test]
 fn half_a_package_of_a_failed_call_is_made_again() {
     let (built, said) = Lab::new(Format::Ipk, "full-once").build_said();
@@ -242,13 +249,13 @@ fn each_module_of_a_recipe_is_in_its_package_or_in_the_kernel() {
     let failure = Lab::new(Format::Ipk, "part").refused();
     assert_eq!((failure.id(), failure.exit()), ("SDK069", Exit::Failed));
     assert_eq!(failure.finding().what, "kmod-top lacks top_more");
-    // Built in, it need not be there.
+    // A built-in module need not be in the package.
     let mut lab = Lab::new(Format::Ipk, "part");
     let builtin = lab.tree(&format!("build_dir/target-x_musl/linux-x86_64/linux-{VERSION}/modules.builtin"));
     let list = std::fs::read_to_string(&builtin).unwrap();
     std::fs::write(&builtin, format!("{list}kernel/net/top_more.ko\n")).unwrap();
     lab.build().unwrap();
-    // So it is where an option tells that its code is part of the kernel, or where this kernel has no such module.
+    // The same when an option says that its code is built in, or when this kernel has no such module.
     for module in ["{name: top_more, option: BASE}", "{name: top_more, before: \"6.0\"}"] {
         lab = Lab::new(Format::Ipk, "part");
         lab.recipes.kmods.get_mut("kmod-top").unwrap().modules.retain(|module| module.name == "top");
@@ -281,7 +288,7 @@ fn only_the_closure_is_packed_and_the_original_configuration_is_kept() {
     assert!(!pruned.contains("kmod-unwanted") && pruned.contains("kmod-top"));
     let packages: Vec<_> = lab.tree("bin/targets/x86/64/packages").read_dir_utf8().unwrap().collect();
     assert_eq!(packages.len(), 4);
-    // Other recipes later: what was left out comes back from the original.
+    // With other recipes, removed entries come back from the original.
     let lab = Lab {
         recipes: recipe::tests::load(&[("kmod-unwanted.yaml", "package: kmod-unwanted\ntitle: U\nempty: yes\n")])
             .unwrap(),
@@ -315,7 +322,7 @@ fn kmods_alone_need_no_feed() {
     assert!(!feeds.contains("src-"), "the SDK would ask the network: {feeds}");
 }
 
-/// Failures that the SDK reports in its own way, each with the id that we give it.
+/// Failures that the SDK reports in its own way, and the ids that we give them.
 #[test]
 fn each_failure_of_the_sdk_has_its_id_and_its_words() {
     for (fault, id, exit, says) in [
@@ -411,7 +418,7 @@ fn a_tree_that_is_no_sdk_is_refused() {
     assert_eq!(lab.refused().id(), "SDK020");
 }
 
-/// A miniature with a recipe whose module is compiled from source, and more of its text.
+/// A miniature with a recipe whose module is compiled from source, with more text in the recipe.
 fn with_source(format: Format, fault: &str, more: &str) -> Lab {
     let mut lab = Lab::new(format, "");
     let folder = lab.path("recipes");
@@ -460,7 +467,7 @@ fn the_makefile_of_a_source_is_taken_in_place_of_a_written_one() {
     assert_eq!(std::fs::read_to_string(lab.tree("offload-feed/kmod-own/Makefile")).unwrap(), makefile);
 }
 
-/// The same ids as of the stand-in, where the reason is the same.
+/// The same ids as with the stand-in, for the same reasons.
 #[test]
 fn why_a_kmod_from_source_did_not_come_out_is_told() {
     for (fault, id, says) in [

@@ -6,6 +6,7 @@ use camino::{Utf8DirEntry, Utf8Path, Utf8PathBuf};
 use model::{Exit, Failure, Problem, Result};
 
 use super::unpack;
+use crate::program::SdkLinker;
 
 /// An SDK's tree.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ impl Tree {
     /// Opens the tree that [`unpack::unpack`] made in `folder`.
     ///
     /// # Errors
-    /// `SDK020` there is none.
+    /// `SDK020` when there is none.
     pub fn open(folder: &Utf8Path) -> Result<Self> {
         let root = folder.join(unpack::TREE);
         if !root.join("include/toplevel.mk").is_file() {
@@ -27,17 +28,17 @@ impl Tree {
         Ok(Tree { folder: folder.to_owned(), root })
     }
 
-    /// What OpenWrt calls TOPDIR.
+    /// The tree's root; OpenWrt names it TOPDIR.
     pub fn root(&self) -> &Utf8Path {
         &self.root
     }
 
-    /// The folder around it, for what must not be in it.
+    /// The folder around the tree, for files that must not be in it.
     pub(super) fn folder(&self) -> &Utf8Path {
         &self.folder
     }
 
-    /// A home without the user's settings.
+    /// A home directory without the user's settings.
     pub(super) fn home(&self) -> Utf8PathBuf {
         self.folder.join("home")
     }
@@ -61,7 +62,20 @@ impl Tree {
         }
     }
 
-    /// Where the build puts packages of the target, and those of feeds.
+    /// The C compiler for the target, `staging_dir/toolchain-*/bin/ARCH-openwrt-linux-musl*-gcc`; none where its C
+    /// library is another, which no program of ours is made for.
+    pub fn c_compiler(&self, digest: String) -> Option<SdkLinker> {
+        let staging = self.path("staging_dir");
+        let is_gcc = |name: &str| name.contains("-openwrt-linux-musl") && name.ends_with("-gcc");
+        let toolchains = folders_beginning(&staging, "toolchain-");
+        let entries = toolchains.into_iter().flat_map(|folder| folder.join("bin").read_dir_utf8()).flatten().flatten();
+        let mut programs: Vec<_> =
+            entries.filter(|entry| is_gcc(entry.file_name())).map(|entry| entry.into_path()).collect();
+        programs.sort();
+        Some(SdkLinker { program: programs.into_iter().next()?, staging, digest })
+    }
+
+    /// The folders in which the build puts packages of the target and of feeds.
     pub(super) fn package_folders(&self) -> Vec<Utf8PathBuf> {
         let below = |folder: &str, depth: usize| {
             let mut found = vec![self.path(folder)];
@@ -74,7 +88,7 @@ impl Tree {
         [below("bin/targets", 3), below("bin/packages", 2)].concat()
     }
 
-    /// Removes the packages that were written since a point in time.
+    /// Removes the packages that were written since the given time.
     pub(super) fn remove_packages_since(&self, time: SystemTime) -> Result<()> {
         let entries = self.package_folders().into_iter().flat_map(|folder| folder.read_dir_utf8()).flatten().flatten();
         let is_newer = |entry: &Utf8DirEntry| {
@@ -98,14 +112,15 @@ fn folders_beginning(folder: &Utf8Path, prefix: &str) -> Vec<Utf8PathBuf> {
     found
 }
 
-/// A tree that is not as OpenWrt's `target/sdk/Makefile` makes them.
+/// The failure for a tree that differs from those of OpenWrt's `target/sdk/Makefile`.
 pub(super) fn unexpected(place: &Utf8Path, why: &str) -> Failure {
     Failure::of(Problem {
         exit: Exit::Failed,
         id: "SDK020",
         what: "the SDK is not understood",
         why,
-        fix: "if its tree was changed, remove it with `cargo xtask clean sdk`; else this release is not supported: report it",
+        fix: "if somebody changed its tree, remove it with `cargo xtask clean sdk`; otherwise this release is not \
+              supported: report it",
     })
     .at(place)
 }

@@ -1,7 +1,7 @@
-//! An SDK's archive to a tree, once, in the place where it stays.
+//! Unpacks an SDK's archive into a tree, once, at its final place.
 //!
-//! The archive is a tar of one folder, in xz (23.05 and older) or zstd. Nothing is written outside the
-//! target, through no link either; owners, set-user-id bits and extended attributes are dropped.
+//! The archive is a tar of one folder, in xz (23.05 and older) or zstd. Nothing is written outside the target, not even
+//! through a link; owners, set-user-id bits and extended attributes are dropped.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -12,30 +12,30 @@ use model::{Cancel, Events, Exit, Failure, Problem, Result};
 /// The stage's name in events.
 pub const STAGE: &str = "sdk";
 
-/// Version of what [`unpack`] makes of the same archive. What is in the tree is OpenWrt's; it takes minutes to unpack,
-/// and hours of builds may have been done in it.
+/// Version of what [`unpack`] makes from the same archive. The tree's content is OpenWrt's; unpacking takes minutes,
+/// and it may contain the results of hours of builds.
 pub const UNPACKED: u32 = 1;
 
-/// The unpacked archive, in the stage's folder.
+/// The tree's folder in the stage's folder.
 pub(super) const TREE: &str = "sdk";
 
 /// Memory for the xz dictionary, in KiB: `xz -9e` has 64 MiB.
 const XZ_MEMORY_KIB: u32 = 256 << 10;
 
-/// An unpacked SDK takes some five times its archive, and its first use half of that again.
+/// The free space needed, as a multiple of the archive's size: an unpacked SDK takes about five times the archive, and
+/// its first use half of that again.
 const SPACE: u64 = 8;
 
-/// Files may be changed by their owner only, whatever the umask is.
+/// Only the owner may change files, whatever the umask is.
 const MASK: u32 = 0o022;
 
 /// Unpacks an archive into the empty folder `out`, as `out/sdk`.
 ///
-/// Its tree may be moved until it is used for the first time, and never after that: OpenWrt's build
-/// leaves absolute links in it.
+/// The tree may be moved until its first use, but never later, because OpenWrt's build leaves absolute links in it.
 ///
 /// # Errors
-/// `SDK010` a place where OpenWrt's build does not work, `SDK011` too little space, `SDK012` a damaged or
-/// hostile archive, `SDK013` no SDK in it, `RUN001` the user interrupted.
+/// `SDK010` a place where OpenWrt's build does not work, `SDK011` too little space, `SDK012` a damaged or hostile
+/// archive, `SDK013` no SDK in it, `RUN001` the user interrupted.
 pub fn unpack(archive: &Utf8Path, out: &Utf8Path, events: &Events, cancel: &Cancel) -> Result<()> {
     check_place(out)?;
     let file = File::open(archive).map_err(|error| Failure::io("open the archive", archive, &error))?;
@@ -56,7 +56,8 @@ pub fn unpack(archive: &Utf8Path, out: &Utf8Path, events: &Events, cancel: &Canc
     std::fs::rename(&top, &tree).map_err(|error| Failure::io("move the tree into place", &tree, &error))
 }
 
-/// OpenWrt's Makefiles split paths at blanks, and two of their goals reset the git repository around them.
+/// Checks the path: OpenWrt's Makefiles split paths at blanks, and two of their goals reset the git repository around
+/// them.
 fn check_place(out: &Utf8Path) -> Result<()> {
     let refuse = |what: &str, why: &str| {
         let fix = "point XDG_CACHE_HOME at a folder outside every git repository, without blanks and `#` in its path";
@@ -78,7 +79,7 @@ fn check_place(out: &Utf8Path) -> Result<()> {
 }
 
 fn check_space(out: &Utf8Path, archive: u64) -> Result<()> {
-    // Where this cannot be asked, the write itself will tell.
+    // If the free space is not known, writing will fail in time.
     let Ok(system) = rustix::fs::statvfs(out.as_std_path()) else { return Ok(()) };
     let (free, needed) = (system.f_bavail.saturating_mul(system.f_frsize), archive.saturating_mul(SPACE));
     if free >= needed {
@@ -95,7 +96,7 @@ fn check_space(out: &Utf8Path, archive: u64) -> Result<()> {
     .at(out))
 }
 
-/// The archive's file: tells how far it was read, and fails when the user interrupts.
+/// The archive's file; reports progress, and fails when the user interrupts.
 struct Watched<'a> {
     file: File,
     done: u64,
@@ -112,7 +113,7 @@ impl Read for Watched<'_> {
         }
         let count = self.file.read(buffer)?;
         self.done += count as u64;
-        // A hundred steps are enough for a bar.
+        // A hundred steps are enough for a progress bar.
         if self.done - self.told > self.size / 100 {
             self.told = self.done;
             self.events.progress(STAGE, self.done >> 20, Some(self.size >> 20));
@@ -121,7 +122,7 @@ impl Read for Watched<'_> {
     }
 }
 
-/// Chooses by the magic number: names may lie.
+/// Chooses the decompressor by magic number, because names may be wrong.
 fn decompress<'a>(mut reader: BufReader<Watched<'a>>) -> io::Result<Box<dyn Read + 'a>> {
     let start = io::BufRead::fill_buf(&mut reader)?;
     match start {
@@ -140,7 +141,7 @@ fn extract(reader: Box<dyn Read + '_>, out: &Utf8Path) -> io::Result<()> {
     let mut archive = tar::Archive::new(BufReader::with_capacity(1 << 20, reader));
     archive.set_mask(MASK);
     archive.set_preserve_mtime(true);
-    // Folders get their modes last, so that what is in them can be written.
+    // Folders get their modes last, so that their contents can be written.
     let mut folders = Vec::new();
     for entry in archive.entries()? {
         let mut entry = entry?;
@@ -164,7 +165,7 @@ fn unpack_entry(entry: &mut tar::Entry<'_, impl Read>, out: &Utf8Path) -> io::Re
     Err(io::Error::other(format!("`{}` leads out of it", String::from_utf8_lossy(&entry.path_bytes()))))
 }
 
-/// An error and what is behind it: those of the archive's reader say only what it was doing.
+/// An error and its causes: the archive reader's own errors say only what it was doing.
 fn causes(error: &io::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
     std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |error| error.source())
 }
@@ -182,7 +183,7 @@ fn damaged(archive: &Utf8Path, error: &io::Error) -> Failure {
     .at(archive)
 }
 
-/// The archive holds one folder, of the archive's name.
+/// The archive must contain one folder with the archive's name.
 fn the_one_folder(out: &Utf8Path, archive: &Utf8Path) -> Result<Utf8PathBuf> {
     let io = |error: io::Error| Failure::io("list the folder", out, &error);
     let mut entries = out.read_dir_utf8().map_err(io)?.collect::<io::Result<Vec<_>>>().map_err(io)?;
@@ -192,9 +193,12 @@ fn the_one_folder(out: &Utf8Path, archive: &Utf8Path) -> Result<Utf8PathBuf> {
         _ => Err(Failure::of(Problem {
             exit: Exit::Mismatch,
             id: "SDK013",
-            what: "the archive is no OpenWrt SDK",
-            why: format!("an SDK is one folder with `include/toplevel.mk` in it; this has {found} at its top"),
-            fix: "look at what the mirror offers as SDK for this target, and report it there",
+            what: "the archive is not an OpenWrt SDK",
+            why: format!(
+                "an SDK is one folder that contains `include/toplevel.mk`; this archive has {found} at its \
+                top"
+            ),
+            fix: "check what the mirror offers as SDK for this target, and report it there",
         })
         .at(archive)),
     }
@@ -219,7 +223,7 @@ mod tests {
             Utf8Path::from_path(self.0.path()).unwrap().join(below)
         }
 
-        /// Unpacks what `fill` makes.
+        /// Unpacks an archive that `fill` makes.
         fn unpack(&self, fill: impl FnOnce(&mut tar::Builder<Vec<u8>>)) -> Result<()> {
             let mut tar = tar::Builder::new(Vec::new());
             fill(&mut tar);
@@ -235,7 +239,7 @@ mod tests {
 
     fn put(tar: &mut tar::Builder<Vec<u8>>, kind: tar::EntryType, path: &str, mode: u32, link: &str) {
         let mut header = tar::Header::new_gnu();
-        // Paths that the library would refuse to write are what is tested here.
+        // The tests use paths that the library would refuse to write.
         header.as_old_mut().name[..path.len()].copy_from_slice(path.as_bytes());
         header.as_old_mut().linkname[..link.len()].copy_from_slice(link.as_bytes());
         header.set_entry_type(kind);
@@ -307,7 +311,7 @@ mod tests {
         }
     }
 
-    /// A file where the archive has a folder: that the system refuses, and it is no fault of the archive.
+    /// A file where the archive has a folder: the system refuses it, which is not the archive's fault.
     #[test]
     fn what_the_system_refused_is_told_as_such_and_what_is_wrong_with_the_archive_with_its_cause() {
         let place = Place::new();

@@ -1,4 +1,4 @@
-//! Downloads: what goes wrong on the way, and what is left in the cache.
+//! Downloads: failures during transfers, and what remains in the cache.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use crate::openwrt::fixture::Fault;
 
 const SDK: &str = ".Linux-x86_64.tar.zst";
 
-/// A bench whose SDK has some bytes to be interrupted in.
+/// A bench whose SDK is large enough to be interrupted.
 fn bench() -> (Bench, String) {
     let bench = Bench::new();
     let name = bench.mirror.publish_standard(RELEASE, TARGET);
@@ -96,7 +96,7 @@ fn a_part_that_cannot_be_completed_is_fetched_whole() {
         server.next(SDK, [Fault::Cut(70_000), second.clone()]);
         let fetched = fetch_sdk(&bench.at(&server));
         match second {
-            // What came in place of the rest is all from the mirror, so it is the mirror's fault.
+            // These bytes all come from the mirror, so the mirror is at fault.
             Fault::Other(_) => assert_eq!((id(fetched), server.count(SDK)), (("DIG001", Exit::Mismatch), 2)),
             _ => assert_eq!(std::fs::metadata(fetched.unwrap()).unwrap().len(), 200_000, "{second:?}"),
         }
@@ -194,7 +194,7 @@ fn a_mirror_that_says_https_is_spoken_to_in_tls() {
 
 #[test]
 fn a_server_that_falls_silent_or_trickles_is_left() {
-    // The kernel has so few bytes that even one at a time comes to an end.
+    // The kernel has so few bytes that it arrives even one byte at a time.
     const KERNEL: &str = "generic-kernel.bin";
     for fault in [Fault::Stall(0), Fault::Stall(10), Fault::Trickle(1, Duration::from_millis(40))] {
         let (mut bench, _) = bench();
@@ -250,7 +250,7 @@ fn one_failure_ends_the_other_transfers() {
     server.always("kernel.bin", Fault::Status(404));
     let failure = bench.at(&server).obtain(&standard(), &[Role::Sdk, Role::Kernel]).unwrap_err();
     assert_eq!((failure.id(), server.count("kernel.bin")), ("MIR003", 1));
-    // The SDK would take minutes; its lock tells that nobody fetches it any more.
+    // The SDK would take minutes; its lock shows that nothing fetches it any more.
     let digest = sdk(&bench.directory().resolve(&standard()).unwrap()).sha256;
     let lock = bench.cache().join(format!("openwrt-files/{digest}.lock"));
     let begin = Instant::now();
@@ -314,7 +314,7 @@ fn offline_uses_the_cache_and_nothing_else() {
     let mut elsewhere = bench.upstream("http://mirror.invalid");
     elsewhere.offline = true;
     assert_eq!(id(elsewhere.fetch_roles(&resolved, &[Role::Sdk])), ("MIR002", Exit::Upstream));
-    // This machine itself is no network.
+    // This machine itself does not count as network.
     let files = upstream.fetch_roles(&resolved, &[Role::Sdk]).unwrap();
     let before = server.seen().len();
     assert_eq!(elsewhere.fetch_roles(&resolved, &[Role::Sdk]).unwrap(), files);
@@ -332,7 +332,7 @@ fn a_file_that_the_mirror_lacks_leaves_nothing_to_complete() {
     assert_eq!(bench.store(), ["lock"]);
 }
 
-/// What is compared under a lock is compared with what the lock names.
+/// A lock's files are compared with the list that the lock names.
 #[test]
 fn a_locked_list_is_the_one_that_was_locked() {
     let (bench, _) = bench();

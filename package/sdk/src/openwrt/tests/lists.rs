@@ -1,4 +1,4 @@
-//! Lists: what is believed, and what a release is found to offer.
+//! Lists: which are trusted, and what a release offers according to them.
 
 use model::Exit;
 
@@ -131,7 +131,7 @@ fn a_set_that_is_replaced_while_it_is_fetched_is_fetched_again() {
     server.next("profiles.json", [Fault::None, profiles.clone()]);
     let upstream = bench.at(&server);
     upstream.resolve_now(&standard()).unwrap();
-    // First the list was of before, then profiles.json; the third set fits.
+    // The first set has an old list, the second an old profiles.json; the third fits.
     assert_eq!((server.count("sha256sums"), bench.lines().len()), (3, 2));
 
     server.always("profiles.json", profiles);

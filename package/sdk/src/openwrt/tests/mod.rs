@@ -1,7 +1,8 @@
-//! Against a miniature mirror, as a directory and served by a server that misbehaves.
+//! Tests with a miniature mirror, as a directory and served by a server that misbehaves.
 
 mod downloads;
 mod lists;
+mod published;
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::{Artifact, Keys, Matrix, Mirror, Patience, Resolved, Role, Row, Upstr
 const RELEASE: &str = "25.12.5";
 const TARGET: &str = "x86/64";
 
-/// How long a server may be silent: far more than a loaded machine needs, where silence is not what is tested.
+/// How long a server may be silent where that is not tested: far more than a loaded machine needs.
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(200);
 
@@ -27,7 +28,7 @@ fn row(release: &str, target: &str) -> Row {
     matrix().row(release, target).unwrap()
 }
 
-/// A mirror, a cache and what was told.
+/// A mirror, a cache and the reported events.
 struct Bench {
     mirror: MiniMirror,
     cache: tempfile::TempDir,
@@ -37,7 +38,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// With the standard release.
+    /// A bench with the standard release.
     fn new() -> Self {
         let mirror = MiniMirror::new();
         mirror.publish_standard(RELEASE, TARGET);
@@ -77,7 +78,7 @@ impl Bench {
         self.upstream(self.mirror.root().as_str())
     }
 
-    /// Names of what is in the store, without the digests.
+    /// Names of the files in the store, without the digests.
     fn store(&self) -> Vec<String> {
         let Ok(entries) = self.cache().join("openwrt-files").read_dir_utf8() else { return Vec::new() };
         let mut endings: Vec<String> = entries

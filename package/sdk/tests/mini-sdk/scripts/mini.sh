@@ -47,19 +47,30 @@ prepare() {
 	[ "$fault" != scan-hangs ] || while :; do :; done
 	mkdir -p tmp/info
 	# What was scanned is kept until other Makefiles are there.
-	ls -L package/kernel/linux/kmods package/feeds/*/*/Makefile > tmp/info/files.new 2>/dev/null
+	{ ls -L package/kernel/linux/kmods package/feeds/*/*/Makefile; cat feeds/*.index | md5sum; } > tmp/info/files.new 2>/dev/null
 	if [ -e tmp/.packageinfo ] && cmp -s tmp/info/files.new tmp/info/files; then
 		return
 	fi
 	mv tmp/info/files.new tmp/info/files
+	echo 'Source-Makefile: package/kernel/linux/Makefile' > tmp/.packageinfo
 	while IFS='|' read -r name modules kconfig depends; do
 		printf 'Package: %s\nDepends: +kernel' "$name"
 		for depend in $depends; do printf ' +%s' "$depend"; done
 		printf '\n@@\n'
-	done < package/kernel/linux/kmods > tmp/.packageinfo
-	for makefile in package/feeds/*/*/Makefile; do
-		[ ! -f "$makefile" ] || printf 'Package: %s\n@@\n' "$(basename "$(dirname "$makefile")")" >> tmp/.packageinfo
-	done
+	done < package/kernel/linux/kmods >> tmp/.packageinfo
+	for folder in package/feeds/*/*; do
+		[ -f "$folder/Makefile" ] || continue
+		feed=${folder#package/feeds/}
+		feed=${feed%%/*}
+		echo "Source-Makefile: $folder/Makefile"
+		if [ "$feed" = offload ]; then
+			printf 'Package: %s\n@@\n' "${folder##*/}"
+		else
+			awk -v source="${folder##*/}" '
+				/^Source-Makefile: / { parts = split($2, part, "/"); inside = part[parts - 1] == source; next }
+				inside' "feeds/$feed.index"
+		fi
+	done >> tmp/.packageinfo
 	leave scan tmp/.packageinfo
 }
 
@@ -72,11 +83,18 @@ defconfig() {
 		grep "^$off\$" .config || [ "$(default USE_APK)" != y ] || echo CONFIG_SIGN_EACH_PACKAGE=y
 		sed -n 's/^config \(PACKAGE_.*\)/CONFIG_\1=m/p' Config-build.in
 		sed -n 's/^CONFIG_PACKAGE_\(.*\)=m$/\1/p' .config | while read -r name; do
-			[ "$fault" = drops ] || ! grep -q "^Package: $name\$" tmp/.packageinfo || echo "CONFIG_PACKAGE_$name=m"
+			[ "$fault" = drops ] || ! is_possible "$name" || echo "CONFIG_PACKAGE_$name=m"
 		done
 	} | sort -u > tmp/config
 	mv tmp/config .config
 	echo "# configuration written to .config"
+}
+
+# is_possible PACKAGE: it is known, and for this target if it names one.
+is_possible() {
+	grep -q "^Package: $1\$" tmp/.packageinfo || return 1
+	wanted=$(sed -n "/^Package: $1\$/,/^@@/s/^Depends:.* @TARGET_\([a-z0-9_]*\).*/\1/p" tmp/.packageinfo)
+	[ -z "$wanted" ] || [ "$wanted" = "$(default TARGET_BOARD)" ]
 }
 
 # goal GOAL KIND [WHAT]: quiet, unless V=s.
@@ -204,6 +222,10 @@ userspace() {
 	[ "$fault" != nothing ] || return 0
 	folder=package/feeds/$1
 	name=${1##*/}
+	if [ "${1%/*}" != offload ]; then
+		own "$1"
+		return
+	fi
 	if ! grep -q "^CONFIG_PACKAGE_$name=" .config; then
 		echo "WARNING: skipping $name -- package not selected"
 		return 0
@@ -227,9 +249,68 @@ userspace() {
 		"$source" "$root" "$(cat "$folder/version.date")"
 }
 
-# pack FOLDER NAME VERSION DEPENDS SOURCE ROOT DATE: unless the file is there.
+# own FEED/SOURCE: what its Makefile says, after what it needs of any feed.
+own() (
+	case " $MINI_DONE " in
+	*" $1 "*) exit 0 ;;
+	esac
+	LINUX_VERSION=$version MINI_ARCH=$(default TARGET_ARCH_PACKAGES) MINI_DONE="$MINI_DONE $1"
+	export LINUX_VERSION MINI_ARCH MINI_DONE
+	for depend in $(depends_of "feeds/${1%/*}.index" "$(awk -v source="${1##*/}" '
+		/^Source-Makefile: / { parts = split($2, part, "/"); path = $2; if (part[parts - 1] == source) { sub("/Makefile$", "", path); print path; exit } }
+		' "feeds/${1%/*}.index")"); do
+		found=$(lookup "${1%/*}" "$depend") || continue
+		path=${found#* }
+		own "${found%% *}/${path##*/}" || exit 1
+	done
+	MAKEFLAGS= make -r --no-print-directory -C "package/feeds/$1" compile
+)
+
+# pack_own NAME VERSION DEPENDS ARCH: called by include/package.mk in the package's folder, which is a place of the tree.
+pack_own() {
+	source=$PWD
+	cd "$TOPDIR" || exit 1
+	needs=
+	for depend in $3; do
+		case $depend in
+		@*) continue ;;
+		kernel) depend="kernel (=$version~$(vermagic)-r1)" ;;
+		esac
+		depend=${depend#+}
+		needs="$needs${needs:+, }${depend##*:}"
+	done
+	packages=bin/packages/$(default TARGET_ARCH_PACKAGES)/own
+	case $1 in
+	kmod-*) packages=bin/targets/$(default TARGET_BOARD)/$(default TARGET_SUBTARGET)/packages ;;
+	esac
+	rm -f "$packages/$1"_* "$packages/$1"-[0-9]*
+	date=$(cat "$source/version.date" 2> /dev/null || sed -n 's/^SOURCE_DATE_EPOCH:=//p' include/version.mk)
+	# What OpenWrt's build puts into every package: services are started and modules loaded by it.
+	for script in postinst prerm; do
+		printf '#!/bin/sh\n[ -s ${IPKG_INSTROOT}/lib/functions.sh ] || exit 0\n. ${IPKG_INSTROOT}/lib/functions.sh\ndefault_%s $0 $@\n' \
+			$script > tmp/own/control/$script
+		chmod 0755 tmp/own/control/$script
+	done
+	pack "$packages" "$1" "$2" "$needs" "${source#"$TOPDIR/"}" tmp/own/root "$date" "$4" tmp/own/control
+}
+
+# kernel_make M=FOLDER … modules: what the tests compiled for the kernel that is booted, unless the source has an error.
+kernel_make() {
+	for word in "$@"; do
+		case $word in
+		M=*) folder=${word#M=} ;;
+		esac
+	done
+	if grep -Hn "^#error" "$folder"/*.c > "$folder/errors"; then
+		sed 's/^\(.*\.c:[0-9]*\):#error \(.*\)/\1:2: error: #error \2/' "$folder/errors"
+		return 1
+	fi
+	cp "$TOPDIR"/compiled/*.ko "$folder/"
+}
+
+# pack FOLDER NAME VERSION DEPENDS SOURCE ROOT DATE [ARCH CONTROL]: unless the file is there.
 pack() {
-	arch=$(default TARGET_ARCH_PACKAGES)
+	arch=${8:-$(default TARGET_ARCH_PACKAGES)}
 	[ "$fault" != other-arch ] || arch=mips_24kc
 	mkdir -p "$1"
 	if [ "$(default USE_APK)" = y ]; then
@@ -245,13 +326,15 @@ pack() {
 	if [ -e "$prebuilt" ]; then
 		cp "$prebuilt" "$archive"
 	else
+		rm -rf tmp/control
 		mkdir -p tmp/control
+		[ -z "$9" ] || cp -R "$9/." tmp/control/
 		printf 'Package: %s\nVersion: %s\nDepends: %s\nSource: %s\nLicense: GPL-2.0\nSection: kernel\nSourceDateEpoch: %s\nMaintainer: Nobody <nobody@example.com>\nArchitecture: %s\nInstalled-Size: %s\nDescription:  %s\n' \
 			"$2" "$3" "$4" "$5" "$7" "$arch" "$(cat $(find "$6" -type f) /dev/null | wc -c)" "$2" > tmp/control/control
 		echo 2.0 > tmp/debian-binary
 		flags="--numeric-owner --owner=0 --group=0 --sort=name --format=gnu --mtime=@$7"
 		tar $flags -C "$6" -cf - . | gzip -n9 > tmp/data.tar.gz
-		tar $flags -C tmp/control -cf - ./control | gzip -n9 > tmp/control.tar.gz
+		tar $flags -C tmp/control -cf - $(cd tmp/control && ls | sed 's|^|./|') | gzip -n9 > tmp/control.tar.gz
 		tar $flags -C tmp -cf - ./debian-binary ./data.tar.gz ./control.tar.gz | gzip -n9 > "$archive"
 		[ "$fault" != unreadable ] || echo garbage > "$archive"
 	fi

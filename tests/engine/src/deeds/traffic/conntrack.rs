@@ -115,6 +115,7 @@ mod tests {
             ever,
             fragmented: false,
             sent_hop_limit: (64, 64),
+            hops: 1,
             refused: 0,
             damage: None,
             conntrack,

@@ -53,6 +53,7 @@ fn flow(name: &str, from: Side, to: Target) -> FlowPlan {
         listen: None,
         size: None,
         seen_from: None,
+        hops: 1,
         echo: false,
         bytes: None,
     }

@@ -2,6 +2,7 @@
 
 mod conntrack;
 mod ftp;
+mod opinion;
 mod send;
 
 use std::net::{IpAddr, SocketAddr};
@@ -19,6 +20,7 @@ use crate::scenario::{Ending, Exchange, Family, FlowPlan, Lane, Path, Proto, Sid
 
 pub(crate) use conntrack::conntrack;
 pub(crate) use ftp::ftp;
+pub(crate) use opinion::check as opinion;
 pub(crate) use send::{Amount, During, send};
 
 /// How long it may take to open or to end a flow: seconds under emulation.
@@ -103,6 +105,13 @@ pub(crate) fn exchange(
         };
         if let Some(finding) = judged(attempt, name, wanted, at, Span::Exchange(exchange.refused))? {
             return Ok(Some(finding));
+        }
+        // What may be lost tells nothing of the way.
+        if attempt.asks_offloadctl && !exchange.lossy && exchange.path != Some(Path::None) {
+            let path = attempt.net.flows.get(name)?.path(exchange.slow_packets);
+            if let Some(finding) = opinion(attempt, name, path)? {
+                return Ok(Some(finding));
+            }
         }
         let took = attempt.net.flows.get(name)?.took();
         if let Some(least) = exchange.takes_at_least
@@ -237,6 +246,7 @@ mod tests {
             listen: None,
             size: Some(100),
             seen_from: None,
+            hops: 1,
             echo: false,
             bytes: None,
         };

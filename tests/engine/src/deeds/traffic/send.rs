@@ -195,6 +195,7 @@ mod tests {
             listen: None,
             size: Some(100),
             seen_from: None,
+            hops: 1,
             echo: false,
             bytes: None,
         };

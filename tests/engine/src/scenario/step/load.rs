@@ -16,13 +16,14 @@ use super::command::{Manage, Run};
 use super::end::{End, Ending};
 use super::module::{Handle, Handling};
 use super::ruleset::{Others, Ruleset};
-use super::{Deed, Facts, OnKernels, Step};
+use super::{Deed, Facts, OffloadFlag, OnKernels, Step};
 
 /// Every word of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(field_identifier, rename_all = "kebab-case")]
 enum Word {
     Kernels,
+    OffloadFlag,
     // Deeds, one a step.
     Run,
     Manager,
@@ -38,8 +39,10 @@ enum Word {
     Load,
     Unload,
     Reload,
+    NoLeak,
     Link,
     Feed,
+    Sysupgrade,
     // Beside some of them.
     Packages,
     With,
@@ -95,7 +98,7 @@ impl<'de> Visitor<'de> for Words {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Step, A::Error> {
         let (mut seen, mut deeds) = (BTreeSet::new(), Vec::<(Word, Make)>::new());
-        let (mut kernels, mut beside, mut facts) = (None, Beside::default(), Facts::default());
+        let (mut kernels, mut flag, mut beside, mut facts) = (None, None, Beside::default(), Facts::default());
         while let Some(word) = map.next_key()? {
             if !seen.insert(word) {
                 return Err(A::Error::custom(format!("duplicate field `{word}`")));
@@ -116,8 +119,10 @@ impl<'de> Visitor<'de> for Words {
                 Word::Load => deed(read(&mut map, |name, beside| Handle::written(name, Handling::Load, beside))?),
                 Word::Unload => deed(read(&mut map, |name, beside| Handle::written(name, Handling::Unload, beside))?),
                 Word::Reload => deed(read(&mut map, |name, beside| Handle::written(name, Handling::Reload, beside))?),
+                Word::NoLeak => deed(read(&mut map, |modules, _| Deed::NoLeak(modules))?),
                 Word::Link => deed(read(&mut map, |link, _| Deed::Link(link))?),
                 Word::Feed => deed(read(&mut map, |feed, _| Deed::Feed(feed))?),
+                Word::Sysupgrade => deed(read(&mut map, |upgrade, _| Deed::Sysupgrade(upgrade))?),
                 Word::With => beside.with = Some(map.next_value()?),
                 Word::Packages => beside.packages = Some(map.next_value()?),
                 Word::Within => beside.within = Some(map.next_value()?),
@@ -135,6 +140,7 @@ impl<'de> Visitor<'de> for Words {
                 Word::Taint => facts.taint = Some(map.next_value()?),
                 Word::KeptBySysupgrade => facts.kept_by_sysupgrade = map.next_value()?,
                 Word::Kernels => kernels = Some(map.next_value::<OnKernels>()?),
+                Word::OffloadFlag => flag = Some(map.next_value::<OffloadFlag>()?),
             }
         }
         if let [(one, _), (two, _), ..] = &deeds[..] {
@@ -148,7 +154,7 @@ impl<'de> Visitor<'de> for Words {
         if deed.is_none() && facts.count() == 0 {
             return Err(A::Error::custom("the step neither does nor checks anything"));
         }
-        Ok(Step { kernels, deed, facts })
+        Ok(Step { kernels, flag, deed, facts })
     }
 }
 

@@ -14,11 +14,13 @@ mod exchange;
 mod facts;
 mod flows;
 mod ftp;
+mod leak;
 mod link;
 mod load;
 mod module;
 mod open;
 mod ruleset;
+mod sysupgrade;
 
 use std::fmt;
 
@@ -33,9 +35,11 @@ pub use exchange::{Exchange, IpOption, Refusal};
 pub use facts::Facts;
 pub(super) use flows::Flows;
 pub use ftp::{FtpMode, FtpPlan};
+pub use leak::NoLeak;
 pub use link::Link;
 pub use module::{Handle, Handling};
 pub use ruleset::{Others, Ruleset};
+pub use sysupgrade::Sysupgrade;
 
 use super::FeedVariant;
 use super::flow::{FlowPlan, Path};
@@ -45,6 +49,8 @@ use super::flow::{FlowPlan, Path};
 pub struct Step {
     /// The kernels that this step is for, and why: where measured kernels differ.
     pub kernels: Option<OnKernels>,
+    /// The kind of kernels that this step is for, as the router's turns out to be.
+    pub flag: Option<OffloadFlag>,
     /// What is done; nothing in a step that only checks facts.
     pub deed: Option<Deed>,
     /// What must be true then.
@@ -74,10 +80,14 @@ pub enum Deed {
     Ftp(FtpPlan),
     /// Loads or unloads a module.
     Module(Handle),
+    /// Loads and unloads modules many times.
+    NoLeak(NoLeak),
     /// Makes a device.
     Link(Link),
     /// Has another feed served from now on.
     Feed(FeedVariant),
+    /// Upgrades the system.
+    Sysupgrade(Sysupgrade),
 }
 
 /// Kernels that something is for.
@@ -88,6 +98,16 @@ pub struct OnKernels {
     pub only: Vec<String>,
     /// Why not on all.
     pub because: String,
+}
+
+/// What a kernel does with `flags offload` for devices that cannot: a version does not tell, as OpenWrt changes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OffloadFlag {
+    /// It takes such a flowtable, and works in software.
+    Taken,
+    /// It refuses it.
+    Refused,
 }
 
 impl OnKernels {
@@ -104,6 +124,19 @@ impl Step {
             Some(Deed::Exchange(exchange)) => &exchange.during,
             _ => &[],
         }
+    }
+
+    /// About how long it takes, in commands: a package manager starts many.
+    pub(super) fn weight(&self) -> usize {
+        let deed = match &self.deed {
+            Some(Deed::Run(run)) => {
+                run.words.iter().map(|word| word.lines().count().saturating_sub(1)).sum::<usize>() + 1
+            }
+            Some(Deed::Manage(_)) => 20,
+            Some(Deed::Card(_) | Deed::Exchange(_)) => 3,
+            _ => 1,
+        };
+        deed + self.during().iter().map(Step::weight).sum::<usize>()
     }
 
     /// Whether it is for this kernel.
@@ -125,8 +158,9 @@ impl Deed {
     pub(super) fn check(&self, flows: &mut Flows) -> Result<(), String> {
         match self {
             Deed::Run(run) => run.check(),
-            Deed::Manage(_) | Deed::Ruleset(_) | Deed::Feed(_) => Ok(()),
+            Deed::Manage(_) | Deed::Ruleset(_) | Deed::Feed(_) | Deed::Sysupgrade(_) => Ok(()),
             Deed::Module(handle) => handle.check(),
+            Deed::NoLeak(modules) => modules.check(),
             Deed::Link(link) => link.check(),
             Deed::Card(card) => card.check(flows),
             Deed::Open(plan) => open::check(plan, flows),
@@ -151,8 +185,10 @@ impl fmt::Display for Deed {
             Deed::Conntrack(expected) => expected.fmt(f),
             Deed::Ftp(plan) => plan.fmt(f),
             Deed::Module(handle) => handle.fmt(f),
+            Deed::NoLeak(modules) => write!(f, "no leak of {modules}"),
             Deed::Link(link) => link.fmt(f),
             Deed::Feed(feed) => write!(f, "the feed {feed:?}"),
+            Deed::Sysupgrade(upgrade) => upgrade.fmt(f),
         }
     }
 }

@@ -53,7 +53,8 @@ impl Handle {
     }
 }
 
-fn is_name(name: &str) -> bool {
+/// Whether a module may be called so.
+pub(super) fn is_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }
 

@@ -1,6 +1,6 @@
-//! Generated content that compresses about as well as what is in packages.
+//! Generated content that compresses about as well as that of real packages.
 
-/// Numbers that look random and are the same in every run (Marsaglia's xorshift).
+/// Pseudo-random numbers, the same in every run (Marsaglia's xorshift).
 pub(super) struct Random(pub(super) u64);
 
 impl Random {
@@ -16,7 +16,7 @@ impl Random {
         (wide >> 64).try_into().unwrap_or(0)
     }
 
-    /// Small numbers are much more frequent, as with words of a language.
+    /// Small numbers are much more frequent, like common words in a language.
     fn skewed(&mut self, bound: usize) -> usize {
         let below = self.below(bound) + 1;
         self.below(below)
@@ -33,12 +33,12 @@ impl Random {
     }
 }
 
-/// A short content is not made of thousands of different things.
+/// How many different items a content of this length has.
 fn kinds(length: usize, most: usize) -> usize {
     (length / 16 + 4).min(most)
 }
 
-/// Sentences of made-up words, some of them whole phrases that come again.
+/// Sentences of made-up words, with some phrases repeated.
 pub(super) fn text(length: usize, random: &mut Random) -> Vec<u8> {
     let words: Vec<String> = (0..kinds(length, 1500)).map(|_| random.word()).collect();
     let mut pick =
@@ -58,7 +58,7 @@ pub(super) fn text(length: usize, random: &mut Random) -> Vec<u8> {
     text.into()
 }
 
-/// Machine code with its symbols, relocations and strings.
+/// Imitates machine code with symbols, relocations and strings.
 pub(super) fn program(length: usize, random: &mut Random) -> Vec<u8> {
     let mut bytes = b"\x7fELF\x02\x01\x01\0".to_vec();
     bytes.extend(code(length * 6 / 10, random));
@@ -69,7 +69,7 @@ pub(super) fn program(length: usize, random: &mut Random) -> Vec<u8> {
     bytes
 }
 
-/// Functions out of idioms: the same instructions with other registers, offsets and call targets.
+/// Functions made of idioms: the same instructions with other registers, offsets and call targets.
 fn code(length: usize, random: &mut Random) -> Vec<u8> {
     let instructions: Vec<Vec<u8>> =
         (0..kinds(length, 400)).map(|_| (0..=random.below(4)).map(|_| random.byte()).collect()).collect();
@@ -94,7 +94,7 @@ fn code(length: usize, random: &mut Random) -> Vec<u8> {
     code
 }
 
-/// Relocations: addresses that grow, one of few kinds, another address.
+/// Relocations: a growing address, one of a few kinds, another address.
 fn records(length: usize, random: &mut Random) -> Vec<u8> {
     let mut records = Vec::with_capacity(length + 24);
     let mut address = 0x4000_u64;
@@ -108,7 +108,7 @@ fn records(length: usize, random: &mut Random) -> Vec<u8> {
     records
 }
 
-/// What does not compress: firmware, pictures, archives.
+/// Incompressible bytes, like firmware, pictures or archives.
 pub(super) fn noise(length: usize, random: &mut Random) -> Vec<u8> {
     std::iter::repeat_with(|| random.byte()).take(length).collect()
 }

@@ -1,23 +1,23 @@
-//! Time, processor time and memory of a piece of work.
+//! Measures time, processor time and memory of some work.
 
 use std::time::Instant;
 
 use model::Result;
 
-/// What one run of a piece of work cost.
+/// The cost of one run of some work.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Cost {
     /// Seconds on the clock.
     pub(super) wall: f64,
     /// Seconds of processor time, user and system, of this process and of children that ended.
     pub(super) cpu: f64,
-    /// Most memory that this process held meanwhile, in KiB; children not counted.
+    /// Most memory that this process used during the run, in KiB, without children.
     pub(super) peak: u64,
 }
 
 /// Does the work and measures it.
 pub(super) fn measure<T>(work: impl FnOnce() -> Result<T>) -> Result<(Cost, T)> {
-    // 5 resets the peak, proc(5). Where that is not allowed, the peak is that of the whole run so far.
+    // Writing 5 resets the peak, see proc(5). Where that is not allowed, the peak is that of the whole run so far.
     let _not_allowed = std::fs::write("/proc/self/clear_refs", "5");
     let (cpu, started) = (processor_time(), Instant::now());
     let result = work()?;
@@ -28,7 +28,7 @@ pub(super) fn measure<T>(work: impl FnOnce() -> Result<T>) -> Result<(Cost, T)> 
 /// Fields 14 to 17 of proc(5)'s `stat`, in hundredths of a second.
 fn processor_time() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // The second field is in parentheses and may hold blanks.
+    // The second field is in parentheses and may contain blanks.
     let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
     let ticks: u32 = fields.skip(11).take(4).filter_map(|field| field.parse::<u32>().ok()).sum();
     f64::from(ticks) / 100.0

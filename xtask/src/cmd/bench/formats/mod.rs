@@ -1,5 +1,5 @@
-//! `bench formats`: packages and indexes written and read, on generated files, and beside them the real
-//! programs if they are there.
+//! `bench formats`: times the writing and reading of packages and indexes with generated files, for our code and for
+//! the real programs if they are there.
 
 mod content;
 mod measure;
@@ -24,10 +24,10 @@ use report::{Report, Row, SCHEMA};
 use rivals::{Programs, Rival};
 use workload::{BYTES, LARGE, PACKAGES, TINY, Workload};
 
-/// Who did the work, in the report.
+/// The name of our code in the report.
 const OURS: &str = "ours";
 
-/// Generates the files, does all the works in turn as often as asked for, and reports.
+/// Generates the files, runs all the work as often as requested, and reports.
 pub(super) fn run(ctx: &Ctx, args: &BenchFormatsArgs) -> Result<Outcome> {
     let _scratch = Scratch::take()?;
     let samples = tempfile::tempdir().map_err(|error| Failure::io("make a folder for samples", "TMPDIR", &error))?;
@@ -53,15 +53,15 @@ pub(super) fn run(ctx: &Ctx, args: &BenchFormatsArgs) -> Result<Outcome> {
     Ok(Outcome::done(report.table()))
 }
 
-/// The samples, and what was measured so far.
+/// The samples, and the measurements so far.
 struct Bench<'a> {
     ctx: &'a Ctx,
     folder: &'a Utf8Path,
     programs: Programs,
     workload: Workload,
-    /// The files of the workload as `ipkg-build` wants them.
+    /// The files of the workload in the layout that `ipkg-build` needs.
     laid_out: Vec<Utf8PathBuf>,
-    /// One package that would not fit into little memory.
+    /// One package that is too large for a small memory.
     large: Package,
     /// Many packages that are only listed.
     tiny: Workload,
@@ -69,7 +69,7 @@ struct Bench<'a> {
     missing: Vec<String>,
 }
 
-/// A work and what each run of it cost.
+/// Some work, and the cost of each run of it.
 struct Measured {
     work: String,
     by: String,
@@ -95,7 +95,7 @@ impl<'a> Bench<'a> {
         Ok(Bench { ctx, folder, programs, workload, laid_out, large, tiny, results: Vec::new(), missing: Vec::new() })
     }
 
-    /// Every work of one format once, ours and theirs in turn.
+    /// Runs all the work for one format once, alternating between ours and theirs.
     fn round(&mut self, format: Format) -> Result<()> {
         let (ctx, ours, theirs) = (self.ctx, self.folder.join("ours"), self.folder.join("theirs"));
         let (writer, indexer) = match format {
@@ -128,7 +128,7 @@ impl<'a> Bench<'a> {
         let (packages, bytes) = (self.tiny.plans.len(), self.tiny.bytes);
         let feed = self.folder.join(format!("feed-{format}"));
         let tiny = files(&self.tiny.plans, &self.folder.join(format!("tiny-{format}")));
-        // The feed of the round before is removed first: that is no part of the work.
+        // The feed of the previous round is removed first, so that this is not measured.
         emptied(&feed)?;
         warm(&tiny)?;
         let (cost, size) = measure(|| ours::index(&tiny, format, &feed))?;
@@ -142,7 +142,7 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
-    /// The words that start a real program; that it is not there is remembered.
+    /// The command of a real program; notes that it is missing.
     fn words(&mut self, rival: Rival, what: &str, format: Format) -> Option<Vec<std::ffi::OsString>> {
         let words = self.programs.words(rival);
         let missing = format!("{} ({what} of {format})", rival.name());
@@ -177,7 +177,7 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// The folder, with nothing in it.
+/// Empties a folder.
 fn emptied(folder: &Utf8Path) -> Result<()> {
     let failed = |error| Failure::io("make the folder anew", folder, &error);
     if folder.exists() {
@@ -186,7 +186,7 @@ fn emptied(folder: &Utf8Path) -> Result<()> {
     std::fs::create_dir(folder).map_err(failed)
 }
 
-/// Reads the files once: whoever is measured first would otherwise pay alone for what the kernel has forgotten.
+/// Reads the files once, so that they are in the page cache for every measurement.
 fn warm(files: &[Utf8PathBuf]) -> Result<()> {
     files.iter().try_for_each(|path| {
         std::fs::read(path).map(drop).map_err(|error| Failure::io("read the package", path, &error))
@@ -201,7 +201,7 @@ fn total(files: &[Utf8PathBuf]) -> Result<u64> {
 }
 
 impl Row {
-    /// Numbers by name, for events.
+    /// The numbers by name, for events.
     #[allow(clippy::cast_precision_loss, reason = "sizes are far below 2^53")]
     fn values(&self) -> BTreeMap<&'static str, f64> {
         BTreeMap::from([

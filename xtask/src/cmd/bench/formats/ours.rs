@@ -1,4 +1,4 @@
-//! The works that are measured, done by this project.
+//! The measured work, done by this project.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write as _};
@@ -32,7 +32,7 @@ fn write_one(plan: &Package, format: Format, out: &Utf8Path) -> Result<u64> {
     length(&path)
 }
 
-/// Reads every package whole and checks all that there is to check; returns their bytes.
+/// Reads every package completely, with all checks; returns their size in bytes.
 pub(super) fn read(ctx: &Ctx, files: &[Utf8PathBuf], format: Format) -> Result<u64> {
     parallel(files, ctx.jobs, |path| {
         ctx.cancel.check()?;
@@ -84,19 +84,19 @@ fn index_file(feed: &Utf8Path, format: Format) -> Utf8PathBuf {
     })
 }
 
-/// What the address of the samples names.
+/// The kernel in the address of the samples.
 fn kernel() -> feeds::Kernel {
     feeds::Kernel::of_folder("6.12.94-1-0123")
 }
 
-/// Sign nothing but samples.
+/// Keys that sign only the samples.
 fn keys() -> Result<Keys> {
     let ec = ec::SecretKey::from_random([7; 32]).map_err(|error| wrong("the sample key".into(), &error))?;
     let opkg = Pair { current: usign::SecretKey::from_random([7; 40]), next: None };
     Ok(Keys { opkg, apk: Pair { current: ec, next: None } })
 }
 
-/// A package with a single large file: the files of the others, over and over.
+/// A package with a single large file: the files of the others, repeated.
 pub(super) fn large(workload: &Workload) -> Package {
     let paths: Arc<Vec<Utf8PathBuf>> = Arc::new(
         workload
@@ -117,7 +117,7 @@ pub(super) fn large(workload: &Workload) -> Package {
     }
 }
 
-/// Files one after the other, without an end.
+/// Endlessly repeated files.
 struct Cycle {
     paths: Arc<Vec<Utf8PathBuf>>,
     next: usize,
@@ -142,7 +142,7 @@ fn length(path: &Utf8Path) -> Result<u64> {
     Ok(meta.len())
 }
 
-/// What we made cannot be wrong.
+/// A failure to read what we wrote, which is a bug.
 fn wrong(path: &Utf8Path, error: &formats::Error) -> Failure {
     Failure::of(Problem {
         exit: Exit::Bug,

@@ -1,4 +1,4 @@
-//! What was measured, as a table for people and as JSON for programs.
+//! The measurements, as a table for the user and as JSON for programs.
 
 use std::fmt::Write as _;
 
@@ -9,37 +9,37 @@ use super::measure::Cost;
 /// Name and version of the JSON; fields may be added, never renamed.
 pub(super) const SCHEMA: &str = "openwrt-offload-bench-formats/1";
 
-/// Everything that was measured.
+/// All measurements.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     pub(super) schema: &'static str,
-    /// Threads, and programs at once.
+    /// Number of threads, or of programs running at once.
     pub(super) jobs: usize,
-    /// How this program was compiled, as far as it matters.
+    /// How this program was compiled.
     pub(super) build: &'static str,
     pub(super) rows: Vec<Row>,
     /// Real programs that were not found.
     pub(super) missing: Vec<String>,
 }
 
-/// One piece of work, measured several times.
+/// Some work, measured several times.
 #[derive(Debug, Serialize)]
 pub(super) struct Row {
     pub(super) work: String,
     /// `ours`, or a real program.
     pub(super) by: String,
-    /// Packages, and bytes of files in them.
+    /// Number of packages; bytes of the files in them.
     pub(super) packages: u64,
     pub(super) bytes: u64,
-    /// Bytes that came out.
+    /// Size of the result in bytes.
     pub(super) result: u64,
     pub(super) wall_seconds: Spread,
     pub(super) cpu_seconds: Spread,
-    /// Of this process, in KiB; of real programs it is not known.
+    /// Peak memory of this process, in KiB; not known for real programs.
     pub(super) peak_kib: Option<u64>,
 }
 
-/// Smallest, middle and largest of several numbers.
+/// Smallest, median and largest of several numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(super) struct Spread {
     pub(super) min: f64,
@@ -73,7 +73,7 @@ impl Row {
 }
 
 impl Report {
-    /// For people.
+    /// The table for the user.
     #[allow(clippy::cast_precision_loss, reason = "shown with one digit")]
     pub(super) fn table(&self) -> String {
         let mut text = format!("{} at once; {}\n", self.jobs, self.build);
@@ -93,7 +93,7 @@ impl Report {
             );
         }
         for (ours, theirs) in self.pairs() {
-            // Of an index the real programs' own file is not looked at.
+            // The size of the real programs' index is not measured.
             let size = match theirs.result {
                 0 => String::new(),
                 bytes => format!(", {:.3} of its size", ours.result as f64 / bytes as f64),
@@ -113,7 +113,7 @@ impl Report {
         text.trim_end().to_owned()
     }
 
-    /// Ours and the real program at the same work.
+    /// Pairs of our work and the real program's.
     fn pairs(&self) -> impl Iterator<Item = (&Row, &Row)> {
         let theirs = self.rows.iter().filter(|row| row.by != super::OURS);
         theirs.filter_map(|theirs| {

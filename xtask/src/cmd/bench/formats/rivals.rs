@@ -10,10 +10,10 @@ use model::{Exit, Failure, Problem, Result, parallel};
 use super::workload::Workload;
 use crate::{Ctx, process};
 
-/// The slowest of them needs a minute of processor time for thousands of packages.
+/// Deadline: the slowest needs a minute of processor time for thousands of packages.
 const LIMIT: Duration = Duration::from_secs(1800);
 
-/// A program of OpenWrt or Alpine, and the work of ours that it is held against.
+/// A program of OpenWrt or Alpine that is compared with our code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rival {
     /// `apk mkpkg`.
@@ -44,7 +44,7 @@ pub(super) struct Programs {
 }
 
 impl Programs {
-    /// Looks in a folder, or else in PATH.
+    /// Looks in a folder, or without one in PATH.
     pub(super) fn of(folder: Option<&Utf8Path>) -> Self {
         let folders = match folder {
             Some(folder) => vec![folder.to_owned()],
@@ -57,7 +57,7 @@ impl Programs {
         self.folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file()).map(Into::into)
     }
 
-    /// The words that start it; `None` when something of it is missing.
+    /// The command that starts it; `None` when a part of it is missing.
     pub(super) fn words(&self, rival: Rival) -> Option<Vec<OsString>> {
         Some(match rival {
             Rival::Mkpkg => vec![self.find("apk")?, "mkpkg".into()],
@@ -72,7 +72,7 @@ impl Programs {
     }
 }
 
-/// Lays out what `ipkg-build` wants to find: the files of a package and a folder `CONTROL`.
+/// Writes the layout that `ipkg-build` needs: the files of a package and a folder `CONTROL`.
 pub(super) fn lay_out(workload: &Workload, below: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
     let lay_out = |(plan, tree): (&Package, &Utf8PathBuf)| {
         let root = below.join(&plan.name);
@@ -94,7 +94,7 @@ pub(super) fn lay_out(workload: &Workload, below: &Utf8Path) -> Result<Vec<Utf8P
     workload.plans.iter().zip(&workload.trees).map(lay_out).collect()
 }
 
-/// Writes every package with the real program, as many at once as ours does.
+/// Writes every package with the real program, with as much parallelism as ours.
 pub(super) fn write(
     ctx: &Ctx,
     words: &[OsString],
@@ -191,7 +191,7 @@ mod tests {
         let trees = lay_out(&workload, &root.join("ipk")).unwrap();
         let control = std::fs::read_to_string(trees[0].join("CONTROL/control")).unwrap();
         assert!(control.starts_with("Package: sample-00000\n"), "{control}");
-        // `test -d TREE -a OUT`: true where both words arrive.
+        // `test -d TREE -a OUT` succeeds if both arguments arrive.
         let words: Vec<OsString> = ["test", "-d"].map(OsString::from).to_vec();
         let failure = write(&ctx, &words, Format::Ipk, &workload, &trees, root).unwrap_err();
         assert_eq!((failure.id(), failure.exit()), ("BEN001", Exit::Host));

@@ -1,4 +1,4 @@
-//! Generated packages: the same bytes in every run, with the mix of content that packages have.
+//! Generated packages: the same bytes in every run, with a mix of content as in real packages.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -9,17 +9,17 @@ use model::{Cancel, Failure, Result};
 
 use super::content::{Random, noise, program, text};
 
-/// Packages and bytes of the set that is written and read whole.
+/// Number of packages, and their total bytes, in the set that is written and read completely.
 pub(super) const PACKAGES: usize = 200;
 pub(super) const BYTES: usize = 60_000_000;
-/// Packages of the set that is only listed, and bytes of each.
+/// Number of packages in the set that is only listed, and bytes of each.
 pub(super) const TINY: (usize, usize) = (5_000, 600);
-/// Bytes of the one large package.
+/// Size of the large package in bytes.
 pub(super) const LARGE: u64 = 200_000_000;
 
-/// A set of packages whose files lie in a folder, so that all writers read the same.
+/// A set of packages whose files are in folders, so that all writers read the same.
 pub(super) struct Workload {
-    /// Plans; their files are read from `trees`.
+    /// Plans whose files are read from `trees`.
     pub(super) plans: Vec<Package>,
     /// Each package's root folder, in the order of the plans.
     pub(super) trees: Vec<Utf8PathBuf>,
@@ -27,11 +27,11 @@ pub(super) struct Workload {
     pub(super) bytes: u64,
 }
 
-/// Makes `count` packages with `bytes` bytes of files in all below `folder`.
+/// Makes `count` packages below `folder`, with `bytes` bytes of files in total.
 pub(super) fn generate(folder: &Utf8Path, count: usize, bytes: usize, cancel: &Cancel) -> Result<Workload> {
     let mut random = Random(1);
     let mut workload = Workload { plans: Vec::new(), trees: Vec::new(), bytes: 0 };
-    // Few packages are large: shares grow with the third power.
+    // Few packages are large: sizes grow with the third power.
     let weight = |number: usize| (number + 1).pow(3);
     let weights: usize = (0..count).map(weight).sum();
     for number in 0..count {
@@ -92,7 +92,7 @@ mod tests {
         let (bytes, ipk) = make("one");
         assert_eq!((bytes, ipk.clone()), make("two"));
         assert!(bytes > 199_900 && bytes <= 200_000, "{bytes}");
-        // Neither all noise nor all zeros.
+        // The sample is neither all noise nor all zeros.
         assert!((30_000..90_000).contains(&ipk.len()), "{}", ipk.len());
     }
 }

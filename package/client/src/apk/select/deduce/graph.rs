@@ -1,4 +1,4 @@
-//! Names, who has them, who wants them, and the order in which they are met.
+//! The graph of names: who provides them, who depends on them, and in which order they are found.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
@@ -38,7 +38,8 @@ impl<'a> Deduction<'a> {
                         let wanted = deduction.intern(&item.name);
                         let wanted = &mut deduction.names[wanted];
                         let list = if companions { &mut wanted.companions } else { &mut wanted.wanted_by };
-                        // A name's packages come one after the other, so a repetition is the last one.
+                        // The names of one package are added one after another, so a repetition is always the last
+                        // entry.
                         if list.last() != Some(&name) {
                             list.push(name);
                         }
@@ -51,9 +52,8 @@ impl<'a> Deduction<'a> {
                 deduction.names[name].is_given = true;
                 for place in 0..deduction.names[name].providers.len() {
                     let package = deduction.names[name].providers[place].package;
-                    let asks = &mut deduction.packages[package].asks;
-                    asks.upgrade |= problem.asks.upgrade;
-                    asks.remove |= problem.asks.remove;
+                    deduction.packages[package].asks.join(problem.asks);
+                    deduction.packages[package].passed_on.join(problem.passed_on);
                 }
             }
         }
@@ -80,7 +80,7 @@ impl<'a> Deduction<'a> {
         all.filter_map(|(name, version)| Some((self.id(name)?, version))).collect()
     }
 
-    /// Looks at a name and at everything that can be reached from it, and gives each its place in the order.
+    /// Visits a name and everything reachable from it, and numbers them in apk's order.
     pub(super) fn meet(&mut self, first: usize) {
         enum Task {
             Name(usize),

@@ -1,4 +1,4 @@
-//! What is to be looked at again, and what is to be decided next.
+//! The queues of names to look at again, and of names to decide.
 
 use super::{Deduction, Queue};
 
