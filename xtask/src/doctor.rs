@@ -70,8 +70,8 @@ pub struct Need {
 /// The architecture for which tests build programs.
 const FOREIGN: &str = "mips_24kc";
 
-/// The emulator of the other architecture whose routers `ci` runs scenarios on.
-const FOREIGN_EMULATOR: &str = "qemu-system-aarch64";
+/// The emulators of the other architectures whose routers `ci` and its tests run scenarios on.
+const FOREIGN_EMULATORS: [&str; 2] = ["qemu-system-aarch64", "qemu-system-mipsel"];
 
 /// The emulator of a PC.
 const QEMU: Need =
@@ -210,7 +210,7 @@ pub fn needs(purpose: Purpose) -> Vec<Need> {
     let mut needs: Vec<Need> = NEEDS.iter().filter(|need| need.purpose <= purpose).copied().collect();
     if purpose == Purpose::Ci {
         let programs = router_programs(&Arch(FOREIGN.into())).into_iter();
-        let programs = programs.chain(emulator(FOREIGN_EMULATOR));
+        let programs = programs.chain(FOREIGN_EMULATORS.into_iter().filter_map(emulator));
         needs.extend(openwrt::of_tests().into_iter().chain(programs.map(|need| Need { purpose, ..need })));
     }
     needs
