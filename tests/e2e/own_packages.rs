@@ -77,7 +77,7 @@ fn broken_in_the_commonest_ways_it_says_what_to_do() {
     };
     // The kernel's interface moved.
     let example =
-        broken("kmods/rx-tally/rx_tally.c", "nf_register_net_hook(&init_net", "nf_register_hook_of_old(&init_net");
+        broken("feed/rx-tally/src/rx_tally.c", "nf_register_net_hook(&init_net", "nf_register_hook_of_old(&init_net");
     let ran = example.run("build", &[]);
     ran.refused(1, "BLD003", &["nf_register_hook_of_old"]);
     // What the recipe names is not what Kbuild makes.
@@ -112,7 +112,7 @@ fn a_module_that_does_not_work_fails_at_its_scenario_and_in_the_table() {
         return;
     }
     let example = Example::taken();
-    example.edit("kmods/rx-tally/rx_tally.c", "skb->len >= at_least", "skb->len < at_least");
+    example.edit("feed/rx-tally/src/rx_tally.c", "skb->len >= at_least", "skb->len < at_least");
     let ran = example.run("test", &["--format", "apk"]);
     assert_eq!(ran.code, 1, "{}", ran.err);
     let row = ran.err.lines().find(|line| line.contains("kmod-rx-tally  6.12")).unwrap_or_default();
