@@ -123,12 +123,18 @@ pub(super) fn needs(
         let needs = metadata.reached_from(&package.symbol, available);
         reached.extend(needs.map_err(|kmod| no_kmod(package, &kmod).at(&package.source))?);
     }
-    let mut packages: Vec<Listed> = others.iter().flat_map(|index| listed(index)).collect();
-    packages
-        .retain(|package| reached.contains(&package.symbol) && !own.iter().any(|known| known.symbol == package.symbol));
-    packages.dedup_by(|one, other| one.symbol == other.symbol);
+    let packages = of_others(&others, &reached, own);
     reached.retain(|name| available.contains(name.as_str()));
     Ok((reached, packages))
+}
+
+/// The packages of other feeds, by their indexes, that are reached and not our own. `scripts/feeds` takes a package from
+/// the first feed that has it.
+fn of_others(indexes: &[String], reached: &BTreeSet<String>, own: &[Listed]) -> Vec<Listed> {
+    let mut known: BTreeSet<String> = own.iter().map(|package| package.symbol.clone()).collect();
+    let mut packages: Vec<Listed> = indexes.iter().flat_map(|index| listed(index)).collect();
+    packages.retain(|package| reached.contains(&package.symbol) && known.insert(package.symbol.clone()));
+    packages
 }
 
 /// Leaves out packages that the SDK did not select because a condition of theirs does not hold.
@@ -293,6 +299,19 @@ mod tests {
             listed.iter().map(|found| (found.source.as_str(), found.name.as_str(), found.version.as_str())).collect();
         assert_eq!(told, [("tool", "tool", "1.2-r3"), ("tool", "libtool2-3", "1.2-r3"), ("k", "kmod-k", "6.6.1.1-r1")]);
         assert_eq!((listed[1].symbol.as_str(), listed[0].depends.as_str()), ("libtool2", "+libc @IPV6 +kmod-a"));
+    }
+
+    #[test]
+    fn a_package_of_two_feeds_is_taken_from_the_first() {
+        let index = |feed: &str, packages: &[&str]| -> String {
+            let of = |name| format!("Source-Makefile: feeds/{feed}/{feed}-{name}/Makefile\n\nPackage: {name}\nVersion: 1\n@@\n");
+            packages.iter().map(of).collect()
+        };
+        let feeds = [index("one", &["own", "a", "b"]), index("two", &["c", "a", "unused"])];
+        let reached = ["own", "a", "b", "c"].map(str::to_owned).into();
+        let packages = of_others(&feeds, &reached, &listed(&index("mine", &["own"])));
+        let sources: Vec<&str> = packages.iter().map(|package| package.source.as_str()).collect();
+        assert_eq!(sources, ["one-a", "one-b", "two-c"]);
     }
 
     #[test]
