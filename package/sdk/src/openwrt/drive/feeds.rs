@@ -199,13 +199,15 @@ fn contents(programs: &[Program], arch: &str, epoch: u64) -> Result<BTreeMap<Utf
 }
 
 /// Makes a folder contain exactly these files. Correct files are not touched, because the SDK rebuilds packages older
-/// than their files.
+/// than their files; for the same reason a file with another mode is written anew.
 pub(super) fn put(folder: &Utf8Path, items: &BTreeMap<Utf8PathBuf, Item>) -> Result<()> {
     files::create_folder(folder)?;
     remove_others(folder, folder, items)?;
     for (path, item) in items {
         let place = folder.join(path);
-        if std::fs::read(&place).is_ok_and(|known| known == item.bytes) {
+        let has_mode = |meta: std::fs::Metadata| meta.permissions().mode() & 0o7777 == item.mode;
+        if std::fs::metadata(&place).is_ok_and(has_mode) && std::fs::read(&place).is_ok_and(|known| known == item.bytes)
+        {
             continue;
         }
         files::create_folder(place.parent().unwrap_or(folder))?;
@@ -222,7 +224,8 @@ fn remove_others(root: &Utf8Path, folder: &Utf8Path, items: &BTreeMap<Utf8PathBu
         let entry = entry.map_err(io)?;
         let below = entry.path().strip_prefix(root).unwrap_or(entry.path()).to_owned();
         if entry.file_type().map_err(io)?.is_dir() {
-            if items.keys().any(|path| path.starts_with(&below)) {
+            let is_folder = |path: &Utf8PathBuf| path.starts_with(&below) && *path != below;
+            if items.keys().any(is_folder) {
                 remove_others(root, entry.path(), items)?;
             } else {
                 std::fs::remove_dir_all(entry.path()).map_err(io)?;
@@ -302,6 +305,33 @@ mod tests {
         assert_eq!(time("a/Makefile"), before);
         assert!(!root.join("a/stray").exists() && !root.join("b").exists() && !root.join("a/bin/x").exists());
         assert_eq!(std::fs::read_to_string(root.join("a/bin/y/a")).unwrap(), "four");
+    }
+
+    #[test]
+    fn a_mode_that_changed_makes_the_file_a_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(folder.path()).unwrap().join("feed");
+        let with = |mode: u32| [("a/run".into(), Item { bytes: "one".into(), mode })].into();
+        put(&root, &with(0o644)).unwrap();
+        let file = root.join("a/run");
+        let long_ago = std::time::SystemTime::UNIX_EPOCH;
+        std::fs::File::options().write(true).open(&file).unwrap().set_modified(long_ago).unwrap();
+        put(&root, &with(0o755)).unwrap();
+        let meta = std::fs::metadata(&file).unwrap();
+        assert_eq!(meta.permissions().mode() & 0o7777, 0o755);
+        assert!(meta.modified().unwrap() > long_ago, "make must see it");
+    }
+
+    #[test]
+    fn a_folder_becomes_a_file_and_a_file_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = Utf8Path::from_path(folder.path()).unwrap().join("feed");
+        for paths in [["a/x/y", "a/z"], ["a/x", "a/z/y"], ["a/x/y", "a/z"]] {
+            put(&root, &items(&paths.map(|path| (path, path)))).unwrap();
+            for path in paths {
+                assert_eq!(std::fs::read_to_string(root.join(path)).unwrap(), path);
+            }
+        }
     }
 
     #[test]
