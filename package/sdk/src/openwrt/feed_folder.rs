@@ -5,7 +5,7 @@
 //! revision (`URL^REVISION`), or `openwrt.lock` has one for its branch.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use host::files;
@@ -130,13 +130,19 @@ impl FeedFolder {
         Ok(self)
     }
 
-    /// Its files by path, with bytes and modes; files that git and editors hide are left out.
+    /// Its files by path, with bytes and modes; files that git and editors hide are left out. Links are followed.
     ///
     /// # Errors
-    /// `IO…` when one cannot be read.
+    /// `OWN030` a link that leads in a circle, `IO…` when a file cannot be read.
     pub(super) fn files(&self) -> Result<BTreeMap<Utf8PathBuf, (Vec<u8>, u32)>> {
-        let (mut found, mut folders) = (BTreeMap::new(), vec![self.path.clone()]);
-        while let Some(folder) = folders.pop() {
+        let (mut found, mut folders) = (BTreeMap::new(), vec![(self.path.clone(), Vec::new())]);
+        while let Some((folder, mut around)) = folders.pop() {
+            let meta = std::fs::metadata(&folder).map_err(|error| Failure::io("read the feed", &folder, &error))?;
+            let this = (meta.dev(), meta.ino());
+            if around.contains(&this) {
+                return Err(circle(&folder));
+            }
+            around.push(this);
             for path in files::entries(&folder)? {
                 let hidden = path.file_name().is_some_and(|name| name.starts_with('.'));
                 // Skips `.gitignore` and the like; below a package such files may be part of it.
@@ -144,7 +150,7 @@ impl FeedFolder {
                     continue;
                 }
                 if path.is_dir() {
-                    folders.push(path);
+                    folders.push((path, around.clone()));
                 } else if let Ok(below) = path.strip_prefix(&self.path) {
                     let meta = std::fs::metadata(&path).map_err(|error| Failure::io("read the feed", &path, &error))?;
                     let mode = if meta.permissions().mode() & 0o111 == 0 { 0o644 } else { 0o755 };
@@ -158,7 +164,7 @@ impl FeedFolder {
     /// A digest of everything that affects a build of it.
     ///
     /// # Errors
-    /// `IO…` when a file cannot be read.
+    /// `OWN030` a link that leads in a circle, `IO…` when a file cannot be read.
     pub fn digest(&self) -> Result<Digest> {
         let mut list = format!("{}\n", self.name);
         for (path, (bytes, mode)) in self.files()? {
@@ -244,7 +250,8 @@ fn other(line: &str) -> Result<OtherFeed, &'static str> {
         name: name.into(),
         url: url.into(),
         branch: owned(branch),
-        revision: owned(revision),
+        // As git writes it.
+        revision: revision.map(str::to_ascii_lowercase),
     })
 }
 
@@ -258,6 +265,17 @@ fn unfit(path: &Utf8Path, why: String) -> Failure {
               DIR/GROUP/NAME/Makefile",
     })
     .at(path)
+}
+
+fn circle(link: &Utf8Path) -> Failure {
+    Failure::of(Problem {
+        exit: Exit::Usage,
+        id: "OWN030",
+        what: "the feed has a link that leads in a circle",
+        why: "it leads to a folder in which it is itself, so that copying the feed would never end",
+        fix: "remove the link, or let it lead to a folder beside it",
+    })
+    .at(link)
 }
 
 fn odd_line(file: &Utf8Path, number: usize, why: &str) -> Failure {
@@ -348,10 +366,30 @@ mod tests {
     }
 
     #[test]
+    fn links_are_followed_and_one_that_leads_in_a_circle_is_refused() {
+        let (_folder, feed) = feed(&[("x/Makefile", "$(eval $(call BuildPackage,x))"), ("common/a", "a")]);
+        let feed = feed.unwrap();
+        let link = |to: &str, at: &str| std::os::unix::fs::symlink(to, feed.path.join(at)).unwrap();
+        // The same folder twice is no circle.
+        link("../common", "x/one");
+        link("../common", "x/two");
+        let paths: Vec<Utf8PathBuf> = feed.files().unwrap().into_keys().collect();
+        assert_eq!(paths, ["common/a", "x/Makefile", "x/one/a", "x/two/a"]);
+        for name in ["self", "me"] {
+            link(".", &format!("common/{name}"));
+        }
+        let failure = feed.digest().unwrap_err();
+        assert_eq!((failure.id(), failure.exit()), ("OWN030", Exit::Usage));
+        let place = failure.finding().place.clone().unwrap();
+        assert!(["/self", "/me"].iter().any(|link| place.ends_with(link)), "{place}");
+    }
+
+    #[test]
     fn other_feeds_have_a_revision_or_are_refused() {
         let with = |conf: &str| feed(&[("x/Makefile", "$(eval $(call BuildPackage,x))"), ("feeds.conf", conf)]);
         let text = format!(
-            "# ours\nsrc-git packages https://h/p.git^{REVISION} # why\n\nsrc-git-full luci https://h/l.git;main\n"
+            "# ours\nsrc-git packages https://h/p.git^{} # why\n\nsrc-git-full luci https://h/l.git;main\n",
+            REVISION.to_uppercase()
         );
         let (_folder, feed) = with(&text);
         let feed = feed.unwrap();
