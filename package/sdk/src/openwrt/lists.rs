@@ -27,6 +27,16 @@ const MAX_LIST: u64 = 16 << 20;
 const MAX_SIGNATURE: u64 = 4 << 10;
 const MAX_PROFILES: u64 = 32 << 20;
 
+/// The ids of failures that say that a mirror does not have a release, a snapshot.
+const NO_RELEASE: &str = "REL001";
+const NO_SNAPSHOT: &str = "REL002";
+
+/// The ids of failures that say that a mirror does not have this release for this target, and nothing else.
+pub const NOT_PUBLISHED: [&str; 2] = [NO_RELEASE, NO_SNAPSHOT];
+
+/// The id of the failure for a list without a signature: of a new release it may come some hours later.
+pub const NOT_SIGNED: &str = "REL003";
+
 /// How often a set that does not fit together is fetched.
 const SETS: u32 = 3;
 
@@ -145,7 +155,8 @@ pub(super) struct Files(Set);
 
 /// The list that was kept, if it can still be verified.
 pub(super) fn kept(kept: &Kept, keys: &Keys, row: &Row) -> Option<Verified> {
-    let set = Set { list: kept.read(LIST)?, signature: kept.read(SIGNATURE)?, profiles: kept.read(PROFILES) };
+    let [list, signature, profiles] = kept.read([LIST, SIGNATURE, PROFILES]);
+    let set = Set { list: list?, signature: signature?, profiles };
     judge(&set, keys, row).ok()
 }
 
@@ -163,7 +174,7 @@ fn unpublished(row: &Row, address: &str) -> Failure {
     if release.is_snapshot() {
         return Failure::of(Problem {
             exit: Exit::Upstream,
-            id: "REL002",
+            id: NO_SNAPSHOT,
             what: format!("there is no snapshot {release} for {published} now"),
             why: "a branch's snapshots are removed when the branch ends, and a failed build leaves a gap",
             fix: "use a release of the branch, or the snapshot of a newer one; see `cargo xtask plan`",
@@ -172,7 +183,7 @@ fn unpublished(row: &Row, address: &str) -> Failure {
     }
     Failure::of(Problem {
         exit: Exit::Upstream,
-        id: "REL001",
+        id: NO_RELEASE,
         what: format!("the mirror has no release {release} for {published}"),
         why: "there is no list of digests in the release's folder",
         fix: "name a complete mirror with --mirror: copies drop old releases, OpenWrt's own mirror never does",
@@ -183,7 +194,7 @@ fn unpublished(row: &Row, address: &str) -> Failure {
 fn unsigned(row: &Row, address: &str) -> Failure {
     Failure::of(Problem {
         exit: Exit::Mismatch,
-        id: "REL003",
+        id: NOT_SIGNED,
         what: format!("the list of {} {} is not signed", row.release, row.published),
         why: "a release may appear some hours before its signature, and a mirror may leave signatures out",
         fix: "wait for the signature, or name another mirror with --mirror; nothing unsigned is unpacked",

@@ -33,6 +33,7 @@ mod upstream;
 
 pub use feed_folder::{FeedFolder, OtherFeed, SourceFolder};
 pub use keys::Keys;
+pub use lists::{NOT_PUBLISHED, NOT_SIGNED};
 pub use lockfile::{Difference, Lockfile, differences};
 pub use matrix::{Distutils, HostNeeds, Matrix, Row};
 pub use mirror::{DEFAULT_MIRROR, Mirror};

@@ -31,6 +31,9 @@ impl Default for Patience {
     }
 }
 
+/// The id of the failure for a file that should be there.
+pub(super) const ABSENT: &str = "MIR003";
+
 /// Why an attempt failed.
 #[derive(Debug)]
 pub(super) enum Trouble {
@@ -83,7 +86,7 @@ impl Trouble {
         };
         match self {
             Trouble::Absent => failure(
-                "MIR003",
+                ABSENT,
                 "the mirror lacks a file that its signed list names",
                 why,
                 "name another mirror with --mirror; copies can be incomplete for a while",

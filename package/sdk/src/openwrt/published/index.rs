@@ -13,7 +13,7 @@ use super::super::lockfile::Lockfile;
 use super::super::matrix::Row;
 use super::super::resolved::{Artifact, Resolved, Role};
 use super::super::transfer::STAGE;
-use super::super::trouble::Trouble;
+use super::super::trouble::{ABSENT, Trouble};
 use super::super::upstream::{NOT_KEPT, Upstream};
 use super::Offer;
 
@@ -119,6 +119,8 @@ impl Upstream {
             Vouched::Not(why) => return Ok(Err(why.clone())),
             Vouched::Listed(digest) => match by_digest(*digest) {
                 Err(failure) if failure.id() == NOT_KEPT => return Ok(Err(not_kept())),
+                // Mirrors of images alone have none, and what was synchronised half has not all.
+                Err(failure) if failure.id() == ABSENT => return Ok(Err(absent())),
                 index => Fetched { index: index?, signature: None },
             },
             Vouched::Locked(digest) => {
@@ -138,7 +140,11 @@ impl Upstream {
             Format::Ipk => locked.is_some() || matches!(place.vouched, Vouched::Listed(_)),
             Format::Apk => matches!(place.vouched, Vouched::Listed(_)),
         };
-        self.read_index(row, &path, &fetched, trusted, is_vouched).map(Ok)
+        let offers = self.read_index(row, &path, &fetched, trusted, is_vouched)?;
+        if matches!(place.vouched, Vouched::Signed) {
+            self.keep(row, &path, &fetched)?;
+        }
+        Ok(Ok(offers))
     }
 
     /// The digest of a feed's index as it is now, to be locked; `None` where the mirror does not have it.
@@ -158,26 +164,37 @@ impl Upstream {
     /// none.
     fn signed(&self, row: &Row, path: &Utf8Path) -> Result<Result<Fetched, String>> {
         let (index, signature) = names(row.format);
-        let kept = Kept::below(&self.cache, &self.mirror.address(path));
         if self.offline && self.mirror.is_remote() {
-            let Some(bytes) = kept.read(index) else { return Ok(Err(not_kept())) };
-            return Ok(Ok(Fetched { index: bytes, signature: signature.and_then(|name| kept.read(name)) }));
+            let [kept, signed] = self.kept_index(path).read([index, signature.unwrap_or_default()]);
+            let Some(index) = kept else { return Ok(Err(not_kept())) };
+            return Ok(Ok(Fetched { index, signature: signed.filter(|_| signature.is_some()) }));
         }
         for number in 1.. {
             let Some(fetched) = self.download(path, signature)? else {
-                return Ok(Err("the mirror does not have it".into()));
+                return Ok(Err(absent()));
             };
             let fits = signature.is_none() || self.verify_opkg(row, path, &fetched).is_ok();
             if fits || number == SETS {
-                let files = [Some((index, &fetched.index)), signature.zip(fetched.signature.as_ref())];
-                let files: Vec<(&str, &[u8])> =
-                    files.into_iter().flatten().map(|(name, bytes)| (name, &bytes[..])).collect();
-                kept.save(&files, &self.waiting())?;
                 return Ok(Ok(fetched));
             }
             self.events.line(STAGE, format!("{path}: the signature does not fit; fetching both again"));
         }
         Err(Failure::interrupted())
+    }
+
+    /// Keeps an index that was verified, for offline runs: one that is not trusted never takes its place.
+    fn keep(&self, row: &Row, path: &Utf8Path, fetched: &Fetched) -> Result<()> {
+        if self.offline && self.mirror.is_remote() {
+            return Ok(());
+        }
+        let (index, signature) = names(row.format);
+        let files = [Some((index, &fetched.index)), signature.zip(fetched.signature.as_ref())];
+        let files: Vec<(&str, &[u8])> = files.into_iter().flatten().map(|(name, bytes)| (name, &bytes[..])).collect();
+        self.kept_index(path).save(&files, &self.waiting())
+    }
+
+    fn kept_index(&self, path: &Utf8Path) -> Kept {
+        Kept::below(&self.cache, &self.mirror.address(path))
     }
 
     fn download(&self, path: &Utf8Path, signature: Option<&str>) -> Result<Option<Fetched>> {
@@ -242,6 +259,10 @@ impl Upstream {
         };
         Err(untrusted(&address, &why))
     }
+}
+
+fn absent() -> String {
+    "the mirror does not have it".into()
 }
 
 fn not_kept() -> String {

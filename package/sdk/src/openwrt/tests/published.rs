@@ -248,3 +248,31 @@ fn an_index_that_is_replaced_while_it_is_fetched_is_fetched_again() {
     assert_eq!(meeting(&published, "newer"), "newer");
     assert_eq!(server.count("packages/x86_64/packages/Packages.sig"), 2);
 }
+
+#[test]
+fn an_index_that_is_not_trusted_does_not_replace_the_kept_one() {
+    for (release, format, index) in [(OPKG, Format::Ipk, "Packages.gz"), (RELEASE, Format::Apk, "packages.adb")] {
+        let bench = bench(release, format);
+        let server = bench.mirror.serve();
+        let upstream = bench.at(&server);
+        let path = Utf8PathBuf::from("releases").join(release).join(FEED).join(index);
+        let good = std::fs::read(bench.mirror.root().join(&path)).unwrap();
+        let kept = || Kept::below(&upstream.cache, &upstream.mirror.address(&path)).read([index]);
+        bench.published(&upstream, release, None).unwrap();
+        assert_eq!(kept(), [Some(good.clone())]);
+        server.always(path.as_str(), Fault::Other(b"damaged".to_vec()));
+        assert!(bench.published(&upstream, release, None).is_err());
+        assert_eq!(kept(), [Some(good)], "{format}");
+    }
+}
+
+#[test]
+fn an_index_of_the_signed_list_that_the_mirror_lacks_is_not_read() {
+    let bench = bench(OPKG, Format::Ipk);
+    std::fs::remove_dir_all(bench.mirror.feed(OPKG, KMODS)).unwrap();
+    let published = bench.published(&bench.directory(), OPKG, None).unwrap();
+    assert_eq!(meeting(&published, "libtool"), "libtool");
+    assert_eq!(meeting(&published, "tool"), "no kmod-tool, which tool needs");
+    let told = published.told();
+    assert!(told.contains("kmods/6.12.94-1-50daf8372d971124fb3519e8d87e02ae: the mirror does not have it"), "{told}");
+}
