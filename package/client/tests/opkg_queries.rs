@@ -90,6 +90,30 @@ fn flags_hold_a_package_and_let_it_go() {
     root.opkg(&["flag", "noprune", "b"]).refused("INST001").says("is no flag");
 }
 
+/// As with real opkg, except that it fetches with `--download-only`.
+#[test]
+fn with_noaction_no_command_changes_a_package() {
+    let (_feed, root) = router();
+    root.opkg(&["flag", "unpacked", "b"]).done();
+    let before = root.tree();
+    let here = tempfile::tempdir().unwrap();
+    let run = |words: &[&str]| {
+        let mut command = root.command(&[&["--noaction", "--force-postinstall"], words].concat());
+        common::Answer::of(command.current_dir(here.path()))
+    };
+    run(&["configure"]).done().says("Configuring b.");
+    run(&["flag", "hold", "a"]).done().says("Setting flags for package a to hold.");
+    run(&["flag", "noprune", "a"]).refused("INST001");
+    run(&["--download-only", "install", "kmod-x"]).done().says("Installing kmod-x (1) to root...");
+    run(&["remove", "a"]).done().says("Removing package a from root...");
+    assert_eq!(here.path().read_dir().unwrap().count(), 0);
+    assert_eq!(root.tree(), before);
+    // What is fetched is no change of a package.
+    run(&["update"]).done().says("Updated list");
+    run(&["download", "kmod-x"]).done();
+    assert_eq!(here.path().read_dir().unwrap().count(), 1);
+}
+
 #[test]
 fn conffiles_are_replaced_when_that_is_said() {
     for (words, expected) in [(&["install"][..], "changed"), (&["--force-maint", "install"], "new")] {

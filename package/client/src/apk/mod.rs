@@ -100,8 +100,9 @@ impl Client {
         Ok(())
     }
 
-    /// Adds entries to world, such as `name`, `name=1.0-r1` or `name<2`, and installs what they need. An argument with
-    /// a slash, or one that ends in `.apk`, is a file. Refusals come before the first change.
+    /// Adds entries to world, such as `name`, `name=1.0-r1` or `name<2`, and installs what they need. An argument that ends
+    /// in `.apk`, begins with `./` or `../`, or is an address is a file; other names may have slashes, as `/bin/sh`.
+    /// Refusals come before the first change.
     pub fn add(&self, wanted: &[String], on: &mut dyn FnMut(Progress)) -> Result<()> {
         self.add_with(wanted, Asks::default(), on)
     }

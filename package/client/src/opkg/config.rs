@@ -47,7 +47,8 @@ pub struct Config {
     pub switches: Switches,
     /// Folder to download packages to, instead of installing them.
     pub download_only: Option<Utf8PathBuf>,
-    /// Only report the changes, do not make them.
+    /// Only report the changes of packages, do not make them. As with opkg, `update` and `download` still write what they
+    /// fetch.
     pub simulate: bool,
     /// How long to wait for another run that holds the root's lock.
     pub patience: Duration,

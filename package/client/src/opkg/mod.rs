@@ -5,10 +5,8 @@
 //!
 //! Deliberate differences from opkg: an `update` whose signature check fails is an error; checksums are mandatory; a
 //! package must be the one that its index entry describes; a refused transaction leaves the root unchanged; no
-//! dependency installs the package `kernel`; packages that are removed in one command may need each other, and one may
-//! be removed if another that provides the same stays; a `download` that does not find everything is an error;
-//! conflicts with an installed package or a provided name count; an upgrade that would break an installed package's
-//! dependencies is refused.
+//! dependency installs the package `kernel`; a `download` that does not find everything is an error; an upgrade that
+//! would break an installed package's dependencies is refused; with `--noaction`, `--download-only` fetches nothing.
 
 mod alternatives;
 mod config;
@@ -133,18 +131,18 @@ impl Client {
             let from = status.0.get(&name).map(|package| package.control.version.clone()).unwrap_or_default();
             on(Step::NotDowngrading { name, from, to }.into());
         }
-        if let Some(folder) = &self.config.download_only {
-            for offer in plan.install.iter().filter_map(|&index| offers.get(index)) {
-                prepare::download(offer, folder, on)?;
-            }
-            return Ok(());
-        }
-
         if self.config.simulate {
             for &index in &plan.install {
                 let Control { package: name, version, .. } = candidates[index].clone();
                 let from = status.usable(&name).map(|package| package.control.version.clone());
                 on(Step::Installing { name, version, from }.into());
+            }
+            return Ok(());
+        }
+
+        if let Some(folder) = &self.config.download_only {
+            for offer in plan.install.iter().filter_map(|&index| offers.get(index)) {
+                prepare::download(offer, folder, on)?;
             }
             return Ok(());
         }
@@ -261,6 +259,10 @@ impl Client {
         let is_meant = |name: &str| names.is_empty() || names.iter().any(|pattern| matches(pattern, name));
         let unpacked = status.0.iter().filter(|(name, package)| package.state == State::Unpacked && is_meant(name));
         let unpacked: Vec<String> = unpacked.map(|(name, _)| name.clone()).collect();
+        if self.config.simulate {
+            unpacked.into_iter().for_each(|name| on(Step::Configuring { name }.into()));
+            return Ok(());
+        }
         let mut unpacker =
             Unpacker { root: &self.root, config: &self.config, scratch: &scratch, status: &mut status, on };
         let mut failures = Failures::default();
@@ -286,7 +288,7 @@ impl Client {
             }
             on(Progress::Note { text: format!("Setting flags for package {name} to {flag}.") });
         }
-        status.save(&self.root)
+        if self.config.simulate { Ok(()) } else { status.save(&self.root) }
     }
 
     /// Conffiles that differ from what their package installed.
@@ -334,10 +336,15 @@ impl Client {
 
     /// The files of an installed package, sorted.
     pub fn files(&self, name: &str) -> Result<Vec<Utf8PathBuf>> {
-        if !Status::load(&self.root)?.0.contains_key(name) {
-            return Err(Error::Unknown { name: name.into(), problem: "it is not installed".into() });
+        match Status::load(&self.root)?.0.get(name) {
+            Some(package) => self.files_of(package),
+            None => Err(Error::Unknown { name: name.into(), problem: "it is not installed".into() }),
         }
-        Ok(status::read_paths(&self.root, name, "list")?.into_iter().collect())
+    }
+
+    /// The same for a package of [`Client::installed`].
+    pub fn files_of(&self, package: &Installed) -> Result<Vec<Utf8PathBuf>> {
+        Ok(status::read_paths(&self.root, &package.control.package, "list")?.into_iter().collect())
     }
 
     /// Takes the lock and reports what the user must not overlook.

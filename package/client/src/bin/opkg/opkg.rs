@@ -51,7 +51,8 @@ usage: opkg [options] command [arguments]
       --autoremove          remove with a package what came along and nobody needs any more
       --nodeps              install only what is named; all that it needs must still be known
       --force-maintainer    overwrite conffiles that were changed
-      --noaction            show what would be done, and do nothing
+      --noaction            show what would be done to packages, and do nothing; update and
+                            download still fetch
       --size, --strip-abi   list sizes, too; names without their ABI version
   -i, --nocase              patterns fit in whatever case
   -l, --lists-dir DIR       keep lists in DIR

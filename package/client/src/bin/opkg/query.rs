@@ -1,5 +1,7 @@
 //! opkg's queries about packages: dependencies, providers, conflicts, and owners of files.
 
+use std::collections::{BTreeSet, HashSet};
+
 use client::opkg::Client;
 use client::{Result, matches};
 use formats::control::Control;
@@ -29,7 +31,7 @@ fn packages(client: &Client, options: &Options) -> Result<Vec<Control>> {
     let mut packages: Vec<Control> = installed.map(|package| package.control).collect();
     if options.all {
         let key = |control: &Control| (control.package.clone(), control.version.clone());
-        let known: Vec<_> = packages.iter().map(key).collect();
+        let known: HashSet<_> = packages.iter().map(key).collect();
         packages.extend(client.available()?.into_iter().filter(|control| !known.contains(&key(control))));
     }
     Ok(packages)
@@ -81,7 +83,7 @@ pub(crate) fn what(
         std::iter::once(control.package.clone()).chain(provided.map(|provide| provide.name.clone())).collect()
     };
     let in_root = |control: &&Control| patterns.iter().any(|pattern| fits(options, pattern, &control.package));
-    let mut names: Vec<String> = Vec::new();
+    let mut names: HashSet<String> = HashSet::new();
     options.tell("Root set:");
     for control in packages.iter().filter(in_root) {
         names.extend(provided(control));
@@ -136,7 +138,7 @@ pub(crate) fn search(client: &Client, options: &Options, pattern: &str) -> Resul
     let root = client.root().path().as_str().trim_end_matches('/').to_owned();
     for package in client.installed()?.iter().filter(|package| package.is_usable()) {
         let control = &package.control;
-        for path in client.files(&control.package)? {
+        for path in client.files_of(package)? {
             if fits(options, pattern, &format!("{root}{path}")) {
                 say(&format!("{} - {}", control.package, control.version));
             }
@@ -148,18 +150,20 @@ pub(crate) fn search(client: &Client, options: &Options, pattern: &str) -> Resul
 /// `list` and `find`: the packages in the lists, and the installed ones.
 pub(crate) fn list(client: &Client, options: &Options, pattern: &str, in_descriptions: bool) -> Result<()> {
     let mut lines: Vec<(String, String)> = Vec::new();
+    let mut known: BTreeSet<String> = BTreeSet::new();
     let mut add = |control: &Control, size: Option<u64>, only_new: bool| {
         let name = &control.package;
         let text = control.stanza.get("Description").unwrap_or_default();
         let description = text.trim();
         let described = in_descriptions && fits(options, pattern, description);
-        if !(fits(options, pattern, name) || described) || only_new && lines.iter().any(|(known, _)| known == name) {
+        if !(fits(options, pattern, name) || described) || only_new && known.contains(name) {
             return;
         }
         let abi = control.stanza.get("ABIVersion").filter(|_| options.strip_abi).unwrap_or_default();
         let shown = name.strip_suffix(abi).filter(|shown| !shown.is_empty()).unwrap_or(name);
         let size = size.filter(|_| options.sizes).map(|size| format!(" - {size}")).unwrap_or_default();
         let description = if description.is_empty() { String::new() } else { format!(" - {description}") };
+        known.insert(name.clone());
         lines.push((name.clone(), format!("{shown} - {}{size}{description}", control.version)));
     };
     client.offered()?.iter().for_each(|(control, size)| add(control, Some(*size), false));
