@@ -58,7 +58,8 @@ impl Peer {
         }
     }
 
-    /// The datagram that carries a packet; `None` before the router's handshake.
+    /// The datagram that carries a packet. Without a session the packet waits: the datagram then begins a handshake, or is
+    /// `None` where one was begun a moment ago.
     pub(super) fn seal(&mut self, packet: &[u8]) -> Option<Vec<u8>> {
         let mut room = vec![0; packet.len() + SPARE];
         match self.0.encapsulate(packet, &mut room) {

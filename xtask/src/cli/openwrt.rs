@@ -9,7 +9,8 @@ pub struct Source {
     /// Mirror of OpenWrt, a URL or a directory [default: https://downloads.openwrt.org].
     #[arg(long, value_name = "URL|DIR", env = "OPENWRT_OFFLOAD_MIRROR")]
     pub mirror: Option<String>,
-    /// Public usign key that may sign the mirror's lists, besides those in feeds/openwrt-keys; may be repeated.
+    /// Public key that may sign the mirror's lists (usign), besides those in feeds/openwrt-keys, or its apk indexes (PEM); may
+    /// be repeated.
     #[arg(long = "release-key", value_name = "FILE", env = "OPENWRT_OFFLOAD_RELEASE_KEY")]
     pub release_keys: Vec<Utf8PathBuf>,
 }

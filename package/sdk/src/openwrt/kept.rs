@@ -85,7 +85,10 @@ mod tests {
         let ended = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                (1..300).for_each(&save);
+                for number in 1..300 {
+                    save(number);
+                    std::thread::sleep(Duration::from_micros(500));
+                }
                 ended.store(true, Ordering::Relaxed);
             });
             while !ended.load(Ordering::Relaxed) {
