@@ -9,7 +9,7 @@ use vm::lab::{Lab, Options, Plan, Wires, stream};
 
 use crate::ask::COMMAND;
 use crate::modules::Payload;
-use crate::scenario::{FeedVariant, Start};
+use crate::scenario::{FeedVariant, Scenario, Start};
 
 /// Where routers find the feed: the WAN host's address, with a folder for each package manager.
 pub const FEED_URL: &str = "http://203.0.113.2";
@@ -24,8 +24,8 @@ pub trait Routers: Sync {
         stream::private()
     }
 
-    /// Why there are no routers that begin so, if there are none.
-    fn lack(&self, _start: Start) -> Option<String> {
+    /// Why there are no routers for a scenario, or not what they need, if that is so.
+    fn lack(&self, _scenario: &Scenario) -> Option<String> {
         None
     }
 

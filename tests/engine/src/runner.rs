@@ -105,7 +105,7 @@ impl Bench<'_> {
             self.skip(case.name.clone(), blank(), reason);
             return Exit::Done;
         }
-        if let Some(reason) = self.routers.lack(case.scenario.router) {
+        if let Some(reason) = self.routers.lack(case.scenario) {
             self.skip(case.name.clone(), blank(), reason);
             return Exit::Done;
         }

@@ -145,7 +145,7 @@ fn on_kernel(
         router: &router,
         installed: &installed,
         has_card,
-        no_card: for_tests.as_ref().and_then(|made| made.as_ref().err().cloned()),
+        no_tests: for_tests.as_ref().and_then(|made| made.as_ref().err().cloned()),
         older: older.as_ref(),
     };
     let run = |events: &Events, sabotage| {
@@ -200,9 +200,10 @@ struct Prepared<'a> {
     router: &'a router::Router,
     /// By the state in which a scenario starts.
     installed: &'a BTreeMap<Start, Installed<'a>>,
-    /// Whether there are routers with an offloading card, and if not, why.
+    /// Whether there are routers with an offloading card.
     has_card: bool,
-    no_card: Option<Failure>,
+    /// Why there are no packages for tests, the card's driver among them.
+    no_tests: Option<Failure>,
     /// Routers of an older kernel, or why there are none, where a scenario begins on one.
     older: Option<&'a Result<Option<Older>>>,
 }
@@ -212,19 +213,15 @@ impl Routers for Prepared<'_> {
         &self.router.guest.about.kernel
     }
 
-    fn lack(&self, start: Start) -> Option<String> {
-        if start == Start::OlderKernel {
-            return successor::lack(self.older, self.kernel(), self.ctx.offline);
-        }
-        if start != Start::Card {
-            return None;
-        }
-        if !self.has_card {
-            return Some("the offloading card is available only for the stand-in of x86/64".into());
-        }
-        let failure = self.no_card.as_ref().filter(|failure| failure.exit() == Exit::Host)?;
-        let Finding { id, what, .. } = failure.finding();
-        Some(format!("this host cannot compile the driver of the offloading card: {id}, {what}"))
+    fn lack(&self, scenario: &Scenario) -> Option<String> {
+        let older = match scenario.router {
+            Start::OlderKernel => successor::lack(self.older, self.kernel(), self.ctx.offline),
+            Start::Card if !self.has_card => {
+                Some("the offloading card is available only for the stand-in of x86/64".into())
+            }
+            _ => None,
+        };
+        older.or_else(|| not_compiled(scenario, self.no_tests.as_ref()?))
     }
 
     fn boot<'a>(&'a self, lab: &'a Lab, start: Start, manager: Format) -> Result<Box<dyn Guest + 'a>> {
@@ -235,12 +232,23 @@ impl Routers for Prepared<'_> {
         let session = match start {
             Start::Booted | Start::OlderKernel => self.router.start(self.ctx, lab),
             Start::Installed | Start::Card => {
-                let none = || self.no_card.clone().unwrap_or_else(|| installed::unprepared(manager));
+                let none = || self.no_tests.clone().unwrap_or_else(|| installed::unprepared(manager));
                 self.installed.get(&start).ok_or_else(none)?.start(self.ctx, lab, manager)
             }
         }?;
         Ok(Box::new(session))
     }
+}
+
+/// Why a scenario that needs the packages for tests does not run on a host that cannot compile them.
+fn not_compiled(scenario: &Scenario, failure: &Failure) -> Option<String> {
+    let what = match scenario.router {
+        Start::Card => "the driver of the offloading card",
+        _ if scenario.feeds().contains(&FeedVariant::Tests) => "the packages for tests",
+        _ => return None,
+    };
+    let Finding { id, what: why, .. } = failure.finding();
+    (failure.exit() == Exit::Host).then(|| format!("this host cannot compile {what}: {id}, {why}"))
 }
 
 /// Keeps only package managers for which there are packages; without packages the others could not find out anything. A
@@ -264,12 +272,18 @@ fn with_brought(scenarios: &mut [Scenario], brought: &[Brought]) {
     }
 }
 
-/// Keeps only the cases of one part.
-fn only(part: Partition, scenarios: &mut [Scenario]) {
+/// Keeps only the cases of one part. A scenario that has no package manager to run with counts as one case: it is told
+/// as skipped in one part.
+fn only(part: Partition, scenarios: &mut Vec<Scenario>) {
     let mut cases = 0..;
-    for scenario in scenarios {
-        scenario.managers.retain(|_| cases.next().is_some_and(|index| part.has(index)));
-    }
+    let mut is_here = || cases.next().is_some_and(|index| part.has(index));
+    scenarios.retain_mut(|scenario| {
+        if scenario.managers.is_empty() {
+            return is_here();
+        }
+        scenario.managers.retain(|_| is_here());
+        !scenario.managers.is_empty()
+    });
 }
 
 /// The ways in which to break offload, one run each; without any, one run with nothing broken.
@@ -373,8 +387,10 @@ mod tests {
     use super::*;
     use crate::cli::{Cli, Verb};
     use crate::ctx::tests::ctx;
+    use crate::report::Run;
+    use crate::report::merge::merge;
     use clap::Parser;
-    use model::Events;
+    use model::{Event, Events};
 
     fn args(words: &[&str]) -> TestArgs {
         let line = ["xtask", "test"].iter().chain(words);
@@ -418,6 +434,77 @@ mod tests {
         both.sort();
         wanted.sort();
         assert_eq!(both, wanted);
+    }
+
+    /// Routers that no scenario can begin on.
+    struct NoRouters;
+
+    impl Routers for NoRouters {
+        fn kernel(&self) -> &str {
+            "6.12"
+        }
+
+        fn lack(&self, _scenario: &Scenario) -> Option<String> {
+            Some("it is a test".into())
+        }
+
+        fn boot<'a>(&'a self, _lab: &'a Lab, _start: Start, manager: Format) -> Result<Box<dyn Guest + 'a>> {
+            Err(installed::unprepared(manager))
+        }
+    }
+
+    #[test]
+    fn a_host_that_cannot_compile_skips_what_needs_it() {
+        let failure = |exit| Failure::of(Problem { exit, id: "BLD001", what: "no compiler", why: "x", fix: "x" });
+        let why = |head: &str, steps: &str, exit| {
+            let text = format!("version: 1\ntitle: x\n{head}\nsteps: [{{{steps}}}, {{loaded: [x]}}]");
+            not_compiled(&scenarios::scenario::parse("x.yaml".into(), &text).unwrap(), &failure(exit))
+        };
+        let packages = "this host cannot compile the packages for tests: BLD001, no compiler";
+        assert_eq!(why("feed: tests", "loaded: [x]", Exit::Host).as_deref(), Some(packages));
+        assert_eq!(why("", "feed: tests", Exit::Host).as_deref(), Some(packages));
+        assert_eq!(why("feed: tests", "loaded: [x]", Exit::Failed), None, "that is a verdict");
+        assert_eq!(why("", "loaded: [x]", Exit::Host), None);
+    }
+
+    #[test]
+    fn the_reports_of_the_parts_are_merged_as_the_runner_fills_them() {
+        let mut all = chosen(&ctx("/nowhere".into(), Events::discard()), &args(&[])).unwrap();
+        // As where there are no packages for a scenario.
+        all[1].managers.clear();
+        let report = |scenarios: &[Scenario], facts: &[Event]| {
+            let (sender, received) = std::sync::mpsc::channel();
+            let events = Events::to(sender);
+            let trust = scenarios::Trust { files: Vec::new() };
+            let (payload, borrowed, cancel) = Default::default();
+            let feeds = Feeds { folders: &BTreeMap::new(), trust: &trust, payload: &payload, borrowed: &borrowed };
+            let manner = Manner {
+                jobs: 1,
+                of_several: false,
+                target: "",
+                sabotage: None,
+                asks_offloadctl: false,
+                keep: None,
+                captures: None,
+            };
+            let bench = Bench { routers: &NoRouters, feeds, manner, events: &events, cancel: &cancel };
+            let mut run = Run::new(String::new(), Vec::new());
+            run.exit = scenarios::run(&bench, scenarios).code();
+            facts.iter().for_each(|fact| run.take(fact));
+            received.try_iter().for_each(|event| run.take(&event));
+            run
+        };
+        let part = |number: usize| {
+            let part: Partition = format!("slice:{number}/3").parse().unwrap();
+            let mut here = all.clone();
+            only(part, &mut here);
+            report(&here, &[Event::Fact { name: PART.into(), value: part.to_string() }])
+        };
+        let (whole, merged) = (report(&all, &[]), merge("x".into(), vec![part(1), part(2), part(3)]));
+        assert_eq!(merged.findings, [], "no case is in two of them");
+        assert_eq!((merged.exit, merged.counts()), (Exit::Done.code(), whole.counts()));
+        let idle = merged.cases.iter().filter(|case| case.name == all[1].name);
+        assert_eq!(idle.count(), 1);
     }
 
     #[test]
