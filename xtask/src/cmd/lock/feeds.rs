@@ -37,17 +37,23 @@ pub(super) fn run(ctx: &Ctx, folder: &Utf8Path, path: &Utf8Path, mut lock: Lockf
     Ok(Outcome::done(format!("{path}: {} of {} feeds refreshed", moved.len(), branches.len())))
 }
 
-/// The current commit of a feed's branch or tag.
+/// The current commit of a feed's branch or tag. An annotated tag is an object of its own; with `^{}` git tells the commit
+/// that it stands for.
 fn newest(ctx: &Ctx, other: &OtherFeed) -> Result<String> {
     let branch = other.branch.as_deref().unwrap_or("HEAD");
-    let output = Job::of_words(&["git", "ls-remote", "--", &other.url, branch], &ctx.root, LIMIT)
+    let commit = format!("{branch}^{{}}");
+    let output = Job::of_words(&["git", "ls-remote", "--", &other.url, branch, &commit], &ctx.root, LIMIT)
         .over_network()
         .output(&ctx.cancel)?;
-    let found = output.stdout.lines().filter_map(|line| line.split_once('\t')).find(|(_, name)| {
+    let told = || output.stdout.lines().filter_map(|line| line.split_once('\t'));
+    let found = told().find(|(_, name)| {
         *name == branch || ["refs/heads/", "refs/tags/"].iter().any(|kind| name.strip_prefix(kind) == Some(branch))
     });
     match found {
-        Some((revision, _)) if output.success => Ok(revision.to_owned()),
+        Some((revision, name)) if output.success => {
+            let commit = told().find(|(_, other)| other.strip_suffix("^{}") == Some(name));
+            Ok(commit.map_or(revision, |(commit, _)| commit).to_owned())
+        }
         _ => Err(unanswered(other, branch, output.stderr.trim())),
     }
 }
@@ -107,6 +113,14 @@ mod tests {
         run(true).unwrap();
         git(&["commit", "-q", "--allow-empty", "-m", "two"]);
         assert!(run(true).unwrap_err().finding().why.contains("other: locked is"));
+        // A tag with a message is an object besides its commit.
+        git(&["tag", "-a", "-m", "first", "v1"]);
+        git(&["commit", "-q", "--allow-empty", "-m", "three"]);
+        conf("v1");
+        run(false).unwrap();
+        let lock = Lockfile::load(&path).unwrap();
+        let tagged = lock.feed(&format!("file://{root}/other"), Some("v1"));
+        assert_eq!(tagged, Some(git(&["rev-parse", "HEAD~1"]).as_str()));
         conf("gone");
         let failure = run(false).unwrap_err();
         assert_eq!((failure.id(), failure.exit()), ("LOCK006", Exit::Upstream));
