@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use model::{Exit, Result};
-use sdk::openwrt::{Release, Row, Upstream};
+use model::Result;
+use sdk::openwrt::{NOT_PUBLISHED, NOT_SIGNED, Release, Row, Upstream};
 
 /// How many numbers after a release are tried: one may be skipped, as 23.05.1 was.
 const AHEAD: u32 = 3;
@@ -17,10 +17,10 @@ pub struct Newer {
     pub released: Release,
 }
 
-/// The newer releases for each line among the rows.
+/// The newer releases for each line among the rows. One whose list is not signed yet is told, and does not count.
 ///
 /// # Errors
-/// Those of the mirror, except for files that it does not have.
+/// Those of the mirror, except that it does not have a release: a mirror that fails does not say that there is none.
 pub fn newer(upstream: &Upstream, rows: &[Row]) -> Result<Vec<Newer>> {
     let mut found = Vec::new();
     for row in newest(rows) {
@@ -33,7 +33,11 @@ pub fn newer(upstream: &Upstream, rows: &[Row]) -> Result<Vec<Newer>> {
                     candidates = after(&candidate, AHEAD);
                     last = Some(candidate);
                 }
-                Err(failure) if failure.exit() == Exit::Upstream => {}
+                Err(failure) if NOT_PUBLISHED.contains(&failure.id()) => {}
+                Err(failure) if failure.id() == NOT_SIGNED => {
+                    let text = format!("{candidate} is not complete yet: its list has no signature");
+                    upstream.events.notice("newer", text);
+                }
                 Err(failure) => return Err(failure),
             }
         }

@@ -4,7 +4,7 @@
 use feeds::Kernel;
 use feeds::dist::Published;
 use model::{Exit, Result};
-use sdk::openwrt::{Resolved, Row};
+use sdk::openwrt::{NOT_PUBLISHED, Resolved, Row};
 
 use crate::cli::openwrt::{Rows, Source};
 use crate::newer::{Newer, newer};
@@ -23,8 +23,8 @@ pub(super) fn run(ctx: &Ctx, tree: &Published, rows: &Rows, source: &Source) -> 
         let name = format!("{} for {}", row.release, row.published);
         match (kernel(tree, row), upstream.resolve_now(row)) {
             // Nobody can build what the mirror does not have.
-            (_, Err(failure)) if failure.exit() != Exit::Upstream => return Err(failure),
-            (_, Err(_)) => {}
+            (_, Err(failure)) if NOT_PUBLISHED.contains(&failure.id()) => {}
+            (_, Err(failure)) => return Err(failure),
             (None, Ok(_)) => missing.push(format!("{name} is released, and the feed has nothing for it")),
             (Some(there), Ok(resolved)) => missing.extend(
                 other_kernel(there, &resolved)
@@ -62,8 +62,8 @@ mod tests {
     use clap::Parser as _;
     use formats::depend::Dependency;
     use formats::{Format, Package};
-    use model::{Digest, Events};
-    use sdk::openwrt::fixture::{KERNEL_HASH, MiniMirror};
+    use model::{Digest, Event, Events};
+    use sdk::openwrt::fixture::{Fault, KERNEL_HASH, MiniMirror};
 
     use super::*;
     use crate::cli::{Cli, Verb};
@@ -96,6 +96,42 @@ mod tests {
             "materials": [], "crates": [], "files": [[name, Digest::of(&bytes).to_string()]],
         });
         std::fs::write(place.join("row.json"), row.to_string()).unwrap();
+    }
+
+    #[test]
+    fn a_mirror_that_fails_says_nothing_about_releases_and_one_that_is_not_signed_yet_does_not_count() {
+        let (mirror, folder) = (MiniMirror::new(), tempfile::tempdir().unwrap());
+        mirror.publish_standard("25.12.5", "x86/64");
+        let root = Utf8Path::from_path(folder.path()).unwrap();
+        let (sender, told) = std::sync::mpsc::channel();
+        let ctx = ctx(root, Events::to(sender));
+        row(&root.join("rows"), &format!("6.12.94~{KERNEL_HASH}-r1"));
+        let of_row = ["--release", "25.12", "--target", "x86/64"];
+        let made = root.join("rows");
+        let words = ["--made", made.as_str(), "--url", "https://example.org/feed", "--allow-missing"];
+        dist(&ctx, &[&words[..], &of_row].concat()).unwrap();
+        let (server, site, key) = (mirror.serve(), ctx.out.join("current"), mirror.key_file());
+        let url = server.url();
+        let drift = || {
+            let place = ["drift", site.as_str(), "--mirror", &url, "--release-key", key.as_str()];
+            dist(&ctx, &[&place[..], &of_row].concat())
+        };
+        assert_eq!(drift().unwrap().exit, Exit::Done);
+
+        // A new release appears before its signature.
+        mirror.publish_standard("25.12.6", "x86/64");
+        std::fs::remove_file(mirror.folder("25.12.6", "x86/64").join("sha256sums.sig")).unwrap();
+        let outcome = drift().unwrap();
+        assert_eq!((outcome.exit, outcome.data), (Exit::Done, String::new()));
+        let is_told = |event| format!("{event:?}").contains("25.12.6 is not complete yet");
+        assert!(told.try_iter().any(|event: Event| is_told(event)));
+
+        // A release that the mirror does not give is perhaps there, be it new or known.
+        for release in ["25.12.6", "25.12.5"] {
+            server.always(&format!("{release}/targets/x86/64/sha256sums"), Fault::Status(403));
+            let failure = drift().unwrap_err();
+            assert_eq!((failure.id(), failure.exit()), ("MIR004", Exit::Upstream), "{release}");
+        }
     }
 
     #[test]
