@@ -42,18 +42,27 @@ pub(super) struct ImageSays {
 pub(super) fn ask(ctx: &Ctx, router: &Router) -> Result<ImageSays> {
     let state = router.state.parent().unwrap_or(&router.state);
     let inputs = Inputs::new(format!("what {} has installed", router.guest.about.label)).stage("state", state);
-    let folder = stage(ctx, &IMAGE_SAYS, &inputs, |out| {
+    kept(ctx, &inputs, || {
         let lab = scenarios::listening(&Plan::masquerade(), None, &ctx.cancel)?;
         let mut session = router.start(ctx, &lab)?;
         let answer = session.script(ASK, Deadline::after(COMMAND))?.text();
         session.power_off(Deadline::after(COMMAND))?;
-        let says = read(&answer);
-        let told = format!("{} packages and {} keys of apk", count(&answer), says.keys.len());
+        Ok(answer)
+    })
+}
+
+/// The answer, kept for the next run; without a package it is none, and is not kept.
+fn kept(ctx: &Ctx, inputs: &Inputs, answer: impl FnOnce() -> Result<String>) -> Result<ImageSays> {
+    let folder = stage(ctx, &IMAGE_SAYS, inputs, |out| {
+        let answer = answer()?;
+        if count(&answer) == 0 {
+            return Err(silent(&answer));
+        }
+        let told = format!("{} packages and {} keys of apk", count(&answer), read(&answer).keys.len());
         host::files::write(&out.join(ANSWER), answer)?;
         Ok(told)
     })?;
-    let answer = host::files::read_text(&folder.join(ANSWER))?;
-    if count(&answer) == 0 { Err(silent(&answer)) } else { Ok(read(&answer)) }
+    Ok(read(&host::files::read_text(&folder.join(ANSWER))?))
 }
 
 fn packages(answer: &str) -> impl Iterator<Item = &str> {
@@ -92,17 +101,30 @@ fn silent(answer: &str) -> Failure {
         id: "IMG005",
         what: "the release's image does not say which packages it has",
         why: format!("neither opkg's status nor apk's database lists any: {}", answer.trim()),
-        fix: "look for yourself with `cargo xtask boot`; `cargo xtask clean image-says` asks again",
+        fix: "look for yourself with `cargo xtask boot`; the next run asks again",
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ctx::tests::ctx;
     use formats::opened::Need;
+    use model::Events;
 
     fn has(says: &ImageSays, name: &str, exact: Option<&str>) -> bool {
         says.held.meets(&Need { names: vec![name.into()], exact: exact.map(str::to_owned) })
+    }
+
+    #[test]
+    fn an_image_that_says_nothing_is_asked_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let ctx = ctx(camino::Utf8Path::from_path(folder.path()).unwrap(), Events::discard());
+        let inputs = Inputs::new("what x has installed");
+        let answered = |text: &'static str| kept(&ctx, &inputs, || Ok(text.to_owned()));
+        assert_eq!(answered("\n\n-- keys\n").unwrap_err().id(), "IMG005");
+        assert!(has(&answered("P:tc\nV:1\n").unwrap(), "tc", None));
+        assert!(has(&answered("-- keys\n").unwrap(), "tc", None), "once is enough");
     }
 
     #[test]
