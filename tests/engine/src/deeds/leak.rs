@@ -154,6 +154,7 @@ fn looked_at(text: &str) -> String {
         (caches > 0).then(|| format!("{caches} slab caches")),
         (caches == 0 && has("SUnreclaim:")).then(|| "all slabs together".to_owned()),
         has("vmalloc:").then(|| "vmalloc areas".to_owned()),
+        has("Percpu:").then(|| "memory for each processor".to_owned()),
         has("MemFree:").then(|| "free pages".to_owned()),
     ];
     format!("looked at {}", parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
@@ -173,14 +174,14 @@ fn grown(looks: &[BTreeMap<&str, f64>], text: &str) -> Option<Finding> {
     // Pages come in fours of the kibibytes that are counted, and whoever takes some is seen in a slab or an area first.
     let caches = last.keys().any(|name| name.starts_with("slab:"));
     let enough = |name: &str| match name {
-        "MemFree:" | "vmalloc:" => Some(4.0),
+        "MemFree:" | "vmalloc:" | "Percpu:" => Some(4.0),
         "SUnreclaim:" if !caches => Some(4.0),
-        "Percpu:" | "SUnreclaim:" => None,
+        "SUnreclaim:" => None,
         _ => Some(1.0),
     };
     let is_leak = |name: &&&str| enough(name).is_some_and(|each| least(name) >= each * TIMES as f64 * SHARE);
     let mut names: Vec<&str> = last.keys().filter(is_leak).copied().collect();
-    names.sort_by_key(|name| (*name == "MemFree:", *name == "vmalloc:"));
+    names.sort_by_key(|name| (*name == "MemFree:", *name == "vmalloc:", *name == "Percpu:"));
     let name = names.first()?;
     let growth = least(name);
     let what = match name.strip_prefix("slab:") {
@@ -189,6 +190,7 @@ fn grown(looks: &[BTreeMap<&str, f64>], text: &str) -> Option<Finding> {
             let part = match *name {
                 "vmalloc:" => "the vmalloc areas grow",
                 "SUnreclaim:" => "the kernel's slabs grow",
+                "Percpu:" => "the memory for each processor grows",
                 _ => "the memory in use grows",
             };
             format!("{part} by {growth} KiB with every {TIMES} loads")
@@ -242,6 +244,10 @@ mod tests {
             (&[("slab:a", [1, 1, 1, 1]), ("vmalloc:", [1000, 1200, 1400, 1600])], "vmalloc areas grow by 200 KiB"),
             (&[("slab:a", [1, 1, 1, 1]), ("MemFree:", [9000, 8900, 8800, 8700])], "memory in use grows by 100 KiB"),
             (&[("SUnreclaim:", [1000, 1100, 1200, 1300])], "slabs grow by 100 KiB"),
+            (
+                &[("slab:a", [1, 1, 1, 1]), ("Percpu:", [900, 960, 1020, 1080]), ("MemFree:", [900, 840, 780, 720])],
+                "memory for each processor grows by 60 KiB",
+            ),
             // The cache tells more than the pages that it takes.
             (&[("MemFree:", [9000, 8000, 7000, 6000]), ("slab:x", [0, 50, 100, 150])], "cache x grows by 50"),
         ] {
@@ -254,6 +260,7 @@ mod tests {
             &[("slab:dentry", [5000, 9000, 4000, 9000])],
             &[("MemFree:", [9000, 8900, 9100, 8000])],
             &[("slab:a", [1, 1, 1, 1]), ("SUnreclaim:", [1000, 1100, 1200, 1300])],
+            &[("Percpu:", [900, 960, 1020, 1024])],
         ] {
             assert_eq!(found(figures), None, "{figures:?}");
         }
