@@ -26,7 +26,7 @@ pub fn run(ctx: &Ctx, args: &DoctorArgs) -> Result<Outcome> {
         needs.retain(|need| programs.iter().all(|other| other.name != need.name));
         needs.extend(programs);
         let emulator = pipeline::emulator(ctx, &row.target)?;
-        needs.retain(|need| emulator.iter().all(|other| other.name != need.name));
+        needs.retain(|need| emulator.iter().all(|other| other.check != need.check));
         needs.extend(emulator);
     }
     if ctx.install_deps {

@@ -18,7 +18,7 @@ const PYTHON: &str = "python3";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How to check for something.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Check {
     /// A program in PATH.
     Program(&'static str),
