@@ -202,3 +202,23 @@ fn keep(built: &StaticBinary, toolchain: &Toolchain, target: &Utf8Path) -> Resul
 pub(super) fn target_directory(ctx: &Ctx) -> Utf8PathBuf {
     ctx.root.join("target/router")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ctx::tests::ctx;
+    use model::Events;
+
+    /// The SDK of a release takes the version from there, and the stand-in from cargo.
+    #[test]
+    fn makefiles_of_programs_have_the_version_of_the_workspace() {
+        let ctx = ctx("/nowhere".into(), Events::discard());
+        let recipes = Recipes::load(&[ctx.root.join("package/recipes")]).unwrap();
+        assert!(!recipes.programs.is_empty());
+        for name in recipes.programs.keys() {
+            let text = std::fs::read_to_string(ctx.root.join("package/feed").join(name).join("Makefile")).unwrap();
+            let version = text.lines().find_map(|line| line.strip_prefix("PKG_VERSION:="));
+            assert_eq!(version, Some(env!("CARGO_PKG_VERSION")), "{name}");
+        }
+    }
+}
