@@ -8,7 +8,7 @@ use smoltcp::wire::{
     Icmpv6Repr, IpProtocol, Ipv6Packet, Ipv6Repr, NdiscRepr,
 };
 
-use super::nic::ETHERNET_HEADER;
+use super::packet::ETHERNET_HEADER;
 use super::plan::HostPlan;
 
 /// The frame by which a host asks who has the address `hop`.

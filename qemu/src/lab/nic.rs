@@ -10,15 +10,12 @@ use super::craft::craft;
 use super::frames::Outbox;
 use super::link::{self, Link, Record};
 use super::notes::Notes;
-use super::packet::{self, Port};
+use super::packet::{self, ETHERNET_HEADER, Port};
 use super::plan::HostPlan;
 use super::pppoe::{self, Concentrator, Frame};
 use super::tag;
 use super::traffic::Special;
 use super::tunnel;
-
-/// Bytes of an Ethernet header.
-pub(super) const ETHERNET_HEADER: usize = 14;
 
 /// What the stack needs to know of its device: over PPPoE it sends and takes bare IP packets.
 fn capabilities(mtu: usize, framing: &Framing) -> DeviceCapabilities {

@@ -6,6 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::traffic::Transport;
 
+/// Bytes of an Ethernet header.
+pub(super) const ETHERNET_HEADER: usize = 14;
+
 /// Numbers of the protocols in IP headers (IANA).
 const ICMP: u8 = 1;
 const TCP: u8 = 6;

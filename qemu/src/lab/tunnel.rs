@@ -9,8 +9,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use smoltcp::wire::{IpProtocol, Ipv4Packet, UdpPacket};
 
-use super::nic::ETHERNET_HEADER;
-use super::packet;
+use super::packet::{self, ETHERNET_HEADER};
 use super::plan::{HostPlan, Tunnel};
 use super::wireguard::Peer;
 

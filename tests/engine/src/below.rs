@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use model::Count;
 
-use crate::forward::{Key, elements};
+use crate::counters::{Key, elements};
 use crate::scenario::Proto;
 
 /// Counts each direction of each flow as it comes up from the card, VLAN or not. A PPPoE line's packets it cannot tell.

@@ -6,8 +6,9 @@ use std::time::Duration;
 use model::{Count, Exit, Failure, Problem, Result, Sample};
 use vm::lab::{Direction, FlowHandle, FlowReport, Refusals};
 
+use crate::counters::Key;
 use crate::delivery::Delivery;
-use crate::forward::{Key, Look};
+use crate::forward::Look;
 use crate::judge::{self, Observation, Way, Ways};
 use crate::probes::Conntrack;
 use crate::recorder;

@@ -11,8 +11,8 @@ use model::{Count, Deadline, Exit, Failure, Problem, Result};
 use vm::guest::Guest;
 
 use crate::below::{self, Below};
+use crate::counters::{Key, elements};
 use crate::probes::{self, Conntrack};
-use crate::scenario::Proto;
 
 /// How long the router may take to answer.
 const COMMAND: Duration = Duration::from_secs(60);
@@ -53,10 +53,6 @@ RULES";
 
 /// Asks for everything at once: answers cost more time than their length.
 const LOOK: [&str; 2] = ["nft list table inet probe && { ", "cat /proc/net/nf_conntrack 2>/dev/null; true; }"];
-
-/// A direction of a flow as the forward hook sees it: protocol, source and destination port. Of ICMP echo the
-/// identifier, as source of the requests and as destination of the replies; the other port is 0.
-pub type Key = (Proto, u16, u16);
 
 /// What the router says about all flows at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -103,38 +99,6 @@ impl Look {
     }
 }
 
-/// Elements as nft prints them: `udp . 50000 . 7007 counter packets 2 bytes 2056`, with the number of the protocol
-/// on an image without `/etc/protocols`, and `echo-request . 50000 counter packets 2 bytes 168`.
-pub(crate) fn elements(text: &str) -> BTreeMap<Key, Count> {
-    let words: Vec<&str> = text.split([' ', '\t', '\n', ',', '{', '}', '=']).filter(|word| !word.is_empty()).collect();
-    let count = |words: &[&str]| match words {
-        ["counter", "packets", packets, "bytes", bytes] => {
-            Some(Count { packets: packets.parse().ok()?, bytes: bytes.parse().ok()? })
-        }
-        _ => None,
-    };
-    let ports = |words: &[&str]| -> Option<(Key, Count)> {
-        let ([proto, ".", source, ".", destination], rest) = words.split_first_chunk()? else { return None };
-        let proto = match *proto {
-            "tcp" | "6" => Proto::Tcp,
-            "udp" | "17" => Proto::Udp,
-            _ => return None,
-        };
-        Some(((proto, source.parse().ok()?, destination.parse().ok()?), count(rest)?))
-    };
-    let echo = |words: &[&str]| -> Option<(Key, Count)> {
-        let ([kind, ".", identifier], rest) = words.split_first_chunk()? else { return None };
-        let identifier = identifier.parse().ok()?;
-        let key = match *kind {
-            "echo-request" => (Proto::Icmp, identifier, 0),
-            "echo-reply" => (Proto::Icmp, 0, identifier),
-            _ => return None,
-        };
-        Some((key, count(rest)?))
-    };
-    words.windows(10).filter_map(ports).chain(words.windows(8).filter_map(echo)).collect()
-}
-
 fn blind(doing: &str, text: &str) -> Failure {
     Failure::of(Problem {
         exit: Exit::Blocked,
@@ -150,6 +114,7 @@ fn blind(doing: &str, text: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::Proto;
 
     // As nft 1.1.3 prints it.
     const SET: &str = "table inet probe {\n\tset forwarded {\n\t\ttype inet_proto . inet_service . inet_service\n\t\tsize 65535\n\t\tflags dynamic\n\t\tcounter\n\t\telements = { tcp . 49152 . 7007 counter packets 12 bytes 18000,\n\t\t\t     17 . 7008 . 49153 counter packets 1 bytes 1028 }\n\t}\n}\n";

@@ -20,6 +20,7 @@ mod below;
 mod bench;
 mod case;
 pub mod cost;
+pub mod counters;
 mod deeds;
 mod delivery;
 mod facts;

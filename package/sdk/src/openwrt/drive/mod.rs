@@ -14,6 +14,7 @@ mod build_config;
 mod check;
 mod compare;
 mod feeds;
+mod linked;
 mod literals;
 mod make;
 mod makefile;

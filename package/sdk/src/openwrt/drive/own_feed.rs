@@ -10,7 +10,7 @@ use camino::Utf8PathBuf;
 use host::files;
 use model::{Event, Exit, Failure, Finding, Problem, Result, Severity};
 
-use super::feeds::{Item, call, check_link, not_indexed, put, remove_dangling};
+use super::linked::{Item, call, check_link, not_indexed, put, remove_dangling};
 use super::make::Maker;
 use super::metadata::Metadata;
 use super::tree::Tree;
@@ -304,7 +304,9 @@ mod tests {
     #[test]
     fn a_package_of_two_feeds_is_taken_from_the_first() {
         let index = |feed: &str, packages: &[&str]| -> String {
-            let of = |name| format!("Source-Makefile: feeds/{feed}/{feed}-{name}/Makefile\n\nPackage: {name}\nVersion: 1\n@@\n");
+            let of = |name| {
+                format!("Source-Makefile: feeds/{feed}/{feed}-{name}/Makefile\n\nPackage: {name}\nVersion: 1\n@@\n")
+            };
             packages.iter().map(of).collect()
         };
         let feeds = [index("one", &["own", "a", "b"]), index("two", &["c", "a", "unused"])];
