@@ -251,7 +251,7 @@ mod tests {
         for header in [&[][..], &[0, 0], &[0, 0, 8]] {
             let mut outer = inner(4, 1, 2);
             outer.truncate(IPV4);
-            outer[3] = (IPV4 + header.len()) as u8;
+            outer[3] = u8::try_from(IPV4 + header.len()).unwrap();
             outer[9] = Tunnel::Gre.protocol();
             outer[16..20].copy_from_slice(&NEAR.octets());
             let mut short = frame(4, &[&outer, header].concat());
@@ -266,7 +266,7 @@ mod tests {
             for kind in [Tunnel::Ipip, Tunnel::Sit, Tunnel::Gre, Tunnel::WireGuard] {
                 let mut end = end(kind);
                 if bytes.len() >= ETHERNET_HEADER + IPV4 {
-                    let length = (bytes.len() - ETHERNET_HEADER) as u16;
+                    let length = u16::try_from(bytes.len() - ETHERNET_HEADER).unwrap();
                     bytes[12..14].copy_from_slice(&[8, 0]);
                     bytes[14] = 0x45;
                     bytes[16..18].copy_from_slice(&length.to_be_bytes());
@@ -278,7 +278,7 @@ mod tests {
                 if clear && kind == Tunnel::Gre {
                     bytes[between].fill(0);
                 } else if clear && between.len() == UDP {
-                    let length = (bytes.len() - 34) as u16;
+                    let length = u16::try_from(bytes.len() - 34).unwrap();
                     bytes[36..38].copy_from_slice(&WIREGUARD_PORT.to_be_bytes());
                     bytes[38..40].copy_from_slice(&length.to_be_bytes());
                 }
