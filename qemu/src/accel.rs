@@ -93,7 +93,7 @@ fn verdict(probe: &Probe<'_>) -> Result<Verdict> {
 /// Boots the probe. Only the user's interrupt is a failure; everything else is a verdict.
 fn boot(probe: &Probe<'_>) -> Result<Verdict> {
     let Probe { qemu, machine, image, cancel, .. } = *probe;
-    let launch = Launch { qemu, machine, image, accel: Accel::Kvm, links: None, cancel };
+    let launch = Launch { qemu, machine, image, accel: Accel::Kvm, links: None, saved: false, cancel };
     let deadline = Deadline::after(PROBE_WAIT);
     let ran = session::start(&launch, None, deadline).and_then(|mut started| {
         let ready = started.console.wait_for(&image.ready, deadline);

@@ -18,8 +18,8 @@
 //! let machine = Machine::load("qemu/machines/x86-64.yaml".into())?;
 //! let qemu = Qemu::find(&machine.qemu)?;
 //! let image = Image::in_memory("vmlinux".into(), "initramfs".into(), image::READY);
-//! let launch =
-//!     Launch { qemu: &qemu, machine: &machine, image: &image, accel: Accel::Tcg, links: None, cancel: &cancel };
+//! let (accel, links, saved) = (Accel::Tcg, None, false);
+//! let launch = Launch { qemu: &qemu, machine: &machine, image: &image, accel, links, saved, cancel: &cancel };
 //! let soon = || model::Deadline::after(Duration::from_secs(60));
 //! let mut router = session::boot(&launch, soon())?;
 //! let output = router.run(&["nft", "list", "ruleset"], soon())?;
@@ -40,6 +40,7 @@ pub mod guest;
 pub mod image;
 pub mod lab;
 pub mod machine;
+mod memory;
 pub mod openwrt;
 pub mod overlay;
 pub mod process;

@@ -1,6 +1,5 @@
 //! A running guest: booted or resumed, spoken to, and gone when dropped.
 
-use std::fs::File;
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
@@ -10,12 +9,13 @@ use tempfile::TempDir;
 
 use crate::console::{Console, Trouble};
 use crate::guest::{About, Guest, Origin, Output};
-use crate::machine::{Links, Machine, Sockets, Start};
+use crate::machine::{Links, Machine, MemoryFile, Sockets, Start};
 
 pub use crate::machine::Image;
 use crate::process::{Process, Qemu};
 use crate::qmp::Qmp;
-use crate::{overlay, sockets};
+use crate::state::Saved;
+use crate::{memory, overlay, sockets};
 
 /// How long QEMU may take to end after it closed the console, before its last words are read.
 const END_WAIT: Duration = Duration::from_secs(2);
@@ -33,6 +33,8 @@ pub struct Launch<'a> {
     pub accel: Accel,
     /// Sockets that somebody already listens on; `None` for a guest without network cards.
     pub links: Option<Links<'a>>,
+    /// Whether its state will be saved: it has its memory in a file then.
+    pub saved: bool,
     /// The user's interrupt.
     pub cancel: &'a Cancel,
 }
@@ -51,7 +53,9 @@ pub struct Session {
     ready: String,
     /// What the guest wrote to its disk, if it has one.
     pub(crate) overlay: Option<Utf8PathBuf>,
-    /// Sockets, messages and overlay; removed last.
+    /// The file that is its memory, if its state will be saved.
+    pub(crate) memory: Option<Utf8PathBuf>,
+    /// Sockets, messages, overlay and memory; removed last.
     pub(crate) folder: TempDir,
 }
 
@@ -61,12 +65,13 @@ pub(crate) struct Started {
     pub(crate) qmp: Qmp,
     pub(crate) process: Process,
     pub(crate) overlay: Option<Utf8PathBuf>,
+    pub(crate) memory: Option<Utf8PathBuf>,
     pub(crate) folder: TempDir,
 }
 
 /// Starts QEMU and waits for its two channels. With a saved state, which QEMU will find on its standard input, it
 /// waits to be told to read it.
-pub(crate) fn start(launch: &Launch<'_>, state: Option<File>, deadline: Deadline) -> Result<Started> {
+pub(crate) fn start(launch: &Launch<'_>, state: Option<Saved>, deadline: Deadline) -> Result<Started> {
     let temporary = std::env::temp_dir();
     let failed = |error: &std::io::Error| Failure::io("make a folder for sockets", temporary.display(), error);
     let folder = tempfile::Builder::new().prefix("vm-").tempdir().map_err(|error| failed(&error))?;
@@ -78,13 +83,22 @@ pub(crate) fn start(launch: &Launch<'_>, state: Option<File>, deadline: Deadline
         overlay::create(&overlay, disk).map(|()| overlay)
     });
     let overlay = overlay.transpose()?;
+    // Each guest changes a memory of its own; only one that will be saved needs it in a file.
+    let of_state = state.as_ref().map(|state| state.memory.as_path());
+    let memory = launch.saved.then(|| path("memory")).transpose()?;
+    if let (Some(memory), Some(saved)) = (&memory, of_state) {
+        memory::copy(saved, memory, launch.cancel, deadline)?;
+    }
+    let file = memory.as_deref().or(of_state);
     let words = launch.machine.arguments(&Start {
         image: launch.image,
         overlay: overlay.as_deref(),
+        memory: file.map(|path| MemoryFile { path, shared: launch.saved }),
         accel: launch.accel,
         sockets: Sockets { console: &console_path, control: &control_path, links: launch.links },
         incoming: state.is_some(),
     });
+    let state = state.map(|state| state.devices);
     let process = Process::start(&launch.qemu.binary, &words, state, &path("messages")?)?;
     let ended = || process.ended().map(|_| process.last_words());
     let console = sockets::accept(&console, "its console", ended, launch.cancel, deadline)?;
@@ -98,7 +112,7 @@ pub(crate) fn start(launch: &Launch<'_>, state: Option<File>, deadline: Deadline
             None => failure,
         }
     })?;
-    Ok(Started { console, qmp, process, overlay, folder })
+    Ok(Started { console, qmp, process, overlay, memory, folder })
 }
 
 pub(crate) fn in_folder(folder: &TempDir, name: &str) -> Result<Utf8PathBuf> {
@@ -115,10 +129,10 @@ impl Started {
     }
 
     pub(crate) fn into_session(self, launch: &Launch<'_>) -> Session {
-        let Started { console, qmp, process, overlay, folder } = self;
+        let Started { console, qmp, process, overlay, memory, folder } = self;
         let about = About { label: "a guest in QEMU".into(), kernel: String::new(), origin: Origin::StandIn };
         let (cancel, ready) = (launch.cancel.clone(), launch.image.ready.clone());
-        Session { console, qmp, cancel, process, about, ready, overlay, folder }
+        Session { console, qmp, cancel, process, about, ready, overlay, memory, folder }
     }
 }
 
@@ -230,7 +244,8 @@ mod tests {
         let machine = Machine::parse("x86-64.yaml".into(), include_str!("../machines/x86-64.yaml")).unwrap();
         let qemu = Qemu { binary: binary.into(), version: "7.2".into() };
         let image = Image::in_memory("/no/vmlinux".into(), "/no/initramfs".into(), "ready");
-        let launch = Launch { qemu: &qemu, machine: &machine, image: &image, accel: Accel::Tcg, links: None, cancel };
+        let accel = Accel::Tcg;
+        let launch = Launch { qemu: &qemu, machine: &machine, image: &image, accel, links: None, saved: false, cancel };
         match boot(&launch, Deadline::after(Duration::from_millis(500))) {
             Ok(_) => panic!("{binary} is no QEMU"),
             Err(failure) => failure,

@@ -1,11 +1,11 @@
 //! The state of a booted guest in a file: boot once, resume everywhere.
 //!
-//! QEMU sends the state over a unix socket (`migrate`), and we write the file, which appears under its name when it
-//! is whole, and never before. QEMU reads it from its standard input (`migrate-incoming`), so that the memory of a
-//! guest is copied once and not three times. Every version does both, without a shell and without its changing file
-//! options.
+//! QEMU sends the state of the devices over a unix socket (`migrate`), and we write the file, which appears under its
+//! name when it is whole, and never before. QEMU reads it from its standard input (`migrate-incoming`). Every version
+//! does both, without a shell and without its changing file options.
 //!
-//! A guest with a disk has two files: what it wrote lies beside its state, and comes first.
+//! The guest's memory is a file beside it. Whoever resumes maps that file privately, so that a page is read when the
+//! guest first needs it, and shared by all until one of them writes to it: QEMU's `docs/system/vm-templating.rst`. What a guest wrote to its disk lies there, too. Both come first.
 //!
 //! A state fits only the same QEMU, machine, kernel and image, and its file is never written to again.
 
@@ -14,7 +14,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, SystemTime};
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use host::aside::Aside;
 use model::{Cancel, Deadline, Event, Events, Exit, Failure, Finding, Problem, Result, Severity};
 use serde_json::json;
@@ -23,7 +23,7 @@ use crate::guest::Guest as _;
 use crate::machine::{Disk, DiskFormat, Image};
 use crate::qmp::Qmp;
 use crate::session::{self, Launch, Session};
-use crate::{overlay, sockets};
+use crate::{memory, overlay, sockets};
 
 /// Between two questions whether QEMU is done.
 const POLL: Duration = Duration::from_millis(5);
@@ -42,12 +42,23 @@ const FORGET: &str = "mkdir -p /tmp/.free && mount -t tmpfs -o size=60% free /tm
 	rmdir /tmp/.free
 } >/dev/null 2>&1; true";
 
-/// Saves the guest's state to a file, and lets the guest go on.
+/// The files of a saved state, to resume from.
+pub(crate) struct Saved {
+    /// What QEMU reads.
+    pub(crate) devices: File,
+    /// The guest's memory.
+    pub(crate) memory: Utf8PathBuf,
+}
+
+/// Saves the guest's state to a file, and lets the guest go on. The guest must have been launched as one that will be
+/// saved.
 pub fn save(session: &mut Session, path: &Utf8Path, deadline: Deadline) -> Result<()> {
     session.script(FORGET, deadline)?;
     let socket = session.socket_path("outgoing")?;
     let listener = sockets::listen(&socket)?;
+    let memory = session.memory.clone().ok_or_else(|| not_moved("the guest has its memory in no file"))?;
     session.qmp.execute("stop", json!({}), deadline)?;
+    leave_memory_out(&mut session.qmp, deadline)?;
     session.qmp.execute("migrate-set-parameters", json!({ "max-bandwidth": BYTES_PER_SECOND }), deadline)?;
     session.qmp.execute("migrate", json!({ "uri": format!("unix:{socket}") }), deadline)?;
     let cancel = session.cancel.clone();
@@ -56,6 +67,7 @@ pub fn save(session: &mut Session, path: &Utf8Path, deadline: Deadline) -> Resul
     write_aside(from, path, &cancel, deadline, || {
         // Once the state is out, QEMU has written all of the disk to its file and lets go of it.
         migrated(&mut session.qmp, &cancel, deadline)?;
+        memory::copy(&memory, &memory::beside(path), &cancel, deadline)?;
         disk.map_or(Ok(()), |disk| copy_aside(&disk, &overlay::beside(path)))
     })?;
     session.qmp.execute("cont", json!({}), deadline)?;
@@ -90,9 +102,13 @@ fn copy_aside(overlay: &Utf8Path, path: &Utf8Path) -> Result<()> {
 
 /// Resumes a guest from a saved state. A state that QEMU does not take is `VM043`.
 pub fn resume(launch: &Launch<'_>, path: &Utf8Path, deadline: Deadline) -> Result<Session> {
-    let file = File::open(path).map_err(|error| Failure::io("read the guest's state", path, &error))?;
+    let open = |path: &Utf8Path| File::open(path).map_err(|error| Failure::io("read the guest's state", path, &error));
+    let saved = Saved { devices: open(path)?, memory: memory::beside(path) };
+    // QEMU would make a file that is not there, and the guest would find zeros in it.
+    open(&saved.memory)?;
     let image = Image { disk: launch.image.disk.as_ref().map(|_| saved_disk(path)), ..launch.image.clone() };
-    let mut started = session::start(&Launch { image: &image, ..*launch }, Some(file), deadline)?;
+    let mut started = session::start(&Launch { image: &image, ..*launch }, Some(saved), deadline)?;
+    leave_memory_out(&mut started.qmp, deadline)?;
     let refused = |why: String| refused(path, &why);
     started.qmp.execute("migrate-incoming", json!({ "uri": "fd:0" }), deadline)?;
     if let Err(failure) = migrated(&mut started.qmp, launch.cancel, deadline) {
@@ -107,6 +123,12 @@ pub fn resume(launch: &Launch<'_>, path: &Utf8Path, deadline: Deadline) -> Resul
     let answered = started.console.synchronise(&set_clock(), deadline);
     answered.map_err(|trouble| started.explain(trouble))?;
     Ok(started.into_session(launch))
+}
+
+/// Tells QEMU that memory in a file is not part of what is sent.
+fn leave_memory_out(qmp: &mut Qmp, deadline: Deadline) -> Result<()> {
+    let words = json!({ "capabilities": [{ "capability": "x-ignore-shared", "state": true }] });
+    qmp.execute("migrate-set-capabilities", words, deadline).map(drop)
 }
 
 /// Sets the guest's clock to the host's: a saved guest believes that no time has passed.
@@ -219,8 +241,6 @@ fn copy(
 
 #[cfg(test)]
 mod tests {
-    use camino::Utf8PathBuf;
-
     use super::*;
 
     const SHORT: Duration = Duration::from_millis(300);

@@ -185,6 +185,15 @@ pub struct Links<'a> {
     pub wan: &'a Utf8Path,
 }
 
+/// A file in which the guest has its memory.
+#[derive(Debug, Clone, Copy)]
+pub struct MemoryFile<'a> {
+    /// The file, as large as the memory; QEMU makes it where there is none.
+    pub path: &'a Utf8Path,
+    /// Whether what the guest writes goes to the file. Otherwise it is kept aside, and the file stays as it is.
+    pub shared: bool,
+}
+
 /// One start of a machine.
 #[derive(Debug, Clone, Copy)]
 pub struct Start<'a> {
@@ -192,6 +201,8 @@ pub struct Start<'a> {
     pub image: &'a Image,
     /// What lies above the image's disk, of the format qcow2, and is written to.
     pub overlay: Option<&'a Utf8Path>,
+    /// Where the guest has its memory, if not in QEMU's own.
+    pub memory: Option<MemoryFile<'a>>,
     /// How instructions are run.
     pub accel: Accel,
     /// Where QEMU connects to.
@@ -267,7 +278,16 @@ impl Machine {
         // monitor; and the guest's reboot is QEMU's end.
         words.flags(&["-nodefaults", "-no-user-config", "-no-reboot"]);
         words.pair("-display", "none");
-        words.pair("-machine", &self.machine);
+        match start.memory {
+            None => words.pair("-machine", &self.machine),
+            Some(MemoryFile { path, shared }) => {
+                words.pair("-machine", format!("{},memory-backend=memory", self.machine));
+                let (path, size) = (option_value(path), self.memory_mib);
+                let share = if shared { "on" } else { "off" };
+                let file = format!("memory-backend-file,id=memory,size={size}M,mem-path={path},share={share}");
+                words.pair("-object", file);
+            }
+        }
         words.pair("-accel", start.accel.word());
         words.pair("-cpu", cpu);
         if start.accel == Accel::Counted {

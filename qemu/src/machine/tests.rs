@@ -19,6 +19,7 @@ fn start(links: Option<Links<'_>>) -> Start<'_> {
     Start {
         image: image(),
         overlay: None,
+        memory: None,
         accel: Accel::Tcg,
         sockets: Sockets { console: "/s/console".into(), control: "/s/control".into(), links },
         incoming: false,
@@ -84,6 +85,22 @@ fn a_broken_guest_ends_qemu_and_a_resumed_one_waits_for_its_state() {
     assert!(words.contains(&"-no-reboot".into()) && values(&words, "-incoming").is_empty());
     let words = machine.arguments(&Start { incoming: true, ..start(links()) });
     assert_eq!(values(&words, "-incoming"), ["defer"]);
+}
+
+#[test]
+fn memory_in_a_file_is_the_machines_memory() {
+    let machine = x86_64();
+    let words = machine.arguments(&start(None));
+    assert_eq!((values(&words, "-machine"), values(&words, "-object").len()), (vec!["q35"], 0));
+    for (shared, share) in [(true, "on"), (false, "off")] {
+        let memory = Some(MemoryFile { path: "/s/a,b".into(), shared });
+        let words = machine.arguments(&Start { memory, ..start(None) });
+        let file = format!("memory-backend-file,id=memory,size=256M,mem-path=/s/a,,b,share={share}");
+        assert_eq!(
+            (values(&words, "-machine"), values(&words, "-object")),
+            (vec!["q35,memory-backend=memory"], vec![file.as_str()])
+        );
+    }
 }
 
 #[test]

@@ -39,7 +39,8 @@ fn an_image_becomes_the_router_of_the_lab() {
     let lab = scenarios::listening(&Plan::leasing(), None, &cancel).unwrap();
     let qemu = Qemu::find(&machine.qemu).unwrap();
     let links = Some(Links { lan: lab.socket(Side::Lan).unwrap(), wan: lab.socket(Side::Wan).unwrap() });
-    let launch = Launch { qemu: &qemu, machine: &machine, image: &image, accel: Accel::Tcg, links, cancel: &cancel };
+    let (accel, saved) = (Accel::Tcg, false);
+    let launch = Launch { qemu: &qemu, machine: &machine, image: &image, accel, links, saved, cancel: &cancel };
     let mut session = boot(&launch, soon()).unwrap();
     let wiring = Wiring {
         lan: ["192.168.1.1/24", "2001:db8:1::1/64"].map(Into::into).into(),

@@ -203,7 +203,7 @@ impl<'a> Guest<'a> {
         let initramfs = self.image(plan)?.join("initramfs");
         let image = Image::in_memory(self.standing.vmlinux(), initramfs, image::READY);
         let (qemu, machine, cancel) = (&self.qemu, &self.machine, &self.ctx.cancel);
-        let launch = Launch { qemu, machine, image: &image, accel, links: None, cancel };
+        let launch = Launch { qemu, machine, image: &image, accel, links: None, saved: false, cancel };
         let mut session = session::boot(&launch, Deadline::after(within))?;
         let mut text = |path| session.run(&["cat", path], Deadline::after(COMMAND)).map(|output| output.text());
         let said = Said { results: text(cost::RESULTS)?, errors: text(cost::ERRORS)? };

@@ -84,7 +84,7 @@ impl<'a> Installed<'a> {
             Err(failure) if failure.exit() == Exit::Interrupted => Err(failure),
             Err(failure) => {
                 ctx.events.emit(Event::Finding(afresh(state, &failure)));
-                self.install(ctx, lab, manager)
+                self.install(ctx, lab, manager, self.router.start(ctx, lab)?)
             }
         }
     }
@@ -105,7 +105,7 @@ impl<'a> Installed<'a> {
         let folder = stage(ctx, &INSTALLED, &inputs, |out| {
             let lab = scenarios::listening(&Plan::masquerade(), None, &ctx.cancel)?;
             let started = Instant::now();
-            let mut session = self.install(ctx, &lab, manager)?;
+            let mut session = self.install(ctx, &lab, manager, router.start_to_save(ctx, &lab)?)?;
             session.begin_kernel_log(Deadline::after(COMMAND))?;
             state::save(&mut session, &out.join("guest"), Deadline::after(router.patience))?;
             let seconds = started.elapsed().as_secs_f64();
@@ -115,9 +115,8 @@ impl<'a> Installed<'a> {
         Ok(folder.join("guest"))
     }
 
-    /// Boots a router and installs the packages on it.
-    fn install(&self, ctx: &Ctx, lab: &Lab, manager: Format) -> Result<Session> {
-        let mut session = self.router.start(ctx, lab)?;
+    /// Installs the packages on a router.
+    fn install(&self, ctx: &Ctx, lab: &Lab, manager: Format, mut session: Session) -> Result<Session> {
         lab.serve(&self.feed.folder)?;
         self.trust.teach(&mut session)?;
         let loaded = self.payload.loaded(&mut session)?;

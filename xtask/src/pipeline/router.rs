@@ -121,13 +121,14 @@ fn links(lab: &Lab) -> Option<Links<'_>> {
 }
 
 impl Router {
-    fn launch<'a>(&'a self, ctx: &'a Ctx, lab: &'a Lab) -> Launch<'a> {
+    fn launch<'a>(&'a self, ctx: &'a Ctx, lab: &'a Lab, saved: bool) -> Launch<'a> {
         Launch {
             qemu: &self.qemu,
             machine: &self.machine,
             image: &self.guest.image,
             accel: self.accel,
             links: links(lab),
+            saved,
             cancel: &ctx.cancel,
         }
     }
@@ -137,10 +138,10 @@ impl Router {
         if self.guest.wiring.is_some() { Plan::leasing() } else { Plan::masquerade() }
     }
 
-    /// Boots the router and configures it for the lab.
+    /// Boots the router and configures it for the lab, to be saved.
     fn boot(&self, ctx: &Ctx, lab: &Lab) -> Result<Session> {
-        let mut session =
-            session::boot(&self.launch(ctx, lab), Deadline::after(self.patience))?.that_is(self.guest.about.clone());
+        let mut session = session::boot(&self.launch(ctx, lab, true), Deadline::after(self.patience))?
+            .that_is(self.guest.about.clone());
         if let Some(wiring) = &self.guest.wiring {
             openwrt::provision(&mut session, wiring, &ctx.cancel, Deadline::after(self.patience))?;
         }
@@ -149,14 +150,24 @@ impl Router {
 
     /// A fresh router: resumed from the saved state, or booted when QEMU refuses that.
     pub(super) fn start(&self, ctx: &Ctx, lab: &Lab) -> Result<Session> {
+        self.start_as(ctx, lab, false)
+    }
+
+    /// The same for a router that will be saved, with more on it.
+    pub(super) fn start_to_save(&self, ctx: &Ctx, lab: &Lab) -> Result<Session> {
+        self.start_as(ctx, lab, true)
+    }
+
+    fn start_as(&self, ctx: &Ctx, lab: &Lab, saved: bool) -> Result<Session> {
         if self.guest.wiring.is_none() {
-            let session = state::resume_or_boot(&self.launch(ctx, lab), &self.state, self.patience, &ctx.events)?;
+            let session =
+                state::resume_or_boot(&self.launch(ctx, lab, saved), &self.state, self.patience, &ctx.events)?;
             return Ok(session.that_is(self.guest.about.clone()));
         }
-        match self.resume(ctx, lab, &self.state) {
+        match self.resume_as(ctx, lab, &self.state, saved) {
             Err(failure) if failure.exit() != Exit::Interrupted => {
                 ctx.events.emit(Event::Finding(official::afresh(&self.state, &failure)));
-                self.afresh(ctx, lab)
+                self.afresh(ctx, lab, saved)
             }
             resumed => resumed,
         }
@@ -164,19 +175,23 @@ impl Router {
 
     /// Boots a router, saves it and resumes it at once. The new state does not replace the refused one, because further
     /// states may depend on that one's disk.
-    fn afresh(&self, ctx: &Ctx, lab: &Lab) -> Result<Session> {
+    fn afresh(&self, ctx: &Ctx, lab: &Lab, saved: bool) -> Result<Session> {
         let first = scenarios::listening(&self.first_plan(), None, &ctx.cancel)?;
         let folder = tempfile::tempdir().map_err(|error| Failure::io("make a folder for a state", "/tmp", &error))?;
         let state = Utf8PathBuf::from(folder.path().join(GUEST).display().to_string());
         let mut session = self.boot(ctx, &first)?;
         state::save(&mut session, &state, Deadline::after(self.patience))?;
         session.power_off(Deadline::after(COMMAND))?;
-        self.resume(ctx, lab, &state)
+        self.resume_as(ctx, lab, &state, saved)
     }
 
     /// Resumes another saved state of this router, or fails.
     pub(super) fn resume(&self, ctx: &Ctx, lab: &Lab, state: &Utf8Path) -> Result<Session> {
-        let session = state::resume(&self.launch(ctx, lab), state, Deadline::after(self.patience))?;
+        self.resume_as(ctx, lab, state, false)
+    }
+
+    fn resume_as(&self, ctx: &Ctx, lab: &Lab, state: &Utf8Path, saved: bool) -> Result<Session> {
+        let session = state::resume(&self.launch(ctx, lab, saved), state, Deadline::after(self.patience))?;
         Ok(session.that_is(self.guest.about.clone()))
     }
 }
