@@ -22,6 +22,9 @@ struct Patience {
     whole: Duration,
 }
 
+/// Bytes of what is sent and of what is received that are kept in memory.
+const BUFFER: usize = 16 << 10;
+
 const PATIENCE: Patience =
     Patience { connect: Duration::from_secs(10), silence: Duration::from_secs(30), whole: Duration::from_secs(600) };
 
@@ -74,6 +77,9 @@ fn open(url: &str, patience: &Patience) -> Result<Box<dyn Read>> {
                 .timeout_recv_response(Some(patience.silence))
                 .timeout_per_read(Some(patience.silence))
                 .timeout_global(Some(patience.whole))
+                // Files are many and small, and the usual buffers of 128 KiB are filled with zeros for each.
+                .input_buffer_size(BUFFER)
+                .output_buffer_size(BUFFER)
                 .max_redirects(3)
                 .proxy(None)
                 .user_agent(concat!("openwrt-offload/", env!("CARGO_PKG_VERSION")))
