@@ -96,12 +96,16 @@ fn on_kernel(
     let lent = borrowed::borrow(ctx, job, &router, &feed, &chosen, &gone)?;
     let served = feed.with(ctx, lent.copies.as_ref())?;
     let is_upgraded = chosen.iter().any(|scenario| scenario.router == Start::OlderKernel);
-    let older = is_upgraded.then(|| successor::older(ctx, job, &args.machine)).transpose()?;
-    let older_made = older.as_ref().and_then(|made| made.as_ref().ok()?.as_ref());
     let wanted: BTreeSet<FeedVariant> = chosen.iter().flat_map(Scenario::feeds).collect();
     let has_card = job.provider.has_card();
     let card = has_card && chosen.iter().any(|scenario| scenario.router == Start::Card);
-    let for_tests = (card || wanted.contains(&FeedVariant::Tests)).then(|| test_feed(ctx, job)).transpose()?;
+    let has_tests = card || wanted.contains(&FeedVariant::Tests);
+    let (older, for_tests) = both(
+        ctx,
+        |ctx| is_upgraded.then(|| successor::older(ctx, job, &args.machine)).transpose(),
+        |ctx| has_tests.then(|| test_feed(ctx, job)).transpose(),
+    )?;
+    let older_made = older.as_ref().and_then(|made| made.as_ref().ok()?.as_ref());
     let made = for_tests.as_ref().and_then(|made| made.as_ref().ok());
     // This feed also has the published packages.
     let all = match made {
