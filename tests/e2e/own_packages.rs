@@ -112,7 +112,7 @@ fn a_module_that_does_not_work_fails_at_its_scenario_and_in_the_table() {
         return;
     }
     let example = Example::taken();
-    example.edit("feed/rx-tally/src/rx_tally.c", "skb->len >= at_least", "skb->len < at_least");
+    example.edit("feed/rx-tally/src/rx_tally.c", "skb->len >= min_bytes", "skb->len < min_bytes");
     let ran = example.run("test", &["--format", "apk"]);
     assert_eq!(ran.code, 1, "{}", ran.err);
     let row = ran.err.lines().find(|line| line.contains("kmod-rx-tally  6.12")).unwrap_or_default();
