@@ -5,7 +5,8 @@
 //! does both, without a shell and without its changing file options.
 //!
 //! The guest's memory is a file beside it. Whoever resumes maps that file privately, so that a page is read when the
-//! guest first needs it, and shared by all until one of them writes to it: QEMU's `docs/system/vm-templating.rst`. What a guest wrote to its disk lies there, too. Both come first.
+//! guest first needs it, and shared by all until one of them writes to it: QEMU's `docs/system/vm-templating.rst`. What
+//! a guest wrote to its disk lies there, too. Both come first.
 //!
 //! A state fits only the same QEMU, machine, kernel and image, and its file is never written to again.
 
