@@ -98,6 +98,7 @@ mod tests {
     use super::*;
     use crate::assemble::tests::{feed, kernel, keys};
     use formats::Format;
+    use formats::md5::Md5;
     use formats::usign::Signature;
     use model::Digest;
 
@@ -116,7 +117,7 @@ mod tests {
         assert_eq!(unpacked.unwrap(), index);
         for listed in listed {
             let bytes = std::fs::read(folder.join(&listed.filename)).unwrap();
-            listed.check_file(bytes.len() as u64, Digest::of(&bytes)).unwrap();
+            listed.check_file(bytes.len() as u64, Digest::of(&bytes), || Ok(Md5::of(&bytes))).unwrap();
         }
     }
 }

@@ -6,6 +6,7 @@ use std::io::Read;
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::adb::Adb;
 use formats::apk::index::Index;
+use formats::md5::Md5;
 use formats::packages::{self, Listed};
 use formats::usign::Signature;
 use formats::{Format, Limits, ec, usign};
@@ -46,7 +47,8 @@ fn open_opkg(folder: &Utf8Path, keys: &[usign::PublicKey]) -> Result<Vec<Item>> 
     let item = |listed: &Listed| {
         let file = folder.join(&listed.filename);
         let found: Listed = Listed::list(&file)?;
-        listed.check_file(found.size, found.sha256).map_err(|error| refuse(&error))?;
+        let md5 = || File::open(&file).and_then(Md5::of_reader);
+        listed.check_file(found.size, found.sha256, md5).map_err(|error| refuse(&error))?;
         let kernel = listed.kernel().map(str::to_owned);
         let architecture = Some(listed.control.architecture.clone()).filter(|arch| arch != Listed::ANYWHERE);
         Ok(Item { file, architecture, kernel })

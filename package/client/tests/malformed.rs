@@ -108,7 +108,7 @@ const OPKG_FEEDS: &[FeedCase] = &[
     ("wrong-size", "refuses", "foo", "", "OPKG004"),
     ("short-sha256sum", "installs unchecked", "foo", "", "OPKG010"),
     ("no-sha256sum-no-size", "installs unchecked", "foo", "", "OPKG010"),
-    ("md5sum-wrong-only", "refuses; has no SHA256sum", "foo", "", "OPKG010"),
+    ("md5sum-wrong-only", "refuses; installs a right one", "foo", "", "OPKG010"),
     ("filename-with", "fetches from above the feed", "foo", "", "OPKG010"),
     ("index-says-bar-file-says-foo", "installs foo as bar", "bar", "", "INST011"),
     ("index-version-9-9-file-1-0", "installs 1.0 as 9.9", "foo", "", "INST011"),

@@ -3,7 +3,8 @@
 
 mod common;
 
-use common::{AnyFeed, Feed, KERNEL, Scratch, file, package, pair};
+use common::{AnyFeed, Feed, KERNEL, Scratch, file, key, package, pair};
+use formats::md5::Md5;
 use formats::usign::SecretKey;
 use formats::{Entry, Format, Package, Scripts, depend, ipk};
 
@@ -39,7 +40,7 @@ fn a_feed_signed_by_a_stranger() {
     no_list(&root, "OPKG007");
     root.opkg(&["update"]).refused("OPKG007").says(&stranger.fingerprint().to_string());
     // A key file with the right name but another key does not help.
-    root.write(&format!("etc/opkg/keys/{}", stranger.fingerprint()), &common::key().public().to_text("x"));
+    root.write(&format!("etc/opkg/keys/{}", stranger.fingerprint()), &key().public().to_text("x"));
     no_list(&root, "OPKG008");
 }
 
@@ -98,12 +99,42 @@ fn a_package_with_one_byte_changed() {
     assert!(root.installed().is_empty(), "not even what it needs");
 }
 
+/// opkg compares each digest that it can read, and checks nothing with an MD5 that it cannot.
+#[test]
+fn an_index_with_a_second_digest() {
+    let feed = Feed::new(&[package("one", "1", "")]);
+    let right = Md5::of(std::fs::read(feed.path().join("one_1_all.ipk")).unwrap()).to_string();
+    let (wrong, plain) = (right.replace(&right[..1], if right.starts_with('0') { "1" } else { "0" }), feed.text());
+    for (lines, is_taken) in [
+        (format!("MD5Sum: {right}"), true),
+        (format!("MD5sum: {}", right.to_uppercase()), true),
+        (format!("MD5Sum: {wrong}"), false),
+        (format!("MD5sum: {}", wrong.to_uppercase()), false),
+        // Fields of other names, and what is no digest.
+        (format!("MD5SUM: {wrong}"), true),
+        (format!("MD5Sum: {}", &wrong[1..]), true),
+        (format!("MD5Sum: {wrong}00"), true),
+        (format!("MD5Sum: {}g", &wrong[1..]), true),
+        // Of both spellings, the last one.
+        (format!("MD5Sum: {wrong}\nMD5sum: {right}"), true),
+        (format!("MD5Sum: {right}\nMD5sum: {wrong}"), false),
+        (format!("MD5Sum: {wrong}\nMD5sum: 00"), false),
+    ] {
+        feed.publish_text(&plain.replace("SHA256sum", &format!("{lines}\nSHA256sum")), &key());
+        let root = Scratch::updated(&feed);
+        match is_taken {
+            true => _ = root.opkg(&["install", "one"]).done(),
+            false => refused(&root, &["install", "one"], "OPKG004", "MD5Sum"),
+        }
+    }
+}
+
 #[test]
 fn an_index_without_checksum_or_with_the_file_of_another() {
     let mut feed = Feed::new(&pair());
     let without: String =
         feed.text().lines().filter(|line| !line.starts_with("SHA256")).map(|line| format!("{line}\n")).collect();
-    feed.publish_text(&without, &common::key());
+    feed.publish_text(&without, &key());
     let root = Scratch::new(&[feed.path().as_str()]);
     root.opkg(&["update"]).done().says("Package top of the feed feed0 is skipped").says("SHA256sum");
     refused(&root, &["install", "top"], "OPKG010", "SHA256sum");

@@ -151,7 +151,7 @@ fn is_field_name(name: &str) -> bool {
 
 /// Whether a line is not one of the fields by which a package is found, fetched, checked or resolved.
 fn says_nothing(line: &[u8]) -> bool {
-    const SAYING: [&str; 14] = [
+    const SAYING: [&str; 16] = [
         "Package",
         "Version",
         "Architecture",
@@ -166,6 +166,8 @@ fn says_nothing(line: &[u8]) -> bool {
         "Filename",
         "Size",
         "SHA256sum",
+        "MD5Sum",
+        "MD5sum",
     ];
     let Ok(line) = std::str::from_utf8(line) else { return false };
     !line.contains(|c: char| c.is_control() && c != '\t')

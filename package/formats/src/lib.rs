@@ -68,6 +68,7 @@ mod inflate;
 pub mod ipk;
 mod limits;
 pub mod lint;
+pub mod md5;
 pub mod modinfo;
 pub mod opened;
 mod package;

@@ -4,14 +4,18 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
-use std::io::Read;
+use std::io::{self, Read};
 
 use model::Digest;
 
 use crate::changes::{Changes, Newest};
 use crate::control::{Block, Control, Stanza};
+use crate::md5::Md5;
 use crate::version::opkg;
 use crate::{Error, Limits, gzip, tar};
+
+/// The spellings of the field that opkg reads.
+const MD5: [&str; 2] = ["MD5Sum", "MD5sum"];
 
 /// A package as listed in an index.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,10 +31,21 @@ pub struct Listed {
 }
 
 impl Listed {
-    /// Checks size and digest of the package file.
-    pub fn check_file(&self, size: u64, sha256: Digest) -> Result<(), Error> {
+    /// Checks size and digests of the package file. `md5` is asked for the file's MD5 only if the index has one: opkg
+    /// refuses a file of which any digest is another.
+    pub fn check_file(&self, size: u64, sha256: Digest, md5: impl FnOnce() -> io::Result<Md5>) -> Result<(), Error> {
         self.same("Size", self.size, size)?;
-        self.same("SHA256sum", self.sha256, sha256)
+        self.same("SHA256sum", self.sha256, sha256)?;
+        match self.md5() {
+            Some(listed) => self.same("MD5Sum", listed, md5()?),
+            None => Ok(()),
+        }
+    }
+
+    /// The MD5 of the package file, if the index has one; of several spellings, the last one as in opkg.
+    pub fn md5(&self) -> Option<Md5> {
+        let fields = self.control.stanza.fields().filter(|(name, _)| MD5.contains(name));
+        fields.filter_map(|(_, value)| Md5::parse(value)).last()
     }
 
     /// Checks that the file is the package that the index describes; opkg would install any other.
@@ -222,6 +237,13 @@ fn mend(stanza: &mut Stanza) -> Vec<Error> {
     {
         mended.push(odd("Installed-Size", &size, "it is not a number of bytes"));
         stanza.remove("Installed-Size");
+    }
+    for field in MD5 {
+        let Some(digest) = stanza.get(field).map(str::to_owned) else { continue };
+        if Md5::parse(&digest).is_none() {
+            mended.push(odd(field, &digest, "it is not 32 hex digits, so opkg checks nothing with it"));
+            stanza.remove(field);
+        }
     }
     for field in ["Depends", "Conflicts"] {
         let Some(list) = stanza.get(field).map(str::to_owned) else { continue };

@@ -11,6 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::control::Control;
 use formats::ipk::Metadata;
+use formats::md5::Md5;
 use formats::tar::Member;
 use formats::{Limits, ipk};
 use tempfile::TempDir;
@@ -133,7 +134,11 @@ fn fetch_offer(offer: &Offer, into: &mut File, on: &mut dyn FnMut(Progress)) -> 
     let fetched = fetch::fetch(&offer.url, offer.listed.size, into)?;
     let package = offer.listed.control.package.clone();
     let mismatch = |error: formats::Error| Error::Mismatch { package, problem: error.to_string() };
-    offer.listed.check_file(fetched.size, fetched.sha256).map_err(mismatch)
+    let md5 = || {
+        into.seek(SeekFrom::Start(0))?;
+        Md5::of_reader(&*into)
+    };
+    offer.listed.check_file(fetched.size, fetched.sha256, md5).map_err(mismatch)
 }
 
 fn scratch_file(scratch: &TempDir) -> Result<File> {

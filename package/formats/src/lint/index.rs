@@ -7,6 +7,7 @@ use model::{Finding, Format, Severity};
 use super::listed::{Entry, Index, Signature, SignedInside, spelled};
 use super::read::Content;
 use super::{Examined, Options, Rule};
+use crate::md5::Md5;
 use crate::opened::{FileIdentity, Opened};
 use crate::packages;
 
@@ -227,8 +228,9 @@ fn check_address(index: &Index, findings: &mut Vec<Finding>) {
 
 /// The fields in which an entry and its file differ, with both values.
 fn differences(entry: &Entry, subject: &Opened) -> Vec<(&'static str, String, String)> {
-    let FileIdentity { size, sha256, metadata, .. } = subject.file;
+    let FileIdentity { size, sha256, md5, metadata, .. } = subject.file;
     let architecture = |name: &str| if matches!(name, "noarch" | "") { "all".to_owned() } else { name.to_owned() };
+    let digest = |md5: Option<Md5>| md5.map_or("absent".to_owned(), |md5| md5.to_string());
     let number = |size: Option<u64>| size.map_or("absent".to_owned(), |size| size.to_string());
     let fields = [
         ("name", entry.name.clone(), subject.name.clone()),
@@ -236,6 +238,8 @@ fn differences(entry: &Entry, subject: &Opened) -> Vec<(&'static str, String, St
         ("architecture", architecture(&entry.architecture), subject.architecture.clone()),
         ("size", entry.size.to_string(), size.to_string()),
         ("sha256", entry.digest.to_string(), metadata.unwrap_or(sha256).to_string()),
+        // opkg checks it where the index has it.
+        ("MD5Sum", digest(entry.md5.or(md5)), digest(md5)),
         // Not every index generator copies it.
         ("installed size", number(entry.installed_size.or(subject.installed_size)), number(subject.installed_size)),
     ];

@@ -6,6 +6,7 @@ use model::{Digest, Format};
 
 use super::Options;
 use crate::adb::Adb;
+use crate::md5::Md5;
 use crate::{Error, Limits, apk, packages, usign};
 
 /// An index of either format.
@@ -31,6 +32,8 @@ pub(super) struct Entry {
     pub(super) file: String,
     pub(super) size: u64,
     pub(super) digest: Digest,
+    /// A second digest that opkg checks, if the index has it.
+    pub(super) md5: Option<Md5>,
     pub(super) installed_size: Option<u64>,
 }
 
@@ -70,6 +73,7 @@ impl Index {
             return Err(oddities.swap_remove(at).problem);
         }
         let entries = listed.into_iter().map(|listed| Entry {
+            md5: listed.md5(),
             name: listed.control.package,
             version: listed.control.version,
             architecture: listed.control.architecture,
@@ -93,6 +97,7 @@ impl Index {
                 file: index.file_name(listed)?,
                 size: listed.file_size,
                 digest: listed.sha256,
+                md5: None,
                 installed_size: Some(listed.info.installed_size),
             })
         };

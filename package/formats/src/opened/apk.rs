@@ -14,7 +14,7 @@ use crate::{Error, Limits, apk};
 
 /// Reads an apk package.
 pub(super) fn read(path: &str, input: impl Read, limits: &Limits) -> Result<Opened, Error> {
-    let mut input = Tally::new(input);
+    let mut input = Tally::new(input, Format::Apk);
     let mut found = HashMap::new();
     let (mut digest, mut signatures) = (None, 0);
     let note_down = |adb: &Adb| {

@@ -14,7 +14,7 @@ use crate::{Error, Limits, ipk};
 
 /// Reads an ipk package.
 pub(super) fn read(path: &str, input: impl Read, limits: &Limits) -> Result<Opened, Error> {
-    let mut input = Tally::new(input);
+    let mut input = Tally::new(input, Format::Ipk);
     let mut files = Vec::new();
     let metadata = ipk::visit(&mut input, limits, &mut |member, content| {
         let mut content = HashingReader::new(content);

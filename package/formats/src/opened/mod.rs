@@ -9,11 +9,12 @@ mod facts;
 mod ipk;
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io::{self, Read, Write as _};
 
 use model::Format;
 use model::sha256::{Digest, Hasher};
 
+use crate::md5::{self, Md5};
 use crate::modinfo::ModuleInfo;
 use crate::package::Entry;
 use crate::{Error, Limits};
@@ -114,6 +115,8 @@ pub struct FileIdentity {
     pub size: u64,
     /// Digest of the whole file.
     pub sha256: Digest,
+    /// The same, for an ipk: opkg checks both.
+    pub md5: Option<Md5>,
     /// Digest of the metadata, for apk.
     pub metadata: Option<Digest>,
     /// Number of signatures in the file; always 0 for an ipk.
@@ -197,24 +200,30 @@ fn words(list: &str) -> Vec<String> {
 struct Tally<R> {
     input: R,
     hasher: Hasher<io::Sink>,
+    md5: Option<md5::Hasher>,
     size: u64,
 }
 
 impl<R: Read> Tally<R> {
-    fn new(input: R) -> Self {
-        Tally { input, hasher: Hasher::new(io::sink()), size: 0 }
+    fn new(input: R, format: Format) -> Self {
+        let md5 = (format == Format::Ipk).then(md5::Hasher::default);
+        Tally { input, hasher: Hasher::new(io::sink()), md5, size: 0 }
     }
 
     fn finish(mut self, metadata: Option<Digest>, signatures: usize) -> Result<FileIdentity, Error> {
         io::copy(&mut self, &mut io::sink())?;
-        Ok(FileIdentity { size: self.size, sha256: self.hasher.finish().1, metadata, signatures })
+        let (sha256, md5) = (self.hasher.finish().1, self.md5.map(md5::Hasher::finish));
+        Ok(FileIdentity { size: self.size, sha256, md5, metadata, signatures })
     }
 }
 
 impl<R: Read> Read for Tally<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let count = self.input.read(out)?;
-        io::Write::write_all(&mut self.hasher, &out[..count])?;
+        self.hasher.write_all(&out[..count])?;
+        if let Some(md5) = &mut self.md5 {
+            md5.write_all(&out[..count])?;
+        }
         self.size += count as u64;
         Ok(count)
     }

@@ -102,6 +102,12 @@ fn opkgs_feed() {
     assert_found(&feed(|list| list[0].size += 1, 1), "LINT501", "size");
     assert_found(&feed(|list| list[0].sha256 = Digest::of("other"), 1), "LINT501", "digest");
     assert_found(&feed(|list| exchange(list), 1), "LINT501", "another package's file");
+    // opkg checks this digest too, where it can read it.
+    let zeros = |list: &mut Vec<Listed>| list[0].control.stanza.set("MD5Sum", "0".repeat(32));
+    assert_found(&feed(zeros, 1), "LINT501", "MD5");
+    assert!(format!("{:?}", judge(&feed(zeros, 1), &options())).contains("MD5Sum is 00000000"), "the field is named");
+    assert_found(&feed(|list| list[0].control.stanza.set("MD5sum", "0".repeat(32)), 1), "LINT501", "MD5, spelled so");
+    assert_found(&feed(|list| list[0].control.stanza.set("MD5Sum", "0".repeat(31)), 1), "LINT512", "short MD5");
     assert_found(&[&good[1..]].concat(), "LINT502", "one file is missing");
     assert_found(&feed(|list| list.push(list[0].clone()), 1), "LINT503", "listed twice");
     assert_found(&feed(|list| drop(list.pop()), 1), "LINT504", "not listed");
