@@ -103,10 +103,7 @@ fn copy_aside(overlay: &Utf8Path, path: &Utf8Path) -> Result<()> {
 
 /// Resumes a guest from a saved state. A state that QEMU does not take is `VM043`.
 pub fn resume(launch: &Launch<'_>, path: &Utf8Path, deadline: Deadline) -> Result<Session> {
-    let open = |path: &Utf8Path| File::open(path).map_err(|error| Failure::io("read the guest's state", path, &error));
-    let saved = Saved { devices: open(path)?, memory: memory::beside(path) };
-    // QEMU would make a file that is not there, and the guest would find zeros in it.
-    open(&saved.memory)?;
+    let saved = Saved { devices: open(path)?, memory: whole_memory(path, launch.machine.memory_mib)? };
     let image = Image { disk: launch.image.disk.as_ref().map(|_| saved_disk(path)), ..launch.image.clone() };
     let mut started = session::start(&Launch { image: &image, ..*launch }, Some(saved), deadline)?;
     leave_memory_out(&mut started.qmp, deadline)?;
@@ -124,6 +121,21 @@ pub fn resume(launch: &Launch<'_>, path: &Utf8Path, deadline: Deadline) -> Resul
     let answered = started.console.synchronise(&set_clock(), deadline);
     answered.map_err(|trouble| started.explain(trouble))?;
     Ok(started.into_session(launch))
+}
+
+fn open(path: &Utf8Path) -> Result<File> {
+    File::open(path).map_err(|error| Failure::io("read the guest's state", path, &error))
+}
+
+/// The file with a state's memory. QEMU makes one that is not there and lengthens one that is too short, and the guest
+/// would find zeros in it.
+fn whole_memory(state: &Utf8Path, mib: u32) -> Result<Utf8PathBuf> {
+    let path = memory::beside(state);
+    let size = open(&path)?.metadata().map_err(|error| Failure::io("read the guest's state", &path, &error))?.len();
+    if size != u64::from(mib) << 20 {
+        return Err(refused(state, &format!("its memory has {size} bytes, and the machine's has {mib} MiB")));
+    }
+    Ok(path)
 }
 
 /// Tells QEMU that memory in a file is not part of what is sent.
@@ -303,6 +315,20 @@ mod tests {
         let (near, _far) = UnixStream::pair().unwrap();
         let result = write_aside(near, &folder.join("state"), &Cancel::default(), Deadline::after(SHORT), || Ok(()));
         assert_eq!(result.unwrap_err().id(), "IO001");
+    }
+
+    #[test]
+    fn memory_that_is_not_the_machines_is_refused() {
+        let (_dir, folder) = folder();
+        let state = folder.join("key.state");
+        assert_eq!(whole_memory(&state, 1).unwrap_err().id(), "IO004");
+        let memory = memory::beside(&state);
+        for (size, outcome) in [((1 << 20) - 1, Err("VM043")), ((1 << 20) + 1, Err("VM043")), (1 << 20, Ok(&memory))] {
+            File::create(&memory).unwrap().set_len(size).unwrap();
+            let found = whole_memory(&state, 1);
+            assert_eq!(found.as_ref().map_err(Failure::id), outcome, "{size}");
+            assert!(memory.exists(), "{size}");
+        }
     }
 
     #[test]
