@@ -27,3 +27,4 @@ mod place;
 mod programs;
 mod reports;
 mod run;
+mod small;

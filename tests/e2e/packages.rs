@@ -2,11 +2,12 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 use formats::depend::Dependency;
-use formats::{Content, Entry, Format, Package};
+use formats::{Entry, Format, Package};
 
 use crate::guest::{fake_qemu, host_version};
 use crate::place::{Place, sources};
 use crate::run::{Run, SLOW};
+use crate::small;
 
 /// Packages that OpenWrt's own programs wrote.
 fn golden(place: &Place, files: &[&str]) -> Utf8PathBuf {
@@ -19,32 +20,14 @@ fn golden(place: &Place, files: &[&str]) -> Utf8PathBuf {
     folder
 }
 
+/// A small program.
 fn package(name: &str) -> Package {
-    Package {
-        name: name.into(),
-        version: "1.0-r1".into(),
-        architecture: "all".into(),
-        description: format!("What {name} is for"),
-        license: "MIT".into(),
-        maintainer: "Somebody".into(),
-        depends: vec![Dependency::on("libc")],
-        files: vec![Entry::file(format!("usr/bin/{name}"), 0o755, Content::from("#!/bin/sh\necho from elsewhere\n"))],
-        ..Package::default()
-    }
+    small::package(name, &["libc"])
 }
 
-/// Writes packages to a folder of its own, in both formats.
+/// A folder with these packages in both formats.
 fn folder(place: &Place, name: &str, packages: &[Package]) -> Utf8PathBuf {
-    let folder = place.path(name);
-    std::fs::create_dir_all(&folder).unwrap();
-    for package in packages {
-        for format in Format::ALL {
-            let mut bytes = Vec::new();
-            package.write(format, &mut bytes).unwrap();
-            std::fs::write(folder.join(package.file_name(format)), bytes).unwrap();
-        }
-    }
-    folder
+    small::folder(place, name, packages, &Format::ALL)
 }
 
 fn verdicts(place: &Place, words: &[&str]) -> Vec<(String, String)> {
@@ -79,7 +62,7 @@ fn packages_from_elsewhere_install_and_go_by_both_managers() {
     let scenarios = place.path("scenarios");
     std::fs::create_dir(&scenarios).unwrap();
     let scenario = "version: 1\ntitle: greet greets\nsteps:\n  - manager: update\n  - manager: install\n    \
-        packages: [greet]\n  - run: [greet]\n    says: [from elsewhere]\n";
+        packages: [greet]\n  - run: [greet]\n    says: [from greet]\n";
     std::fs::write(scenarios.join("greets.yaml"), scenario).unwrap();
     assert_eq!(
         verdicts(&place, &["--packages", ours.as_str(), "--scenarios", scenarios.as_str()]),

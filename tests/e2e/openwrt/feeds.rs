@@ -1,41 +1,11 @@
 //! The feeds that a release publishes: what its image lacks comes from there, or is nowhere.
 
-use camino::Utf8PathBuf;
-use formats::depend::Dependency;
-use formats::{Content, Entry, Format, Package};
+use formats::Format;
 
 use super::release::MiniRelease;
 use crate::place::Place;
 use crate::run::SLOW;
-
-/// A program that needs others.
-fn package(name: &str, needs: &[&str]) -> Package {
-    Package {
-        name: name.into(),
-        version: "1.0-r1".into(),
-        architecture: "all".into(),
-        description: format!("What {name} is for"),
-        license: "MIT".into(),
-        maintainer: "Somebody".into(),
-        depends: needs.iter().copied().map(Dependency::on).collect(),
-        files: vec![Entry::file(
-            format!("usr/bin/{name}"),
-            0o755,
-            Content::from(format!("#!/bin/sh\necho from {name}\n")),
-        )],
-        ..Package::default()
-    }
-}
-
-/// A folder with one file of a package.
-fn folder(place: &Place, package: &Package, format: Format) -> Utf8PathBuf {
-    let folder = place.path(&format!("{}-{format}", package.name));
-    std::fs::create_dir_all(&folder).unwrap();
-    let mut bytes = Vec::new();
-    package.write(format, &mut bytes).unwrap();
-    std::fs::write(folder.join(package.file_name(format)), bytes).unwrap();
-    folder
-}
+use crate::small::{folder, package};
 
 const SCENARIOS: [(&str, &str); 3] = [
     (
@@ -63,7 +33,7 @@ fn what_an_image_lacks_is_installed_from_the_releases_own_feeds() {
         let release = MiniRelease::publish(&place, format);
         let rare = [package("rare-tool", &["libc", "rare-part"]), package("rare-part", &["libc"])];
         release.mirror.publish_packages(release.name(), "packages/x86_64/packages", format, &rare);
-        let mine = folder(&place, &package("mine", &["rare-tool"]), format);
+        let mine = folder(&place, &format!("mine-{format}"), &[package("mine", &["rare-tool"])], &[format]);
         let words = ["--scenarios", scenarios.as_str(), "--packages", mine.as_str(), "--boot-deadline", "600"];
         let names = SCENARIOS.map(|(name, _)| name);
         let ran = place.start(&[&release.test(&names)[..], &words].concat()).ends_within(6 * SLOW);
@@ -77,7 +47,7 @@ fn what_an_image_lacks_is_installed_from_the_releases_own_feeds() {
         assert!(ran.err.contains("installed rare-tool of its own feeds"), "{}", ran.err);
 
         // What nobody has is told before a scenario begins.
-        let lost = folder(&place, &package("lost", &["rare-tool", "nobody"]), format);
+        let lost = folder(&place, &format!("lost-{format}"), &[package("lost", &["rare-tool", "nobody"])], &[format]);
         let words = ["--scenarios", scenarios.as_str(), "--packages", lost.as_str()];
         let ran = place.start(&[&release.test(&["borrows"])[..], &words].concat()).ends_within(6 * SLOW);
         ran.refused(1, "OWN008", &["lost needs nobody", "nor in the release's feeds: packages (not read: "]);
