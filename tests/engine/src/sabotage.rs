@@ -113,9 +113,9 @@ fn unnoticed(way: Sabotage) -> Finding {
     }
 }
 
-/// Whether the reason of a failure is what the sabotage does.
+/// Whether what ended the scenario is what the sabotage does.
 fn noticed(record: &Record) -> bool {
-    let failed = record.checks.iter().find(|check| !check.holds);
+    let failed = record.checks.iter().rfind(|check| !check.holds);
     failed.is_some_and(|check| matches!(check.kind, CheckKind::Path | CheckKind::Conntrack))
 }
 

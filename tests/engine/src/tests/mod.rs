@@ -162,6 +162,24 @@ fn offload_that_was_broken_on_purpose_is_noticed_or_the_scenario_is_no_good() {
     assert_eq!(run(ALL, Flaw::Complains, None).finding().0, "PROOF010");
 }
 
+#[test]
+fn what_is_said_of_broken_rules_is_passed_over_until_traffic_decides() {
+    let says = "  - run: [echo]\n    says: [eth0]\n";
+    let rules = "  - ruleset: table inet lab { flow add @ft }\n";
+    let after = ALL.replace(rules, &format!("{rules}{says}"));
+    assert_eq!(run(&after, Flaw::None, None).finding(), ("STEP002", "step 6"));
+    let told = run(&after, Flaw::None, Some(Sabotage::NoFastPath));
+    assert_eq!((told.exit, &told.verdict), (Exit::Done, &Verdict::Pass), "{:?}", told.notes);
+    for beginning in ["passed over, as rules are broken: step 6: STEP002", "turned red, as it must: PROOF004"] {
+        assert!(told.notes.iter().any(|note| note.starts_with(beginning)), "{:?}", told.notes);
+    }
+    // Traffic that does not notice is not excused by words.
+    assert_eq!(run(&after, Flaw::Stubborn, Some(Sabotage::NoFastPath)).finding().0, "SELF001");
+    // Nothing was broken yet.
+    let before = ALL.replace("steps:\n", &format!("steps:\n{says}"));
+    assert_eq!(run(&before, Flaw::None, Some(Sabotage::NoFastPath)).finding(), ("SELF002", "step 1"));
+}
+
 /// Traffic without a flowtable, with one, and with one that asks the card.
 const CARD: &str = "
 router: card
