@@ -1,7 +1,6 @@
 //! The feed as apk reads it: `packages.adb`, signed inside.
 
 use std::fs::File;
-use std::io::BufReader;
 
 use camino::Utf8Path;
 use formats::adb::{Adb, Compression};
@@ -55,7 +54,7 @@ pub(crate) fn open(path: &Utf8Path) -> Result<(Adb, u64)> {
     let io = |error: std::io::Error| Failure::io("read the file", path, &error);
     let file = File::open(path).map_err(io)?;
     let size = file.metadata().map_err(io)?.len();
-    let adb = Adb::read(BufReader::new(file), &Limits::default());
+    let adb = Adb::read(file, &Limits::default());
     Ok((adb.map_err(|error| explain(Exit::Failed, path, &error))?, size))
 }
 
@@ -67,8 +66,7 @@ impl Entry for Listed {
         let io = |error: std::io::Error| Failure::io("read the package", path, &error);
         let file = File::open(path).map_err(io)?;
         let file_size = file.metadata().map_err(io)?.len();
-        Listed::of_file(BufReader::new(file), file_size, &Limits::default())
-            .map_err(|error| explain(Exit::Failed, path, &error))
+        Listed::of_file(file, file_size, &Limits::default()).map_err(|error| explain(Exit::Failed, path, &error))
     }
 
     fn name(&self) -> &str {

@@ -386,7 +386,10 @@ impl<R: Read> BlockReader<R> {
 
     fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Error> {
         let count = self.input.read(bytes)?;
-        self.left = self.left.checked_sub(count as u64).ok_or(Error::GzipTooLarge { limit: self.limit })?;
+        match self.left.checked_sub(count as u64) {
+            Some(left) => self.left = left,
+            None => return Err(Error::GzipTooLarge { limit: self.limit }),
+        }
         Ok(count)
     }
 }

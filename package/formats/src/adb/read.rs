@@ -105,12 +105,16 @@ impl<'a> Tree<'a> {
     }
 
     fn bytes(&self, at: usize, length: usize) -> Result<&'a [u8], Error> {
-        let end = at.checked_add(length).ok_or(Error::AdbOffset)?;
-        self.payload.get(at..end).ok_or(Error::AdbOffset)
+        // Here and below, an error that is not needed would be made and dropped for every value.
+        match at.checked_add(length).and_then(|end| self.payload.get(at..end)) {
+            Some(bytes) => Ok(bytes),
+            None => Err(Error::AdbOffset),
+        }
     }
 
     fn spend(&self, cost: u64) -> Result<(), Error> {
-        self.budget.set(self.budget.get().checked_sub(cost).ok_or(Error::AdbBudget)?);
+        let Some(left) = self.budget.get().checked_sub(cost) else { return Err(Error::AdbBudget) };
+        self.budget.set(left);
         Ok(())
     }
 }
