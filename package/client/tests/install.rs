@@ -131,6 +131,44 @@ fn an_upgrade_replaces_files_and_keeps_what_the_owner_changed() {
     assert!(root.has("etc/changed") && !root.has("etc/same") && !root.has("usr/new") && !root.has("usr/old"));
 }
 
+/// As with opkg, a changed conffile is not lost where the new version has something else in its place.
+#[test]
+fn a_changed_conffile_that_is_none_any_more_is_kept_aside() {
+    let link = || Entry::symlink("etc/one", "/usr/share/one");
+    for (entry, conffiles) in [(file("etc/one", "2"), vec![]), (link(), vec![]), (link(), vec!["/etc/one".to_owned()])]
+    {
+        for is_changed in [true, false] {
+            let old = Package {
+                files: vec![file("etc/one", "1")],
+                conffiles: vec!["/etc/one".into()],
+                ..package("tool", "1", "")
+            };
+            let files = vec![entry.clone(), file("usr/share/one", "2")];
+            let new = Package { files, conffiles: conffiles.clone(), ..package("tool", "2", "") };
+            let feed = Feed::new(&[old]);
+            let root = Scratch::updated(&feed);
+            root.opkg(&["install", "tool"]).done();
+            if is_changed {
+                root.write("etc/one", "mine");
+            }
+            let feed = Feed::new(&[new]);
+            root.write("etc/opkg/feeds.conf", &format!("src/gz feed0 {}\n", feed.path()));
+            root.opkg(&["update"]).done();
+            let answer = root.opkg(&["upgrade", "tool"]).done();
+            assert_eq!(root.has("etc/one-opkg.backup"), is_changed);
+            if is_changed {
+                answer.says("kept as /etc/one-opkg.backup");
+                assert_eq!(root.read("etc/one-opkg.backup"), "mine");
+                // Once more, as after an interruption: what the new version brought is not taken for the user's.
+                root.opkg(&["install", "tool", "--force-reinstall"]).done();
+                assert_eq!(root.read("etc/one-opkg.backup"), "mine");
+            }
+            root.opkg(&["remove", "tool"]).done();
+            assert_eq!(root.has("etc/one-opkg.backup"), is_changed, "it is the user's");
+        }
+    }
+}
+
 #[test]
 fn a_package_can_be_given_as_a_file() {
     let plan = package("local", "1", &format!("kernel (={KERNEL})"));

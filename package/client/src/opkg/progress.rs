@@ -78,6 +78,13 @@ pub enum Step {
         /// The new one.
         new: Utf8PathBuf,
     },
+    /// A conffile that the user changed is put aside, as something else has its place.
+    ConffileSaved {
+        /// Path of the conffile.
+        path: Utf8PathBuf,
+        /// Where it is now.
+        aside: Utf8PathBuf,
+    },
     /// A conffile that the user changed stays when its package is removed.
     ConffileNotRemoved {
         /// Path of the conffile.
@@ -114,6 +121,9 @@ impl fmt::Display for Step {
                     f,
                     "Existing conffile {path} is different from the conffile in the new package. The new conffile will be placed at {new}."
                 )
+            }
+            Step::ConffileSaved { path, aside } => {
+                write!(f, "The new package has something else at {path}. The modified conffile is kept as {aside}.")
             }
             Step::ConffileNotRemoved { path } => write!(f, "Not deleting modified conffile {path}."),
         }

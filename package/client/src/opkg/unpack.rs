@@ -20,7 +20,7 @@ use super::status::{Installed, State, Status, read_paths, remove_info, write_inf
 use super::{Progress, Step};
 use crate::error::{Error, Result};
 use crate::place::{self, Sort};
-use crate::root::{Access, Root};
+use crate::root::{self, Access, Root};
 
 /// Kinds of lists that we write; the other files in the info directory come from the package.
 const LISTS: [&str; 2] = ["list", "dirs"];
@@ -220,7 +220,9 @@ impl Unpacker<'_> {
                 true => self.conffile(&root, &path, member, recorded.get(&path), content).map(|digest| {
                     digests.insert(path, digest);
                 }),
-                false => self.file(&root, &name, &path, member, content),
+                false => self
+                    .save_changed(&root, &path, member, recorded.get(&path), content)
+                    .and_then(|mut content| self.file(&root, &name, &path, member, &mut content)),
             };
             written.map_err(|error| {
                 let stop = io::Error::other(error.to_string());
@@ -283,6 +285,31 @@ impl Unpacker<'_> {
         };
         root.write(&place, access(member), false, &mut &bytes[..])?;
         Ok(new)
+    }
+
+    /// Puts a conffile aside that the user changed, before what is none takes its place; opkg gives it the same name.
+    /// Returns the content of what comes.
+    fn save_changed<'c>(
+        &mut self,
+        root: &Root,
+        path: &Utf8Path,
+        member: &Member,
+        recorded: Option<&Digest>,
+        content: &'c mut dyn Read,
+    ) -> Result<Box<dyn Read + 'c>> {
+        let Some(recorded) = recorded.filter(|_| member.entry.kind != Kind::Dir) else { return Ok(Box::new(content)) };
+        if root.kind(path)? != Some(root::Kind::File) {
+            return Ok(Box::new(content));
+        }
+        let mut bytes = Vec::new();
+        content.read_to_end(&mut bytes).map_err(Error::io("unpack", path))?;
+        // What is there may be the new file already, of a run that was interrupted.
+        if root.sha256(path)?.is_some_and(|there| there != *recorded && there != Digest::of(&bytes)) {
+            let aside = Utf8PathBuf::from(format!("{path}-opkg.backup"));
+            root.hard_link(&aside, path)?;
+            (self.on)(Step::ConffileSaved { path: path.to_owned(), aside }.into());
+        }
+        Ok(Box::new(io::Cursor::new(bytes)))
     }
 
     /// Removes the files that only the old version had, unless another package has them. `brought` is everything that
