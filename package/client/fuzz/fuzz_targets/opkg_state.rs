@@ -37,6 +37,7 @@ fuzz_target!(|bytes: &[u8]| {
     let first = installed.first().map_or("a".to_owned(), |package| package.control.package.clone());
     let before = installed.len();
     if client.remove(&[first], &mut |progress| drop(progress.to_string())).is_ok() {
-        assert_eq!(client.installed().expect("what was written").len(), before - 1);
+        // With nothing installed there is nothing to remove, which is no failure.
+        assert_eq!(client.installed().expect("what was written").len(), before.saturating_sub(1));
     }
 });
