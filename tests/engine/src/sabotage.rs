@@ -27,11 +27,32 @@ pub(crate) fn apply(way: Sabotage, guest: &mut dyn Guest) -> Result<bool> {
     }
     // Nothing can be listed before the first package brought nftables' modules.
     let listing = guest.run(&["nft", "-a", "list", "ruleset"], Deadline::after(COMMAND))?;
-    let commands = if listing.success() { commands(way, &listing.text()) } else { Vec::new() };
-    for command in &commands {
-        ask::read(guest, &["nft", command])?;
+    let text = if listing.success() { listing.text() } else { String::new() };
+    let commands = commands(way, &text);
+    for (table, command) in &commands {
+        if way == Sabotage::AcceptFirst {
+            ask::read(guest, &["nft", command])?;
+        } else if !guest.run(&["nft", command], Deadline::after(COMMAND))?.success() {
+            // Older nft says priority 0 when it takes devices away, and kernels to 6.1 refuse any but the flowtable's own.
+            let text = ask::read(guest, &["nft", &format!("list table {table}")])?;
+            let script = format!("nft -f - <<'END'\ndelete table {table}\n{}\nEND", without_devices(way, &text));
+            ask::read(guest, &["sh", "-ec", &script])?;
+        }
     }
     Ok(!commands.is_empty())
+}
+
+/// A table as it would be listed afterwards.
+fn without_devices(way: Sabotage, table: &str) -> String {
+    let change = |line: &str| match line.split_once("devices = {") {
+        None => Some(line.to_owned()),
+        Some(_) if way == Sabotage::NoFastPath => None,
+        Some((indent, devices)) => {
+            let last = devices.trim_end_matches([' ', '}']).rsplit([',', ' ']).next().unwrap_or_default();
+            Some(format!("{indent}devices = {{ {last} }}"))
+        }
+    };
+    table.lines().filter_map(change).collect::<Vec<_>>().join("\n")
 }
 
 /// Why a scenario that passed had nothing to notice, if `broken` says that no rules were broken: a flowtable with one device
@@ -40,8 +61,8 @@ pub(crate) fn spared(way: Sabotage, broken: bool) -> Option<&'static str> {
     (way == Sabotage::OneDevice && !broken).then_some("its flowtables have one device only, and lose none")
 }
 
-/// What breaks the rules of a listing with handles.
-fn commands(way: Sabotage, listing: &str) -> Vec<String> {
+/// What breaks the rules of a listing with handles, each beside the table that it is for.
+fn commands(way: Sabotage, listing: &str) -> Vec<(&str, String)> {
     let ours = format!("inet {}", forward::TABLE);
     let (mut table, mut block, mut before) = ("", "", "");
     let mut commands = Vec::new();
@@ -50,7 +71,9 @@ fn commands(way: Sabotage, listing: &str) -> Vec<String> {
         match head.split_once(' ') {
             Some(("table", name)) => table = name,
             Some(("chain" | "flowtable", name)) => block = name,
-            _ if table != ours => commands.extend(command(way, table, block, line, before)),
+            _ if table != ours => {
+                commands.extend(command(way, table, block, line, before).map(|command| (table, command)));
+            }
             _ => {}
         }
         before = line;
@@ -156,16 +179,29 @@ table inet fw4 { # handle 2
 
     #[test]
     fn rules_are_broken_wherever_they_come_from() {
+        let words = |way, listing: &str| {
+            let commands = commands(way, listing);
+            assert!(commands.iter().all(|(table, _)| *table == "inet fw4"));
+            commands.into_iter().map(|(_, command)| command).collect::<Vec<_>>()
+        };
         let delete = |devices: &str| {
             [format!("delete flowtable inet fw4 ft {{ hook ingress priority 0; devices = {{ {devices} }}; }}")]
         };
-        assert_eq!(commands(Sabotage::NoFastPath, LISTING), delete("eth0, eth0.7, eth1"));
-        assert_eq!(commands(Sabotage::OneDevice, LISTING), delete("eth0, eth0.7"));
+        assert_eq!(words(Sabotage::NoFastPath, LISTING), delete("eth0, eth0.7, eth1"));
+        assert_eq!(words(Sabotage::OneDevice, LISTING), delete("eth0, eth0.7"));
         let accept = "insert rule inet fw4 forward position 9 ct state established,related accept comment \"sabotage\"";
-        assert_eq!(commands(Sabotage::AcceptFirst, LISTING), [accept]);
+        assert_eq!(words(Sabotage::AcceptFirst, LISTING), [accept]);
         let once = LISTING.replace("\t\tmeta", "\t\taccept comment \"sabotage\" # handle 8\n\t\tmeta");
-        assert_eq!(commands(Sabotage::AcceptFirst, &once), [""; 0]);
-        assert_eq!(commands(Sabotage::OneDevice, &LISTING.replace("eth0, eth0.7, eth1", "eth0")), [""; 0]);
+        assert_eq!(words(Sabotage::AcceptFirst, &once), [""; 0]);
+        assert_eq!(words(Sabotage::OneDevice, &LISTING.replace("eth0, eth0.7, eth1", "eth0")), [""; 0]);
+    }
+
+    #[test]
+    fn a_table_is_written_anew_without_the_devices_that_nft_cannot_take_away() {
+        let line = "\t\tdevices = { eth0, eth0.7, eth1 }\n";
+        assert_eq!(without_devices(Sabotage::NoFastPath, LISTING) + "\n", LISTING.replace(line, ""));
+        let one = LISTING.replace(line, "\t\tdevices = { eth1 }\n");
+        assert_eq!(without_devices(Sabotage::OneDevice, LISTING) + "\n", one);
     }
 
     #[test]
