@@ -21,8 +21,13 @@ const POLL: Duration = Duration::from_millis(100);
 /// Services that would disturb a proof: one sets the clock, the others answer or announce on the LAN.
 const DISTURBING: [&str; 3] = ["sysntpd", "odhcpd", "dnsmasq"];
 
+/// The console's word for a command that did not end in time.
+const OVERRAN: &str = "VM015";
+
 /// Where procd says that every service was started: in the kernel's log or, after its own log is up, there.
-const BOOTED: &str = "{ dmesg; logread; } 2>/dev/null | grep -q 'procd: - init complete -'";
+/// Not `logread`: OpenWrt's waits eleven seconds for a log that is not up yet, again with each question.
+const BOOTED: &str =
+    "{ dmesg; ubus -t 5 call log read '{\"stream\":false}'; } 2>/dev/null | grep -q 'procd: - init complete -'";
 
 /// Takes away what would load the firewall by itself: rules are a scenario's, whatever happens to a link.
 const NO_HOTPLUG: &str = "rm -f /etc/hotplug.d/iface/20-firewall";
@@ -115,7 +120,12 @@ impl Setup<'_> {
     ) -> Result<()> {
         loop {
             self.cancel.check()?;
-            match ask(self)? {
+            let answer = match ask(self) {
+                // It is not the question's fault that time was up while it was asked.
+                Err(failure) if failure.id() == OVERRAN => return Err(late(failure.to_string())),
+                answer => answer?,
+            };
+            match answer {
                 Ok(()) => return Ok(()),
                 Err(said) if self.deadline.left() < POLL => return Err(late(said)),
                 Err(_) => std::thread::sleep(POLL),

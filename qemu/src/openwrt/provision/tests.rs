@@ -68,6 +68,31 @@ fn every_way_to_fail_has_a_name() {
     }
 }
 
+/// What is told is what was waited for, not the question that was asked last.
+#[test]
+fn a_question_that_outlasts_the_deadline_is_not_what_is_told() {
+    for (but, id) in [("system board", "VM070"), ("init complete", "VM071"), ("interface.lan", "VM072")] {
+        let mut guest = Scripted::new(|script| {
+            if script.contains(but) {
+                let (exit, id) = (Exit::Blocked, OVERRAN);
+                return Err(Failure::of(Problem { exit, id, what: "a command did not end", why: "", fix: "" }));
+            }
+            Ok(says(if script.contains("interface.wan status") { WAN } else { "" }))
+        });
+        let ended = provision(&mut guest, &wiring(), &Cancel::default(), Deadline::after(Duration::from_secs(60)));
+        assert_eq!(ended.unwrap_err().id(), id, "{but}");
+    }
+}
+
+/// `logread` waits for a log that is not up.
+#[test]
+fn the_log_is_asked_for_without_waiting_for_it() {
+    let (scripts, ended) = provisioned("", 0, "");
+    ended.unwrap();
+    let asked = scripts.iter().find(|script| script.contains("init complete")).unwrap();
+    assert!(asked.contains("ubus -t 5 call log read") && !asked.contains("logread"), "{asked}");
+}
+
 #[test]
 fn an_image_with_a_fixed_wan_address_needs_no_lease() {
     let (scripts, ended) = provisioned("network.wan.proto)", 1, "");
