@@ -40,7 +40,7 @@ pub(crate) fn verdict(
     }
     told.note(format!("the release's image {amiss}: installed {names} of its own feeds"));
     let left = ask(guest, needs)?;
-    if left.is_empty() { Ok(None) } else { skip(format!(", and with {names} of its feeds still {}", left.join(", "))) }
+    if left.is_empty() { Ok(None) } else { skip(format!(", and with {names} installed still {}", left.join(", "))) }
 }
 
 /// What is amiss, in the router's own words.

@@ -72,7 +72,7 @@ fn what_they_have_not_is_a_true_reason_to_skip() {
     assert_eq!(reason(verdict), "the release's image lacks the program tc; its feeds (base) have no tc-tiny");
     assert_eq!(commands, [""; 0]);
     let (verdict, _) = tried(Origin::Release, &has(), LACKS, LACKS, 0);
-    assert!(reason(verdict).ends_with("and with tc-tiny of its feeds still lacks the program tc"));
+    assert!(reason(verdict).ends_with("and with tc-tiny installed still lacks the program tc"));
     // No package makes a kernel newer, or is one too few.
     for amiss in ["has Linux 5.10.1, older than 5.13\n", "has the package x already\n"] {
         let (verdict, commands) = tried(Origin::Release, &has(), &format!("{LACKS}{amiss}"), "", 0);
