@@ -47,6 +47,8 @@ const KNOCK: Duration = Duration::from_millis(500);
 const AWAKE: (&str, &str) = ("echo vm''-awake", "vm-awake");
 /// How often a damaged answer is asked for.
 const ATTEMPTS: usize = 3;
+/// What procd's `askfirst` says once the shell before it has ended (`utils/askfirst.c`).
+const SHELL_ENDED: &str = "Please press Enter to activate this console";
 /// Longest line that is typed: the line editors of busybox stop at 512 (OpenWrt) or 1024 bytes.
 const LINE_BYTES: usize = 480;
 
@@ -207,7 +209,7 @@ impl Console {
             }
             let token = self.token();
             self.type_text(&format!("vm_show {}\n", token.words()), name, deadline)?;
-            frame = match self.answer(&token, deadline)? {
+            frame = match self.answer(&token, name, deadline)? {
                 Some(frame) => frame,
                 None => return Err(self.no_answer(name, deadline)),
             };
@@ -222,10 +224,10 @@ impl Console {
     fn exchange(&mut self, line: &str, name: &str, deadline: Deadline) -> Result<Option<Frame>, Trouble> {
         let token = self.token();
         self.type_text(&format!("{line}; vm_answer {}\n", token.words()), name, deadline)?;
-        self.answer(&token, deadline)
+        self.answer(&token, name, deadline)
     }
 
-    fn answer(&mut self, token: &Token, deadline: Deadline) -> Result<Option<Frame>, Trouble> {
+    fn answer(&mut self, token: &Token, name: &str, deadline: Deadline) -> Result<Option<Frame>, Trouble> {
         let mut search = Search::new(token);
         loop {
             let Some(bytes) = self.receive(deadline)? else { return Ok(None) };
@@ -234,6 +236,9 @@ impl Console {
                 return Ok(Some(frame));
             }
             self.look_for_crash(search.outside())?;
+            if String::from_utf8_lossy(search.outside()).contains(SHELL_ENDED) {
+                return Err(Trouble::ShellEnded { command: name.into() });
+            }
         }
     }
 

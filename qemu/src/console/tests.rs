@@ -244,6 +244,18 @@ fn a_crash_during_a_command_does_not_wait_for_the_deadline() {
     assert!(begin.elapsed() < LONG / 2);
 }
 
+/// Seen on procd: nobody answers there, however long one waits.
+#[test]
+fn the_end_of_the_shell_is_noticed_at_once() {
+    let mut console = scripted("nft", "\r\nPlease press Enter to activate this console.\r\n");
+    let begin = Instant::now();
+    let trouble = console.run(&["nft"], long()).unwrap_err();
+    let failure = failure(&console, trouble);
+    assert_eq!((failure.id(), failure.exit()), ("VM021", Exit::Blocked));
+    assert!(failure.finding().why.contains("`nft`"), "{failure}");
+    assert!(begin.elapsed() < LONG / 2);
+}
+
 #[test]
 fn the_end_of_qemu_is_noticed_at_once() {
     let (mut console, far) = printing("# ");

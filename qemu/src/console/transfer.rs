@@ -60,7 +60,7 @@ impl Console {
         let name = format!("writing {path}");
         let token = self.token();
         self.type_text(&format!("{text}; vm_answer {}\n", token.words()), &name, deadline)?;
-        let Some(frame) = self.answer(&token, deadline)? else { return Err(self.no_answer(&name, deadline)) };
+        let Some(frame) = self.answer(&token, &name, deadline)? else { return Err(self.no_answer(&name, deadline)) };
         match (frame.code, frame.body) {
             (0, _) => Ok(()),
             (_, Ok(said)) => Err(not_stored(path, &said)),

@@ -39,6 +39,11 @@ pub enum Trouble {
         /// How long it had.
         after: Duration,
     },
+    /// The shell on the console ended, and the guest asks for Enter again.
+    ShellEnded {
+        /// The last command.
+        command: String,
+    },
     /// An answer's length is not what it says, three times in a row.
     Garbled {
         /// Bytes that the guest counted.
@@ -102,6 +107,12 @@ impl Trouble {
                 format!("the guest stopped answering within {}", seconds(after)),
                 &format!("neither `{command}` nor an empty command came back"),
                 SLOW,
+            ),
+            Trouble::ShellEnded { command } => blocked(
+                "VM021",
+                "the shell on the guest's console ended".into(),
+                &format!("the console asked for Enter again when `{command}` should have been answered"),
+                AGAIN,
             ),
             Trouble::Garbled { expected, got } => blocked(
                 "VM017",
