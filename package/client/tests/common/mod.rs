@@ -268,11 +268,14 @@ impl Scratch {
     }
 
     pub fn write(&self, path: &str, text: &str) {
-        let path = self.path(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, text).unwrap();
         // Modes as in an image, whatever our umask is.
-        fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+        let mode = |path: &Utf8Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        let path = self.path(path);
+        let folders: Vec<&Utf8Path> = path.ancestors().skip(1).take_while(|folder| !folder.exists()).collect();
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        folders.into_iter().for_each(|folder| mode(folder, 0o755));
+        fs::write(&path, text).unwrap();
+        mode(&path, 0o644);
     }
 
     pub fn read(&self, path: &str) -> String {
