@@ -20,6 +20,7 @@ use model::{Cancel, Deadline};
 pub use crash::Crash;
 use frame::{Frame, Search, Token};
 use line::{Line, Received};
+pub(crate) use trouble::OVERRAN;
 pub use trouble::Trouble;
 
 use crate::guest::Output;

@@ -6,6 +6,9 @@ use model::{Exit, Failure, Problem};
 
 use super::crash::Crash;
 
+/// The id of a command that did not end in time.
+pub(crate) const OVERRAN: &str = "VM015";
+
 /// What went wrong. All of it means that nothing was found out, never that a scenario failed.
 #[derive(Debug)]
 pub enum Trouble {
@@ -97,7 +100,7 @@ impl Trouble {
                 SLOW,
             ),
             Trouble::Stuck { command, after } => blocked(
-                "VM015",
+                OVERRAN,
                 format!("a command in the guest did not end within {}", seconds(after)),
                 &format!("`{command}` was interrupted, and the guest answers again"),
                 SLOW,

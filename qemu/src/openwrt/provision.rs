@@ -13,6 +13,7 @@ use std::time::Duration;
 use model::{Cancel, Deadline, Exit, Failure, Problem, Result};
 
 use super::status::Status;
+use crate::console::OVERRAN;
 use crate::guest::Guest;
 
 /// Between two questions to a guest that is starting up.
@@ -20,9 +21,6 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// Services that would disturb a proof: one sets the clock, the others answer or announce on the LAN.
 const DISTURBING: [&str; 3] = ["sysntpd", "odhcpd", "dnsmasq"];
-
-/// The console's word for a command that did not end in time.
-const OVERRAN: &str = "VM015";
 
 /// Where procd says that every service was started: in the kernel's log or, after its own log is up, there.
 /// Not `logread`: OpenWrt's waits eleven seconds for a log that is not up yet, again with each question.
